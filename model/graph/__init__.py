@@ -1,0 +1,1 @@
+"""Integer graph: fixed-point formats, nodes, reference evaluation, proofs and file format (NumPy only)."""

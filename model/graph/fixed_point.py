@@ -1,0 +1,74 @@
+"""Fixed-point formats and the arithmetic every implementation shares."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.model.graph.errors import FormatError
+
+IntArray = npt.NDArray[np.signedinteger[Any]]
+
+MIN_BITS, MAX_BITS = 2, 16
+ACCUMULATOR_BITS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedPoint:
+    """Fixed-point format: value = code * 2**-frac; ap_fixed<bits, bits - frac>.
+
+    >>> FixedPoint(bits=8, frac=7).lo, FixedPoint(bits=8, frac=7, signed=False).hi
+    (-128, 255)
+    """
+
+    bits: int  # width of a code, sign included
+    frac: int  # binary point; may be negative or exceed `bits`
+    signed: bool = True
+
+    def __post_init__(self) -> None:
+        if not MIN_BITS <= self.bits <= MAX_BITS:
+            raise FormatError(f"a code of {self.bits} bits is not supported; choose {MIN_BITS} to {MAX_BITS}")
+
+    @property
+    def lo(self) -> int:
+        """Smallest code."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def hi(self) -> int:
+        """Largest code."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def max_abs(self) -> int:
+        """Largest magnitude of a code."""
+        return max(-self.lo, self.hi)
+
+    @property
+    def scale(self) -> float:
+        """Value of one step."""
+        return float(2.0**-self.frac)
+
+
+def weight_limit(bits: int) -> int:
+    """Largest weight magnitude: the range is symmetric, the most negative code is not used.
+
+    >>> weight_limit(8)
+    127
+    """
+    return (1 << (bits - 1)) - 1
+
+
+def requantize(acc: IntArray, shift: IntArray | int, lo: int, hi: int) -> IntArray:
+    """Move accumulators to another binary point: clamp((acc + 2**(shift-1)) >> shift, lo, hi).
+
+    Rounds halves towards +inf (AP_RND) and saturates (AP_SAT); `shift` >= 0 broadcasts against `acc`.
+
+    >>> requantize(np.array([3, -3, 1000]), 1, -128, 127).tolist()
+    [2, -1, 127]
+    """
+    wide = acc.astype(np.int64)
+    places = np.asarray(shift, dtype=np.int64)
+    half = np.where(places > 0, np.left_shift(1, np.maximum(places - 1, 0)), 0)
+    return np.clip((wide + half) >> places, lo, hi)
