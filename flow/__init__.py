@@ -1,0 +1,1 @@
+"""Command line, configuration and report: where the other rooms are wired."""

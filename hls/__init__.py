@@ -1,0 +1,1 @@
+"""Targets, compiler, cycle model, and the hardware libraries and templates."""

@@ -1,0 +1,1 @@
+"""Networks, their integer graphs, and the ways to shrink them."""

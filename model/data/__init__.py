@@ -1,0 +1,18 @@
+"""Data sets: readers, the frozen `Dataset`, and the image input contract."""
+
+from bitlathe.model.data.dataset import Dataset, Images, Labels
+from bitlathe.model.data.load import data_root, dataset_names, load_dataset
+from bitlathe.model.data.pixels import INPUT_FRAC, PIXEL_ZERO, to_codes, to_input
+
+__all__ = [
+    "INPUT_FRAC",
+    "PIXEL_ZERO",
+    "Dataset",
+    "Images",
+    "Labels",
+    "data_root",
+    "dataset_names",
+    "load_dataset",
+    "to_codes",
+    "to_input",
+]

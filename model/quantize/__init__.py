@@ -1,0 +1,1 @@
+"""Quantization methods and the capture of a network as an integer graph."""

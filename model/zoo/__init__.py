@@ -1,0 +1,21 @@
+"""Networks of the field as PyTorch modules, by name."""
+
+from bitlathe.model.zoo.cost import macs
+from bitlathe.model.zoo.layers import Normalize, PadShortcut
+from bitlathe.model.zoo.lenet import LeNet5
+from bitlathe.model.zoo.registry import NETWORKS, NetworkSpec, build, checkpoint_path, network_spec
+from bitlathe.model.zoo.resnet import BasicBlock, CifarResNet
+
+__all__ = [
+    "NETWORKS",
+    "BasicBlock",
+    "CifarResNet",
+    "LeNet5",
+    "NetworkSpec",
+    "Normalize",
+    "PadShortcut",
+    "build",
+    "checkpoint_path",
+    "macs",
+    "network_spec",
+]

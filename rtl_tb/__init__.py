@@ -1,0 +1,1 @@
+"""Benches of the SystemVerilog library, run in a simulator."""
