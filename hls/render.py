@@ -1,0 +1,19 @@
+"""The one template environment: undefined names are errors, no autoescape, blocks trimmed."""
+
+from pathlib import Path
+
+import jinja2
+
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+
+def render(template: str, **view: object) -> str:
+    """Text of a template printed from ready values."""
+    return ENVIRONMENT.get_template(template).render(**view)
