@@ -1,0 +1,49 @@
+# Every target works in a clean clone: the first one run makes .venv, later ones find it ready.
+
+PY := .venv/bin/python
+ROOMS := board flow hls model rtl_tb
+TYPED := $(addprefix -p bitlathe.,board flow hls model)
+# Named after the files it installs from, so editing either installs again and touching neither costs nothing.
+STAMP := .venv/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
+WORKERS ?= 2
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help test sim lint types clean compiler
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or board
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)"
+
+sim: $(STAMP) compiler  ## the simulator benches alone
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)" rtl_tb
+
+lint: $(STAMP)  ## style of the Python sources
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(STAMP)  ## strict type check of the installed packages
+	@mkdir -p build/types/bitlathe
+	@for room in $(ROOMS); do ln -sfn ../../../$$room build/types/bitlathe/$$room; done
+	$(PY) -m mypy $(TYPED)
+
+clean:  ## remove what the other targets made, .venv included
+	rm -rf .venv build bitlathe.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+compiler:
+	@command -v $${CXX:-g++} >/dev/null || { echo "no C++ compiler: the simulator compiles the hardware;" \
+	  "install g++ (Debian, Ubuntu: apt-get install g++) or name yours with CXX=" >&2; exit 3; }
+
+$(STAMP):
+	@python=$$(for p in python3.11 python3.12 python3.10 python3; do \
+	    $$p -c '$(SUITABLE)' 2>/dev/null && { command -v $$p; break; }; done); \
+	  test -n "$$python" || { echo "no suitable Python: bitlathe needs 3.10, 3.11 or 3.12 with its venv module" \
+	    "(Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 3; }; \
+	  test -x $(PY) || "$$python" -m venv .venv
+	$(PY) -m pip install -q -c constraints.txt -e '.[dev]'
+	@rm -f .venv/.stamp-* && touch $@

@@ -1,0 +1,75 @@
+"""No import arrow points up."""
+
+from __future__ import annotations
+
+import pytest
+from import_arrows import TABLE, wrong_arrows
+from repository import ROOMS, ROOT, files_below, packages_on_disk
+
+SOURCES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in files_below(room, "*.py")]
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_every_import_arrow_points_down(path: str) -> None:
+    assert wrong_arrows(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "culprit"),
+    [
+        ("model/graph/nodes.py", "import torch", "torch"),
+        (
+            "model/graph/nodes.py",
+            "from bitlathe.model.quantize import capture",
+            "bitlathe.model.quantize.capture",
+        ),
+        ("model/search/cost.py", "from bitlathe.hls.cycles import cycles", "bitlathe.hls.cycles.cycles"),
+        ("model/prune/filters.py", "from bitlathe import hls", "bitlathe.hls"),
+        ("model/zoo/lenet.py", "from ..train import loop", "bitlathe.model.train.loop"),
+        ("hls/compiler.py", "def late():\n    import torch.nn", "torch.nn"),
+        ("hls/compiler.py", "from bitlathe.model import zoo", "bitlathe.model.zoo"),
+        ("board/runner.py", "from bitlathe.model.graph import errors", "bitlathe.model.graph.errors"),
+        ("board/runner.py", "import jinja2", "jinja2"),
+        ("rtl_tb/fifo/bench.py", "from bitlathe.flow.cli import main", "bitlathe.flow.cli.main"),
+        ("flow/cli.py", "from model.graph import nodes", "model.graph"),
+    ],
+)
+def test_the_checker_catches_a_wrong_arrow(path: str, source: str, culprit: str) -> None:
+    (found,) = wrong_arrows(path, source)
+    assert f": {culprit} " in found
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("model/graph/nodes.py", "import json\nimport numpy as np\nfrom .errors import ShapeError"),
+        ("model/quantize/capture.py", "import torch\nfrom bitlathe.model.graph.nodes import Conv2d"),
+        ("hls/compiler.py", "from jinja2 import Environment\nfrom bitlathe.model import graph"),
+        ("rtl_tb/fifo/bench.py", "import cocotb\nfrom bitlathe.hls.targets import Target"),
+        ("flow/cli.py", "import typer\nfrom bitlathe.board.runner import run"),
+    ],
+)
+def test_the_checker_lets_a_right_arrow_pass(path: str, source: str) -> None:
+    assert wrong_arrows(path, source) == []
+
+
+def test_a_wrong_arrow_is_named_with_place_and_remedy() -> None:
+    assert wrong_arrows("hls/view.py", "\nimport bitlathe.flow") == [
+        "hls/view.py:2: bitlathe.flow is an arrow the wrong way; hls may import hls, model.graph"
+    ]
+
+
+def test_one_file_of_the_board_imports_pynq() -> None:
+    importers = [
+        path
+        for path in files_below("board", "*.py")
+        if "import pynq" in path.read_text() or "from pynq" in path.read_text()
+    ]
+    assert len(importers) <= 1
+
+
+def test_every_package_is_ruled_by_its_own_row() -> None:
+    second_level = {
+        ".".join(name.split(".")[1:3]) for name in packages_on_disk() if name.startswith("bitlathe.model.")
+    }
+    assert second_level <= set(TABLE)
