@@ -1,0 +1,70 @@
+"""The data set every reader returns, and the check that makes it trustworthy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlathe.model.graph.errors import DataError
+
+Images = NDArray[np.uint8]  # (N, H, W, C), 0..255
+Labels = NDArray[np.int64]  # (N,), 0..classes-1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """Labelled images in two splits.
+
+    Raises DataError when an array's shape, type, count or range is wrong.
+    """
+
+    name: str
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self._check_split("train", self.train_images, self.train_labels)
+        self._check_split("test", self.test_images, self.test_labels)
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise DataError(
+                f"{self.name}: train images are {self.train_images.shape[1:]}, "
+                f"test images {self.test_images.shape[1:]}; both splits need one size"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image."""
+        return int(self.train_images.shape[3])
+
+    @property
+    def input_size(self) -> int:
+        """Height of an image in pixels, which is its width too."""
+        return int(self.train_images.shape[1])
+
+    def _check_split(self, split: str, images: Images, labels: Labels) -> None:
+        where = f"{self.name} {split}"
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2]:
+            raise DataError(
+                f"{where}: images are {images.dtype} {images.shape}, expected uint8 (N, size, size, C)"
+            )
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"{where}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)"
+            )
+        if not len(labels):
+            raise DataError(f"{where}: no image in it; give at least one")
+        if labels.min() < 0 or labels.max() >= self.num_classes:
+            raise DataError(
+                f"{where}: labels span {labels.min()}..{labels.max()}, "
+                f"expected 0..{self.num_classes - 1}; the file belongs to another data set"
+            )

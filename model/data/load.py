@@ -1,0 +1,95 @@
+"""Data sets by name: find the files, read them, check them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bitlathe.model.data.catalog import CATALOG, DatasetSpec, Layout
+from bitlathe.model.data.dataset import Dataset, Images, Labels
+from bitlathe.model.data.digits import read_digits
+from bitlathe.model.data.readers import Reader, read_blob
+from bitlathe.model.graph.errors import DataError
+
+DATA_VARIABLE = "BITLATHE_DATA"
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_HINT = f"give --data DIR or set {DATA_VARIABLE} to the folder that holds them"
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Names that `load_dataset` knows; the first needs no files."""
+    return ("digits", *CATALOG)
+
+
+def data_root(explicit: Path | None = None) -> Path | None:
+    """Folder of the data sets: `explicit`, else BITLATHE_DATA, else ../shared/data if it is there."""
+    if explicit is not None:
+        return explicit
+    if os.environ.get(DATA_VARIABLE):
+        return Path(os.environ[DATA_VARIABLE])
+    beside = _REPOSITORY.parent / "shared" / "data"
+    return beside if beside.is_dir() else None
+
+
+def load_dataset(name: str, root: Path | None = None) -> Dataset:
+    """Read and check a data set; `root` as in `data_root`.
+
+    Raises DataError for an unknown name, missing files, or files that are not the data set.
+    """
+    if name == "digits":
+        return read_digits()
+    if name not in CATALOG:
+        raise DataError(f"{name}: no such data set; choose one of {', '.join(dataset_names())}")
+    return _read_files(name, CATALOG[name], data_root(root))
+
+
+def _read_files(name: str, spec: DatasetSpec, root: Path | None) -> Dataset:
+    layout, folder = _find(name, spec, root)
+    train = _read_split(folder, layout.train, layout.reader)
+    test = _read_split(folder, layout.test, layout.reader)
+    _check_shape(f"{folder} {name} train", train[0], (spec.train_count, *spec.image_shape))
+    _check_shape(f"{folder} {name} test", test[0], (spec.test_count, *spec.image_shape))
+    return Dataset(
+        name=name,
+        train_images=train[0],
+        train_labels=train[1],
+        test_images=test[0],
+        test_labels=test[1],
+        class_names=spec.class_names,
+    )
+
+
+def _find(name: str, spec: DatasetSpec, root: Path | None) -> tuple[Layout, Path]:
+    if root is None:
+        raise DataError(f"{name}: no data folder is known; {_HINT}")
+    for layout, folder in _candidates(spec, root):
+        if all(_present(folder / file) for file in (*layout.train, *layout.test)):
+            return layout, folder
+    raise DataError(f"{name}: files not found, looked for {_looked_for(spec, root)}; {_HINT}")
+
+
+def _candidates(spec: DatasetSpec, root: Path) -> Iterator[tuple[Layout, Path]]:
+    return ((layout, root / folder) for layout in spec.layouts for folder in layout.folders)
+
+
+def _present(path: Path) -> Path | None:
+    packed = path.with_name(path.name + ".gz")
+    return next((p for p in (path, packed) if p.is_file()), None)
+
+
+def _looked_for(spec: DatasetSpec, root: Path) -> str:
+    return " or ".join(
+        f"{folder}/{{{','.join((*layout.train, *layout.test))}}}"
+        for layout, folder in _candidates(spec, root)
+    )
+
+
+def _read_split(folder: Path, files: tuple[str, ...], reader: Reader) -> tuple[Images, Labels]:
+    paths = (_present(folder / file) for file in files)
+    return reader([read_blob(path) for path in paths if path])
+
+
+def _check_shape(where: str, images: Images, expected: tuple[int, ...]) -> None:
+    if images.shape != expected:
+        raise DataError(f"{where}: images are {images.shape}, expected {expected}; fetch the files again")

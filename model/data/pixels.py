@@ -1,0 +1,30 @@
+"""The image input contract, in its float and its integer form.
+
+A byte image enters as q = pixel - 128, an int8 with frac 7; its value is q / 128.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bitlathe.model.data.dataset import Images
+
+INPUT_FRAC = 7  # binary point of an input code
+PIXEL_ZERO = 128  # the byte whose code is 0
+
+
+def to_input(images: Images | torch.Tensor) -> torch.Tensor:
+    """Network input of byte images: (N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1).
+
+    The result keeps the memory order of `images`, which PyTorch calls channels_last.
+    """
+    pixels = torch.as_tensor(images).permute(0, 3, 1, 2)
+    return (pixels.float() - PIXEL_ZERO) * 2.0**-INPUT_FRAC
+
+
+def to_codes(images: Images) -> NDArray[np.int8]:
+    """Integer twin of `to_input`: (N, H, W, C) uint8 -> (N, C, H, W) int8, value = code / 128."""
+    codes = (images.astype(np.int16) - PIXEL_ZERO).astype(np.int8)
+    return np.ascontiguousarray(codes.transpose(0, 3, 1, 2))

@@ -1,0 +1,108 @@
+"""Readers of the file formats: npz, idx (MNIST) and the CIFAR binary version.
+
+Each turns the files of one split into arrays: (N, H, W, C) uint8 and (N,) int64. A file that is
+not what its name says raises DataError, which names the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlathe.model.data.dataset import Images, Labels
+from bitlathe.model.graph.errors import DataError
+
+_IDX_UINT8 = 0x08
+_CIFAR_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """Bytes of one file and where they came from."""
+
+    path: Path
+    data: bytes
+
+
+Reader = Callable[[Sequence[Blob]], tuple[Images, Labels]]
+
+
+def read_blob(path: Path) -> Blob:
+    """Bytes of a file, unpacked if its name ends in .gz."""
+    try:
+        data = path.read_bytes()
+        return Blob(path=path, data=gzip.decompress(data) if path.suffix == ".gz" else data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from error
+
+
+def read_npz(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
+    """Images and labels of npz archives, one after the other."""
+    parts = [_npz_part(blob) for blob in blobs]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def read_idx(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
+    """Images and labels of an idx3 and an idx1 file (LeCun's MNIST format)."""
+    images, labels = (_idx_array(blob, ndim) for blob, ndim in zip(blobs, (3, 1), strict=True))
+    return images[..., np.newaxis], labels.astype(np.int64)
+
+
+def read_cifar10_binary(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
+    """Images and labels of CIFAR-10 .bin files: one label byte, then R, G, B planes."""
+    return _cifar_records(blobs, label_bytes=1)
+
+
+def read_cifar100_binary(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
+    """Images and fine labels of CIFAR-100 .bin files: coarse and fine label bytes, then planes."""
+    return _cifar_records(blobs, label_bytes=2)
+
+
+def _npz_part(blob: Blob) -> tuple[Images, Labels]:
+    try:
+        with np.load(io.BytesIO(blob.data), allow_pickle=False) as archive:
+            return archive["images"], archive["labels"]
+    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{blob.path}: not an npz archive of `images` and `labels` ({error}); fetch the file again"
+        ) from error
+
+
+def _idx_array(blob: Blob, ndim: int) -> NDArray[Any]:
+    header = 4 + 4 * ndim
+    magic = bytes((0, 0, _IDX_UINT8, ndim))
+    if len(blob.data) < header or blob.data[:4] != magic:
+        raise DataError(
+            f"{blob.path}: starts with {blob.data[:4].hex()}, an idx{ndim} file with {magic.hex()}; "
+            "fetch the file again"
+        )
+    shape = struct.unpack(f">{ndim}I", blob.data[4:header])
+    expected = header + int(np.prod(shape, dtype=np.int64))
+    if len(blob.data) != expected:
+        raise DataError(
+            f"{blob.path}: {len(blob.data)} bytes, its header promises {expected}; fetch the file again"
+        )
+    return np.frombuffer(blob.data, np.uint8, offset=header).reshape(shape).copy()
+
+
+def _cifar_records(blobs: Sequence[Blob], label_bytes: int) -> tuple[Images, Labels]:
+    record = label_bytes + _CIFAR_PIXELS
+    for blob in blobs:
+        if not blob.data or len(blob.data) % record:
+            raise DataError(
+                f"{blob.path}: {len(blob.data)} bytes is no multiple of the {record} bytes of a record; "
+                "fetch the file again"
+            )
+    rows = np.frombuffer(b"".join(blob.data for blob in blobs), np.uint8).reshape(-1, record)
+    planes = rows[:, label_bytes:].reshape(-1, 3, 32, 32)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), rows[:, label_bytes - 1].astype(np.int64)

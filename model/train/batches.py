@@ -1,0 +1,63 @@
+"""Shuffled, optionally augmented batches of a split that lies in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.nn import functional
+
+from bitlathe.model.data import PIXEL_ZERO, Images, Labels, to_input
+
+CROP_BORDER = 4  # pixels a crop may shift each way
+
+Batch = tuple[torch.Tensor, torch.Tensor]  # (N, C, H, W) float32, (N,) int64
+
+
+class Batches:
+    """Endless epochs over one split. All randomness comes from `generator`."""
+
+    def __init__(
+        self, images: Images, labels: Labels, *, batch_size: int, augment: bool, generator: torch.Generator
+    ) -> None:
+        self._images, self._labels = torch.from_numpy(images), torch.from_numpy(labels)
+        self._batch_size, self._augment, self._generator = batch_size, augment, generator
+        self._padded = pad_border(self._images) if augment else self._images
+
+    def __len__(self) -> int:
+        return -(-len(self._labels) // self._batch_size)
+
+    def epoch(self) -> Iterator[Batch]:
+        """Every image once, in a new order."""
+        order = torch.randperm(len(self._labels), generator=self._generator)
+        for chosen in order.split(self._batch_size):
+            yield to_input(self._take(chosen)), self._labels[chosen]
+
+    def _take(self, chosen: torch.Tensor) -> torch.Tensor:
+        if not self._augment:
+            return self._images[chosen]
+        return random_views(self._padded, chosen, self._generator)
+
+
+def pad_border(images: torch.Tensor) -> torch.Tensor:
+    """Surround (N, H, W, C) bytes with CROP_BORDER pixels of input value zero."""
+    border = (0, 0) + (CROP_BORDER,) * 4
+    return functional.pad(images, border, value=PIXEL_ZERO)
+
+
+def random_views(padded: torch.Tensor, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Randomly shifted, half of the time mirrored crops of `padded[chosen]`, in one gather.
+
+    `padded` is (M, H + 2 * CROP_BORDER, W + 2 * CROP_BORDER, C); the result (N, H, W, C).
+    """
+    rows = _window(padded.shape[1], len(chosen), generator)
+    columns = _window(padded.shape[2], len(chosen), generator)
+    mirrored = torch.rand(len(chosen), 1, generator=generator) < 0.5
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    return padded[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _window(padded_size: int, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Consecutive positions of `count` random crops along one axis, (count, size)."""
+    start = torch.randint(0, 2 * CROP_BORDER + 1, (count, 1), generator=generator)
+    return start + torch.arange(padded_size - 2 * CROP_BORDER)

@@ -1,0 +1,39 @@
+"""PyTorch files written whole or not at all, and read without running code from them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bitlathe.model.graph.errors import DataError
+
+
+def write_atomically(path: Path, content: dict[str, Any]) -> None:
+    """Save tensors and plain values; a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(content, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Content of a file of tensors and plain values; DataError says what is wrong with any other."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; give the path of a checkpoint") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: not a readable PyTorch checkpoint ({reason}); it is truncated or foreign, get it again"
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds a {type(content).__name__}; a checkpoint holds a dict of tensors")
+    return content

@@ -1,0 +1,126 @@
+"""Weight files: tensors with a note on where they come from, in one small file.
+
+A file is {"format", "metadata" (JSON text), "state" (name -> tensor)}. `load_state` also takes a
+plain state dict and the checkpoint of a training run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.train.files import read_tensors, write_atomically
+from bitlathe.model.zoo import build, checkpoint_path
+
+FORMAT = "bitlathe-weights-1"
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsMetadata:
+    """Origin of a weight file."""
+
+    network: str
+    dataset: str
+    accuracy: float  # on the whole test split, 0..1, of the weights in the file
+    num_classes: int
+    in_channels: int
+    input_size: int
+    epochs: int
+    seed: int
+    command: str  # repeats the training
+
+
+def save_weights(path: Path, model: nn.Module, metadata: WeightsMetadata) -> None:
+    """Write the model's state and its origin."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    note = json.dumps(dataclasses.asdict(metadata), indent=1, sort_keys=True)
+    write_atomically(path, {"format": FORMAT, "metadata": note, "state": state})
+
+
+def read_metadata(path: Path) -> WeightsMetadata:
+    """Origin of a weight file; DataError if the file carries none."""
+    content = read_tensors(path)
+    try:
+        return WeightsMetadata(**json.loads(content["metadata"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: carries no readable metadata ({error}); use a weight file") from error
+
+
+def load_state(path: Path) -> State:
+    """Tensors of a weight file, a training checkpoint or a plain state dict.
+
+    Raises DataError for a file that is none of these, or that holds a NaN or an infinity.
+    """
+    state = _state_of(read_tensors(path))
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise DataError(f"{path}: {name} is no tensor; give a checkpoint of this tool or a state dict")
+        check_finite(f"{path}: {name}", tensor)
+    if not state:
+        raise DataError(f"{path}: holds no tensor; give a checkpoint of this tool or a state dict")
+    return state
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a file that `load_state` reads into `model`.
+
+    Raises DataError naming the first tensor that is missing, unknown or of another shape.
+    """
+    state = load_state(path)
+    _check_match(path, _required(model), model.state_dict(), state)
+    # files without batch counters are common; the counters matter to no forward pass here
+    model.load_state_dict(state, strict=False)
+
+
+def load_pretrained(network: str, dataset: str) -> nn.Module:
+    """Network with the trained weights that come with the package, in evaluation mode."""
+    path = checkpoint_path(network, dataset)
+    origin = read_metadata(path)
+    model = build(
+        network,
+        num_classes=origin.num_classes,
+        in_channels=origin.in_channels,
+        input_size=origin.input_size,
+    )
+    load_weights(model, path)
+    return model.eval()
+
+
+def check_finite(where: str, tensor: torch.Tensor) -> None:
+    """Raise DataError if a tensor has a NaN or an infinity."""
+    bad = int((~torch.isfinite(tensor)).sum())
+    if bad:
+        raise DataError(f"{where} has {bad} of {tensor.numel()} values NaN or infinite; train it again")
+
+
+def _state_of(content: dict[str, Any]) -> State:
+    for key in ("state", "model"):
+        if isinstance(content.get(key), dict):
+            return dict(content[key])
+    return content
+
+
+def _required(model: nn.Module) -> list[str]:
+    return [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
+
+
+def _check_match(path: Path, required: list[str], expected: State, found: State) -> None:
+    advice = "it belongs to another network, give the one it was trained for"
+    for name in required:
+        if name not in found:
+            raise DataError(f"{path}: {name} is missing; {advice}")
+    for name, tensor in found.items():
+        if name not in expected:
+            raise DataError(f"{path}: {name} is unknown to the network; {advice}")
+        if tensor.shape != expected[name].shape:
+            raise DataError(
+                f"{path}: {name} is {tuple(tensor.shape)}, the network's {tuple(expected[name].shape)}; {advice}"
+            )

@@ -1,0 +1,39 @@
+"""Multiply-accumulates of a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
+    """Multiply-accumulates of one image through convolutions and dense layers; `input_shape` is (C, H, W)."""
+    counts: list[int] = []
+
+    def count(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        counts.append(_layer_macs(module, output))
+
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        _run_once(model, input_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(counts)
+
+
+def _layer_macs(module: nn.Module, output: torch.Tensor) -> int:
+    """Terms of one output value, which are the weights of one output channel, times output values."""
+    weight: torch.Tensor = module.weight  # type: ignore[assignment]
+    return weight[0].numel() * output[0].numel()
+
+
+@torch.no_grad()
+def _run_once(model: nn.Module, input_shape: tuple[int, int, int]) -> None:
+    training = model.training
+    parameter = next(model.parameters())
+    model.eval()(torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device))
+    model.train(training)

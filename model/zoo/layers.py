@@ -1,0 +1,56 @@
+"""Small modules that the networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+_PIXEL_SCALE = 128 / 255  # a network input is (pixel - 128) / 128, published constants use pixel / 255
+
+
+class Normalize(nn.Module):
+    """Move our input x = (pixel - 128) / 128 to (pixel / 255 - mean) / std, channel by channel.
+
+    y = x * scale + offset with scale = (128 / 255) / std and offset = (128 / 255 - mean) / std.
+    The convolution behind it pads zeros *after* this step, so folding it needs a border of
+    pixel = 255 * mean, not of code 0.
+    """
+
+    scale: torch.Tensor  # (C,)
+    offset: torch.Tensor  # (C,)
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        means, stds = torch.tensor(mean), torch.tensor(std)
+        self.register_buffer("scale", _PIXEL_SCALE / stds, persistent=False)
+        self.register_buffer("offset", (_PIXEL_SCALE - means) / stds, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return x * self.scale.view(1, -1, 1, 1) + self.offset.view(1, -1, 1, 1)
+
+
+class PadShortcut(nn.Module):
+    """Shortcut without parameters: every `stride`-th pixel, zero channels in front and behind.
+
+    Source: He et al. 2015, arXiv:1512.03385, section 3.3, option A. Of an odd number of zero
+    channels the larger half stands behind.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+
+    @property
+    def front(self) -> int:
+        """Zero channels in front of the input's channels."""
+        return (self.out_channels - self.in_channels) // 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, in, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        behind = self.out_channels - self.in_channels - self.front
+        strided = x[:, :, :: self.stride, :: self.stride]
+        return functional.pad(strided, (0, 0, 0, 0, self.front, behind))
