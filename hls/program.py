@@ -134,6 +134,7 @@ EXEC = COMMON + _table(
     ("res_plane", 16, "lines from a residual channel tile to the next"),
     ("res_row_line", -16, "position step from the last residual pixel of a row to the first of the next, line"),
     ("res_row_bank", 4, "the same, bank"),
+    ("tap_step", 4, "positions (= columns) from tap to tap of a kernel row, 1..banks-1; more than 1 where columns are folded"),
     start=_BODY,
 )
 

@@ -123,6 +123,8 @@ package program_pkg;
   localparam int unsigned EXEC_RES_ROW_LINE_W = 16;
   localparam int unsigned EXEC_RES_ROW_BANK_LSB = 476;
   localparam int unsigned EXEC_RES_ROW_BANK_W = 4;
+  localparam int unsigned EXEC_TAP_STEP_LSB = 480;
+  localparam int unsigned EXEC_TAP_STEP_W = 4;
   localparam int unsigned MOVE_SPACE_LSB = 64;
   localparam int unsigned MOVE_SPACE_W = 4;
   localparam int unsigned MOVE_MOVE_RESERVED_LSB = 68;
