@@ -154,7 +154,7 @@ def _verilator(machine: Surroundings) -> _Finding:
 
 
 def _vendor(*names: str) -> _Probe:
-    """A probe of a tool known under several names; its release is read from its path, as starting it takes long."""
+    """A probe of a tool with several names; its release is read from its path, as starting it takes long."""
 
     def probe(machine: Surroundings) -> _Finding:
         path = next(filter(None, map(machine.which, names)), None)
