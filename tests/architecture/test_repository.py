@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from repository import ROOT, packages_on_disk, python_files, text_files
+from repository import ROOMS, ROOT, files_below, packages_on_disk, python_files, text_files
 
 LONGEST_FILE = 450  # lines; past about 400 a file usually holds two ideas
 
@@ -27,17 +27,27 @@ def _places(pattern: re.Pattern[str], files: tuple[Path, ...]) -> list[str]:
     ]
 
 
-def _listed_packages() -> set[str]:
-    # tomllib came with Python 3.11; this list is one literal
-    table = re.search(
-        r"^packages = (\[.*?^\])", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
-    )
-    assert table is not None
-    return set(ast.literal_eval(table.group(1)))
+def _literal(pattern: str) -> list[tuple[str, list[str]]]:
+    """Key and list for each line of pyproject.toml that fits; tomllib came only with Python 3.11."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.findall(rf"^{pattern} = (\[.*?\]$)", text, re.MULTILINE | re.DOTALL)
+    return [(key, ast.literal_eval(value)) for key, value in found]
+
+
+def _files_that_an_install_brings() -> set[Path]:
+    patterns = _literal(rf'"bitlathe\.({"|".join(ROOMS)})"')
+    return {path for room, globs in patterns for glob in globs for path in (ROOT / room).glob(glob)}
 
 
 def test_pyproject_lists_exactly_the_packages_on_disk() -> None:
-    assert _listed_packages() == packages_on_disk()
+    ((_, listed),) = _literal("(packages)")
+    assert set(listed) == packages_on_disk()
+    assert listed == sorted(listed)
+
+
+def test_an_install_brings_every_file_that_is_not_python() -> None:
+    others = {path for room in ROOMS for path in files_below(room) if path.suffix != ".py"}
+    assert others - _files_that_an_install_brings() == set()
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:
