@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def repeatable_command(arguments: Sequence[str]) -> str:
     """Command line that repeats the training: without the paths and flags of one machine."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--data")
     parser.add_argument("--resume", action="store_true")
     _, kept = parser.parse_known_args(arguments)
@@ -91,41 +91,45 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bitlathe.model.train",
         description="Train a network of the zoo and keep a checkpoint of every epoch.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
     )
-    add = parser.add_argument
+    _add_places(parser.add_argument_group("what and where"))
+    _add_settings(parser.add_argument_group("settings"))
+    _add_choices(parser.add_argument_group("choices"))
+    return parser
+
+
+def _add_places(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--network", choices=list(NETWORKS), default=_DEFAULTS.network, help="network of the zoo")
     add("--dataset", choices=dataset_names(), help="data set; the network's usual one when not given")
     add("--data", type=Path, help="folder of the data sets; BITLATHE_DATA when not given")
     add("--out", type=Path, default=Path("build/train"), help="folder of the checkpoint and weights")
     add("--resume", action="store_true", help="continue from the checkpoint in --out")
-    add("--epochs", type=int, default=_DEFAULTS.epochs, help="passes over the training images")
-    add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="images a step")
-    add("--lr", type=float, default=_DEFAULTS.lr, help="highest learning rate")
-    add("--momentum", type=float, default=_DEFAULTS.momentum, help="Nesterov momentum")
-    add("--weight-decay", type=float, default=_DEFAULTS.weight_decay, help="decay of weights")
-    add(
-        "--schedule",
-        choices=[s.value for s in Schedule],
-        default=_DEFAULTS.schedule.value,
-        help="course of the rate",
-    )
-    add(
-        "--label-smoothing",
-        type=float,
-        default=_DEFAULTS.label_smoothing,
-        help="share spread over all classes",
-    )
-    add("--augment", action="store_true", help="shift and mirror training images")
-    add(
-        "--precision",
-        choices=[p.value for p in Precision],
-        default=_DEFAULTS.precision.value,
-        help="forward pass",
-    )
-    add("--seed", type=int, default=_DEFAULTS.seed, help="seed of weights, order and augmentation")
-    add("--threads", type=int, help="processor threads; PyTorch's choice when not given")
-    return parser
+
+
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    for name, kind, text in (
+        ("epochs", int, "passes over the training images"),
+        ("batch_size", int, "images a step"),
+        ("lr", float, "highest learning rate"),
+        ("momentum", float, "Nesterov momentum"),
+        ("weight_decay", float, "decay of weights"),
+        ("label_smoothing", float, "share of the target spread over all classes"),
+        ("seed", int, "seed of weights, order and augmentation"),
+    ):
+        default = getattr(_DEFAULTS, name)
+        flag = "--" + name.replace("_", "-")
+        group.add_argument(flag, type=kind, default=default, help=f"{text} (default: {default})")
+    group.add_argument("--threads", type=int, help="processor threads; PyTorch's choice when not given")
+
+
+def _add_choices(group: argparse._ArgumentGroup) -> None:
+    schedules, precisions = [s.value for s in Schedule], [p.value for p in Precision]
+    add = group.add_argument
+    add("--augment", action="store_true", help="shift and mirror the training images")
+    add("--schedule", choices=schedules, default=_DEFAULTS.schedule.value, help="course of the rate")
+    add("--precision", choices=precisions, default=_DEFAULTS.precision.value, help="of the forward pass")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ class Batches:
     def epoch(self) -> Iterator[Batch]:
         """Every image once, in a new order."""
         order = torch.randperm(len(self._labels), generator=self._generator)
-        for chosen in order.split(self._batch_size):
+        for start in range(0, len(order), self._batch_size):
+            chosen = order[start : start + self._batch_size]
             yield to_input(self._take(chosen)), self._labels[chosen]
 
     def _take(self, chosen: torch.Tensor) -> torch.Tensor:

@@ -126,7 +126,7 @@ class Trainer:
         if not math.isfinite(loss.item()):
             raise self._diverged(f"the loss became {loss.item()} at step {step + 1}")
         self.state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.state.optimizer.step()
         return loss.item()
 

@@ -122,5 +122,6 @@ def _check_match(path: Path, required: list[str], expected: State, found: State)
             raise DataError(f"{path}: {name} is unknown to the network; {advice}")
         if tensor.shape != expected[name].shape:
             raise DataError(
-                f"{path}: {name} is {tuple(tensor.shape)}, the network's {tuple(expected[name].shape)}; {advice}"
+                f"{path}: {name} is {tuple(tensor.shape)}, "
+                f"the network's is {tuple(expected[name].shape)}; {advice}"
             )

@@ -28,6 +28,11 @@ class Normalize(nn.Module):
         self.register_buffer("scale", _PIXEL_SCALE / stds, persistent=False)
         self.register_buffer("offset", (_PIXEL_SCALE - means) / stds, persistent=False)
 
+    @classmethod
+    def imagenet(cls) -> Normalize:
+        """Constants of ImageNet, which many published CIFAR-10 networks were trained with too."""
+        return cls(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H, W) to the same shape."""
         return x * self.scale.view(1, -1, 1, 1) + self.offset.view(1, -1, 1, 1)

@@ -15,6 +15,7 @@ from bitlathe.model.zoo.lenet import LeNet5
 from bitlathe.model.zoo.resnet import CifarResNet, Shortcut, conv_shortcut, pad_shortcut
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+_RESNET_MIN_SIZE = 4  # two stacks halve the map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +52,12 @@ def _lenet5(inputs: Inputs) -> nn.Module:
     )
 
 
-def _resnet(blocks: int, shortcut: Shortcut) -> Builder:
+def _resnet(name: str, blocks: int, shortcut: Shortcut) -> NetworkSpec:
     def builder(inputs: Inputs) -> nn.Module:
-        if inputs.input_size < 4:
-            raise ShapeError(f"resnet: image size {inputs.input_size} is too small; use 4 or more")
+        if inputs.input_size < _RESNET_MIN_SIZE:
+            raise ShapeError(
+                f"{name}: image size {inputs.input_size} is too small; use {_RESNET_MIN_SIZE} or more"
+            )
         return CifarResNet(
             blocks=blocks,
             shortcut=shortcut,
@@ -63,10 +66,6 @@ def _resnet(blocks: int, shortcut: Shortcut) -> Builder:
             normalize=inputs.normalize,
         )
 
-    return builder
-
-
-def _cifar(name: str, builder: Builder) -> NetworkSpec:
     return NetworkSpec(
         name=name, builder=builder, dataset="cifar10", num_classes=10, in_channels=3, input_size=32
     )
@@ -76,10 +75,10 @@ _SPECS = (
     NetworkSpec(
         name="lenet5", builder=_lenet5, dataset="digits", num_classes=10, in_channels=1, input_size=8
     ),
-    _cifar("resnet8", _resnet(1, conv_shortcut)),
-    _cifar("resnet20", _resnet(3, pad_shortcut)),
-    _cifar("resnet56", _resnet(9, pad_shortcut)),
-    _cifar("resnet110", _resnet(18, pad_shortcut)),
+    _resnet("resnet8", 1, conv_shortcut),
+    _resnet("resnet20", 3, pad_shortcut),
+    _resnet("resnet56", 9, pad_shortcut),
+    _resnet("resnet110", 18, pad_shortcut),
 )
 
 NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in _SPECS}

@@ -81,11 +81,9 @@ class CifarResNet(nn.Module):
         return logits
 
 
-def _stack(
-    in_channels: int, out_channels: int, stride: int, blocks: int, shortcut: Shortcut
-) -> nn.Sequential:
-    first = BasicBlock(in_channels, out_channels, stride, shortcut)
-    rest = (BasicBlock(out_channels, out_channels, 1, shortcut) for _ in range(blocks - 1))
+def _stack(inputs: int, outputs: int, stride: int, blocks: int, shortcut: Shortcut) -> nn.Sequential:
+    first = BasicBlock(inputs, outputs, stride, shortcut)
+    rest = (BasicBlock(outputs, outputs, 1, shortcut) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)
 
 

@@ -1,0 +1,118 @@
+"""Networks have the published shape, export, and are made alike from alike seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bitlathe.model.data import load_dataset
+from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
+from bitlathe.model.train import evaluate, load_state, load_weights
+from bitlathe.model.zoo import NETWORKS, LeNet5, Normalize, build, macs, network_spec
+
+WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "weights"
+
+
+@pytest.fixture
+def weights_root() -> Path:
+    """Folder of the imported weights; the test skips where there is none."""
+    if not WEIGHTS.is_dir():
+        pytest.skip("no imported weights beside the repository")
+    return WEIGHTS
+
+
+def images_for(name: str, count: int = 2) -> torch.Tensor:
+    spec = network_spec(name)
+    generator = torch.Generator().manual_seed(1)
+    size = (count, spec.in_channels, spec.input_size, spec.input_size)
+    return torch.rand(size, generator=generator) * 2 - 1
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_gives_one_logit_a_class(name: str) -> None:
+    model = build(name, num_classes=7).eval()
+    assert model(images_for(name)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet8", "resnet20"])
+def test_a_network_exports_and_computes_the_same(name: str) -> None:
+    model, images = build(name).eval(), images_for(name, count=1)
+    exported = torch.export.export(model, (images,)).module()
+    assert torch.equal(exported(images), model(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("resnet20", 269_722), ("resnet56", 853_018), ("resnet110", 1_727_962)]
+)
+def test_a_cifar_resnet_has_the_published_number_of_parameters(name: str, expected: int) -> None:
+    assert parameters(build(name)) == expected
+
+
+def test_resnet8_has_the_layers_of_mlperf_tiny() -> None:
+    # 12,501,632 multiply-accumulates: MLPerf Tiny's figure for its image classification network
+    model = build("resnet8")
+    assert macs(model, (3, 32, 32)) == 12_501_632
+    kernels = [m.kernel_size[0] for m in model.modules() if isinstance(m, nn.Conv2d)]
+    assert (kernels.count(3), kernels.count(1)) == (7, 2)
+
+
+@pytest.mark.parametrize(("size", "features"), [(8, 64), (28, 400), (32, 400)])
+def test_lenet5_fits_its_image_sizes(size: int, features: int) -> None:
+    model = build("lenet5", input_size=size)
+    assert isinstance(model, LeNet5)
+    assert model.fc1.in_features == features
+    assert model(torch.zeros(1, 1, size, size)).shape == (1, 10)
+
+
+def test_lenet5_refuses_another_image_size() -> None:
+    with pytest.raises(ShapeError, match=r"^lenet5: image size 30 .* one of \[8, 28, 32\]$"):
+        build("lenet5", input_size=30)
+
+
+def test_a_resnet_refuses_an_image_too_small_to_halve_twice() -> None:
+    with pytest.raises(ShapeError, match=r"^resnet8: image size 3 is too small; use 4 or more$"):
+        build("resnet8", input_size=3)
+
+
+def test_an_unknown_network_lists_the_known_ones() -> None:
+    with pytest.raises(UnsupportedLayer, match="resnet9: no such network; choose one of lenet5, resnet8"):
+        build("resnet9")
+
+
+def test_equal_seeds_give_equal_networks_and_leave_the_global_stream_alone() -> None:
+    before = torch.get_rng_state()
+    one, same, other = (build("resnet8", seed=seed).state_dict()["conv1.weight"] for seed in (3, 3, 4))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_macs_count_terms_times_outputs_and_leave_the_mode_alone() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten(), nn.Linear(6 * 9, 10)).train()
+    assert macs(model, (4, 5, 5)) == 2 * 9 * 6 * 9 + 54 * 10
+    assert model.training
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet56"])
+def test_imported_weights_fit_key_by_key(name: str, weights_root: Path) -> None:
+    state = load_state(weights_root / f"{name}_cifar10.pt")
+    assert build(name).load_state_dict(state, strict=True).missing_keys == []
+
+
+def test_resnet20_with_imported_weights_recognises_what_its_source_says(
+    weights_root: Path, data_root: Path
+) -> None:
+    # 91.73 % of all 10,000 test images; of the first 500 it recognises these
+    model = build("resnet20", normalize=Normalize.imagenet())
+    load_weights(model, weights_root / "resnet20_cifar10.pt")
+    cifar10 = load_dataset("cifar10", data_root)
+    metrics = evaluate(model, cifar10.test_images[:500], cifar10.test_labels[:500])
+    assert metrics.count == 500
+    assert round(metrics.accuracy * 500) == 455
