@@ -12,6 +12,8 @@ IntArray = npt.NDArray[np.signedinteger[Any]]
 
 MIN_BITS, MAX_BITS = 2, 16
 ACCUMULATOR_BITS = 32
+MAX_SHIFT = ACCUMULATOR_BITS - 1  # of a requantization or a residual
+MAX_FRAC = 127  # magnitude of a tensor's binary point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,10 @@ class FixedPoint:
     def __post_init__(self) -> None:
         if not MIN_BITS <= self.bits <= MAX_BITS:
             raise FormatError(f"a code of {self.bits} bits is not supported; choose {MIN_BITS} to {MAX_BITS}")
+        if abs(self.frac) > MAX_FRAC:
+            raise FormatError(
+                f"a binary point of {self.frac} is not supported; choose -{MAX_FRAC} to {MAX_FRAC}"
+            )
 
     @property
     def lo(self) -> int:
@@ -68,7 +74,20 @@ def requantize(acc: IntArray, shift: IntArray | int, lo: int, hi: int) -> IntArr
     >>> requantize(np.array([3, -3, 1000]), 1, -128, 127).tolist()
     [2, -1, 127]
     """
-    wide = acc.astype(np.int64)
-    places = np.asarray(shift, dtype=np.int64)
-    half = np.where(places > 0, np.left_shift(1, np.maximum(places - 1, 0)), 0)
-    return np.clip((wide + half) >> places, lo, hi)
+    return requantize_in_place(acc.astype(np.int64), shift, lo, hi)
+
+
+def requantize_in_place(acc: IntArray, shift: IntArray | int, lo: int, hi: int) -> IntArray:
+    """Overwrite `acc` with `requantize` of it and return it; acc + 2**(shift-1) must fit its type."""
+    acc += rounding_constant(shift).astype(acc.dtype)
+    acc >>= np.asarray(shift, dtype=acc.dtype)
+    return np.clip(acc, lo, hi, out=acc)
+
+
+def rounding_constant(shift: IntArray | int) -> npt.NDArray[np.int64]:
+    """Half of an output step, in steps of the accumulator: 2**(shift-1), or 0 without a shift.
+
+    >>> rounding_constant(np.array([0, 1, 4])).tolist()
+    [0, 1, 8]
+    """
+    return np.left_shift(np.int64(1), np.asarray(shift, dtype=np.int64)) >> 1

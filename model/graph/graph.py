@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+import numpy as np
+
 from bitlathe.model.graph.errors import FormatError, ShapeError
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import MAX_BITS, MAX_SHIFT, MIN_BITS, FixedPoint, weight_limit
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Shape
 
 
@@ -23,6 +25,7 @@ class Graph:
 
     def __post_init__(self) -> None:
         _check_order(self)
+        assert self.shapes  # made here, so that a misfit is told of now
         for node in self.nodes:
             _check_formats(self, node)
 
@@ -83,10 +86,15 @@ def _check_order(graph: Graph) -> None:
     seen: set[str] = set()
     for position, node in enumerate(graph.nodes):
         if isinstance(node, Input) != (position == 0):
-            raise FormatError(f"{graph.name}: node {node.name} at position {position}: exactly the first node must be the Input")
+            raise FormatError(
+                f"{graph.name}: node {node.name} at {position}: the first node, only, must be the Input"
+            )
         missing = [source for source in node.sources if source not in seen]
         if missing or node.name in seen:
-            raise FormatError(f"{graph.name}: node {node.name} is a duplicate or reads {missing} before it is made; order the nodes")
+            raise FormatError(
+                f"{graph.name}: node {node.name} is a duplicate or reads {missing} before it is made; "
+                "order the nodes"
+            )
         seen.add(node.name)
     if graph.output not in seen:
         raise FormatError(f"{graph.name}: output {graph.output} is no node of the graph")
@@ -95,30 +103,76 @@ def _check_order(graph: Graph) -> None:
 def _check_formats(graph: Graph, node: Node) -> None:
     formats = [graph.format_of(source) for source in node.sources]
     if isinstance(node, MaxPool2d | Concat) and any(f != node.format for f in formats):
-        raise FormatError(f"{node.name}: {type(node).__name__} needs one format throughout, got {formats} and {node.format}")
+        raise FormatError(
+            f"{node.name}: {type(node).__name__} needs one format throughout, got {formats} and {node.format}"
+        )
     if isinstance(node, Conv2d | Dense):
         _check_weights(node)
+        _check_bias(node)
+    if isinstance(node, AvgPool2d) and not 1 <= node.multiplier <= weight_limit(node.WEIGHT_BITS):
+        raise FormatError(
+            f"{node.name}: multiplier {node.multiplier} is no positive {node.WEIGHT_BITS}-bit weight"
+        )
     if isinstance(node, Conv2d | Dense | AvgPool2d):
         _check_shifts(graph, graph.convolution(node))
 
 
 def _check_weights(node: Conv2d | Dense) -> None:
+    if not node.format.lo <= node.lo <= node.hi <= node.format.hi:
+        raise FormatError(
+            f"{node.name}: clamp [{node.lo}, {node.hi}] leaves the output codes of {node.format}"
+        )
+    if not np.issubdtype(node.weight.dtype, np.integer) or node.weight.size == 0:
+        raise FormatError(
+            f"{node.name}: weights are {node.weight.size} of {node.weight.dtype}; they must be integers"
+        )
+    if not MIN_BITS <= node.weight_bits <= MAX_BITS:
+        raise FormatError(f"{node.name}: {node.weight_bits} weight bits; choose {MIN_BITS} to {MAX_BITS}")
+    limit = weight_limit(node.weight_bits)
+    if max(-int(node.weight.min()), int(node.weight.max())) > limit:
+        raise FormatError(
+            f"{node.name}: a weight exceeds +-{limit}, the symmetric range of {node.weight_bits} bits"
+        )
+
+
+def _check_bias(node: Conv2d | Dense) -> None:
     channels = node.weight.shape[0]
     if node.bias.shape != (channels,) or len(node.weight_frac) != channels:
         raise ShapeError(
-            f"{node.name}: {channels} output channels, but bias {node.bias.shape} and {len(node.weight_frac)} weight fracs"
+            f"{node.name}: {channels} output channels, but bias {node.bias.shape} "
+            f"and {len(node.weight_frac)} weight fracs; they must agree"
         )
-    if not node.format.lo <= node.lo <= node.hi <= node.format.hi:
-        raise FormatError(f"{node.name}: clamp [{node.lo}, {node.hi}] leaves the output codes of {node.format}")
-    limit = (1 << (node.weight_bits - 1)) - 1
-    if abs(node.weight.astype(int)).max(initial=0) > limit:
-        raise FormatError(f"{node.name}: a weight exceeds +-{limit}, the symmetric range of {node.weight_bits} bits")
+    int32 = np.iinfo(np.int32)
+    if (
+        not np.issubdtype(node.bias.dtype, np.integer)
+        or node.bias.min() < int32.min
+        or node.bias.max() > int32.max
+    ):
+        raise FormatError(f"{node.name}: bias must be integers within int32; lower the weights' frac")
 
 
 def _check_shifts(graph: Graph, conv: Conv2d) -> None:
-    if min(shifts(graph, conv)) < 0:
+    places = shifts(graph, conv)
+    if min(places) < 0:
         raise FormatError(
-            f"{conv.name}: output frac {conv.format.frac} exceeds the accumulator's; choose a smaller output frac"
+            f"{conv.name}: output frac {conv.format.frac} exceeds the accumulator's; choose a smaller one"
         )
-    if conv.residual is not None and min(residual_shifts(graph, conv)) < 0:
-        raise FormatError(f"{conv.name}: residual {conv.residual} has more fraction bits than the accumulator; lower its frac")
+    if max(places) > MAX_SHIFT:
+        raise FormatError(
+            f"{conv.name}: requantize shift {max(places)} exceeds {MAX_SHIFT}; "
+            f"raise the output frac {conv.format.frac}"
+        )
+    if conv.residual is not None:
+        _check_residual_shifts(conv, residual_shifts(graph, conv))
+
+
+def _check_residual_shifts(conv: Conv2d, places: tuple[int, ...]) -> None:
+    if min(places) < 0:
+        raise FormatError(
+            f"{conv.name}: residual {conv.residual} has more fraction bits than the sum; lower its frac"
+        )
+    if max(places) > MAX_SHIFT:
+        raise FormatError(
+            f"{conv.name}: residual {conv.residual} is shifted by {max(places)}, beyond {MAX_SHIFT}; "
+            "lower the weights' frac"
+        )

@@ -27,9 +27,18 @@ def window_size(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def _windowed(name: str, shape: Shape, channels: int, kernel: Pair, stride: Pair, padding: Pair) -> Shape:
-    height, width = (window_size(n, k, s, p) for n, k, s, p in zip(shape[1:], kernel, stride, padding, strict=True))
+    if min(*kernel, *stride) < 1 or min(padding) < 0:
+        raise ShapeError(
+            f"{name}: kernel {kernel} and stride {stride} must be at least 1, padding {padding} at least 0"
+        )
+    height, width = (
+        window_size(n, k, s, p) for n, k, s, p in zip(shape[1:], kernel, stride, padding, strict=True)
+    )
     if height < 1 or width < 1:
-        raise ShapeError(f"{name}: a {kernel[0]}x{kernel[1]} window does not fit a {shape[1]}x{shape[2]} map; enlarge the input or its padding")
+        raise ShapeError(
+            f"{name}: a {kernel[0]}x{kernel[1]} window does not fit a {shape[1]}x{shape[2]} map; "
+            "enlarge the input or its padding"
+        )
     return channels, height, width
 
 
@@ -47,7 +56,9 @@ class Node:
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         """Shape of the output for the given source shapes; ShapeError if they do not fit."""
-        raise UnsupportedLayer(f"{self.name}: {type(self).__name__} states no output shape; define output_shape")
+        raise UnsupportedLayer(
+            f"{self.name}: {type(self).__name__} states no output shape; define output_shape"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +109,27 @@ class Conv2d(Node):
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         channels = shapes[0][0]
+        if self.weight.ndim != 4:
+            raise ShapeError(
+                f"{self.name}: weight {self.weight.shape} needs 4 axes, (out, in / groups, height, width)"
+            )
         if self.groups not in (1, channels) or self.weight.shape[1] * self.groups != channels:
             raise ShapeError(
-                f"{self.name}: weight {self.weight.shape} with groups {self.groups} does not fit {channels} input "
-                "channels; groups must be 1 or the number of input channels"
+                f"{self.name}: weight {self.weight.shape} with groups {self.groups} does not fit {channels} "
+                "input channels; groups must be 1 or the number of input channels"
             )
-        shape = _windowed(self.name, shapes[0], self.out_channels, self.kernel_size, self.stride, self.padding)
+        if self.is_depthwise and self.out_channels != channels:
+            raise ShapeError(
+                f"{self.name}: depthwise with {self.out_channels} outputs for {channels} input channels; "
+                "they must be equal"
+            )
+        shape = _windowed(
+            self.name, shapes[0], self.out_channels, self.kernel_size, self.stride, self.padding
+        )
         if self.residual is not None and shapes[1] != shape:
-            raise ShapeError(f"{self.name}: residual {self.residual} is {shapes[1]}, the sum is {shape}; they must be equal")
+            raise ShapeError(
+                f"{self.name}: residual {self.residual} is {shapes[1]}, the sum {shape}; they must be equal"
+            )
         return shape
 
 
@@ -127,8 +151,14 @@ class Dense(Node):
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         features = int(np.prod(shapes[0]))
+        if self.weight.ndim != 2:
+            raise ShapeError(
+                f"{self.name}: weight {self.weight.shape} needs 2 axes, (out_features, in_features)"
+            )
         if self.weight.shape[1] != features:
-            raise ShapeError(f"{self.name}: weight takes {self.weight.shape[1]} features, {self.source} has {features}")
+            raise ShapeError(
+                f"{self.name}: weight takes {self.weight.shape[1]} features, {self.source} has {features}"
+            )
         return int(self.weight.shape[0]), 1, 1
 
     def as_convolution(self, shape: Shape) -> Conv2d:
@@ -160,12 +190,16 @@ class MaxPool2d(Node):
         return (self.source,)
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        if self.padding[0] >= self.kernel_size[0] or self.padding[1] >= self.kernel_size[1]:
+            raise ShapeError(
+                f"{self.name}: padding {self.padding} must be smaller than the window {self.kernel_size}"
+            )
         return _windowed(self.name, shapes[0], shapes[0][0], self.kernel_size, self.stride, self.padding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AvgPool2d(Node):
-    """Average over a window: a depthwise convolution by `multiplier` * 2**-`multiplier_frac`, padding counted."""
+    """Average over a window, padding counted: depthwise by `multiplier` * 2**-`multiplier_frac`."""
 
     source: str
     kernel_size: Pair
@@ -213,7 +247,9 @@ class Concat(Node):
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         if len({shape[1:] for shape in shapes}) != 1:
-            raise ShapeError(f"{self.name}: maps of sizes {[s[1:] for s in shapes]} cannot be concatenated; sizes must be equal")
+            raise ShapeError(
+                f"{self.name}: maps of sizes {[s[1:] for s in shapes]} cannot be joined; sizes must be equal"
+            )
         return sum(shape[0] for shape in shapes), *shapes[0][1:]
 
 
