@@ -1,0 +1,70 @@
+"""Proof that no accumulator of a graph can leave int32, for any input codes."""
+
+from dataclasses import dataclass
+
+from bitlathe.model.graph.bounds import accumulator_range, code_ranges
+from bitlathe.model.graph.convolution import INT32_EXACT
+from bitlathe.model.graph.errors import OverflowRisk
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """Range that the accumulator of one output channel cannot leave, in any order of addition."""
+
+    layer: str
+    channel: int
+    lowest: int
+    highest: int
+
+    @property
+    def max_abs(self) -> int:
+        """Largest magnitude."""
+        return max(-self.lowest, self.highest)
+
+    @property
+    def bits(self) -> int:
+        """Width of a two's complement accumulator that holds the range.
+
+        >>> Bound(layer="conv", channel=0, lowest=-128, highest=127).bits
+        8
+        """
+        return max((-self.lowest - 1).bit_length(), self.highest.bit_length()) + 1
+
+
+def prove(graph: Graph) -> tuple[Bound, ...]:
+    """Bounds of all accumulators, in the order of nodes and channels; OverflowRisk at the first beyond int32.
+
+    sum(|w|) * max|x| + |bias| + (max|residual| << shift) + 2**(n-1) < 2**31 with the clamps of the
+    sources as max|x|, and positive and negative terms summed apart.
+    """
+    ranges = code_ranges(graph)
+    bounds: list[Bound] = []
+    for node in graph.nodes:
+        if isinstance(node, Conv2d | Dense | AvgPool2d):
+            sums = accumulator_range(graph, graph.convolution(node), ranges)
+            pairs = zip(sums.lowest.tolist(), sums.highest.tolist(), strict=True)
+            bounds += [
+                Bound(layer=node.name, channel=c, lowest=low, highest=high)
+                for c, (low, high) in enumerate(pairs)
+            ]
+    for bound in bounds:
+        _refuse_overflow(bound)
+    return tuple(bounds)
+
+
+def check(graph: Graph) -> None:
+    """Raise OverflowRisk unless `prove` succeeds; whatever lowers a graph to hardware calls this first.
+
+    The file loader does not: a graph that overflows is still a graph, and `reference` evaluates it.
+    """
+    prove(graph)
+
+
+def _refuse_overflow(bound: Bound) -> None:
+    if bound.max_abs >= INT32_EXACT:
+        raise OverflowRisk(
+            f"{bound.layer}: the accumulator of channel {bound.channel} may reach {bound.max_abs}, int32 has "
+            f"{INT32_EXACT - 1}; use fewer bits for weights or activations, or a smaller residual shift"
+        )
