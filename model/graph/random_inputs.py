@@ -1,0 +1,31 @@
+"""Input codes that every implementation is tried on: random ones and the corners of their range."""
+
+import numpy as np
+
+from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
+from bitlathe.model.graph.graph import Graph
+
+
+def random_inputs(rng: np.random.Generator, graph: Graph, count: int) -> IntArray:
+    """Input codes (count, C, H, W) int32: see `random_codes`."""
+    return random_codes(rng, graph.input.format, (count, *graph.input.shape))
+
+
+def random_codes(rng: np.random.Generator, limits: FixedPoint, shape: tuple[int, int, int, int]) -> IntArray:
+    """Codes of `shape` (N, C, H, W) int32: noise, of its own level and contrast in each image and channel.
+
+    Levels and contrasts reach over the whole range of codes. Without them all images would have the
+    same averages, and whatever follows a global average pool would be constant.
+    """
+    level, contrast = rng.random((2, *shape[:2], 1, 1))
+    bright = np.clip(level + contrast * rng.uniform(-1, 1, shape), 0, 1)
+    codes: IntArray = np.rint(limits.lo + bright * (limits.hi - limits.lo)).astype(np.int32)
+    return codes
+
+
+def corner_inputs(graph: Graph) -> IntArray:
+    """Input codes (4, C, H, W) int32: all minimum, all maximum, zeros, minimum and maximum in turn."""
+    shape, limits = graph.input.shape, graph.input.format
+    chequered = np.where(np.indices(shape).sum(axis=0) % 2, limits.hi, limits.lo)
+    flat = [np.full(shape, code) for code in (limits.lo, limits.hi, 0)]
+    return np.stack([*flat, chequered], dtype=np.int32, casting="unsafe")
