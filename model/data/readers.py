@@ -49,6 +49,9 @@ def read_blob(path: Path) -> Blob:
 def read_npz(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
     """Images and labels of npz archives, one after the other."""
     parts = [_npz_part(blob) for blob in blobs]
+    for blob, (images, labels) in zip(blobs, parts, strict=True):
+        _check_same_kind(blob, images, parts[0][0])
+        _check_same_kind(blob, labels, parts[0][1])
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
@@ -76,6 +79,14 @@ def _npz_part(blob: Blob) -> tuple[Images, Labels]:
         raise DataError(
             f"{blob.path}: not an npz archive of `images` and `labels` ({error}); fetch the file again"
         ) from error
+
+
+def _check_same_kind(blob: Blob, array: NDArray[Any], first: NDArray[Any]) -> None:
+    if array.ndim < 1 or array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:
+        raise DataError(
+            f"{blob.path}: an array is {array.dtype} {array.shape}, "
+            f"the first file's {first.dtype} {first.shape}; fetch the file again"
+        )
 
 
 def _idx_array(blob: Blob, ndim: int) -> NDArray[Any]:

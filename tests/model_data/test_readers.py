@@ -93,6 +93,14 @@ def test_npz_archives_follow_one_another() -> None:
     assert np.array_equal(read[1], labels)
 
 
+def test_npz_archives_of_different_images_do_not_follow_one_another() -> None:
+    labels = np.zeros(2, np.int64)
+    parts = [npz(images=np.zeros((2, size, size, 3), np.uint8), labels=labels) for size in (32, 28)]
+    message = r"^b.npz: an array is uint8 \(2, 28, 28, 3\), the first file's uint8 \(2, 32, 32, 3\); fetch"
+    with pytest.raises(DataError, match=message):
+        read_npz([blob(part, name) for part, name in zip(parts, ("a.npz", "b.npz"), strict=True)])
+
+
 @pytest.mark.parametrize(
     ("reader", "data", "message"),
     [
