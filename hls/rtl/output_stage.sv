@@ -1,0 +1,231 @@
+// output_stage: drains finished groups, one word of PI channels a slot, and writes codes to the scratchpad.
+// Function:   word = requantize(acc, bias, residual) for each pixel and sub-tile, in raster order
+// Interface:  group and parameter pulses in; residual reads and result writes to the scratchpad out
+// Latency:    8 cycles from a group's arrival to its first write.   Throughput: 1 word a cycle, 1 in 2 with a residual.
+// Reset:      synchronous, active low; valid bits only.
+// Reference:  hls/functional.py
+`default_nettype none
+module output_stage
+  import program_pkg::*;
+#(
+    parameter int unsigned PI = 8,
+    parameter int unsigned PO = 8,
+    parameter int unsigned PP = 6,
+    parameter int unsigned Banks = 7
+) (
+    input  wire logic                       clk_i,
+    input  wire logic                       rst_ni,
+    input  wire logic                       init_i,
+    input  wire logic [DESCRIPTOR_BITS-1:0] desc_i,
+    // parameters of the next output tile
+    input  wire logic                       param_valid_i,
+    // verilator lint_off UNUSEDSIGNAL -- a parameter needs 42 of its column's bits
+    input  wire logic [      8*PI*PO-1:0]   param_i,
+    // verilator lint_on UNUSEDSIGNAL
+    // finished group
+    input  wire logic                       group_valid_i,
+    input  wire logic [              3:0]   group_count_i,
+    input  wire logic                       group_tile_first_i,
+    input  wire logic                       group_final_i,
+    input  wire logic [     32*PO*PP-1:0]   group_acc_i,
+    // scratchpad
+    output logic                            result_valid_o,
+    output logic                            result_write_o,
+    output logic [15:0]                     result_line_o,
+    output logic [ 3:0]                     result_bank_o,
+    output logic [8*PI-1:0]                 result_data_o,
+    input  wire logic [           8*PI-1:0] residual_data_i,  // 3 cycles after its read
+    output logic                            done_o
+);
+  localparam int unsigned SubTiles = PO / PI;
+  localparam int unsigned Latency = 7;  // of requantize; odd, so writes fall on the cycles between residual reads
+  localparam int unsigned ParamW = 42;  // bias, shift, residual shift
+
+  logic has_residual, res_signed;
+  logic [2:0] sub_tiles;
+  logic [11:0] out_h, out_w, out_tiles;
+  logic signed [15:0] lo, hi, out_line, out_plane, out_row_line, res_line, res_plane, res_row_line;
+  logic [3:0] out_bank, out_row_bank, res_bank, res_row_bank;
+  assign has_residual = desc_i[EXEC_HAS_RESIDUAL_LSB];
+  assign res_signed = desc_i[EXEC_RES_SIGNED_LSB];
+  assign sub_tiles = desc_i[EXEC_SUB_TILES_LSB+:EXEC_SUB_TILES_W];
+  assign out_h = desc_i[EXEC_OUT_H_LSB+:EXEC_OUT_H_W];
+  assign out_w = desc_i[EXEC_OUT_W_LSB+:EXEC_OUT_W_W];
+  assign out_tiles = desc_i[EXEC_OUT_TILES_LSB+:EXEC_OUT_TILES_W];
+  assign lo = desc_i[EXEC_LO_LSB+:EXEC_LO_W];
+  assign hi = desc_i[EXEC_HI_LSB+:EXEC_HI_W];
+  assign out_line = desc_i[EXEC_OUT_LINE_LSB+:EXEC_OUT_LINE_W];
+  assign out_bank = desc_i[EXEC_OUT_BANK_LSB+:EXEC_OUT_BANK_W];
+  assign out_plane = desc_i[EXEC_OUT_PLANE_LSB+:EXEC_OUT_PLANE_W];
+  assign out_row_line = desc_i[EXEC_OUT_ROW_LINE_LSB+:EXEC_OUT_ROW_LINE_W];
+  assign out_row_bank = desc_i[EXEC_OUT_ROW_BANK_LSB+:EXEC_OUT_ROW_BANK_W];
+  assign res_line = desc_i[EXEC_RES_LINE_LSB+:EXEC_RES_LINE_W];
+  assign res_bank = desc_i[EXEC_RES_BANK_LSB+:EXEC_RES_BANK_W];
+  assign res_plane = desc_i[EXEC_RES_PLANE_LSB+:EXEC_RES_PLANE_W];
+  assign res_row_line = desc_i[EXEC_RES_ROW_LINE_LSB+:EXEC_RES_ROW_LINE_W];
+  assign res_row_bank = desc_i[EXEC_RES_ROW_BANK_LSB+:EXEC_RES_ROW_BANK_W];
+
+  // ---- Parameters: `next` waits for the first group of its tile.
+  logic [ParamW*PO-1:0] param_d, param_next_q, param_q;
+  for (genvar o = 0; o < int'(PO); o++) begin : gen_param
+    assign param_d[ParamW*o+:ParamW] = {
+      param_i[8*(o*PI+5)+:5], param_i[8*(o*PI+4)+:5], param_i[8*(o*PI)+:32]
+    };
+  end
+  always_ff @(posedge clk_i) begin
+    if (param_valid_i) param_next_q <= param_d;
+    if (group_valid_i && group_tile_first_i) param_q <= param_next_q;
+  end
+
+  // ---- Slots.
+  logic phase_q, slot, sub_end, pixel_end, final_q;
+  logic [3:0] pixels_left_q;
+  logic [2:0] sub_q;
+  logic [32*PO*PP-1:0] acc_q;
+  assign slot = pixels_left_q != '0 && !(has_residual && phase_q);
+  assign sub_end = sub_q + 3'd1 == sub_tiles;
+  assign pixel_end = slot && sub_end;
+
+  always_ff @(posedge clk_i) begin
+    if (group_valid_i) begin
+      acc_q   <= group_acc_i;
+      final_q <= group_final_i;
+    end else if (pixel_end) begin
+      acc_q <= acc_q >> (32 * PO);
+    end
+    if (!rst_ni) begin
+      phase_q <= 1'b0;
+      pixels_left_q <= '0;
+      sub_q <= '0;
+    end else begin
+      phase_q <= !phase_q;
+      if (group_valid_i) pixels_left_q <= group_count_i;
+      else if (pixel_end) pixels_left_q <= pixels_left_q - 4'd1;
+      if (slot) sub_q <= sub_end ? '0 : sub_q + 3'd1;
+    end
+  end
+
+  // ---- Positions of results and residuals, a plane further for every sub-tile.
+  logic signed [15:0] out_pixel_line, res_pixel_line, out_sub_q, res_sub_q;
+  logic [3:0] out_pixel_bank, res_pixel_bank;
+  logic map_end, unused_row_end, unused_res_row_end, unused_res_map_end;
+  logic signed [12:0] tiles_left_q;
+
+  logic signed [15:0] out_map_lines, res_map_lines;
+  assign out_map_lines = sub_tiles == 3'd1 ? out_plane : 16'(signed'({1'b0, sub_tiles}) * out_plane);
+  assign res_map_lines = sub_tiles == 3'd1 ? res_plane : 16'(signed'({1'b0, sub_tiles}) * res_plane);
+
+  pixel_walker #(
+      .Banks(Banks)
+  ) u_result (
+      .clk_i,
+      .init_i,
+      .advance_i    (pixel_end),
+      .rows_i       (out_h),
+      .columns_i    (out_w),
+      .origin_line_i(out_line),
+      .origin_bank_i(out_bank),
+      .map_lines_i  (out_map_lines),
+      .step_line_i  (16'sd0),
+      .step_bank_i  (4'd1),
+      .row_line_i   (out_row_line),
+      .row_bank_i   (out_row_bank),
+      .line_o       (out_pixel_line),
+      .bank_o       (out_pixel_bank),
+      .row_end_o    (unused_row_end),
+      .map_end_o    (map_end)
+  );
+
+  pixel_walker #(
+      .Banks(Banks)
+  ) u_residual (
+      .clk_i,
+      .init_i,
+      .advance_i    (pixel_end),
+      .rows_i       (out_h),
+      .columns_i    (out_w),
+      .origin_line_i(res_line),
+      .origin_bank_i(res_bank),
+      .map_lines_i  (res_map_lines),
+      .step_line_i  (16'sd0),
+      .step_bank_i  (4'd1),
+      .row_line_i   (res_row_line),
+      .row_bank_i   (res_row_bank),
+      .line_o       (res_pixel_line),
+      .bank_o       (res_pixel_bank),
+      .row_end_o    (unused_res_row_end),
+      .map_end_o    (unused_res_map_end)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (init_i || pixel_end) begin
+      out_sub_q <= '0;
+      res_sub_q <= '0;
+    end else if (slot) begin
+      out_sub_q <= out_sub_q + out_plane;
+      res_sub_q <= res_sub_q + res_plane;
+    end
+    if (init_i) tiles_left_q <= 13'(out_tiles);
+    else if (pixel_end && map_end) tiles_left_q <= tiles_left_q - 13'(sub_tiles);
+  end
+
+  // ---- One word through the requantizers.
+  logic [Latency-1:0] write_q, done_q;
+  logic [16*Latency-1:0] line_q;
+  logic [4*Latency-1:0] bank_q;
+  logic present;
+  assign present = slot && 13'(signed'({1'b0, sub_q})) < tiles_left_q;
+
+  always_ff @(posedge clk_i) begin
+    line_q <= {line_q[16*(Latency-1)-1:0], 16'(out_pixel_line + out_sub_q)};
+    bank_q <= {bank_q[4*(Latency-1)-1:0], out_pixel_bank};
+    if (!rst_ni) begin
+      write_q <= '0;
+      done_q  <= '0;
+      done_o  <= 1'b0;
+    end else begin
+      write_q <= {write_q[Latency-2:0], present};
+      done_q  <= {done_q[Latency-2:0], pixel_end && final_q && pixels_left_q == 4'd1};
+      done_o  <= done_q[Latency-1];
+    end
+  end
+
+  logic [32*PI-1:0] slot_acc;
+  logic [ParamW*PI-1:0] slot_param;
+  logic [2:0] residual_q;  // the residual read of a slot comes back 3 cycles later
+  always_comb begin
+    slot_acc   = acc_q[32*PI-1:0];
+    slot_param = param_q[ParamW*PI-1:0];
+    for (int unsigned s = 1; s < SubTiles; s++) begin
+      if (sub_q == 3'(s)) begin
+        slot_acc   = acc_q[32*PI*s+:32*PI];
+        slot_param = param_q[ParamW*PI*s+:ParamW*PI];
+      end
+    end
+  end
+  always_ff @(posedge clk_i) residual_q <= {residual_q[1:0], has_residual && slot};
+
+  for (genvar i = 0; i < int'(PI); i++) begin : gen_lane
+    logic [7:0] residual;
+    assign residual = residual_data_i[8*i+:8];
+    requantize u_requantize (
+        .clk_i,
+        .acc_i           (slot_acc[32*i+:32]),
+        .bias_i          (slot_param[ParamW*i+:32]),
+        .shift_i         (slot_param[ParamW*i+32+:5]),
+        .residual_shift_i(slot_param[ParamW*i+37+:5]),
+        .residual_i      (residual_q[2] ? {res_signed & residual[7], residual} : 9'sd0),
+        .lo_i            (lo),
+        .hi_i            (hi),
+        .code_o          (result_data_o[8*i+:8])
+    );
+  end
+
+  logic residual_read;
+  assign residual_read = has_residual && present;
+  assign result_write_o = write_q[Latency-1];
+  assign result_valid_o = result_write_o || residual_read;
+  assign result_line_o = result_write_o ? line_q[16*(Latency-1)+:16] : 16'(res_pixel_line + res_sub_q);
+  assign result_bank_o = result_write_o ? bank_q[4*(Latency-1)+:4] : res_pixel_bank;
+endmodule
+`default_nettype wire

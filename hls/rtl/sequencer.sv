@@ -1,0 +1,259 @@
+// sequencer: the loops of an EXEC: output tiles, pixel groups, kernel taps, input channel tiles.
+// Function:   per cycle one (tap, input tile) of a pixel group: PP scratchpad addresses and one weight line
+// Interface:  init with a held descriptor; addresses and marks out, all registered, no back-pressure
+// Latency:    group_lanes + 3 cycles from init to the first address; then 1 + groups * group_cycles a tile.
+// Reset:      synchronous, active low; control bits only.
+// Reference:  hls/functional.py; hls/cycle_model.py
+`default_nettype none
+module sequencer
+  import program_pkg::*;
+#(
+    parameter int unsigned PP = 6,
+    parameter int unsigned Banks = 7
+) (
+    input  wire logic                       clk_i,
+    input  wire logic                       rst_ni,
+    input  wire logic                       init_i,
+    input  wire logic [DESCRIPTOR_BITS-1:0] desc_i,
+    // scratchpad
+    output logic [   PP-1:0]                lane_on_o,
+    output logic [16*PP-1:0]                lane_line_o,
+    output logic [ 4*PP-1:0]                lane_bank_o,
+    // weight store
+    output logic                            weight_en_o,
+    output logic [     15:0]                weight_line_o,
+    output logic                            param_o,       // this line holds parameters
+    // marks of the operands addressed in this cycle
+    output logic                            valid_o,
+    output logic                            first_o,       // of a group
+    output logic                            last_o,        // of a group
+    output logic [      3:0]                count_o,       // pixels of the group
+    output logic                            tile_first_o,  // group is the first of its output tile
+    output logic                            final_o        // group is the last of the EXEC
+);
+  // Descriptor fields.
+  logic [15:0] group_cycles, weight_line, in_plane;
+  logic [3:0] group_lanes, in_bank, in_row_bank, in_step_bank, tap_row_bank, tap_step, stride_h, stride_w;
+  logic row_break, is_max;
+  logic [2:0] sub_tiles;
+  logic [7:0] kernel_h, kernel_w;
+  logic [11:0] ci_tiles, in_h, in_w, out_h, out_w, out_tiles;
+  logic signed [11:0] start_y, start_x;
+  logic signed [15:0] in_line, in_tile_step, in_row_line, tap_row_line, in_step_line;
+
+  assign group_cycles = desc_i[EXEC_GROUP_CYCLES_LSB+:EXEC_GROUP_CYCLES_W];
+  assign group_lanes = desc_i[EXEC_GROUP_LANES_LSB+:EXEC_GROUP_LANES_W];
+  assign row_break = desc_i[EXEC_ROW_BREAK_LSB];
+  assign is_max = desc_i[EXEC_IS_MAX_LSB];
+  assign sub_tiles = desc_i[EXEC_SUB_TILES_LSB+:EXEC_SUB_TILES_W];
+  assign kernel_h = desc_i[EXEC_KERNEL_H_LSB+:EXEC_KERNEL_H_W];
+  assign kernel_w = desc_i[EXEC_KERNEL_W_LSB+:EXEC_KERNEL_W_W];
+  assign ci_tiles = desc_i[EXEC_CI_TILES_LSB+:EXEC_CI_TILES_W];
+  assign stride_h = desc_i[EXEC_STRIDE_H_LSB+:EXEC_STRIDE_H_W];
+  assign stride_w = desc_i[EXEC_STRIDE_W_LSB+:EXEC_STRIDE_W_W];
+  assign start_y = desc_i[EXEC_START_Y_LSB+:EXEC_START_Y_W];
+  assign start_x = desc_i[EXEC_START_X_LSB+:EXEC_START_X_W];
+  assign in_h = desc_i[EXEC_IN_H_LSB+:EXEC_IN_H_W];
+  assign in_w = desc_i[EXEC_IN_W_LSB+:EXEC_IN_W_W];
+  assign out_h = desc_i[EXEC_OUT_H_LSB+:EXEC_OUT_H_W];
+  assign out_w = desc_i[EXEC_OUT_W_LSB+:EXEC_OUT_W_W];
+  assign out_tiles = desc_i[EXEC_OUT_TILES_LSB+:EXEC_OUT_TILES_W];
+  assign weight_line = desc_i[EXEC_WEIGHT_LINE_LSB+:EXEC_WEIGHT_LINE_W];
+  assign in_line = desc_i[EXEC_IN_LINE_LSB+:EXEC_IN_LINE_W];
+  assign in_bank = desc_i[EXEC_IN_BANK_LSB+:EXEC_IN_BANK_W];
+  assign in_plane = desc_i[EXEC_IN_PLANE_LSB+:EXEC_IN_PLANE_W];
+  assign in_tile_step = desc_i[EXEC_IN_TILE_STEP_LSB+:EXEC_IN_TILE_STEP_W];
+  assign in_step_line = 16'(signed'(desc_i[EXEC_IN_STEP_LINE_LSB+:EXEC_IN_STEP_LINE_W]));
+  assign in_step_bank = desc_i[EXEC_IN_STEP_BANK_LSB+:EXEC_IN_STEP_BANK_W];
+  assign in_row_line = desc_i[EXEC_IN_ROW_LINE_LSB+:EXEC_IN_ROW_LINE_W];
+  assign in_row_bank = desc_i[EXEC_IN_ROW_BANK_LSB+:EXEC_IN_ROW_BANK_W];
+  assign tap_row_line = desc_i[EXEC_TAP_ROW_LINE_LSB+:EXEC_TAP_ROW_LINE_W];
+  assign tap_row_bank = desc_i[EXEC_TAP_ROW_BANK_LSB+:EXEC_TAP_ROW_BANK_W];
+  assign tap_step = desc_i[EXEC_TAP_STEP_LSB+:EXEC_TAP_STEP_W];
+
+  // ---- Gathering: the walker fills the next group's lanes, one pixel a cycle, under the present group.
+  logic gathering_q, full_q, next_map_end_q, take;
+  logic [3:0] next_count_q;
+  logic signed [11:0] tiles_to_walk_q;
+  logic signed [12:0] row_q, column_q;  // input coordinates of the window's origin
+  logic signed [15:0] walk_line;
+  logic [3:0] walk_bank;
+  logic row_end, map_end, gather, group_end;
+
+  assign gather = gathering_q && !full_q;
+  assign group_end = map_end || (row_break && row_end) || next_count_q + 4'd1 == group_lanes;
+
+  pixel_walker #(
+      .Banks(Banks)
+  ) u_walker (
+      .clk_i,
+      .init_i,
+      .advance_i    (gather),
+      .rows_i       (out_h),
+      .columns_i    (out_w),
+      .origin_line_i(in_line),
+      .origin_bank_i(in_bank),
+      .map_lines_i  (in_tile_step),
+      .step_line_i  (in_step_line),
+      .step_bank_i  (in_step_bank),
+      .row_line_i   (in_row_line),
+      .row_bank_i   (in_row_bank),
+      .line_o       (walk_line),
+      .bank_o       (walk_bank),
+      .row_end_o    (row_end),
+      .map_end_o    (map_end)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (init_i || (gather && map_end)) row_q <= 13'(start_y);
+    else if (gather && row_end) row_q <= row_q + 13'(stride_h);
+    if (init_i || (gather && row_end)) column_q <= 13'(start_x);
+    else if (gather) column_q <= column_q + 13'(stride_w);
+    if (gather && group_end) next_map_end_q <= map_end;
+
+    if (init_i) tiles_to_walk_q <= out_tiles;
+    else if (gather && map_end) tiles_to_walk_q <= tiles_to_walk_q - 12'(sub_tiles);
+
+    if (!rst_ni) begin
+      gathering_q <= 1'b0;
+      full_q <= 1'b0;
+    end else begin
+      if (init_i) gathering_q <= 1'b1;
+      else if (gather && map_end && tiles_to_walk_q <= 12'(sub_tiles)) gathering_q <= 1'b0;
+      if (init_i || take) full_q <= 1'b0;
+      else if (gather && group_end) full_q <= 1'b1;
+    end
+    if (init_i || take) next_count_q <= '0;
+    else if (gather) next_count_q <= next_count_q + 4'd1;
+  end
+
+  // ---- Feeding: taps and input tiles of the present group.
+  logic param_due_q, feeding_q, tile_first_q, map_end_q, final_q;
+  logic [3:0] count_q;
+  logic [15:0] cycles_left_q;
+  logic [11:0] ct_q;
+  logic [7:0] kx_q, ky_q;
+  logic [11:0] tap_column_q;
+  logic signed [15:0] tap_line_q, ct_line_q;
+  logic [3:0] tap_bank_q;
+  logic [15:0] weight_q, tile_weight_q;
+  logic group_over, ct_end, kx_end, ky_end, feed_first, feed_last;
+  logic [4:0] tap_sum;
+  logic tap_wraps;
+
+  assign group_over = cycles_left_q <= 16'd1;
+  assign take = full_q && group_over && !(map_end_q && cycles_left_q != '0);
+  assign ct_end = ct_q + 12'd1 == ci_tiles;
+  assign kx_end = kx_q + 8'd1 == kernel_w;
+  assign ky_end = ky_q + 8'd1 == kernel_h;
+  assign feed_first = ct_q == '0 && kx_q == '0 && ky_q == '0;
+  assign feed_last = ct_end && kx_end && ky_end;
+  assign tap_sum = 5'(tap_bank_q) + 5'(kx_end ? tap_row_bank : tap_step);
+  assign tap_wraps = tap_sum >= 5'(Banks);
+
+  always_ff @(posedge clk_i) begin
+    if (take) begin
+      count_q <= next_count_q;
+      map_end_q <= next_map_end_q;
+      final_q <= next_map_end_q && !gathering_q;
+      tile_first_q <= param_due_q || map_end_q;
+      ct_q <= '0;
+      kx_q <= '0;
+      ky_q <= '0;
+      tap_column_q <= '0;
+      tap_line_q <= '0;
+      tap_bank_q <= '0;
+      ct_line_q <= '0;
+    end else if (feeding_q) begin
+      ct_q <= ct_end ? '0 : ct_q + 12'd1;
+      ct_line_q <= ct_end ? '0 : ct_line_q + signed'(in_plane);
+      if (ct_end) begin
+        kx_q <= kx_end ? '0 : kx_q + 8'd1;
+        tap_column_q <= kx_end ? '0 : tap_column_q + 12'(tap_step);
+        tap_line_q <= tap_line_q + (kx_end ? tap_row_line : 16'sd0) + 16'(tap_wraps);
+        tap_bank_q <= tap_wraps ? 4'(tap_sum - 5'(Banks)) : tap_sum[3:0];
+        if (kx_end) ky_q <= ky_q + 8'd1;
+      end
+    end
+
+    if (init_i) begin
+      weight_q <= weight_line;
+    end else if (!is_max) begin
+      if (take) weight_q <= param_due_q ? weight_q + 16'd1 : tile_weight_q;
+      else if (param_due_q || feeding_q) weight_q <= weight_q + 16'd1;
+    end
+    if (param_due_q) tile_weight_q <= weight_q + 16'd1;
+
+    if (!rst_ni) begin
+      param_due_q <= 1'b0;
+      feeding_q <= 1'b0;
+      cycles_left_q <= '0;
+    end else begin
+      // A tile's parameters are read in the cycle after the last group of the tile before.
+      param_due_q <= init_i || (cycles_left_q == 16'd1 && map_end_q && !final_q);
+      if (init_i) feeding_q <= 1'b0;
+      else if (take) feeding_q <= 1'b1;
+      else if (feed_last) feeding_q <= 1'b0;
+      if (init_i) cycles_left_q <= '0;
+      else if (take) cycles_left_q <= group_cycles;
+      else if (cycles_left_q != '0) cycles_left_q <= cycles_left_q - 16'd1;
+    end
+    if (init_i) map_end_q <= 1'b1;
+  end
+
+  // ---- Addresses.
+  always_ff @(posedge clk_i) begin
+    weight_en_o <= param_due_q || (feeding_q && !is_max);
+    weight_line_o <= weight_q;
+    first_o <= feed_first;
+    count_o <= count_q;
+    tile_first_o <= tile_first_q;
+    final_o <= final_q;
+    if (!rst_ni) begin
+      param_o <= 1'b0;
+      valid_o <= 1'b0;
+      last_o  <= 1'b0;
+    end else begin
+      param_o <= param_due_q;
+      valid_o <= feeding_q;
+      last_o  <= feeding_q && feed_last;
+    end
+  end
+
+  for (genvar j = 0; j < int'(PP); j++) begin : gen_lane
+    logic next_on_q, on_q;
+    logic signed [15:0] next_line_q, line_q;
+    logic [3:0] next_bank_q, bank_q;
+    logic signed [12:0] next_row_q, row_j_q, next_column_q, column_j_q;
+    logic signed [13:0] row, column;
+    logic [4:0] bank_sum;
+    logic wraps;
+
+    assign row = 14'(row_j_q) + 14'(ky_q);
+    assign column = 14'(column_j_q) + 14'(tap_column_q);
+    assign bank_sum = 5'(bank_q) + 5'(tap_bank_q);
+    assign wraps = bank_sum >= 5'(Banks);
+
+    always_ff @(posedge clk_i) begin
+      if (init_i || take) next_on_q <= 1'b0;
+      else if (gather && next_count_q == 4'(j)) next_on_q <= 1'b1;
+      if (gather && next_count_q == 4'(j)) begin
+        next_line_q <= walk_line;
+        next_bank_q <= walk_bank;
+        next_row_q <= row_q;
+        next_column_q <= column_q;
+      end
+      if (take) begin
+        on_q <= next_on_q;
+        line_q <= next_line_q;
+        bank_q <= next_bank_q;
+        row_j_q <= next_row_q;
+        column_j_q <= next_column_q;
+      end
+      lane_on_o[j] <= feeding_q && on_q && row >= 0 && row < 14'(in_h) && column >= 0 && column < 14'(in_w);
+      lane_line_o[16*j+:16] <= line_q + tap_line_q + ct_line_q + 16'(wraps);
+      lane_bank_o[4*j+:4] <= wraps ? 4'(bank_sum - 5'(Banks)) : bank_sum[3:0];
+    end
+  end
+endmodule
+`default_nettype wire

@@ -1,0 +1,52 @@
+// weight_store: PO columns of PI-byte words, loaded column by column and read a line at a time.
+// Function:   line = PO columns; column o holds output lane o's weights for PI input lanes, or its parameters
+// Interface:  write mask a column; reads are registered twice
+// Latency:    3 cycles from read_en_i to read_data_o.   Throughput: 1 line per cycle.
+// Reset:      none
+// Reference:  hls/compile/weights.py
+`default_nettype none
+module weight_store #(
+    parameter int unsigned PI = 8,
+    parameter int unsigned PO = 8,
+    parameter int unsigned Lines = 4608
+) (
+    input  wire logic                clk_i,
+    input  wire logic                write_valid_i,
+    // verilator lint_off UNUSEDSIGNAL -- lines are 16 bit in every interface
+    input  wire logic [        15:0] write_line_i,
+    // verilator lint_on UNUSEDSIGNAL
+    input  wire logic [      PO-1:0] write_mask_i,
+    input  wire logic [ 8*PI*PO-1:0] write_data_i,
+    input  wire logic                read_en_i,
+    // verilator lint_off UNUSEDSIGNAL -- lines are 16 bit in every interface
+    input  wire logic [        15:0] read_line_i,
+    // verilator lint_on UNUSEDSIGNAL
+    output logic      [ 8*PI*PO-1:0] read_data_o
+);
+  localparam int unsigned LineW = $clog2(Lines);
+
+  logic read_en_q;
+  logic [LineW-1:0] read_line_q;
+  always_ff @(posedge clk_i) begin
+    read_en_q   <= read_en_i;
+    read_line_q <= LineW'(read_line_i);
+  end
+
+  for (genvar o = 0; o < int'(PO); o++) begin : gen_column
+    logic [8*PI-1:0] data;
+    ram_1r1w #(
+        .Width(8 * PI),
+        .Lines(Lines)
+    ) u_column (
+        .clk_i,
+        .write_en_i  (write_valid_i && write_mask_i[o]),
+        .write_line_i(LineW'(write_line_i)),
+        .write_data_i(write_data_i[8*PI*o+:8*PI]),
+        .read_en_i   (read_en_q),
+        .read_line_i (read_line_q),
+        .read_data_o (data)
+    );
+    always_ff @(posedge clk_i) read_data_o[8*PI*o+:8*PI] <= data;
+  end
+endmodule
+`default_nettype wire
