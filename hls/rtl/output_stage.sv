@@ -19,7 +19,8 @@ module output_stage
     input  wire logic [DESCRIPTOR_BITS-1:0] desc_i,
     // parameters of the next output tile
     input  wire logic                       param_valid_i,
-    // verilator lint_off UNUSEDSIGNAL -- a parameter needs 42 of its column's bits
+    // A parameter needs 42 of its column's bits.
+    // verilator lint_off UNUSEDSIGNAL
     input  wire logic [      8*PI*PO-1:0]   param_i,
     // verilator lint_on UNUSEDSIGNAL
     // finished group

@@ -12,13 +12,15 @@ module weight_store #(
 ) (
     input  wire logic                clk_i,
     input  wire logic                write_valid_i,
-    // verilator lint_off UNUSEDSIGNAL -- lines are 16 bit in every interface
+    // Lines are 16 bit in every interface.
+    // verilator lint_off UNUSEDSIGNAL
     input  wire logic [        15:0] write_line_i,
     // verilator lint_on UNUSEDSIGNAL
     input  wire logic [      PO-1:0] write_mask_i,
     input  wire logic [ 8*PI*PO-1:0] write_data_i,
     input  wire logic                read_en_i,
-    // verilator lint_off UNUSEDSIGNAL -- lines are 16 bit in every interface
+    // Lines are 16 bit in every interface.
+    // verilator lint_off UNUSEDSIGNAL
     input  wire logic [        15:0] read_line_i,
     // verilator lint_on UNUSEDSIGNAL
     output logic      [ 8*PI*PO-1:0] read_data_o
