@@ -1,0 +1,179 @@
+"""Capture: from a PyTorch module, by torch.export, to the float network."""
+
+from __future__ import annotations
+
+import operator
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import fx, nn
+from torch.export.graph_signature import InputKind
+
+from bitlathe.model.graph.errors import DataError, ShapeError, UnsupportedLayer
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.quantize.calls import Argument, Call, Traced
+from bitlathe.model.quantize.float_network import FloatInput, FloatNetwork, FloatNode
+from bitlathe.model.quantize.names import identifier, unused
+from bitlathe.model.quantize.operators import HANDLERS, advice
+from bitlathe.model.quantize.simplify import simplify
+
+_BATCH = 2  # of the example: 1 would hide operations that mix images
+
+
+def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) -> FloatNetwork:
+    """Float network of `model`, a module from images (N, C, H, W), x = (pixel - 128) / 128, to logits.
+
+    `input_shape` is (C, H, W). The model is read in evaluation mode and left as it was. Batch norm is folded; nodes
+    bear the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`.
+    Raises UnsupportedLayer, naming operator and module; DataError for a NaN or infinite weight; ShapeError when the
+    model does not take `input_shape`.
+    """
+    title = identifier(name or type(model).__name__.lower())
+    _check_finite(model)
+    with _evaluating(model):
+        program = _export(title, model, _example(model, input_shape))
+    reader = _Reader(title=title, input_shape=input_shape)
+    return simplify(reader.read(program))
+
+
+def _check_finite(model: nn.Module) -> None:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise DataError(
+                f"{name}: {bad} of {tensor.numel()} values are NaN or infinite; load intact weights or train again"
+            )
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
+    parameter = next(model.parameters(), torch.zeros(()))
+    return torch.zeros(_BATCH, *input_shape, dtype=parameter.dtype, device=parameter.device)
+
+
+def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
+    """Exported program without in-place operations."""
+    with torch.no_grad():
+        try:
+            model(example)
+        except (RuntimeError, ValueError, IndexError, ShapeError) as error:
+            shape = tuple(example.shape[1:])
+            raise ShapeError(f"{title}: does not take images of shape {shape} ({_first_line(error)}); give (C, H, W)") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, from copying its tree specifications
+            return torch.export.export(model, (example,)).run_decompositions({})
+    except Exception as error:  # export fails with many types, some of them private
+        raise UnsupportedLayer(
+            f"{title}: torch.export cannot trace it ({_first_line(error)}); keep control flow in forward free of tensor values"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    """Walks an exported program, node by node."""
+
+    title: str
+    input_shape: Shape
+    nodes: dict[str, FloatNode] = field(default_factory=dict)
+    values: dict[fx.Node, Argument] = field(default_factory=dict)  # of each operation read so far
+
+    def read(self, program: torch.export.ExportedProgram) -> FloatNetwork:
+        self._read_placeholders(program)
+        for node in program.graph.nodes:
+            if node.op == "call_function":
+                self.values[node] = self._value(node)
+        output = self._output(program)
+        return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output)
+
+    def _read_placeholders(self, program: torch.export.ExportedProgram) -> None:
+        constants = {**dict(program.state_dict), **program.constants}
+        placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
+        for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
+            if spec.kind is InputKind.USER_INPUT:
+                image = self._add(FloatInput(name="input", shape=self.input_shape))
+                self.values[node] = Traced(node=image, size=(_BATCH, *self.input_shape))
+            else:
+                self.values[node] = constants[spec.target]
+
+    def _output(self, program: torch.export.ExportedProgram) -> str:
+        results = [self.values[node] for node in program.graph.output_node().args[0]]  # type: ignore[union-attr, index]
+        if len(results) != 1 or not isinstance(results[0], Traced):
+            raise UnsupportedLayer(f"{self.title}: returns {len(results)} tensors; return the logits alone")
+        return results[0].node.name
+
+    def _add(self, node: FloatNode) -> FloatNode:
+        self.nodes.setdefault(node.name, node)
+        return node
+
+    def _value(self, node: fx.Node) -> Argument:
+        if node.target is operator.getitem and node.args[1] == 0:  # batch norm also returns statistics
+            return self.values[node.args[0]]  # type: ignore[index]
+        if not any(isinstance(self.values[source], Traced) for source in node.all_input_nodes):
+            return self._constant(node)
+        call = self._call(node)
+        if call.operator not in HANDLERS:
+            raise call.refusal("has no exact integer form here", advice(call.operator))
+        return Traced(node=self._add(HANDLERS[call.operator](call)), size=call.size)
+
+    def _constant(self, node: fx.Node) -> Argument:
+        arguments = fx.map_arg((node.args, node.kwargs), self.values.__getitem__)
+        assert callable(node.target)
+        with torch.no_grad():
+            return node.target(*arguments[0], **arguments[1])
+
+    def _call(self, node: fx.Node) -> Call:
+        where, leaf = _module_of(node)
+        own = where if leaf else f"{where}.{_operation(node)}"
+        call = Call(
+            operator=str(node.target),
+            where=where or self.title,
+            name=unused(identifier(own.strip(".")), self.nodes),
+            size=_size(node),
+            arguments=self._arguments(node),
+        )
+        if call.size[:1] != (_BATCH,):
+            raise call.refusal(f"makes size {call.size} of {_BATCH} images", "keep the images of a batch apart")
+        return call
+
+    def _arguments(self, node: fx.Node) -> dict[str, Argument]:
+        """Arguments by name, defaults filled in."""
+        names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+        given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+        defaults = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
+        return {**defaults, **{name: fx.map_arg(value, self.values.__getitem__) for name, value in given.items()}}
+
+
+def _module_of(node: fx.Node) -> tuple[str, bool]:
+    """Path of the innermost module that calls `node`, and whether it is one of PyTorch's layers."""
+    path, kind = next(reversed(node.meta.get("nn_module_stack", {"": ("", "")}).values()))
+    return path, str(kind).startswith("torch.nn.modules.")
+
+
+def _operation(node: fx.Node) -> str:
+    """Bare name of an operator: conv2d of aten.conv2d.default."""
+    return re.sub(r"^aten\.(_*)(\w+)\..*", r"\2", str(node.target))
+
+
+def _size(node: fx.Node) -> tuple[int, ...]:
+    value = node.meta["val"]
+    first = value[0] if isinstance(value, (tuple, list)) else value
+    return tuple(first.shape)
