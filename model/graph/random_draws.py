@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2
+from math import log2, sqrt
 from typing import TypeVar
 
 import numpy as np
@@ -71,4 +71,5 @@ def frac_steps(rng: np.random.Generator, channels: int) -> IntArray:
 
 def fitting_shift(acc: IntArray, hi: int) -> int:
     """Shift after which accumulators fill the codes up to `hi` and a few per cent of them saturate."""
-    return max(0, round(log2(2 * (acc.std() + 1) / hi)))
+    size = sqrt(np.square(acc, dtype=np.float64).mean())
+    return max(0, round(log2(2 * (size + 1) / hi)))

@@ -21,6 +21,8 @@ CHANNELS = (1, 2, 3, 4, 5, 7, 8, 10, 13, 16, 16, 24, 27, 32)
 KERNELS: tuple[Pair, ...] = ((3, 3), (3, 3), (3, 3), (1, 1), (1, 1), (5, 5), (2, 2), (1, 3), (3, 1), (5, 3))
 STRIDES: tuple[Pair, ...] = ((1, 1), (1, 1), (1, 1), (2, 2), (2, 2), (2, 1), (3, 3))
 
+NARROW_WIDTHS = (*range(2, 9), *[8] * 7)  # mostly 8 bits
+WIDE_WIDTHS = (*range(2, 17), *[8] * 7)
 LIVELY_CODES = 5
 
 Operation = Callable[[Sketch, str], str]  # adds nodes that read the named tensor, returns the new head
@@ -33,7 +35,7 @@ def random_graph(rng: np.random.Generator, *, budget: int = 200_000, wide: bool 
     LIVELY_CODES values. The same generator state gives the same network.
     """
     while True:
-        sketch = Sketch(rng=rng, budget=budget, wide=wide)
+        sketch = Sketch(rng=rng, widths=WIDE_WIDTHS if wide else NARROW_WIDTHS, budget=budget)
         head = _grow(sketch)
         if np.unique(sketch.samples[head]).size >= LIVELY_CODES:
             break

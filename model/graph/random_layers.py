@@ -1,7 +1,8 @@
 """One random layer at a time, its shift chosen from the accumulators of a few images that flow along."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, log2, prod
+from math import ceil, inf, log2, prod
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from bitlathe.model.graph.random_draws import (
     OutputChoice,
     fitting_shift,
     frac_steps,
+    one_of,
     random_bias,
     random_weights,
     relu_choice,
@@ -45,8 +47,8 @@ class Sketch:
     """A network in the making: a method that names an operation adds a node and returns its name."""
 
     rng: np.random.Generator
-    budget: int  # MACs left
-    wide: bool  # formats beyond 8 bits
+    widths: Sequence[int]  # bits of weights and activations, one is drawn each time
+    budget: float = inf  # MACs left
     nodes: list[Node] = field(default_factory=list)
     samples: dict[str, IntArray] = field(default_factory=dict)  # codes (SAMPLES, H, W, C) of each tensor
 
@@ -75,8 +77,8 @@ class Sketch:
         return tuple(node for node in self.nodes if node.name in needed)
 
     def width(self) -> int:
-        """Bits of a weight or an activation: mostly 8."""
-        return 8 if self.rng.random() < 0.5 else int(self.rng.integers(2, 17 if self.wide else 9))
+        """Random bits of a weight or an activation."""
+        return one_of(self.rng, self.widths)
 
     def input(self, code: FixedPoint, shape: Shape) -> str:
         """The input."""
