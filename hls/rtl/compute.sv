@@ -5,22 +5,20 @@
 // Reset:      synchronous, active low; control bits only.
 // Reference:  hls/functional.py
 `default_nettype none
-module compute
-  import program_pkg::*;
-#(
-    parameter int unsigned PI = 8,
-    parameter int unsigned PO = 8,
-    parameter int unsigned PP = 6,
-    parameter int unsigned Banks = 7,
-    parameter int unsigned BankLines = 4096,
-    parameter int unsigned WeightLines = 4608
+module compute #(
+    parameter int PI = 8,
+    parameter int PO = 8,
+    parameter int PP = 6,
+    parameter int Banks = 7,
+    parameter int BankLines = 4096,
+    parameter int WeightLines = 4608
 ) (
     input  wire logic                       clk_i,
     input  wire logic                       rst_ni,
     input  wire logic                       abort_i,
     input  wire logic                       exec_valid_i,
     output logic                            exec_ready_o,
-    input  wire logic [DESCRIPTOR_BITS-1:0] exec_desc_i,
+    input  wire logic [program_pkg::DESCRIPTOR_BITS-1:0] exec_desc_i,
     output logic                            exec_done_o,
     input  wire logic                       load_valid_i,
     output logic                            load_ready_o,
@@ -38,13 +36,13 @@ module compute
     input  wire logic [             PO-1:0] wload_mask_i,
     input  wire logic [        8*PI*PO-1:0] wload_data_i
 );
-  localparam int unsigned ReadLatency = 3;   // scratchpad and weight store
-  localparam int unsigned ArrayLatency = 6;  // operands to finished accumulators
-  localparam int unsigned MarkLatency = ReadLatency + ArrayLatency;
-  localparam int unsigned ParamBits = 8 * PI * PO;
+  localparam int ReadLatency = 3;   // scratchpad and weight store
+  localparam int ArrayLatency = 6;  // operands to finished accumulators
+  localparam int MarkLatency = ReadLatency + ArrayLatency;
+  localparam int ParamBits = 8 * PI * PO;
 
   // ---- Descriptor and control. `active` is a reset of its own: an abort empties every pipeline.
-  logic [DESCRIPTOR_BITS-1:0] desc_q;
+  logic [program_pkg::DESCRIPTOR_BITS-1:0] desc_q;
   logic busy_q, init_q, active_n;
   assign active_n = rst_ni && !abort_i;
   assign exec_ready_o = !busy_q;
@@ -61,8 +59,8 @@ module compute
   end
 
   logic is_max, in_signed;
-  assign is_max = desc_q[EXEC_IS_MAX_LSB];
-  assign in_signed = desc_q[EXEC_IN_SIGNED_LSB];
+  assign is_max = desc_q[program_pkg::EXEC_IS_MAX_LSB];
+  assign in_signed = desc_q[program_pkg::EXEC_IN_SIGNED_LSB];
 
   // ---- Addresses.
   logic [PP-1:0] lane_on;

@@ -6,9 +6,9 @@
 // Reference:  model/graph/reference.py
 `default_nettype none
 module mac_array #(
-    parameter int unsigned PI = 8,
-    parameter int unsigned PO = 8,
-    parameter int unsigned PP = 6
+    parameter int PI = 8,
+    parameter int PO = 8,
+    parameter int PP = 6
 ) (
     input  wire logic                  clk_i,
     input  wire logic                  rst_ni,
@@ -22,8 +22,8 @@ module mac_array #(
     output logic                       done_o,
     output logic [32*PO*PP-1:0]        acc_o         // pixel p, output lane o at word p*PO + o
 );
-  localparam int unsigned Pairs = PO / 2;
-  localparam int unsigned SumLatency = 5;  // operand register and mac_pair
+  localparam int Pairs = PO / 2;
+  localparam int SumLatency = 5;  // operand register and mac_pair
 
   logic [SumLatency-1:0] valid_q, first_q, last_q;
   always_ff @(posedge clk_i) begin
@@ -41,8 +41,8 @@ module mac_array #(
 
   // Packed weights, shared by all pixels.
   logic [25*PI*Pairs-1:0] packed_all;
-  for (genvar q = 0; q < int'(Pairs); q++) begin : gen_pack
-    for (genvar i = 0; i < int'(PI); i++) begin : gen_lane
+  for (genvar q = 0; q < Pairs; q++) begin : gen_pack
+    for (genvar i = 0; i < PI; i++) begin : gen_lane
       logic signed [7:0] w0, w1;
       logic signed [24:0] packed_q;
       assign w0 = weight_i[8*((2*q)*PI+i)+:8];
@@ -52,10 +52,10 @@ module mac_array #(
     end
   end
 
-  for (genvar p = 0; p < int'(PP); p++) begin : gen_pixel
+  for (genvar p = 0; p < PP; p++) begin : gen_pixel
     logic [9*PI-1:0] act;
     logic [9*PI-1:0] maximum;
-    for (genvar i = 0; i < int'(PI); i++) begin : gen_act
+    for (genvar i = 0; i < PI; i++) begin : gen_act
       logic [7:0] code;
       logic signed [8:0] act_q, act_q2, act_q3, act_q4, act_q5;
       assign code = act_i[8*(p*PI+i)+:8];
@@ -70,7 +70,7 @@ module mac_array #(
       assign maximum[9*i+:9] = act_q5;
     end
 
-    for (genvar q = 0; q < int'(Pairs); q++) begin : gen_pair
+    for (genvar q = 0; q < Pairs; q++) begin : gen_pair
       logic [47:0] sums;
       mac_pair #(
           .PI(PI)
@@ -82,12 +82,12 @@ module mac_array #(
           .sum1_o  (sums[47:24])
       );
       for (genvar h = 0; h < 2; h++) begin : gen_acc
-        localparam int unsigned Lane = 2 * q + h;
+        localparam int Lane = 2 * q + h;
         logic signed [31:0] acc_q, sum, best;
-        assign sum = 32'(signed'(sums[24*h+:24]));
+        assign sum = 32'($signed(sums[24*h+:24]));
         if (Lane < PI) begin : gen_max
           logic signed [31:0] candidate;
-          assign candidate = 32'(signed'(maximum[9*Lane+:9]));
+          assign candidate = 32'($signed(maximum[9*Lane+:9]));
           assign best = (first_q[SumLatency-1] || candidate > acc_q) ? candidate : acc_q;
         end else begin : gen_no_max
           assign best = '0;

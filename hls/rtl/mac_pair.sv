@@ -6,7 +6,7 @@
 // Reference:  model/graph/nodes.py, Conv2d; exactness of the packing: rtl_tb/mac_array
 `default_nettype none
 module mac_pair #(
-    parameter int unsigned PI = 8
+    parameter int PI = 8
 ) (
     input  wire logic               clk_i,
     input  wire logic [ 9*PI-1:0]   act_i,
@@ -15,11 +15,11 @@ module mac_pair #(
     output logic signed [23:0]      sum1_o
 );
   // A chain of two products keeps the low field exact for either sign: 2 * 255 * 127 < 2**16.
-  localparam int unsigned Chains = PI / 2;
+  localparam int Chains = PI / 2;
 
   logic [18*Chains-1:0] low_all, high_all;
 
-  for (genvar k = 0; k < int'(Chains); k++) begin : gen_chain
+  for (genvar k = 0; k < Chains; k++) begin : gen_chain
     logic signed [8:0] act0, act1;
     logic signed [24:0] weight0, weight1;
     logic signed [33:0] prod0_q, prod1_q;
@@ -36,8 +36,8 @@ module mac_pair #(
       prod1_q <= act1 * weight1;
       chain_q <= 35'(prod0_q) + 35'(prod1_q);
       // The high field was lowered by one wherever the low one is negative.
-      low_q <= 18'(signed'(chain_q[16:0]));
-      high_q <= signed'(chain_q[34:17]) + signed'({17'd0, chain_q[16]});
+      low_q <= 18'($signed(chain_q[16:0]));
+      high_q <= $signed(chain_q[34:17]) + $signed({17'd0, chain_q[16]});
     end
     assign low_all[18*k+:18] = low_q;
     assign high_all[18*k+:18] = high_q;
@@ -47,9 +47,9 @@ module mac_pair #(
   always_comb begin
     sum0_d = '0;
     sum1_d = '0;
-    for (int unsigned k = 0; k < Chains; k++) begin
-      sum0_d = sum0_d + 24'(signed'(low_all[18*k+:18]));
-      sum1_d = sum1_d + 24'(signed'(high_all[18*k+:18]));
+    for (int k = 0; k < Chains; k++) begin
+      sum0_d = sum0_d + 24'($signed(low_all[18*k+:18]));
+      sum1_d = sum1_d + 24'($signed(high_all[18*k+:18]));
     end
   end
   always_ff @(posedge clk_i) begin

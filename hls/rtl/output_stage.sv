@@ -5,18 +5,16 @@
 // Reset:      synchronous, active low; valid bits only.
 // Reference:  hls/functional.py
 `default_nettype none
-module output_stage
-  import program_pkg::*;
-#(
-    parameter int unsigned PI = 8,
-    parameter int unsigned PO = 8,
-    parameter int unsigned PP = 6,
-    parameter int unsigned Banks = 7
+module output_stage #(
+    parameter int PI = 8,
+    parameter int PO = 8,
+    parameter int PP = 6,
+    parameter int Banks = 7
 ) (
     input  wire logic                       clk_i,
     input  wire logic                       rst_ni,
     input  wire logic                       init_i,
-    input  wire logic [DESCRIPTOR_BITS-1:0] desc_i,
+    input  wire logic [program_pkg::DESCRIPTOR_BITS-1:0] desc_i,
     // parameters of the next output tile
     input  wire logic                       param_valid_i,
     // A parameter needs 42 of its column's bits.
@@ -38,37 +36,37 @@ module output_stage
     input  wire logic [           8*PI-1:0] residual_data_i,  // 3 cycles after its read
     output logic                            done_o
 );
-  localparam int unsigned SubTiles = PO / PI;
-  localparam int unsigned Latency = 7;  // of requantize; odd, so writes fall on the cycles between residual reads
-  localparam int unsigned ParamW = 42;  // bias, shift, residual shift
+  localparam int SubTiles = PO / PI;
+  localparam int Latency = 7;  // of requantize; odd, so writes fall on the cycles between residual reads
+  localparam int ParamW = 42;  // bias, shift, residual shift
 
   logic has_residual, res_signed;
   logic [2:0] sub_tiles;
   logic [11:0] out_h, out_w, out_tiles;
   logic signed [15:0] lo, hi, out_line, out_plane, out_row_line, res_line, res_plane, res_row_line;
   logic [3:0] out_bank, out_row_bank, res_bank, res_row_bank;
-  assign has_residual = desc_i[EXEC_HAS_RESIDUAL_LSB];
-  assign res_signed = desc_i[EXEC_RES_SIGNED_LSB];
-  assign sub_tiles = desc_i[EXEC_SUB_TILES_LSB+:EXEC_SUB_TILES_W];
-  assign out_h = desc_i[EXEC_OUT_H_LSB+:EXEC_OUT_H_W];
-  assign out_w = desc_i[EXEC_OUT_W_LSB+:EXEC_OUT_W_W];
-  assign out_tiles = desc_i[EXEC_OUT_TILES_LSB+:EXEC_OUT_TILES_W];
-  assign lo = desc_i[EXEC_LO_LSB+:EXEC_LO_W];
-  assign hi = desc_i[EXEC_HI_LSB+:EXEC_HI_W];
-  assign out_line = desc_i[EXEC_OUT_LINE_LSB+:EXEC_OUT_LINE_W];
-  assign out_bank = desc_i[EXEC_OUT_BANK_LSB+:EXEC_OUT_BANK_W];
-  assign out_plane = desc_i[EXEC_OUT_PLANE_LSB+:EXEC_OUT_PLANE_W];
-  assign out_row_line = desc_i[EXEC_OUT_ROW_LINE_LSB+:EXEC_OUT_ROW_LINE_W];
-  assign out_row_bank = desc_i[EXEC_OUT_ROW_BANK_LSB+:EXEC_OUT_ROW_BANK_W];
-  assign res_line = desc_i[EXEC_RES_LINE_LSB+:EXEC_RES_LINE_W];
-  assign res_bank = desc_i[EXEC_RES_BANK_LSB+:EXEC_RES_BANK_W];
-  assign res_plane = desc_i[EXEC_RES_PLANE_LSB+:EXEC_RES_PLANE_W];
-  assign res_row_line = desc_i[EXEC_RES_ROW_LINE_LSB+:EXEC_RES_ROW_LINE_W];
-  assign res_row_bank = desc_i[EXEC_RES_ROW_BANK_LSB+:EXEC_RES_ROW_BANK_W];
+  assign has_residual = desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB];
+  assign res_signed = desc_i[program_pkg::EXEC_RES_SIGNED_LSB];
+  assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
+  assign out_h = desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W];
+  assign out_w = desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W];
+  assign out_tiles = desc_i[program_pkg::EXEC_OUT_TILES_LSB+:program_pkg::EXEC_OUT_TILES_W];
+  assign lo = desc_i[program_pkg::EXEC_LO_LSB+:program_pkg::EXEC_LO_W];
+  assign hi = desc_i[program_pkg::EXEC_HI_LSB+:program_pkg::EXEC_HI_W];
+  assign out_line = desc_i[program_pkg::EXEC_OUT_LINE_LSB+:program_pkg::EXEC_OUT_LINE_W];
+  assign out_bank = desc_i[program_pkg::EXEC_OUT_BANK_LSB+:program_pkg::EXEC_OUT_BANK_W];
+  assign out_plane = desc_i[program_pkg::EXEC_OUT_PLANE_LSB+:program_pkg::EXEC_OUT_PLANE_W];
+  assign out_row_line = desc_i[program_pkg::EXEC_OUT_ROW_LINE_LSB+:program_pkg::EXEC_OUT_ROW_LINE_W];
+  assign out_row_bank = desc_i[program_pkg::EXEC_OUT_ROW_BANK_LSB+:program_pkg::EXEC_OUT_ROW_BANK_W];
+  assign res_line = desc_i[program_pkg::EXEC_RES_LINE_LSB+:program_pkg::EXEC_RES_LINE_W];
+  assign res_bank = desc_i[program_pkg::EXEC_RES_BANK_LSB+:program_pkg::EXEC_RES_BANK_W];
+  assign res_plane = desc_i[program_pkg::EXEC_RES_PLANE_LSB+:program_pkg::EXEC_RES_PLANE_W];
+  assign res_row_line = desc_i[program_pkg::EXEC_RES_ROW_LINE_LSB+:program_pkg::EXEC_RES_ROW_LINE_W];
+  assign res_row_bank = desc_i[program_pkg::EXEC_RES_ROW_BANK_LSB+:program_pkg::EXEC_RES_ROW_BANK_W];
 
   // ---- Parameters: `next` waits for the first group of its tile.
   logic [ParamW*PO-1:0] param_d, param_next_q, param_q;
-  for (genvar o = 0; o < int'(PO); o++) begin : gen_param
+  for (genvar o = 0; o < PO; o++) begin : gen_param
     assign param_d[ParamW*o+:ParamW] = {
       param_i[8*(o*PI+5)+:5], param_i[8*(o*PI+4)+:5], param_i[8*(o*PI)+:32]
     };
@@ -113,8 +111,8 @@ module output_stage
   logic signed [12:0] tiles_left_q;
 
   logic signed [15:0] out_map_lines, res_map_lines;
-  assign out_map_lines = sub_tiles == 3'd1 ? out_plane : 16'(signed'({1'b0, sub_tiles}) * out_plane);
-  assign res_map_lines = sub_tiles == 3'd1 ? res_plane : 16'(signed'({1'b0, sub_tiles}) * res_plane);
+  assign out_map_lines = sub_tiles == 3'd1 ? out_plane : 16'($signed({1'b0, sub_tiles}) * out_plane);
+  assign res_map_lines = sub_tiles == 3'd1 ? res_plane : 16'($signed({1'b0, sub_tiles}) * res_plane);
 
   pixel_walker #(
       .Banks(Banks)
@@ -175,7 +173,7 @@ module output_stage
   logic [16*Latency-1:0] line_q;
   logic [4*Latency-1:0] bank_q;
   logic present;
-  assign present = slot && 13'(signed'({1'b0, sub_q})) < tiles_left_q;
+  assign present = slot && 13'($signed({1'b0, sub_q})) < tiles_left_q;
 
   always_ff @(posedge clk_i) begin
     line_q <= {line_q[16*(Latency-1)-1:0], 16'(out_pixel_line + out_sub_q)};
@@ -197,7 +195,7 @@ module output_stage
   always_comb begin
     slot_acc   = acc_q[32*PI-1:0];
     slot_param = param_q[ParamW*PI-1:0];
-    for (int unsigned s = 1; s < SubTiles; s++) begin
+    for (int s = 1; s < SubTiles; s++) begin
       if (sub_q == 3'(s)) begin
         slot_acc   = acc_q[32*PI*s+:32*PI];
         slot_param = param_q[ParamW*PI*s+:ParamW*PI];
@@ -206,7 +204,7 @@ module output_stage
   end
   always_ff @(posedge clk_i) residual_q <= {residual_q[1:0], has_residual && slot};
 
-  for (genvar i = 0; i < int'(PI); i++) begin : gen_lane
+  for (genvar i = 0; i < PI; i++) begin : gen_lane
     logic [7:0] residual;
     assign residual = residual_data_i[8*i+:8];
     requantize u_requantize (

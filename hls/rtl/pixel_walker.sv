@@ -6,7 +6,7 @@
 // Reference:  hls/moves.py
 `default_nettype none
 module pixel_walker #(
-    parameter int unsigned Banks = 7
+    parameter int Banks = 7
 ) (
     input  wire logic               clk_i,
     input  wire logic               init_i,

@@ -6,8 +6,8 @@
 // Reference:  rtl_tb/scratchpad
 `default_nettype none
 module ram_1r1rw #(
-    parameter int unsigned Width = 64,
-    parameter int unsigned Lines = 4096
+    parameter int Width = 64,
+    parameter int Lines = 4096
 ) (
     input  wire logic                     clk_i,
     input  wire logic                     a_en_i,

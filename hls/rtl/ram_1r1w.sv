@@ -6,8 +6,8 @@
 // Reference:  rtl_tb/scratchpad
 `default_nettype none
 module ram_1r1w #(
-    parameter int unsigned Width = 64,
-    parameter int unsigned Lines = 512
+    parameter int Width = 64,
+    parameter int Lines = 512
 ) (
     input  wire logic                     clk_i,
     input  wire logic                     write_en_i,

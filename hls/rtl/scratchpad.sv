@@ -6,10 +6,10 @@
 // Reference:  hls/functional.py
 `default_nettype none
 module scratchpad #(
-    parameter int unsigned PI = 8,
-    parameter int unsigned PP = 6,
-    parameter int unsigned Banks = 7,
-    parameter int unsigned Lines = 4096
+    parameter int PI = 8,
+    parameter int PP = 6,
+    parameter int Banks = 7,
+    parameter int Lines = 4096
 ) (
     input  wire logic               clk_i,
     input  wire logic               rst_ni,
@@ -40,8 +40,8 @@ module scratchpad #(
     output logic                    store_rvalid_o,
     output logic      [   8*PI-1:0] store_rdata_o
 );
-  localparam int unsigned LineW = $clog2(Lines);
-  localparam int unsigned Word = 8 * PI;
+  localparam int LineW = $clog2(Lines);
+  localparam int Word = 8 * PI;
 
   logic [Word*Banks-1:0] array_data, other_data;
 
@@ -49,14 +49,14 @@ module scratchpad #(
   assign store_ready_o = !(result_valid_i && result_bank_i == store_bank_i)
       && !(load_valid_i && load_bank_i == store_bank_i);
 
-  for (genvar b = 0; b < int'(Banks); b++) begin : gen_bank
+  for (genvar b = 0; b < Banks; b++) begin : gen_bank
     // Array port: the one lane whose bank this is.
     logic array_en_d, array_en_q;
     logic [LineW-1:0] array_line_d, array_line_q;
     always_comb begin
       array_en_d   = 1'b0;
       array_line_d = '0;
-      for (int unsigned j = 0; j < PP; j++) begin
+      for (int j = 0; j < PP; j++) begin
         if (lane_on_i[j] && lane_bank_i[4*j+:4] == 4'(b)) begin
           array_en_d   = 1'b1;
           array_line_d = array_line_d | LineW'(lane_line_i[16*j+:16]);
@@ -98,13 +98,13 @@ module scratchpad #(
     );
   end
 
-  for (genvar j = 0; j < int'(PP); j++) begin : gen_lane
+  for (genvar j = 0; j < PP; j++) begin : gen_lane
     logic on_q, on_q2;
     logic [3:0] bank_q, bank_q2;
     logic [Word-1:0] picked;
     always_comb begin
       picked = '0;
-      for (int unsigned b = 0; b < Banks; b++) if (bank_q2 == 4'(b)) picked = picked | array_data[Word*b+:Word];
+      for (int b = 0; b < Banks; b++) if (bank_q2 == 4'(b)) picked = picked | array_data[Word*b+:Word];
     end
     always_ff @(posedge clk_i) begin
       on_q    <= lane_on_i[j];
@@ -122,7 +122,7 @@ module scratchpad #(
   always_comb begin
     residual_picked = '0;
     store_picked = '0;
-    for (int unsigned b = 0; b < Banks; b++) begin
+    for (int b = 0; b < Banks; b++) begin
       if (residual_bank_q2 == 4'(b)) residual_picked = residual_picked | other_data[Word*b+:Word];
       if (store_bank_q2 == 4'(b)) store_picked = store_picked | other_data[Word*b+:Word];
     end

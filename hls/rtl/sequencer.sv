@@ -5,16 +5,14 @@
 // Reset:      synchronous, active low; control bits only.
 // Reference:  hls/functional.py; hls/cycle_model.py
 `default_nettype none
-module sequencer
-  import program_pkg::*;
-#(
-    parameter int unsigned PP = 6,
-    parameter int unsigned Banks = 7
+module sequencer #(
+    parameter int PP = 6,
+    parameter int Banks = 7
 ) (
     input  wire logic                       clk_i,
     input  wire logic                       rst_ni,
     input  wire logic                       init_i,
-    input  wire logic [DESCRIPTOR_BITS-1:0] desc_i,
+    input  wire logic [program_pkg::DESCRIPTOR_BITS-1:0] desc_i,
     // scratchpad
     output logic [   PP-1:0]                lane_on_o,
     output logic [16*PP-1:0]                lane_line_o,
@@ -41,35 +39,35 @@ module sequencer
   logic signed [11:0] start_y, start_x;
   logic signed [15:0] in_line, in_tile_step, in_row_line, tap_row_line, in_step_line;
 
-  assign group_cycles = desc_i[EXEC_GROUP_CYCLES_LSB+:EXEC_GROUP_CYCLES_W];
-  assign group_lanes = desc_i[EXEC_GROUP_LANES_LSB+:EXEC_GROUP_LANES_W];
-  assign row_break = desc_i[EXEC_ROW_BREAK_LSB];
-  assign is_max = desc_i[EXEC_IS_MAX_LSB];
-  assign sub_tiles = desc_i[EXEC_SUB_TILES_LSB+:EXEC_SUB_TILES_W];
-  assign kernel_h = desc_i[EXEC_KERNEL_H_LSB+:EXEC_KERNEL_H_W];
-  assign kernel_w = desc_i[EXEC_KERNEL_W_LSB+:EXEC_KERNEL_W_W];
-  assign ci_tiles = desc_i[EXEC_CI_TILES_LSB+:EXEC_CI_TILES_W];
-  assign stride_h = desc_i[EXEC_STRIDE_H_LSB+:EXEC_STRIDE_H_W];
-  assign stride_w = desc_i[EXEC_STRIDE_W_LSB+:EXEC_STRIDE_W_W];
-  assign start_y = desc_i[EXEC_START_Y_LSB+:EXEC_START_Y_W];
-  assign start_x = desc_i[EXEC_START_X_LSB+:EXEC_START_X_W];
-  assign in_h = desc_i[EXEC_IN_H_LSB+:EXEC_IN_H_W];
-  assign in_w = desc_i[EXEC_IN_W_LSB+:EXEC_IN_W_W];
-  assign out_h = desc_i[EXEC_OUT_H_LSB+:EXEC_OUT_H_W];
-  assign out_w = desc_i[EXEC_OUT_W_LSB+:EXEC_OUT_W_W];
-  assign out_tiles = desc_i[EXEC_OUT_TILES_LSB+:EXEC_OUT_TILES_W];
-  assign weight_line = desc_i[EXEC_WEIGHT_LINE_LSB+:EXEC_WEIGHT_LINE_W];
-  assign in_line = desc_i[EXEC_IN_LINE_LSB+:EXEC_IN_LINE_W];
-  assign in_bank = desc_i[EXEC_IN_BANK_LSB+:EXEC_IN_BANK_W];
-  assign in_plane = desc_i[EXEC_IN_PLANE_LSB+:EXEC_IN_PLANE_W];
-  assign in_tile_step = desc_i[EXEC_IN_TILE_STEP_LSB+:EXEC_IN_TILE_STEP_W];
-  assign in_step_line = 16'(signed'(desc_i[EXEC_IN_STEP_LINE_LSB+:EXEC_IN_STEP_LINE_W]));
-  assign in_step_bank = desc_i[EXEC_IN_STEP_BANK_LSB+:EXEC_IN_STEP_BANK_W];
-  assign in_row_line = desc_i[EXEC_IN_ROW_LINE_LSB+:EXEC_IN_ROW_LINE_W];
-  assign in_row_bank = desc_i[EXEC_IN_ROW_BANK_LSB+:EXEC_IN_ROW_BANK_W];
-  assign tap_row_line = desc_i[EXEC_TAP_ROW_LINE_LSB+:EXEC_TAP_ROW_LINE_W];
-  assign tap_row_bank = desc_i[EXEC_TAP_ROW_BANK_LSB+:EXEC_TAP_ROW_BANK_W];
-  assign tap_step = desc_i[EXEC_TAP_STEP_LSB+:EXEC_TAP_STEP_W];
+  assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:program_pkg::EXEC_GROUP_CYCLES_W];
+  assign group_lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
+  assign row_break = desc_i[program_pkg::EXEC_ROW_BREAK_LSB];
+  assign is_max = desc_i[program_pkg::EXEC_IS_MAX_LSB];
+  assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
+  assign kernel_h = desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W];
+  assign kernel_w = desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W];
+  assign ci_tiles = desc_i[program_pkg::EXEC_CI_TILES_LSB+:program_pkg::EXEC_CI_TILES_W];
+  assign stride_h = desc_i[program_pkg::EXEC_STRIDE_H_LSB+:program_pkg::EXEC_STRIDE_H_W];
+  assign stride_w = desc_i[program_pkg::EXEC_STRIDE_W_LSB+:program_pkg::EXEC_STRIDE_W_W];
+  assign start_y = desc_i[program_pkg::EXEC_START_Y_LSB+:program_pkg::EXEC_START_Y_W];
+  assign start_x = desc_i[program_pkg::EXEC_START_X_LSB+:program_pkg::EXEC_START_X_W];
+  assign in_h = desc_i[program_pkg::EXEC_IN_H_LSB+:program_pkg::EXEC_IN_H_W];
+  assign in_w = desc_i[program_pkg::EXEC_IN_W_LSB+:program_pkg::EXEC_IN_W_W];
+  assign out_h = desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W];
+  assign out_w = desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W];
+  assign out_tiles = desc_i[program_pkg::EXEC_OUT_TILES_LSB+:program_pkg::EXEC_OUT_TILES_W];
+  assign weight_line = desc_i[program_pkg::EXEC_WEIGHT_LINE_LSB+:program_pkg::EXEC_WEIGHT_LINE_W];
+  assign in_line = desc_i[program_pkg::EXEC_IN_LINE_LSB+:program_pkg::EXEC_IN_LINE_W];
+  assign in_bank = desc_i[program_pkg::EXEC_IN_BANK_LSB+:program_pkg::EXEC_IN_BANK_W];
+  assign in_plane = desc_i[program_pkg::EXEC_IN_PLANE_LSB+:program_pkg::EXEC_IN_PLANE_W];
+  assign in_tile_step = desc_i[program_pkg::EXEC_IN_TILE_STEP_LSB+:program_pkg::EXEC_IN_TILE_STEP_W];
+  assign in_step_line = 16'($signed(desc_i[program_pkg::EXEC_IN_STEP_LINE_LSB+:program_pkg::EXEC_IN_STEP_LINE_W]));
+  assign in_step_bank = desc_i[program_pkg::EXEC_IN_STEP_BANK_LSB+:program_pkg::EXEC_IN_STEP_BANK_W];
+  assign in_row_line = desc_i[program_pkg::EXEC_IN_ROW_LINE_LSB+:program_pkg::EXEC_IN_ROW_LINE_W];
+  assign in_row_bank = desc_i[program_pkg::EXEC_IN_ROW_BANK_LSB+:program_pkg::EXEC_IN_ROW_BANK_W];
+  assign tap_row_line = desc_i[program_pkg::EXEC_TAP_ROW_LINE_LSB+:program_pkg::EXEC_TAP_ROW_LINE_W];
+  assign tap_row_bank = desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:program_pkg::EXEC_TAP_ROW_BANK_W];
+  assign tap_step = desc_i[program_pkg::EXEC_TAP_STEP_LSB+:program_pkg::EXEC_TAP_STEP_W];
 
   // ---- Gathering: the walker fills the next group's lanes, one pixel a cycle, under the present group.
   logic gathering_q, full_q, next_map_end_q, take;
@@ -166,7 +164,7 @@ module sequencer
       ct_line_q <= '0;
     end else if (feeding_q) begin
       ct_q <= ct_end ? '0 : ct_q + 12'd1;
-      ct_line_q <= ct_end ? '0 : ct_line_q + signed'(in_plane);
+      ct_line_q <= ct_end ? '0 : ct_line_q + $signed(in_plane);
       if (ct_end) begin
         kx_q <= kx_end ? '0 : kx_q + 8'd1;
         tap_column_q <= kx_end ? '0 : tap_column_q + 12'(tap_step);
@@ -220,7 +218,7 @@ module sequencer
     end
   end
 
-  for (genvar j = 0; j < int'(PP); j++) begin : gen_lane
+  for (genvar j = 0; j < PP; j++) begin : gen_lane
     logic next_on_q, on_q;
     logic signed [15:0] next_line_q, line_q;
     logic [3:0] next_bank_q, bank_q;

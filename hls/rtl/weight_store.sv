@@ -6,9 +6,9 @@
 // Reference:  hls/compile/weights.py
 `default_nettype none
 module weight_store #(
-    parameter int unsigned PI = 8,
-    parameter int unsigned PO = 8,
-    parameter int unsigned Lines = 4608
+    parameter int PI = 8,
+    parameter int PO = 8,
+    parameter int Lines = 4608
 ) (
     input  wire logic                clk_i,
     input  wire logic                write_valid_i,
@@ -25,7 +25,7 @@ module weight_store #(
     // verilator lint_on UNUSEDSIGNAL
     output logic      [ 8*PI*PO-1:0] read_data_o
 );
-  localparam int unsigned LineW = $clog2(Lines);
+  localparam int LineW = $clog2(Lines);
 
   logic read_en_q;
   logic [LineW-1:0] read_line_q;
@@ -34,7 +34,7 @@ module weight_store #(
     read_line_q <= LineW'(read_line_i);
   end
 
-  for (genvar o = 0; o < int'(PO); o++) begin : gen_column
+  for (genvar o = 0; o < PO; o++) begin : gen_column
     logic [8*PI-1:0] data;
     ram_1r1w #(
         .Width(8 * PI),

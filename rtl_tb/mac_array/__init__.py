@@ -1,0 +1,1 @@
+"""Bench of mac_array: packed multiply-accumulate and maxima."""

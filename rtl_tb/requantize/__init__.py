@@ -1,0 +1,1 @@
+"""Bench of requantize: one lane of the output stage."""

@@ -1,0 +1,73 @@
+"""Inside the simulator: every code equals the integer graph's requantize, a new one every cycle."""
+
+from dataclasses import dataclass
+
+import cocotb
+import numpy as np
+from bitlathe.model.graph.fixed_point import requantize
+from bitlathe.rtl_tb.stimulus import random_generator, start_clock
+from cocotb.triggers import RisingEdge
+
+LATENCY, RESIDUAL_DELAY = 7, 3
+INT32 = (-(1 << 31), (1 << 31) - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Operands of one code."""
+
+    acc: int
+    bias: int
+    shift: int
+    residual_shift: int
+    residual: int
+
+    @property
+    def total(self) -> int:
+        return self.acc + self.bias + (self.residual << self.residual_shift)
+
+    @property
+    def is_proven(self) -> bool:
+        """The overflow proof covers every sum on the way, the rounding constant included."""
+        half = 1 << self.shift >> 1
+        sums = (self.acc + self.bias, self.acc + self.bias + half, self.total + half)
+        return all(INT32[0] <= value <= INT32[1] for value in sums)
+
+
+def random_case(rng: np.random.Generator) -> Case:
+    """A case within the proof; extremes, ties and zeros are common."""
+    while True:
+        bits = int(rng.integers(1, 32))
+        case = Case(
+            acc=int(rng.choice([0, 1, -1, int(rng.integers(-(1 << bits) + 1, 1 << bits)), -(1 << 31) + 1, (1 << 31) - 1])),
+            bias=int(rng.choice([0, int(rng.integers(-(1 << 20), 1 << 20))])),
+            shift=int(rng.integers(0, 32)),
+            residual_shift=int(rng.integers(0, 22)),
+            residual=int(rng.choice([0, -128, 255, int(rng.integers(-128, 256))])),
+        )
+        if case.is_proven:
+            return case
+
+
+def expected(case: Case, lo: int, hi: int) -> int:
+    """The code as the byte that is stored."""
+    return int(requantize(np.array([case.total], dtype=np.int64), case.shift, lo, hi)[0]) & 0xFF
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(clamp=[(-128, 127), (0, 255), (0, 96), (-7, 7)])
+async def every_code_matches_the_integer_graph(dut, clamp: tuple[int, int]) -> None:
+    lo, hi = clamp
+    rng = random_generator()
+    cases = [random_case(rng) for _ in range(2000)]
+    await start_clock(dut)
+    dut.lo_i.value, dut.hi_i.value = lo, hi
+    for cycle in range(len(cases) + LATENCY):
+        case = cases[min(cycle, len(cases) - 1)]
+        dut.acc_i.value, dut.bias_i.value = case.acc, case.bias
+        dut.shift_i.value, dut.residual_shift_i.value = case.shift, case.residual_shift
+        dut.residual_i.value = cases[min(max(cycle - RESIDUAL_DELAY, 0), len(cases) - 1)].residual
+        await RisingEdge(dut.clk_i)
+        if cycle >= LATENCY:
+            done = cases[cycle - LATENCY]
+            assert int(dut.code_o.value) == expected(done, lo, hi), done
