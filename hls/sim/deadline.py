@@ -1,0 +1,44 @@
+"""How long a run may take before it counts as hung: a generous bound, not the cycle model."""
+
+from collections.abc import Mapping
+
+from bitlathe.hls.program import Descriptor, Opcode, Program
+from bitlathe.hls.sim.memory import SimulatedDdr
+
+FACTOR = 4  # the bound below ignores bank conflicts and waits, and overlaps nothing
+FLOOR = 20_000  # cycles
+
+
+def deadline_cycles(program: Program, ddr: SimulatedDdr, inputs: int) -> int:
+    """Cycles by which a start with `inputs` inputs is done unless something is broken."""
+    once = sum(_cycles(descriptor, ddr) for descriptor in program.descriptors)
+    return FLOOR + FACTOR * inputs * once
+
+
+def _cycles(descriptor: Descriptor, ddr: SimulatedDdr) -> int:
+    """Cycles of one descriptor with nothing beside it, its own fetch included."""
+    flow = ddr.busy * (1 - ddr.stall_percent / 100) ** 2
+    overhead = 2 * (ddr.latency + ddr.write_latency) + 100
+    return overhead + round((_beats(descriptor) + 64) / flow) + _array_cycles(descriptor)
+
+
+def _beats(descriptor: Descriptor) -> int:
+    fields = descriptor.fields
+    if descriptor.opcode is Opcode.LOAD_WEIGHTS:
+        return fields["beats"]
+    if descriptor.opcode in (Opcode.LOAD, Opcode.STORE):
+        return fields["segments"] * fields["segment_words"]
+    return 0
+
+
+def _array_cycles(descriptor: Descriptor) -> int:
+    if descriptor.opcode is not Opcode.EXEC:
+        return 0
+    return _groups(descriptor.fields) * descriptor.fields["group_cycles"]
+
+
+def _groups(fields: Mapping[str, int]) -> int:
+    """Pixel groups of all output tiles, each row's last one rounded up."""
+    a_row = -(-fields["out_w"] // fields["group_lanes"])
+    tiles = -(-fields["out_tiles"] // fields["sub_tiles"])
+    return fields["out_h"] * a_row * tiles
