@@ -111,8 +111,8 @@ module output_stage #(
   logic signed [12:0] tiles_left_q;
 
   logic signed [15:0] out_map_lines, res_map_lines;
-  assign out_map_lines = sub_tiles == 3'd1 ? out_plane : 16'($signed({1'b0, sub_tiles}) * out_plane);
-  assign res_map_lines = sub_tiles == 3'd1 ? res_plane : 16'($signed({1'b0, sub_tiles}) * res_plane);
+  assign out_map_lines = sub_tiles == 3'd1 ? out_plane : 16'(out_plane * SubTiles);
+  assign res_map_lines = sub_tiles == 3'd1 ? res_plane : 16'(res_plane * SubTiles);
 
   pixel_walker #(
       .Banks(Banks)

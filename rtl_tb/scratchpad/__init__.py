@@ -1,0 +1,1 @@
+"""Bench of scratchpad and its RAMs: banks, lanes, arbitration."""

@@ -1,0 +1,107 @@
+"""Inside the simulator: every word read is the word last written there, whoever shares the ports."""
+
+from collections import deque
+
+import cocotb
+import numpy as np
+from bitlathe.rtl_tb.stimulus import join, random_generator, reset
+from cocotb.triggers import ReadOnly, RisingEdge
+
+LATENCY = 3
+PADDING = 0x80
+Place = tuple[int, int]  # line, bank
+
+
+class Bench:
+    """Drives every port at random each cycle and follows the words in a dictionary."""
+
+    def __init__(self, dut, rng: np.random.Generator) -> None:
+        self.dut, self.rng = dut, rng
+        self.pi, self.pp = int(dut.PI.value), int(dut.PP.value)
+        self.banks, self.lines = int(dut.Banks.value), int(dut.Lines.value)
+        self.words: dict[Place, int] = {}
+        self.cooling: deque[set[Place]] = deque([set()] * 4, maxlen=4)  # written too lately to be read
+        self.lanes: deque[list[int]] = deque(maxlen=LATENCY + 1)
+        self.residuals: deque[int | None] = deque(maxlen=LATENCY + 1)
+        self.stored: deque[int] = deque()
+
+    def place(self) -> Place:
+        return int(self.rng.integers(self.lines)), int(self.rng.integers(self.banks))
+
+    def readable(self, bank: int | None = None) -> Place | None:
+        """A settled place that holds a word, in `bank` if given."""
+        fresh = set().union(*self.cooling)
+        places = [p for p in self.words if p not in fresh and (bank is None or p[1] == bank)]
+        return places[int(self.rng.integers(len(places)))] if places else None
+
+    def word(self) -> int:
+        return join(self.rng.integers(0, 256, self.pi), 8)
+
+    def drive_lanes(self) -> None:
+        banks = self.rng.permutation(self.banks)[: self.pp]
+        places = [self.readable(int(bank)) if self.rng.random() < 0.8 else None for bank in banks]
+        self.dut.lane_on_i.value = sum(1 << j for j, place in enumerate(places) if place)
+        self.dut.lane_line_i.value = join([place[0] if place else 0 for place in places], 16)
+        self.dut.lane_bank_i.value = join([int(bank) for bank in banks], 4)
+        padding = join([PADDING] * self.pi, 8)
+        self.lanes.append([self.words[place] if place else padding for place in places])
+
+    def drive_result(self) -> Place | None:
+        """Residual read, result write or nothing; returns the place written."""
+        choice, place, data = self.rng.random(), self.place(), self.word()
+        read = self.readable() if choice > 0.6 else None
+        write = choice < 0.3
+        place = read or place
+        self.dut.result_valid_i.value = int(write or read is not None)
+        self.dut.result_write_i.value = int(write)
+        self.dut.result_line_i.value, self.dut.result_bank_i.value = place
+        self.dut.result_data_i.value = data
+        self.residuals.append(self.words[read] if read else None)
+        if write:
+            self.words[place] = data
+        return place if write else None
+
+    async def cycle(self) -> None:
+        """One clock cycle: drive, look at the ready signals, follow what was taken."""
+        dut, written = self.dut, set()
+        self.drive_lanes()
+        load, data, load_on = self.place(), self.word(), self.rng.random() < 0.5
+        store = self.readable() if self.rng.random() < 0.5 else None
+        result = self.drive_result()
+        written |= {result} if result else set()
+        if load == result:
+            load_on = False
+        dut.load_valid_i.value, dut.load_data_i.value = int(load_on), data
+        dut.load_line_i.value, dut.load_bank_i.value = load
+        dut.store_valid_i.value = int(store is not None and store not in written)
+        dut.store_line_i.value, dut.store_bank_i.value = store or (0, 0)
+        await ReadOnly()
+        if int(dut.store_valid_i.value) and int(dut.store_ready_o.value):
+            self.stored.append(self.words[store])
+        if load_on and int(dut.load_ready_o.value):
+            self.words[load] = data
+            written.add(load)
+        self.cooling.append(written)
+        await RisingEdge(dut.clk_i)
+        self.check()
+
+    def check(self) -> None:
+        dut = self.dut
+        if len(self.lanes) > LATENCY:
+            assert int(dut.lane_data_o.value) == join(self.lanes[0], 8 * self.pi)
+        if len(self.residuals) > LATENCY and self.residuals[0] is not None:
+            assert int(dut.residual_data_o.value) == self.residuals[0]
+        if int(dut.store_rvalid_o.value):
+            assert int(dut.store_rdata_o.value) == self.stored.popleft()
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def every_read_returns_the_last_write(dut) -> None:
+    for name in ("lane_on_i", "result_valid_i", "load_valid_i", "store_valid_i"):
+        getattr(dut, name).value = 0
+    dut.padding_i.value = PADDING
+    await reset(dut)
+    bench = Bench(dut, random_generator())
+    for _ in range(1500):
+        await bench.cycle()
+    assert len(bench.words) > 50 and len(bench.stored) <= LATENCY

@@ -1,0 +1,1 @@
+"""Bench of sequencer and pixel_walker: address generation."""
