@@ -1,0 +1,17 @@
+"""The SystemVerilog package of register offsets, rendered from the register table."""
+
+from pathlib import Path
+
+from bitlathe.hls.registers import REGISTERS
+from bitlathe.hls.render import render
+
+PACKAGE = Path(__file__).parent / "rtl" / "register_pkg.sv"
+
+
+def package_text() -> str:
+    """Text of register_pkg.sv."""
+    return render("register_pkg.sv.j2", registers=REGISTERS)
+
+
+if __name__ == "__main__":
+    PACKAGE.write_text(package_text())

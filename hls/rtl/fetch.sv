@@ -1,0 +1,308 @@
+// fetch: run a program: read it, check it, hand each descriptor to its unit in order, input after input.
+// Function:   a unit gets its next descriptor once it is free and the counts that the descriptor waits for are reached
+// Interface:  start, arguments -> line requests to axi_read; descriptors -> load, exec, store units; their done pulses back
+// Latency:    9 cycles from a descriptor's last beat to its unit.   Throughput: 1 descriptor in 2 cycles.
+// Reset:      synchronous, active low; control only
+// Reference:  hls/program.py; docs/program.md
+`default_nettype none
+module fetch #(
+    parameter int PI = 8,
+    parameter int PO = 8,
+    parameter int PP = 6,
+    parameter int Banks = 7,
+    parameter bit [31:0] Identity = 32'd0
+) (
+    input  wire logic                         clk_i,
+    input  wire logic                         rst_ni,
+    // registers
+    input  wire logic                         start_i,
+    input  wire logic [                 39:0] program_i,
+    input  wire logic [                159:0] space_base_i,
+    input  wire logic [                 39:0] profile_i,
+    input  wire logic [                 31:0] inputs_i,
+    input  wire logic                         resident_i,
+    output logic                              idle_o,
+    output logic                              done_o,
+    output logic      [                  7:0] error_code_o,
+    output logic      [                 31:0] error_index_o,
+    output logic      [                 63:0] cycles_o,
+    // memory
+    output logic                              read_valid_o,
+    input  wire logic                         read_ready_i,
+    output logic      [                 39:0] read_address_o,
+    input  wire logic                         rvalid_i,
+    input  wire logic [             8*PI-1:0] rdata_i,
+    input  wire logic                         rerror_i,
+    input  wire logic                         flying_i,        // bursts in flight
+    // units
+    output logic                              stop_o,
+    output logic                              clear_o,
+    output logic      [4*(33-$clog2(PI))-1:0] space_offset_o,
+    output logic                              load_valid_o,
+    input  wire logic                         load_ready_i,
+    output logic      [                271:0] load_desc_o,
+    output logic      [                 15:0] load_index_o,
+    output logic                              load_skip_o,
+    input  wire logic                         load_busy_i,
+    input  wire logic                         load_done_i,
+    output logic                              exec_valid_o,
+    input  wire logic                         exec_ready_i,
+    output logic      [                511:0] exec_desc_o,
+    output logic      [                 15:0] exec_index_o,
+    input  wire logic                         exec_busy_i,
+    input  wire logic                         exec_done_i,
+    output logic                              store_valid_o,
+    input  wire logic                         store_ready_i,
+    output logic      [                271:0] store_desc_o,
+    output logic      [                 15:0] store_index_o,
+    input  wire logic                         store_busy_i,
+    input  wire logic                         store_done_i,
+    // profile
+    output logic                              profile_on_o,
+    input  wire logic                         profile_busy_i,
+    output logic                              record_valid_o,  // END
+    input  wire logic                         record_ready_i,
+    output logic      [                 79:0] record_o,
+    // errors of the units, the first in priority at bit 0
+    input  wire logic [                  2:0] error_i,
+    input  wire logic [                 23:0] error_codes_i,
+    input  wire logic [                 47:0] error_indices_i
+);
+  import program_pkg::*;
+  localparam int WordLog = $clog2(PI);
+  localparam int Slots = 4;
+  localparam int StrideW = 32 - WordLog;
+  localparam logic [15:0] NoIndex = '1;
+
+  typedef enum logic [2:0] {Idle, Header, Judge, Check, Dispatch, Finished} state_e;
+  state_e state_q;
+
+  logic start, clear, running_q;
+  logic valid, take, room, request;
+  logic [511:0] desc;
+
+  assign start = start_i && idle_o;
+  assign clear = done_o;
+  assign clear_o = clear;
+
+  // ---- Read ahead: the header and the first descriptor at once, the rest once their number is known; after the
+  // last one the first again, if another input follows. A 64-byte line never crosses a page.
+  logic [33:0] line_q;
+  logic [15:0] ask_q, count_q;
+  logic [31:0] passes_q;  // readings of the program to begin yet
+  logic header_ok;
+
+  assign read_valid_o = running_q && ask_q != '0 && room;
+  assign read_address_o = {line_q, 6'd0};
+  assign request = read_valid_o && read_ready_i;
+
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      line_q <= program_i[39:6];
+      ask_q <= 16'd2;
+      passes_q <= '0;
+    end else if (header_ok) begin
+      ask_q <= count_q - 16'd1;
+      passes_q <= inputs_i - 32'd1;
+    end else if (request) begin
+      line_q <= line_q + 34'd1;
+      ask_q <= ask_q - 16'd1;
+    end else if (ask_q == '0 && passes_q != '0) begin
+      line_q <= program_i[39:6] + 34'd1;
+      ask_q <= count_q;
+      passes_q <= passes_q - 32'd1;
+    end
+  end
+
+  descriptor_buffer #(.PI(PI), .Slots(Slots)) u_buffer (
+      .clk_i, .rst_ni,
+      .clear_i(clear),
+      .request_i(request), .room_o(room),
+      .rvalid_i, .rdata_i,
+      .valid_o(valid), .desc_o(desc), .take_i(take)
+  );
+
+  // ---- Header, then descriptors: a cycle to check one, a cycle or more to hand it on.
+  logic header_bad_q, misplaced_q, bad_opcode, bad_field;
+  logic [15:0] index_q;
+  logic [31:0] inputs_left_q;
+  logic [StrideW-1:0] input_stride_q, output_stride_q;
+  logic [7:0] opcode;
+  logic good, is_end, last_input, input_ends, weights_due_q;
+  logic load_room, exec_room, store_room, unit_room, all_idle;
+  logic [2:0] put;
+  logic unused_bits;
+  assign unused_bits = &{1'b0, space_base_i};  // only the alignment is looked at
+
+  assign opcode = desc[COMMON_OPCODE_LSB+:COMMON_OPCODE_W];
+  assign header_ok = state_q == Judge && !header_bad_q && !misplaced_q;
+
+  always_ff @(posedge clk_i) begin
+    header_bad_q <= desc[HDR_MAGIC_LSB+:HDR_MAGIC_W] != MAGIC ||
+        desc[HDR_VERSION_LSB+:HDR_VERSION_W] != VERSION ||
+        desc[HDR_IDENTITY_LSB+:HDR_IDENTITY_W] != Identity ||
+        desc[HDR_DESCRIPTORS_LSB+:16] == '0 || desc[HDR_DESCRIPTORS_LSB+16+:16] != '0 ||
+        desc[HDR_INPUT_STRIDE_LSB+:WordLog] != '0 || desc[HDR_OUTPUT_STRIDE_LSB+:WordLog] != '0;
+    misplaced_q <= inputs_i == '0 || program_i[5:0] != '0 || profile_i[WordLog-1:0] != '0 ||
+        space_base_i[0+:WordLog] != '0 || space_base_i[40+:WordLog] != '0 ||
+        space_base_i[80+:WordLog] != '0 || space_base_i[120+:WordLog] != '0;
+    if (state_q == Header) begin
+      count_q <= desc[HDR_DESCRIPTORS_LSB+:16];
+      input_stride_q <= desc[HDR_INPUT_STRIDE_LSB+WordLog+:StrideW];
+      output_stride_q <= desc[HDR_OUTPUT_STRIDE_LSB+WordLog+:StrideW];
+    end
+  end
+
+  field_check #(.PI(PI), .PO(PO), .PP(PP), .Banks(Banks)) u_check (
+      .clk_i,
+      .desc_i(desc), .final_i(index_q == count_q - 16'd1),
+      .bad_opcode_o(bad_opcode), .bad_field_o(bad_field)
+  );
+
+  assign good = state_q == Dispatch && !bad_opcode && !bad_field && !stop_o;
+  assign is_end = opcode == OP_END;
+  assign put[0] = good && (opcode == OP_LOAD || opcode == OP_LOAD_WEIGHTS);
+  assign put[1] = good && opcode == OP_EXEC;
+  assign put[2] = good && opcode == OP_STORE;
+  assign unit_room = (put[0] && load_room) || (put[1] && exec_room) || (put[2] && store_room);
+  assign all_idle = load_room && exec_room && store_room && !load_busy_i && !exec_busy_i && !store_busy_i;
+  assign record_valid_o = good && is_end && all_idle && profile_on_o;
+  assign record_o = {cycles_o[31:0], cycles_o[31:0], index_q};
+  assign input_ends = good && is_end && all_idle && (!profile_on_o || record_ready_i);
+  assign last_input = inputs_left_q == 32'd1;
+  assign take = state_q == Judge || unit_room || input_ends;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear) begin
+      state_q <= Idle;
+      running_q <= 1'b0;
+    end else begin
+      if (start) running_q <= 1'b1;
+      else if (stop_o) running_q <= 1'b0;
+      unique case (state_q)
+        Idle:     if (start) state_q <= Header;
+        Header:   if (valid && ask_q == '0) state_q <= Judge;
+        Judge:    if (header_ok) state_q <= Check;
+        Check:    if (valid) state_q <= Dispatch;
+        Dispatch: if (input_ends && last_input) state_q <= Finished;
+                  else if (take) state_q <= Check;
+        default:  state_q <= Finished;
+      endcase
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      index_q <= '0;
+      inputs_left_q <= inputs_i;
+      weights_due_q <= !resident_i;
+    end else if (input_ends) begin
+      index_q <= '0;
+      inputs_left_q <= inputs_left_q - 32'd1;
+      weights_due_q <= 1'b0;
+    end else if (unit_room) index_q <= index_q + 16'd1;
+  end
+
+  // ---- What is complete for this input, and how far the inputs have advanced in their spaces. The top bit of an
+  // offset stays once set: such an offset is beyond any space.
+  logic [15:0] loads_q, execs_q, stores_q;
+  logic [StrideW:0] input_offset_q, output_offset_q;
+
+  always_ff @(posedge clk_i) begin
+    if (start || input_ends) begin
+      loads_q <= '0;
+      execs_q <= '0;
+      stores_q <= '0;
+    end else begin
+      loads_q <= loads_q + 16'(load_done_i);
+      execs_q <= execs_q + 16'(exec_done_i);
+      stores_q <= stores_q + 16'(store_done_i);
+    end
+    if (start) begin
+      input_offset_q <= '0;
+      output_offset_q <= '0;
+    end else if (input_ends) begin
+      input_offset_q <= advance(input_offset_q, input_stride_q);
+      output_offset_q <= advance(output_offset_q, output_stride_q);
+    end
+  end
+
+  function automatic logic [StrideW:0] advance(input logic [StrideW:0] offset, input logic [StrideW-1:0] stride);
+    advance = offset + (StrideW + 1)'(stride);
+    if (offset[StrideW]) advance = offset;
+  endfunction
+
+  assign space_offset_o = {{(StrideW + 1) {1'b0}}, output_offset_q, input_offset_q, {(StrideW + 1) {1'b0}}};
+
+  // ---- One pending descriptor a unit. Weights that are resident wait for nothing.
+  logic skip;
+  logic [47:0] counts, waits;
+  assign counts = {stores_q, execs_q, loads_q};
+  assign waits = desc[COMMON_WAIT_LOAD_LSB+:48];
+  assign skip = opcode == OP_LOAD_WEIGHTS && desc[COMMON_ONCE_LSB] && !weights_due_q;
+
+  pending #(.Width(272 + 17)) u_load (
+      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
+      .valid_i(put[0]), .ready_o(load_room), .waits_i(skip ? '0 : waits), .data_i({skip, index_q, desc[271:0]}),
+      .valid_o(load_valid_o), .ready_i(load_ready_i), .data_o({load_skip_o, load_index_o, load_desc_o})
+  );
+  pending #(.Width(512 + 16)) u_exec (
+      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
+      .valid_i(put[1]), .ready_o(exec_room), .waits_i(waits), .data_i({index_q, desc}),
+      .valid_o(exec_valid_o), .ready_i(exec_ready_i), .data_o({exec_index_o, exec_desc_o})
+  );
+  pending #(.Width(272 + 16)) u_store (
+      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
+      .valid_i(put[2]), .ready_o(store_room), .waits_i(waits), .data_i({index_q, desc[271:0]}),
+      .valid_o(store_valid_o), .ready_i(store_ready_i), .data_o({store_index_o, store_desc_o})
+  );
+
+  // ---- Waits that nothing can meet any more would hang: all units idle, no descriptor can go, none can be handed on.
+  logic stuck, stuck_fault;
+  logic [3:0] stuck_q;
+  logic [15:0] stuck_index;
+  assign stuck = good && !take && !all_idle && !load_busy_i && !exec_busy_i && !store_busy_i &&
+      !load_valid_o && !exec_valid_o && !store_valid_o;
+  assign stuck_fault = &stuck_q;
+  assign stuck_index = !load_room ? load_index_o : !exec_room ? exec_index_o : store_index_o;
+  always_ff @(posedge clk_i) stuck_q <= stuck ? stuck_q + 4'd1 : '0;
+
+  // ---- Errors found here: of the program's bytes, of its header, of a descriptor.
+  logic fault, header_fault;
+  logic [7:0] fault_code;
+  logic [15:0] fault_index, read_index_q;
+  assign header_fault = state_q == Judge && (header_bad_q || misplaced_q);
+  assign fault = (rvalid_i && rerror_i) || header_fault || (state_q == Dispatch && (bad_opcode || bad_field)) || stuck_fault;
+  always_comb begin
+    if (rvalid_i && rerror_i) {fault_code, fault_index} = {ERR_AXI_READ, read_index_q};
+    else if (header_fault) {fault_code, fault_index} = {misplaced_q ? ERR_BAD_FIELD : ERR_BAD_HEADER, NoIndex};
+    else if (stuck_fault) {fault_code, fault_index} = {ERR_BAD_FIELD, stuck_index};
+    else {fault_code, fault_index} = {bad_opcode ? ERR_BAD_OPCODE : ERR_BAD_FIELD, index_q};
+  end
+
+  // Index of the descriptor that arrives.
+  logic [5-WordLog:0] beat_q;
+  always_ff @(posedge clk_i) begin
+    if (start) begin
+      read_index_q <= NoIndex;
+      beat_q <= '0;
+    end else if (rvalid_i) begin
+      beat_q <= beat_q + 1'b1;
+      if (&beat_q) read_index_q <= read_index_q + 16'd1 == count_q && state_q != Header ? '0 : read_index_q + 16'd1;
+    end
+  end
+
+  run_control u_control (
+      .clk_i, .rst_ni,
+      .start_i, .idle_o, .done_o, .stop_o,
+      .finished_i(state_q == Finished),
+      .flying_i, .profile_busy_i,
+      .error_i({error_i, fault}),
+      .error_codes_i({error_codes_i, fault_code}),
+      .error_indices_i({error_indices_i, fault_index}),
+      .error_code_o, .error_index_o, .cycles_o
+  );
+
+  always_ff @(posedge clk_i) profile_on_o <= profile_i != '0;
+endmodule
+`default_nettype wire

@@ -1,0 +1,77 @@
+// field_check: is a descriptor one that the engine can execute?
+// Function:   opcode known, END last and only last; counts not zero, banks in range, addresses aligned, spaces writable
+// Interface:  descriptor in; bad_opcode_o, bad_field_o registered
+// Latency:    1 cycle.   Throughput: 1 descriptor per cycle.
+// Reset:      none
+// Reference:  hls/program.py; docs/program.md lists the checks
+`default_nettype none
+module field_check #(
+    parameter int PI = 8,
+    parameter int PO = 8,
+    parameter int PP = 6,
+    parameter int Banks = 7
+) (
+    input  wire logic         clk_i,
+    input  wire logic [511:0] desc_i,
+    input  wire logic         final_i,      // the program's last descriptor
+    output logic              bad_opcode_o,
+    output logic              bad_field_o
+);
+  import program_pkg::*;
+  localparam int WordLog = $clog2(PI);
+  localparam int SubTiles = PO / PI;
+
+  logic [7:0] opcode;
+  logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank;
+  logic [3:0] lanes;
+  logic [2:0] sub_tiles;
+  logic [15:0] group_cycles;
+  logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
+
+  assign opcode = desc_i[COMMON_OPCODE_LSB+:COMMON_OPCODE_W];
+
+  // LOAD, LOAD_WEIGHTS and STORE have space and offset at the same place. A STORE never touches what the host gave.
+  assign bad_space = desc_i[MOVE_SPACE_LSB+:MOVE_SPACE_W] > SPACE_SCRATCH ||
+      (opcode == OP_STORE && desc_i[MOVE_SPACE_LSB+:MOVE_SPACE_W] < SPACE_OUTPUT) ||
+      desc_i[MOVE_OFFSET_LSB+:WordLog] != '0;
+  assign bad_move = desc_i[MOVE_SEGMENT_STRIDE_LSB+:WordLog] != '0 ||
+      desc_i[MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W] == '0 ||
+      desc_i[MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W] == '0 ||
+      desc_i[MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W] == '0 ||
+      desc_i[MOVE_BANK_LSB+:MOVE_BANK_W] >= 4'(Banks) ||
+      desc_i[MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W] >= 4'(Banks);
+  assign bad_weights = desc_i[LW_BEATS_LSB+:LW_BEATS_W] == '0;
+
+  assign lanes = desc_i[EXEC_GROUP_LANES_LSB+:EXEC_GROUP_LANES_W];
+  assign sub_tiles = desc_i[EXEC_SUB_TILES_LSB+:EXEC_SUB_TILES_W];
+  assign group_cycles = desc_i[EXEC_GROUP_CYCLES_LSB+:EXEC_GROUP_CYCLES_W];
+  assign words = (sub_tiles == 3'd1 ? 7'(lanes) : 7'(lanes) * 7'(SubTiles)) << desc_i[EXEC_HAS_RESIDUAL_LSB];
+  assign bad_exec = lanes == '0 || lanes > 4'(PP) ||
+      (sub_tiles != 3'd1 && sub_tiles != 3'(SubTiles)) ||
+      group_cycles < 16'(words) ||
+      desc_i[EXEC_KERNEL_H_LSB+:EXEC_KERNEL_H_W] == '0 ||
+      desc_i[EXEC_KERNEL_W_LSB+:EXEC_KERNEL_W_W] == '0 ||
+      desc_i[EXEC_CI_TILES_LSB+:EXEC_CI_TILES_W] == '0 ||
+      desc_i[EXEC_OUT_H_LSB+:EXEC_OUT_H_W] == '0 ||
+      desc_i[EXEC_OUT_W_LSB+:EXEC_OUT_W_W] == '0 ||
+      desc_i[EXEC_OUT_TILES_LSB+:EXEC_OUT_TILES_W] == '0;
+  assign bad_exec_bank = desc_i[EXEC_IN_BANK_LSB+:EXEC_IN_BANK_W] >= 4'(Banks) ||
+      desc_i[EXEC_IN_STEP_BANK_LSB+:EXEC_IN_STEP_BANK_W] >= 4'(Banks) ||
+      desc_i[EXEC_IN_ROW_BANK_LSB+:EXEC_IN_ROW_BANK_W] >= 4'(Banks) ||
+      desc_i[EXEC_TAP_ROW_BANK_LSB+:EXEC_TAP_ROW_BANK_W] >= 4'(Banks) ||
+      desc_i[EXEC_OUT_BANK_LSB+:EXEC_OUT_BANK_W] >= 4'(Banks) ||
+      desc_i[EXEC_OUT_ROW_BANK_LSB+:EXEC_OUT_ROW_BANK_W] >= 4'(Banks) ||
+      desc_i[EXEC_RES_BANK_LSB+:EXEC_RES_BANK_W] >= 4'(Banks) ||
+      desc_i[EXEC_RES_ROW_BANK_LSB+:EXEC_RES_ROW_BANK_W] >= 4'(Banks);
+
+  always_ff @(posedge clk_i) begin
+    bad_opcode_o <= opcode > OP_STORE || (opcode == OP_END) != final_i;
+    unique case (opcode)
+      OP_LOAD, OP_STORE: bad_field_o <= bad_space || bad_move;
+      OP_LOAD_WEIGHTS:   bad_field_o <= bad_space || bad_weights;
+      OP_EXEC:           bad_field_o <= bad_exec || bad_exec_bank;
+      default:           bad_field_o <= 1'b0;
+    endcase
+  end
+endmodule
+`default_nettype wire

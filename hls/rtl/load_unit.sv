@@ -1,0 +1,228 @@
+// load_unit: LOAD and LOAD_WEIGHTS: words from DDR into the scratchpad or the weight store.
+// Function:   the request side runs up to four descriptors ahead of the data side; both keep the descriptors' order
+// Interface:  descriptor -> read bursts; read data -> scratchpad words (valid/ready) or weight columns; done_o a descriptor
+// Latency:    5 cycles from a descriptor to its first burst, 1 from a beat to its store.   Throughput: 1 beat per cycle.
+// Reset:      synchronous, active low; control only
+// Reference:  hls/moves.py
+`default_nettype none
+module load_unit #(
+    parameter int PI = 8,
+    parameter int PO = 8,
+    parameter int Banks = 7,
+    parameter int BankLines = 4096,
+    parameter int WeightLines = 4608
+) (
+    input  wire logic                         clk_i,
+    input  wire logic                         rst_ni,
+    input  wire logic                         clear_i,
+    input  wire logic                         stop_i,           // store nothing more, take and drop what still comes
+    output logic                              busy_o,
+    input  wire logic [                 31:0] now_i,            // cycle of the run
+    input  wire logic                         profile_on_i,
+    input  wire logic [                159:0] space_base_i,
+    input  wire logic [                127:0] space_bytes_i,
+    input  wire logic [4*(33-$clog2(PI))-1:0] space_offset_i,
+    input  wire logic                         desc_valid_i,
+    output logic                              desc_ready_o,
+    input  wire logic [                271:0] desc_i,
+    input  wire logic [                 15:0] desc_index_i,
+    input  wire logic                         desc_skip_i,      // weights that are resident: only count it
+    output logic                              burst_valid_o,
+    input  wire logic                         burst_ready_i,
+    output logic      [                 39:0] burst_address_o,
+    output logic      [                  4:0] burst_beats_o,
+    input  wire logic                         rvalid_i,
+    output logic                              rready_o,         // combinational on load_ready_i
+    input  wire logic [             8*PI-1:0] rdata_i,
+    input  wire logic                         rerror_i,
+    output logic                              load_valid_o,
+    input  wire logic                         load_ready_i,
+    output logic      [                 15:0] load_line_o,
+    output logic      [                  3:0] load_bank_o,
+    output logic      [             8*PI-1:0] load_data_o,
+    output logic                              wload_valid_o,
+    output logic      [                 15:0] wload_line_o,
+    output logic      [               PO-1:0] wload_mask_o,
+    output logic      [          8*PI*PO-1:0] wload_data_o,
+    output logic                              done_o,
+    output logic                              record_valid_o,
+    input  wire logic                         record_ready_i,
+    output logic      [                 79:0] record_o,
+    output logic                              error_o,
+    output logic      [                  7:0] error_code_o,
+    output logic      [                 15:0] error_index_o
+);
+  import program_pkg::*;
+  localparam int WordLog = $clog2(PI);
+
+  typedef struct packed {
+    logic        skip;
+    logic        weights;
+    logic        diagonal;
+    logic [15:0] index;
+    logic [31:0] start;
+    logic [31:0] words;      // a segment
+    logic [15:0] segments;
+    logic [15:0] row_words;
+    logic [15:0] line;
+    logic [3:0]  bank;
+    logic [15:0] plane;
+    logic [15:0] row_line;
+    logic [3:0]  row_bank;
+  } job_t;
+
+  // ---- Request side: one descriptor at a time becomes bursts; its data-side job goes ahead through a queue.
+  job_t asked, job;
+  logic weights, split_ready, queue_ready, take;
+  logic job_valid, job_ready, out_of_bounds;
+  logic [15:0] asked_index_q;
+  logic unused_last;  // the data side counts words
+
+  assign weights = desc_i[COMMON_OPCODE_LSB+:COMMON_OPCODE_W] == OP_LOAD_WEIGHTS;
+  assign desc_ready_o = queue_ready && (split_ready || desc_skip_i) && !stop_i;
+  assign take = desc_valid_i && desc_ready_o;
+
+  always_comb begin
+    asked.skip = desc_skip_i;
+    asked.weights = weights;
+    asked.diagonal = desc_i[LW_DIAGONAL_LSB];
+    asked.index = desc_index_i;
+    asked.start = now_i;
+    asked.words = weights ? desc_i[LW_BEATS_LSB+:LW_BEATS_W] : 32'(desc_i[MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W]);
+    asked.segments = weights ? 16'd1 : desc_i[MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W];
+    asked.row_words = desc_i[MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W];
+    asked.line = weights ? desc_i[LW_WEIGHT_LINE_LSB+:LW_WEIGHT_LINE_W] : desc_i[MOVE_LINE_LSB+:MOVE_LINE_W];
+    asked.bank = desc_i[MOVE_BANK_LSB+:MOVE_BANK_W];
+    asked.plane = desc_i[MOVE_PLANE_LSB+:MOVE_PLANE_W];
+    asked.row_line = desc_i[MOVE_ROW_LINE_LSB+:MOVE_ROW_LINE_W];
+    asked.row_bank = desc_i[MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W];
+  end
+
+  always_ff @(posedge clk_i) if (take && !desc_skip_i) asked_index_q <= desc_index_i;
+
+  burst_split #(.PI(PI)) u_split (
+      .clk_i, .rst_ni,
+      .clear_i(clear_i || stop_i),
+      .space_base_i, .space_bytes_i, .space_offset_i,
+      .job_valid_i(take && !desc_skip_i), .job_ready_o(split_ready),
+      .job_space_i(desc_i[MOVE_SPACE_LSB+:2]),  // LOAD_WEIGHTS has space and offset at the same place
+      .job_offset_i(desc_i[MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
+      .job_stride_i(desc_i[MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
+      .job_words_i(asked.words), .job_segments_i(asked.segments),
+      .burst_valid_o, .burst_ready_i, .burst_address_o, .burst_beats_o,
+      .burst_last_o(unused_last),
+      .out_of_bounds_o(out_of_bounds)
+  );
+
+  fifo #(.Width($bits(job_t)), .Depth(4)) u_jobs (
+      .clk_i, .rst_ni, .clear_i,
+      .valid_i(take), .ready_o(queue_ready), .data_i(asked),
+      .valid_o(job_valid), .ready_i(job_ready), .data_o(job)
+  );
+
+  // ---- Data side: walk the present job's positions; one register towards the two stores.
+  logic active, walker_ready, walker_last, skip;
+  logic [16:0] walker_line;
+  logic [3:0] walker_bank;
+  logic weights_q, diagonal_q;  // of the present job
+  logic [15:0] index_q;
+  logic [31:0] start_q;
+  logic [16:0] weight_line_q;  // one bit more than a line has: stops at the end instead of wrapping
+  logic [PO-1:0] column_q;     // one-hot
+  logic beat, outside, done, record_free;
+  logic out_valid_q, out_weights_q, out_last_q, out_go, out_leaves;
+  logic [15:0] out_line_q, out_index_q;
+  logic [31:0] out_start_q;
+  logic [8*PI-1:0] out_data_q, out_off_diagonal_q;
+
+  assign outside = weights_q ? weight_line_q >= 17'(WeightLines) : walker_line >= 17'(BankLines);
+  assign out_go = !out_last_q || record_free;
+  assign out_leaves = out_go && (out_weights_q || load_ready_i);
+  assign rready_o = stop_i || (active && (!out_valid_q || out_leaves));
+  assign beat = rvalid_i && rready_o && !stop_i;
+  assign skip = job_valid && job.skip && !active && !out_valid_q && record_free;
+  assign job_ready = job.skip ? skip : walker_ready;
+
+  move_walker #(.Banks(Banks)) u_walker (
+      .clk_i, .rst_ni, .clear_i,
+      .job_valid_i(job_valid && !job.skip), .job_ready_o(walker_ready),
+      .job_words_i(job.words), .job_segments_i(job.segments), .job_row_words_i(job.row_words),
+      .job_line_i(job.line), .job_bank_i(job.bank), .job_plane_i(job.plane),
+      .job_row_line_i(job.row_line), .job_row_bank_i(job.row_bank),
+      .step_i(beat), .active_o(active), .last_o(walker_last),
+      .line_o(walker_line), .bank_o(walker_bank)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (walker_ready) begin
+      weights_q <= job.weights;
+      diagonal_q <= job.diagonal;
+      index_q <= job.index;
+      start_q <= job.start;
+      weight_line_q <= 17'(job.line);
+      column_q <= PO'(1);
+    end else if (beat) begin
+      column_q <= {column_q[PO-2:0], column_q[PO-1]};
+      if (diagonal_q || column_q[PO-1]) weight_line_q <= weight_line_q + 17'd1;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) out_valid_q <= 1'b0;
+    else if (beat) out_valid_q <= !outside && !rerror_i;
+    else if (out_leaves) out_valid_q <= 1'b0;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (beat) begin
+      out_weights_q <= weights_q;
+      out_last_q <= walker_last;
+      out_line_q <= weights_q ? weight_line_q[15:0] : walker_line[15:0];
+      out_index_q <= index_q;
+      out_start_q <= start_q;
+      out_data_q <= rdata_i;
+      out_off_diagonal_q <= diagonal_q ? '0 : rdata_i;
+      load_bank_o <= walker_bank;
+      wload_mask_o <= diagonal_q ? '1 : column_q;
+    end
+  end
+
+  assign load_valid_o = out_valid_q && !out_weights_q && out_go;
+  assign load_line_o = out_line_q;
+  assign load_data_o = out_data_q;
+  assign wload_valid_o = out_valid_q && out_weights_q && out_go;
+  assign wload_line_o = out_line_q;
+  for (genvar o = 0; o < PO; o++) begin : gen_column
+    for (genvar i = 0; i < PI; i++) begin : gen_byte
+      assign wload_data_o[8*(o*PI+i)+:8] = o == i ? out_data_q[8*i+:8] : out_off_diagonal_q[8*i+:8];
+    end
+  end
+
+  assign done = skip || (out_valid_q && out_last_q && out_leaves);
+  assign done_o = done;
+  assign busy_o = !split_ready || job_valid || active || out_valid_q;
+
+  recorder u_recorder (
+      .clk_i, .rst_ni, .clear_i,
+      .enable_i(profile_on_i),
+      .done_i(done), .ready_o(record_free),
+      .index_i(skip ? job.index : out_index_q), .start_i(skip ? now_i : out_start_q), .now_i,
+      .record_valid_o, .record_ready_i, .record_o
+  );
+
+  // ---- The first fault, kept until clear.
+  logic fault_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) fault_q <= 1'b0;
+    else if (out_of_bounds || (beat && (outside || rerror_i))) fault_q <= 1'b1;
+  end
+  assign error_o = fault_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!fault_q) begin
+      error_code_o <= beat && rerror_i ? ERR_AXI_READ : ERR_OUT_OF_BOUNDS;
+      error_index_o <= beat && (outside || rerror_i) ? index_q : asked_index_q;
+    end
+  end
+endmodule
+`default_nettype wire

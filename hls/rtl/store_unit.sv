@@ -1,0 +1,149 @@
+// store_unit: STORE: words from the scratchpad to DDR.
+// Function:   reads ahead into a queue as far as it has room; a burst is offered once all its words are queued
+// Interface:  descriptor -> scratchpad reads (valid/ready, data 3 cycles later) -> write bursts and words; done_o a descriptor
+// Latency:    1 cycle from a descriptor to the first read.   Throughput: 1 word per cycle.
+// Reset:      synchronous, active low; control only
+// Reference:  hls/moves.py
+`default_nettype none
+module store_unit #(
+    parameter int PI = 8,
+    parameter int Banks = 7,
+    parameter int BankLines = 4096
+) (
+    input  wire logic                         clk_i,
+    input  wire logic                         rst_ni,
+    input  wire logic                         clear_i,
+    input  wire logic                         stop_i,          // read nothing more, offer no burst
+    output logic                              busy_o,
+    input  wire logic [                 31:0] now_i,           // cycle of the run
+    input  wire logic                         profile_on_i,
+    input  wire logic [                159:0] space_base_i,
+    input  wire logic [                127:0] space_bytes_i,
+    input  wire logic [4*(33-$clog2(PI))-1:0] space_offset_i,
+    input  wire logic                         desc_valid_i,
+    output logic                              desc_ready_o,
+    input  wire logic [                271:0] desc_i,
+    input  wire logic [                 15:0] desc_index_i,
+    output logic                              store_valid_o,
+    input  wire logic                         store_ready_i,
+    output logic      [                 15:0] store_line_o,
+    output logic      [                  3:0] store_bank_o,
+    input  wire logic                         store_rvalid_i,
+    input  wire logic [             8*PI-1:0] store_rdata_i,
+    output logic                              burst_valid_o,
+    input  wire logic                         burst_ready_i,
+    output logic      [                 39:0] burst_address_o,
+    output logic      [                  4:0] burst_beats_o,
+    output logic      [             8*PI-1:0] word_o,
+    input  wire logic                         word_ready_i,
+    input  wire logic                         written_i,       // a burst was answered
+    output logic                              done_o,
+    output logic                              record_valid_o,
+    input  wire logic                         record_ready_i,
+    output logic      [                 79:0] record_o,
+    output logic                              error_o,         // out of bounds; the codes of answers go elsewhere
+    output logic      [                 15:0] index_o          // descriptor in progress
+);
+  import program_pkg::*;
+  localparam int WordLog = $clog2(PI);
+  localparam int Depth = 32;  // two bursts: one leaves while the next one is read
+
+  logic take, active, out_of_bounds, outside;
+  logic split_valid, split_last, sent_all_q, busy_q, done, record_free, read;
+  logic [16:0] line;
+  logic [31:0] start_q;
+  logic [5:0] room_q, queued_q;  // words not asked for yet; words that no burst has claimed
+  logic [7:0] unanswered_q;
+
+  // Credits keep the queue from overflowing, claims from running dry; walker and splitter are idle when the unit is.
+  logic unused_word_valid, unused_queue_ready, unused_split_ready, unused_walker_ready, unused_last, unused_bits;
+  assign unused_bits = &{1'b0, desc_i};  // LOAD_WEIGHTS has fields that a STORE has not
+
+  assign desc_ready_o = !busy_q && !stop_i;
+  assign take = desc_valid_i && desc_ready_o;
+  assign busy_o = busy_q;
+
+  always_ff @(posedge clk_i) begin
+    if (take) begin
+      index_o <= desc_index_i;
+      start_q <= now_i;
+    end
+  end
+
+  // ---- Reads
+  move_walker #(.Banks(Banks)) u_walker (
+      .clk_i, .rst_ni, .clear_i,
+      .job_valid_i(take), .job_ready_o(unused_walker_ready),
+      .job_words_i(32'(desc_i[MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W])),
+      .job_segments_i(desc_i[MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W]),
+      .job_row_words_i(desc_i[MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W]),
+      .job_line_i(desc_i[MOVE_LINE_LSB+:MOVE_LINE_W]),
+      .job_bank_i(desc_i[MOVE_BANK_LSB+:MOVE_BANK_W]),
+      .job_plane_i(desc_i[MOVE_PLANE_LSB+:MOVE_PLANE_W]),
+      .job_row_line_i(desc_i[MOVE_ROW_LINE_LSB+:MOVE_ROW_LINE_W]),
+      .job_row_bank_i(desc_i[MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W]),
+      .step_i(read), .active_o(active), .last_o(unused_last),
+      .line_o(line), .bank_o(store_bank_o)
+  );
+  assign outside = active && line >= 17'(BankLines);
+  assign store_valid_o = active && !outside && room_q != '0 && !stop_i;
+  assign store_line_o = line[15:0];
+  assign read = store_valid_o && store_ready_i;
+
+  fifo #(.Width(8 * PI), .Depth(Depth)) u_words (
+      .clk_i, .rst_ni, .clear_i,
+      .valid_i(store_rvalid_i), .ready_o(unused_queue_ready), .data_i(store_rdata_i),
+      .valid_o(unused_word_valid), .ready_i(word_ready_i), .data_o(word_o)
+  );
+
+  // ---- Bursts
+  burst_split #(.PI(PI)) u_split (
+      .clk_i, .rst_ni,
+      .clear_i(clear_i || stop_i),
+      .space_base_i, .space_bytes_i, .space_offset_i,
+      .job_valid_i(take), .job_ready_o(unused_split_ready),
+      .job_space_i(desc_i[MOVE_SPACE_LSB+:2]),
+      .job_offset_i(desc_i[MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
+      .job_stride_i(desc_i[MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
+      .job_words_i(32'(desc_i[MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W])),
+      .job_segments_i(desc_i[MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W]),
+      .burst_valid_o(split_valid), .burst_ready_i(burst_valid_o && burst_ready_i),
+      .burst_address_o, .burst_beats_o, .burst_last_o(split_last),
+      .out_of_bounds_o(out_of_bounds)
+  );
+  assign burst_valid_o = split_valid && queued_q >= 6'(burst_beats_o) && !stop_i;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) begin
+      room_q <= 6'(Depth);
+      queued_q <= '0;
+      unanswered_q <= '0;
+      busy_q <= 1'b0;
+      sent_all_q <= 1'b0;
+    end else begin
+      room_q <= room_q + 6'(word_ready_i) - 6'(read);
+      queued_q <= queued_q + 6'(store_rvalid_i) - (burst_valid_o && burst_ready_i ? 6'(burst_beats_o) : '0);
+      unanswered_q <= unanswered_q + 8'(burst_valid_o && burst_ready_i) - 8'(written_i);
+      busy_q <= take || (busy_q && !done);
+      sent_all_q <= !done && (sent_all_q || (burst_valid_o && burst_ready_i && split_last));
+    end
+  end
+
+  assign done = sent_all_q && unanswered_q == '0 && record_free;
+  assign done_o = done;
+
+  recorder u_recorder (
+      .clk_i, .rst_ni, .clear_i,
+      .enable_i(profile_on_i),
+      .done_i(done), .ready_o(record_free),
+      .index_i(index_o), .start_i(start_q), .now_i,
+      .record_valid_o, .record_ready_i, .record_o
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) error_o <= 1'b0;
+    else error_o <= error_o || out_of_bounds || outside;
+  end
+
+endmodule
+`default_nettype wire
