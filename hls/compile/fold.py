@@ -1,0 +1,61 @@
+"""Folding of kernel columns into channel lanes for a first layer of few channels.
+
+A word holds `fold` neighbouring pixels, so a kernel of kernel_w columns takes ceil(kernel_w / fold) taps, `fold` columns
+apart, and the lanes that 1 or 3 channels leave idle multiply too. The horizontal padding becomes part of the packed map.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bitlathe.hls.compile.layout import InputLayout
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.nodes import Conv2d, Dense, IntWeights, Node
+
+
+def fold_of(graph: Graph, consumers: tuple[Node, ...], configuration: EngineConfiguration) -> int:
+    """Columns a word of the input holds: more than 1 when its only reader is a convolution that gains by it."""
+    if len(consumers) != 1 or not isinstance(consumers[0], Conv2d | Dense):
+        return 1
+    conv = graph.convolution(consumers[0])
+    if conv.is_depthwise or conv.residual == graph.input.name:
+        return 1
+    return _fold(graph.input.shape[0], conv.kernel_size[1], configuration)
+
+
+def _fold(channels: int, kernel_width: int, configuration: EngineConfiguration) -> int:
+    fold = min(kernel_width, configuration.pi // channels)
+    if fold >= kernel_width:
+        return max(fold, 1)
+    return max(min(fold, configuration.banks - 1), 1)  # taps lie less than `banks` positions apart
+
+
+def folded_layout(graph: Graph, conv: Conv2d, fold: int, word_bytes: int) -> InputLayout:
+    """Layout of the input whose words hold `fold` columns of `conv`'s windows."""
+    channels, height, width = graph.input.shape
+    taps = -(-conv.kernel_size[1] // fold)
+    last_origin = (graph.shapes[conv.name][2] - 1) * conv.stride[1]
+    return InputLayout(
+        channels=channels,
+        height=height,
+        width=width,
+        packed_width=last_origin + (taps - 1) * fold + 1,
+        left_pad=conv.padding[1],
+        fold=fold,
+        word_bytes=word_bytes,
+    )
+
+
+def folded_convolution(conv: Conv2d, fold: int) -> Conv2d:
+    """`conv` over the folded input: lane d * channels + c of tap t is kernel column t * fold + d."""
+    return replace(conv, weight=_folded_weight(conv.weight, fold), padding=(conv.padding[0], 0))
+
+
+def _folded_weight(weight: IntWeights, fold: int) -> IntWeights:
+    out_channels, channels, height, width = weight.shape
+    taps = -(-width // fold)
+    padded = np.zeros((out_channels, channels, height, taps * fold), weight.dtype)
+    padded[..., :width] = weight
+    lanes = padded.reshape(out_channels, channels, height, taps, fold).transpose(0, 4, 1, 2, 3)
+    return lanes.reshape(out_channels, fold * channels, height, taps)

@@ -1,0 +1,119 @@
+"""Which output pixels the array computes together.
+
+The pixels of a layer's output, in raster order, are cut into groups of up to `pp`. All lanes of a group read at the
+same tap offset, so no bank is asked twice exactly when the window origins of a group differ modulo `banks`.
+The engine relies on it: it has no arbiter.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.hls.compile.network import Kind, Layer
+from bitlathe.hls.config import EngineConfiguration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """How the pixels of a layer are cut into groups."""
+
+    lanes: int
+    row_break: bool  # a group ends with its row
+    group_cycles: int
+
+    def groups(self, height: int, width: int) -> int:
+        """Groups of `height` rows of `width` pixels."""
+        if self.row_break:
+            return height * -(-width // self.lanes)
+        return -(-height * width // self.lanes)
+
+    def cycles(self, height: int, width: int) -> int:
+        """Cycles of one pass over `height` rows: a parameter line, then the groups."""
+        return 1 + self.groups(height, width) * self.group_cycles
+
+
+def sub_tiles(layer: Layer, configuration: EngineConfiguration) -> int:
+    """Words written a pixel and pass."""
+    return configuration.sub_tiles if layer.kind is Kind.DENSE else 1
+
+
+def passes(layer: Layer, configuration: EngineConfiguration) -> int:
+    """Times the array goes over the map: once for every `po` output channels."""
+    return -(-layer.output.tiles // sub_tiles(layer, configuration))
+
+
+def group_cycles(taps: int, words: int, has_residual: bool) -> int:
+    """Cycles of a group: of its multiplications or of its `words` output words, whichever takes longer.
+
+    A residual word is read through the port that writes, and its turns start on even cycles.
+
+    >>> group_cycles(9, 6, False), group_cycles(9, 6, True)
+    (9, 13)
+    """
+    return max(taps, words * (2 if has_residual else 1) + has_residual)
+
+
+def best_grouping(layer: Layer, pitch: int, configuration: EngineConfiguration) -> Grouping:
+    """The conflict-free grouping of fewest cycles for a source of `pitch` positions a row."""
+    return _best_grouping(
+        (layer.output.height, layer.output.width),
+        (layer.stride[0] * pitch % configuration.banks, layer.stride[1] % configuration.banks),
+        layer.taps * layer.ci_tiles,
+        sub_tiles(layer, configuration),
+        layer.residual is not None,
+        (configuration.pp, configuration.banks),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _best_grouping(
+    size: tuple[int, int],
+    steps: tuple[int, int],
+    taps: int,
+    words: int,
+    residual: bool,
+    array: tuple[int, int],
+) -> Grouping:
+    pp, banks = array
+    candidates = [
+        Grouping(lanes=lanes, row_break=row_break, group_cycles=group_cycles(taps, lanes * words, residual))
+        for lanes in range(1, pp + 1)
+        for row_break in (False, True)
+        if is_conflict_free(size, steps, lanes, row_break, banks)
+    ]
+    return min(candidates, key=lambda grouping: (grouping.cycles(*size), grouping.lanes, grouping.row_break))
+
+
+def is_conflict_free(
+    size: tuple[int, int], steps: tuple[int, int], lanes: int, row_break: bool, banks: int
+) -> bool:
+    """Whether no group of `lanes` pixels asks a bank twice.
+
+    `size` is the output's (height, width); `steps` the banks from a pixel to the one below and to the one beside it.
+
+    >>> is_conflict_free((32, 32), (32, 1), 6, False, 7), is_conflict_free((16, 16), (64, 2), 6, False, 7)
+    (True, False)
+    """
+    height, width = size
+    rows = min(height, banks // gcd(steps[0], banks) * lanes)  # the pattern repeats from there
+    residues = (np.arange(rows)[:, None] * steps[0] + np.arange(width) * steps[1]) % banks
+    if row_break:
+        return not _collide(residues[0], lanes)  # the other rows are shifts of it
+    return not _collide(residues.ravel(), lanes)
+
+
+def _collide(residues: npt.NDArray[np.integer], lanes: int) -> bool:
+    lane = np.arange(len(residues)) % lanes
+    return any(
+        bool(((residues[distance:] == residues[:-distance]) & (lane[:-distance] + distance < lanes)).any())
+        for distance in range(1, min(lanes, len(residues)))
+    )
+
+
+def layer_cycles(layer: Layer, pitch: int, configuration: EngineConfiguration) -> int:
+    """Cycles of the array for a whole layer over a source of `pitch`."""
+    grouping = best_grouping(layer, pitch, configuration)
+    return passes(layer, configuration) * grouping.cycles(layer.output.height, layer.output.width)

@@ -1,0 +1,122 @@
+"""How codes lie in memory: channel slots, words, and the layouts of inputs and outputs in DDR.
+
+A map is cut into channel tiles of `pi` lanes. Its `slots` name the channel of every lane, tile after tile;
+an UNUSED lane holds an arbitrary code, and the weights that meet it are zero. In DDR a map is its words
+[tile][y][x], each of `pi` bytes: one pixel of one tile, lane 0 first.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.model.graph.errors import ShapeError
+
+Bytes = npt.NDArray[np.uint8]
+Codes = npt.NDArray[np.int32]
+Slots = tuple[int, ...]
+UNUSED = -1
+
+
+def natural_slots(channels: int, lanes: int) -> Slots:
+    """Channels in order, filled up to whole tiles of `lanes`.
+
+    >>> natural_slots(3, 4)
+    (0, 1, 2, -1)
+    """
+    return tuple(range(channels)) + (UNUSED,) * (-channels % lanes)
+
+
+def joined_slots(parts: tuple[Slots, ...]) -> Slots:
+    """Slots of a concatenation: each part keeps its tiles.
+
+    >>> joined_slots(((0, -1), (0, 1)))
+    (0, -1, 1, 2)
+    """
+    joined: list[int] = []
+    first = 0
+    for slots in parts:
+        joined.extend(slot if slot == UNUSED else slot + first for slot in slots)
+        first += sum(slot != UNUSED for slot in slots)
+    return tuple(joined)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputLayout:
+    """The graph's input in DDR.
+
+    With `fold` > 1 the word of column x holds `fold` neighbouring pixels, so that a window of few channels fills
+    the lanes: lane d * channels + c is channel c of pixel column x - left_pad + d, and 0 beyond the map.
+    """
+
+    channels: int
+    height: int
+    width: int
+    packed_width: int  # columns of words
+    left_pad: int = 0
+    fold: int = 1
+    word_bytes: int
+
+    @property
+    def lanes(self) -> int:
+        return self.channels * self.fold
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.lanes // self.word_bytes)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one input."""
+        return self.tiles * self.height * self.packed_width * self.word_bytes
+
+    def pack(self, codes: npt.NDArray[np.integer[Any]]) -> Bytes:
+        """Bytes (N, bytes) of input codes (N, C, H, W); ShapeError on another shape."""
+        shape = (self.channels, self.height, self.width)
+        if codes.shape[1:] != shape:
+            raise ShapeError(
+                f"input codes are {codes.shape}, the program takes (N, {', '.join(map(str, shape))})"
+            )
+        lanes = np.zeros((len(codes), self.tiles * self.word_bytes, self.height, self.packed_width), np.uint8)
+        for pixel in range(self.fold):
+            first = pixel * self.channels
+            columns, taken = self._columns(pixel)
+            lanes[:, first : first + self.channels, :, columns] = codes[:, :, :, taken].astype(np.uint8)
+        tiled = lanes.reshape(len(codes), self.tiles, self.word_bytes, self.height, self.packed_width)
+        return np.ascontiguousarray(tiled.transpose(0, 1, 3, 4, 2)).reshape(len(codes), self.bytes)
+
+    def _columns(self, pixel: int) -> tuple[slice, slice]:
+        shift = pixel - self.left_pad
+        first, last = max(0, -shift), min(self.packed_width, self.width - shift)
+        return slice(first, max(first, last)), slice(first + shift, max(first, last) + shift)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputLayout:
+    """The graph's output in DDR."""
+
+    slots: Slots
+    height: int
+    width: int
+    signed: bool
+    word_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one output."""
+        return len(self.slots) * self.height * self.width
+
+    def unpack(self, data: Bytes) -> Codes:
+        """Codes (N, C, H, W) from bytes (N, bytes)."""
+        tiles = len(self.slots) // self.word_bytes
+        words = data.reshape(len(data), tiles, self.height, self.width, self.word_bytes)
+        lanes = words.transpose(0, 1, 4, 2, 3).reshape(len(data), len(self.slots), self.height, self.width)
+        channels = lanes[:, _lane_of_channel(self.slots)]
+        return channels.view(np.int8 if self.signed else np.uint8).astype(np.int32)
+
+
+def _lane_of_channel(slots: Slots) -> npt.NDArray[np.intp]:
+    lanes = np.array(slots)
+    used = np.flatnonzero(lanes != UNUSED)
+    return used[np.argsort(lanes[used])]

@@ -1,0 +1,315 @@
+"""From the integer graph to layers over tiled maps.
+
+Concatenation costs nothing: its operands are tile ranges of one region. A tensor that cannot be such a range (the graph's
+input, or an operand of two concatenations) is copied by a 1x1 max pool; a residual whose channels lie in other
+lanes than those of its sum is moved by a 1x1 convolution with weights of 1. Both are exact.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bitlathe.hls.compile.fold import fold_of, folded_convolution, folded_layout
+from bitlathe.hls.compile.layout import InputLayout, OutputLayout, Slots, joined_slots, natural_slots
+from bitlathe.hls.compile.limits import check_graph, effective_stride
+from bitlathe.hls.compile.network import Kind, Layer, Map, Network, Parameters, Region
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
+from bitlathe.model.graph.nodes import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Input,
+    IntWeights,
+    MaxPool2d,
+    Node,
+    Pair,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tensor:
+    slots: Slots
+    height: int
+    width: int
+    format: FixedPoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Operation:
+    """A layer whose maps are still names."""
+
+    name: str
+    node: str
+    kind: Kind
+    source: str
+    residual: str | None = None
+    parameters: Parameters | None = None
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    tap_step: int = 1
+    lo: int
+    hi: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lowering:
+    graph: Graph
+    configuration: EngineConfiguration
+    input_layout: InputLayout
+    tensors: dict[str, _Tensor] = field(default_factory=dict)
+    operations: list[_Operation] = field(default_factory=list)
+    parents: dict[str, tuple[str, int]] = field(
+        default_factory=dict
+    )  # operand -> concatenation, first tile in it
+
+    def add(self, operation: _Operation, tensor: _Tensor) -> str:
+        self.operations.append(operation)
+        self.tensors[operation.name] = tensor
+        return operation.name
+
+    def tiles(self, tensor: str) -> int:
+        return len(self.tensors[tensor].slots) // self.configuration.pi
+
+
+def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
+    """Layers of `graph` for the engine; UnsupportedLayer or CapacityError names a node that it cannot hold."""
+    check_graph(graph)
+    nodes = _needed(graph)
+    lowering = _Lowering(
+        graph=graph, configuration=configuration, input_layout=_input_layout(graph, nodes, configuration)
+    )
+    for node in nodes:
+        _lower_node(lowering, node)
+    output = graph.output
+    if output == graph.input.name:
+        output = _copy(lowering, output, f"{output}[copy]", output)
+    return _network(lowering, output)
+
+
+def _needed(graph: Graph) -> tuple[Node, ...]:
+    """Nodes that the output depends on, and the input."""
+    needed = {graph.output, graph.input.name}
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.sources)
+    return tuple(node for node in graph.nodes if node.name in needed)
+
+
+def _input_layout(graph: Graph, nodes: tuple[Node, ...], configuration: EngineConfiguration) -> InputLayout:
+    channels, height, width = graph.input.shape
+    consumers = tuple(node for node in nodes if graph.input.name in node.sources)
+    fold = fold_of(graph, consumers, configuration)
+    if fold > 1:
+        conv = consumers[0]
+        assert isinstance(conv, Conv2d | Dense)
+        return folded_layout(graph, graph.convolution(conv), fold, configuration.pi)
+    return InputLayout(
+        channels=channels, height=height, width=width, packed_width=width, word_bytes=configuration.pi
+    )
+
+
+def _lower_node(lowering: _Lowering, node: Node) -> None:
+    if isinstance(node, Input):
+        layout = lowering.input_layout
+        slots = natural_slots(layout.lanes, layout.word_bytes)
+        lowering.tensors[node.name] = _Tensor(
+            slots=slots, height=layout.height, width=layout.packed_width, format=node.format
+        )
+    elif isinstance(node, Conv2d | Dense | AvgPool2d):
+        _lower_convolution(lowering, lowering.graph.convolution(node))
+    elif isinstance(node, MaxPool2d):
+        _lower_max_pool(lowering, node)
+    else:
+        assert isinstance(node, Concat)  # check_graph lets no other class through
+        _lower_concat(lowering, node)
+
+
+def _lower_max_pool(lowering: _Lowering, node: MaxPool2d) -> None:
+    pool = _Operation(
+        name=node.name,
+        node=node.name,
+        kind=Kind.MAX,
+        source=node.source,
+        kernel=node.kernel_size,
+        stride=effective_stride(lowering.graph, node),
+        padding=node.padding,
+        lo=node.format.lo,
+        hi=node.format.hi,
+    )
+    lowering.add(pool, _output(lowering, node, lowering.tensors[node.source].slots))
+
+
+def _output(lowering: _Lowering, node: Node, slots: Slots) -> _Tensor:
+    _, height, width = lowering.graph.shapes[node.name]
+    return _Tensor(slots=slots, height=height, width=width, format=node.format)
+
+
+def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
+    parameters = _parameters(lowering.graph, conv)
+    fold = lowering.input_layout.fold if conv.source == lowering.graph.input.name else 1
+    if fold > 1:
+        conv = folded_convolution(conv, fold)
+        parameters = Parameters(
+            weight=conv.weight,
+            bias=parameters.bias,
+            shifts=parameters.shifts,
+            residual_shifts=parameters.residual_shifts,
+        )
+    kind, slots, residual = _lanes(lowering, conv)
+    operation = _Operation(
+        name=conv.name,
+        node=conv.name,
+        kind=kind,
+        source=conv.source,
+        residual=residual,
+        parameters=parameters,
+        kernel=conv.kernel_size,
+        stride=effective_stride(lowering.graph, conv),
+        padding=conv.padding,
+        tap_step=fold,
+        lo=conv.lo,
+        hi=conv.hi,
+    )
+    lowering.add(operation, _output(lowering, conv, slots))
+
+
+def _lanes(lowering: _Lowering, conv: Conv2d) -> tuple[Kind, Slots, str | None]:
+    """Kind, output slots and residual of a convolution: a dense one takes its residual's slots as they are."""
+    source = lowering.tensors[conv.source].slots
+    if not _is_by_channel(conv):
+        slots = natural_slots(conv.out_channels, lowering.configuration.pi)
+        return (
+            Kind.DENSE,
+            slots if conv.residual is None else lowering.tensors[conv.residual].slots,
+            conv.residual,
+        )
+    residual = conv.residual
+    if residual is not None and lowering.tensors[residual].slots != source:
+        residual = _repack(lowering, residual, source, conv.name)
+    return Kind.DEPTHWISE, source, residual
+
+
+def _is_by_channel(conv: Conv2d) -> bool:
+    return conv.is_depthwise and conv.out_channels == conv.groups
+
+
+def _parameters(graph: Graph, conv: Conv2d) -> Parameters:
+    none = (0,) * conv.out_channels
+    return Parameters(
+        weight=_dense_weight(conv) if conv.is_depthwise and not _is_by_channel(conv) else conv.weight,
+        bias=conv.bias.astype(np.int64),
+        shifts=shifts(graph, conv),
+        residual_shifts=none if conv.residual is None else residual_shifts(graph, conv),
+    )
+
+
+def _dense_weight(conv: Conv2d) -> IntWeights:
+    """Weights of a depthwise convolution with several outputs a channel, the other channels zero."""
+    per_channel = conv.out_channels // conv.groups
+    weight = np.zeros((conv.out_channels, conv.groups, *conv.kernel_size), conv.weight.dtype)
+    outputs = np.arange(conv.out_channels)
+    weight[outputs, outputs // per_channel] = conv.weight[:, 0]
+    return weight
+
+
+def _lower_concat(lowering: _Lowering, node: Concat) -> None:
+    first, parts = 0, []
+    for index, operand in enumerate(node.operands):
+        if operand == lowering.graph.input.name or operand in lowering.parents:
+            operand = _copy(lowering, operand, f"{node.name}[{index}]", node.name)
+        lowering.parents[operand] = (node.name, first)
+        parts.append(lowering.tensors[operand].slots)
+        first += lowering.tiles(operand)
+    lowering.tensors[node.name] = _output(lowering, node, joined_slots(tuple(parts)))
+
+
+def _copy(lowering: _Lowering, tensor: str, name: str, node: str) -> str:
+    """Name of an exact copy of a tensor, made for `node`."""
+    original = lowering.tensors[tensor]
+    lo, hi = original.format.lo, original.format.hi
+    return lowering.add(
+        _Operation(name=name, node=node, kind=Kind.MAX, source=tensor, lo=lo, hi=hi), original
+    )
+
+
+def _repack(lowering: _Lowering, tensor: str, slots: Slots, node: str) -> str:
+    """Name of a copy of a tensor with its channels in other lanes, made for `node`."""
+    original = lowering.tensors[tensor]
+    channels = sum(slot >= 0 for slot in slots)
+    zeros = (0,) * channels
+    parameters = Parameters(
+        weight=np.eye(channels, dtype=np.int16).reshape(channels, channels, 1, 1),
+        bias=np.zeros(channels, np.int64),
+        shifts=zeros,
+        residual_shifts=zeros,
+    )
+    repack = _Operation(
+        name=f"{node}[residual]",
+        node=node,
+        kind=Kind.DENSE,
+        source=tensor,
+        parameters=parameters,
+        lo=original.format.lo,
+        hi=original.format.hi,
+    )
+    moved = _Tensor(slots=slots, height=original.height, width=original.width, format=original.format)
+    return lowering.add(repack, moved)
+
+
+def _network(lowering: _Lowering, output: str) -> Network:
+    maps = {name: _map(lowering, name) for name in lowering.tensors}
+    tensor = lowering.tensors[output]
+    return Network(
+        name=lowering.graph.name,
+        layers=tuple(_layers(lowering, maps)),
+        input=maps[lowering.graph.input.name],
+        output=maps[output],
+        input_layout=lowering.input_layout,
+        output_layout=OutputLayout(
+            slots=tensor.slots,
+            height=tensor.height,
+            width=tensor.width,
+            signed=tensor.format.signed,
+            word_bytes=lowering.configuration.pi,
+        ),
+    )
+
+
+def _map(lowering: _Lowering, name: str) -> Map:
+    root, first_tile = name, 0
+    while root in lowering.parents:
+        root, offset = lowering.parents[root]
+        first_tile += offset
+    whole, tensor = lowering.tensors[root], lowering.tensors[name]
+    return Map(
+        name=name,
+        region=Region(name=root, tiles=lowering.tiles(root), height=whole.height, width=whole.width),
+        first_tile=first_tile,
+        slots=tensor.slots,
+        tiles=lowering.tiles(name),
+        signed=tensor.format.signed,
+    )
+
+
+def _layers(lowering: _Lowering, maps: dict[str, Map]) -> Iterator[Layer]:
+    for operation in lowering.operations:
+        yield Layer(
+            name=operation.name,
+            node=operation.node,
+            kind=operation.kind,
+            source=maps[operation.source],
+            output=maps[operation.name],
+            residual=None if operation.residual is None else maps[operation.residual],
+            parameters=operation.parameters,
+            kernel=operation.kernel,
+            stride=operation.stride,
+            padding=operation.padding,
+            tap_step=operation.tap_step,
+            lo=operation.lo,
+            hi=operation.hi,
+        )

@@ -1,0 +1,138 @@
+"""What the engine is to do, before it is decided where and when: layers over tiled maps."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.hls.compile.layout import InputLayout, OutputLayout, Slots
+from bitlathe.model.graph.nodes import IntWeights, Pair
+
+Int64s = npt.NDArray[np.int64]
+
+
+class Kind(Enum):
+    """How a layer's window becomes an output code."""
+
+    DENSE = "convolution over all input channels"
+    DEPTHWISE = "convolution of each channel by itself"
+    MAX = "maximum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Storage of one map, or of the maps of a concatenation beside each other."""
+
+    name: str
+    tiles: int
+    height: int
+    width: int
+
+    def lines(self, pitch: int, banks: int) -> int:
+        """Scratchpad lines of the whole region at `pitch` positions a row."""
+        return self.tiles * plane_lines(self.height, self.width, pitch, banks)
+
+
+def plane_lines(height: int, width: int, pitch: int, banks: int) -> int:
+    """Scratchpad lines of one channel tile.
+
+    >>> plane_lines(32, 32, 37, 7)
+    169
+    """
+    return -(-((height - 1) * pitch + width) // banks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Map:
+    """A tensor in its tiles: part of a region."""
+
+    name: str
+    region: Region
+    first_tile: int  # in its region
+    slots: Slots
+    tiles: int
+    signed: bool
+
+    @property
+    def height(self) -> int:
+        return self.region.height
+
+    @property
+    def width(self) -> int:
+        return self.region.width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parameters:
+    """Integers of a weighted layer, by channel."""
+
+    weight: IntWeights  # (out_channels, in_channels or 1 for depthwise, kernel_height, kernel_width)
+    bias: Int64s  # (out_channels,)
+    shifts: tuple[int, ...]  # requantize shift of each output channel
+    residual_shifts: tuple[int, ...]  # left shift of the residual; zeros without one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layer:
+    """One convolution or max pool from map to map."""
+
+    name: str
+    node: str  # graph node it works for
+    kind: Kind
+    source: Map
+    output: Map
+    residual: Map | None
+    parameters: Parameters | None  # None for MAX
+    kernel: Pair
+    stride: Pair
+    padding: Pair  # top, left
+    tap_step: int  # columns from tap to tap
+    lo: int
+    hi: int
+
+    @property
+    def maps(self) -> tuple[Map, ...]:
+        """Every map it touches."""
+        return (
+            (self.source, self.output) if self.residual is None else (self.source, self.output, self.residual)
+        )
+
+    @property
+    def sources(self) -> tuple[Map, ...]:
+        """Maps it reads."""
+        return (self.source,) if self.residual is None else (self.source, self.residual)
+
+    @property
+    def ci_tiles(self) -> int:
+        """Input tiles summed for one output."""
+        return self.source.tiles if self.kind is Kind.DENSE else 1
+
+    @property
+    def taps(self) -> int:
+        return self.kernel[0] * self.kernel[1]
+
+    def rows_read(self, first: int, last: int) -> tuple[int, int]:
+        """Rows of the source that output rows first..last-1 read: (first, end), inside the map."""
+        top = first * self.stride[0] - self.padding[0]
+        end = (last - 1) * self.stride[0] - self.padding[0] + self.kernel[0]
+        low = min(max(top, 0), self.source.height - 1)
+        return low, max(min(end, self.source.height), low + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """Layers in order, with the graph's ends."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    input: Map
+    output: Map
+    input_layout: InputLayout
+    output_layout: OutputLayout
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Every region, by first use."""
+        maps = [self.input, *(m for layer in self.layers for m in layer.maps)]
+        return tuple(dict.fromkeys(m.region for m in maps))

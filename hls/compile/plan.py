@@ -1,0 +1,79 @@
+"""Decisions about a network on one engine: where maps lie, how layers are cut, how pixels are grouped."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bitlathe.hls.compile.groups import Grouping
+from bitlathe.hls.compile.memory import Buffer
+from bitlathe.hls.compile.network import Layer, Network
+from bitlathe.hls.config import EngineConfiguration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a layer finds or leaves a map: in one buffer as a whole, or strip by strip in turning buffers."""
+
+    buffers: tuple[Buffer, ...]
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What one EXEC computes of a layer: output rows row..row+rows-1 of passes first_pass..end_pass-1."""
+
+    row: int
+    rows: int
+    first_pass: int
+    end_pass: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """How one layer is computed."""
+
+    layer: Layer
+    grouping: Grouping
+    sub_tiles: int
+    strip_rows: int  # output rows of an EXEC
+    chunk_passes: int  # passes of an EXEC
+    chunks_outside: bool  # all strips of a chunk of weights before the next chunk
+    source: Place
+    residual: Place | None
+    target: Place
+
+    def pieces(self) -> Iterator[Piece]:
+        """The layer's EXECs in order."""
+        rows = range(0, self.layer.output.height, self.strip_rows)
+        chunks = range(0, -(-self.layer.output.tiles // self.sub_tiles), self.chunk_passes)
+        if self.chunks_outside:
+            yield from (self._piece(row, chunk) for chunk in chunks for row in rows)
+        else:
+            yield from (self._piece(row, chunk) for row in rows for chunk in chunks)
+
+    def output_tiles(self, piece: Piece) -> tuple[int, int]:
+        """Output tiles (first, end) that a piece writes."""
+        return piece.first_pass * self.sub_tiles, min(
+            piece.end_pass * self.sub_tiles, self.layer.output.tiles
+        )
+
+    def _piece(self, row: int, first_pass: int) -> Piece:
+        passes = -(-self.layer.output.tiles // self.sub_tiles)
+        return Piece(
+            row=row,
+            rows=min(self.strip_rows, self.layer.output.height - row),
+            first_pass=first_pass,
+            end_pass=min(first_pass + self.chunk_passes, passes),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All decisions about a network."""
+
+    network: Network
+    configuration: EngineConfiguration
+    layers: tuple[LayerPlan, ...]
+    resident: Mapping[str, Buffer]  # regions that lie in the scratchpad as a whole, by name
+    offchip: Mapping[str, Buffer]  # DDR homes of the input's, the output's and the spilled regions, by name
+    scratch_bytes: int
+    weights_stay: bool  # all weights fit the store together

@@ -1,0 +1,118 @@
+"""Order and waits of the steps.
+
+EXECs and STOREs keep their order. LOADs are reordered by simulating the three units: whenever the load unit is free it takes,
+of the loads whose destination is free, the one that is needed first. Each unit then has its sequence, waits follow
+from the dependencies, and the stream lists the steps in the order in which their units could take them; so in-order
+dispatch never holds one back, and a step only ever waits for steps before it: no deadlock.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from bitlathe.hls.compile.dependencies import dependencies
+from bitlathe.hls.compile.descriptors import fields_of
+from bitlathe.hls.compile.steps import Step
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cycle_model import UNITS, WAITS, DdrModel, Unit, duration
+from bitlathe.hls.program import Descriptor, Opcode
+
+LOOKAHEAD = 64  # loads considered at a time
+NEVER = 1 << 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    index: int  # in lazy order
+    unit: int
+    cycles: int
+    needs: frozenset[int]
+    first_reader: int  # index of the first EXEC that depends on it
+
+
+def scheduled(
+    steps: Sequence[Step], configuration: EngineConfiguration, ddr: DdrModel
+) -> tuple[Descriptor, ...]:
+    """Descriptors of steps given in lazy order, END last."""
+    fields = [fields_of(step, configuration) for step in steps]
+    needs = dependencies(steps)
+    tasks = _tasks(steps, needs, [duration(s.opcode, f, ddr) for s, f in zip(steps, fields, strict=True)])
+    starts = _simulate(tasks)
+    sequences = _sequences(tasks, starts)
+    waits = _waits(tasks, sequences)
+    stream = [
+        Descriptor(opcode=steps[i].opcode, node=steps[i].node, fields={**fields[i], **waits[i]})
+        for i in _stream(tasks, sequences, starts)
+    ]
+    return (*stream, Descriptor(opcode=Opcode.END, node="end", fields={}))
+
+
+def _tasks(steps: Sequence[Step], needs: Sequence[frozenset[int]], cycles: Sequence[int]) -> list[_Task]:
+    first_reader = [NEVER] * len(steps)
+    for index in reversed(range(len(steps))):
+        if steps[index].opcode is Opcode.EXEC:
+            for needed in needs[index]:
+                first_reader[needed] = index
+    return [
+        _Task(
+            index=i, unit=UNITS[step.opcode], cycles=cycles[i], needs=needs[i], first_reader=first_reader[i]
+        )
+        for i, step in enumerate(steps)
+    ]
+
+
+def _simulate(tasks: Sequence[_Task]) -> dict[int, int]:
+    """Start of every task, were its unit's latch always filled in time."""
+    waiting = [[task for task in tasks if task.unit == unit] for unit in (Unit.LOAD, Unit.EXEC, Unit.STORE)]
+    free = [0, 0, 0]
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    while any(waiting):
+        start, _, task = min(_candidates(waiting, free, ends), key=lambda candidate: candidate[:2])
+        starts[task.index], ends[task.index] = start, start + task.cycles
+        free[task.unit] = start + task.cycles
+        waiting[task.unit].remove(task)
+    return starts
+
+
+def _candidates(
+    waiting: list[list[_Task]], free: list[int], ends: dict[int, int]
+) -> Iterator[tuple[int, tuple[int, int], _Task]]:
+    """(earliest start, order among equals, task) of what each unit could take next."""
+    for unit, tasks in enumerate(waiting):
+        for task in tasks[: LOOKAHEAD if unit == Unit.LOAD else 1]:
+            if task.needs <= ends.keys():
+                start = max(free[unit], *(ends[needed] for needed in task.needs), 0)
+                yield start, (task.first_reader, task.index), task
+
+
+def _sequences(tasks: Sequence[_Task], starts: dict[int, int]) -> list[list[_Task]]:
+    order = sorted(tasks, key=lambda task: (starts[task.index], task.index))
+    return [[task for task in order if task.unit == unit] for unit in (Unit.LOAD, Unit.EXEC, Unit.STORE)]
+
+
+def _waits(tasks: Sequence[_Task], sequences: list[list[_Task]]) -> list[dict[str, int]]:
+    """Counts of finished steps that each step waits for, by unit."""
+    places = {task.index: place for sequence in sequences for place, task in enumerate(sequence)}
+    waits = []
+    for task in tasks:
+        counts = [0, 0, 0]
+        for needed in task.needs:
+            unit = tasks[needed].unit
+            if unit != task.unit:
+                counts[unit] = max(counts[unit], places[needed] + 1)
+        waits.append({name: count for name, count in zip(WAITS, counts, strict=True) if count})
+    return waits
+
+
+def _stream(tasks: Sequence[_Task], sequences: list[list[_Task]], starts: dict[int, int]) -> list[int]:
+    """Indices in dispatch order: by the time the unit's latch frees, never before a step that is waited for."""
+    before = {task.index: last.index for sequence in sequences for last, task in pairwise(sequence)}
+    order: dict[int, tuple[int, int]] = {}  # (time, tie-break)
+    for task in sorted(tasks, key=lambda task: (starts[task.index], task.index)):
+        last = before.get(task.index)
+        latch = 0 if last is None else starts[last]
+        predecessors = task.needs if last is None else task.needs | {last}
+        time, tie = max((order[index] for index in predecessors), default=(0, 0))
+        order[task.index] = max((latch, 0), (time, tie + 1))
+    return sorted(order, key=lambda index: (order[index], starts[index], index))

@@ -1,0 +1,90 @@
+"""Steps of a program before their order and waits are fixed: one becomes one descriptor."""
+
+from dataclasses import dataclass
+
+from bitlathe.hls.compile.groups import Grouping
+from bitlathe.hls.compile.memory import Block, Buffer, whole
+from bitlathe.hls.compile.network import Kind, Layer
+from bitlathe.hls.program import Opcode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """LOAD or STORE of equal blocks."""
+
+    opcode: Opcode
+    node: str
+    chip: Block
+    ddr: Block
+    width: int  # pixels a row
+
+    @property
+    def reads(self) -> tuple[Block, ...]:
+        return (self.ddr,) if self.opcode is Opcode.LOAD else (self.chip,)
+
+    @property
+    def writes(self) -> tuple[Block, ...]:
+        return (self.chip,) if self.opcode is Opcode.LOAD else (self.ddr,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadWeights:
+    """Lines from the weight image to the weight store."""
+
+    node: str
+    lines: Buffer
+    offset: int  # bytes in the weight image
+    beats: int
+    once: bool  # stays for later inputs
+    diagonal: bool = False
+    opcode: Opcode = Opcode.LOAD_WEIGHTS
+
+    @property
+    def reads(self) -> tuple[Block, ...]:
+        return ()
+
+    @property
+    def writes(self) -> tuple[Block, ...]:
+        return (whole(self.lines),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exec:
+    """Some rows and output tiles of a layer."""
+
+    layer: Layer
+    source: Block  # rows and tiles read
+    source_row: int  # row of the map that lies in the buffer's row 0
+    source_rows: int  # rows of the map that the buffer holds from there
+    target: Block  # rows and tiles written
+    residual: Block | None
+    row: int  # first output row of the map
+    weights: Buffer
+    grouping: Grouping
+    sub_tiles: int
+    opcode: Opcode = Opcode.EXEC
+
+    @property
+    def node(self) -> str:
+        return self.layer.node
+
+    @property
+    def passes(self) -> int:
+        return -(-self.target.tiles // self.sub_tiles)
+
+    @property
+    def in_tile_step(self) -> int:
+        """Lines the input advances from an output tile to the next."""
+        return 0 if self.layer.kind is Kind.DENSE else self.source.buffer.plane
+
+    @property
+    def reads(self) -> tuple[Block, ...]:
+        blocks = (self.source, whole(self.weights))
+        return blocks if self.residual is None else (*blocks, self.residual)
+
+    @property
+    def writes(self) -> tuple[Block, ...]:
+        return (self.target,)
+
+
+Step = Move | LoadWeights | Exec

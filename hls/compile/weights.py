@@ -1,0 +1,113 @@
+"""Weights of a layer as lines of the weight store.
+
+A line is `po` columns of `pi` bytes: byte i of column o multiplies input lane i for output lane o. Every pass of the array
+takes one parameter line (column o: int32 bias, requantize shift, residual shift) and then its kernel, row by
+row, tap by tap, input tiles innermost. In DDR lines follow each other, columns in order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.hls.compile.groups import passes
+from bitlathe.hls.compile.layout import UNUSED, Slots
+from bitlathe.hls.compile.network import Kind, Layer, Network, Parameters
+from bitlathe.hls.config import EngineConfiguration
+
+Lines = npt.NDArray[np.int8]  # (lines, po, pi)
+
+BIAS_BYTES = 4
+PARAMETER_BYTES = BIAS_BYTES + 2
+
+
+def pass_lines(layer: Layer) -> int:
+    """Lines of one pass; a maximum takes one parameter line of zeros for all its passes and no weights."""
+    return 1 if layer.kind is Kind.MAX else 1 + layer.taps * layer.ci_tiles
+
+
+def layer_lines(layer: Layer, configuration: EngineConfiguration) -> Lines:
+    """All lines of a weighted layer, pass after pass: (passes * pass_lines, po, pi)."""
+    parameters = layer.parameters
+    assert parameters is not None
+    count, po, pi = passes(layer, configuration), configuration.po, configuration.pi
+    columns = _columns(layer, configuration)
+    kernel = _dense_kernel if layer.kind is Kind.DENSE else _depthwise_kernel
+    lines = np.zeros((count, pass_lines(layer), po, pi), np.int8)
+    lines[:, 0, :, :PARAMETER_BYTES] = _parameter_bytes(parameters, columns)
+    lines[:, 1:] = kernel(parameters.weight, columns, layer.source.slots, pi)
+    return lines.reshape(-1, po, pi)
+
+
+def _columns(layer: Layer, configuration: EngineConfiguration) -> npt.NDArray[np.intp]:
+    """Channel of each pass and column, UNUSED where there is none: (passes, po)."""
+    used = configuration.po if layer.kind is Kind.DENSE else configuration.pi
+    columns = np.full((passes(layer, configuration), configuration.po), UNUSED, np.intp)
+    slots = np.full(columns.shape[0] * used, UNUSED, np.intp)
+    slots[: len(layer.output.slots)] = layer.output.slots
+    columns[:, :used] = slots.reshape(-1, used)
+    return columns
+
+
+def _parameter_bytes(parameters: Parameters, columns: npt.NDArray[np.intp]) -> Lines:
+    """(passes, po, PARAMETER_BYTES)."""
+    values = np.zeros((*columns.shape, PARAMETER_BYTES), np.uint8)
+    bias = np.ascontiguousarray(parameters.bias.astype("<i4")).view(np.uint8).reshape(-1, BIAS_BYTES)
+    values[..., :BIAS_BYTES] = bias[columns]
+    values[..., BIAS_BYTES] = np.array(parameters.shifts, np.uint8)[columns]
+    values[..., BIAS_BYTES + 1] = np.array(parameters.residual_shifts, np.uint8)[columns]
+    values[columns == UNUSED] = 0
+    return values.view(np.int8)
+
+
+def _dense_kernel(
+    weight: npt.NDArray[np.signedinteger], columns: npt.NDArray[np.intp], source: Slots, pi: int
+) -> Lines:
+    """(passes, taps * input tiles, po, pi)."""
+    lanes = np.array(source)
+    taken = np.where(
+        ((columns != UNUSED)[..., None] & (lanes != UNUSED))[..., None, None], weight[columns][:, :, lanes], 0
+    )
+    count, po, _, height, width = taken.shape
+    tiled = taken.reshape(count, po, -1, pi, height, width).transpose(0, 4, 5, 2, 1, 3)
+    return tiled.reshape(count, -1, po, pi).astype(np.int8)
+
+
+def _depthwise_kernel(
+    weight: npt.NDArray[np.signedinteger], columns: npt.NDArray[np.intp], source: Slots, pi: int
+) -> Lines:
+    """(passes, taps, po, pi) with each pass's weights on the diagonal."""
+    taken = np.where(
+        (columns != UNUSED)[..., None, None], weight[columns, 0], 0
+    )  # (passes, po, height, width)
+    count, po, height, width = taken.shape
+    lines = np.zeros((count, height * width, po, pi), np.int8)
+    lane = np.arange(pi)
+    lines[:, :, lane, lane] = taken[:, :pi].reshape(count, pi, -1).transpose(0, 2, 1)
+    return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightImage:
+    """All weights as they lie in DDR, in lines."""
+
+    data: bytes
+    first_line: Mapping[str, int]  # of each weighted layer
+    pinned_lines: int  # lines at the start that stay in the store: one of zeros when a layer takes maxima
+    lines: int
+
+
+def weight_image(network: Network, configuration: EngineConfiguration) -> WeightImage:
+    """Image of every layer's lines, in order of the layers."""
+    pinned = int(any(layer.kind is Kind.MAX for layer in network.layers))
+    parts = [np.zeros((pinned, configuration.po, configuration.pi), np.int8)]
+    first_line, lines = {}, pinned
+    for layer in network.layers:
+        if layer.kind is not Kind.MAX:
+            parts.append(layer_lines(layer, configuration))
+            first_line[layer.name] = lines
+            lines += len(parts[-1])
+    return WeightImage(
+        data=np.concatenate(parts).tobytes(), first_line=first_line, pinned_lines=pinned, lines=lines
+    )

@@ -1,0 +1,160 @@
+"""Memories of the functional simulator, and the moves between them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.decode import Decoded
+from bitlathe.hls.program import Space
+from bitlathe.model.graph.errors import FormatError
+
+Bytes = npt.NDArray[np.uint8]
+Positions = npt.NDArray[np.int64]
+POISON = 0xA5
+
+
+@dataclass(slots=True, kw_only=True)
+class Store:
+    """Words, each with a mark that something wrote it."""
+
+    name: str
+    words: Bytes  # (words, bytes)
+    written: npt.NDArray[np.bool_]  # (words,)
+
+    @classmethod
+    def poisoned(cls, name: str, words: int, word_bytes: int) -> "Store":
+        """A store that nothing was written to."""
+        return cls(
+            name=name,
+            words=np.full((words, word_bytes), POISON, np.uint8),
+            written=np.zeros(words, np.bool_),
+        )
+
+    @classmethod
+    def filled(cls, name: str, data: Bytes, word_bytes: int) -> "Store":
+        """A store that holds `data`."""
+        words = data.reshape(-1, word_bytes).copy()
+        return cls(name=name, words=words, written=np.ones(len(words), np.bool_))
+
+    def read(self, at: Positions, where: str) -> Bytes:
+        """Words at positions; FormatError beyond the store or where nothing was written."""
+        self._check(at, where)
+        if not self.written[at].all():
+            first = at[~self.written[at]].flat[0]
+            raise FormatError(
+                f"{where}: reads word {first} of the {self.name}, which nothing wrote; a wait is missing"
+            )
+        return self.words[at]
+
+    def write(self, at: Positions, words: Bytes, where: str) -> None:
+        """Write words to positions; FormatError beyond the store."""
+        self._check(at, where)
+        self.words[at] = words
+        self.written[at] = True
+
+    def _check(self, at: Positions, where: str) -> None:
+        if at.size and not 0 <= at.min() <= at.max() < len(self.words):
+            raise FormatError(
+                f"{where}: words {at.min()}..{at.max()} of the {self.name}, which has {len(self.words)}; the program is wrong"
+            )
+
+
+def strided(origin: int, steps: tuple[int, ...], counts: tuple[int, ...]) -> Positions:
+    """Positions origin + sum(index * step) over a grid of `counts`.
+
+    >>> strided(5, (10, 1), (2, 3)).tolist()
+    [[5, 6, 7], [15, 16, 17]]
+    """
+    grid = np.full(counts, origin, np.int64)
+    for axis, (step, count) in enumerate(zip(steps, counts, strict=True)):
+        grid += (np.arange(count) * step).reshape(
+            [-1 if axis == other else 1 for other in range(len(counts))]
+        )
+    return grid
+
+
+@dataclass(slots=True, kw_only=True)
+class Machine:
+    """Scratchpad, weight store and DDR of one engine."""
+
+    configuration: EngineConfiguration
+    scratchpad: Store  # word line * banks + bank
+    weights: Store  # word line * po + column
+    ddr: dict[Space, Store] = field(default_factory=dict)
+
+    @classmethod
+    def poisoned(cls, configuration: EngineConfiguration, weights: bytes, scratch_bytes: int) -> "Machine":
+        """A machine that has run nothing yet."""
+        word = configuration.word_bytes
+        machine = cls(
+            configuration=configuration,
+            scratchpad=Store.poisoned("scratchpad", configuration.bank_lines * configuration.banks, word),
+            weights=Store.poisoned("weight store", configuration.weight_lines * configuration.po, word),
+        )
+        machine.ddr[Space.WEIGHTS] = Store.filled("weights in DDR", np.frombuffer(weights, np.uint8), word)
+        machine.ddr[Space.SCRATCH] = Store.poisoned("scratch space", scratch_bytes // word, word)
+        return machine
+
+    def open_input(self, data: Bytes, output_bytes: int) -> None:
+        """Present the next input; its output and all intermediate maps are poison again."""
+        word = self.configuration.word_bytes
+        self.ddr[Space.INPUT] = Store.filled("input", data, word)
+        self.ddr[Space.OUTPUT] = Store.poisoned("output", output_bytes // word, word)
+        for store in (self.scratchpad, self.ddr[Space.SCRATCH]):
+            store.words[:] = POISON
+            store.written[:] = False
+
+    def output(self) -> Bytes:
+        """Bytes of the finished output."""
+        store = self.ddr[Space.OUTPUT]
+        return store.read(np.arange(len(store.words)), "the host").ravel()
+
+    def load(self, descriptor: Decoded) -> None:
+        """DDR to scratchpad."""
+        ddr, chip, store = self._move(descriptor)
+        self.scratchpad.write(chip, store.read(ddr, descriptor.where), descriptor.where)
+
+    def store(self, descriptor: Decoded) -> None:
+        """Scratchpad to DDR."""
+        ddr, chip, store = self._move(descriptor)
+        store.write(ddr, self.scratchpad.read(chip, descriptor.where), descriptor.where)
+
+    def _move(self, descriptor: Decoded) -> tuple[Positions, Positions, Store]:
+        """Words in DDR and in the scratchpad, both (segments, rows, words a row), and the DDR store."""
+        fields, banks = descriptor.fields, self.configuration.banks
+        word = self.configuration.word_bytes
+        width = fields["row_words"]
+        if (
+            not width
+            or fields["segment_words"] % width
+            or fields["offset"] % word
+            or fields["segment_stride"] % word
+        ):
+            raise FormatError(
+                f"{descriptor.where}: rows of {width} words do not fit its segments or its word alignment"
+            )
+        counts = (fields["segments"], fields["segment_words"] // width, width)
+        ddr = strided(fields["offset"] // word, (fields["segment_stride"] // word, width, 1), counts)
+        row = (width - 1) + fields["row_line"] * banks + fields["row_bank"]
+        chip = strided(fields["line"] * banks + fields["bank"], (fields["plane"] * banks, row, 1), counts)
+        return ddr, chip, self.ddr[Space(fields["space"])]
+
+    def load_weights(self, descriptor: Decoded) -> None:
+        """DDR to weight store."""
+        fields, word = descriptor.fields, self.configuration.word_bytes
+        if fields["offset"] % word:
+            raise FormatError(f"{descriptor.where}: offset {fields['offset']} is no multiple of {word}")
+        source = fields["offset"] // word + np.arange(fields["beats"])
+        beats = self.ddr[Space(fields["space"])].read(source, descriptor.where)
+        first = fields["weight_line"] * self.configuration.po
+        lines = self._diagonal(beats) if fields["diagonal"] else beats
+        self.weights.write(first + np.arange(len(lines)), lines, descriptor.where)
+
+    def _diagonal(self, beats: Bytes) -> Bytes:
+        """Columns of one line a beat: column o < pi holds byte o at place o."""
+        pi, po = self.configuration.pi, self.configuration.po
+        lines = np.zeros((len(beats), po, pi), np.uint8)
+        lines[:, np.arange(pi), np.arange(pi)] = beats
+        return lines.reshape(-1, pi)
