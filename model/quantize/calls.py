@@ -1,4 +1,4 @@
-"""Calls of an exported program: what an operator's handler gets to see, every argument under its schema's name."""
+"""Calls of an exported program: what a handler gets to see, each argument under its schema's name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Call:
     def shape(self) -> Shape:
         """(C, H, W) of the result; a vector is a 1x1 map."""
         if len(self.size) not in (2, 4):
-            raise self.refusal(f"makes a tensor of size {self.size}", "keep to (N, C, H, W) and (N, features)")
+            raise self.refusal(
+                f"makes a tensor of size {self.size}", "keep to (N, C, H, W) and (N, features)"
+            )
         channels, height, width = (*self.size[1:], 1, 1)[:3]
         return channels, height, width
 
@@ -64,7 +66,9 @@ class Call:
         """A weight, bias or other constant."""
         value = self.arguments[name]
         if not isinstance(value, torch.Tensor):
-            raise self.refusal(f"has a {name} that is no constant", "only weights fixed after training can be loaded")
+            raise self.refusal(
+                f"has a {name} that is no constant", "only weights fixed after training can be loaded"
+            )
         return np.asarray(value.detach().cpu().double().numpy())
 
     def optional(self, name: str, otherwise: Float64s) -> Float64s:

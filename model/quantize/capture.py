@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
@@ -27,10 +28,10 @@ _BATCH = 2  # of the example: 1 would hide operations that mix images
 def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) -> FloatNetwork:
     """Float network of `model`, a module from images (N, C, H, W), x = (pixel - 128) / 128, to logits.
 
-    `input_shape` is (C, H, W). The model is read in evaluation mode and left as it was. Batch norm is folded; nodes
-    bear the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`.
-    Raises UnsupportedLayer, naming operator and module; DataError for a NaN or infinite weight; ShapeError when the
-    model does not take `input_shape`.
+    `input_shape` is (C, H, W). The model is read in evaluation mode and left as it was. Batch norm is folded;
+    nodes bear the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`. Raises UnsupportedLayer,
+    naming operator and module; DataError for a NaN or infinite weight; ShapeError when the model does not
+    take `input_shape`.
     """
     title = identifier(name or type(model).__name__.lower())
     _check_finite(model)
@@ -45,7 +46,8 @@ def _check_finite(model: nn.Module) -> None:
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise DataError(
-                f"{name}: {bad} of {tensor.numel()} values are NaN or infinite; load intact weights or train again"
+                f"{name}: {bad} of {tensor.numel()} values are NaN or infinite; "
+                "load intact weights or train again"
             )
 
 
@@ -72,14 +74,22 @@ def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export
             model(example)
         except (RuntimeError, ValueError, IndexError, ShapeError) as error:
             shape = tuple(example.shape[1:])
-            raise ShapeError(f"{title}: does not take images of shape {shape} ({_first_line(error)}); give (C, H, W)") from error
+            raise ShapeError(
+                f"{title}: does not take images of shape {shape} ({_first_line(error)}); give (C, H, W)"
+            ) from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own, from copying its tree specifications
-            return torch.export.export(model, (example,)).run_decompositions({})
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # torch's own, from copying its tree specifications
+            program: torch.export.ExportedProgram = torch.export.export(model, (example,))
+            # an empty table replaces in-place operations only
+            functional: torch.export.ExportedProgram = program.run_decompositions({})
+            return functional
     except Exception as error:  # export fails with many types, some of them private
         raise UnsupportedLayer(
-            f"{title}: torch.export cannot trace it ({_first_line(error)}); keep control flow in forward free of tensor values"
+            f"{title}: torch.export cannot trace it ({_first_line(error)}); "
+            "let no control flow in forward depend on values of tensors"
         ) from error
 
 
@@ -115,7 +125,7 @@ class _Reader:
                 self.values[node] = constants[spec.target]
 
     def _output(self, program: torch.export.ExportedProgram) -> str:
-        results = [self.values[node] for node in program.graph.output_node().args[0]]  # type: ignore[union-attr, index]
+        results = [self.values[node] for node in program.graph.output_node().args[0]]
         if len(results) != 1 or not isinstance(results[0], Traced):
             raise UnsupportedLayer(f"{self.title}: returns {len(results)} tensors; return the logits alone")
         return results[0].node.name
@@ -134,8 +144,12 @@ class _Reader:
             raise call.refusal("has no exact integer form here", advice(call.operator))
         return Traced(node=self._add(HANDLERS[call.operator](call)), size=call.size)
 
+    def _resolved(self, arguments: Any) -> Any:
+        """Arguments with the results of operations in the place of their nodes."""
+        return fx.map_arg(arguments, cast(Any, self.values.__getitem__))
+
     def _constant(self, node: fx.Node) -> Argument:
-        arguments = fx.map_arg((node.args, node.kwargs), self.values.__getitem__)
+        arguments = self._resolved((node.args, node.kwargs))
         assert callable(node.target)
         with torch.no_grad():
             return node.target(*arguments[0], **arguments[1])
@@ -151,7 +165,9 @@ class _Reader:
             arguments=self._arguments(node),
         )
         if call.size[:1] != (_BATCH,):
-            raise call.refusal(f"makes size {call.size} of {_BATCH} images", "keep the images of a batch apart")
+            raise call.refusal(
+                f"makes size {call.size} of {_BATCH} images", "keep the images of a batch apart"
+            )
         return call
 
     def _arguments(self, node: fx.Node) -> dict[str, Argument]:
@@ -159,7 +175,10 @@ class _Reader:
         names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
         given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
         defaults = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
-        return {**defaults, **{name: fx.map_arg(value, self.values.__getitem__) for name, value in given.items()}}
+        return {
+            **defaults,
+            **{name: self._resolved(value) for name, value in given.items()},
+        }
 
 
 def _module_of(node: fx.Node) -> tuple[str, bool]:

@@ -19,6 +19,7 @@ from bitlathe.model.quantize.float_network import (
     FloatNode,
     Front,
 )
+from bitlathe.model.quantize.liveness import dead_after
 
 
 def logits(network: FloatNetwork, x: Tensor) -> Tensor:
@@ -30,12 +31,12 @@ def logits(network: FloatNetwork, x: Tensor) -> Tensor:
 def forward(network: FloatNetwork, x: Tensor) -> Iterator[tuple[FloatNode, Tensor]]:
     """Each node with its output (N, C, H, W), in order; a tensor is freed after its last reader."""
     tensors: dict[str, Tensor] = {}
-    last_reader = {source: node.name for node in network.nodes for source in node.sources}
+    dead = dead_after(network.nodes)
     for node in network.nodes:
         sources = [tensors[name] for name in node.sources] or [normalized(network.front, x)]
         tensors[node.name] = output_of(node, sources)
         yield node, tensors[node.name]
-        for name in [name for name in tensors if last_reader.get(name) in (None, node.name)]:
+        for name in dead.get(node.name, ()):
             del tensors[name]
 
 
@@ -43,16 +44,16 @@ def normalized(front: Front | None, x: Tensor) -> Tensor:
     """Images after the network's own normalisation."""
     if front is None:
         return x
-    scale, offset = (torch.from_numpy(a.astype(np.float32)).view(-1, 1, 1) for a in (front.scale, front.offset))
+    scale, offset = (
+        torch.from_numpy(a.astype(np.float32)).view(-1, 1, 1) for a in (front.scale, front.offset)
+    )
     return x * scale + offset
 
 
 def output_of(node: FloatNode, sources: list[Tensor]) -> Tensor:
     """Output of one node for its sources (N, C, H, W)."""
     if isinstance(node, (FloatConv2d, FloatDense)):
-        total = linear_part(node, sources[0])
-        residual = sources[1] if len(sources) > 1 else 0
-        return torch.clamp(total + residual, node.low, node.high)
+        return torch.clamp(preactivation(node, sources), node.low, node.high)
     if isinstance(node, FloatMaxPool2d):
         return functional.max_pool2d(sources[0], node.kernel_size, node.stride, node.padding)
     if isinstance(node, FloatAvgPool2d):
@@ -62,8 +63,13 @@ def output_of(node: FloatNode, sources: list[Tensor]) -> Tensor:
     return sources[0]
 
 
-def linear_part(node: FloatConv2d | FloatDense, x: Tensor) -> Tensor:
-    """bias + sum(x * w), without residual and clamp, (N, C, H, W)."""
+def preactivation(node: FloatConv2d | FloatDense, sources: list[Tensor]) -> Tensor:
+    """bias + sum(x * w) + residual, before the clamp, (N, C, H, W)."""
+    total = _linear_part(node, sources[0])
+    return total + sources[1] if len(sources) > 1 else total
+
+
+def _linear_part(node: FloatConv2d | FloatDense, x: Tensor) -> Tensor:
     weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias.astype(np.float32))
     if isinstance(node, FloatDense):
         return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]

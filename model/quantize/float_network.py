@@ -1,7 +1,7 @@
 """The float network: what capture reads from PyTorch, node for node what the integer graph will hold.
 
-Its nodes mirror those of `model/graph/nodes.py` with real weights and without fixed-point formats. `Affine`, `Clamp` and
-`Sum` exist only while a network is captured; `simplify` turns them into the others.
+Its nodes mirror those of `model/graph/nodes.py` with real weights and without fixed-point formats. `Affine`,
+`Clamp` and `Sum` exist only while a network is captured; `simplify` turns them into the others.
 """
 
 from __future__ import annotations

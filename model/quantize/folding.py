@@ -22,7 +22,7 @@ from bitlathe.model.quantize.float_network import (
     Sum,
 )
 
-Weighted = TypeVar("Weighted", FloatConv2d, FloatDense)
+Weighted = TypeVar("Weighted", bound=FloatConv2d | FloatDense)
 
 
 def is_linear(layer: FloatConv2d | FloatDense) -> bool:
@@ -32,7 +32,10 @@ def is_linear(layer: FloatConv2d | FloatDense) -> bool:
 
 
 def scaled(layer: Weighted, affine: Affine) -> Weighted:
-    """The layer followed by an affine map: w * scale, b * scale + offset. Source: Jacob et al. 2018, section 3.2."""
+    """The layer followed by an affine map: w * scale, b * scale + offset.
+
+    Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
+    """
     by_channel = affine.scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
     weight = (layer.weight * by_channel).astype(np.float32)
     return replace(layer, weight=weight, bias=layer.bias * affine.scale + affine.offset)

@@ -57,7 +57,9 @@ def _convolution_padding(call: Call, kernel_size: Pair) -> Pair:
     if call.arguments["padding"] != "same":
         return call.pair("padding")
     if any(size % 2 == 0 for size in kernel_size):
-        raise call.refusal(f"pads a {kernel_size} kernel unevenly", "use a kernel of odd size or state the padding")
+        raise call.refusal(
+            f"pads a {kernel_size} kernel unevenly", "use a kernel of odd size or state the padding"
+        )
     return kernel_size[0] // 2, kernel_size[1] // 2
 
 
@@ -78,7 +80,9 @@ def linear(call: Call) -> FloatNode:
 def batch_norm(call: Call) -> FloatNode:
     """Batch norm with running statistics: an affine map of each channel."""
     x, mean = call.traced("input"), call.constant("running_mean")
-    scale = call.optional("weight", np.ones_like(mean)) / np.sqrt(call.constant("running_var") + call.number("eps"))
+    scale = call.optional("weight", np.ones_like(mean)) / np.sqrt(
+        call.constant("running_var") + call.number("eps")
+    )
     offset = call.optional("bias", np.zeros_like(mean)) - mean * scale
     return _affine(call, x, scale, offset)
 
@@ -135,7 +139,9 @@ def _split(call: Call) -> tuple[Traced, Float64s]:
 def _channel_constant(call: Call, name: str, x: Traced) -> Float64s:
     """A constant operand as one value for all channels (1,) or one each (C,)."""
     if isinstance(call.arguments[name], Traced):
-        raise call.refusal("takes two tensors", "only sums of two tensors, and constants per channel, are supported")
+        raise call.refusal(
+            "takes two tensors", "only sums of two tensors, and constants per channel, are supported"
+        )
     value = call.arguments[name]
     array = call.constant(name) if isinstance(value, torch.Tensor) else np.full(1, call.number(name))
     by_channel = (1,) * (len(x.size) - array.ndim) + array.shape
@@ -148,7 +154,8 @@ def _affine(call: Call, x: Traced, scale: Float64s, offset: Float64s) -> FloatNo
     channels = x.node.shape[0]
     if max(len(scale), len(offset)) not in (1, channels):
         raise call.refusal(
-            f"works on {len(scale)} flattened features of a {x.node.shape} map", "apply it to the map before flattening"
+            f"works on {len(scale)} flattened features of a {x.node.shape} map",
+            "apply it to the map before flattening",
         )
     return Affine(
         name=call.name,
@@ -191,7 +198,9 @@ def average_pool(call: Call) -> FloatNode:
     """avg_pool2d: padding, if any, is counted."""
     kernel_size, stride, padding = _window(call)
     if padding != (0, 0) and not call.arguments["count_include_pad"]:
-        raise call.refusal("leaves its padding out of the average", "use count_include_pad=True or no padding")
+        raise call.refusal(
+            "leaves its padding out of the average", "use count_include_pad=True or no padding"
+        )
     if call.arguments["divisor_override"] is not None:
         raise call.refusal("has a divisor_override", "divide by the window's area")
     return _average(call, kernel_size, stride, padding)
@@ -203,7 +212,8 @@ def adaptive_average_pool(call: Call) -> FloatNode:
     rows, columns = call.pair("output_size")
     if height % rows or width % columns:
         raise call.refusal(
-            f"makes {rows}x{columns} of a {height}x{width} map", "choose an output size that divides the map's"
+            f"makes {rows}x{columns} of a {height}x{width} map",
+            "choose an output size that divides the map's",
         )
     window = (height // rows, width // columns)
     return _average(call, window, window, (0, 0))
@@ -247,7 +257,9 @@ def concatenate(call: Call) -> FloatNode:
     if len(nodes) != len(operands):
         raise call.refusal("joins a constant", "pad channels with torch.nn.functional.pad")
     if call.integer("dim") % len(call.size) != 1 or len({node.shape[1:] for node in nodes}) != 1:
-        raise call.refusal(f"joins {[node.shape for node in nodes]} along axis {call.arguments['dim']}", "join channels")
+        raise call.refusal(
+            f"joins {[node.shape for node in nodes]} along axis {call.arguments['dim']}", "join channels"
+        )
     shape = (sum(node.shape[0] for node in nodes), *nodes[0].shape[1:])
     return FloatConcat(name=call.name, shape=shape, operands=tuple(node.name for node in nodes))
 
@@ -255,13 +267,16 @@ def concatenate(call: Call) -> FloatNode:
 def slice_(call: Call) -> FloatNode:
     """slice: every n-th row or column, or any channels."""
     x, axis = call.map(), call.integer("dim") % 4
-    chosen = range(x.size[axis])[slice(call.integer("start"), call.arguments["end"], call.integer("step", 1))]
+    bounds = slice(call.integer("start"), call.integer("end", x.size[axis]), call.integer("step", 1))
+    chosen = range(x.size[axis])[bounds]
     if chosen == range(x.size[axis]):
         return x.node
     if axis == 1:
         return _selection(call, x, tuple(chosen))
     if axis == 0 or chosen.start != 0 or chosen != range(0, x.size[axis], chosen.step):
-        raise call.refusal(f"takes {chosen} of axis {axis}", "only every n-th row or column from the first can be taken")
+        raise call.refusal(
+            f"takes {chosen} of axis {axis}", "only every n-th row or column from the first can be taken"
+        )
     stride = (chosen.step, 1) if axis == 2 else (1, chosen.step)
     return _selection(call, x, tuple(range(x.size[1])), stride)
 
@@ -309,7 +324,9 @@ def reshape(call: Call) -> FloatNode:
     x = call.traced()
     flat: Shape = (prod(x.node.shape), 1, 1)
     if call.shape not in (flat, x.node.shape):
-        raise call.refusal(f"makes size {call.size} of {x.size}", "only flattening to (N, features) is supported")
+        raise call.refusal(
+            f"makes size {call.size} of {x.size}", "only flattening to (N, features) is supported"
+        )
     return x.node
 
 
@@ -375,8 +392,8 @@ _ADVICE = {
     "dropout": "build it so that eval() turns it off (nn.Dropout, or training=self.training)",
 }
 _SUPPORTED = (
-    "use conv2d, linear, batch_norm, relu, relu6, max_pool2d, avg_pool2d, adaptive_avg_pool2d, mean over height and "
-    "width, add, cat, flatten, strided slices or channel padding"
+    "use conv2d, linear, batch_norm, relu, relu6, max_pool2d, avg_pool2d, adaptive_avg_pool2d, "
+    "mean over height and width, add, cat, flatten, strided slices or channel padding"
 )
 
 

@@ -1,14 +1,14 @@
-"""Simplification: fold batch norm, fuse sums and clamps into convolutions, until only mirrors of integer nodes are left.
+"""Simplification: fold batch norm, fuse sums and clamps, until only mirrors of integer nodes are left.
 
-One walk in topological order. A node is absorbed by the layer that makes its source when nothing else reads that
-source; what cannot be absorbed becomes a depthwise 1x1 convolution, which is exact too.
+One walk in topological order. A node is absorbed by the layer that makes its source when nothing else reads
+that source; what cannot be absorbed becomes a depthwise 1x1 convolution, which is exact too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from math import inf
-from os.path import commonprefix
 
 import numpy as np
 
@@ -41,7 +41,7 @@ from bitlathe.model.quantize.folding import (
 
 
 def simplify(network: FloatNetwork) -> FloatNetwork:
-    """The same function without `Affine`, `Clamp`, `Sum` and dead nodes, a normalisation of the input as its `front`.
+    """The same function without `Affine`, `Clamp`, `Sum`; a normalisation of the input is its `front`.
 
     Raises DataError when folding makes a weight NaN or infinite.
     """
@@ -62,9 +62,13 @@ def _without_dead_nodes(network: FloatNetwork) -> FloatNetwork:
 
 def _check_finite(network: FloatNetwork) -> None:
     for node in network.nodes:
-        if isinstance(node, (FloatConv2d, FloatDense)) and not np.isfinite([*node.weight.flat, *node.bias]).all():
+        if (
+            isinstance(node, (FloatConv2d, FloatDense))
+            and not np.isfinite([*node.weight.flat, *node.bias]).all()
+        ):
             raise DataError(
-                f"{node.name}: folding its batch norm makes NaN or infinite weights; check running_var, which must be >= 0"
+                f"{node.name}: folding its batch norm makes NaN or infinite weights; "
+                "check its running_var, which must be >= 0"
             )
 
 
@@ -163,8 +167,9 @@ class _Walk:
             self._keep(node)
 
     def _common_name(self, first: str, second: str) -> str:
-        """What two names begin with, up to an underscore, unless that is taken: x of x_slice and x_pad."""
-        shared = commonprefix([f"{first}_", f"{second}_"]).rpartition("_")[0]
+        """The words two names begin with, unless that name is taken: x of x_slice and x_pad."""
+        words = zip(first.split("_"), second.split("_"), strict=False)
+        shared = "_".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], words))
         return shared if shared and shared not in self.reads else first
 
     def _interval(self, tensor: str) -> tuple[float, float]:
@@ -181,7 +186,9 @@ class _Walk:
     def _can_clamp(self, tensor: str) -> bool:
         """Whether only layers that nothing else reads stand between a clamp and the layers to absorb it."""
         node = self._sole_producer(tensor)
-        if isinstance(node, (FloatMaxPool2d, FloatConcat)):  # a clamp keeps order, so it may go before a maximum
+        if isinstance(
+            node, (FloatMaxPool2d, FloatConcat)
+        ):  # a clamp keeps order, so it may go before a maximum
             return all(self._can_clamp(name) for name in node.sources)
         return isinstance(node, (FloatConv2d, FloatDense))
 

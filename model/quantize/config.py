@@ -1,0 +1,78 @@
+"""What a user chooses about quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import Enum
+from types import MappingProxyType
+
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS
+from bitlathe.model.quantize.names import identifier
+
+
+class InputMode(Enum):
+    """Where a network's own normalisation of the image goes."""
+
+    AUTO = "auto"  # FOLD where that is exact, else TABLE
+    FOLD = "fold"  # into the first layer's weights; differs at the image's border if that layer pads
+    TABLE = "table"  # onto the host: a table from pixels to input codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerBits:
+    """Deviations of one layer from the network's settings; None keeps them."""
+
+    weight_bits: int | None = None
+    activation_bits: int | None = None  # of the layer's output
+    per_channel: bool | None = None  # one binary point for each output channel's weights
+
+    def __post_init__(self) -> None:
+        for bits in (self.weight_bits, self.activation_bits):
+            _check_bits("layer", bits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeConfig:
+    """Settings of post-training quantization."""
+
+    weight_bits: int = 8
+    activation_bits: int = 8
+    per_channel: bool = True  # one binary point for each output channel's weights, else one a layer
+    calibration_images: int = 512  # at most; the first ones given are used
+    clipping_steps: int = 2  # binary points tried beyond the finest one that clips nothing
+    correct_bias: bool = True  # subtract each channel's mean error over the calibration images
+    input_mode: InputMode = InputMode.AUTO
+    layers: Mapping[str, LayerBits] = field(default_factory=dict)  # by module path or node name
+
+    def __post_init__(self) -> None:
+        for bits in (self.weight_bits, self.activation_bits):
+            _check_bits("network", bits)
+        if self.calibration_images < 1 or self.clipping_steps < 0:
+            raise FormatError(
+                f"quantize: {self.calibration_images} calibration images and "
+                f"{self.clipping_steps} clipping steps; give at least 1 and 0"
+            )
+        by_name = {identifier(path): bits for path, bits in self.layers.items()}
+        object.__setattr__(self, "layers", MappingProxyType(by_name))
+
+    def layer(self, name: str) -> LayerBits:
+        """Deviations of a layer, none by default."""
+        return self.layers.get(name, LayerBits())
+
+    def check_layers(self, names: Iterable[str]) -> None:
+        """Raise FormatError for settings of a layer that is not among `names`, with the nearest names."""
+        known = list(names)
+        for name in self.layers:
+            if name not in known:
+                near = get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]
+                raise FormatError(f"quantize: no layer is called {name}; did you mean {', '.join(near)}?")
+
+
+def _check_bits(where: str, bits: int | None) -> None:
+    if bits is not None and not MIN_BITS <= bits <= MAX_BITS:
+        raise FormatError(
+            f"quantize: {bits} bits for a {where} are not supported; choose {MIN_BITS} to {MAX_BITS}"
+        )

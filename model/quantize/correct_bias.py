@@ -1,0 +1,76 @@
+"""Bias correction: take each channel's mean quantization error over calibration images out of its bias.
+
+Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 (with measured instead of assumed activations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from bitlathe.model.quantize.calibrate import BATCH
+from bitlathe.model.quantize.fake_layers import Weighted
+from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
+from bitlathe.model.quantize.float_forward import normalized, output_of, preactivation
+from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.quantize.liveness import dead_after
+
+Function = Callable[[list[Tensor]], Tensor]
+
+
+@torch.no_grad()
+def correct_bias(network: FloatNetwork, module: FakeQuantNetwork, images: Tensor) -> FloatNetwork:
+    """`network` with biases that make up for `module`'s mean error before each clamp, layer after layer.
+
+    Images are (N, C, H, W), x = (pixel - 128) / 128. A layer is corrected on what corrected layers feed it,
+    so errors do not add up. `module`, which `network` was lowered to, takes on the new biases too.
+    """
+    module.eval()
+    exact = {network.input.name: normalized(network.front, images)}
+    quantized = {network.input.name: module.input_values(images)}
+    dead, nodes = dead_after(network.nodes), list(network.nodes)
+    for position, (node, layer) in enumerate(zip(network.nodes, module.layers, strict=True)):
+        if position == 0:
+            continue
+        ideal, real = [exact[name] for name in node.sources], [quantized[name] for name in node.sources]
+        if isinstance(node, (FloatConv2d, FloatDense)) and isinstance(layer, Weighted):
+            node = nodes[position] = _corrected(node, layer, ideal, real)
+        exact[node.name] = _batched(partial(output_of, network.nodes[position]), ideal)
+        quantized[node.name] = _batched(partial(_apply, layer), real)
+        for name in dead.get(node.name, ()):
+            del exact[name], quantized[name]
+    return replace(network, nodes=tuple(nodes))
+
+
+def _apply(layer: nn.Module, sources: list[Tensor]) -> Tensor:
+    result: Tensor = layer(*sources)
+    return result
+
+
+def _corrected(
+    node: FloatConv2d | FloatDense, layer: Weighted, ideal: list[Tensor], real: list[Tensor]
+) -> FloatConv2d | FloatDense:
+    """The layer with a better bias, which `layer` takes on as well."""
+    wanted = _channel_means(partial(preactivation, node), ideal)
+    error = wanted - _channel_means(lambda sources: layer.accumulate(*sources), real)
+    layer.bias.add_(error)
+    return replace(node, bias=node.bias + error.numpy())
+
+
+def _channel_means(function: Function, sources: list[Tensor]) -> Tensor:
+    """Mean of each channel (C,) float64 of a function of tensors (N, C, H, W)."""
+    results = [function(batch) for batch in _batches(sources)]
+    total = torch.stack([result.sum((0, 2, 3), dtype=torch.float64) for result in results]).sum(0)
+    return total / sum(result[:, 0].numel() for result in results)
+
+
+def _batched(function: Function, sources: list[Tensor]) -> Tensor:
+    return torch.cat([function(batch) for batch in _batches(sources)])
+
+
+def _batches(sources: list[Tensor]) -> Iterator[list[Tensor]]:
+    return (list(batch) for batch in zip(*(source.split(BATCH) for source in sources), strict=True))

@@ -1,0 +1,76 @@
+"""Legal binary points: every shift of the integer arithmetic within 0 to 31.
+
+A requantize shifts right by n = frac_x + frac_w - frac_y, a residual left by frac_x + frac_w - frac_r.
+Activations give way where a shift would be negative, weights where one would be too large: what is lost is
+finer than what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.quantize.calibrate import Formats
+from bitlathe.model.quantize.float_network import FloatNetwork, FloatNode
+from bitlathe.model.quantize.groups import Group
+from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
+
+MAX_SHIFT = 31  # places of an int32
+
+
+def legal_activations(
+    network: FloatNetwork, formats: Formats, weights: WeightFormats, groups: tuple[Group, ...], fixed: Formats
+) -> Formats:
+    """Formats with the binary points lowered that would need a negative shift; those in `fixed` stay.
+
+    Raises FormatError, naming the layer, where no binary points are legal.
+    """
+    legal = dict(formats)
+    members = {name: group.tensors for group in groups for name in group.tensors}
+    for _ in range(len(network.nodes) + 1):
+        excess = [(node, name, by) for node in network.nodes for name, by in _excess(node, legal, weights)]
+        if not excess:
+            return legal
+        for node, name, by in excess:
+            if any(member in fixed for member in members[name]):
+                raise _refusal(node, name)
+            _lower(legal, members[name], by)
+    raise _refusal(excess[0][0], excess[0][1])
+
+
+def _excess(node: FloatNode, formats: Formats, weights: WeightFormats) -> Iterator[tuple[str, int]]:
+    """Output and residual of a layer whose frac exceeds the accumulator's, and by how much."""
+    if node.name not in weights:
+        return
+    accumulator = formats[node.sources[0]].frac + min(weights[node.name].fracs)
+    for tensor in (node.name, *node.sources[1:]):
+        if formats[tensor].frac > accumulator:
+            yield tensor, formats[tensor].frac - accumulator
+
+
+def _lower(formats: Formats, tensors: tuple[str, ...], by: int) -> None:
+    for tensor in tensors:
+        formats[tensor] = replace(formats[tensor], frac=formats[tensor].frac - by)
+
+
+def _refusal(node: FloatNode, tensor: str) -> FormatError:
+    return FormatError(
+        f"{node.name}: its weights are too large: {tensor} has more fraction bits than the accumulator; "
+        "give the layer more weight bits or scale its weights down"
+    )
+
+
+def legal_weights(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> WeightFormats:
+    """Weight formats with the binary points lowered that would need a shift beyond `MAX_SHIFT`."""
+    return {
+        node.name: _legal_weight(node, formats, weights[node.name])
+        for node in network.nodes
+        if node.name in weights
+    }
+
+
+def _legal_weight(node: FloatNode, formats: Formats, weight: WeightFormat) -> WeightFormat:
+    coarsest = min(formats[tensor].frac for tensor in (node.name, *node.sources[1:]))
+    highest = coarsest + MAX_SHIFT - formats[node.sources[0]].frac
+    return replace(weight, fracs=tuple(min(frac, highest) for frac in weight.fracs))

@@ -1,0 +1,78 @@
+"""From byte images to input codes: a table look-up that holds any normalisation of a pixel. NumPy only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.model.graph.errors import FormatError, ShapeError
+
+Images = npt.NDArray[np.uint8]  # (N, H, W, C)
+Codes = npt.NDArray[np.int8]  # (N, C, H, W)
+
+_PIXELS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Preprocess:
+    """Input code of each pixel value in each channel."""
+
+    table: npt.NDArray[np.int8]  # (256, C)
+
+    def __post_init__(self) -> None:
+        if self.table.dtype != np.int8 or self.table.ndim != 2 or len(self.table) != _PIXELS:
+            raise FormatError(
+                f"preprocess: the table is {self.table.dtype} {self.table.shape}, needed int8 (256, channels)"
+            )
+
+    @classmethod
+    def offset(cls, channels: int) -> Preprocess:
+        """code = pixel - 128: the input contract, free of arithmetic on the way in."""
+        column = np.arange(-_PIXELS // 2, _PIXELS // 2).astype(np.int8)
+        return cls(table=np.repeat(column[:, np.newaxis], channels, axis=1))
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return int(self.table.shape[1])
+
+    @property
+    def is_offset(self) -> bool:
+        """Whether code = pixel - 128, so that flipping a byte's top bit is all it takes."""
+        return np.array_equal(self.table, Preprocess.offset(self.channels).table)
+
+    def codes(self, images: Images) -> Codes:
+        """Input codes (N, C, H, W) of byte images (N, H, W, C)."""
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != self.channels:
+            raise ShapeError(
+                f"preprocess: images are {images.dtype} {images.shape}; give uint8 (N, H, W, {self.channels})"
+            )
+        looked_up = self.table[images, np.arange(self.channels)]
+        return np.ascontiguousarray(looked_up.transpose(0, 3, 1, 2))
+
+    def save(self, path: Path) -> None:
+        """Write the table as .npy; a reader never sees half a file."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with partial.open("wb") as file:
+                np.save(file, self.table, allow_pickle=False)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Preprocess:
+        """Read what `save` wrote; FormatError says what is wrong with any other file."""
+        try:
+            table = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise FormatError(
+                f"{path}: no readable table of input codes ({error}); write it again"
+            ) from error
+        if not isinstance(table, np.ndarray):
+            raise FormatError(f"{path}: holds several arrays; a table of input codes is one .npy array")
+        return cls(table=table)

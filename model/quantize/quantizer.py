@@ -1,0 +1,101 @@
+"""Post-training quantization: from a PyTorch module and some images to an integer network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitlathe.model.graph.errors import DataError, ShapeError
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.quantize.calibrate import Formats, activation_formats
+from bitlathe.model.quantize.capture import capture
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.correct_bias import correct_bias
+from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
+from bitlathe.model.quantize.float_network import FloatNetwork
+from bitlathe.model.quantize.front import place_front
+from bitlathe.model.quantize.groups import format_groups
+from bitlathe.model.quantize.legalize import legal_activations, legal_weights
+from bitlathe.model.quantize.lower import lower
+from bitlathe.model.quantize.preprocess import Images, Preprocess
+from bitlathe.model.quantize.weight_formats import WeightFormats, weight_formats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class QuantizedNetwork:
+    """An integer network and what it came from."""
+
+    graph: Graph
+    preprocess: Preprocess  # from byte images to the graph's input codes
+    network: FloatNetwork  # the real weights behind the graph's
+    config: QuantizeConfig
+
+    def trainable(self) -> FakeQuantNetwork:
+        """The network as a PyTorch module on its real weights, a drop-in for the float model."""
+        return FakeQuantNetwork.from_float(self.network, self.graph, self.preprocess)
+
+
+def quantize(
+    model: nn.Module | FloatNetwork, calibration_images: Images, config: QuantizeConfig | None = None
+) -> QuantizedNetwork:
+    """Quantize a trained model with power-of-two scales; it is not trained further.
+
+    `calibration_images` are byte images (N, H, W, C), of the training split. Errors: those of `capture`;
+    FormatError for settings of an unknown layer; ShapeError and DataError for unfit images; OverflowRisk
+    where no binary point keeps an accumulator within int32.
+    """
+    config = QuantizeConfig() if config is None else config
+    images = _calibration_images(calibration_images, config)
+    network = model if isinstance(model, FloatNetwork) else capture(model, _shape(images))
+    if network.input.shape != _shape(images):
+        raise ShapeError(
+            f"{network.name}: calibration images are {_shape(images)}, the network takes "
+            f"{network.input.shape}; give images of that size"
+        )
+    config.check_layers(network.by_name)
+    return _quantize(network, images, config)
+
+
+def _quantize(network: FloatNetwork, images: Images, config: QuantizeConfig) -> QuantizedNetwork:
+    placed = place_front(network, images, config.input_mode)
+    inputs = network_inputs(images)
+    formats, weights = _formats(placed.network, inputs, config, {network.input.name: placed.format})
+    graph, real = lower(placed.network, formats, weights), placed.network
+    if config.correct_bias:
+        real = correct_bias(real, FakeQuantNetwork.from_float(real, graph, placed.preprocess), inputs)
+        graph = lower(real, formats, weights)
+    return QuantizedNetwork(graph=graph, preprocess=placed.preprocess, network=real, config=config)
+
+
+def _formats(
+    network: FloatNetwork, inputs: Tensor, config: QuantizeConfig, fixed: Formats
+) -> tuple[Formats, WeightFormats]:
+    weights = weight_formats(network, config)
+    groups = format_groups(network, config)
+    wanted = activation_formats(network, inputs, config, fixed)
+    formats = legal_activations(network, wanted, weights, groups, fixed)
+    return formats, legal_weights(network, formats, weights)
+
+
+def network_inputs(images: Images) -> Tensor:
+    """Byte images (N, H, W, C) as the float model takes them: (N, C, H, W), x = (pixel - 128) / 128."""
+    pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+    return torch.from_numpy((pixels - 128) / 128)
+
+
+def _calibration_images(images: Images, config: QuantizeConfig) -> Images:
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ShapeError(
+            f"quantize: calibration images are {images.dtype} {images.shape}; give uint8 (N, H, W, C)"
+        )
+    if not len(images):
+        raise DataError("quantize: no calibration image; give a few hundred of the training split")
+    return images[: config.calibration_images]
+
+
+def _shape(images: Images) -> tuple[int, int, int]:
+    _, height, width, channels = images.shape
+    return channels, height, width

@@ -1,0 +1,79 @@
+"""Real values to codes and back, and the binary point that loses least."""
+
+from __future__ import annotations
+
+from math import floor, log2
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.model.graph.fixed_point import weight_limit
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.int64]
+Fracs = tuple[int, ...]  # binary points, one an output channel
+
+
+def round_half_up(values: Floats) -> Ints:
+    """Nearest integers, halves towards +inf, as `requantize` rounds.
+
+    >>> round_half_up(np.array([0.5, -0.5, -1.5])).tolist()
+    [1, 0, -1]
+    """
+    nearest: Ints = np.floor(values.astype(np.float64) + 0.5).astype(np.int64)
+    return nearest
+
+
+def finest_frac(largest: float, hi: int) -> int | None:
+    """Largest frac at which `largest` has a code up to `hi`; None where nothing needs one.
+
+    >>> finest_frac(1.0, 127), finest_frac(1.0, 128), finest_frac(0.0, 127)
+    (6, 7, None)
+    """
+    return floor(log2(hi / largest)) if largest > 0 else None
+
+
+def weight_codes(weight: Floats, bits: int, fracs: Fracs) -> Ints:
+    """Codes of weights (out_channels, ...) in the symmetric range of `bits`; one frac an output channel."""
+    limit = weight_limit(bits)
+    return np.clip(
+        round_half_up(np.ldexp(weight.astype(np.float64), _by_channel(fracs, weight.ndim))), -limit, limit
+    )
+
+
+def weight_values(codes: Ints, fracs: Fracs) -> npt.NDArray[np.float64]:
+    """Values of codes (out_channels, ...)."""
+    return np.ldexp(codes.astype(np.float64), -_by_channel(fracs, codes.ndim))
+
+
+def weight_fracs(weight: Floats, bits: int, per_channel: bool, clipping_steps: int) -> Fracs:
+    """Binary point with the least squared error of the weights, one an output channel or one for all.
+
+    Tried are the finest that clips no weight and `clipping_steps` finer ones. A channel of zeros takes the
+    finest of the others.
+    """
+    rows = weight.reshape(len(weight), -1)
+    if not per_channel:
+        frac = _weight_frac(rows, bits, clipping_steps)
+        return (0 if frac is None else frac,) * len(rows)
+    fracs = [_weight_frac(row[np.newaxis], bits, clipping_steps) for row in rows]
+    spare = max((frac for frac in fracs if frac is not None), default=0)
+    return tuple(spare if frac is None else frac for frac in fracs)
+
+
+def _weight_frac(rows: Floats, bits: int, clipping_steps: int) -> int | None:
+    finest = finest_frac(float(np.abs(rows).max(initial=0)), weight_limit(bits))
+    if finest is None:
+        return None
+    candidates = range(finest, finest + clipping_steps + 1)
+    return min(candidates, key=lambda frac: _squared_error(rows, bits, frac))
+
+
+def _squared_error(rows: Floats, bits: int, frac: int) -> float:
+    fracs = (frac,) * len(rows)
+    return float(((weight_values(weight_codes(rows, bits, fracs), fracs) - rows) ** 2).sum())
+
+
+def _by_channel(fracs: Fracs, dimensions: int) -> npt.NDArray[np.int64]:
+    return np.asarray(fracs, dtype=np.int64).reshape(-1, *[1] * (dimensions - 1))

@@ -1,0 +1,40 @@
+"""Fixed-point formats of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitlathe.model.graph.nodes import AvgPool2d, average_multiplier
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.float_network import FloatAvgPool2d, FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.quantize.rounding import Fracs, weight_fracs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFormat:
+    """Fixed-point format of a layer's weights."""
+
+    bits: int
+    fracs: Fracs  # one an output channel
+
+
+WeightFormats = dict[str, WeightFormat]  # of each layer with weights, average pools included
+
+
+def weight_formats(network: FloatNetwork, config: QuantizeConfig) -> WeightFormats:
+    """Format of each layer's weights: width from `config`, binary points with the least squared error."""
+    formats: WeightFormats = {}
+    for node in network.nodes:
+        if isinstance(node, (FloatConv2d, FloatDense)):
+            formats[node.name] = _weight_format(node, config)
+        elif isinstance(node, FloatAvgPool2d):
+            _, frac = average_multiplier(node.kernel_size[0] * node.kernel_size[1])
+            formats[node.name] = WeightFormat(bits=AvgPool2d.WEIGHT_BITS, fracs=(frac,) * node.shape[0])
+    return formats
+
+
+def _weight_format(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> WeightFormat:
+    layer = config.layer(node.name)
+    bits = config.weight_bits if layer.weight_bits is None else layer.weight_bits
+    per_channel = config.per_channel if layer.per_channel is None else layer.per_channel
+    return WeightFormat(bits=bits, fracs=weight_fracs(node.weight, bits, per_channel, config.clipping_steps))
