@@ -109,12 +109,19 @@ def _check_formats(graph: Graph, node: Node) -> None:
     if isinstance(node, Conv2d | Dense):
         _check_weights(node)
         _check_bias(node)
-    if isinstance(node, AvgPool2d) and not 1 <= node.multiplier <= weight_limit(node.WEIGHT_BITS):
-        raise FormatError(
-            f"{node.name}: multiplier {node.multiplier} is no positive {node.WEIGHT_BITS}-bit weight"
-        )
-    if isinstance(node, Conv2d | Dense | AvgPool2d):
         _check_shifts(graph, graph.convolution(node))
+    if isinstance(node, AvgPool2d):
+        _check_multiplier(graph, node)
+
+
+def _check_multiplier(graph: Graph, node: AvgPool2d) -> None:
+    if not 1 <= node.multiplier <= weight_limit(node.WEIGHT_BITS):
+        raise FormatError(
+            f"{node.name}: multiplier {node.multiplier} is no positive {node.WEIGHT_BITS}-bit weight; "
+            "use average_multiplier"
+        )
+    shift = graph.format_of(node.source).frac + node.multiplier_frac - node.format.frac
+    _check_requantization(node, (shift,))
 
 
 def _check_weights(node: Conv2d | Dense) -> None:
@@ -142,31 +149,29 @@ def _check_bias(node: Conv2d | Dense) -> None:
             f"{node.name}: {channels} output channels, but bias {node.bias.shape} "
             f"and {len(node.weight_frac)} weight fracs; they must agree"
         )
-    int32 = np.iinfo(np.int32)
-    if (
-        not np.issubdtype(node.bias.dtype, np.integer)
-        or node.bias.min() < int32.min
-        or node.bias.max() > int32.max
-    ):
+    if not np.issubdtype(node.bias.dtype, np.integer) or (node.bias != node.bias.astype(np.int32)).any():
         raise FormatError(f"{node.name}: bias must be integers within int32; lower the weights' frac")
 
 
 def _check_shifts(graph: Graph, conv: Conv2d) -> None:
-    places = shifts(graph, conv)
+    _check_requantization(conv, shifts(graph, conv))
+    if conv.residual is not None:
+        _check_residual(conv, residual_shifts(graph, conv))
+
+
+def _check_requantization(node: Node, places: tuple[int, ...]) -> None:
     if min(places) < 0:
         raise FormatError(
-            f"{conv.name}: output frac {conv.format.frac} exceeds the accumulator's; choose a smaller one"
+            f"{node.name}: output frac {node.format.frac} exceeds the accumulator's; choose a smaller one"
         )
     if max(places) > MAX_SHIFT:
         raise FormatError(
-            f"{conv.name}: requantize shift {max(places)} exceeds {MAX_SHIFT}; "
-            f"raise the output frac {conv.format.frac}"
+            f"{node.name}: requantize shift {max(places)} exceeds {MAX_SHIFT}; "
+            f"raise the output frac {node.format.frac}"
         )
-    if conv.residual is not None:
-        _check_residual_shifts(conv, residual_shifts(graph, conv))
 
 
-def _check_residual_shifts(conv: Conv2d, places: tuple[int, ...]) -> None:
+def _check_residual(conv: Conv2d, places: tuple[int, ...]) -> None:
     if min(places) < 0:
         raise FormatError(
             f"{conv.name}: residual {conv.residual} has more fraction bits than the sum; lower its frac"

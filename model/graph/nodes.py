@@ -4,6 +4,7 @@ A node's output tensor bears the node's name. Shapes are (channels, height, widt
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,6 +69,10 @@ class Input(Node):
     shape: Shape
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        if min(self.shape) < 1:
+            raise ShapeError(
+                f"{self.name}: shape {self.shape} must be (channels, height, width), each at least 1"
+            )
         return self.shape
 
 
@@ -150,7 +155,7 @@ class Dense(Node):
         return (self.source,)
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
-        features = int(np.prod(shapes[0]))
+        features = prod(shapes[0])
         if self.weight.ndim != 2:
             raise ShapeError(
                 f"{self.name}: weight {self.weight.shape} needs 2 axes, (out_features, in_features)"

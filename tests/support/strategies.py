@@ -1,0 +1,46 @@
+"""Hypothesis strategies for formats, tensors and graphs."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from bitlathe.model.graph.fixed_point import MAX_BITS, MAX_FRAC, MIN_BITS, FixedPoint, IntArray
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.random_graphs import random_graph
+from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def formats(*, max_bits: int = MAX_BITS) -> st.SearchStrategy[FixedPoint]:
+    """Any fixed-point format."""
+    return st.builds(
+        FixedPoint,
+        bits=st.integers(MIN_BITS, max_bits),
+        frac=st.integers(-MAX_FRAC, MAX_FRAC),
+        signed=st.booleans(),
+    )
+
+
+@st.composite
+def tensors(draw: st.DrawFn, limits: FixedPoint, shape: tuple[int, ...]) -> IntArray:
+    """Codes of a format, int32: uniform, or all at one end of the range, or zero."""
+    rng = np.random.default_rng(draw(SEEDS))
+    noise = rng.integers(limits.lo, limits.hi, shape, dtype=np.int32, endpoint=True)
+    ends = [np.full(shape, code, dtype=np.int32) for code in (limits.lo, limits.hi, 0)]
+    return draw(st.sampled_from([noise, *ends]))
+
+
+@st.composite
+def graphs(draw: st.DrawFn, *, budget: int = 20_000, wide: bool = False) -> Graph:
+    """Networks of `random_graph`."""
+    return random_graph(np.random.default_rng(draw(SEEDS)), budget=budget, wide=wide)
+
+
+@st.composite
+def graphs_with_inputs(
+    draw: st.DrawFn, *, budget: int = 20_000, count: int = 2, wide: bool = False
+) -> tuple[Graph, IntArray]:
+    """Networks, each with `count` random inputs and the corners of its input's range."""
+    rng = np.random.default_rng(draw(SEEDS))
+    graph = random_graph(rng, budget=budget, wide=wide)
+    return graph, np.concatenate([random_inputs(rng, graph, count), corner_inputs(graph)])
