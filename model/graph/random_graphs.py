@@ -101,7 +101,7 @@ def _skip_from(sketch: Sketch, shape: tuple[int, ...]) -> str | None:
 
 
 def _residual_block(sketch: Sketch, head: str) -> str:
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shapes differ."""
+    """One or two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shapes differ."""
     rng, channels = sketch.rng, sketch.shape(head)[0]
     stride = one_of(rng, ((1, 1), (1, 1), (2, 2)))
     out_channels = channels if stride == (1, 1) and rng.random() < 0.7 else one_of(rng, CHANNELS)
@@ -114,6 +114,8 @@ def _residual_block(sketch: Sketch, head: str) -> str:
     shortcut = head
     if stride != (1, 1) or out_channels != channels:
         shortcut = sketch.convolution(head, out_channels, (1, 1), stride, (0, 0), relu=False)
+    if rng.random() < 0.3:
+        return sketch.convolution(head, out_channels, (3, 3), stride, (1, 1), residual=shortcut)
     inner = sketch.convolution(head, out_channels, (3, 3), stride, (1, 1))
     return sketch.convolution(inner, out_channels, (3, 3), (1, 1), (1, 1), residual=shortcut)
 

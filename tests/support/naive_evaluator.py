@@ -1,6 +1,6 @@
-"""Evaluator of integer graphs written from the arithmetic's definition: slow, plain, sharing no code with ours.
+"""Evaluator of integer graphs written from the definition of the arithmetic: slow and plain.
 
-Python integers do all sums and shifts, one output code at a time.
+Python integers do all sums and shifts, one output code at a time. It shares no arithmetic with ours.
 """
 
 import itertools
@@ -10,7 +10,8 @@ import numpy as np
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 
-Image = dict[tuple[int, int, int], int]  # code at (channel, row, column); what is absent is padding
+Position = tuple[int, int, int]  # channel, row, column
+Image = dict[Position, int]  # codes; what is absent is padding
 
 
 def evaluate_naively(graph: Graph, codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -23,18 +24,19 @@ def _evaluate_image(graph: Graph, codes: np.ndarray) -> dict[str, np.ndarray]:
     tensors = {graph.nodes[0].name: codes.astype(np.int64)}
     for node in graph.nodes[1:]:
         output = np.zeros(graph.shapes[node.name], dtype=np.int64)
-        sources = [_as_image(tensors[source]) for source in node.sources]
+        sources = [as_image(tensors[source]) for source in node.sources]
         for position in itertools.product(*map(range, output.shape)):
             output[position] = _code(graph, node, sources, position)
         tensors[node.name] = output
     return tensors
 
 
-def _as_image(codes: np.ndarray) -> Image:
+def as_image(codes: np.ndarray) -> Image:
+    """Codes (C, H, W) by position, as Python integers."""
     return {position: int(code) for position, code in np.ndenumerate(codes)}
 
 
-def _code(graph: Graph, node: Node, sources: list[Image], position: tuple[int, int, int]) -> int:
+def _code(graph: Graph, node: Node, sources: list[Image], position: Position) -> int:
     if isinstance(node, Conv2d):
         return _convolution(graph, node, sources, position)
     if isinstance(node, Dense):
@@ -46,24 +48,26 @@ def _code(graph: Graph, node: Node, sources: list[Image], position: tuple[int, i
     if isinstance(node, MaxPool2d):
         return max(sources[0].get(place, node.format.lo) for place in _window(node, position))
     assert isinstance(node, Concat)
-    return _concat(sources, position)
+    return _concat(graph, node, sources, position)
 
 
-def _window(
-    node: Conv2d | MaxPool2d | AvgPool2d, position: tuple[int, int, int]
-) -> list[tuple[int, int, int]]:
+def _window(node: Conv2d | MaxPool2d | AvgPool2d, position: Position) -> list[Position]:
     """Places in the channel of `position` that its window covers, padding included."""
     channel, row, column = position
     top = row * node.stride[0] - node.padding[0]
     left = column * node.stride[1] - node.padding[1]
-    return [
-        (channel, top + i, left + j) for i in range(node.kernel_size[0]) for j in range(node.kernel_size[1])
-    ]
+    offsets = itertools.product(range(node.kernel_size[0]), range(node.kernel_size[1]))
+    return [(channel, top + down, left + right) for down, right in offsets]
 
 
-def _convolution(graph: Graph, node: Conv2d, sources: list[Image], position: tuple[int, int, int]) -> int:
+def _convolution(graph: Graph, node: Conv2d, sources: list[Image], position: Position) -> int:
+    shift = graph.format_of(node.source).frac + node.weight_frac[position[0]] - node.format.frac
+    return _requantize(accumulator(graph, node, sources, position), shift, node.lo, node.hi)
+
+
+def accumulator(graph: Graph, node: Conv2d, sources: list[Image], position: Position) -> int:
+    """Bias, products and residual of one output code, before it is requantized."""
     channel, row, column = position
-    accumulator_frac = graph.format_of(node.source).frac + node.weight_frac[channel]
     acc = int(node.bias[channel])
     for i in range(node.weight.shape[1]):
         in_channel = channel if node.groups > 1 else i
@@ -71,27 +75,26 @@ def _convolution(graph: Graph, node: Conv2d, sources: list[Image], position: tup
         weights = [int(weight) for weight in node.weight[channel, i].flat]
         acc += sum(sources[0].get(place, 0) * weight for place, weight in zip(places, weights, strict=True))
     if node.residual is not None:
+        accumulator_frac = graph.format_of(node.source).frac + node.weight_frac[channel]
         acc += sources[1][position] << (accumulator_frac - graph.format_of(node.residual).frac)
-    return _requantize(acc, accumulator_frac - node.format.frac, node.lo, node.hi)
+    return acc
 
 
-def _dense(graph: Graph, node: Dense, source: Image, position: tuple[int, int, int]) -> int:
+def _dense(graph: Graph, node: Dense, source: Image, position: Position) -> int:
     row = position[0]
+    weights = [int(weight) for weight in node.weight[row]]
     codes = [source[place] for place in sorted(source)]
-    acc = int(node.bias[row]) + sum(
-        code * int(weight) for code, weight in zip(codes, node.weight[row], strict=True)
-    )
+    acc = int(node.bias[row]) + sum(code * weight for code, weight in zip(codes, weights, strict=True))
     shift = graph.format_of(node.source).frac + node.weight_frac[row] - node.format.frac
     return _requantize(acc, shift, node.lo, node.hi)
 
 
-def _concat(sources: list[Image], position: tuple[int, int, int]) -> int:
+def _concat(graph: Graph, node: Concat, sources: list[Image], position: Position) -> int:
     channel, row, column = position
-    for source in sources:
-        channels = 1 + max(place[0] for place in source)
-        if channel < channels:
+    for name, source in zip(node.operands, sources, strict=True):
+        if channel < graph.shapes[name][0]:
             return source[channel, row, column]
-        channel -= channels
+        channel -= graph.shapes[name][0]
     raise AssertionError("no operand holds that channel")
 
 
