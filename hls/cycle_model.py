@@ -6,6 +6,7 @@ when the waits are met, duration from the fields. The constants are measured on 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from math import ceil
 
 from bitlathe.hls.config import EngineConfiguration, Target
@@ -54,10 +55,12 @@ class Prediction:
     timings: tuple[Timing, ...]  # in order of the descriptors
 
 
-class Unit:
-    """Units by opcode; END has none."""
+class Unit(IntEnum):
+    """What works on a descriptor; END has none."""
 
-    LOAD, EXEC, STORE = range(3)
+    LOAD = 0
+    EXEC = 1
+    STORE = 2
 
 
 UNITS = {

@@ -151,11 +151,12 @@ def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:
     layer, span = plan.layer, (piece.first_pass, piece.end_pass)
     if layer.kind is Kind.MAX:
         return _zero_line(builder, layer.node)
-    if layer.name in builder.weights and builder.weights[layer.name][0] == span:
-        return builder.weights[layer.name][1]
-    lines = _ring_lines(builder, layer.name, (span[1] - span[0]) * pass_lines(layer))
-    builder.weights[layer.name] = span, lines
+    key = f"{layer.name} {span}" if builder.plan.weights_stay else layer.name
+    if key in builder.weights and builder.weights[key][0] == span:
+        return builder.weights[key][1]
     first = builder.image.first_line[layer.name] + span[0] * pass_lines(layer)
+    lines = _lines(builder, key, first, (span[1] - span[0]) * pass_lines(layer))
+    builder.weights[key] = span, lines
     _add_weights(builder, layer.node, lines, first, builder.plan.weights_stay)
     return lines
 
@@ -179,10 +180,12 @@ def _add_weights(builder: _Builder, node: str, lines: Buffer, first: int, once: 
     builder.steps.append(load)
 
 
-def _ring_lines(builder: _Builder, name: str, count: int) -> Buffer:
-    """The next `count` lines of the weight store; the ring starts above the lines that stay."""
+def _lines(builder: _Builder, name: str, first: int, count: int) -> Buffer:
+    """Lines for weights that lie from line `first` on in the image: the same ones if all stay, else the ring's next."""
+    if builder.plan.weights_stay:
+        return Buffer(name=name, memory=Memory.WEIGHTS, line=first, lines=count)
     if builder.next_line + count > builder.plan.configuration.weight_lines:
-        builder.next_line = builder.image.pinned_lines
+        builder.next_line = builder.image.pinned_lines  # the ring starts above the line that stays
     lines = Buffer(name=name, memory=Memory.WEIGHTS, line=builder.next_line, lines=count)
     builder.next_line += count
     return lines

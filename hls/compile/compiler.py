@@ -1,17 +1,23 @@
 """compile_graph: lower, plan, build, schedule."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitlathe.hls.compile.build import build_steps
 from bitlathe.hls.compile.layout import InputLayout, OutputLayout
 from bitlathe.hls.compile.lower import lower
-from bitlathe.hls.compile.planning import make_plan
+from bitlathe.hls.compile.network import Network
+from bitlathe.hls.compile.planning import Choices, make_plan
 from bitlathe.hls.compile.schedule import scheduled
-from bitlathe.hls.compile.weights import weight_image
+from bitlathe.hls.compile.validate import validate
+from bitlathe.hls.compile.weights import WeightImage, weight_image
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import DdrModel, Prediction, predict
 from bitlathe.hls.program import Program
 from bitlathe.model.graph.graph import Graph
+
+INPUT_STRIPS = (1, 2, 3, 4, 6, 8)
+RING_SHARES = (2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,21 @@ def compile_graph(graph: Graph, configuration: EngineConfiguration, ddr: DdrMode
     ddr = ddr or DdrModel()
     network = lower(graph, configuration)
     image = weight_image(network, configuration)
-    plan = make_plan(network, image, configuration)
+    tried = [_compiled(network, image, configuration, ddr, choices) for choices in _choices(image, configuration)]
+    best = min(tried, key=lambda compiled: compiled.predicted.cycles)
+    validate(best.program)
+    return best
+
+
+def _choices(image: WeightImage, configuration: EngineConfiguration) -> Iterator[Choices]:
+    shares = (2,) if image.lines <= configuration.weight_lines else RING_SHARES
+    return (Choices(input_strips=strips, ring_shares=share) for share in shares for strips in INPUT_STRIPS)
+
+
+def _compiled(
+    network: Network, image: WeightImage, configuration: EngineConfiguration, ddr: DdrModel, choices: Choices
+) -> Compiled:
+    plan = make_plan(network, image, configuration, ddr, choices)
     program = Program(
         descriptors=scheduled(build_steps(plan, image), configuration, ddr),
         configuration=configuration,
@@ -48,7 +68,7 @@ def compile_graph(graph: Graph, configuration: EngineConfiguration, ddr: DdrMode
         output_stride=network.output_layout.bytes,
     )
     return Compiled(
-        name=graph.name,
+        name=network.name,
         program=program,
         weights=image.data,
         input_layout=network.input_layout,

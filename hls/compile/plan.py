@@ -73,7 +73,6 @@ class Plan:
     network: Network
     configuration: EngineConfiguration
     layers: tuple[LayerPlan, ...]
-    resident: Mapping[str, Buffer]  # regions that lie in the scratchpad as a whole, by name
     offchip: Mapping[str, Buffer]  # DDR homes of the input's, the output's and the spilled regions, by name
     scratch_bytes: int
     weights_stay: bool  # all weights fit the store together

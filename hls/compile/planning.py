@@ -1,16 +1,48 @@
-"""Making a plan: pitches, homes of maps, strips, chunks of weights."""
+"""Making a plan: pitches, chunks of weights, homes of maps, cuts of layers."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from bitlathe.hls.compile.allocate import Item, resident_buffers
 from bitlathe.hls.compile.groups import best_grouping, layer_cycles, passes, sub_tiles
+from bitlathe.hls.compile.homes import HomeFinder, Homes
 from bitlathe.hls.compile.memory import Buffer, Memory
-from bitlathe.hls.compile.network import Layer, Network, Region
+from bitlathe.hls.compile.network import Kind, Layer, Map, Network, Region
 from bitlathe.hls.compile.plan import LayerPlan, Place, Plan
-from bitlathe.hls.compile.weights import WeightImage
+from bitlathe.hls.compile.strips import Role
+from bitlathe.hls.compile.weights import WeightImage, pass_lines
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.program import Space
 from bitlathe.model.graph.errors import CapacityError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What is tried out rather than computed."""
+
+    input_strips: int = 1  # EXECs of a layer that reads the input, so that the first starts before all is loaded
+    ring_shares: int = 4  # chunks of weights that the store should hold at a time when they do not all stay
+
+
+def make_plan(
+    network: Network, image: WeightImage, configuration: EngineConfiguration, ddr: DdrModel, choices: Choices
+) -> Plan:
+    """All decisions about a network; CapacityError names a layer that does not fit."""
+    stay = image.lines <= configuration.weight_lines
+    chunks = {
+        layer.name: _chunk_passes(layer, image, configuration, 1 if stay else choices.ring_shares)
+        for layer in network.layers
+    }
+    homes = _homes(network, chunks, configuration, ddr)
+    offchip = _offchip(network, homes)
+    return Plan(
+        network=network,
+        configuration=configuration,
+        layers=tuple(_layer_plan(layer, network, homes, chunks, configuration, choices) for layer in network.layers),
+        offchip=offchip,
+        scratch_bytes=_scratch_words(offchip) * configuration.word_bytes,
+        weights_stay=stay,
+    )
 
 
 def best_pitch(region: Region, readers: tuple[Layer, ...], configuration: EngineConfiguration) -> int:
@@ -19,52 +51,91 @@ def best_pitch(region: Region, readers: tuple[Layer, ...], configuration: Engine
     return min(pitches, key=lambda pitch: sum(layer_cycles(layer, pitch, configuration) for layer in readers))
 
 
-def make_plan(network: Network, image: WeightImage, configuration: EngineConfiguration) -> Plan:
-    pitches = {
-        region.name: best_pitch(
-            region, tuple(layer for layer in network.layers if layer.source.region == region), configuration
+def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfiguration, shares: int) -> int:
+    """Passes whose weights are loaded together: all that fit a share of the store, at least one."""
+    count = passes(layer, configuration)
+    if layer.kind is Kind.MAX:
+        return count
+    room = configuration.weight_lines - image.pinned_lines
+    if pass_lines(layer) > room:
+        raise CapacityError(
+            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, there are {room}; "
+            "use a smaller kernel, fewer input channels or an engine with more weight_lines"
         )
-        for region in network.regions
-    }
-    resident = resident_buffers(network, pitches, frozenset(), configuration)
-    if isinstance(resident, Item):
-        raise CapacityError(f"{resident.name}: no room")
-    return Plan(
-        network=network,
-        configuration=configuration,
-        layers=tuple(_layer_plan(layer, resident, configuration) for layer in network.layers),
-        resident=resident,
-        offchip=_offchip(network),
-        scratch_bytes=0,
-        weights_stay=image.lines <= configuration.weight_lines,
-    )
+    fitting = max(1, room // shares // pass_lines(layer))
+    return -(-count // -(-count // fitting))
+
+
+def _homes(
+    network: Network, chunks: Mapping[str, int], configuration: EngineConfiguration, ddr: DdrModel
+) -> Homes:
+    """Homes at the fastest pitches; tight pitches are second to none but spilling."""
+    readers = {region: tuple(layer for layer in network.layers if layer.source.region == region) for region in network.regions}
+    fastest = {region.name: best_pitch(region, read_by, configuration) for region, read_by in readers.items()}
+    tightest = {region.name: region.width for region in network.regions}
+    strip_pitches = {layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers}
+    finders = [
+        HomeFinder(
+            network=network,
+            pitches=pitches,
+            strip_pitches=strip_pitches,
+            chunk_passes=chunks,
+            configuration=configuration,
+            ddr=ddr,
+        )
+        for pitches in (fastest, tightest)
+    ]
+    whole = next((homes for finder in finders if (homes := finder.find_without_spilling()) is not None), None)
+    return whole or finders[0].find()
 
 
 def _layer_plan(
-    layer: Layer, resident: Mapping[str, Buffer], configuration: EngineConfiguration
+    layer: Layer,
+    network: Network,
+    homes: Homes,
+    chunks: Mapping[str, int],
+    configuration: EngineConfiguration,
+    choices: Choices,
 ) -> LayerPlan:
-    def place(region: Region) -> Place:
-        return Place(buffers=(resident[region.name],), is_whole=True)
+    strips = homes.strips.get(layer.name)
 
+    def place(role: Role, m: Map) -> Place:
+        if m.region.name in homes.resident:
+            return Place(buffers=(homes.resident[m.region.name],), is_whole=True)
+        assert strips is not None
+        return Place(buffers=strips.buffers[role], is_whole=False)
+
+    source = place(Role.SOURCE, layer.source)
+    waits_for_input = layer.source.region == network.input.region
+    early = -(-layer.output.height // (choices.input_strips if waits_for_input else 1))
     return LayerPlan(
         layer=layer,
-        grouping=best_grouping(layer, resident[layer.source.region.name].pitch, configuration),
+        grouping=best_grouping(layer, source.buffers[0].pitch, configuration),
         sub_tiles=sub_tiles(layer, configuration),
-        strip_rows=layer.output.height,
-        chunk_passes=passes(layer, configuration),
-        chunks_outside=False,
-        source=place(layer.source.region),
-        residual=None if layer.residual is None else place(layer.residual.region),
-        target=place(layer.output.region),
+        strip_rows=early if strips is None else strips.cut.rows,
+        chunk_passes=chunks[layer.name] if strips is None else strips.cut.passes,
+        chunks_outside=strips is None or strips.chunks_outside,
+        source=source,
+        residual=None if layer.residual is None else place(Role.RESIDUAL, layer.residual),
+        target=place(Role.TARGET, layer.output),
     )
 
 
-def _offchip(network: Network) -> dict[str, Buffer]:
-    ends = ((network.input.region, Space.INPUT), (network.output.region, Space.OUTPUT))
-    return {region.name: _home(region, space, 0) for region, space in ends}
+def _offchip(network: Network, homes: Homes) -> dict[str, Buffer]:
+    """DDR homes of the input, the output and the spilled regions, which lie one after another."""
+    found = {
+        network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0),
+        network.output.region.name: _ddr_buffer(network.output.region, Space.OUTPUT, 0),
+    }
+    line = 0
+    for region in network.regions:
+        if region.name not in homes.resident and region.name not in found:
+            found[region.name] = _ddr_buffer(region, Space.SCRATCH, line)
+            line += found[region.name].lines
+    return found
 
 
-def _home(region: Region, space: Space, line: int) -> Buffer:
+def _ddr_buffer(region: Region, space: Space, line: int) -> Buffer:
     plane = region.height * region.width
     return Buffer(
         name=region.name,
@@ -75,3 +146,7 @@ def _home(region: Region, space: Space, line: int) -> Buffer:
         plane=plane,
         space=space,
     )
+
+
+def _scratch_words(offchip: Mapping[str, Buffer]) -> int:
+    return sum(buffer.lines for buffer in offchip.values() if buffer.space is Space.SCRATCH)

@@ -42,8 +42,6 @@ module axil_regs #(
     input  wire logic [ 63:0] cycles_i,
     input  wire logic [ 15:0] exec_index_i
 );
-  import program_pkg::*;
-  import register_pkg::*;
 
   logic write_q, read_q;  // the access that is taken in this cycle
   logic [7:0] write_offset, read_offset;
@@ -61,7 +59,7 @@ module axil_regs #(
   assign write_offset = {s_axi_control_awaddr[7:2], 2'b00};
   assign read_offset = {s_axi_control_araddr[7:2], 2'b00};
   assign control_write = write_q && s_axi_control_wstrb[0];
-  assign control_read = read_q && read_offset == REG_CTRL;
+  assign control_read = read_q && read_offset == register_pkg::REG_CTRL;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -91,12 +89,12 @@ module axil_regs #(
       runs_q <= '0;
       counter_q <= '0;
     end else begin
-      start_q <= control_write && write_offset == REG_CTRL && s_axi_control_wdata[0];
+      start_q <= control_write && write_offset == register_pkg::REG_CTRL && s_axi_control_wdata[0];
       done_q <= done_i || (done_q && !control_read);
-      if (control_write && write_offset == REG_GIE) interrupt_on_q <= s_axi_control_wdata[0];
-      if (control_write && write_offset == REG_IER) done_enable_q <= s_axi_control_wdata[0];
+      if (control_write && write_offset == register_pkg::REG_GIE) interrupt_on_q <= s_axi_control_wdata[0];
+      if (control_write && write_offset == register_pkg::REG_IER) done_enable_q <= s_axi_control_wdata[0];
       if (done_i && done_enable_q) done_status_q <= 1'b1;
-      else if (control_write && write_offset == REG_ISR) done_status_q <= done_status_q ^ s_axi_control_wdata[0];
+      else if (control_write && write_offset == register_pkg::REG_ISR) done_status_q <= done_status_q ^ s_axi_control_wdata[0];
       runs_q <= runs_q + 32'(done_i);
       counter_q <= counter_q + 32'd1;
     end
@@ -111,29 +109,29 @@ module axil_regs #(
   always_ff @(posedge clk_i) begin
     if (write_q) begin
       unique case (write_offset)
-        REG_PROGRAM_LO:    program_o[31:0] <= merge(program_o[31:0]);
-        REG_WEIGHTS_LO:    space_base_o[31:0] <= merge(space_base_o[31:0]);
-        REG_INPUT_LO:      space_base_o[71:40] <= merge(space_base_o[71:40]);
-        REG_OUTPUT_LO:     space_base_o[111:80] <= merge(space_base_o[111:80]);
-        REG_SCRATCH_LO:    space_base_o[151:120] <= merge(space_base_o[151:120]);
-        REG_PROFILE_LO:    profile_o[31:0] <= merge(profile_o[31:0]);
-        REG_INPUTS:        inputs_o <= merge(inputs_o);
-        REG_WEIGHTS_BYTES: space_bytes_o[31:0] <= merge(space_bytes_o[31:0]);
-        REG_INPUT_BYTES:   space_bytes_o[63:32] <= merge(space_bytes_o[63:32]);
-        REG_OUTPUT_BYTES:  space_bytes_o[95:64] <= merge(space_bytes_o[95:64]);
-        REG_SCRATCH_BYTES: space_bytes_o[127:96] <= merge(space_bytes_o[127:96]);
+        register_pkg::REG_PROGRAM_LO:    program_o[31:0] <= merge(program_o[31:0]);
+        register_pkg::REG_WEIGHTS_LO:    space_base_o[31:0] <= merge(space_base_o[31:0]);
+        register_pkg::REG_INPUT_LO:      space_base_o[71:40] <= merge(space_base_o[71:40]);
+        register_pkg::REG_OUTPUT_LO:     space_base_o[111:80] <= merge(space_base_o[111:80]);
+        register_pkg::REG_SCRATCH_LO:    space_base_o[151:120] <= merge(space_base_o[151:120]);
+        register_pkg::REG_PROFILE_LO:    profile_o[31:0] <= merge(profile_o[31:0]);
+        register_pkg::REG_INPUTS:        inputs_o <= merge(inputs_o);
+        register_pkg::REG_WEIGHTS_BYTES: space_bytes_o[31:0] <= merge(space_bytes_o[31:0]);
+        register_pkg::REG_INPUT_BYTES:   space_bytes_o[63:32] <= merge(space_bytes_o[63:32]);
+        register_pkg::REG_OUTPUT_BYTES:  space_bytes_o[95:64] <= merge(space_bytes_o[95:64]);
+        register_pkg::REG_SCRATCH_BYTES: space_bytes_o[127:96] <= merge(space_bytes_o[127:96]);
         default: ;
       endcase
     end
     if (control_write) begin
       unique case (write_offset)
-        REG_PROGRAM_HI: program_o[39:32] <= s_axi_control_wdata[7:0];
-        REG_WEIGHTS_HI: space_base_o[39:32] <= s_axi_control_wdata[7:0];
-        REG_INPUT_HI:   space_base_o[79:72] <= s_axi_control_wdata[7:0];
-        REG_OUTPUT_HI:  space_base_o[119:112] <= s_axi_control_wdata[7:0];
-        REG_SCRATCH_HI: space_base_o[159:152] <= s_axi_control_wdata[7:0];
-        REG_PROFILE_HI: profile_o[39:32] <= s_axi_control_wdata[7:0];
-        REG_FLAGS:      resident_o <= s_axi_control_wdata[0];
+        register_pkg::REG_PROGRAM_HI: program_o[39:32] <= s_axi_control_wdata[7:0];
+        register_pkg::REG_WEIGHTS_HI: space_base_o[39:32] <= s_axi_control_wdata[7:0];
+        register_pkg::REG_INPUT_HI:   space_base_o[79:72] <= s_axi_control_wdata[7:0];
+        register_pkg::REG_OUTPUT_HI:  space_base_o[119:112] <= s_axi_control_wdata[7:0];
+        register_pkg::REG_SCRATCH_HI: space_base_o[159:152] <= s_axi_control_wdata[7:0];
+        register_pkg::REG_PROFILE_HI: profile_o[39:32] <= s_axi_control_wdata[7:0];
+        register_pkg::REG_FLAGS:      resident_o <= s_axi_control_wdata[0];
         default: ;
       endcase
     end
@@ -142,37 +140,37 @@ module axil_regs #(
   // ---- Reads
   always_comb begin
     unique case (read_offset)
-      REG_CTRL:          read_data = {28'd0, done_q, idle_i, done_q, !idle_i};
-      REG_GIE:           read_data = 32'(interrupt_on_q);
-      REG_IER:           read_data = 32'(done_enable_q);
-      REG_ISR:           read_data = 32'(done_status_q);
-      REG_PROGRAM_LO:    read_data = program_o[31:0];
-      REG_PROGRAM_HI:    read_data = 32'(program_o[39:32]);
-      REG_WEIGHTS_LO:    read_data = space_base_o[31:0];
-      REG_WEIGHTS_HI:    read_data = 32'(space_base_o[39:32]);
-      REG_INPUT_LO:      read_data = space_base_o[71:40];
-      REG_INPUT_HI:      read_data = 32'(space_base_o[79:72]);
-      REG_OUTPUT_LO:     read_data = space_base_o[111:80];
-      REG_OUTPUT_HI:     read_data = 32'(space_base_o[119:112]);
-      REG_SCRATCH_LO:    read_data = space_base_o[151:120];
-      REG_SCRATCH_HI:    read_data = 32'(space_base_o[159:152]);
-      REG_PROFILE_LO:    read_data = profile_o[31:0];
-      REG_PROFILE_HI:    read_data = 32'(profile_o[39:32]);
-      REG_INPUTS:        read_data = inputs_o;
-      REG_FLAGS:         read_data = 32'(resident_o);
-      REG_WEIGHTS_BYTES: read_data = space_bytes_o[31:0];
-      REG_INPUT_BYTES:   read_data = space_bytes_o[63:32];
-      REG_OUTPUT_BYTES:  read_data = space_bytes_o[95:64];
-      REG_SCRATCH_BYTES: read_data = space_bytes_o[127:96];
-      REG_ERROR:         read_data = 32'(error_code_i);
-      REG_ERROR_INDEX:   read_data = error_index_i;
-      REG_CYCLES_LO:     read_data = cycles_i[31:0];
-      REG_CYCLES_HI:     read_data = cycles_i[63:32];
-      REG_RUNS:          read_data = runs_q;
-      REG_IDENTITY:      read_data = Identity;
-      REG_VERSION:       read_data = VERSION;
-      REG_CYCLE_COUNTER: read_data = counter_q;
-      REG_EXEC_INDEX:    read_data = 32'(exec_index_i);
+      register_pkg::REG_CTRL:          read_data = {28'd0, done_q, idle_i, done_q, !idle_i};
+      register_pkg::REG_GIE:           read_data = 32'(interrupt_on_q);
+      register_pkg::REG_IER:           read_data = 32'(done_enable_q);
+      register_pkg::REG_ISR:           read_data = 32'(done_status_q);
+      register_pkg::REG_PROGRAM_LO:    read_data = program_o[31:0];
+      register_pkg::REG_PROGRAM_HI:    read_data = 32'(program_o[39:32]);
+      register_pkg::REG_WEIGHTS_LO:    read_data = space_base_o[31:0];
+      register_pkg::REG_WEIGHTS_HI:    read_data = 32'(space_base_o[39:32]);
+      register_pkg::REG_INPUT_LO:      read_data = space_base_o[71:40];
+      register_pkg::REG_INPUT_HI:      read_data = 32'(space_base_o[79:72]);
+      register_pkg::REG_OUTPUT_LO:     read_data = space_base_o[111:80];
+      register_pkg::REG_OUTPUT_HI:     read_data = 32'(space_base_o[119:112]);
+      register_pkg::REG_SCRATCH_LO:    read_data = space_base_o[151:120];
+      register_pkg::REG_SCRATCH_HI:    read_data = 32'(space_base_o[159:152]);
+      register_pkg::REG_PROFILE_LO:    read_data = profile_o[31:0];
+      register_pkg::REG_PROFILE_HI:    read_data = 32'(profile_o[39:32]);
+      register_pkg::REG_INPUTS:        read_data = inputs_o;
+      register_pkg::REG_FLAGS:         read_data = 32'(resident_o);
+      register_pkg::REG_WEIGHTS_BYTES: read_data = space_bytes_o[31:0];
+      register_pkg::REG_INPUT_BYTES:   read_data = space_bytes_o[63:32];
+      register_pkg::REG_OUTPUT_BYTES:  read_data = space_bytes_o[95:64];
+      register_pkg::REG_SCRATCH_BYTES: read_data = space_bytes_o[127:96];
+      register_pkg::REG_ERROR:         read_data = 32'(error_code_i);
+      register_pkg::REG_ERROR_INDEX:   read_data = error_index_i;
+      register_pkg::REG_CYCLES_LO:     read_data = cycles_i[31:0];
+      register_pkg::REG_CYCLES_HI:     read_data = cycles_i[63:32];
+      register_pkg::REG_RUNS:          read_data = runs_q;
+      register_pkg::REG_IDENTITY:      read_data = Identity;
+      register_pkg::REG_VERSION:       read_data = program_pkg::VERSION;
+      register_pkg::REG_CYCLE_COUNTER: read_data = counter_q;
+      register_pkg::REG_EXEC_INDEX:    read_data = 32'(exec_index_i);
       default:           read_data = '0;
     endcase
   end

@@ -64,7 +64,6 @@ module engine #(
     input  wire logic            m_axi_bvalid,
     output logic                 m_axi_bready
 );
-  import program_pkg::*;
   localparam int WordLog = $clog2(PI);
 
   assign m_axi_arsize = 3'(WordLog);
@@ -133,7 +132,7 @@ module engine #(
       .profile_on_o(profile_on), .profile_busy_i(profile_busy),
       .record_valid_o(record_valid[3]), .record_ready_i(record_ready[3]), .record_o(record[240+:80]),
       .error_i({write_error, store_error, load_error}),
-      .error_codes_i({ERR_AXI_WRITE, ERR_OUT_OF_BOUNDS, load_error_code}),
+      .error_codes_i({program_pkg::ERR_AXI_WRITE, program_pkg::ERR_OUT_OF_BOUNDS, load_error_code}),
       .error_indices_i({write_error_store ? store_index : 16'hFFFF, store_index, load_error_index})
   );
 

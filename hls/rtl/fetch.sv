@@ -68,7 +68,6 @@ module fetch #(
     input  wire logic [                 23:0] error_codes_i,
     input  wire logic [                 47:0] error_indices_i
 );
-  import program_pkg::*;
   localparam int WordLog = $clog2(PI);
   localparam int Slots = 4;
   localparam int StrideW = 32 - WordLog;
@@ -134,22 +133,22 @@ module fetch #(
   logic unused_bits;
   assign unused_bits = &{1'b0, space_base_i};  // only the alignment is looked at
 
-  assign opcode = desc[COMMON_OPCODE_LSB+:COMMON_OPCODE_W];
+  assign opcode = desc[program_pkg::COMMON_OPCODE_LSB+:COMMON_OPCODE_W];
   assign header_ok = state_q == Judge && !header_bad_q && !misplaced_q;
 
   always_ff @(posedge clk_i) begin
-    header_bad_q <= desc[HDR_MAGIC_LSB+:HDR_MAGIC_W] != MAGIC ||
-        desc[HDR_VERSION_LSB+:HDR_VERSION_W] != VERSION ||
-        desc[HDR_IDENTITY_LSB+:HDR_IDENTITY_W] != Identity ||
-        desc[HDR_DESCRIPTORS_LSB+:16] == '0 || desc[HDR_DESCRIPTORS_LSB+16+:16] != '0 ||
-        desc[HDR_INPUT_STRIDE_LSB+:WordLog] != '0 || desc[HDR_OUTPUT_STRIDE_LSB+:WordLog] != '0;
+    header_bad_q <= desc[program_pkg::HDR_MAGIC_LSB+:HDR_MAGIC_W] != program_pkg::MAGIC ||
+        desc[program_pkg::HDR_VERSION_LSB+:HDR_VERSION_W] != program_pkg::VERSION ||
+        desc[program_pkg::HDR_IDENTITY_LSB+:HDR_IDENTITY_W] != Identity ||
+        desc[program_pkg::HDR_DESCRIPTORS_LSB+:16] == '0 || desc[program_pkg::HDR_DESCRIPTORS_LSB+16+:16] != '0 ||
+        desc[program_pkg::HDR_INPUT_STRIDE_LSB+:WordLog] != '0 || desc[program_pkg::HDR_OUTPUT_STRIDE_LSB+:WordLog] != '0;
     misplaced_q <= inputs_i == '0 || program_i[5:0] != '0 || profile_i[WordLog-1:0] != '0 ||
         space_base_i[0+:WordLog] != '0 || space_base_i[40+:WordLog] != '0 ||
         space_base_i[80+:WordLog] != '0 || space_base_i[120+:WordLog] != '0;
     if (state_q == Header) begin
-      count_q <= desc[HDR_DESCRIPTORS_LSB+:16];
-      input_stride_q <= desc[HDR_INPUT_STRIDE_LSB+WordLog+:StrideW];
-      output_stride_q <= desc[HDR_OUTPUT_STRIDE_LSB+WordLog+:StrideW];
+      count_q <= desc[program_pkg::HDR_DESCRIPTORS_LSB+:16];
+      input_stride_q <= desc[program_pkg::HDR_INPUT_STRIDE_LSB+WordLog+:StrideW];
+      output_stride_q <= desc[program_pkg::HDR_OUTPUT_STRIDE_LSB+WordLog+:StrideW];
     end
   end
 
@@ -160,10 +159,10 @@ module fetch #(
   );
 
   assign good = state_q == Dispatch && !bad_opcode && !bad_field && !stop_o;
-  assign is_end = opcode == OP_END;
-  assign put[0] = good && (opcode == OP_LOAD || opcode == OP_LOAD_WEIGHTS);
-  assign put[1] = good && opcode == OP_EXEC;
-  assign put[2] = good && opcode == OP_STORE;
+  assign is_end = opcode == program_pkg::OP_END;
+  assign put[0] = good && (opcode == program_pkg::OP_LOAD || opcode == program_pkg::OP_LOAD_WEIGHTS);
+  assign put[1] = good && opcode == program_pkg::OP_EXEC;
+  assign put[2] = good && opcode == program_pkg::OP_STORE;
   assign unit_room = (put[0] && load_room) || (put[1] && exec_room) || (put[2] && store_room);
   assign all_idle = load_room && exec_room && store_room && !load_busy_i && !exec_busy_i && !store_busy_i;
   assign record_valid_o = good && is_end && all_idle && profile_on_o;
@@ -238,8 +237,8 @@ module fetch #(
   logic skip;
   logic [47:0] counts, waits;
   assign counts = {stores_q, execs_q, loads_q};
-  assign waits = desc[COMMON_WAIT_LOAD_LSB+:48];
-  assign skip = opcode == OP_LOAD_WEIGHTS && desc[COMMON_ONCE_LSB] && !weights_due_q;
+  assign waits = desc[program_pkg::COMMON_WAIT_LOAD_LSB+:48];
+  assign skip = opcode == program_pkg::OP_LOAD_WEIGHTS && desc[program_pkg::COMMON_ONCE_LSB] && !weights_due_q;
 
   pending #(.Width(272 + 17)) u_load (
       .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
@@ -274,10 +273,10 @@ module fetch #(
   assign header_fault = state_q == Judge && (header_bad_q || misplaced_q);
   assign fault = (rvalid_i && rerror_i) || header_fault || (state_q == Dispatch && (bad_opcode || bad_field)) || stuck_fault;
   always_comb begin
-    if (rvalid_i && rerror_i) {fault_code, fault_index} = {ERR_AXI_READ, read_index_q};
-    else if (header_fault) {fault_code, fault_index} = {misplaced_q ? ERR_BAD_FIELD : ERR_BAD_HEADER, NoIndex};
-    else if (stuck_fault) {fault_code, fault_index} = {ERR_BAD_FIELD, stuck_index};
-    else {fault_code, fault_index} = {bad_opcode ? ERR_BAD_OPCODE : ERR_BAD_FIELD, index_q};
+    if (rvalid_i && rerror_i) {fault_code, fault_index} = {program_pkg::ERR_AXI_READ, read_index_q};
+    else if (header_fault) {fault_code, fault_index} = {misplaced_q ? program_pkg::ERR_BAD_FIELD : program_pkg::ERR_BAD_HEADER, NoIndex};
+    else if (stuck_fault) {fault_code, fault_index} = {program_pkg::ERR_BAD_FIELD, stuck_index};
+    else {fault_code, fault_index} = {bad_opcode ? program_pkg::ERR_BAD_OPCODE : program_pkg::ERR_BAD_FIELD, index_q};
   end
 
   // Index of the descriptor that arrives.

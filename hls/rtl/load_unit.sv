@@ -52,7 +52,6 @@ module load_unit #(
     output logic      [                  7:0] error_code_o,
     output logic      [                 15:0] error_index_o
 );
-  import program_pkg::*;
   localparam int WordLog = $clog2(PI);
 
   typedef struct packed {
@@ -78,24 +77,24 @@ module load_unit #(
   logic [15:0] asked_index_q;
   logic unused_last;  // the data side counts words
 
-  assign weights = desc_i[COMMON_OPCODE_LSB+:COMMON_OPCODE_W] == OP_LOAD_WEIGHTS;
+  assign weights = desc_i[program_pkg::COMMON_OPCODE_LSB+:COMMON_OPCODE_W] == program_pkg::OP_LOAD_WEIGHTS;
   assign desc_ready_o = queue_ready && (split_ready || desc_skip_i) && !stop_i;
   assign take = desc_valid_i && desc_ready_o;
 
   always_comb begin
     asked.skip = desc_skip_i;
     asked.weights = weights;
-    asked.diagonal = desc_i[LW_DIAGONAL_LSB];
+    asked.diagonal = desc_i[program_pkg::LW_DIAGONAL_LSB];
     asked.index = desc_index_i;
     asked.start = now_i;
-    asked.words = weights ? desc_i[LW_BEATS_LSB+:LW_BEATS_W] : 32'(desc_i[MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W]);
-    asked.segments = weights ? 16'd1 : desc_i[MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W];
-    asked.row_words = desc_i[MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W];
-    asked.line = weights ? desc_i[LW_WEIGHT_LINE_LSB+:LW_WEIGHT_LINE_W] : desc_i[MOVE_LINE_LSB+:MOVE_LINE_W];
-    asked.bank = desc_i[MOVE_BANK_LSB+:MOVE_BANK_W];
-    asked.plane = desc_i[MOVE_PLANE_LSB+:MOVE_PLANE_W];
-    asked.row_line = desc_i[MOVE_ROW_LINE_LSB+:MOVE_ROW_LINE_W];
-    asked.row_bank = desc_i[MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W];
+    asked.words = weights ? desc_i[program_pkg::LW_BEATS_LSB+:LW_BEATS_W] : 32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W]);
+    asked.segments = weights ? 16'd1 : desc_i[program_pkg::MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W];
+    asked.row_words = desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W];
+    asked.line = weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:LW_WEIGHT_LINE_W] : desc_i[program_pkg::MOVE_LINE_LSB+:MOVE_LINE_W];
+    asked.bank = desc_i[program_pkg::MOVE_BANK_LSB+:MOVE_BANK_W];
+    asked.plane = desc_i[program_pkg::MOVE_PLANE_LSB+:MOVE_PLANE_W];
+    asked.row_line = desc_i[program_pkg::MOVE_ROW_LINE_LSB+:MOVE_ROW_LINE_W];
+    asked.row_bank = desc_i[program_pkg::MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W];
   end
 
   always_ff @(posedge clk_i) if (take && !desc_skip_i) asked_index_q <= desc_index_i;
@@ -105,16 +104,16 @@ module load_unit #(
       .clear_i(clear_i || stop_i),
       .space_base_i, .space_bytes_i, .space_offset_i,
       .job_valid_i(take && !desc_skip_i), .job_ready_o(split_ready),
-      .job_space_i(desc_i[MOVE_SPACE_LSB+:2]),  // LOAD_WEIGHTS has space and offset at the same place
-      .job_offset_i(desc_i[MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
-      .job_stride_i(desc_i[MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
+      .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),  // LOAD_WEIGHTS has space and offset at the same place
+      .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
+      .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
       .job_words_i(asked.words), .job_segments_i(asked.segments),
       .burst_valid_o, .burst_ready_i, .burst_address_o, .burst_beats_o,
       .burst_last_o(unused_last),
       .out_of_bounds_o(out_of_bounds)
   );
 
-  fifo #(.Width($bits(job_t)), .Depth(4)) u_jobs (
+  fifo #(.Width($bits(asked)), .Depth(4)) u_jobs (
       .clk_i, .rst_ni, .clear_i,
       .valid_i(take), .ready_o(queue_ready), .data_i(asked),
       .valid_o(job_valid), .ready_i(job_ready), .data_o(job)
@@ -220,7 +219,7 @@ module load_unit #(
 
   always_ff @(posedge clk_i) begin
     if (!fault_q) begin
-      error_code_o <= beat && rerror_i ? ERR_AXI_READ : ERR_OUT_OF_BOUNDS;
+      error_code_o <= beat && rerror_i ? program_pkg::ERR_AXI_READ : program_pkg::ERR_OUT_OF_BOUNDS;
       error_index_o <= beat && (outside || rerror_i) ? index_q : asked_index_q;
     end
   end
