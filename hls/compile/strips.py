@@ -1,0 +1,179 @@
+"""Layers whose maps lie in DDR: computed in strips of output rows that pass through buffers in the scratchpad.
+
+With two buffers for each map, loads, arithmetic and stores of neighbouring strips overlap.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+
+from bitlathe.hls.compile.groups import best_grouping, passes, sub_tiles
+from bitlathe.hls.compile.memory import Buffer, Memory
+from bitlathe.hls.compile.network import Kind, Layer, Map, plane_lines
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cycle_model import EXEC_OVERHEAD, DdrModel
+
+Span = tuple[int, int]  # lines (first, end)
+DEPTHS = (2, 1)  # buffers a streamed map
+
+
+class Role(Enum):
+    """What a map is to a layer."""
+
+    SOURCE = "source"
+    RESIDUAL = "residual"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Size of a layer's pieces."""
+
+    rows: int  # output rows
+    passes: int
+    depth: int  # buffers a streamed map
+    pitches: Mapping[Role, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strips:
+    """A cut whose buffers have found room."""
+
+    cut: Cut
+    chunks_outside: bool
+    buffers: Mapping[Role, tuple[Buffer, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripMiner:
+    """Cuts one layer, of whose maps the `streamed` ones lie in DDR."""
+
+    layer: Layer
+    streamed: frozenset[Role]
+    source_pitch: int  # at which the array is fastest
+    chunk_passes: int
+    configuration: EngineConfiguration
+    ddr: DdrModel
+
+    def map_of(self, role: Role) -> Map:
+        """The layer's map of a role."""
+        maps = {Role.SOURCE: self.layer.source, Role.RESIDUAL: self.layer.residual, Role.TARGET: self.layer.output}
+        found = maps[role]
+        assert found is not None
+        return found
+
+    def best(self, gaps: tuple[Span, ...]) -> Strips | None:
+        """The fastest cut whose buffers fit the free lines `gaps`, or None."""
+        fitting = [strips for cut in self._cuts() if (strips := self._placed(cut, gaps)) is not None]
+        return min(fitting, key=self._cycles, default=None)
+
+    def least_lines(self) -> int:
+        """Lines that the smallest cut takes."""
+        return min(sum(self._lines(role, cut) for role in self.streamed) for cut in self._cuts())
+
+    def _cuts(self) -> Iterator[Cut]:
+        height = self.layer.output.height
+        rows = sorted({-(-height // strips) for strips in range(1, height + 1)}, reverse=True)
+        chunks = {self.chunk_passes, 1}
+        for depth, row_count, chunk, pitch in product(DEPTHS, rows, chunks, {self.source_pitch, self.layer.source.width}):
+            pitches = {role: pitch if role is Role.SOURCE else self.map_of(role).width for role in self.streamed}
+            yield Cut(rows=row_count, passes=chunk, depth=depth, pitches=pitches)
+
+    def _tiles(self, role: Role, cut: Cut) -> int:
+        if role is Role.SOURCE and self.layer.kind is Kind.DENSE:
+            return self.layer.source.tiles
+        return min(cut.passes * sub_tiles(self.layer, self.configuration), self.layer.output.tiles)
+
+    def _rows(self, role: Role, cut: Cut) -> int:
+        if role is not Role.SOURCE:
+            return cut.rows
+        needed = (cut.rows - 1) * self.layer.stride[0] + self.layer.kernel[0]
+        return min(needed, self.layer.source.height)
+
+    def _plane(self, role: Role, cut: Cut) -> int:
+        width = self.map_of(role).width
+        return plane_lines(self._rows(role, cut), width, cut.pitches[role], self.configuration.banks)
+
+    def _lines(self, role: Role, cut: Cut) -> int:
+        return self._tiles(role, cut) * self._plane(role, cut)
+
+    def _placed(self, cut: Cut, gaps: tuple[Span, ...]) -> Strips | None:
+        wanted = [(self._lines(role, cut), role) for role in Role if role in self.streamed for _ in range(cut.depth)]
+        wanted.sort(key=lambda want: -want[0])
+        lines = _first_fit([count for count, _ in wanted], gaps)
+        if lines is None:
+            return None
+        buffers: dict[Role, tuple[Buffer, ...]] = {}
+        for (_, role), line in zip(wanted, lines, strict=True):
+            buffers[role] = (*buffers.get(role, ()), self._buffer(role, cut, line, len(buffers.get(role, ()))))
+        return Strips(cut=cut, chunks_outside=self._chunks_outside(cut), buffers=buffers)
+
+    def _buffer(self, role: Role, cut: Cut, line: int, turn: int) -> Buffer:
+        return Buffer(
+            name=f"{self.layer.name} {role.value} {turn}",
+            memory=Memory.SCRATCHPAD,
+            line=line,
+            lines=self._lines(role, cut),
+            pitch=cut.pitches[role],
+            plane=self._plane(role, cut),
+        )
+
+    def _counts(self, cut: Cut) -> tuple[int, int]:
+        """Strips and chunks of a cut."""
+        return -(-self.layer.output.height // cut.rows), -(-passes(self.layer, self.configuration) // cut.passes)
+
+    def _words(self, role: Role, cut: Cut) -> int:
+        """Words of one strip and chunk."""
+        return self._tiles(role, cut) * self._rows(role, cut) * self.map_of(role).width if role in self.streamed else 0
+
+    def _chunks_outside(self, cut: Cut) -> bool:
+        """Whether the source comes again for every chunk of weights, rather than the weights for every strip."""
+        strips, chunks = self._counts(cut)
+        return self._source_again(strips, chunks, cut) < self._weights_again(strips, chunks)
+
+    def _source_again(self, strips: int, chunks: int, cut: Cut) -> int:
+        """Beats of the source beyond its first load, chunks outside."""
+        if self.layer.kind is not Kind.DENSE:
+            return 0
+        return (chunks - 1) * strips * self._words(Role.SOURCE, cut)
+
+    def _weights_again(self, strips: int, chunks: int) -> int:
+        """Beats of the weights beyond their first load, strips outside."""
+        if chunks == 1 or self.layer.kind is Kind.MAX:
+            return 0
+        lines = passes(self.layer, self.configuration) * (1 + self.layer.taps * self.layer.ci_tiles)
+        return (strips - 1) * lines * self.configuration.po
+
+    def _cycles(self, strips: Strips) -> float:
+        """Rough cycles of the layer: the busiest unit where buffers are double, the sum of the units where not."""
+        cut = strips.cut
+        count, chunks = self._counts(cut)
+        again = self._source_again if strips.chunks_outside else lambda n, c, _: self._weights_again(n, c)
+        loads = count * (self._words(Role.SOURCE, cut) + chunks * self._words(Role.RESIDUAL, cut))
+        load = (loads + again(count, chunks, cut)) / self.ddr.busy + count * self.ddr.latency
+        store = count * chunks * (self._words(Role.TARGET, cut) / self.ddr.busy + self.ddr.latency)
+        arithmetic = self._array_cycles(cut, count, chunks)
+        if cut.depth == 1:
+            return load + store + arithmetic
+        return max(load, store, arithmetic) + (load + store) / (count * chunks)
+
+    def _array_cycles(self, cut: Cut, count: int, chunks: int) -> int:
+        pitch = cut.pitches.get(Role.SOURCE, self.source_pitch)
+        grouping = best_grouping(self.layer, pitch, self.configuration)
+        a_pass = grouping.cycles(cut.rows, self.layer.output.width)
+        return count * (passes(self.layer, self.configuration) * a_pass + chunks * EXEC_OVERHEAD)
+
+
+def _first_fit(sizes: list[int], gaps: tuple[Span, ...]) -> list[int] | None:
+    """First line of each size, each in the first gap that still has room, or None."""
+    free = list(gaps)
+    lines = []
+    for size in sizes:
+        index = next((i for i, (first, end) in enumerate(free) if end - first >= size), None)
+        if index is None:
+            return None
+        first, end = free[index]
+        lines.append(first)
+        free[index] = (first + size, end)
+    return lines
