@@ -133,13 +133,13 @@ module fetch #(
   logic unused_bits;
   assign unused_bits = &{1'b0, space_base_i};  // only the alignment is looked at
 
-  assign opcode = desc[program_pkg::COMMON_OPCODE_LSB+:COMMON_OPCODE_W];
+  assign opcode = desc[program_pkg::COMMON_OPCODE_LSB+:program_pkg::COMMON_OPCODE_W];
   assign header_ok = state_q == Judge && !header_bad_q && !misplaced_q;
 
   always_ff @(posedge clk_i) begin
-    header_bad_q <= desc[program_pkg::HDR_MAGIC_LSB+:HDR_MAGIC_W] != program_pkg::MAGIC ||
-        desc[program_pkg::HDR_VERSION_LSB+:HDR_VERSION_W] != program_pkg::VERSION ||
-        desc[program_pkg::HDR_IDENTITY_LSB+:HDR_IDENTITY_W] != Identity ||
+    header_bad_q <= desc[program_pkg::HDR_MAGIC_LSB+:program_pkg::HDR_MAGIC_W] != program_pkg::MAGIC ||
+        desc[program_pkg::HDR_VERSION_LSB+:program_pkg::HDR_VERSION_W] != program_pkg::VERSION ||
+        desc[program_pkg::HDR_IDENTITY_LSB+:program_pkg::HDR_IDENTITY_W] != Identity ||
         desc[program_pkg::HDR_DESCRIPTORS_LSB+:16] == '0 || desc[program_pkg::HDR_DESCRIPTORS_LSB+16+:16] != '0 ||
         desc[program_pkg::HDR_INPUT_STRIDE_LSB+:WordLog] != '0 || desc[program_pkg::HDR_OUTPUT_STRIDE_LSB+:WordLog] != '0;
     misplaced_q <= inputs_i == '0 || program_i[5:0] != '0 || profile_i[WordLog-1:0] != '0 ||

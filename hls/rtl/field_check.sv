@@ -27,41 +27,41 @@ module field_check #(
   logic [15:0] group_cycles;
   logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
 
-  assign opcode = desc_i[program_pkg::COMMON_OPCODE_LSB+:COMMON_OPCODE_W];
+  assign opcode = desc_i[program_pkg::COMMON_OPCODE_LSB+:program_pkg::COMMON_OPCODE_W];
 
   // LOAD, LOAD_WEIGHTS and STORE have space and offset at the same place. A STORE never touches what the host gave.
-  assign bad_space = desc_i[program_pkg::MOVE_SPACE_LSB+:MOVE_SPACE_W] > program_pkg::SPACE_SCRATCH ||
-      (opcode == program_pkg::OP_STORE && desc_i[program_pkg::MOVE_SPACE_LSB+:MOVE_SPACE_W] < program_pkg::SPACE_OUTPUT) ||
+  assign bad_space = desc_i[program_pkg::MOVE_SPACE_LSB+:program_pkg::MOVE_SPACE_W] > program_pkg::SPACE_SCRATCH ||
+      (opcode == program_pkg::OP_STORE && desc_i[program_pkg::MOVE_SPACE_LSB+:program_pkg::MOVE_SPACE_W] < program_pkg::SPACE_OUTPUT) ||
       desc_i[program_pkg::MOVE_OFFSET_LSB+:WordLog] != '0;
   assign bad_move = desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+:WordLog] != '0 ||
-      desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W] == '0 ||
-      desc_i[program_pkg::MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W] == '0 ||
-      desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W] == '0 ||
-      desc_i[program_pkg::MOVE_BANK_LSB+:MOVE_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W] >= 4'(Banks);
-  assign bad_weights = desc_i[program_pkg::LW_BEATS_LSB+:LW_BEATS_W] == '0;
+      desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W] == '0 ||
+      desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W] == '0 ||
+      desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:program_pkg::MOVE_ROW_WORDS_W] == '0 ||
+      desc_i[program_pkg::MOVE_BANK_LSB+:program_pkg::MOVE_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::MOVE_ROW_BANK_LSB+:program_pkg::MOVE_ROW_BANK_W] >= 4'(Banks);
+  assign bad_weights = desc_i[program_pkg::LW_BEATS_LSB+:program_pkg::LW_BEATS_W] == '0;
 
-  assign lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:EXEC_GROUP_LANES_W];
-  assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:EXEC_SUB_TILES_W];
-  assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:EXEC_GROUP_CYCLES_W];
+  assign lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
+  assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
+  assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:program_pkg::EXEC_GROUP_CYCLES_W];
   assign words = (sub_tiles == 3'd1 ? 7'(lanes) : 7'(lanes) * 7'(SubTiles)) << desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB];
   assign bad_exec = lanes == '0 || lanes > 4'(PP) ||
       (sub_tiles != 3'd1 && sub_tiles != 3'(SubTiles)) ||
       group_cycles < 16'(words) ||
-      desc_i[program_pkg::EXEC_KERNEL_H_LSB+:EXEC_KERNEL_H_W] == '0 ||
-      desc_i[program_pkg::EXEC_KERNEL_W_LSB+:EXEC_KERNEL_W_W] == '0 ||
-      desc_i[program_pkg::EXEC_CI_TILES_LSB+:EXEC_CI_TILES_W] == '0 ||
-      desc_i[program_pkg::EXEC_OUT_H_LSB+:EXEC_OUT_H_W] == '0 ||
-      desc_i[program_pkg::EXEC_OUT_W_LSB+:EXEC_OUT_W_W] == '0 ||
-      desc_i[program_pkg::EXEC_OUT_TILES_LSB+:EXEC_OUT_TILES_W] == '0;
-  assign bad_exec_bank = desc_i[program_pkg::EXEC_IN_BANK_LSB+:EXEC_IN_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::EXEC_IN_STEP_BANK_LSB+:EXEC_IN_STEP_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::EXEC_IN_ROW_BANK_LSB+:EXEC_IN_ROW_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:EXEC_TAP_ROW_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::EXEC_OUT_BANK_LSB+:EXEC_OUT_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::EXEC_OUT_ROW_BANK_LSB+:EXEC_OUT_ROW_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::EXEC_RES_BANK_LSB+:EXEC_RES_BANK_W] >= 4'(Banks) ||
-      desc_i[program_pkg::EXEC_RES_ROW_BANK_LSB+:EXEC_RES_ROW_BANK_W] >= 4'(Banks);
+      desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W] == '0 ||
+      desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W] == '0 ||
+      desc_i[program_pkg::EXEC_CI_TILES_LSB+:program_pkg::EXEC_CI_TILES_W] == '0 ||
+      desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W] == '0 ||
+      desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W] == '0 ||
+      desc_i[program_pkg::EXEC_OUT_TILES_LSB+:program_pkg::EXEC_OUT_TILES_W] == '0;
+  assign bad_exec_bank = desc_i[program_pkg::EXEC_IN_BANK_LSB+:program_pkg::EXEC_IN_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_IN_STEP_BANK_LSB+:program_pkg::EXEC_IN_STEP_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_IN_ROW_BANK_LSB+:program_pkg::EXEC_IN_ROW_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:program_pkg::EXEC_TAP_ROW_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_OUT_BANK_LSB+:program_pkg::EXEC_OUT_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_OUT_ROW_BANK_LSB+:program_pkg::EXEC_OUT_ROW_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_RES_BANK_LSB+:program_pkg::EXEC_RES_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_RES_ROW_BANK_LSB+:program_pkg::EXEC_RES_ROW_BANK_W] >= 4'(Banks);
 
   always_ff @(posedge clk_i) begin
     bad_opcode_o <= opcode > program_pkg::OP_STORE || (opcode == program_pkg::OP_END) != final_i;

@@ -77,7 +77,7 @@ module load_unit #(
   logic [15:0] asked_index_q;
   logic unused_last;  // the data side counts words
 
-  assign weights = desc_i[program_pkg::COMMON_OPCODE_LSB+:COMMON_OPCODE_W] == program_pkg::OP_LOAD_WEIGHTS;
+  assign weights = desc_i[program_pkg::COMMON_OPCODE_LSB+:program_pkg::COMMON_OPCODE_W] == program_pkg::OP_LOAD_WEIGHTS;
   assign desc_ready_o = queue_ready && (split_ready || desc_skip_i) && !stop_i;
   assign take = desc_valid_i && desc_ready_o;
 
@@ -87,14 +87,14 @@ module load_unit #(
     asked.diagonal = desc_i[program_pkg::LW_DIAGONAL_LSB];
     asked.index = desc_index_i;
     asked.start = now_i;
-    asked.words = weights ? desc_i[program_pkg::LW_BEATS_LSB+:LW_BEATS_W] : 32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W]);
-    asked.segments = weights ? 16'd1 : desc_i[program_pkg::MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W];
-    asked.row_words = desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W];
-    asked.line = weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:LW_WEIGHT_LINE_W] : desc_i[program_pkg::MOVE_LINE_LSB+:MOVE_LINE_W];
-    asked.bank = desc_i[program_pkg::MOVE_BANK_LSB+:MOVE_BANK_W];
-    asked.plane = desc_i[program_pkg::MOVE_PLANE_LSB+:MOVE_PLANE_W];
-    asked.row_line = desc_i[program_pkg::MOVE_ROW_LINE_LSB+:MOVE_ROW_LINE_W];
-    asked.row_bank = desc_i[program_pkg::MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W];
+    asked.words = weights ? desc_i[program_pkg::LW_BEATS_LSB+:program_pkg::LW_BEATS_W] : 32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W]);
+    asked.segments = weights ? 16'd1 : desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W];
+    asked.row_words = desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:program_pkg::MOVE_ROW_WORDS_W];
+    asked.line = weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:program_pkg::LW_WEIGHT_LINE_W] : desc_i[program_pkg::MOVE_LINE_LSB+:program_pkg::MOVE_LINE_W];
+    asked.bank = desc_i[program_pkg::MOVE_BANK_LSB+:program_pkg::MOVE_BANK_W];
+    asked.plane = desc_i[program_pkg::MOVE_PLANE_LSB+:program_pkg::MOVE_PLANE_W];
+    asked.row_line = desc_i[program_pkg::MOVE_ROW_LINE_LSB+:program_pkg::MOVE_ROW_LINE_W];
+    asked.row_bank = desc_i[program_pkg::MOVE_ROW_BANK_LSB+:program_pkg::MOVE_ROW_BANK_W];
   end
 
   always_ff @(posedge clk_i) if (take && !desc_skip_i) asked_index_q <= desc_index_i;

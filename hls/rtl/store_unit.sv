@@ -73,14 +73,14 @@ module store_unit #(
   move_walker #(.Banks(Banks)) u_walker (
       .clk_i, .rst_ni, .clear_i,
       .job_valid_i(take), .job_ready_o(unused_walker_ready),
-      .job_words_i(32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W])),
-      .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W]),
-      .job_row_words_i(desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:MOVE_ROW_WORDS_W]),
-      .job_line_i(desc_i[program_pkg::MOVE_LINE_LSB+:MOVE_LINE_W]),
-      .job_bank_i(desc_i[program_pkg::MOVE_BANK_LSB+:MOVE_BANK_W]),
-      .job_plane_i(desc_i[program_pkg::MOVE_PLANE_LSB+:MOVE_PLANE_W]),
-      .job_row_line_i(desc_i[program_pkg::MOVE_ROW_LINE_LSB+:MOVE_ROW_LINE_W]),
-      .job_row_bank_i(desc_i[program_pkg::MOVE_ROW_BANK_LSB+:MOVE_ROW_BANK_W]),
+      .job_words_i(32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W])),
+      .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W]),
+      .job_row_words_i(desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:program_pkg::MOVE_ROW_WORDS_W]),
+      .job_line_i(desc_i[program_pkg::MOVE_LINE_LSB+:program_pkg::MOVE_LINE_W]),
+      .job_bank_i(desc_i[program_pkg::MOVE_BANK_LSB+:program_pkg::MOVE_BANK_W]),
+      .job_plane_i(desc_i[program_pkg::MOVE_PLANE_LSB+:program_pkg::MOVE_PLANE_W]),
+      .job_row_line_i(desc_i[program_pkg::MOVE_ROW_LINE_LSB+:program_pkg::MOVE_ROW_LINE_W]),
+      .job_row_bank_i(desc_i[program_pkg::MOVE_ROW_BANK_LSB+:program_pkg::MOVE_ROW_BANK_W]),
       .step_i(read), .active_o(active), .last_o(unused_last),
       .line_o(line), .bank_o(store_bank_o)
   );
@@ -104,8 +104,8 @@ module store_unit #(
       .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),
       .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
       .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
-      .job_words_i(32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:MOVE_SEGMENT_WORDS_W])),
-      .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:MOVE_SEGMENTS_W]),
+      .job_words_i(32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W])),
+      .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W]),
       .burst_valid_o(split_valid), .burst_ready_i(burst_valid_o && burst_ready_i),
       .burst_address_o, .burst_beats_o, .burst_last_o(split_last),
       .out_of_bounds_o(out_of_bounds)
