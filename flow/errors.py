@@ -1,0 +1,61 @@
+"""Exit statuses, and the errors that only a command line can have."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from bitlathe.model.graph.errors import (
+    BitlatheError,
+    CapacityError,
+    DataError,
+    FormatError,
+    ShapeError,
+    ToolError,
+    UnsupportedLayer,
+)
+
+
+class ExitStatus(IntEnum):
+    """What a command tells its caller."""
+
+    DONE = 0
+    CHECK_FAILED = (
+        1  # integers differ, an accumulator could overflow, the engine stopped, a training diverged
+    )
+    BAD_INPUT = 2  # an option, a file or a network that cannot be used
+    MISSING = 3  # a tool, a board or the data set
+    INTERRUPTED = 130  # as shells count a program ended by SIGINT
+
+
+class CheckFailed(BitlatheError):
+    """Results are not what they must be; raised after they were printed."""
+
+
+class UsageError(BitlatheError):
+    """Options that do not go together, or a value out of its range."""
+
+
+class MissingData(DataError):
+    """The data set is absent or damaged."""
+
+
+# The first class that fits decides; whatever is not listed is a check that failed.
+_STATUS: tuple[tuple[type[BitlatheError], ExitStatus], ...] = (
+    (MissingData, ExitStatus.MISSING),
+    (ToolError, ExitStatus.MISSING),
+    (UsageError, ExitStatus.BAD_INPUT),
+    (DataError, ExitStatus.BAD_INPUT),
+    (FormatError, ExitStatus.BAD_INPUT),
+    (UnsupportedLayer, ExitStatus.BAD_INPUT),
+    (ShapeError, ExitStatus.BAD_INPUT),
+    (CapacityError, ExitStatus.BAD_INPUT),
+)
+
+
+def status_of(error: BitlatheError) -> ExitStatus:
+    """Exit status of an error.
+
+    >>> status_of(MissingData("")), status_of(DataError(""))
+    (<ExitStatus.MISSING: 3>, <ExitStatus.BAD_INPUT: 2>)
+    """
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), ExitStatus.CHECK_FAILED)

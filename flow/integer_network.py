@@ -1,0 +1,198 @@
+"""An integer network and the images it is judged on: quantized from a subject, or read from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlathe.flow.datasets import image_shape, read_dataset
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.output import note
+from bitlathe.flow.quantize_settings import quantize_config
+from bitlathe.flow.request import NetworkRequest
+from bitlathe.flow.subject import Subject, find_subject
+from bitlathe.model.data import Dataset, Images, Labels
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph import graph as integer_graph
+from bitlathe.model.graph import proof
+from bitlathe.model.graph.errors import FormatError, ShapeError
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.nodes import Conv2d, Dense, Node
+from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.quantize.capture import capture
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.quantize.quantizer import quantize
+from bitlathe.model.train import predict
+from bitlathe.model.zoo import NETWORKS
+
+Codes = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntegerNetwork:
+    """A graph that is proven not to overflow, how images become its input, and where it came from."""
+
+    name: str
+    graph: Graph
+    preprocess: Preprocess
+    dataset: Dataset
+    subject: Subject | None  # the float network; None for a graph read from a file
+    file: Path | None  # that the graph was read from
+
+    @property
+    def weights(self) -> dict[str, object]:
+        """Origin of the weights as plain values."""
+        if self.subject is not None:
+            return self.subject.weights.to_json()
+        return {"source": "integer graph", "file": str(self.file), "seed": None}
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return sum(self.macs_by_layer.values())
+
+    @property
+    def macs_by_layer(self) -> dict[str, int]:
+        """Those of each node, by `useful_macs`."""
+        return {node.name: useful_macs(self.graph, node) for node in self.graph.nodes}
+
+    @property
+    def weight_bits(self) -> int:
+        """Widest weights."""
+        layers = (node for node in self.graph.nodes if isinstance(node, Conv2d | Dense))
+        return max((node.weight_bits for node in layers), default=0)
+
+    @property
+    def activation_bits(self) -> int:
+        """Widest activations behind the input."""
+        return max((node.format.bits for node in self.graph.nodes[1:]), default=self.graph.input.format.bits)
+
+    def test_images(self, count: int | None) -> tuple[Images, Labels]:
+        """The first `count` test images and their labels, all for None; UsageError where there are fewer."""
+        available = len(self.dataset.test_labels)
+        if count is not None and not 1 <= count <= available:
+            raise UsageError(
+                f"--images {count}: {self.dataset.name} has {available} test images; give 1 to {available}"
+            )
+        return self.dataset.test_images[:count], self.dataset.test_labels[:count]
+
+    def reference(self, images: Images) -> Codes:
+        """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator."""
+        return evaluate(self.graph, self.preprocess.codes(images))
+
+
+def obtain(request: NetworkRequest) -> IntegerNetwork:
+    """The integer network a user asked for; tells on stderr whose weights it has. Errors as below."""
+    if (request.network is None) == (request.graph is None):
+        raise UsageError("give one of --network and a graph's file (.blg)")
+    if request.graph is None:
+        subject = find_subject(request)
+        note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
+        return quantized(subject, quantize_config(request))
+    if request.weights is not None or request.layers:
+        raise UsageError(f"{request.graph}: has weights and bits of its own; leave out --weights and --layer")
+    return read_network(request.graph, request.dataset, request.data)
+
+
+def quantized(subject: Subject, config: QuantizeConfig) -> IntegerNetwork:
+    """Quantize a subject on its data set's training images and prove that no accumulator overflows.
+
+    Raises what `capture`, `quantize` and `proof.check` raise.
+    """
+    network = capture(subject.model, subject.input_shape, name=subject.network)
+    made = quantize(network, subject.dataset.train_images, config)
+    proof.check(made.graph)
+    return IntegerNetwork(
+        name=subject.network,
+        graph=made.graph,
+        preprocess=made.preprocess,
+        dataset=subject.dataset,
+        subject=subject,
+        file=None,
+    )
+
+
+def read_network(path: Path, dataset: str | None, data: Path | None) -> IntegerNetwork:
+    """A graph from a file, proven not to overflow, with the data set named or its network's usual one.
+
+    Raises FormatError, DataError, ShapeError, OverflowRisk, UsageError or MissingData.
+    """
+    graph = graph_file.load(path)
+    proof.check(graph)
+    images = read_dataset(dataset or _usual_dataset(graph, path), data)
+    shape = image_shape(images)
+    if graph.input.shape != shape:
+        raise ShapeError(
+            f"{path}: takes images of {graph.input.shape}, {images.name}'s are {shape}; "
+            "name its own data set with --dataset"
+        )
+    preprocess = _read_preprocess(path, graph)
+    return IntegerNetwork(
+        name=graph.name, graph=graph, preprocess=preprocess, dataset=images, subject=None, file=path
+    )
+
+
+def save_network(network: IntegerNetwork, path: Path) -> None:
+    """Write the graph, and beside it the table that makes images its input."""
+    graph_file.save(network.graph, path)
+    network.preprocess.save(preprocess_path(path))
+
+
+def preprocess_path(path: Path) -> Path:
+    """Where the table from pixels to input codes of a graph's file lies.
+
+    >>> preprocess_path(Path("out/net.blg")).as_posix()
+    'out/net.preprocess.npy'
+    """
+    return path.with_suffix(".preprocess.npy")
+
+
+def useful_macs(graph: Graph, node: Node) -> int:
+    """Multiply-accumulates of a node, none where every output channel reads one weight at most.
+
+    Such a layer selects or scales channels: a shortcut that is free in the network it came from.
+    """
+    if (
+        isinstance(node, Conv2d)
+        and (np.count_nonzero(node.weight.reshape(len(node.weight), -1), axis=1) <= 1).all()
+    ):
+        return 0
+    return integer_graph.macs(graph, node)
+
+
+def accuracy(outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float:
+    """Share of images whose largest output is that of their label; of equal outputs the first counts."""
+    return float((outputs.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
+
+
+def float_accuracy(network: IntegerNetwork, images: Images, labels: Labels) -> float | None:
+    """Accuracy of the float network; None for a graph read from a file."""
+    return (
+        None if network.subject is None else accuracy(predict(network.subject.model, images).numpy(), labels)
+    )
+
+
+def _usual_dataset(graph: Graph, path: Path) -> str:
+    if graph.name not in NETWORKS:
+        raise UsageError(
+            f"{path}: give --dataset; {graph.name} is no network of the zoo, which have a usual one"
+        )
+    return NETWORKS[graph.name].dataset
+
+
+def _read_preprocess(path: Path, graph: Graph) -> Preprocess:
+    beside, channels = preprocess_path(path), graph.input.shape[0]
+    if not beside.exists():
+        note(f"{beside} is not there: images enter as pixel - 128")
+        return Preprocess.offset(channels)
+    table = Preprocess.load(beside)
+    if table.channels != channels:
+        raise FormatError(
+            f"{beside}: is for {table.channels} channels, {path.name} has {channels}; quantize again"
+        )
+    return table

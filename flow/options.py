@@ -1,0 +1,94 @@
+"""Options that several commands share, and the way a command takes all those that name a network at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitlathe.flow.request import CALIBRATION_IMAGES, NetworkRequest, Normalization
+from bitlathe.hls.config import TARGETS
+
+Command = Callable[..., None]
+
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Data set; the network's usual one if not given.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the data sets; BITLATHE_DATA if not given.")
+]
+TargetOption = Annotated[str, typer.Option("--target", help=f"Board: {' or '.join(TARGETS)}.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Simulated engines side by side.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead.")]
+
+
+def network_request(
+    graph: Annotated[
+        Path | None, typer.Argument(help="Integer graph (.blg) to take instead of a network.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option("--network", help="Network of the zoo, or FILE.py:FUNCTION that makes one.")
+    ] = None,
+    dataset: DatasetOption = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="Weight file; else the package's own, else seeded random ones."),
+    ] = None,
+    data: DataOption = None,
+    normalize: Annotated[
+        Normalization, typer.Option("--normalize", help="What the network was trained to see.")
+    ] = Normalization.NONE,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of random weights and of memory stalls.")] = 0,
+    weight_bits: Annotated[int, typer.Option("--weight-bits", help="Bits of a weight, 2 to 16.")] = 8,
+    activation_bits: Annotated[
+        int, typer.Option("--activation-bits", help="Bits of an activation, 2 to 16.")
+    ] = 8,
+    per_channel: Annotated[
+        bool,
+        typer.Option("--per-channel/--per-layer", help="One binary point an output channel, or a layer."),
+    ] = True,
+    calibration: Annotated[
+        int, typer.Option("--calibration", min=1, help="Training images that choose the binary points.")
+    ] = CALIBRATION_IMAGES,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", metavar="NAME=W[,A]", help="Other bits of one layer; may be repeated."),
+    ] = None,
+) -> NetworkRequest:
+    """What the options that name a network ask for."""
+    return NetworkRequest(
+        graph=graph,
+        network=network,
+        dataset=dataset,
+        weights=weights,
+        data=data,
+        normalization=normalize,
+        seed=seed,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        per_channel=per_channel,
+        calibration_images=calibration,
+        layers=tuple(layer or ()),
+    )
+
+
+def takes_network(command: Command) -> Command:
+    """The command with the options of `network_request` in place of its parameter `request`.
+
+    Typer reads a function's signature, and three commands would else repeat a dozen parameters each.
+    """
+    shared = signature(network_request, eval_str=True).parameters
+    own = {name: p for name, p in signature(command, eval_str=True).parameters.items() if name != "request"}
+
+    def run(**options: object) -> None:
+        values = {name: options.pop(name) for name in shared}
+        command(request=network_request(**values), **options)  # type: ignore[arg-type]
+
+    parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*shared.values(), *own.values())]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return run

@@ -1,0 +1,63 @@
+"""`bitlathe quantize`: what the integers of a network cost in accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bitlathe.flow.integer_network import IntegerNetwork, accuracy, float_accuracy, save_network
+from bitlathe.flow.request import NetworkRequest
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.nodes import Conv2d, Dense
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """A quantized network's measures; the row that --json prints."""
+
+    network: str
+    dataset: str
+    images: int
+    accuracy_float: float | None
+    accuracy_integer: float
+    weight_bits: int
+    activation_bits: int
+    per_channel: bool | None  # None for a graph read from a file
+    calibration_images: int | None
+    parameters: int  # weights and biases
+    macs: int  # multiply-accumulates of one image
+    weights: Mapping[str, object]
+    graph: str  # digest of the integer graph
+    out: str | None  # file of the integer graph
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def measure(
+    network: IntegerNetwork, request: NetworkRequest, images: int | None, out: Path | None
+) -> Quantization:
+    """Accuracy of the float and the integer network on test images; writes the graph when `out` is given."""
+    pictures, labels = network.test_images(images)
+    integer = accuracy(network.reference(pictures), labels)
+    if out is not None:
+        save_network(network, out)
+    layers = [node for node in network.graph.nodes if isinstance(node, Conv2d | Dense)]
+    return Quantization(
+        network=network.name,
+        dataset=network.dataset.name,
+        images=len(labels),
+        accuracy_float=float_accuracy(network, pictures, labels),
+        accuracy_integer=integer,
+        weight_bits=network.weight_bits,
+        activation_bits=network.activation_bits,
+        per_channel=request.per_channel if request.graph is None else None,
+        calibration_images=request.calibration_images if request.graph is None else None,
+        parameters=sum(node.weight.size + node.bias.size for node in layers),
+        macs=network.macs,
+        weights=network.weights,
+        graph=graph_file.digest(network.graph),
+        out=None if out is None else str(out),
+    )

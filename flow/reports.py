@@ -1,0 +1,89 @@
+"""Results as tables for a person; the same results as JSON are the dataclasses themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitlathe.flow.bundle import Bundle
+from bitlathe.flow.doctor import Check
+from bitlathe.flow.output import percent, print_table
+from bitlathe.flow.profile import Profile
+from bitlathe.flow.quantization import Quantization
+from bitlathe.flow.resources import Resources
+from bitlathe.flow.simulation import Simulation
+
+
+def show_quantization(result: Quantization) -> None:
+    """Print what quantization cost."""
+    rows = [
+        ("accuracy, float", percent(result.accuracy_float)),
+        ("accuracy, integer", percent(result.accuracy_integer)),
+        ("test images", f"{result.images:,}"),
+        ("bits, weights and activations", f"{result.weight_bits} and {result.activation_bits}"),
+        ("parameters", f"{result.parameters:,}"),
+        ("MACs an image", f"{result.macs:,}"),
+        ("integer graph", result.out or "not written (no --out)"),
+    ]
+    print_table(f"{result.network} on {result.dataset}", ("quantized", ""), rows)
+
+
+def show_simulation(result: Simulation) -> None:
+    """Print what the simulated hardware gave."""
+    rows = [
+        ("accuracy, float", percent(result.accuracy_float)),
+        ("accuracy, integer, from the hardware", percent(result.accuracy_integer)),
+        ("test images", f"{result.images:,}"),
+        ("output integers that differ", f"{result.mismatches:,}"),
+        ("cycles an image", f"{result.cycles:,}"),
+        ("cycles, weights not yet on chip", f"{result.cycles_first:,}"),
+        ("cycles, predicted", f"{result.predicted_cycles:,}"),
+        (f"latency at {result.clock_mhz:g} MHz", f"{result.latency_ms:.4f} ms"),
+        ("MACs an image", f"{result.macs:,}"),
+        (f"efficiency, of {result.array_macs_per_cycle} MACs a cycle", percent(result.efficiency)),
+    ]
+    title = f"{result.network} on {result.dataset}, engine of {result.target} as simulated RTL"
+    print_table(title, ("measured", ""), rows)
+
+
+def show_profile(profile: Profile, chart: Path) -> None:
+    """Print where the cycles of one image go."""
+    print_table(
+        f"cycles by layer (drawn in {chart})", ("layer", "cycles", "share", "MACs a cycle"), profile.table()
+    )
+
+
+def show_bundle(bundle: Bundle) -> None:
+    """Print what was compiled."""
+    rows = [
+        ("folder", bundle.out),
+        ("program", f"{bundle.program_bytes:,} bytes, {bundle.descriptors} descriptors"),
+        ("weights", f"{bundle.weights_bytes:,} bytes"),
+        ("scratch memory", f"{bundle.scratch_bytes:,} bytes"),
+        ("cycles an image, predicted", f"{bundle.predicted_cycles:,}"),
+        ("latency, predicted", f"{bundle.predicted_latency_ms:.4f} ms"),
+    ]
+    print_table(f"{bundle.network} for {bundle.target}", ("compiled", ""), rows)
+
+
+def show_resources(row: Resources) -> None:
+    """Print an engine's area beside its part's limits."""
+    rows = [
+        (kind, f"{used:,}", f"{limit:,}", percent(used / limit if limit else None))
+        for kind, used, limit in row.uses()
+    ]
+    title = f"engine of {row.target} on {row.part}, {row.tool}: {'fits' if row.fits else 'DOES NOT FIT'}"
+    print_table(title, ("resource", "used", "of", "share"), rows)
+
+
+def show_checks(checks: tuple[Check, ...]) -> None:
+    """Print what is installed and how to get the rest."""
+    rows = [
+        (
+            check.name,
+            "yes" if check.found else ("NO" if check.is_required else "no"),
+            check.version or "-",
+            check.needed_for if check.found else check.how_to_get,
+        )
+        for check in checks
+    ]
+    print_table("what is here", ("tool", "found", "version", "needed for, or how to get it"), rows, False)

@@ -1,0 +1,113 @@
+"""The trained network a command works on: which one, with whose weights, for which data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from torch import nn
+
+from bitlathe.flow.datasets import image_shape, read_dataset
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.own_network import is_own, make_own
+from bitlathe.flow.request import NetworkRequest, Normalization
+from bitlathe.model.data import Dataset
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.train import load_weights
+from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
+
+
+class WeightsSource(Enum):
+    """Where weights come from."""
+
+    FILE = "file"
+    CHECKPOINT = "committed checkpoint"
+    RANDOM = "seeded random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Origin of a network's weights."""
+
+    source: WeightsSource
+    path: Path | None = None  # of all but random weights
+    seed: int | None = None  # of random weights
+
+    @property
+    def file(self) -> str | None:
+        """The file as a person knows it: the path given, or the name of one that comes with the package."""
+        if self.path is None:
+            return None
+        return str(self.path) if self.source is WeightsSource.FILE else self.path.name
+
+    def describe(self) -> str:
+        """One phrase for a person.
+
+        >>> Weights(source=WeightsSource.RANDOM, seed=3).describe()
+        'seeded random (seed 3)'
+        """
+        return f"{self.source.value} ({self.file or f'seed {self.seed}'})"
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {"source": self.source.value, "file": self.file, "seed": self.seed}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """A network in evaluation mode and the data set it is judged on."""
+
+    network: str
+    model: nn.Module
+    dataset: Dataset
+    weights: Weights
+
+    @property
+    def input_shape(self) -> Shape:
+        """(C, H, W) of an image."""
+        return image_shape(self.dataset)
+
+
+def find_subject(request: NetworkRequest) -> Subject:
+    """Build the network and load its weights: those given, else the package's own, else seeded random ones.
+
+    Raises UnsupportedLayer, UsageError, DataError or MissingData.
+    """
+    if request.network is None:
+        raise UsageError("no network: give --network")
+    dataset = read_dataset(_dataset_name(request.network, request.dataset), request.data)
+    weights = _weights(request.network, request, dataset.name)
+    model = _model(request.network, request, dataset)
+    if weights.path is not None:
+        load_weights(model, weights.path)
+    name = request.network.rpartition(":")[2]
+    return Subject(network=name, model=model.eval(), dataset=dataset, weights=weights)
+
+
+def _dataset_name(network: str, chosen: str | None) -> str:
+    if is_own(network) and chosen is None:
+        raise UsageError(f"{network}: give --dataset; only networks of the zoo have a usual one")
+    return chosen or network_spec(network).dataset
+
+
+def _weights(network: str, request: NetworkRequest, dataset: str) -> Weights:
+    own = checkpoint_path(network, dataset)
+    if request.weights is not None:
+        return Weights(source=WeightsSource.FILE, path=request.weights)
+    if own.exists() and request.normalization is Normalization.NONE:
+        return Weights(source=WeightsSource.CHECKPOINT, path=own)
+    return Weights(source=WeightsSource.RANDOM, seed=request.seed)
+
+
+def _model(network: str, request: NetworkRequest, dataset: Dataset) -> nn.Module:
+    if is_own(network):
+        return make_own(network, request.seed)
+    return build(
+        network,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+        input_size=dataset.input_size,
+        seed=request.seed,
+        normalize=Normalize.imagenet() if request.normalization is Normalization.IMAGENET else None,
+    )
