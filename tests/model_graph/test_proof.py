@@ -123,6 +123,15 @@ def test_the_clamp_of_the_source_tightens_the_bound() -> None:
     assert bounds["conv"] == Bound(layer="conv", channel=0, lowest=-300, highest=5 + 2**6)
 
 
+def test_zero_padding_widens_the_bound_of_codes_that_are_never_zero() -> None:
+    far = conv2d(np.ones((1, 1, 1, 1), np.int8), name="far", lo=5, hi=9)
+    node = conv2d(np.full((1, 1, 3, 3), -1, np.int8), source="far", padding=(3, 3))
+    graph = graph_of(far, node, shape=(1, 4, 4))
+    assert prove(graph)[1] == Bound(layer="conv", channel=0, lowest=-9 * 9, highest=2**6)
+    corner = accumulator(graph, node, [as_image(np.full((1, 4, 4), 5))], (0, 0, 0))
+    assert corner == 0
+
+
 def test_a_residual_counts_with_its_shift() -> None:
     node = conv2d(np.zeros((1, 1, 1, 1), np.int8), residual="image", weight_frac=(20,))
     assert prove(graph_of(node)) == (

@@ -135,13 +135,17 @@ def test_neither_chunks_nor_the_other_images_change_an_image_s_codes(
     np.testing.assert_array_equal(evaluate(graph, codes), one_by_one)
 
 
-def test_several_chunks_make_one_result(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("chunk", [1, 4, 5, 11, 12])
+def test_several_chunks_make_one_result(
+    chunk: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
     graph = random_graph(rng, budget=SMALL)
     codes = random_inputs(rng, graph, 11)
-    whole = evaluate_all(graph, codes)
-    monkeypatch.setattr(reference, "CHUNK_BYTES", 1)
-    for name, tensor in evaluate_all(graph, codes).items():
-        np.testing.assert_array_equal(tensor, whole[name])
+    expected = [evaluate(graph, codes[i : i + 1]) for i in range(len(codes))]
+    largest = max(reference._window_elements(graph, node) for node in graph.nodes)
+    monkeypatch.setattr(reference, "CHUNK_BYTES", 4 * largest * chunk)
+    np.testing.assert_array_equal(evaluate(graph, codes), np.concatenate(expected))
+    np.testing.assert_array_equal(evaluate_all(graph, codes)[graph.output], np.concatenate(expected))
 
 
 @given(graph_and_codes=graphs_with_inputs(count=3))
