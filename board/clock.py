@@ -1,0 +1,55 @@
+"""The fabric's clock: never above what the design closed at, and what it really is.
+
+pynq takes the divisor that comes closest to what it is asked for, which may be a faster clock; and what it reads back
+is computed from divisors and an assumed crystal. Here the request is lowered until the answer is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bitlathe.board.errors import ClockError
+
+TOLERANCE = 1e-4  # 33.333 MHz stands for a third of 100
+STEP = 0.97  # of the request, when the divisor next to it is too fast
+TRIES = 60
+COUNT_SECONDS = 0.2
+COUNT_TOLERANCE = 0.05  # covers the time that reading the counter takes
+COUNTER_RANGE = 1 << 32
+
+
+def settle_clock(closed_mhz: float, ask: Callable[[float], float]) -> float:
+    """Fastest clock that `ask` answers at or below `closed_mhz`; `ask` sets a clock and reads it back, both MHz.
+
+    ClockError when no request brings it down.
+
+    >>> settle_clock(150, lambda mhz: min((100.0, 143.0, 167.0), key=lambda clock: abs(clock - mhz)))
+    143.0
+    """
+    asked = got = closed_mhz
+    for _ in range(TRIES):
+        got = ask(asked)
+        if 0 < got <= closed_mhz * (1 + TOLERANCE):
+            return got
+        asked *= STEP
+    raise ClockError(
+        f"the fabric's clock reads {got:g} MHz whatever is asked for, the design works up to {closed_mhz:g} MHz; "
+        "restart the board, or give it the boot image of its pynq version"
+    )
+
+
+def counted_mhz(read: Callable[[], int], sleep: Callable[[float], None], now: Callable[[], float]) -> float:
+    """Clock in MHz by the engine's free-running counter against a clock of seconds."""
+    first, began = read(), now()
+    sleep(COUNT_SECONDS)
+    last, ended = read(), now()
+    return (last - first) % COUNTER_RANGE / (ended - began) / 1e6
+
+
+def check_counted(clock_mhz: float, counted: float) -> None:
+    """ClockError when the counter and the read-back clock disagree: one of them would make latencies wrong."""
+    if abs(counted - clock_mhz) > COUNT_TOLERANCE * clock_mhz:
+        raise ClockError(
+            f"the clock reads {clock_mhz:g} MHz, but the engine counts {counted:.1f} million cycles a second; "
+            "the boot image uses another crystal or PLL than pynq assumes"
+        )

@@ -1,0 +1,78 @@
+"""Images to the bytes that the engine reads, and its bytes to output codes: two look-ups that the bundle carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlathe.board.bundle import INPUT_INDEX, OUTPUT_INDEX, PREPROCESS, Bundle
+from bitlathe.board.errors import BundleError
+
+_PIXELS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Codes:
+    """The layouts of a bundle's ends.
+
+    `input_index[b]` says which code of a flattened (C, H, W) input is byte b, -1 for a zero;
+    `output_index[c]` says which byte is output code c.
+    """
+
+    table: NDArray[np.int8]  # (256, C): input code of each pixel value
+    input_index: NDArray[np.int64]  # (input bytes,)
+    output_index: NDArray[np.int64]  # (output codes,)
+    input_shape: tuple[int, ...]  # (C, H, W)
+    output_shape: tuple[int, ...]  # (C, H, W)
+    output_signed: bool
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Codes:
+        """Layouts of a bundle; BundleError where they do not fit its shapes."""
+        manifest = bundle.manifest
+        codes = cls(
+            table=bundle.array(PREPROCESS),
+            input_index=bundle.array(INPUT_INDEX).astype(np.int64),
+            output_index=bundle.array(OUTPUT_INDEX).astype(np.int64),
+            input_shape=manifest.input_shape,
+            output_shape=manifest.output_shape,
+            output_signed=manifest.output_signed,
+        )
+        codes._check(manifest.input_stride, manifest.output_stride)
+        return codes
+
+    def pack(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bytes (N, input bytes) of images (N, H, W, C); BundleError on another shape."""
+        channels, height, width = self.input_shape
+        if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels):
+            raise BundleError(
+                f"images are {images.dtype} {images.shape}; give uint8 (N, {height}, {width}, {channels})"
+            )
+        looked_up = self.table[images, np.arange(channels)].transpose(0, 3, 1, 2).reshape(len(images), -1)
+        with_zero = np.concatenate([looked_up, np.zeros((len(images), 1), np.int8)], axis=1)
+        return np.ascontiguousarray(with_zero[:, self.input_index]).view(np.uint8)
+
+    def unpack(self, data: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Output codes (N, C, H, W) of bytes (N, output bytes)."""
+        taken = np.ascontiguousarray(data[:, self.output_index])
+        codes = taken.view(np.int8 if self.output_signed else np.uint8).astype(np.int32)
+        return codes.reshape(len(data), *self.output_shape)
+
+    def _check(self, input_stride: int, output_stride: int) -> None:
+        sound = (
+            self.table.dtype == np.int8
+            and self.table.shape == (_PIXELS, self.input_shape[0])
+            and _fits(self.input_index, -1, int(np.prod(self.input_shape)))
+            and _fits(self.output_index, 0, output_stride)
+            and len(self.input_index) <= input_stride
+            and len(self.output_index) == int(np.prod(self.output_shape))
+        )
+        if not sound:
+            raise BundleError("the bundle's layouts do not fit its shapes; make it again")
+
+
+def _fits(index: NDArray[Any], low: int, end: int) -> bool:
+    return index.ndim == 1 and index.size > 0 and low <= int(index.min()) and int(index.max()) < end

@@ -1,0 +1,44 @@
+"""Errors of the board: what is wrong, where, and how to mend it, in one line.
+
+A family of its own, because the board has this room and nothing else of the repository.
+"""
+
+from __future__ import annotations
+
+
+class BoardError(Exception):
+    """Base of everything that can go wrong between a bundle and its measurement."""
+
+
+class BundleError(BoardError):
+    """A bundle is damaged, incomplete, foreign, or made for something else."""
+
+
+class DeviceError(BoardError):
+    """There is no device, it is another board, or it cannot be used (rights, environment, memory)."""
+
+
+class ClockError(BoardError):
+    """The fabric's clock cannot be brought to where the design is known to work."""
+
+
+class EngineFault(BoardError):
+    """The engine stopped a run and says why."""
+
+
+class EngineHung(BoardError):
+    """A run was not done by its deadline; the overlay must be loaded again."""
+
+
+class AgentError(BoardError):
+    """An agent cannot be reached, refuses, or lost a job."""
+
+
+def error_named(name: str, message: str) -> BoardError:
+    """The error of a class name and a message that came over the network; unknown names become AgentError.
+
+    >>> error_named("ClockError", "too fast")
+    ClockError('too fast')
+    """
+    kinds = {kind.__name__: kind for kind in (BoardError, *BoardError.__subclasses__())}
+    return kinds.get(name, AgentError)(message)

@@ -1,0 +1,97 @@
+"""Reading JSON from outside into typed values, with an error that names the field."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bitlathe.board.errors import BundleError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """One JSON object and where it stands; every reader raises BundleError for what it does not expect."""
+
+    where: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: bytes | str, where: str) -> Fields:
+        """The object that a JSON text holds."""
+        try:
+            return cls.of(json.loads(text), where)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{where}: is not JSON ({error}); make it again") from error
+
+    @classmethod
+    def of(cls, value: object, where: str) -> Fields:
+        """A parsed value that must be an object."""
+        if not isinstance(value, dict):
+            raise BundleError(f"{where}: is a JSON {type(value).__name__}, needed an object; make it again")
+        return cls(where=where, values=value)
+
+    def text(self, name: str) -> str:
+        """A string."""
+        value = self._value(name)
+        if not isinstance(value, str):
+            raise self._wrong(name, value, "a string")
+        return value
+
+    def integer(self, name: str, low: int = 0, high: int = (1 << 63) - 1) -> int:
+        """An integer in low..high."""
+        value = self._value(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._wrong(name, value, f"an integer in {low}..{high}")
+        return value
+
+    def number(self, name: str) -> float:
+        """A positive, finite number."""
+        value = self._value(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+            raise self._wrong(name, value, "a positive number")
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        """A boolean."""
+        value = self._value(name)
+        if not isinstance(value, bool):
+            raise self._wrong(name, value, "true or false")
+        return value
+
+    def fields(self, name: str) -> Fields:
+        """An object inside this one."""
+        return Fields.of(self._value(name), f"{self.where}: {name}")
+
+    def items(self, name: str) -> Iterator[Fields]:
+        """The objects of a list."""
+        for index, value in enumerate(self._list(name)):
+            yield Fields.of(value, f"{self.where}: {name}[{index}]")
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """A list of integers that are not negative."""
+        values = self._list(name)
+        if not all(isinstance(value, int) and value >= 0 for value in values):
+            raise self._wrong(name, values, "a list of integers")
+        return tuple(values)
+
+    def mapping(self, name: str) -> dict[str, int]:
+        """An object of integers."""
+        inner = self.fields(name)
+        return {key: inner.integer(key) for key in inner.values}
+
+    def _list(self, name: str) -> list[Any]:
+        value = self._value(name)
+        if not isinstance(value, list):
+            raise self._wrong(name, value, "a list")
+        return value
+
+    def _value(self, name: str) -> Any:
+        if name not in self.values:
+            raise BundleError(f"{self.where}: field {name} is missing; make it again with this version")
+        return self.values[name]
+
+    def _wrong(self, name: str, value: object, needed: str) -> BundleError:
+        return BundleError(f"{self.where}: field {name} is {str(value)[:60]!r}, needed {needed}")

@@ -1,0 +1,215 @@
+"""The manifest of a bundle: everything a runner must know that is not in the hardware, as typed values.
+
+The board has no copy of the register map, of the error codes or of a layout: they travel in here, from the one table
+that also made the hardware.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+from bitlathe.board.errors import BundleError
+from bitlathe.board.fields import Fields
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # no folder, nothing hidden
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NETWORK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+
+class OverlayKind(Enum):
+    """What is loaded into a device."""
+
+    BITSTREAM = "bitstream"
+    SIMULATION = "simulation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """Size and digest of one file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> FileEntry:
+        """Entry of a file's content."""
+        return cls(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """The hardware: its files in the bundle, and what must be true of it."""
+
+    kind: OverlayKind
+    bit: str  # file name; in a simulation a text that says what is simulated
+    hwh: str  # file name, same stem
+    ip: str  # instance name of the engine in the .hwh
+    address: int  # of its registers
+    clock_mhz: float  # fastest clock that the design is known to work at
+
+    @property
+    def is_simulation(self) -> bool:
+        """Whether this is a simulated device's overlay."""
+        return self.kind is OverlayKind.SIMULATION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The engine that the program was compiled for."""
+
+    identity: int  # what its register IDENTITY must read
+    version: int  # what its register VERSION must read
+    word_bytes: int
+    registers: Mapping[str, int]  # name -> byte offset
+    errors: Mapping[str, int]  # name -> code in the register ERROR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """One step of the program, for profiles and messages."""
+
+    opcode: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a bundle holds and what it needs."""
+
+    board: str  # "pynq-z2"
+    architecture: str  # of the board's processor as Linux names it: "armv7l", "aarch64"
+    network: str
+    overlay: Overlay
+    engine: Engine
+    descriptors: tuple[Descriptor, ...]  # END last
+    input_shape: tuple[int, ...]  # (C, H, W)
+    output_shape: tuple[int, ...]  # (C, H, W)
+    output_frac: int  # value of an output = code * 2**-frac
+    output_signed: bool
+    input_stride: int  # bytes from an input to the next
+    output_stride: int
+    scratch_bytes: int
+    predicted_cycles: int  # of one input, weights on chip
+    predicted_cycles_first: int  # of one input that also loads the weights
+    vectors: int  # images with expected outputs
+    files: Mapping[str, FileEntry]
+
+    def __post_init__(self) -> None:
+        if not _NETWORK.fullmatch(self.network):
+            raise BundleError(f"network name {self.network!r} must be letters, digits, '_', '.' and '-'")
+        for name, entry in self.files.items():
+            _check_file(name, entry)
+        for name in (self.overlay.bit, self.overlay.hwh):
+            if name not in self.files:
+                raise BundleError(f"{MANIFEST}: the overlay's {name} is not among the files; make it again")
+
+    def encode(self) -> bytes:
+        """The manifest's text: equal manifests give equal bytes."""
+        values = {"format": FORMAT, **asdict(self), "overlay": _overlay_values(self.overlay)}
+        return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, which names every file's own: the name of the whole bundle."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle's folder."""
+        return f"{self.network}-{self.board}-{self.digest[:16]}"
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.bytes for entry in self.files.values())
+
+    def describe(self, descriptor: int) -> str:
+        """Words for a descriptor's number, as "descriptor 3 (EXEC of conv1)"."""
+        if descriptor >= len(self.descriptors):
+            return "no descriptor (header, arguments or profile)"
+        step = self.descriptors[descriptor]
+        return f"descriptor {descriptor} ({step.opcode} of {step.node or 'no node'})"
+
+    def error_name(self, code: int) -> str:
+        """Name of a code in the register ERROR."""
+        return next((name for name, value in self.engine.errors.items() if value == code), f"error {code}")
+
+
+def parse_manifest(text: bytes) -> Manifest:
+    """The manifest of a text; BundleError names the field that is wrong."""
+    fields = Fields.parse(text, MANIFEST)
+    if fields.integer("format") != FORMAT:
+        raise BundleError(
+            f"{MANIFEST}: format {fields.integer('format')}, this version reads {FORMAT}; make it again"
+        )
+    return Manifest(
+        board=fields.text("board"),
+        architecture=fields.text("architecture"),
+        network=fields.text("network"),
+        overlay=_overlay(fields.fields("overlay")),
+        engine=_engine(fields.fields("engine")),
+        descriptors=tuple(
+            Descriptor(opcode=step.text("opcode"), node=step.text("node"))
+            for step in fields.items("descriptors")
+        ),
+        input_shape=fields.integers("input_shape"),
+        output_shape=fields.integers("output_shape"),
+        output_frac=fields.integer("output_frac", -64, 64),
+        output_signed=fields.flag("output_signed"),
+        input_stride=fields.integer("input_stride", 1),
+        output_stride=fields.integer("output_stride", 1),
+        scratch_bytes=fields.integer("scratch_bytes"),
+        predicted_cycles=fields.integer("predicted_cycles", 1),
+        predicted_cycles_first=fields.integer("predicted_cycles_first", 1),
+        vectors=fields.integer("vectors", 1),
+        files={
+            name: FileEntry(bytes=entry.integer("bytes"), sha256=entry.text("sha256"))
+            for name, entry in _named(fields.fields("files"))
+        },
+    )
+
+
+def _named(fields: Fields) -> list[tuple[str, Fields]]:
+    return [(name, fields.fields(name)) for name in fields.values]
+
+
+def _overlay(fields: Fields) -> Overlay:
+    kinds = {kind.value: kind for kind in OverlayKind}
+    if fields.text("kind") not in kinds:
+        raise BundleError(f"{fields.where}: kind {fields.text('kind')!r} is none of {', '.join(kinds)}")
+    return Overlay(
+        kind=kinds[fields.text("kind")],
+        bit=fields.text("bit"),
+        hwh=fields.text("hwh"),
+        ip=fields.text("ip"),
+        address=fields.integer("address"),
+        clock_mhz=fields.number("clock_mhz"),
+    )
+
+
+def _engine(fields: Fields) -> Engine:
+    return Engine(
+        identity=fields.integer("identity", 0, 0xFFFF_FFFF),
+        version=fields.integer("version"),
+        word_bytes=fields.integer("word_bytes", 1, 64),
+        registers=fields.mapping("registers"),
+        errors=fields.mapping("errors"),
+    )
+
+
+def _overlay_values(overlay: Overlay) -> dict[str, object]:
+    return {**asdict(overlay), "kind": overlay.kind.value}
+
+
+def _check_file(name: str, entry: FileEntry) -> None:
+    if not _FILE_NAME.fullmatch(name) or name == MANIFEST:
+        raise BundleError(f"{MANIFEST}: {name!r} is no name of a file in a bundle (a plain name, no folders)")
+    if not _SHA256.fullmatch(entry.sha256):
+        raise BundleError(f"{MANIFEST}: {name} has no SHA-256 digest; make it again")

@@ -1,0 +1,90 @@
+"""What a measurement says: the engine's own cycles, the clock as read back, and where the cycles went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from statistics import median
+
+from bitlathe.board.fields import Fields
+from bitlathe.board.manifest import Manifest
+
+IDLE = "(array idle)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCycles:
+    """Cycles in which the array worked for one layer."""
+
+    layer: str
+    cycles: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A bundle on a board."""
+
+    board: str
+    network: str
+    bundle: str  # digest
+    simulated: bool
+    pynq: str  # version
+    images: int
+    mismatches: int  # output integers that differ from the bundle's, over all images
+    correct: int  # images whose largest output is their label's
+    cycles: int  # of one image, start to done: median over images after the first
+    cycles_first: int  # of the first image, whose start also loads the weights
+    predicted_cycles: int  # by the cycle model, as `cycles`
+    clock_mhz: float  # as read back
+    clock_closed_mhz: float  # fastest the design is known to work at
+    latency_ms: float  # cycles / clock_mhz
+    wall_ms: (
+        float | None
+    )  # of one image, images in to outputs back; None in simulation, where time means nothing
+    layers: tuple[LayerCycles, ...]  # of one image; they add up to `profiled_cycles`
+    profiled_cycles: int  # of the image that was profiled
+    outputs_sha256: str  # of all output codes
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> Measurement:
+        """The measurement of plain values; BundleError where they are none."""
+        texts = {name: fields.text(name) for name in ("board", "network", "bundle", "pynq", "outputs_sha256")}
+        counts = {
+            name: fields.integer(name)
+            for name in ("images", "mismatches", "correct", "cycles", "cycles_first", "predicted_cycles")
+        }
+        numbers = {name: fields.number(name) for name in ("clock_mhz", "clock_closed_mhz", "latency_ms")}
+        return cls(
+            **texts,
+            **counts,
+            **numbers,
+            simulated=fields.flag("simulated"),
+            wall_ms=None if fields.values.get("wall_ms") is None else fields.number("wall_ms"),
+            layers=tuple(
+                LayerCycles(layer=row.text("layer"), cycles=row.integer("cycles"))
+                for row in fields.items("layers")
+            ),
+            profiled_cycles=fields.integer("profiled_cycles"),
+        )
+
+
+def steady_cycles(cycles: tuple[int, ...]) -> int:
+    """Cycles of one image after the first.
+
+    >>> steady_cycles((900, 500, 500, 504))
+    500
+    """
+    return round(median(cycles[1:] or cycles))
+
+
+def layers_of(manifest: Manifest, spans: list[list[int]], cycles: int) -> tuple[LayerCycles, ...]:
+    """Cycles by layer from each descriptor's first and last cycle, and what is left of the whole."""
+    busy: dict[str, int] = {}
+    for step, (start, end) in zip(manifest.descriptors, spans, strict=True):
+        if step.opcode == "EXEC":
+            busy[step.node] = busy.get(step.node, 0) + end - start
+    rows = [LayerCycles(layer=node, cycles=count) for node, count in busy.items()]
+    return (*rows, LayerCycles(layer=IDLE, cycles=max(0, cycles - sum(busy.values()))))

@@ -1,0 +1,174 @@
+"""Loading an overlay through pynq 3.1 or 4.0: the only file outside `sim/` that imports it.
+
+What pynq raises is translated here, once, into errors that say how to mend it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitlathe.board.bundle import Bundle
+from bitlathe.board.clock import check_counted, counted_mhz, settle_clock
+from bitlathe.board.errors import BoardError, BundleError, DeviceError
+from bitlathe.board.manifest import Manifest
+
+BOARD_FILE = Path("/proc/device-tree/chosen/pynq_board")  # on pynq's images
+BOARD_VARIABLE = "BOARD"  # set by the images' profile
+REGISTER_BYTES = 0x100
+ENVIRONMENT = (
+    "on a board become root in pynq's environment: sudo -i, then source /etc/profile.d/pynq_venv.sh and "
+    "/etc/profile.d/xrt_setup.sh"
+)
+
+
+class LoadedOverlay:
+    """A bundle's overlay in the fabric, its clock settled, proven to hold the bundle's engine."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Load it; DeviceError, ClockError or BundleError say why that cannot be."""
+        self._pynq = import_pynq()
+        self._manifest = bundle.manifest
+        check_board(bundle.manifest, active_device(self._pynq))
+        overlay = self._open(bundle)
+        self._check_address(overlay)
+        self.clock_mhz = self._program(overlay)
+        with translated("the engine's registers cannot be mapped"):
+            self._mmio = self._pynq.MMIO(bundle.manifest.overlay.address, REGISTER_BYTES)
+        self._check_identity()
+        if not bundle.manifest.overlay.is_simulation:  # time means nothing there
+            counted = counted_mhz(lambda: self.read("CYCLE_COUNTER"), time.sleep, time.monotonic)
+            check_counted(self.clock_mhz, counted)
+
+    @property
+    def pynq_version(self) -> str:
+        """Version of pynq that loaded it."""
+        return str(self._pynq.__version__)
+
+    def read(self, register: str) -> int:
+        """32 bits of a register."""
+        return int(self._mmio.read(self._offset(register)))
+
+    def write(self, register: str, value: int) -> None:
+        """Write a register."""
+        self._mmio.write(self._offset(register), int(value))  # pynq refuses NumPy's integers
+
+    def allocate(self, size: int) -> Any:
+        """A buffer (size,) uint8 that the engine reaches; DeviceError when memory is full."""
+        with translated(f"no {size} bytes of contiguous memory", "free what other programs hold, or restart"):
+            return self._pynq.allocate(shape=(max(1, size),), dtype=np.uint8)
+
+    def _offset(self, register: str) -> int:
+        registers = self._manifest.engine.registers
+        if register not in registers:
+            raise BundleError(
+                f"the bundle's engine has no register {register}; make the bundle with this version"
+            )
+        return registers[register]
+
+    def _open(self, bundle: Bundle) -> Any:
+        for path in (bundle.bit, bundle.folder / bundle.manifest.overlay.hwh):
+            if not path.is_file():
+                raise BundleError(f"{path}: is missing; copy the bundle again")
+        with translated(f"the overlay {bundle.bit.name} cannot be read", "make the bundle again"):
+            # download=True would set the clock that the .hwh names, and fails on Zynq-7000 in pynq 4.0
+            return self._pynq.Overlay(str(bundle.bit), download=False)
+
+    def _check_address(self, overlay: Any) -> None:
+        """Reading where nothing answers hangs a real board, so the address is checked on paper first."""
+        wanted = self._manifest.overlay
+        found = overlay.ip_dict.get(wanted.ip, {}).get("phys_addr")
+        if found != wanted.address:
+            where = "nowhere" if found is None else f"at {found:#x}"
+            raise BundleError(
+                f"{wanted.hwh}: has {wanted.ip} {where}, the manifest says {wanted.address:#x}; make the bundle again, "
+                "and restart the board if pynq has kept an older .hwh of this .bit"
+            )
+
+    def _program(self, overlay: Any) -> float:
+        """Clock in MHz after programming; it is settled before too, so that the design never runs too fast."""
+        closed = self._manifest.overlay.clock_mhz
+        with translated(f"the overlay {self._manifest.overlay.bit} cannot be loaded"):
+            settle_clock(closed, self._ask_clock)
+            self._pynq.Bitstream.download(overlay, overlay.parser)
+            return settle_clock(closed, self._ask_clock)
+
+    def _ask_clock(self, mhz: float) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # that the closest clock is another one is what settle_clock is for
+            self._pynq.Clocks.fclk0_mhz = mhz
+        return float(self._pynq.Clocks.fclk0_mhz)
+
+    def _check_identity(self) -> None:
+        engine = self._manifest.engine
+        found = self.read("IDENTITY"), self.read("VERSION")
+        if found != (engine.identity, engine.version):
+            raise BundleError(
+                f"the overlay's engine is {found[0]:#010x} of version {found[1]}, the program is for "
+                f"{engine.identity:#010x} of version {engine.version}; make the bundle again"
+            )
+
+
+def import_pynq() -> Any:
+    """The module pynq; DeviceError when it is not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that x86 is no Zynq, and its dependencies' own
+            import pynq
+    except ImportError as error:
+        raise DeviceError(
+            f"pynq is missing ({error}): {ENVIRONMENT}; elsewhere pip install 'bitlathe[board]'"
+        ) from error
+    return pynq
+
+
+def active_device(pynq: Any) -> Any:
+    """The device that pynq uses; DeviceError when it finds none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "No devices found", which the error says better
+        try:
+            return pynq.Device.active_device
+        except RuntimeError as error:
+            raise DeviceError(f"pynq finds no device ({error}): {ENVIRONMENT}") from error
+
+
+def check_board(manifest: Manifest, device: Any) -> None:
+    """DeviceError when this is another board than the bundle's."""
+    architecture = getattr(device, "arch", None)
+    name = _board_name(device)
+    if architecture != manifest.architecture or name not in (None, manifest.board):
+        raise DeviceError(
+            f"this is {name or 'a board'} ({architecture}), the bundle is for {manifest.board} "
+            f"({manifest.architecture}); make a bundle for this board"
+        )
+
+
+@contextmanager
+def translated(what: str, mend: str = ENVIRONMENT) -> Iterator[None]:
+    """Turn what pynq raises into a DeviceError; our own errors pass."""
+    try:
+        yield
+    except BoardError:
+        raise
+    # pynq raises bare classes of many kinds, its parser KeyError and AttributeError
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
+        raise DeviceError(f"{what} ({type(error).__name__}: {error}); {mend}") from error
+
+
+def _board_name(device: Any) -> str | None:
+    """The board's name as a bundle writes it, or None where nothing tells."""
+    if device.has_capability("SIMULATED"):
+        return str(device.name)
+    if BOARD_FILE.is_file():
+        return BOARD_FILE.read_bytes().rstrip(b"\0\n").decode().lower()
+    given = os.environ.get(BOARD_VARIABLE)
+    return given.lower() if given else None

@@ -1,0 +1,267 @@
+"""The runner: images through a bundle's engine, on PYNQ-Z2, on ZCU104 and on the simulated device alike.
+
+It needs Python 3.10, NumPy and pynq 3.1 or 4.0. Every wait has a deadline, counted in the engine's own cycles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlathe.board.bundle import EXPECTED, IMAGES, LABELS, PROGRAM, WEIGHTS, Bundle
+from bitlathe.board.codes import Codes
+from bitlathe.board.errors import BundleError, EngineFault, EngineHung
+from bitlathe.board.measurement import Measurement, layers_of, steady_cycles
+from bitlathe.board.overlay import LoadedOverlay
+
+START, WEIGHTS_RESIDENT = 1, 1  # bits of CTRL and FLAGS
+POISON = 0xA5  # outputs before a run, so that none can pass for a new one
+COUNTER_RANGE = 1 << 32
+STANDSTILL_SECONDS = 5.0  # after which a counter that does not move means a dead clock
+LATENCY_RUNS = 2  # of one image, at least: the first also loads the weights
+
+Heard = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """How patient a run is."""
+
+    deadline_factor: float = 8.0  # times the predicted cycles
+    deadline_floor: int = 200_000  # cycles
+
+    def deadline(self, predicted: int) -> int:
+        """Cycles after which a start counts as hung."""
+        return min(COUNTER_RANGE // 2, self.deadline_floor + round(self.deadline_factor * predicted))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What a run of images gave."""
+
+    codes: NDArray[np.int32]  # (N, C, H, W) outputs
+    cycles: tuple[int, ...]  # of each image's start; the first of a loaded bundle also loads the weights
+    wall_seconds: float  # of all images: packed, run, unpacked
+
+
+class Runner:
+    """An engine loaded with a bundle. Close it, or use it in a `with`."""
+
+    def __init__(self, bundle: Bundle, settings: RunSettings | None = None) -> None:
+        """Load overlay and program; DeviceError, ClockError or BundleError say why that cannot be."""
+        self.bundle = bundle
+        self._settings = settings or RunSettings()
+        self._codes = Codes.of(bundle)
+        self._buffers: dict[str, Any] = {}
+        self._resident = False
+        self._overlay = LoadedOverlay(bundle)
+        try:
+            self._fill()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the buffers back; no other overlay can be loaded before."""
+        for buffer in self._buffers.values():
+            buffer.freebuffer()
+        self._buffers.clear()
+
+    @property
+    def clock_mhz(self) -> float:
+        """The fabric's clock as read back."""
+        return self._overlay.clock_mhz
+
+    @property
+    def pynq_version(self) -> str:
+        """Version of pynq below."""
+        return self._overlay.pynq_version
+
+    def run(self, images: NDArray[np.uint8], heard: Heard | None = None) -> Outcome:
+        """Run images (N, H, W, C), one a start; `heard` is told how many are done.
+
+        Raises EngineFault, after which the next run works, or EngineHung, after which the bundle must be loaded again.
+        """
+        if not len(images):
+            raise BundleError("no images to run; give at least one")
+        began = time.monotonic()
+        outputs, cycles = [], []
+        for number, data in enumerate(self._codes.pack(images), 1):
+            outputs.append(self._run_one(data))
+            cycles.append(self._pair("CYCLES"))
+            if heard is not None:
+                heard(number)
+        codes = self._codes.unpack(np.stack(outputs))
+        return Outcome(codes=codes, cycles=tuple(cycles), wall_seconds=time.monotonic() - began)
+
+    def profile(self, image: NDArray[np.uint8]) -> tuple[list[list[int]], int]:
+        """First and last cycle of each descriptor for one image (H, W, C), and the cycles of the whole."""
+        profile = self._buffers["PROFILE"]
+        self._write_address("PROFILE", profile.physical_address)
+        try:
+            self._run_one(self._codes.pack(image[np.newaxis])[0])
+        finally:
+            self._write_address("PROFILE", 0)
+        profile.invalidate()
+        words = np.array(profile).view(np.uint32).reshape(len(self.bundle.manifest.descriptors), -1)
+        return words[:, :2].tolist(), self._pair("CYCLES")
+
+    # ---- memory
+
+    def _fill(self) -> None:
+        manifest = self.bundle.manifest
+        program = np.frombuffer(self.bundle.bytes(PROGRAM), np.uint8)
+        weights = np.frombuffer(self.bundle.bytes(WEIGHTS), np.uint8)
+        sizes = {
+            "PROGRAM": len(program),
+            "WEIGHTS": len(weights),
+            "INPUT": manifest.input_stride,
+            "OUTPUT": manifest.output_stride,
+            "SCRATCH": manifest.scratch_bytes,
+            "PROFILE": len(manifest.descriptors) * manifest.engine.word_bytes,
+        }
+        for name, size in sizes.items():  # a buffer each: caches are flushed a whole buffer at a time
+            self._buffers[name] = self._overlay.allocate(size)
+        self._send("PROGRAM", program)
+        self._send("WEIGHTS", weights)
+        self._write_arguments(sizes)
+
+    def _write_arguments(self, sizes: dict[str, int]) -> None:
+        for name in ("PROGRAM", "WEIGHTS", "INPUT", "OUTPUT", "SCRATCH"):
+            self._write_address(name, self._buffers[name].physical_address)
+        for name in ("WEIGHTS", "INPUT", "OUTPUT", "SCRATCH"):
+            self._overlay.write(f"{name}_BYTES", sizes[name])
+        self._write_address("PROFILE", 0)
+        self._overlay.write("INPUTS", 1)
+
+    def _send(self, name: str, data: NDArray[np.uint8]) -> None:
+        buffer = self._buffers[name]
+        buffer[: len(data)] = data
+        buffer.flush()
+
+    def _write_address(self, name: str, address: int) -> None:
+        self._overlay.write(f"{name}_LO", address & 0xFFFF_FFFF)
+        self._overlay.write(f"{name}_HI", address >> 32)
+
+    def _pair(self, name: str) -> int:
+        return self._overlay.read(f"{name}_LO") | self._overlay.read(f"{name}_HI") << 32
+
+    # ---- one start
+
+    def _run_one(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Output bytes of one packed input."""
+        output = self._buffers["OUTPUT"]
+        output[:] = POISON
+        output.flush()
+        self._send("INPUT", data)
+        self._start()
+        output.invalidate()
+        return np.array(output)
+
+    def _start(self) -> None:
+        manifest = self.bundle.manifest
+        predicted = manifest.predicted_cycles if self._resident else manifest.predicted_cycles_first
+        self._overlay.write("FLAGS", WEIGHTS_RESIDENT if self._resident else 0)
+        self._resident = False
+        runs = self._overlay.read("RUNS")
+        self._overlay.write("CTRL", START)
+        self._wait(runs, self._settings.deadline(predicted))
+        self._check()
+        self._resident = True
+
+    def _wait(self, runs: int, deadline: int) -> None:
+        """Wait until the count of completed runs moves; it is sticky, unlike the done bit."""
+        began = last = self._overlay.read("CYCLE_COUNTER")
+        moved = time.monotonic()
+        while self._overlay.read("RUNS") == runs:
+            counter = self._overlay.read("CYCLE_COUNTER")
+            if counter != last:
+                last, moved = counter, time.monotonic()
+            if (counter - began) % COUNTER_RANGE > deadline:
+                raise self._hung(f"not done after {deadline} cycles")
+            if time.monotonic() - moved > STANDSTILL_SECONDS:
+                raise self._hung("its clock stands still")
+
+    def _hung(self, why: str) -> EngineHung:
+        place = self.bundle.manifest.describe(self._overlay.read("EXEC_INDEX"))
+        control, error = self._overlay.read("CTRL"), self._overlay.read("ERROR")
+        return EngineHung(
+            f"engine hangs: {why}, its array at {place} (CTRL {control:#x}, ERROR {error}); load the bundle again, "
+            "and if that hangs too switch the board off and on"
+        )
+
+    def _check(self) -> None:
+        code = self._overlay.read("ERROR")
+        if code:
+            manifest = self.bundle.manifest
+            place = manifest.describe(self._overlay.read("ERROR_INDEX"))
+            raise EngineFault(
+                f"engine stopped with {manifest.error_name(code)} at {place}; the memory refused an access, or the "
+                "program is damaged: load the bundle again"
+            )
+
+
+def measure(
+    bundle: Bundle, images: int | None = None, settings: RunSettings | None = None, heard: Heard | None = None
+) -> Measurement:
+    """Run the bundle's first `images` test images (None: all), compare every output, measure.
+
+    Raises what `Runner` and its `run` raise. Differing outputs are counted, not raised.
+    """
+    pictures, labels, expected = _vectors(bundle, images)
+    with Runner(bundle, settings) as runner:
+        outcome = runner.run(_at_least(pictures, LATENCY_RUNS), heard)
+        spans, profiled = runner.profile(pictures[0])
+        codes = outcome.codes[: len(pictures)]
+        cycles = steady_cycles(outcome.cycles)
+        manifest = bundle.manifest
+        return Measurement(
+            board=manifest.board,
+            network=manifest.network,
+            bundle=manifest.digest,
+            simulated=manifest.overlay.is_simulation,
+            pynq=runner.pynq_version,
+            images=len(pictures),
+            mismatches=int((codes != expected).sum()),
+            correct=int((codes.reshape(len(codes), -1).argmax(axis=1) == labels).sum()),
+            cycles=cycles,
+            cycles_first=outcome.cycles[0],
+            predicted_cycles=manifest.predicted_cycles,
+            clock_mhz=runner.clock_mhz,
+            clock_closed_mhz=manifest.overlay.clock_mhz,
+            latency_ms=cycles / (1000 * runner.clock_mhz),
+            wall_ms=None
+            if manifest.overlay.is_simulation
+            else 1000 * outcome.wall_seconds / len(outcome.cycles),
+            layers=layers_of(manifest, spans, profiled),
+            profiled_cycles=profiled,
+            outputs_sha256=hashlib.sha256(np.ascontiguousarray(codes).astype("<i4").tobytes()).hexdigest(),
+        )
+
+
+def _vectors(
+    bundle: Bundle, images: int | None
+) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
+    available = bundle.manifest.vectors
+    count = available if images is None else images
+    if not 1 <= count <= available:
+        raise BundleError(f"{images} images asked for, the bundle has {available}; ask for 1 to {available}")
+    return bundle.array(IMAGES)[:count], bundle.array(LABELS)[:count], bundle.array(EXPECTED)[:count]
+
+
+def _at_least(pictures: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """The pictures, the last one again where there are fewer than `count`."""
+    missing = max(0, count - len(pictures))
+    return np.concatenate([pictures, *[pictures[-1:]] * missing])

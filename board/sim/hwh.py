@@ -1,0 +1,146 @@
+"""The hardware hand-off file of a simulated overlay: what pynq reads of the one Vivado writes, and no more.
+
+Elements and attributes were found by leaving out whatever changes nothing in pynqmetadata 0.1.9 and 0.2.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from bitlathe.board.sim.settings import BoardModel
+
+ENGINE = "engine_0"
+ENGINE_VLNV = "user.org:user:engine:1.0"
+_INTC, _INTC_VLNV = "axi_intc_0", "xilinx.com:ip:axi_intc:4.1"
+_MEMORY_MAPPED = "xilinx.com:interface:aximm:1.0"
+_RANGE = 0x1_0000
+_CLOCKS = 4
+
+
+def hwh_text(board: BoardModel, registers: Mapping[str, int]) -> bytes:
+    """The .hwh of a board with the engine, its registers (name -> offset) and an interrupt controller."""
+    system = Element("EDKSYSTEM")
+    SubElement(system, "EXTERNALPORTS")
+    modules = SubElement(system, "MODULES")
+    is_zynq = board.architecture == "armv7l"
+    _processor(modules, board, is_zynq)
+    _engine(modules, registers)
+    _interrupt_controller(modules, is_zynq)
+    ElementTree.indent(system)
+    return ElementTree.tostring(system, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _processor(modules: Element, board: BoardModel, is_zynq: bool) -> None:
+    name = "processing_system7_0" if is_zynq else "zynq_ultra_ps_e_0"
+    kind, version = ("processing_system7", "5.5") if is_zynq else ("zynq_ultra_ps_e", "3.5")
+    module = _module(modules, name, f"xilinx.com:ip:{kind}:{version}")
+    module.set("MODTYPE", kind)
+    parameters = SubElement(module, "PARAMETERS")
+    for clock in range(_CLOCKS):
+        for key, value in (_zynq_clock(clock) if is_zynq else _zynqmp_clock(clock)).items():
+            SubElement(parameters, "PARAMETER", NAME=key, VALUE=value)
+    ports = SubElement(module, "PORTS")
+    SubElement(
+        ports,
+        "PORT",
+        NAME="IRQ_F2P" if is_zynq else "pl_ps_irq0",
+        DIR="I",
+        SIGIS="INTERRUPT",
+        SIGNAME="intc_irq",
+    )
+    _connect(ports[0], _INTC, "irq")
+    master = "M_AXI_GP0" if is_zynq else "M_AXI_HPM0_FPD"
+    buses = SubElement(module, "BUSINTERFACES")
+    SubElement(buses, "BUSINTERFACE", NAME=master, TYPE="MASTER", VLNV=_MEMORY_MAPPED)
+    ranges = SubElement(module, "MEMORYMAP")
+    _memory_range(ranges, master, ENGINE, "s_axi_control", board.ip_address)
+    _memory_range(ranges, master, _INTC, "s_axi", board.interrupt_address)
+
+
+def _zynq_clock(clock: int) -> dict[str, str]:
+    return {
+        f"PCW_FPGA_FCLK{clock}_ENABLE": str(int(clock == 0)),
+        f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR0": "5",
+        f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR1": "2",
+        f"PCW_FCLK{clock}_PERIPHERAL_CLKSRC": "IO PLL",
+    }
+
+
+def _zynqmp_clock(clock: int) -> dict[str, str]:
+    prefix = f"PSU__CRL_APB__PL{clock}_REF_CTRL"
+    return {
+        f"PSU__FPGA_PL{clock}_ENABLE": str(int(clock == 0)),
+        f"{prefix}__DIVISOR0": "15",
+        f"{prefix}__DIVISOR1": "1",
+        f"{prefix}__SRCSEL": "IOPLL",
+        f"{prefix}__ACT_FREQMHZ": "99.999001",
+    }
+
+
+def _engine(modules: Element, registers: Mapping[str, int]) -> None:
+    module = _module(modules, ENGINE, ENGINE_VLNV)
+    blocks = SubElement(module, "ADDRESSBLOCKS")
+    block = SubElement(blocks, "ADDRESSBLOCK", INTERFACE="s_axi_control", USAGE="register")
+    listed = SubElement(block, "REGISTERS")
+    for name, offset in registers.items():
+        register = SubElement(listed, "REGISTER", NAME=name)
+        _properties(register, DESCRIPTION="", ADDRESS_OFFSET=f"{offset:#x}", SIZE="32", ACCESS="read-write")
+        SubElement(register, "FIELDS")
+    ports = SubElement(module, "PORTS")
+    _connect(
+        SubElement(ports, "PORT", NAME="irq_o", DIR="O", SIGIS="INTERRUPT", SIGNAME="engine_irq"),
+        _INTC,
+        "intr",
+    )
+    _slave(module, "s_axi_control")
+
+
+def _interrupt_controller(modules: Element, is_zynq: bool) -> None:
+    module = _module(modules, _INTC, _INTC_VLNV)
+    ports = SubElement(module, "PORTS")
+    _connect(
+        SubElement(ports, "PORT", NAME="intr", DIR="I", SIGIS="INTERRUPT", SIGNAME="engine_irq"),
+        ENGINE,
+        "irq_o",
+    )
+    processor, pin = ("processing_system7_0", "IRQ_F2P") if is_zynq else ("zynq_ultra_ps_e_0", "pl_ps_irq0")
+    _connect(
+        SubElement(ports, "PORT", NAME="irq", DIR="O", SIGIS="INTERRUPT", SIGNAME="intc_irq"), processor, pin
+    )
+    _slave(module, "s_axi")
+
+
+def _module(modules: Element, name: str, vlnv: str) -> Element:
+    kind = vlnv.split(":")[2]
+    return SubElement(modules, "MODULE", FULLNAME=f"/{name}", INSTANCE=name, MODTYPE=kind, VLNV=vlnv)
+
+
+def _slave(module: Element, bus: str) -> None:
+    buses = SubElement(module, "BUSINTERFACES")
+    SubElement(buses, "BUSINTERFACE", NAME=bus, TYPE="SLAVE", VLNV=_MEMORY_MAPPED)
+
+
+def _connect(port: Element, instance: str, pin: str) -> None:
+    connections = SubElement(port, "CONNECTIONS")
+    SubElement(connections, "CONNECTION", INSTANCE=instance, PORT=pin)
+
+
+def _memory_range(ranges: Element, master: str, instance: str, bus: str, base: int) -> None:
+    SubElement(
+        ranges,
+        "MEMRANGE",
+        INSTANCE=instance,
+        MASTERBUSINTERFACE=master,
+        SLAVEBUSINTERFACE=bus,
+        MEMTYPE="REGISTER",
+        ADDRESSBLOCK="Reg",
+        BASEVALUE=f"{base:#x}",
+        HIGHVALUE=f"{base + _RANGE - 1:#x}",
+    )
+
+
+def _properties(element: Element, **values: str) -> None:
+    for name, value in values.items():
+        SubElement(element, "PROPERTY", NAME=name, VALUE=value)

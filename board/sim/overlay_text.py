@@ -1,0 +1,51 @@
+"""The text that takes a bitstream's place in a simulated overlay: which simulator, behind which memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitlathe.board.errors import DeviceError
+from bitlathe.board.fields import Fields
+from bitlathe.board.sim.settings import OVERLAY_KIND, Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedOverlay:
+    """What a simulated overlay's .bit says."""
+
+    board: str
+    library: str  # file beside it
+    identity_offset: int  # of the register IDENTITY
+    memory: Memory
+
+    def encode(self) -> bytes:
+        """The text."""
+        values = {
+            "kind": OVERLAY_KIND,
+            "board": self.board,
+            "library": self.library,
+            "identity_offset": self.identity_offset,
+            "memory": self.memory.to_json(),
+        }
+        return (json.dumps(values, indent=1) + "\n").encode()
+
+
+def read_overlay_text(path: Path) -> SimulatedOverlay:
+    """The overlay of a .bit; DeviceError for a real bitstream, BundleError for a damaged text."""
+    content = path.read_bytes()
+    if not content.startswith(b"{"):
+        raise DeviceError(
+            f"{path.name}: is a real bitstream, this is a simulated board; make a bundle for simulation"
+        )
+    fields = Fields.parse(content, path.name)
+    library = fields.text("library")
+    if fields.text("kind") != OVERLAY_KIND or Path(library).name != library:
+        raise DeviceError(f"{path.name}: is no {OVERLAY_KIND}; make the bundle again")
+    return SimulatedOverlay(
+        board=fields.text("board"),
+        library=library,
+        identity_offset=fields.integer("identity_offset"),
+        memory=Memory.from_json(fields.fields("memory")),
+    )
