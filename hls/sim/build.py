@@ -7,10 +7,10 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -104,11 +104,11 @@ def build_model(
     tools = _tools()
     settings = [*(f"-G{name}={value}" for name, value in parameters.items()), "--top-module", top]
     flags = [*options.verilate, *settings, *_COMPILE, *options.defines]
-    digest = _digest([tools.versions, *flags], [HARNESS, *sources])
-    library = cache_folder() / f"{top}-{digest}.so"
+    contents = partial(_digest, [tools.versions, *flags], [HARNESS, *sources])
+    library = cache_folder() / f"{top}-{contents()}.so"
     with _locked(library):
         if not library.exists():
-            _build(library, sources, settings, options, tools)
+            _build(library, [*settings, *map(str, sources)], options, tools, contents)
     return library
 
 
@@ -126,29 +126,21 @@ def cache_folder() -> Path:
 
 
 def _build(
-    library: Path, sources: Sequence[Path], settings: list[str], options: BuildOptions, tools: _Tools
+    library: Path, design: list[str], options: BuildOptions, tools: _Tools, contents: Callable[[], str]
 ) -> None:
     runtime = [_runtime_object(name, options, tools) for name in options.runtime]
     with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as folder:
-        made = Path(folder)
-        verilate = [
-            tools.verilator,
-            *options.verilate,
-            *settings,
-            "--Mdir",
-            folder,
-            "--quiet",
-            *map(str, sources),
-        ]
+        verilate = [tools.verilator, *options.verilate, "--Mdir", folder, "--quiet", *design]
         _run(verilate, library, {"VERILATOR_ROOT": str(tools.verilator_root)})
-        unity = made / "unity.cpp"
-        unity.write_text(
-            "".join(f'#include "{path}"\n' for path in (*sorted(made.glob("Vtop*.cpp")), HARNESS))
-        )
-        objects = [str(path) for path in (unity, *runtime)]
-        link = ["-shared", "-pthread", "-o", str(made / "model.so"), f"-I{folder}", *objects]
+        unity, model = Path(folder, "unity.cpp"), Path(folder, "model.so")
+        parts = (*sorted(unity.parent.glob("Vtop*.cpp")), HARNESS)
+        unity.write_text("".join(f'#include "{part}"\n' for part in parts))
+        link = ["-shared", "-pthread", "-o", str(model), f"-I{folder}", *map(str, (unity, *runtime))]
         _run([*tools.compiler, *_compile_flags(options, tools), *link], library)
-        (made / "model.so").replace(library)
+        # Somebody may edit a source meanwhile: the library would not hold what its name promises.
+        if contents() not in library.name:
+            raise ToolError("a source file changed while the simulator was compiled from it; run again")
+        model.replace(library)
 
 
 def _runtime_object(name: str, options: BuildOptions, tools: _Tools) -> Path:
@@ -157,9 +149,9 @@ def _runtime_object(name: str, options: BuildOptions, tools: _Tools) -> Path:
     made = cache_folder() / f"{Path(name).stem}-{_digest([tools.versions, *flags], [])}.o"
     with _locked(made):
         if not made.exists():
-            source, partial = tools.verilator_root / "include" / name, made.with_suffix(".part")
-            _run([*tools.compiler, *flags, "-c", str(source), "-o", str(partial)], made)
-            partial.replace(made)
+            source, unfinished = tools.verilator_root / "include" / name, made.with_suffix(".part")
+            _run([*tools.compiler, *flags, "-c", str(source), "-o", str(unfinished)], made)
+            unfinished.replace(made)
     return made
 
 
