@@ -144,7 +144,7 @@ def test_loading_state_keeps_float32(tmp_path: Path) -> None:
     assert load_state(path)["conv1.weight"].dtype == torch.float32
 
 
-@pytest.mark.parametrize("pair", [("lenet5", "digits")])
+@pytest.mark.parametrize("pair", [("lenet5", "digits"), ("resnet8", "cifar10")])
 def test_the_weights_in_the_package_are_small_and_note_their_origin(pair: tuple[str, str]) -> None:
     path = checkpoint_path(*pair)
     origin = read_metadata(path)
@@ -157,3 +157,9 @@ def test_the_packaged_lenet5_recognises_what_its_note_says() -> None:
     digits, origin = load_dataset("digits"), read_metadata(checkpoint_path("lenet5", "digits"))
     metrics = evaluate(load_pretrained("lenet5", "digits"), digits.test_images, digits.test_labels)
     assert metrics.accuracy == pytest.approx(origin.accuracy, abs=1 / 360)
+
+
+def test_the_packaged_resnet8_recognises_what_its_note_says(data_root: Path) -> None:
+    cifar10, origin = load_dataset("cifar10", data_root), read_metadata(checkpoint_path("resnet8", "cifar10"))
+    metrics = evaluate(load_pretrained("resnet8", "cifar10"), cifar10.test_images, cifar10.test_labels)
+    assert metrics.accuracy == pytest.approx(origin.accuracy, abs=5 / 10_000)
