@@ -1,4 +1,4 @@
-"""PyTorch modules whose float arithmetic is exact, so that two ways to compute them must agree to the last bit."""
+"""PyTorch modules whose float arithmetic is exact, so that two ways to compute them agree bit for bit."""
 
 from __future__ import annotations
 
