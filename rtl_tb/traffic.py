@@ -101,12 +101,12 @@ class Sink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPorts:
-    """Names of the signals of a read channel; `beats` holds the beats less `beats_bias`."""
+    """Names of the signals of a read channel; `beats` holds the beats less `beats_bias`, which is all where None."""
 
     valid: str
     ready: str
     address: str
-    beats: str
+    beats: str | None
     beats_bias: int
     rvalid: str
     rready: str | None
@@ -167,7 +167,8 @@ class ReadMemory:
 
     def sample(self) -> None:
         if self.open and int(self.handle["valid"].value):
-            self._accept(int(self.handle["address"].value), int(self.handle["beats"].value) + self.ports.beats_bias)
+            beats = int(self.handle["beats"].value) if "beats" in self.handle else 0
+            self._accept(int(self.handle["address"].value), beats + self.ports.beats_bias)
         if self.offering and ("rready" not in self.handle or int(self.handle["rready"].value)):
             self.beats.popleft()
             self.offering = False
@@ -186,8 +187,8 @@ class ReadMemory:
 
 
 def _handles(ports: ReadPorts) -> list[str]:
-    names = ["valid", "ready", "address", "beats", "rvalid", "rdata", "rerror"]
-    return names + [name for name in ("rready", "rlast") if getattr(ports, name) is not None]
+    names = ["valid", "ready", "address", "rvalid", "rdata", "rerror"]
+    return names + [name for name in ("beats", "rready", "rlast") if getattr(ports, name) is not None]
 
 
 def check_burst(address: int, beats: int, word_bytes: int, legal: range | None) -> None:
