@@ -29,7 +29,7 @@ from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
 
 CONFIGURATION = TARGETS["pynq-z2"].engine
-# Unlike the boards': 16 output channels from 8 input channels, few banks, stores so small that weights stream.
+# Unlike the boards': 16 output channels from 8 input channels, few banks, small stores.
 NARROW = EngineConfiguration(pi=8, po=16, pp=3, banks=5, bank_lines=1024, weight_lines=512)
 CHECKED = BuildOptions(assertions=True, random_init=True)
 
