@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from bitlathe.flow.board_commands import register as register_board_commands
 from bitlathe.flow.errors import ExitStatus, status_of
 from bitlathe.flow.options import (
     DataOption,
@@ -53,6 +54,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a defect of ours shows the plain traceback that a report needs
 )
+
+register_board_commands(app)
 
 
 def main() -> None:
