@@ -69,7 +69,7 @@ class Bench:
 
     def ask(self, who: str, beats: int) -> int:
         """Queue a burst; returns its address."""
-        address = int(self.rng.integers(1 << 28)) << 12 | int(self.rng.integers(512 - 16)) * self.pi
+        address = int(self.rng.integers(1 << 28)) << 12 | int(self.rng.integers(4096 // self.pi - 16)) * self.pi
         source = self.fetch if who == "fetch" else self.load
         source.queue.append({f"{who}_address_i": address, f"{who}_beats_i": beats})
         places = range(address, address + beats * self.pi, self.pi)

@@ -146,7 +146,7 @@ class Bench:
         return int.from_bytes(self.rng.bytes(self.pi), "little")
 
     def address(self) -> int:
-        return int(self.rng.integers(1 << 28)) << 12 | int(self.rng.integers(512 - 16)) * self.pi
+        return int(self.rng.integers(1 << 28)) << 12 | int(self.rng.integers(4096 // self.pi - 16)) * self.pi
 
     def store(self, beats: int) -> int:
         """Queue a burst of a store; returns its address."""
