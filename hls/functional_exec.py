@@ -122,7 +122,7 @@ class _Exec:
         for tile in range(self.fields["out_tiles"]):
             for block in self._blocks():
                 codes[block, tile] = self._windows(tile, pad, block).max(axis=(1, 2, 3))
-        return np.clip(codes, self.fields["lo"], self.fields["hi"])
+        return np.clip(codes, self.fields["lo"], self.fields["hi"], out=codes)
 
     def _sums(self) -> Int64s:
         """(pixels, out_tiles, pi)."""
@@ -172,12 +172,14 @@ class _Exec:
             self._windows(done, 0, block).reshape(-1, len(matrix)).astype(np.float64) @ matrix
             for block in self._blocks()
         ]
-        return np.concatenate(sums).astype(np.int64)
+        exact: Int64s = np.concatenate(sums).astype(np.int64)
+        return exact
 
 
 def _check_accumulators(acc: Int64s, where: str) -> None:
     limit = 1 << (ACCUMULATOR_BITS - 1)
     if acc.size and not -limit <= acc.min() <= acc.max() < limit:
         raise OverflowRisk(
-            f"{where}: an accumulator reaches {np.abs(acc).max()}, beyond {ACCUMULATOR_BITS} bits; check the graph first"
+            f"{where}: an accumulator reaches {np.abs(acc).max()}, beyond {ACCUMULATOR_BITS} bits; "
+            "check the graph first"
         )

@@ -1,8 +1,9 @@
 """From the integer graph to layers over tiled maps.
 
-Concatenation costs nothing: its operands are tile ranges of one region. A tensor that cannot be such a range (the graph's
-input, or an operand of two concatenations) is copied by a 1x1 max pool; a residual whose channels lie in other
-lanes than those of its sum is moved by a 1x1 convolution with weights of 1. Both are exact.
+Concatenation costs nothing: its operands are tile ranges of one region. A tensor that cannot be such a range
+(the graph's input, or an operand of two concatenations) is copied by a 1x1 max pool; a residual whose
+channels lie in other lanes than those of its sum is moved by a 1x1 convolution with weights of 1. Both are
+exact.
 """
 
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ class _Lowering:
 
 
 def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
-    """Layers of `graph` for the engine; UnsupportedLayer or CapacityError names a node that it cannot hold."""
+    """Layers of `graph` for the engine; UnsupportedLayer or CapacityError names what it cannot hold."""
     check_graph(graph)
     nodes = _needed(graph)
     lowering = _Lowering(
@@ -179,7 +180,7 @@ def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
 
 
 def _lanes(lowering: _Lowering, conv: Conv2d) -> tuple[Kind, Slots, str | None]:
-    """Kind, output slots and residual of a convolution: a dense one takes its residual's slots as they are."""
+    """Kind, output slots and residual of a convolution: a dense one takes over its residual's slots."""
     source = lowering.tensors[conv.source].slots
     if not _is_by_channel(conv):
         slots = natural_slots(conv.out_channels, lowering.configuration.pi)

@@ -55,8 +55,8 @@ def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfigu
     room = configuration.weight_lines - image.pinned_lines
     if pass_lines(layer) > room:
         raise CapacityError(
-            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, there are {room}; "
-            "use a smaller kernel, fewer input channels or an engine with more weight_lines"
+            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, "
+            f"there are {room}; use a smaller kernel, fewer input channels or more weight_lines"
         )
     fitting = max(1, room // shares // pass_lines(layer))
     return -(-count // -(-count // fitting))
@@ -66,10 +66,15 @@ def _homes(
     network: Network, chunks: Mapping[str, int], configuration: EngineConfiguration, ddr: DdrModel
 ) -> Homes:
     """Homes at the fastest pitches; tight pitches are second to none but spilling."""
-    readers = {region: tuple(layer for layer in network.layers if layer.source.region == region) for region in network.regions}
+    readers = {
+        region: tuple(layer for layer in network.layers if layer.source.region == region)
+        for region in network.regions
+    }
     fastest = {region.name: best_pitch(region, read_by, configuration) for region, read_by in readers.items()}
     tightest = {region.name: region.width for region in network.regions}
-    strip_pitches = {layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers}
+    strip_pitches = {
+        layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers
+    }
     finders = [
         HomeFinder(
             network=network,
