@@ -1,6 +1,7 @@
 """Bundles: a folder or one zip file with all that a board needs, named by the digest of its contents.
 
-Nothing is used before it was verified, nothing is unpickled, and nothing is unpacked that the manifest does not list.
+Nothing is used before it was verified, nothing is unpickled, and only what the
+manifest lists is unpacked.
 """
 
 from __future__ import annotations
@@ -115,12 +116,12 @@ def pack(bundle: Bundle, parent: Path) -> Path:
 
 
 def unpack(path: Path, parent: Path) -> Bundle:
-    """Unpack a bundle's zip file into a folder of `parent`; BundleError for anything but a whole, sound bundle."""
+    """Unpack a bundle's zip file into a folder of `parent`; BundleError where it is not whole and sound."""
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = parse_manifest(_member(archive, MANIFEST, MOST_MANIFEST_BYTES))
             _check_members(path, archive, manifest)
-            files = {name: _member(archive, name, entry.bytes) for name, entry in manifest.files.items()}
+            files = {name: _member(archive, name, entry.size) for name, entry in manifest.files.items()}
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
         raise BundleError(f"{path}: is no readable bundle ({error}); copy or make it again") from error
     for name, content in files.items():
@@ -164,7 +165,7 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 def _check_content(where: Path, name: str, content: bytes, manifest: Manifest) -> None:
     entry = manifest.files[name]
-    if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
+    if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
         raise BundleError(f"{where}: {name} is damaged (its digest differs); copy or make it again")
 
 

@@ -1,7 +1,7 @@
 """The fabric's clock: never above what the design closed at, and what it really is.
 
-pynq takes the divisor that comes closest to what it is asked for, which may be a faster clock; and what it reads back
-is computed from divisors and an assumed crystal. Here the request is lowered until the answer is safe.
+pynq takes the divisor that comes closest to what it is asked for, which may be a faster clock; and what
+it reads back is computed from divisors and an assumed crystal. Here requests sink until the answer is safe.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COUNTER_RANGE = 1 << 32
 
 
 def settle_clock(closed_mhz: float, ask: Callable[[float], float]) -> float:
-    """Fastest clock that `ask` answers at or below `closed_mhz`; `ask` sets a clock and reads it back, both MHz.
+    """Fastest clock at or below `closed_mhz` that `ask` answers; it sets a clock and reads it back, both MHz.
 
     ClockError when no request brings it down.
 
@@ -33,8 +33,8 @@ def settle_clock(closed_mhz: float, ask: Callable[[float], float]) -> float:
             return got
         asked *= STEP
     raise ClockError(
-        f"the fabric's clock reads {got:g} MHz whatever is asked for, the design works up to {closed_mhz:g} MHz; "
-        "restart the board, or give it the boot image of its pynq version"
+        f"the fabric's clock reads {got:g} MHz whatever is asked for, the design works up to "
+        f"{closed_mhz:g} MHz; restart the board, or give it the boot image of its pynq version"
     )
 
 
@@ -47,9 +47,9 @@ def counted_mhz(read: Callable[[], int], sleep: Callable[[float], None], now: Ca
 
 
 def check_counted(clock_mhz: float, counted: float) -> None:
-    """ClockError when the counter and the read-back clock disagree: one of them would make latencies wrong."""
+    """ClockError when the counter and the read-back clock disagree: one would make latencies wrong."""
     if abs(counted - clock_mhz) > COUNT_TOLERANCE * clock_mhz:
         raise ClockError(
-            f"the clock reads {clock_mhz:g} MHz, but the engine counts {counted:.1f} million cycles a second; "
-            "the boot image uses another crystal or PLL than pynq assumes"
+            f"the clock reads {clock_mhz:g} MHz, but the engine counts {counted:.1f} million cycles "
+            "a second; the boot image uses another crystal or PLL than pynq assumes"
         )

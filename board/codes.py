@@ -1,4 +1,4 @@
-"""Images to the bytes that the engine reads, and its bytes to output codes: two look-ups that the bundle carries."""
+"""Images to the bytes that the engine reads, its bytes to output codes: look-ups that the bundle carries."""
 
 from __future__ import annotations
 

@@ -40,5 +40,5 @@ def error_named(name: str, message: str) -> BoardError:
     >>> error_named("ClockError", "too fast")
     ClockError('too fast')
     """
-    kinds = {kind.__name__: kind for kind in (BoardError, *BoardError.__subclasses__())}
+    kinds: dict[str, type[BoardError]] = {kind.__name__: kind for kind in BoardError.__subclasses__()}
     return kinds.get(name, AgentError)(message)

@@ -1,7 +1,7 @@
 """The manifest of a bundle: everything a runner must know that is not in the hardware, as typed values.
 
-The board has no copy of the register map, of the error codes or of a layout: they travel in here, from the one table
-that also made the hardware.
+The board has no copy of the register map, of the error codes or of a layout: they travel in here, from the
+one table that also made the hardware.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class OverlayKind(Enum):
 class FileEntry:
     """Size and digest of one file of the bundle."""
 
-    bytes: int
+    size: int  # bytes
     sha256: str
 
     @classmethod
     def of(cls, content: bytes) -> FileEntry:
         """Entry of a file's content."""
-        return cls(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ class Manifest:
     @property
     def total_bytes(self) -> int:
         """Bytes of all files."""
-        return sum(entry.bytes for entry in self.files.values())
+        return sum(entry.size for entry in self.files.values())
 
     def describe(self, descriptor: int) -> str:
         """Words for a descriptor's number, as "descriptor 3 (EXEC of conv1)"."""
@@ -142,7 +142,7 @@ class Manifest:
         return next((name for name, value in self.engine.errors.items() if value == code), f"error {code}")
 
 
-def parse_manifest(text: bytes) -> Manifest:
+def parse_manifest(text: bytes | str) -> Manifest:
     """The manifest of a text; BundleError names the field that is wrong."""
     fields = Fields.parse(text, MANIFEST)
     if fields.integer("format") != FORMAT:
@@ -170,7 +170,7 @@ def parse_manifest(text: bytes) -> Manifest:
         predicted_cycles_first=fields.integer("predicted_cycles_first", 1),
         vectors=fields.integer("vectors", 1),
         files={
-            name: FileEntry(bytes=entry.integer("bytes"), sha256=entry.text("sha256"))
+            name: FileEntry(size=entry.integer("size"), sha256=entry.text("sha256"))
             for name, entry in _named(fields.fields("files"))
         },
     )

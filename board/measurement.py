@@ -51,23 +51,27 @@ class Measurement:
     @classmethod
     def from_json(cls, fields: Fields) -> Measurement:
         """The measurement of plain values; BundleError where they are none."""
-        texts = {name: fields.text(name) for name in ("board", "network", "bundle", "pynq", "outputs_sha256")}
-        counts = {
-            name: fields.integer(name)
-            for name in ("images", "mismatches", "correct", "cycles", "cycles_first", "predicted_cycles")
-        }
-        numbers = {name: fields.number(name) for name in ("clock_mhz", "clock_closed_mhz", "latency_ms")}
+        wall_ms = None if fields.values.get("wall_ms") is None else fields.number("wall_ms")
+        rows = fields.items("layers")
         return cls(
-            **texts,
-            **counts,
-            **numbers,
+            board=fields.text("board"),
+            network=fields.text("network"),
+            bundle=fields.text("bundle"),
             simulated=fields.flag("simulated"),
-            wall_ms=None if fields.values.get("wall_ms") is None else fields.number("wall_ms"),
-            layers=tuple(
-                LayerCycles(layer=row.text("layer"), cycles=row.integer("cycles"))
-                for row in fields.items("layers")
-            ),
+            pynq=fields.text("pynq"),
+            images=fields.integer("images"),
+            mismatches=fields.integer("mismatches"),
+            correct=fields.integer("correct"),
+            cycles=fields.integer("cycles"),
+            cycles_first=fields.integer("cycles_first"),
+            predicted_cycles=fields.integer("predicted_cycles"),
+            clock_mhz=fields.number("clock_mhz"),
+            clock_closed_mhz=fields.number("clock_closed_mhz"),
+            latency_ms=fields.number("latency_ms"),
+            wall_ms=wall_ms,
+            layers=tuple(LayerCycles(layer=row.text("layer"), cycles=row.integer("cycles")) for row in rows),
             profiled_cycles=fields.integer("profiled_cycles"),
+            outputs_sha256=fields.text("outputs_sha256"),
         )
 
 

@@ -47,6 +47,11 @@ class LoadedOverlay:
             counted = counted_mhz(lambda: self.read("CYCLE_COUNTER"), time.sleep, time.monotonic)
             check_counted(self.clock_mhz, counted)
 
+    def fits(self, bundle: Bundle) -> bool:
+        """Whether this is the overlay, and the engine, that a bundle needs."""
+        wanted = bundle.manifest
+        return (wanted.overlay, wanted.engine) == (self._manifest.overlay, self._manifest.engine)
+
     @property
     def pynq_version(self) -> str:
         """Version of pynq that loaded it."""
@@ -88,12 +93,12 @@ class LoadedOverlay:
         if found != wanted.address:
             where = "nowhere" if found is None else f"at {found:#x}"
             raise BundleError(
-                f"{wanted.hwh}: has {wanted.ip} {where}, the manifest says {wanted.address:#x}; make the bundle again, "
-                "and restart the board if pynq has kept an older .hwh of this .bit"
+                f"{wanted.hwh}: has {wanted.ip} {where}, the manifest says {wanted.address:#x}; "
+                "make the bundle again, and restart the board if pynq has kept an older .hwh of this .bit"
             )
 
     def _program(self, overlay: Any) -> float:
-        """Clock in MHz after programming; it is settled before too, so that the design never runs too fast."""
+        """Clock in MHz after programming; it is settled before too, so the design never runs too fast."""
         closed = self._manifest.overlay.clock_mhz
         with translated(f"the overlay {self._manifest.overlay.bit} cannot be loaded"):
             settle_clock(closed, self._ask_clock)

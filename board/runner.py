@@ -1,6 +1,6 @@
 """The runner: images through a bundle's engine, on PYNQ-Z2, on ZCU104 and on the simulated device alike.
 
-It needs Python 3.10, NumPy and pynq 3.1 or 4.0. Every wait has a deadline, counted in the engine's own cycles.
+It needs Python 3.10, NumPy and pynq 3.1 or 4.0. Every wait has a deadline, in the engine's own cycles.
 """
 
 from __future__ import annotations
@@ -53,14 +53,19 @@ class Outcome:
 class Runner:
     """An engine loaded with a bundle. Close it, or use it in a `with`."""
 
-    def __init__(self, bundle: Bundle, settings: RunSettings | None = None) -> None:
-        """Load overlay and program; DeviceError, ClockError or BundleError say why that cannot be."""
+    def __init__(
+        self, bundle: Bundle, settings: RunSettings | None = None, overlay: LoadedOverlay | None = None
+    ) -> None:
+        """Load overlay and program; DeviceError, ClockError or BundleError say why that cannot be.
+
+        An `overlay` that is loaded already must fit the bundle.
+        """
         self.bundle = bundle
         self._settings = settings or RunSettings()
         self._codes = Codes.of(bundle)
         self._buffers: dict[str, Any] = {}
         self._resident = False
-        self._overlay = LoadedOverlay(bundle)
+        self._overlay = overlay or LoadedOverlay(bundle)
         try:
             self._fill()
         except BaseException:
@@ -92,7 +97,8 @@ class Runner:
     def run(self, images: NDArray[np.uint8], heard: Heard | None = None) -> Outcome:
         """Run images (N, H, W, C), one a start; `heard` is told how many are done.
 
-        Raises EngineFault, after which the next run works, or EngineHung, after which the bundle must be loaded again.
+        Raises EngineFault, after which the next run works, or EngineHung, after which the bundle must be
+        loaded again.
         """
         if not len(images):
             raise BundleError("no images to run; give at least one")
@@ -198,8 +204,8 @@ class Runner:
         place = self.bundle.manifest.describe(self._overlay.read("EXEC_INDEX"))
         control, error = self._overlay.read("CTRL"), self._overlay.read("ERROR")
         return EngineHung(
-            f"engine hangs: {why}, its array at {place} (CTRL {control:#x}, ERROR {error}); load the bundle again, "
-            "and if that hangs too switch the board off and on"
+            f"engine hangs: {why}, its array at {place} (CTRL {control:#x}, ERROR {error}); load the bundle "
+            "again, and if that hangs too switch the board off and on"
         )
 
     def _check(self) -> None:
@@ -208,20 +214,25 @@ class Runner:
             manifest = self.bundle.manifest
             place = manifest.describe(self._overlay.read("ERROR_INDEX"))
             raise EngineFault(
-                f"engine stopped with {manifest.error_name(code)} at {place}; the memory refused an access, or the "
-                "program is damaged: load the bundle again"
+                f"engine stopped with {manifest.error_name(code)} at {place}; the memory refused an access, "
+                "or the program is damaged: load the bundle again"
             )
 
 
 def measure(
-    bundle: Bundle, images: int | None = None, settings: RunSettings | None = None, heard: Heard | None = None
+    bundle: Bundle,
+    images: int | None = None,
+    *,
+    settings: RunSettings | None = None,
+    overlay: LoadedOverlay | None = None,
+    heard: Heard | None = None,
 ) -> Measurement:
     """Run the bundle's first `images` test images (None: all), compare every output, measure.
 
     Raises what `Runner` and its `run` raise. Differing outputs are counted, not raised.
     """
     pictures, labels, expected = _vectors(bundle, images)
-    with Runner(bundle, settings) as runner:
+    with Runner(bundle, settings, overlay) as runner:
         outcome = runner.run(_at_least(pictures, LATENCY_RUNS), heard)
         spans, profiled = runner.profile(pictures[0])
         codes = outcome.codes[: len(pictures)]

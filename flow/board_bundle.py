@@ -1,10 +1,10 @@
-"""Bundles for a board: a compiled network, test vectors and an overlay, with all that the runner must know of them."""
+"""Bundles for a board: compiled network, test vectors, overlay, and what the runner must know of them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bitlathe.board import bundle as names
 from bitlathe.board.bundle import Bundle, write_bundle
+from bitlathe.board.fields import Fields
 from bitlathe.board.manifest import Descriptor, Engine, FileEntry, Manifest, Overlay, OverlayKind
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.overlay_text import SimulatedOverlay
@@ -26,10 +27,13 @@ from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.sim.build import engine_model
 from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
 
 ByteArray = NDArray[np.uint8]
+Index = NDArray[np.int32]
+OVERLAY_FACTS = "overlay.json"
 _DIGITS = 3  # bytes that an index into an input's codes has; 16 million codes
 
 
@@ -52,13 +56,22 @@ class Vectors:
     @property
     def codes(self) -> NDArray[np.int8]:
         """Input codes (N, C, H, W)."""
-        return self.table[self.images, np.arange(self.table.shape[1])].transpose(0, 3, 1, 2)
+        codes: NDArray[np.int8] = self.table[self.images, np.arange(self.table.shape[1])]
+        return codes.transpose(0, 3, 1, 2)
 
 
 def make_bundle(
-    graph: Graph, target: Target, overlay: OverlayFiles, vectors: Vectors, parent: Path
+    graph: Graph,
+    target: Target,
+    overlay: OverlayFiles,
+    vectors: Vectors,
+    parent: Path,
+    name: str | None = None,
 ) -> Bundle:
-    """Compile a graph and write its bundle into `parent`; raises what compiling raises."""
+    """Compile a graph and write its bundle into `parent`, under its own name or another.
+
+    Raises what compiling raises.
+    """
     compiled = compile_graph(graph, target.engine, DdrModel.of(target))
     expected = evaluate(graph, vectors.codes)
     files = {
@@ -74,14 +87,14 @@ def make_bundle(
         names.GRAPH: graph_file.encode(graph),
     }
     manifest = _manifest(graph, compiled, target, overlay.overlay, expected.shape, files)
-    return write_bundle(parent, manifest, files)
+    return write_bundle(parent, replace(manifest, network=name or graph.name), files)
 
 
 def simulated_overlay(target: Target) -> OverlayFiles:
-    """The overlay of a simulated board; builds the simulator where it is not there yet. ToolError as `build_model`."""
+    """The overlay of a simulated board; builds the simulator once, with ToolError as `build_model`."""
     board = board_model(target.name)
     library, hwh = engine_model(target.engine).read_bytes(), hwh_text(board, OFFSETS)
-    ddr = SimulatedDdr.of(target)
+    ddr = SimulatedDdr(busy=target.ddr_busy, latency=target.ddr_latency)
     memory = Memory(
         latency=ddr.latency, write_latency=ddr.write_latency, outstanding=ddr.outstanding, busy=ddr.busy
     )
@@ -103,22 +116,55 @@ def simulated_overlay(target: Target) -> OverlayFiles:
     )
 
 
-def input_index(layout: InputLayout) -> NDArray[np.int32]:
-    """Which code of a flattened input each packed byte is, -1 for a zero; found by packing numbers digit by digit."""
+def read_overlay(folder: Path, target: Target) -> OverlayFiles:
+    """A real board's overlay: the one .bit of a folder, its .hwh and `overlay.json`; FormatError says what lacks.
+
+    `overlay.json` is written by the build: {"ip", "address", "clock_mhz", "identity"}; timing closed at that clock.
+    """
+    bits = sorted(folder.glob("*.bit"))
+    needed = [folder / OVERLAY_FACTS, *(path.with_suffix(".hwh") for path in bits)]
+    if len(bits) != 1 or not all(path.is_file() for path in needed):
+        raise FormatError(
+            f"{folder}: needs one .bit, its .hwh and {OVERLAY_FACTS}; make bitstream writes them"
+        )
+    facts = Fields.parse((folder / OVERLAY_FACTS).read_bytes(), str(folder / OVERLAY_FACTS))
+    if facts.integer("identity") != target.engine.identity:
+        raise FormatError(f"{folder}: holds another engine than {target.name}'s; build the overlay again")
+    bit, hwh = bits[0].read_bytes(), bits[0].with_suffix(".hwh").read_bytes()
+    stem = _stem(bit, hwh)
+    overlay = Overlay(
+        kind=OverlayKind.BITSTREAM,
+        bit=f"{stem}.bit",
+        hwh=f"{stem}.hwh",
+        ip=facts.text("ip"),
+        address=facts.integer("address"),
+        clock_mhz=facts.number("clock_mhz"),
+    )
+    return OverlayFiles(overlay=overlay, files={f"{stem}.bit": bit, f"{stem}.hwh": hwh})
+
+
+def input_index(layout: InputLayout) -> Index:
+    """Which code of a flattened input each packed byte is, -1 for a zero; found by packing numbers."""
     shape = (layout.channels, layout.height, layout.width)
     numbers = np.arange(1, np.prod(shape) + 1).reshape(1, *shape)
-    digits = [layout.pack((numbers >> 8 * digit) & 0xFF)[0].astype(np.int32) for digit in range(_DIGITS)]
-    return sum(values << 8 * digit for digit, values in enumerate(digits)) - np.int32(1)
+    return _joined(layout.pack(digits)[0] for digits in _digits(numbers)) - np.int32(1)
 
 
-def output_index(layout: OutputLayout) -> NDArray[np.int32]:
-    """Which byte each code of a flattened output is."""
-    numbers = np.arange(layout.bytes)
-    digits = [
-        layout.unpack(((numbers >> 8 * digit) & 0xFF).astype(np.uint8)[np.newaxis])
-        for digit in range(_DIGITS)
-    ]
-    return sum((values.ravel() & 0xFF) << 8 * digit for digit, values in enumerate(digits)).astype(np.int32)
+def output_index(layout: OutputLayout) -> Index:
+    """Which byte each code of a flattened output is; found by unpacking numbers."""
+    numbers = np.arange(layout.bytes)[np.newaxis]
+    return _joined(layout.unpack(digits.astype(np.uint8)).ravel() for digits in _digits(numbers))
+
+
+def _digits(numbers: NDArray[np.integer[Any]]) -> Iterator[NDArray[np.integer[Any]]]:
+    """Numbers cut into bytes, the lowest first."""
+    return ((numbers >> 8 * digit) & 0xFF for digit in range(_DIGITS))
+
+
+def _joined(digits: Iterator[NDArray[np.integer[Any]]]) -> Index:
+    joined = [(values.astype(np.int32) & 0xFF) << 8 * digit for digit, values in enumerate(digits)]
+    index: Index = np.sum(joined, axis=0, dtype=np.int32)
+    return index
 
 
 def _manifest(
@@ -169,5 +215,5 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def _stem(*parts: bytes) -> str:
-    """File name of an overlay. pynq and the loader keep what they once read under a name, so contents must name it."""
+    """File name of an overlay: its digest, for pynq and the loader keep what they read under a name."""
     return f"overlay_{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from bitlathe.flow.board_commands import register as register_board_commands
 from bitlathe.flow.errors import ExitStatus, status_of
 from bitlathe.flow.options import (
     DataOption,
@@ -20,7 +21,7 @@ from bitlathe.flow.options import (
     WorkersOption,
     takes_network,
 )
-from bitlathe.flow.output import note, print_json, task
+from bitlathe.flow.output import log_to_stderr, note, print_json, task
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.config import target as find_target
 from bitlathe.model.graph.errors import BitlatheError, ToolError
@@ -53,6 +54,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a defect of ours shows the plain traceback that a report needs
 )
+
+register_board_commands(app)
 
 
 def main() -> None:
@@ -105,6 +108,7 @@ def train(
         seed=seed,
         threads=threads,
     )
+    log_to_stderr()
     trained = run_training(config, data, out, resume)
     if as_json:
         print_json(trained.to_json())
@@ -141,18 +145,18 @@ def compile_command(
     as_json: JsonOption = False,
 ) -> None:
     """Compile a network for a target: program, weights, manifest, and the engine's sources for Vivado."""
-    from bitlathe.flow.bundle import check_replaceable, compile_for, write_bundle
+    from bitlathe.flow.compilation import check_replaceable, compile_for, write_compilation
     from bitlathe.flow.integer_network import obtain
-    from bitlathe.flow.reports import show_bundle
+    from bitlathe.flow.reports import show_compilation
 
     board = find_target(target)
     check_replaceable(out)
     integer = obtain(request)
-    bundle = write_bundle(integer, compile_for(integer, board), board, out)
+    written = write_compilation(integer, compile_for(integer, board), board, out)
     if as_json:
-        print_json(bundle.to_json())
+        print_json(written.to_json())
     else:
-        show_bundle(bundle)
+        show_compilation(written)
 
 
 @app.command()

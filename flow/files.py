@@ -15,7 +15,7 @@ from bitlathe.flow.errors import UsageError
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` make a file under a temporary name of the same suffix, then give it its own."""
     partial = path.with_name(f".{os.getpid()}.{path.name}")
-    with _writable(path):
+    with writable(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write(partial)
@@ -46,7 +46,7 @@ def whole_folder(path: Path, marker: str) -> Iterator[Path]:
     """
     check_replaceable(path, marker)
     partial = path.with_name(f".{os.getpid()}.{path.name}")
-    with _writable(path):
+    with writable(path):
         try:
             partial.mkdir(parents=True)
             yield partial
@@ -75,7 +75,8 @@ def check_replaceable(path: Path, marker: str) -> None:
 
 
 @contextmanager
-def _writable(path: Path) -> Iterator[None]:
+def writable(path: Path) -> Iterator[None]:
+    """Tell a place that cannot be written from a defect of ours: UsageError instead of OSError."""
     try:
         yield
     except OSError as error:

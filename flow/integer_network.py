@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitlathe.flow.datasets import image_shape, read_dataset
 from bitlathe.flow.errors import UsageError
+from bitlathe.flow.files import writable
 from bitlathe.flow.output import note
 from bitlathe.flow.quantize_settings import quantize_config
 from bitlathe.flow.request import NetworkRequest
@@ -139,8 +140,10 @@ def read_network(path: Path, dataset: str | None, data: Path | None) -> IntegerN
 
 def save_network(network: IntegerNetwork, path: Path) -> None:
     """Write the graph, and beside it the table that makes images its input."""
-    graph_file.save(network.graph, path)
-    network.preprocess.save(preprocess_path(path))
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        graph_file.save(network.graph, path)
+        network.preprocess.save(preprocess_path(path))
 
 
 def preprocess_path(path: Path) -> Path:

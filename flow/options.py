@@ -40,7 +40,7 @@ def network_request(
     data: DataOption = None,
     normalize: Annotated[
         Normalization, typer.Option("--normalize", help="What the network was trained to see.")
-    ] = Normalization.NONE,
+    ] = Normalization.AUTO,
     seed: Annotated[int, typer.Option("--seed", help="Seed of random weights and of memory stalls.")] = 0,
     weight_bits: Annotated[int, typer.Option("--weight-bits", help="Bits of a weight, 2 to 16.")] = 8,
     activation_bits: Annotated[

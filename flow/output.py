@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -28,12 +29,25 @@ def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True
 ) -> None:
     """Print a table to stdout; columns after the first are `numbers`, to the right, or words."""
-    table = Table(title=Text(title), title_justify="left")
+    table = Table()
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and index else "left")
     for row in rows:
         table.add_row(*map(Text, row))  # Text: square brackets are no markup
+    print(title)
     _console().print(table)
+
+
+class _Notes(logging.Handler):
+    """Prints records to what stderr is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(self.format(record))
+
+
+def log_to_stderr() -> None:
+    """Show what rooms log, such as the epochs of a training."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Notes()])
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitlathe.flow.bundle import Bundle
+from bitlathe.flow.compilation import Compilation
 from bitlathe.flow.doctor import Check
 from bitlathe.flow.output import percent, print_table
 from bitlathe.flow.profile import Profile
@@ -52,17 +52,17 @@ def show_profile(profile: Profile, chart: Path) -> None:
     )
 
 
-def show_bundle(bundle: Bundle) -> None:
+def show_compilation(compiled: Compilation) -> None:
     """Print what was compiled."""
     rows = [
-        ("folder", bundle.out),
-        ("program", f"{bundle.program_bytes:,} bytes, {bundle.descriptors} descriptors"),
-        ("weights", f"{bundle.weights_bytes:,} bytes"),
-        ("scratch memory", f"{bundle.scratch_bytes:,} bytes"),
-        ("cycles an image, predicted", f"{bundle.predicted_cycles:,}"),
-        ("latency, predicted", f"{bundle.predicted_latency_ms:.4f} ms"),
+        ("folder", compiled.out),
+        ("program", f"{compiled.program_bytes:,} bytes, {compiled.descriptors} descriptors"),
+        ("weights", f"{compiled.weights_bytes:,} bytes"),
+        ("scratch memory", f"{compiled.scratch_bytes:,} bytes"),
+        ("cycles an image, predicted", f"{compiled.predicted_cycles:,}"),
+        ("latency, predicted", f"{compiled.predicted_latency_ms:.4f} ms"),
     ]
-    print_table(f"{bundle.network} for {bundle.target}", ("compiled", ""), rows)
+    print_table(f"{compiled.network} for {compiled.target}", ("compiled", ""), rows)
 
 
 def show_resources(row: Resources) -> None:

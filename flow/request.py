@@ -12,6 +12,7 @@ CALIBRATION_IMAGES = 512
 class Normalization(Enum):
     """What a network was trained to see."""
 
+    AUTO = "auto"  # `imagenet` for a plain state dict of a CIFAR ResNet (the published ones), else `none`
     NONE = "none"  # (pixel - 128) / 128
     IMAGENET = "imagenet"  # (pixel / 255 - mean) / std with ImageNet's constants
 
@@ -25,7 +26,7 @@ class NetworkRequest:
     dataset: str | None = None
     weights: Path | None = None
     data: Path | None = None  # folder of the data sets
-    normalization: Normalization = Normalization.NONE
+    normalization: Normalization = Normalization.AUTO
     seed: int = 0  # of random weights
     weight_bits: int = 8
     activation_bits: int = 8

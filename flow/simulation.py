@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from bitlathe.flow.bundle import compile_for, predicted_cycles
+from bitlathe.flow.compilation import compile_for, predicted_cycles
 from bitlathe.flow.errors import CheckFailed
 from bitlathe.flow.integer_network import Codes, IntegerNetwork, accuracy, float_accuracy
 from bitlathe.flow.profile import Profile

@@ -14,8 +14,10 @@ from bitlathe.flow.own_network import is_own, make_own
 from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.train import load_weights
+from bitlathe.model.train.weights import is_plain_state, load_weights
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
+
+PUBLISHED = ("resnet20", "resnet56", "resnet110")  # by the repository that the CIFAR weights come from
 
 
 class WeightsSource(Enum):
@@ -78,7 +80,7 @@ def find_subject(request: NetworkRequest) -> Subject:
         raise UsageError("no network: give --network")
     dataset = read_dataset(_dataset_name(request.network, request.dataset), request.data)
     weights = _weights(request.network, request, dataset.name)
-    model = _model(request.network, request, dataset)
+    model = _model(request.network, request, dataset, _normalization(request, weights))
     if weights.path is not None:
         load_weights(model, weights.path)
     name = request.network.rpartition(":")[2]
@@ -95,12 +97,27 @@ def _weights(network: str, request: NetworkRequest, dataset: str) -> Weights:
     own = checkpoint_path(network, dataset)
     if request.weights is not None:
         return Weights(source=WeightsSource.FILE, path=request.weights)
-    if own.exists() and request.normalization is Normalization.NONE:
+    if own.exists() and request.normalization is not Normalization.IMAGENET:
         return Weights(source=WeightsSource.CHECKPOINT, path=own)
     return Weights(source=WeightsSource.RANDOM, seed=request.seed)
 
 
-def _model(network: str, request: NetworkRequest, dataset: Dataset) -> nn.Module:
+def _normalization(request: NetworkRequest, weights: Weights) -> Normalization:
+    """What the weights were trained to see, where the user leaves it open.
+
+    The published CIFAR ResNets come as plain state dicts and were trained on ImageNet's constants.
+    """
+    if request.normalization is not Normalization.AUTO:
+        return request.normalization
+    published = (
+        weights.path is not None and (request.network or "") in PUBLISHED and is_plain_state(weights.path)
+    )
+    return Normalization.IMAGENET if published else Normalization.NONE
+
+
+def _model(
+    network: str, request: NetworkRequest, dataset: Dataset, normalization: Normalization
+) -> nn.Module:
     if is_own(network):
         return make_own(network, request.seed)
     return build(
@@ -109,5 +126,5 @@ def _model(network: str, request: NetworkRequest, dataset: Dataset) -> nn.Module
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
         seed=request.seed,
-        normalize=Normalize.imagenet() if request.normalization is Normalization.IMAGENET else None,
+        normalize=Normalize.imagenet() if normalization is Normalization.IMAGENET else None,
     )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import shlex
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -68,7 +66,6 @@ def run_training(config: TrainConfig, data: Path | None, out: Path | None, resum
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run."""
     folder = out or Path("build/train") / f"{config.network}-{config.dataset}"
     read_dataset(config.dataset, data)  # so that missing data is told of before anything is made
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with progress() as bars:
         result = train(config, data, folder, resume, bars)
     metadata = _metadata(result, config)

@@ -1,23 +1,35 @@
 """Cycles of a program, in closed form over its descriptors.
 
-The engine's order is modelled descriptor by descriptor: fetch, dispatch in order into one pending latch a unit, start
-when the waits are met, duration from the fields. The constants are measured on the simulated RTL.
+The engine is followed descriptor by descriptor, not cycle by cycle: fetch into four slots, dispatch in order into one pending
+latch a unit, start once the waits are met, duration from the fields. Read data come in the order of the requests, so
+descriptors and loads queue for one channel. The constants are those of the SystemVerilog modules named beside them.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from math import ceil
 
 from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode, Program
 
 Fields = Mapping[str, int]
 
-START_CYCLES = 4  # from start to the header's first address
-DISPATCH_CYCLES = 2  # from the descriptor's last beat, or the latch's release, to the unit
-EXEC_OVERHEAD = 30  # filling and draining the pipeline
-MOVE_OVERHEAD = 4  # from a move's start to its first address
+BURST_BEATS = 16
+SLOTS = 4  # descriptors read ahead (fetch.sv)
+OUTSTANDING = 8  # read bursts in flight (axi_read.sv)
+JOBS = 4  # loads whose data are still to come while the next one asks (load_unit.sv)
+START = 1  # from start to the header's address on the bus
+READ_DELAY = 1  # added to the memory's latency: queues on the way out and back
+JUDGE = 2  # from the header's last beat to the next request
+DISPATCH = 2  # cycles a descriptor takes at least (fetch.sv)
+PENDING = 2  # from dispatch, or from the count that it waits for, to its unit (pending.sv)
+SPLIT = 5  # from a load's start to its first request (burst_split.sv)
+SEGMENT_CYCLES = 4  # of the splitter, for each segment
+GATHER = 1  # cycles a pixel group takes to gather beyond one a pixel (sequencer.sv)
+EXEC_DRAIN = 19  # stages from the sequencer to the scratchpad (compute.sv)
+STORE_DRAIN = 12  # from a store's start to its first word on the bus, and from the last answer to its end
+FINISH = 4  # from END to done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +38,16 @@ class DdrModel:
 
     busy: float = 0.75  # share of cycles that deliver a beat
     latency: int = 40  # cycles from an address to its first beat
+    write_latency: int = 20  # cycles from a write burst's last beat to its response
 
     @classmethod
     def of(cls, target: Target) -> "DdrModel":
         """Memory of a target."""
         return cls(busy=target.ddr_busy, latency=target.ddr_latency)
 
-    def transfer(self, beats: int) -> int:
-        """Cycles in which `beats` arrive."""
-        return ceil(beats / self.busy)
+    def transfer(self, beats: int) -> float:
+        """Cycles in which `beats` pass."""
+        return beats / self.busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +90,30 @@ def exec_passes(fields: Fields) -> int:
     return -(-fields["out_tiles"] // fields["sub_tiles"])
 
 
-def exec_groups(fields: Fields) -> int:
-    """Pixel groups of a pass."""
-    if fields.get("row_break", 0):
-        return fields["out_h"] * -(-fields["out_w"] // fields["group_lanes"])
-    return -(-fields["out_h"] * fields["out_w"] // fields["group_lanes"])
+def pass_cycles(runs: int, run: int, lanes: int, group_cycles: int) -> int:
+    """Cycles of a pass over `runs` runs of `run` pixels, each cut into groups of up to `lanes`.
+
+    A group lasts `group_cycles`, or a cycle a pixel and one more to gather the next one where that is longer;
+    the parameter line takes a cycle of its own unless the gathering hides it.
+
+    >>> pass_cycles(1, 60, 6, 9), pass_cycles(1, 58, 6, 6)
+    (91, 69)
+    """
+    full, rest = divmod(run, lanes)
+    cycles = full * max(group_cycles, lanes + GATHER) + (max(group_cycles, rest + GATHER) if rest else 0)
+    return runs * cycles + (group_cycles >= min(lanes, run) + GATHER)
 
 
 def exec_cycles(fields: Fields) -> int:
     """Cycles from an EXEC's start to its last word in the scratchpad."""
-    return EXEC_OVERHEAD + exec_passes(fields) * (1 + exec_groups(fields) * fields["group_cycles"])
+    lanes, runs, run = fields["group_lanes"], 1, fields["out_h"] * fields["out_w"]
+    if fields.get("row_break", 0):
+        runs, run = fields["out_h"], fields["out_w"]
+    a_pass = pass_cycles(runs, run, lanes, fields["group_cycles"])
+    taps = fields["kernel_h"] * fields["kernel_w"] * fields["ci_tiles"]
+    last_words = ((run - 1) % lanes + 1) * fields["sub_tiles"] * (1 + fields.get("has_residual", 0))
+    filling_and_draining = EXEC_DRAIN + min(lanes, run) + last_words - (fields["group_cycles"] - taps)
+    return filling_and_draining + exec_passes(fields) * a_pass
 
 
 def move_beats(opcode: Opcode, fields: Fields) -> int:
@@ -96,18 +123,70 @@ def move_beats(opcode: Opcode, fields: Fields) -> int:
     return fields["segments"] * fields["segment_words"]
 
 
+def move_bursts(opcode: Opcode, fields: Fields) -> int:
+    """Bursts of a move, if no segment crossed a page."""
+    if opcode is Opcode.LOAD_WEIGHTS:
+        return -(-fields["beats"] // BURST_BEATS)
+    return fields["segments"] * -(-fields["segment_words"] // BURST_BEATS)
+
+
+def load_cycles(opcode: Opcode, fields: Fields, ddr: DdrModel) -> float:
+    """Cycles in which a load's data pass: bound by the memory's pace, or by its latency where bursts are short."""
+    bursts = move_bursts(opcode, fields)
+    latency_bound = bursts * (ddr.latency + READ_DELAY) / OUTSTANDING
+    split_bound = fields.get("segments", 1) * SEGMENT_CYCLES
+    return max(ddr.transfer(move_beats(opcode, fields)), latency_bound if bursts > OUTSTANDING else 0, split_bound)
+
+
+def store_cycles(fields: Fields, ddr: DdrModel) -> float:
+    """Cycles from a store's start to the last answer."""
+    words = fields["segment_words"] * fields["segments"]
+    first = min(fields["segment_words"], BURST_BEATS)
+    split_bound = fields["segments"] * SEGMENT_CYCLES
+    return STORE_DRAIN + first + max(ddr.transfer(words), split_bound) + ddr.write_latency
+
+
 def duration(opcode: Opcode, fields: Fields, ddr: DdrModel) -> int:
     """Cycles of a descriptor whose unit was idle before."""
     if opcode is Opcode.EXEC:
         return exec_cycles(fields)
-    return MOVE_OVERHEAD + ddr.latency + ddr.transfer(move_beats(opcode, fields))
+    if opcode is Opcode.STORE:
+        return round(store_cycles(fields, ddr))
+    return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(opcode, fields, ddr))
 
 
 def predict(program: Program, ddr: DdrModel, weights_resident: bool = False) -> Prediction:
     """Cycles of one input; with `weights_resident` the `once` loads are skipped."""
-    model = _Model(ddr=ddr, configuration=program.configuration, weights_resident=weights_resident)
-    timings = [model.run(index, descriptor) for index, descriptor in enumerate(program.descriptors)]
-    return Prediction(cycles=timings[-1].end, timings=tuple(timings))
+    model = _Model(ddr, program.configuration, weights_resident)
+    for descriptor in program.descriptors[:-1]:
+        model.add(descriptor)
+    return model.finish()
+
+
+class _ReadChannel:
+    """Descriptors and loads in the order of their requests."""
+
+    def __init__(self, ddr: DdrModel, word_bytes: int) -> None:
+        self.ddr = ddr
+        self.descriptor_cycles = ddr.transfer(DESCRIPTOR_BYTES // word_bytes)
+        self.in_flight = ddr.transfer(OUTSTANDING * BURST_BEATS)
+        self.free = 0.0  # when all that was asked for has come
+        self.load_ends: list[float] = []
+
+    def fetch(self, asked: float) -> float:
+        """When a descriptor asked for at a time has come; loads under way end so much later."""
+        begin = max(asked + self.ddr.latency + READ_DELAY, min(self.free, asked + self.in_flight))
+        end = begin + self.descriptor_cycles
+        for index in range(bisect_right(self.load_ends, begin), len(self.load_ends)):
+            self.load_ends[index] += self.descriptor_cycles
+        self.free = max(self.free + self.descriptor_cycles if self.free > begin else end, end)
+        return end
+
+    def load(self, asked: float, cycles: float) -> float:
+        """When the data of a load asked for at a time have come."""
+        self.free = max(asked + self.ddr.latency + READ_DELAY, self.free) + cycles
+        self.load_ends.append(self.free)
+        return self.free
 
 
 class _Model:
@@ -116,43 +195,71 @@ class _Model:
     def __init__(self, ddr: DdrModel, configuration: EngineConfiguration, weights_resident: bool) -> None:
         self.ddr = ddr
         self.weights_resident = weights_resident
-        self.beats_per_descriptor = DESCRIPTOR_BYTES // configuration.word_bytes
-        self.ends: list[list[int]] = [[], [], []]
-        self.last_start = [0, 0, 0]
-        self.last_dispatch = 0
-        self.data_free = 0  # when the read channel has delivered all it was asked for
+        self.channel = _ReadChannel(ddr, configuration.word_bytes)
+        header = self.channel.fetch(START)
+        self.arrivals = [self.channel.fetch(START + 1)]
+        self.arrivals += [self.channel.fetch(header + JUDGE + index) for index in range(SLOTS - 1)]
+        self.dispatches: list[float] = []
+        self.latch_free = [0.0, 0.0, 0.0]
+        self.starts: list[tuple[Unit, float]] = []
+        self.exec_ends: list[float] = []
+        self.store_ends: list[float] = []
+        self.asking = 0.0  # when the load unit can ask for the next load
 
-    def run(self, index: int, descriptor: Descriptor) -> Timing:
-        """Timing of the next descriptor."""
-        fetched = START_CYCLES + self.ddr.latency + self.ddr.transfer((index + 2) * self.beats_per_descriptor)
-        if descriptor.opcode is Opcode.END:
-            end = max(fetched, self.last_dispatch, *(ends[-1] for ends in self.ends if ends))
-            return Timing(dispatched=end, start=end, end=end, stall=0)
-        unit = UNITS[descriptor.opcode]
-        dispatched = max(fetched, self.last_dispatch, self.last_start[unit]) + DISPATCH_CYCLES
-        free = self.ends[unit][-1] if self.ends[unit] else 0
-        start = max(dispatched, free, *self._waits(descriptor.fields))
-        end = self._end(descriptor, start, dispatched)
-        self.last_dispatch, self.last_start[unit] = dispatched, start
-        self.ends[unit].append(end)
-        return Timing(dispatched=dispatched, start=start, end=end, stall=start - free)
+    @property
+    def ends(self) -> tuple[list[float], list[float], list[float]]:
+        return self.channel.load_ends, self.exec_ends, self.store_ends
 
-    def _waits(self, fields: Fields) -> Sequence[int]:
-        counts = [fields.get(name, 0) for name in WAITS]
-        return [ends[count - 1] if count else 0 for ends, count in zip(self.ends, counts, strict=True)]
+    def add(self, descriptor: Descriptor) -> None:
+        """Let the next descriptor pass."""
+        unit, index = UNITS[descriptor.opcode], len(self.dispatches)
+        before = self.dispatches[-1] if self.dispatches else 0.0
+        dispatched = max(self.arrivals[index], before, self.latch_free[unit]) + DISPATCH
+        self.dispatches.append(dispatched)
+        self.arrivals.append(self.channel.fetch(dispatched))
+        counts = (descriptor.fields.get(name, 0) for name in WAITS)
+        met = [ends[count - 1] for ends, count in zip(self.ends, counts, strict=True) if count]
+        ready = max(dispatched, *met, 0.0) + PENDING
+        start = self._run(descriptor, ready)
+        self.latch_free[unit] = start + 1
+        self.starts.append((unit, start))
 
-    def _end(self, descriptor: Descriptor, start: int, dispatched: int) -> int:
+    def _run(self, descriptor: Descriptor, ready: float) -> float:
+        """Start of a descriptor that is ready at a time; its end joins the others of its unit."""
         if descriptor.opcode is Opcode.EXEC:
-            return start + exec_cycles(descriptor.fields)
-        beats = move_beats(descriptor.opcode, descriptor.fields)
-        if descriptor.opcode is Opcode.STORE:
-            return start + duration(descriptor.opcode, descriptor.fields, self.ddr)
-        if descriptor.fields.get("once", 0) and self.weights_resident:
+            start = max(ready, self.exec_ends[-1] + 1 if self.exec_ends else 0.0)
+            self.exec_ends.append(start + exec_cycles(descriptor.fields))
             return start
-        # The address goes out while the load before still receives, if this one was ready by then.
-        asked = (
-            max(dispatched, *self._waits(descriptor.fields), self.data_free - self.ddr.latency)
-            + MOVE_OVERHEAD
-        )
-        self.data_free = max(asked + self.ddr.latency, self.data_free) + self.ddr.transfer(beats)
-        return self.data_free
+        if descriptor.opcode is Opcode.STORE:
+            start = max(ready, self.store_ends[-1] + 1 if self.store_ends else 0.0)
+            self.store_ends.append(start + store_cycles(descriptor.fields, self.ddr))
+            return start
+        return self._load(descriptor, ready)
+
+    def _load(self, descriptor: Descriptor, ready: float) -> float:
+        ends = self.channel.load_ends
+        queue_room = ends[-JOBS - 1] if len(ends) > JOBS else 0.0
+        start = max(ready, self.asking, queue_room)
+        if descriptor.fields.get("once", 0) and self.weights_resident:
+            ends.append(max(start, ends[-1] if ends else 0.0))
+            return start
+        cycles = load_cycles(descriptor.opcode, descriptor.fields, self.ddr)
+        end = self.channel.load(start + SPLIT, cycles)
+        asked = start + SPLIT + 2 * move_bursts(descriptor.opcode, descriptor.fields)
+        self.asking = max(asked, end - self.channel.in_flight)
+        return start
+
+    def finish(self) -> Prediction:
+        """The whole run, END included."""
+        idle = max((ends[-1] for ends in self.ends if ends), default=0.0)
+        end = max(self.arrivals[len(self.dispatches)], self.dispatches[-1], idle) + DISPATCH
+        counts, last_end = [0, 0, 0], [0.0, 0.0, 0.0]
+        timings = []
+        for dispatched, (unit, start) in zip(self.dispatches, self.starts, strict=True):
+            ended = self.ends[unit][counts[unit]]
+            stall = max(0.0, start - last_end[unit])
+            timings.append(Timing(dispatched=round(dispatched), start=round(start), end=round(ended), stall=round(stall)))
+            counts[unit] += 1
+            last_end[unit] = ended
+        timings.append(Timing(dispatched=round(end), start=round(end), end=round(end), stall=0))
+        return Prediction(cycles=round(end + FINISH), timings=tuple(timings))

@@ -1,4 +1,4 @@
-"""A pynq device whose fabric is a compiled simulator: Overlay, allocate, MMIO, Clocks and interrupts work on it.
+"""A pynq device whose fabric is a compiled simulator; Overlay, allocate, MMIO, Clocks, interrupts work on it.
 
 The methods that pynq calls are those of `pynq.pl_server.device.Device`; no function of pynq is replaced.
 """
@@ -26,7 +26,7 @@ _WORD_BYTES = 4
 _CONTROL, _START = 0x00, 1  # register CTRL and its bit
 
 
-class SimulatedDevice(Device):
+class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
     """A board without hardware. `activate` makes it the one that pynq uses."""
 
     def __init__(self, model: BoardModel, settings: SimulationSettings) -> None:

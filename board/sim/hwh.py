@@ -29,7 +29,8 @@ def hwh_text(board: BoardModel, registers: Mapping[str, int]) -> bytes:
     _engine(modules, registers)
     _interrupt_controller(modules, is_zynq)
     ElementTree.indent(system)
-    return ElementTree.tostring(system, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(system, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _processor(modules: Element, board: BoardModel, is_zynq: bool) -> None:

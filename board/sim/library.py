@@ -1,4 +1,4 @@
-"""The compiled simulator behind its C interface, loaded with ctypes. See hls/sim/harness.cpp for the interface."""
+"""The compiled simulator behind its C interface, which hls/sim/harness.cpp describes, loaded with ctypes."""
 
 from __future__ import annotations
 

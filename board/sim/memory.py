@@ -1,7 +1,7 @@
 """The simulated board's memory: what Python sees and what the engine sees are two copies.
 
-Only a flush carries bytes to the engine and only an invalidate carries them back, so a program that forgets one fails
-here every time, not now and then on a board.
+Only a flush carries bytes to the engine and only an invalidate carries them back, so a program that forgets
+one fails here every time, not now and then on a board.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SimulatedMemory:
         buffer = PynqBuffer(
             shape,
             dtype,
-            buffer=memoryview(self.host)[start : start + wanted],
+            buffer=self.host.data[start : start + wanted],
             device=self._device,
             device_address=self.base + start,
             bo=start,

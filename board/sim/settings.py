@@ -25,7 +25,7 @@ class BoardModel:
 
 
 # Reset values that the boot image leaves: IO PLL at 1000 MHz of a 50 MHz crystal, FCLK0 at 100 MHz;
-# IOPLL at 1500 MHz of a 33.333 MHz crystal, PL0 at 100 MHz. Registers: Zynq-7000 TRM UG585 and Zynq UltraScale+ UG1087.
+# IOPLL at 1500 MHz of a 33.333 MHz crystal, PL0 at 100 MHz. Registers: AMD UG585, UG1087.
 _ZYNQ_CLOCKS = {
     0xF800_0100: 26 << 12,
     0xF800_0104: 21 << 12,

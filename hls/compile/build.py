@@ -99,7 +99,7 @@ def _target(builder: _Builder, plan: LayerPlan, piece: Piece, tiles: Span) -> Bl
             buffer=buffer, tile=output.first_tile + tiles[0], tiles=count, row=piece.row, rows=piece.rows
         )
     buffer = builder.turn(f"{plan.layer.name} target", plan.target)
-    return Block(buffer=buffer, tile=0, tiles=count, row=0, rows=piece.rows)
+    return Block(buffer=buffer, tile=0, tiles=count, row=0, rows=piece.rows, is_whole=True)
 
 
 def _fetched(builder: _Builder, key: str, place: Place, taken: Map, tiles: Span, rows: Span) -> _Strip:
@@ -109,7 +109,9 @@ def _fetched(builder: _Builder, key: str, place: Place, taken: Map, tiles: Span,
     if key in builder.strips and builder.strips[key][0] == (tiles, rows):
         return builder.strips[key][1]
     buffer = builder.turn(key, place)
-    block = Block(buffer=buffer, tile=0, tiles=tiles[1] - tiles[0], row=0, rows=rows[1] - rows[0])
+    block = Block(
+        buffer=buffer, tile=0, tiles=tiles[1] - tiles[0], row=0, rows=rows[1] - rows[0], is_whole=True
+    )
     _add_move(builder, Opcode.LOAD, key, taken, block, tiles, rows[0])
     strip = _Strip(block=block, row=rows[0], rows=rows[1] - rows[0])
     builder.strips[key] = (tiles, rows), strip
@@ -182,6 +184,7 @@ def _add_weights(builder: _Builder, node: str, lines: Buffer, first: int, once: 
 
 def _lines(builder: _Builder, name: str, first: int, count: int) -> Buffer:
     """Lines for weights that lie from line `first` on in the image: the same ones if all stay, else the ring's next."""
+    name = f"weights of {name}"
     if builder.plan.weights_stay:
         return Buffer(name=name, memory=Memory.WEIGHTS, line=first, lines=count)
     if builder.next_line + count > builder.plan.configuration.weight_lines:

@@ -1,48 +1,73 @@
 """Which step must wait for which: those that wrote what it reads, and those that read or wrote what it overwrites."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 from bitlathe.hls.compile.memory import Block, Buffer
 from bitlathe.hls.compile.steps import Step
+from bitlathe.hls.program import Opcode
 
-
-@dataclass(slots=True, kw_only=True)
-class _History:
-    """Accesses to one buffer so far, and the buffers that share memory with it."""
-
-    reads: list[tuple[int, Block]] = field(default_factory=list)
-    writes: list[tuple[int, Block]] = field(default_factory=list)
+Access = tuple[int, Block]  # step, what it touched
 
 
 def dependencies(steps: Sequence[Step]) -> tuple[frozenset[int], ...]:
-    """Indices of the earlier steps that each step must follow, for steps in a legal sequential order."""
-    histories: dict[Buffer, _History] = defaultdict(_History)
-    neighbours: dict[Buffer, list[Buffer]] = {}
-    found = []
-    for index, step in enumerate(steps):
+    """Indices of the earlier steps that each step must follow, for steps in a legal sequential order.
+
+    An earlier step may be left out where another one that must be followed follows it.
+    """
+    accesses = _Accesses()
+    return tuple(frozenset(accesses.add(index, step)) for index, step in enumerate(steps))
+
+
+class _Accesses:
+    """The accesses so far that can still matter, by buffer."""
+
+    def __init__(self) -> None:
+        self.reads: dict[Buffer, list[Access]] = {}
+        self.writes: dict[Buffer, list[Access]] = {}
+        self.neighbours: dict[Buffer, list[Buffer]] = {}
+        self.execs: set[int] = set()
+
+    def add(self, index: int, step: Step) -> set[int]:
+        """Steps that `step` must follow; it becomes one of the accesses."""
         needed: set[int] = set()
         for block in step.reads:
-            for buffer in _neighbours(block.buffer, neighbours):
-                needed.update(other for other, written in histories[buffer].writes if written.meets(block))
+            needed.update(self._conflicts(block, self.writes))
         for block in step.writes:
-            for buffer in _neighbours(block.buffer, neighbours):
-                history = histories[buffer]
-                needed.update(other for other, seen in (*history.reads, *history.writes) if seen.meets(block))
-        found.append(frozenset(needed - {index}))
+            needed.update(self._conflicts(block, self.writes))
+            needed.update(self._conflicts(block, self.reads))
+        for block in step.writes:
+            self._forget_inside(block)
+            self.writes[block.buffer].append((index, block))
         for block in step.reads:
-            histories[block.buffer].reads.append((index, block))
-        for block in step.writes:
-            histories[block.buffer].writes.append((index, block))
-    return tuple(found)
+            self._read(index, block, step.opcode)
+        return needed
 
+    def _read(self, index: int, block: Block, opcode: Opcode) -> None:
+        """Add a read; EXECs end in order, so one stands for those before it that read no more."""
+        reads = self.reads[block.buffer]
+        if opcode is Opcode.EXEC:
+            reads[:] = [access for access in reads if access[0] not in self.execs or not block.covers(access[1])]
+            self.execs.add(index)
+        reads.append((index, block))
 
-def _neighbours(buffer: Buffer, known: dict[Buffer, list[Buffer]]) -> list[Buffer]:
-    """Buffers met so far that share memory with `buffer`, itself included."""
-    if buffer not in known:
-        sharing = [other for other in known if other.meets(buffer)]
-        for other in sharing:
-            known[other].append(buffer)
-        known[buffer] = [*sharing, buffer]
-    return known[buffer]
+    def _conflicts(self, block: Block, accesses: dict[Buffer, list[Access]]) -> Iterator[int]:
+        for buffer in self._neighbours(block.buffer):
+            yield from (index for index, other in accesses[buffer] if other.meets(block))
+
+    def _forget_inside(self, block: Block) -> None:
+        """Drop accesses that a write covers: whatever conflicts with them conflicts with the write."""
+        for buffer in self._neighbours(block.buffer):
+            if buffer == block.buffer or (block.is_whole and block.buffer.covers(buffer)):
+                for accesses in (self.reads, self.writes):
+                    kept = [access for access in accesses[buffer] if buffer == block.buffer and not block.covers(access[1])]
+                    accesses[buffer] = kept
+
+    def _neighbours(self, buffer: Buffer) -> list[Buffer]:
+        """Buffers met so far that share memory with `buffer`, itself included."""
+        if buffer not in self.neighbours:
+            sharing = [other for other in self.neighbours if other.meets(buffer)]
+            for other in sharing:
+                self.neighbours[other].append(buffer)
+            self.neighbours[buffer] = [*sharing, buffer]
+            self.reads[buffer], self.writes[buffer] = [], []
+        return self.neighbours[buffer]

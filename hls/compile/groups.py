@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bitlathe.hls.compile.network import Kind, Layer
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cycle_model import pass_cycles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,15 +25,10 @@ class Grouping:
     row_break: bool  # a group ends with its row
     group_cycles: int
 
-    def groups(self, height: int, width: int) -> int:
-        """Groups of `height` rows of `width` pixels."""
-        if self.row_break:
-            return height * -(-width // self.lanes)
-        return -(-height * width // self.lanes)
-
     def cycles(self, height: int, width: int) -> int:
-        """Cycles of one pass over `height` rows: a parameter line, then the groups."""
-        return 1 + self.groups(height, width) * self.group_cycles
+        """Cycles of one pass over `height` rows."""
+        runs, run = (height, width) if self.row_break else (1, height * width)
+        return pass_cycles(runs, run, self.lanes, self.group_cycles)
 
 
 def sub_tiles(layer: Layer, configuration: EngineConfiguration) -> int:

@@ -1,6 +1,6 @@
 """Buffers in the scratchpad, the weight store and DDR, and the blocks of them that a step reads or writes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from bitlathe.hls.program import Space
@@ -22,34 +22,41 @@ class Buffer:
     counts words from the start of `space`, and pitch and plane are words. In the weight store only the lines count.
     """
 
-    name: str
-    memory: Memory
+    name: str  # its own, whatever the memory: equality looks no further than place and name
+    memory: Memory = field(compare=False)
     line: int
     lines: int
-    pitch: int = 1
-    plane: int = 1
-    space: Space = Space.SCRATCH  # of a DDR buffer
+    pitch: int = field(default=1, compare=False)
+    plane: int = field(default=1, compare=False)
+    space: Space = field(default=Space.SCRATCH, compare=False)  # of a DDR buffer
 
     def meets(self, other: "Buffer") -> bool:
         """Whether the two share memory."""
-        if (self.memory, self.space) != (other.memory, other.space):
+        if self.memory is not other.memory or self.space is not other.space:
             return False
         return self.line < other.line + other.lines and other.line < self.line + self.lines
+
+    def covers(self, other: "Buffer") -> bool:
+        """Whether all memory of the other is its own too."""
+        if self.memory is not other.memory or self.space is not other.space:
+            return False
+        return self.line <= other.line and other.line + other.lines <= self.line + self.lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Rows of tiles of a buffer."""
+    """Rows of tiles of a buffer; a buffer that is filled and emptied as a whole counts as one row of one tile."""
 
     buffer: Buffer
     tile: int  # first
     tiles: int
     row: int  # first, in the buffer
     rows: int
+    is_whole: bool = False  # everything that the buffer holds
 
     def meets(self, other: "Block") -> bool:
         """Whether the two share memory; blocks of different buffers count as their whole buffers."""
-        if self.buffer != other.buffer:
+        if self.is_whole or other.is_whole or self.buffer != other.buffer:
             return self.buffer.meets(other.buffer)
         return (
             self.tile < other.tile + other.tiles
@@ -58,7 +65,17 @@ class Block:
             and other.row < self.row + self.rows
         )
 
+    def covers(self, other: "Block") -> bool:
+        """Whether all memory of a block of the same buffer is its own too."""
+        return self.is_whole or (
+            self.tile <= other.tile
+            and other.tile + other.tiles <= self.tile + self.tiles
+            and self.row <= other.row
+            and other.row + other.rows <= self.row + self.rows
+            and not other.is_whole
+        )
+
 
 def whole(buffer: Buffer) -> Block:
     """All of a buffer whose tiles and rows do not matter."""
-    return Block(buffer=buffer, tile=0, tiles=1, row=0, rows=1)
+    return Block(buffer=buffer, tile=0, tiles=1, row=0, rows=1, is_whole=True)

@@ -138,7 +138,7 @@ def _offchip(network: Network, homes: Homes) -> dict[str, Buffer]:
 def _ddr_buffer(region: Region, space: Space, line: int) -> Buffer:
     plane = region.height * region.width
     return Buffer(
-        name=region.name,
+        name=f"{region.name} in DDR",
         memory=Memory.DDR,
         line=line,
         lines=region.tiles * plane,

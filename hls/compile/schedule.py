@@ -6,8 +6,10 @@ from the dependencies, and the stream lists the steps in the order in which thei
 dispatch never holds one back, and a step only ever waits for steps before it: no deadlock.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
 
 from bitlathe.hls.compile.dependencies import dependencies
@@ -17,14 +19,13 @@ from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import UNITS, WAITS, DdrModel, Unit, duration
 from bitlathe.hls.program import Descriptor, Opcode
 
-LOOKAHEAD = 64  # loads considered at a time
 NEVER = 1 << 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
     index: int  # in lazy order
-    unit: int
+    unit: Unit
     cycles: int
     needs: frozenset[int]
     first_reader: int  # index of the first EXEC that depends on it
@@ -63,27 +64,92 @@ def _tasks(steps: Sequence[Step], needs: Sequence[frozenset[int]], cycles: Seque
 
 def _simulate(tasks: Sequence[_Task]) -> dict[int, int]:
     """Start of every task, were its unit's latch always filled in time."""
-    waiting = [[task for task in tasks if task.unit == unit] for unit in (Unit.LOAD, Unit.EXEC, Unit.STORE)]
-    free = [0, 0, 0]
+    units = [_LoadQueue(tasks), _InOrder(tasks, Unit.EXEC), _InOrder(tasks, Unit.STORE)]
+    readers = _readers(tasks)
+    missing = [len(task.needs) for task in tasks]
+    released = [0] * len(tasks)
+    for task in tasks:
+        if not task.needs:
+            units[task.unit].release(task, 0)
     starts: dict[int, int] = {}
-    ends: dict[int, int] = {}
-    while any(waiting):
-        start, _, task = min(_candidates(waiting, free, ends), key=lambda candidate: candidate[:2])
-        starts[task.index], ends[task.index] = start, start + task.cycles
-        free[task.unit] = start + task.cycles
-        waiting[task.unit].remove(task)
+    while len(starts) < len(tasks):
+        unit = min(units, key=lambda unit: unit.earliest())
+        task, start, end = unit.take()
+        starts[task.index] = start
+        for reader in readers[task.index]:
+            missing[reader] -= 1
+            released[reader] = max(released[reader], end)
+            if not missing[reader]:
+                units[tasks[reader].unit].release(tasks[reader], released[reader])
     return starts
 
 
-def _candidates(
-    waiting: list[list[_Task]], free: list[int], ends: dict[int, int]
-) -> Iterator[tuple[int, tuple[int, int], _Task]]:
-    """(earliest start, order among equals, task) of what each unit could take next."""
-    for unit, tasks in enumerate(waiting):
-        for task in tasks[: LOOKAHEAD if unit == Unit.LOAD else 1]:
-            if task.needs <= ends.keys():
-                start = max(free[unit], *(ends[needed] for needed in task.needs), 0)
-                yield start, (task.first_reader, task.index), task
+def _readers(tasks: Sequence[_Task]) -> list[list[int]]:
+    readers: list[list[int]] = [[] for _ in tasks]
+    for task in tasks:
+        for needed in task.needs:
+            readers[needed].append(task.index)
+    return readers
+
+
+class _InOrder:
+    """A unit that takes its tasks in the order given."""
+
+    def __init__(self, tasks: Sequence[_Task], unit: Unit) -> None:
+        self.waiting = deque(task for task in tasks if task.unit is unit)
+        self.released: dict[int, int] = {}
+        self.free = 0
+
+    def release(self, task: _Task, time: int) -> None:
+        """All that the task waits for is known to end by `time`."""
+        self.released[task.index] = time
+
+    def earliest(self) -> int:
+        """When it could start its next task."""
+        if not self.waiting or self.waiting[0].index not in self.released:
+            return NEVER
+        return max(self.free, self.released[self.waiting[0].index])
+
+    def take(self) -> tuple[_Task, int, int]:
+        """Its next task with start and end."""
+        start, task = self.earliest(), self.waiting.popleft()
+        self.free = start + task.cycles
+        return task, start, self.free
+
+
+class _LoadQueue:
+    """The load unit: of the tasks that could start first, the one that is needed first."""
+
+    def __init__(self, tasks: Sequence[_Task]) -> None:
+        self.tasks = tasks
+        self.later: list[tuple[int, int]] = []  # (time, index): released at a time to come
+        self.now: list[tuple[int, int]] = []  # (first reader, index): could start at `free`
+        self.free = 0
+
+    def release(self, task: _Task, time: int) -> None:
+        """All that the task waits for is known to end by `time`."""
+        heappush(self.later, (time, task.index))
+        self._sort()
+
+    def _sort(self) -> None:
+        while self.later and self.later[0][0] <= self.free:
+            _, index = heappop(self.later)
+            heappush(self.now, (self.tasks[index].first_reader, index))
+
+    def earliest(self) -> int:
+        """When it could start its next task."""
+        if self.now:
+            return self.free
+        return self.later[0][0] if self.later else NEVER
+
+    def take(self) -> tuple[_Task, int, int]:
+        """Its next task with start and end."""
+        start = self.free = self.earliest()
+        self._sort()
+        _, index = heappop(self.now)
+        self.free = start + self.tasks[index].cycles
+        self._sort()
+        return self.tasks[index], start, self.free
 
 
 def _sequences(tasks: Sequence[_Task], starts: dict[int, int]) -> list[list[_Task]]:

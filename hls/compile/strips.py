@@ -12,7 +12,7 @@ from bitlathe.hls.compile.groups import best_grouping, passes, sub_tiles
 from bitlathe.hls.compile.memory import Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map, plane_lines
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import EXEC_OVERHEAD, DdrModel
+from bitlathe.hls.cycle_model import EXEC_DRAIN, DdrModel
 
 Span = tuple[int, int]  # lines (first, end)
 DEPTHS = (2, 1)  # buffers a streamed map
@@ -162,7 +162,7 @@ class StripMiner:
         pitch = cut.pitches.get(Role.SOURCE, self.source_pitch)
         grouping = best_grouping(self.layer, pitch, self.configuration)
         a_pass = grouping.cycles(cut.rows, self.layer.output.width)
-        return count * (passes(self.layer, self.configuration) * a_pass + chunks * EXEC_OVERHEAD)
+        return count * (passes(self.layer, self.configuration) * a_pass + chunks * (EXEC_DRAIN + self.configuration.pp))
 
 
 def _first_fit(sizes: list[int], gaps: tuple[Span, ...]) -> list[int] | None:

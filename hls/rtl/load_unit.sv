@@ -54,48 +54,22 @@ module load_unit #(
 );
   localparam int WordLog = $clog2(PI);
 
-  typedef struct packed {
-    logic        skip;
-    logic        weights;
-    logic        diagonal;
-    logic [15:0] index;
-    logic [31:0] start;
-    logic [31:0] words;      // a segment
-    logic [15:0] segments;
-    logic [15:0] row_words;
-    logic [15:0] line;
-    logic [3:0]  bank;
-    logic [15:0] plane;
-    logic [15:0] row_line;
-    logic [3:0]  row_bank;
-  } job_t;
+  // What the data side must know of a descriptor, through a queue.
+  localparam int JobW = 3 + 16 + 32 + 32 + 16 + 16 + 16 + 4 + 16 + 16 + 4;
 
   // ---- Request side: one descriptor at a time becomes bursts; its data-side job goes ahead through a queue.
-  job_t asked, job;
-  logic weights, split_ready, queue_ready, take;
-  logic job_valid, job_ready, out_of_bounds;
-  logic [15:0] asked_index_q;
-  logic unused_last;  // the data side counts words
+  logic weights, split_ready, queue_ready, take, out_of_bounds;
+  logic [31:0] words;
+  logic [15:0] segments, asked_index_q;
+  logic unused_last, unused_bits;
+  assign unused_bits = &{1'b0, desc_i};  // waits, and what only the dispatch looks at
 
-  assign weights = desc_i[program_pkg::COMMON_OPCODE_LSB+:program_pkg::COMMON_OPCODE_W] == program_pkg::OP_LOAD_WEIGHTS;
+  assign weights = desc_i[program_pkg::COMMON_OPCODE_LSB+:8] == program_pkg::OP_LOAD_WEIGHTS;
   assign desc_ready_o = queue_ready && (split_ready || desc_skip_i) && !stop_i;
   assign take = desc_valid_i && desc_ready_o;
-
-  always_comb begin
-    asked.skip = desc_skip_i;
-    asked.weights = weights;
-    asked.diagonal = desc_i[program_pkg::LW_DIAGONAL_LSB];
-    asked.index = desc_index_i;
-    asked.start = now_i;
-    asked.words = weights ? desc_i[program_pkg::LW_BEATS_LSB+:program_pkg::LW_BEATS_W] : 32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W]);
-    asked.segments = weights ? 16'd1 : desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W];
-    asked.row_words = desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:program_pkg::MOVE_ROW_WORDS_W];
-    asked.line = weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:program_pkg::LW_WEIGHT_LINE_W] : desc_i[program_pkg::MOVE_LINE_LSB+:program_pkg::MOVE_LINE_W];
-    asked.bank = desc_i[program_pkg::MOVE_BANK_LSB+:program_pkg::MOVE_BANK_W];
-    asked.plane = desc_i[program_pkg::MOVE_PLANE_LSB+:program_pkg::MOVE_PLANE_W];
-    asked.row_line = desc_i[program_pkg::MOVE_ROW_LINE_LSB+:program_pkg::MOVE_ROW_LINE_W];
-    asked.row_bank = desc_i[program_pkg::MOVE_ROW_BANK_LSB+:program_pkg::MOVE_ROW_BANK_W];
-  end
+  assign words = weights ? desc_i[program_pkg::LW_BEATS_LSB+:32] :
+      32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W]);
+  assign segments = weights ? 16'd1 : desc_i[program_pkg::MOVE_SEGMENTS_LSB+:16];
 
   always_ff @(posedge clk_i) if (take && !desc_skip_i) asked_index_q <= desc_index_i;
 
@@ -107,16 +81,34 @@ module load_unit #(
       .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),  // LOAD_WEIGHTS has space and offset at the same place
       .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
       .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
-      .job_words_i(asked.words), .job_segments_i(asked.segments),
+      .job_words_i(words), .job_segments_i(segments),
       .burst_valid_o, .burst_ready_i, .burst_address_o, .burst_beats_o,
       .burst_last_o(unused_last),
       .out_of_bounds_o(out_of_bounds)
   );
 
-  fifo #(.Width($bits(asked)), .Depth(4)) u_jobs (
+  logic job_valid, job_ready, job_skip, job_weights, job_diagonal;
+  logic [31:0] job_start, job_words;
+  logic [15:0] job_index, job_segments, job_row_words, job_line, job_plane, job_row_line;
+  logic [3:0] job_bank, job_row_bank;
+
+  fifo #(.Width(JobW), .Depth(4)) u_jobs (
       .clk_i, .rst_ni, .clear_i,
-      .valid_i(take), .ready_o(queue_ready), .data_i(asked),
-      .valid_o(job_valid), .ready_i(job_ready), .data_o(job)
+      .valid_i(take), .ready_o(queue_ready),
+      .data_i({
+        desc_skip_i, weights, desc_i[program_pkg::LW_DIAGONAL_LSB], desc_index_i, now_i, words, segments,
+        desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:16],
+        weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:16] : desc_i[program_pkg::MOVE_LINE_LSB+:16],
+        desc_i[program_pkg::MOVE_BANK_LSB+:4],
+        desc_i[program_pkg::MOVE_PLANE_LSB+:16],
+        desc_i[program_pkg::MOVE_ROW_LINE_LSB+:16],
+        desc_i[program_pkg::MOVE_ROW_BANK_LSB+:4]
+      }),
+      .valid_o(job_valid), .ready_i(job_ready),
+      .data_o({
+        job_skip, job_weights, job_diagonal, job_index, job_start, job_words, job_segments, job_row_words,
+        job_line, job_bank, job_plane, job_row_line, job_row_bank
+      })
   );
 
   // ---- Data side: walk the present job's positions; one register towards the two stores.
@@ -139,26 +131,26 @@ module load_unit #(
   assign out_leaves = out_go && (out_weights_q || load_ready_i);
   assign rready_o = stop_i || (active && (!out_valid_q || out_leaves));
   assign beat = rvalid_i && rready_o && !stop_i;
-  assign skip = job_valid && job.skip && !active && !out_valid_q && record_free;
-  assign job_ready = job.skip ? skip : walker_ready;
+  assign skip = job_valid && job_skip && !active && !out_valid_q && record_free;
+  assign job_ready = job_skip ? skip : walker_ready;
 
   move_walker #(.Banks(Banks)) u_walker (
       .clk_i, .rst_ni, .clear_i,
-      .job_valid_i(job_valid && !job.skip), .job_ready_o(walker_ready),
-      .job_words_i(job.words), .job_segments_i(job.segments), .job_row_words_i(job.row_words),
-      .job_line_i(job.line), .job_bank_i(job.bank), .job_plane_i(job.plane),
-      .job_row_line_i(job.row_line), .job_row_bank_i(job.row_bank),
+      .job_valid_i(job_valid && !job_skip), .job_ready_o(walker_ready),
+      .job_words_i(job_words), .job_segments_i(job_segments), .job_row_words_i(job_row_words),
+      .job_line_i(job_line), .job_bank_i(job_bank), .job_plane_i(job_plane),
+      .job_row_line_i(job_row_line), .job_row_bank_i(job_row_bank),
       .step_i(beat), .active_o(active), .last_o(walker_last),
       .line_o(walker_line), .bank_o(walker_bank)
   );
 
   always_ff @(posedge clk_i) begin
     if (walker_ready) begin
-      weights_q <= job.weights;
-      diagonal_q <= job.diagonal;
-      index_q <= job.index;
-      start_q <= job.start;
-      weight_line_q <= 17'(job.line);
+      weights_q <= job_weights;
+      diagonal_q <= job_diagonal;
+      index_q <= job_index;
+      start_q <= job_start;
+      weight_line_q <= 17'(job_line);
       column_q <= PO'(1);
     end else if (beat) begin
       column_q <= {column_q[PO-2:0], column_q[PO-1]};
@@ -205,7 +197,7 @@ module load_unit #(
       .clk_i, .rst_ni, .clear_i,
       .enable_i(profile_on_i),
       .done_i(done), .ready_o(record_free),
-      .index_i(skip ? job.index : out_index_q), .start_i(skip ? now_i : out_start_q), .now_i,
+      .index_i(skip ? job_index : out_index_q), .start_i(skip ? now_i : out_start_q), .now_i,
       .record_valid_o, .record_ready_i, .record_o
   );
 

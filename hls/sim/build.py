@@ -24,10 +24,11 @@ CACHE_VARIABLE = "BITLATHE_CACHE"
 LOG_LINES = 12  # last lines of a failed tool's log that its error shows
 
 # The wheel's makefile fails on split output and needs make and Perl; two plain calls need neither.
-_VERILATE = ("--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing")
+_VERILATE = ("--cc", "--prefix", "Vtop", "-O3", "--output-split", "0", "--no-timing")
+_VERILATE_FAST = ("--x-assign", "fast", "--x-initial", "fast")
 _VERILATE_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
 # Without unique symbols and with hidden ones, libraries of several engines share no state in one process.
-_COMPILE = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-w")
+_COMPILE = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-w")
 _DEFINES = (
     "-DVERILATOR=1",
     *(f"-DVM_{name}=0" for name in ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")),
@@ -48,7 +49,7 @@ class BuildOptions:
         """Flags of Verilator."""
         return (
             *_VERILATE,
-            *(_VERILATE_RANDOM if self.random_init else ()),
+            *(_VERILATE_RANDOM if self.random_init else _VERILATE_FAST),
             "--assert" if self.assertions else "--no-assert",
             *(("--trace-vcd",) if self.trace else ()),
         )

@@ -147,8 +147,7 @@ class SimulatedEngine:
             or self._loaded.inputs < inputs_per_start
         ):
             self.load(network, inputs_per_start)
-        loaded = self._loaded
-        assert loaded is not None
+        loaded = self._ready()
         packed = np.ascontiguousarray(network.input_layout.pack(codes)).reshape(len(codes), -1)
         self.model.counters(clear=True)
         self._write_pair("PROFILE", self._address(loaded, Buffer.PROFILE) if profile else 0)
@@ -171,7 +170,21 @@ class SimulatedEngine:
         if self._loaded is not None:
             self._write_addresses(self._loaded)
 
+    def span(self, buffer: Buffer) -> tuple[int, int]:
+        """First address and size of a buffer of the loaded network."""
+        region = self._ready().regions[buffer]
+        return self._ddr.base + region.start, region.size
+
+    def bytes_of(self, buffer: Buffer) -> NDArray[np.uint8]:
+        """A buffer's bytes in the memory, as a view."""
+        return self._ready().bytes(buffer)
+
     # ---- one start
+
+    def _ready(self) -> _Loaded:
+        if self._loaded is None:
+            raise FormatError("the simulated memory holds no network yet; load one first")
+        return self._loaded
 
     def _start(
         self, loaded: _Loaded, packed: NDArray[np.uint8], deadline: int | None

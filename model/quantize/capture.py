@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from torch import fx, nn
+from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind
 
 from bitlathe.model.graph.errors import DataError, ShapeError, UnsupportedLayer
@@ -69,27 +70,28 @@ def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
 
 def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
     """Exported program without in-place operations."""
-    with torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # PyTorch's own, about its internals
+        _try(title, model, example)
         try:
-            model(example)
-        except (RuntimeError, ValueError, IndexError, ShapeError) as error:
-            shape = tuple(example.shape[1:])
-            raise ShapeError(
-                f"{title}: does not take images of shape {shape} ({_first_line(error)}); give (C, H, W)"
-            ) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", FutureWarning
-            )  # torch's own, from copying its tree specifications
             program: torch.export.ExportedProgram = torch.export.export(model, (example,))
-            # an empty table replaces in-place operations only
+            # with an empty table of decompositions, only in-place operations are replaced
             functional: torch.export.ExportedProgram = program.run_decompositions({})
-            return functional
-    except Exception as error:  # export fails with many types, some of them private
-        raise UnsupportedLayer(
-            f"{title}: torch.export cannot trace it ({_first_line(error)}); "
-            "let no control flow in forward depend on values of tensors"
+        except Exception as error:  # export fails with many types, some of them private
+            raise UnsupportedLayer(
+                f"{title}: torch.export cannot trace it ({_first_line(error)}); "
+                "let no control flow in forward depend on values of tensors"
+            ) from error
+    return functional
+
+
+def _try(title: str, model: nn.Module, example: torch.Tensor) -> None:
+    try:
+        model(example)
+    except (RuntimeError, ValueError, IndexError, ShapeError) as error:
+        shape = tuple(example.shape[1:])
+        raise ShapeError(
+            f"{title}: does not take images of shape {shape} ({_first_line(error)}); give (C, H, W)"
         ) from error
 
 
@@ -125,9 +127,10 @@ class _Reader:
                 self.values[node] = constants[spec.target]
 
     def _output(self, program: torch.export.ExportedProgram) -> str:
-        results = [self.values[node] for node in program.graph.output_node().args[0]]
+        results = self._resolved(program.graph.output_node().args[0])
         if len(results) != 1 or not isinstance(results[0], Traced):
-            raise UnsupportedLayer(f"{self.title}: returns {len(results)} tensors; return the logits alone")
+            kinds = [type(result).__name__ for result in results]
+            raise UnsupportedLayer(f"{self.title}: returns {kinds}; return one tensor, the logits")
         return results[0].node.name
 
     def _add(self, node: FloatNode) -> FloatNode:
@@ -137,6 +140,8 @@ class _Reader:
     def _value(self, node: fx.Node) -> Argument:
         if node.target is operator.getitem and node.args[1] == 0:  # batch norm also returns statistics
             return self.values[node.args[0]]  # type: ignore[index]
+        if node.meta.get("val") is None:  # an assertion about a tensor
+            return None
         if not any(isinstance(self.values[source], Traced) for source in node.all_input_nodes):
             return self._constant(node)
         call = self._call(node)
@@ -172,13 +177,12 @@ class _Reader:
 
     def _arguments(self, node: fx.Node) -> dict[str, Argument]:
         """Arguments by name, defaults filled in."""
-        names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
-        given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-        defaults = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
-        return {
-            **defaults,
-            **{name: self._resolved(value) for name, value in given.items()},
-        }
+        if not isinstance(node.target, OpOverload):  # Python's own operators, on the sizes of tensors
+            return {}
+        schema = node.target._schema.arguments
+        arguments: dict[str, Argument] = {argument.name: argument.default_value for argument in schema}
+        given = {**dict(zip(arguments, node.args, strict=False)), **node.kwargs}
+        return {**arguments, **{name: self._resolved(value) for name, value in given.items()}}
 
 
 def _module_of(node: fx.Node) -> tuple[str, bool]:

@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
+from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.fixed_point import MAX_SHIFT, FixedPoint
 from bitlathe.model.quantize.calibrate import Formats
-from bitlathe.model.quantize.float_network import FloatNetwork, FloatNode
+from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.quantize.groups import Group
+from bitlathe.model.quantize.rounding import finest_frac
 from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
 
-MAX_SHIFT = 31  # places of an int32
+FINER_THAN_ANY = 1 << 20  # a binary point beyond all that occur
 
 
 def legal_activations(
@@ -62,15 +67,24 @@ def _refusal(node: FloatNode, tensor: str) -> FormatError:
 
 
 def legal_weights(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> WeightFormats:
-    """Weight formats with the binary points lowered that would need a shift beyond `MAX_SHIFT`."""
-    return {
-        node.name: _legal_weight(node, formats, weights[node.name])
-        for node in network.nodes
-        if node.name in weights
-    }
+    """Weight formats, the binary points lowered that need a shift beyond `MAX_SHIFT` or a bias beyond int32."""
+    layers = [node for node in network.nodes if node.name in weights]
+    return {node.name: _legal_weight(node, formats, weights[node.name]) for node in layers}
 
 
 def _legal_weight(node: FloatNode, formats: Formats, weight: WeightFormat) -> WeightFormat:
-    coarsest = min(formats[tensor].frac for tensor in (node.name, *node.sources[1:]))
-    highest = coarsest + MAX_SHIFT - formats[node.sources[0]].frac
-    return replace(weight, fracs=tuple(min(frac, highest) for frac in weight.fracs))
+    """Binary points between those that make a shift 0 and those that make one `MAX_SHIFT`."""
+    written = [
+        formats[tensor].frac - formats[node.sources[0]].frac for tensor in (node.name, *node.sources[1:])
+    ]
+    lowest, highest = max(written), min(written) + MAX_SHIFT
+    wanted = np.minimum(weight.fracs, highest)
+    if isinstance(node, (FloatConv2d, FloatDense)):
+        wanted = np.minimum(wanted, [_finest_bias(bias, formats[node.source]) for bias in node.bias.tolist()])
+    return replace(weight, fracs=tuple(np.maximum(wanted, lowest).tolist()))
+
+
+def _finest_bias(bias: float, source: FixedPoint) -> int:
+    """Finest binary point of weights at which a bias fits int32."""
+    finest = finest_frac(abs(bias), INT32_EXACT - 1)
+    return FINER_THAN_ANY if finest is None else finest - source.frac

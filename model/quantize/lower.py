@@ -26,7 +26,6 @@ from bitlathe.model.graph.nodes import (
 )
 from bitlathe.model.quantize.calibrate import Formats
 from bitlathe.model.quantize.float_network import (
-    Float64s,
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
@@ -129,7 +128,7 @@ def _convolution(node: FloatConv2d, formats: Formats, weight: WeightFormat) -> C
         format=formats[node.name],
         source=node.source,
         weight=_weights(node, weight),
-        bias=_biases(node.bias, formats[node.source].frac, weight),
+        bias=_biases(node, formats, weight),
         weight_bits=weight.bits,
         weight_frac=weight.fracs,
         stride=node.stride,
@@ -148,7 +147,7 @@ def _dense(node: FloatDense, formats: Formats, weight: WeightFormat) -> Dense:
         format=formats[node.name],
         source=node.source,
         weight=_weights(node, weight),
-        bias=_biases(node.bias, formats[node.source].frac, weight),
+        bias=_biases(node, formats, weight),
         weight_bits=weight.bits,
         weight_frac=weight.fracs,
         lo=lo,
@@ -161,10 +160,16 @@ def _weights(node: FloatConv2d | FloatDense, weight: WeightFormat) -> IntWeights
     return codes.astype(np.int8 if weight.bits <= 8 else np.int16)
 
 
-def _biases(bias: Float64s, source_frac: int, weight: WeightFormat) -> IntWeights:
-    """Bias at the accumulator's binary point: int32, or int64 where `lower` has to coarsen a channel."""
-    codes = round_half_up(np.ldexp(bias, np.add(weight.fracs, source_frac)))
-    return codes.astype(np.int32) if np.abs(codes).max(initial=0) < INT32_EXACT else codes
+def _biases(node: FloatConv2d | FloatDense, formats: Formats, weight: WeightFormat) -> IntWeights:
+    """Bias at the accumulator's binary point."""
+    codes = round_half_up(np.ldexp(node.bias, np.add(weight.fracs, formats[node.source].frac)))
+    over = np.flatnonzero(np.abs(codes) >= INT32_EXACT)
+    if len(over):
+        raise OverflowRisk(
+            f"{node.name}: bias {node.bias[over[0]]:.3g} of channel {over[0]} leaves int32 where its output "
+            f"has {formats[node.name].frac} fraction bits; train it again with weight decay on the bias"
+        )
+    return codes.astype(np.int32)
 
 
 def _clamp(node: FloatConv2d | FloatDense, form: FixedPoint) -> tuple[int, int]:

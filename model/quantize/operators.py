@@ -80,9 +80,9 @@ def linear(call: Call) -> FloatNode:
 def batch_norm(call: Call) -> FloatNode:
     """Batch norm with running statistics: an affine map of each channel."""
     x, mean = call.traced("input"), call.constant("running_mean")
-    scale = call.optional("weight", np.ones_like(mean)) / np.sqrt(
-        call.constant("running_var") + call.number("eps")
-    )
+    with np.errstate(invalid="ignore", divide="ignore"):  # `simplify` names the layer of a NaN
+        deviation = np.sqrt(call.constant("running_var") + call.number("eps"))
+        scale = call.optional("weight", np.ones_like(mean)) / deviation
     offset = call.optional("bias", np.zeros_like(mean)) - mean * scale
     return _affine(call, x, scale, offset)
 
@@ -103,9 +103,9 @@ def subtract(call: Call) -> FloatNode:
     if call.number("alpha", 1.0) != 1.0:
         raise call.refusal(f"has alpha {call.arguments['alpha']}", "use a plain difference")
     x, constant = _split(call)
-    if isinstance(call.arguments["self"], Traced):
-        return _affine(call, x, np.ones(1), -constant)
-    return _affine(call, x, -np.ones(1), constant)
+    is_first = isinstance(call.arguments["self"], Traced) != call.operator.startswith("aten.rsub")
+    sign = 1.0 if is_first else -1.0
+    return _affine(call, x, np.full(1, sign), -sign * constant)
 
 
 def multiply(call: Call) -> FloatNode:
@@ -350,6 +350,8 @@ HANDLERS: dict[str, Handler] = {
     "aten.mean.dim": mean,
     "aten.add.Tensor": add,
     "aten.sub.Tensor": subtract,
+    "aten.rsub.Scalar": subtract,
+    "aten.rsub.Tensor": subtract,
     "aten.mul.Tensor": multiply,
     "aten.div.Tensor": divide,
     "aten.cat.default": concatenate,
@@ -388,6 +390,7 @@ _ADVICE = {
     "instance_norm": "use BatchNorm2d, which folds into a convolution",
     "transpose": "upsampling has no integer form here; move it to the host",
     "upsample": "upsampling has no integer form here; move it to the host",
+    "_to_copy": "keep one floating-point type throughout",
     "conv1d": "use Conv2d with a kernel of (1, k)",
     "dropout": "build it so that eval() turns it off (nn.Dropout, or training=self.training)",
 }

@@ -63,11 +63,15 @@ def _quantize(network: FloatNetwork, images: Images, config: QuantizeConfig) -> 
     placed = place_front(network, images, config.input_mode)
     inputs = network_inputs(images)
     formats, weights = _formats(placed.network, inputs, config, {network.input.name: placed.format})
-    graph, real = lower(placed.network, formats, weights), placed.network
+    graph, real = _lowered(placed.network, formats, weights), placed.network
     if config.correct_bias:
         real = correct_bias(real, FakeQuantNetwork.from_float(real, graph, placed.preprocess), inputs)
-        graph = lower(real, formats, weights)
+        graph = _lowered(real, formats, weights)
     return QuantizedNetwork(graph=graph, preprocess=placed.preprocess, network=real, config=config)
+
+
+def _lowered(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> Graph:
+    return lower(network, formats, legal_weights(network, formats, weights))
 
 
 def _formats(
@@ -76,8 +80,7 @@ def _formats(
     weights = weight_formats(network, config)
     groups = format_groups(network, config)
     wanted = activation_formats(network, inputs, config, fixed)
-    formats = legal_activations(network, wanted, weights, groups, fixed)
-    return formats, legal_weights(network, formats, weights)
+    return legal_activations(network, wanted, weights, groups, fixed), weights
 
 
 def network_inputs(images: Images) -> Tensor:

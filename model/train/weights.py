@@ -101,11 +101,21 @@ def check_finite(where: str, tensor: torch.Tensor) -> None:
         raise DataError(f"{where} has {bad} of {tensor.numel()} values NaN or infinite; train it again")
 
 
+def is_plain_state(path: Path) -> bool:
+    """True for a bare state dict, trained elsewhere: it says nothing of how it was trained."""
+    return not _wrapped_state(read_tensors(path))
+
+
 def _state_of(content: dict[str, Any]) -> State:
+    return _wrapped_state(content) or content
+
+
+def _wrapped_state(content: dict[str, Any]) -> State:
+    """State dict inside one of our own files, or nothing."""
     for key in ("state", "model"):
         if isinstance(content.get(key), dict):
             return dict(content[key])
-    return content
+    return {}
 
 
 def _required(model: nn.Module) -> list[str]:

@@ -12,7 +12,6 @@ import torch
 
 from bitlathe.model.graph.errors import BitlatheError, DataError
 from bitlathe.model.train import EpochMetrics, Precision, TrainConfig, TrainResult, evaluate, loop, train
-from bitlathe.model.train.__main__ import main, repeatable_command
 from bitlathe.model.zoo import build
 
 SHORT = TrainConfig(epochs=3, threads=1)
@@ -126,22 +125,3 @@ def test_evaluate_counts_correct_answers_whatever_the_batch() -> None:
 def test_evaluate_refuses_a_label_too_few() -> None:
     with pytest.raises(DataError, match=r"^evaluate: 2 images and 1 labels; give as many labels as images$"):
         evaluate(build("lenet5"), np.zeros((2, 8, 8, 1), np.uint8), np.zeros(1, np.int64))
-
-
-def test_the_command_line_trains_and_writes_weights(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["--epochs", "1", "--threads", "1", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{tmp_path / 'weights.pt'}: test accuracy ")
-
-
-def test_the_command_line_reports_an_error_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["--dataset", "cifar100", "--data", str(tmp_path), "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith("error: cifar100: files not found")
-
-
-def test_the_repeatable_command_leaves_out_data_folder_and_resume() -> None:
-    given = ["--dataset", "digits", "--resume", "--data", "somewhere", "--lr", "0.1"]
-    assert repeatable_command(given) == "python -m bitlathe.model.train --dataset digits --lr 0.1"

@@ -33,7 +33,7 @@ ORIGIN = WeightsMetadata(
     input_size=32,
     epochs=1,
     seed=0,
-    command="python -m bitlathe.model.train",
+    command="bitlathe train",
 )
 
 
@@ -150,7 +150,7 @@ def test_the_weights_in_the_package_are_small_and_note_their_origin(pair: tuple[
     origin = read_metadata(path)
     assert path.stat().st_size < 1_000_000
     assert (origin.network, origin.dataset) == pair
-    assert origin.command.startswith("python -m bitlathe.model.train ")
+    assert origin.command.startswith("bitlathe train ")
 
 
 def test_the_packaged_lenet5_recognises_what_its_note_says() -> None:

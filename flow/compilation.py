@@ -1,4 +1,4 @@
-"""`bitlathe compile`: all that a person takes to a board or into Vivado, as files with digests."""
+"""`bitlathe compile`: a network's program and weights and the engine's sources, as files with digests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def predicted_cycles(compiled: Compiled, target: Target) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
+class Compilation:
     """What was written; the row that --json prints. The manifest says more."""
 
     network: str
@@ -54,18 +54,18 @@ class Bundle:
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise UsageError unless `write_bundle` may write there."""
+    """Raise UsageError unless `write_compilation` may write there."""
     files.check_replaceable(out, MANIFEST)
 
 
-def write_bundle(network: IntegerNetwork, compiled: Compiled, target: Target, out: Path) -> Bundle:
-    """Write the bundle's folder, whole or not at all."""
+def write_compilation(network: IntegerNetwork, compiled: Compiled, target: Target, out: Path) -> Compilation:
+    """Write the folder of a compiled network, whole or not at all."""
     contents = _contents(network, compiled, target)
     manifest = json.dumps(_manifest(network, compiled, target, contents), indent=1) + "\n"
     with files.whole_folder(out, MANIFEST) as folder:
         files.fill(folder, {**contents, MANIFEST: manifest.encode()})
     cycles = predicted_cycles(compiled, target)
-    return Bundle(
+    return Compilation(
         network=network.name,
         target=target.name,
         out=str(out),

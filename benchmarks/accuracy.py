@@ -1,0 +1,175 @@
+"""Accuracy of a network in float and as an integer graph, on whole test splits.
+
+python benchmarks/accuracy.py --network resnet20 --weights ../shared/weights/resnet20_cifar10.pt \\
+    --normalize imagenet
+
+Calibrates on the first training images. Prints a line for each arithmetic and writes them to
+build/bench/accuracy.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from bitlathe.model.data import Dataset, load_dataset
+from bitlathe.model.graph.proof import check
+from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.quantize.config import InputMode, QuantizeConfig
+from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
+from bitlathe.model.train import evaluate as evaluate_float
+from bitlathe.model.train import load_weights
+from bitlathe.model.zoo import Normalize, build, network_spec
+
+DEFAULTS = QuantizeConfig()
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One measured accuracy."""
+
+    network: str
+    dataset: str
+    arithmetic: str  # "float32" or the settings of the integers
+    images: int
+    accuracy: float  # 0..1
+    loss_points: float  # percentage points below float32
+    quantize_seconds: float
+    evaluate_seconds: float
+
+
+def main() -> None:
+    arguments = _parse()
+    spec = network_spec(arguments.network)
+    dataset = load_dataset(spec.dataset, arguments.data)
+    model = _model(arguments, dataset)
+    rows = [_float_row(arguments, model, dataset)]
+    _show(rows[0])
+    rows.append(_integer_row(arguments, model, dataset, rows[0].accuracy))
+    _show(rows[1])
+    _write(arguments.out, rows)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", required=True, help="a network of the zoo, such as resnet20")
+    parser.add_argument("--weights", type=Path, required=True, help="its trained weights")
+    parser.add_argument("--normalize", choices=("none", "imagenet"), default="none", help="of the weights")
+    parser.add_argument("--data", type=Path, help="folder of the data sets")
+    parser.add_argument("--images", type=int, default=None, help="test images, all by default")
+    parser.add_argument("--calibration-images", type=int, default=DEFAULTS.calibration_images)
+    parser.add_argument("--weight-bits", type=int, default=DEFAULTS.weight_bits)
+    parser.add_argument("--activation-bits", type=int, default=DEFAULTS.activation_bits)
+    parser.add_argument("--clipping-steps", type=int, default=DEFAULTS.clipping_steps)
+    parser.add_argument("--per-layer", action="store_true", help="one binary point for a layer's weights")
+    parser.add_argument("--no-bias-correction", action="store_true")
+    modes = [mode.value for mode in InputMode]
+    parser.add_argument("--input-mode", choices=modes, default=InputMode.AUTO.value)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench" / "accuracy.json")
+    return parser.parse_args()
+
+
+def _model(arguments: argparse.Namespace, dataset: Dataset) -> nn.Module:
+    model = build(
+        arguments.network,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+        input_size=dataset.input_size,
+        normalize=Normalize.imagenet() if arguments.normalize == "imagenet" else None,
+    )
+    load_weights(model, arguments.weights)
+    return model.eval()
+
+
+def _config(arguments: argparse.Namespace) -> QuantizeConfig:
+    return QuantizeConfig(
+        weight_bits=arguments.weight_bits,
+        activation_bits=arguments.activation_bits,
+        per_channel=not arguments.per_layer,
+        calibration_images=arguments.calibration_images,
+        clipping_steps=arguments.clipping_steps,
+        correct_bias=not arguments.no_bias_correction,
+        input_mode=InputMode(arguments.input_mode),
+    )
+
+
+def _float_row(arguments: argparse.Namespace, model: nn.Module, dataset: Dataset) -> Row:
+    images, labels = dataset.test_images[: arguments.images], dataset.test_labels[: arguments.images]
+    start = time.perf_counter()
+    accuracy = evaluate_float(model, images, labels).accuracy
+    seconds = (0.0, time.perf_counter() - start)
+    return _row(arguments, dataset, "float32", len(labels), accuracy, accuracy, *seconds)
+
+
+def _integer_row(arguments: argparse.Namespace, model: nn.Module, dataset: Dataset, exact: float) -> Row:
+    start = time.perf_counter()
+    quantized = quantize(model, dataset.train_images, _config(arguments))
+    check(quantized.graph)
+    middle = time.perf_counter()
+    labels = dataset.test_labels[: arguments.images]
+    accuracy = float((_choices(quantized, dataset, arguments.images) == labels).mean())
+    seconds = (middle - start, time.perf_counter() - middle)
+    return _row(arguments, dataset, _settings(quantized.config), len(labels), accuracy, exact, *seconds)
+
+
+def _choices(quantized: QuantizedNetwork, dataset: Dataset, count: int | None) -> np.ndarray:
+    codes = quantized.preprocess.codes(dataset.test_images[:count])
+    return evaluate(quantized.graph, codes).reshape(len(codes), -1).argmax(axis=1)
+
+
+def _settings(config: QuantizeConfig) -> str:
+    granularity = "channel" if config.per_channel else "layer"
+    corrected = "corrected" if config.correct_bias else "plain"
+    return (
+        f"W{config.weight_bits}A{config.activation_bits} per {granularity}, input {config.input_mode.value}, "
+        f"{corrected} bias, {config.clipping_steps} clipping steps, {config.calibration_images} images"
+    )
+
+
+def _row(
+    arguments: argparse.Namespace,
+    dataset: Dataset,
+    arithmetic: str,
+    images: int,
+    accuracy: float,
+    exact: float,
+    quantize_seconds: float,
+    evaluate_seconds: float,
+) -> Row:
+    return Row(
+        network=arguments.network,
+        dataset=dataset.name,
+        arithmetic=arithmetic,
+        images=images,
+        accuracy=accuracy,
+        loss_points=round(100 * (exact - accuracy), 3),
+        quantize_seconds=round(quantize_seconds, 2),
+        evaluate_seconds=round(evaluate_seconds, 2),
+    )
+
+
+def _show(row: Row) -> None:
+    print(
+        f"{row.network} {row.dataset} {row.arithmetic}: {100 * row.accuracy:.2f} % of {row.images} images, "
+        f"{row.loss_points:+.2f} points lost, {row.quantize_seconds + row.evaluate_seconds:.1f} s",
+        flush=True,
+    )
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+if __name__ == "__main__":
+    main()

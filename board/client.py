@@ -1,0 +1,124 @@
+"""The host's side: one agent, or several as a pool."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bitlathe.board.agent import DEFAULT_PORT, LONGEST_WAIT
+from bitlathe.board.bundle import Bundle
+from bitlathe.board.errors import AgentError, BoardError, error_named
+from bitlathe.board.fields import Fields
+from bitlathe.board.measurement import Measurement
+
+_LOG = logging.getLogger(__name__)
+TRIES = 3
+PAUSE_SECONDS = 0.5  # before the second try, doubled each time
+REQUEST_SECONDS = LONGEST_WAIT + 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """What an agent says of itself."""
+
+    board: str
+    waiting: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """An agent at an address. Every request is safe to repeat, so broken connections are tried again."""
+
+    host: str
+    port: int
+    token: str
+    timeout_seconds: float = 600.0  # for one measurement, its time in the queue included
+
+    @classmethod
+    def at(cls, address: str, token: str) -> Agent:
+        """Agent at HOST or HOST:PORT; AgentError for anything else."""
+        try:
+            parts = urlsplit(f"//{address.removeprefix('http://')}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = port = None
+        if not host or parts.path:
+            raise AgentError(f"{address!r} is no address of an agent; give HOST or HOST:PORT")
+        return cls(host=host, port=port or DEFAULT_PORT, token=token)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def status(self) -> AgentStatus:
+        """What the agent says of itself."""
+        fields = self._ask("GET", "/status")[1]
+        return AgentStatus(
+            board=fields.text("board"),
+            waiting=fields.integer("waiting"),
+            most_bytes=fields.integer("most_bytes"),
+        )
+
+    def measure(self, bundle: Bundle, images: int | None = None) -> Measurement:
+        """Send what the agent lacks of a bundle, run it there, and wait for its measurement.
+
+        Raises what the runner raised there, or AgentError.
+        """
+        identifier = uuid.uuid4().hex
+        job = {"id": identifier, "manifest": json.loads(bundle.manifest.encode()), "images": images}
+        deadline = time.monotonic() + self.timeout_seconds
+        fields = self._submit(json.dumps(job).encode(), bundle)
+        while fields.text("state") not in ("done", "failed"):
+            if time.monotonic() > deadline:
+                raise AgentError(f"agent {self}: no answer in {self.timeout_seconds:g} s; look at its log")
+            fields = self._ask("GET", f"/jobs/{identifier}?wait={LONGEST_WAIT:.0f}")[1]
+        if fields.text("state") == "failed":
+            raise _error(fields)
+        return Measurement.from_json(fields.fields("result"))
+
+    def _submit(self, job: bytes, bundle: Bundle) -> Fields:
+        status, fields = self._ask("POST", "/jobs", job)
+        if status == http.client.CONFLICT:
+            names = {entry.sha256: name for name, entry in bundle.manifest.files.items()}
+            for digest in fields.values.get("missing", []):
+                self._ask("PUT", f"/files/{digest}", bundle.bytes(names[digest]))
+            status, fields = self._ask("POST", "/jobs", job)
+        if status == http.client.CONFLICT:
+            raise AgentError(f"agent {self}: keeps too few files for it; start it with a larger --most-mib")
+        return fields
+
+    def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, Fields]:
+        for attempt in range(TRIES):
+            try:
+                return self._ask_once(method, path, body)
+            except (OSError, http.client.HTTPException) as error:
+                _LOG.info("agent %s: %s %s failed: %s", self, method, path, error)
+                reason = error
+                time.sleep(PAUSE_SECONDS * 2**attempt)
+        raise AgentError(
+            f"agent {self} cannot be reached ({type(reason).__name__}: {reason}); "
+            "is it running, and the tunnel open?"
+        ) from reason
+
+    def _ask_once(self, method: str, path: str, body: bytes) -> tuple[int, Fields]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=REQUEST_SECONDS)
+        try:
+            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+            connection.request(method, path, body or None, headers)
+            response = connection.getresponse()
+            fields = Fields.parse(response.read(), f"agent {self}")
+        finally:
+            connection.close()
+        if response.status >= http.client.BAD_REQUEST and response.status != http.client.CONFLICT:
+            raise _error(fields)
+        return response.status, fields
+
+
+def _error(fields: Fields) -> BoardError:
+    error = fields.fields("error")
+    return error_named(error.text("kind"), error.text("message"))

@@ -1,0 +1,107 @@
+"""Jobs of an agent: one at a time, the others in a queue of bounded length."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bitlathe.board.errors import AgentError, BoardError
+from bitlathe.board.manifest import Manifest
+from bitlathe.board.process import WorkerProcess
+from bitlathe.board.store import Store
+
+_LOG = logging.getLogger(__name__)
+MOST_WAITING = 32
+MOST_KEPT = 256  # finished jobs whose answers can still be asked for
+
+
+class State(Enum):
+    """What a job is doing."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """A bundle to measure; `identifier` is the client's, so that asking twice runs once."""
+
+    identifier: str
+    manifest: Manifest
+    images: int | None
+    state: State = State.QUEUED
+    answer: dict[str, object] = field(default_factory=dict)
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values: the state, and the result or the error."""
+        return {"id": self.identifier, "state": self.state.value, **self.answer}
+
+    def finish(self, state: State, answer: dict[str, object]) -> None:
+        """Set the end of the job."""
+        self.answer, self.state = answer, state
+        self.finished.set()
+
+
+class Jobs:
+    """Runs jobs in the order they came, in a thread of its own."""
+
+    def __init__(self, store: Store, worker: WorkerProcess) -> None:
+        self._store = store
+        self._worker = worker
+        self._waiting: deque[Job] = deque()
+        self._known: OrderedDict[str, Job] = OrderedDict()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue."""
+        return len(self._waiting)
+
+    def submit(self, job: Job) -> Job:
+        """Queue a job, or answer the one with its identifier; AgentError when the queue is full."""
+        with self._changed:
+            if job.identifier in self._known:
+                return self._known[job.identifier]
+            if len(self._waiting) >= MOST_WAITING:
+                raise AgentError(f"{MOST_WAITING} jobs are waiting; ask again later")
+            self._known[job.identifier] = job
+            self._waiting.append(job)
+            self._forget()
+            self._changed.notify()
+        return job
+
+    def find(self, identifier: str) -> Job | None:
+        """A job by its identifier."""
+        with self._changed:
+            return self._known.get(identifier)
+
+    def _forget(self) -> None:
+        """Drop the oldest finished jobs."""
+        finished = [name for name, job in self._known.items() if job.finished.is_set()]
+        for name in finished[: max(0, len(finished) - MOST_KEPT)]:
+            del self._known[name]
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                job = self._waiting.popleft()
+                job.state = State.RUNNING
+            self._run(job)
+
+    def _run(self, job: Job) -> None:
+        try:
+            with self._store.folder(job.manifest) as folder:
+                measured = self._worker.measure(folder, job.images)
+            job.finish(State.DONE, {"result": measured.to_json()})
+        except (BoardError, OSError) as error:
+            kind = type(error).__name__ if isinstance(error, BoardError) else AgentError.__name__
+            _LOG.warning("job %s of %s failed: %s", job.identifier, job.manifest.name, error)
+            job.finish(State.FAILED, {"error": {"kind": kind, "message": str(error)}})

@@ -1,0 +1,63 @@
+"""Options of a simulated board on the command line of the launcher, the worker and the agent."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from bitlathe.board.sim.settings import Channel, Faults, Memory, SimulationSettings
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add them; what is not given is as the overlay says."""
+    defaults = SimulationSettings()
+    group = parser.add_argument_group("simulated board")
+    group.add_argument("--latency", type=int, help="cycles from a read's address to its first beat")
+    group.add_argument("--stall-percent", type=int, help="chance that memory pauses in a cycle")
+    group.add_argument("--seed", type=int, default=0, help="of those pauses")
+    group.add_argument("--memory-mib", type=int, default=defaults.memory_bytes >> 20, help="for buffers")
+    group.add_argument(
+        "--access-cycles", type=int, default=defaults.access_cycles, help="a register access takes"
+    )
+    group.add_argument("--hang", metavar="CHANNEL:COUNT", help="memory falls silent after COUNT handshakes")
+    group.add_argument("--hang-loads", type=int, default=Faults().hang_loads, help="overlays that hang")
+
+
+def settings_of(arguments: argparse.Namespace) -> SimulationSettings:
+    """What the options say."""
+    return SimulationSettings(
+        memory=_memory(arguments),
+        memory_bytes=arguments.memory_mib << 20,
+        access_cycles=arguments.access_cycles,
+        faults=Faults(hang=_hang(arguments.hang), hang_loads=arguments.hang_loads),
+    )
+
+
+def command_line(arguments: argparse.Namespace) -> list[str]:
+    """The options again, for a process started below."""
+    given = {
+        "--latency": arguments.latency,
+        "--stall-percent": arguments.stall_percent,
+        "--seed": arguments.seed,
+        "--memory-mib": arguments.memory_mib,
+        "--access-cycles": arguments.access_cycles,
+        "--hang": arguments.hang,
+        "--hang-loads": arguments.hang_loads,
+    }
+    return [word for name, value in given.items() if value is not None for word in (name, str(value))]
+
+
+def _memory(arguments: argparse.Namespace) -> Memory | None:
+    if arguments.latency is None and arguments.stall_percent is None:
+        return None
+    memory = Memory(stall_percent=arguments.stall_percent or 0, seed=arguments.seed)
+    return memory if arguments.latency is None else replace(memory, latency=arguments.latency)
+
+
+def _hang(text: str | None) -> tuple[Channel, int] | None:
+    if text is None:
+        return None
+    name, _, count = text.partition(":")
+    if name not in Channel.__members__ or not count.isdigit():
+        raise SystemExit(f"--hang {text}: give CHANNEL:COUNT with one of {', '.join(Channel.__members__)}")
+    return Channel[name], int(count)

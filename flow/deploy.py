@@ -1,0 +1,94 @@
+"""`bitlathe deploy`: a folder with all that a board needs, and the commands that bring it there.
+
+Python files, bundle and notebook; no PyTorch, no compiler. The integer graph's room goes along because the
+notebook lets the board's processor compute the same integers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitlathe.board.bundle import find_bundle, pack
+from bitlathe.board.manifest import Manifest
+from bitlathe.flow.files import whole_folder
+from bitlathe.model.graph.errors import ToolError
+
+MARKER = "agent.sh"
+ROOMS = ("board", "model/graph")
+NOTEBOOK = "classify.ipynb"
+_ROOT = Path(__file__).resolve().parents[1]  # of a checkout
+_AGENT = """\
+#!/bin/bash
+# Serves this board to a search; as root, because pynq maps the fabric's registers. Arguments go to the agent.
+cd "$(dirname "$0")"
+[ -f /etc/profile.d/pynq_venv.sh ] && source /etc/profile.d/pynq_venv.sh
+[ -f /etc/profile.d/xrt_setup.sh ] && source /etc/profile.d/xrt_setup.sh
+exec python3 -m bitlathe.board.agent "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A folder for a board."""
+
+    folder: Path
+    bundle: str  # file in it
+    board: str
+
+    def commands(self, host: str) -> list[str]:
+        """What brings the folder to `host` and uses it there, to be typed one after another."""
+        name = self.folder.resolve().name
+        setup = "source /etc/profile.d/pynq_venv.sh; source /etc/profile.d/xrt_setup.sh"
+        return [
+            f"scp -r {self.folder} {host}:{name}",
+            f"ssh -t {host} \"sudo bash -c '{setup}; cd {name} && python3 -m bitlathe.board {self.bundle}'\"",
+            f"ssh -t {host} sudo bash {name}/{MARKER}",
+            f"ssh -N -L 8377:127.0.0.1:8377 {host}   # in another terminal: the tunnel to the agent",
+            f"ssh -t {host} sudo cat /root/.bitlathe/token > token && chmod 600 token",
+            f"bitlathe measure --board 127.0.0.1 --token-file token --bundle {self.folder / self.bundle}",
+        ]
+
+
+def deploy(bundle: Path, out: Path) -> Deployment:
+    """Fill `out` with everything for a board; errors of the bundle and of the folder."""
+    with whole_folder(out, MARKER) as folder:
+        manifest = _copy_bundle(bundle, folder)
+        for room in ROOMS:
+            _copy_room(room, folder)
+        shutil.copyfile(_ROOT / "board" / "notebooks" / NOTEBOOK, folder / NOTEBOOK)
+        (folder / MARKER).write_text(_AGENT)
+        (folder / MARKER).chmod(0o755)
+        name = next(folder.glob("*.bundle")).name
+    return Deployment(folder=out, bundle=name, board=manifest.board)
+
+
+def copy_to(deployment: Deployment, host: str) -> None:
+    """Copy the folder to a board over ssh; ToolError where that fails."""
+    command = ["scp", "-r", str(deployment.folder), f"{host}:{deployment.folder.resolve().name}"]
+    if shutil.which("scp") is None:
+        raise ToolError("scp is missing: install an OpenSSH client, or copy the folder by other means")
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ToolError(
+            f"{' '.join(command)} failed with status {done.returncode}: {done.stderr.strip()[-200:]}"
+        )
+
+
+def _copy_bundle(path: Path, folder: Path) -> Manifest:
+    unpacked = folder / ".unpacked"
+    try:
+        bundle = find_bundle(path, unpacked)
+        pack(bundle, folder)
+        return bundle.manifest
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _copy_room(room: str, folder: Path) -> None:
+    for source in sorted((_ROOT / room).rglob("*.py")):
+        target = folder / "bitlathe" / source.relative_to(_ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

@@ -1,0 +1,77 @@
+"""What LOAD, LOAD_WEIGHTS and STORE touch, word by word and burst by burst; the hardware's address generators copy it.
+
+Fields are those of a decoded descriptor (hls/program.py), `word_bytes` the engine's `pi`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+BURST_BEATS = 16  # an AXI3 port takes no more
+PAGE_BYTES = 4096  # no AXI burst may cross one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """An AXI burst: consecutive words from a byte address."""
+
+    address: int
+    beats: int
+
+
+def add_positions(first: tuple[int, int], second: tuple[int, int], banks: int) -> tuple[int, int]:
+    """Sum of two (line, bank) positions or steps.
+
+    >>> add_positions((3, 5), (-1, 4), banks=7)
+    (3, 2)
+    """
+    line, bank = first[0] + second[0], first[1] + second[1]
+    return (line + 1, bank - banks) if bank >= banks else (line, bank)
+
+
+def pixel_positions(fields: Mapping[str, int], banks: int) -> Iterator[tuple[int, int]]:
+    """(line, bank) of every word of a LOAD or STORE, in the order it moves them."""
+    row_step = (fields["row_line"], fields["row_bank"])
+    for segment in range(fields["segments"]):
+        position = (fields["line"] + segment * fields["plane"], fields["bank"])
+        for word in range(fields["segment_words"]):
+            yield position
+            row_ends = (word + 1) % fields["row_words"] == 0
+            position = add_positions(position, row_step if row_ends else (0, 1), banks)
+
+
+def weight_columns(fields: Mapping[str, int], po: int) -> Iterator[tuple[int, int | None]]:
+    """(line, column) of every beat of a LOAD_WEIGHTS; column None: the beat is the line's diagonal."""
+    for beat in range(fields["beats"]):
+        if fields["diagonal"]:
+            yield fields["weight_line"] + beat, None
+        else:
+            yield fields["weight_line"] + beat // po, beat % po
+
+
+def segments(fields: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+    """(byte offset in its space, words) of every segment of a LOAD, STORE or LOAD_WEIGHTS."""
+    if "beats" in fields:
+        yield fields["offset"], fields["beats"]
+        return
+    for segment in range(fields["segments"]):
+        yield fields["offset"] + segment * fields["segment_stride"], fields["segment_words"]
+
+
+def word_offsets(fields: Mapping[str, int], word_bytes: int) -> Iterator[int]:
+    """Byte offset in its space of every word, in the order it is moved."""
+    for offset, words in segments(fields):
+        yield from range(offset, offset + words * word_bytes, word_bytes)
+
+
+def bursts(fields: Mapping[str, int], base: int, word_bytes: int) -> Iterator[Burst]:
+    """Bursts of a move whose space begins at byte address `base`."""
+    for offset, words in segments(fields):
+        yield from _segment_bursts(base + offset, words, word_bytes)
+
+
+def _segment_bursts(address: int, words: int, word_bytes: int) -> Iterator[Burst]:
+    while words:
+        to_page_end = (PAGE_BYTES - address % PAGE_BYTES) // word_bytes
+        beats = min(BURST_BEATS, to_page_end, words)
+        yield Burst(address=address, beats=beats)
+        address, words = address + beats * word_bytes, words - beats

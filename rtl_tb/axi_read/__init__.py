@@ -1,0 +1,1 @@
+"""Bench of axi_read: the shared read channels."""

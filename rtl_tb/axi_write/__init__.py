@@ -1,0 +1,1 @@
+"""Bench of axi_write: the shared write channels."""

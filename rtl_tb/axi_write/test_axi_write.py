@@ -1,0 +1,18 @@
+"""The write channels in every simulator, for both word sizes."""
+
+import pytest
+from bitlathe.rtl_tb.launch import run_bench
+from bitlathe.rtl_tb.simulators import Simulator
+
+CASES = [(Simulator.VERILATOR, {"PI": 8}), (Simulator.ICARUS, {"PI": 8}), (Simulator.ICARUS, {"PI": 16})]
+
+
+@pytest.mark.parametrize(("simulator", "parameters"), CASES)
+def test_every_word_is_written_once(simulator, parameters, seed):
+    run_bench(
+        "axi_write",
+        bench="bitlathe.rtl_tb.axi_write.bench",
+        parameters=parameters,
+        simulator=simulator,
+        seed=seed,
+    )

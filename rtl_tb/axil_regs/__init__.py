@@ -1,0 +1,1 @@
+"""Bench of axil_regs: the control registers."""

@@ -1,0 +1,1 @@
+"""Bench of fetch: the program's fetch, check and dispatch."""

@@ -1,0 +1,1 @@
+"""Bench of load_unit: loads into the scratchpad and the weight store."""

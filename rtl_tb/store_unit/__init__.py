@@ -1,0 +1,1 @@
+"""Bench of store_unit: stores from the scratchpad."""

@@ -1,0 +1,174 @@
+"""The commands' results: exact integers, one JSON object, files with true digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import LENET, run
+
+from bitlathe.flow.integer_network import IntegerNetwork, accuracy, obtain, useful_macs
+from bitlathe.flow.request import NetworkRequest
+from bitlathe.hls.config import TARGETS
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.zoo import build, macs
+
+ROW = {
+    "network", "dataset", "images", "mismatches", "accuracy_float", "accuracy_integer", "macs", "cycles",
+    "clock_mhz", "latency_ms", "array_macs_per_cycle", "efficiency", "cycles_first", "predicted_cycles",
+    "weights", "target", "weight_bits", "activation_bits", "stall_percent", "seed", "seconds", "host",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_quantize_compares_accuracies_and_writes_a_graph() -> None:
+    result = run("quantize", *LENET, "--out", "out/net.blg", "--json").json
+    assert result["images"] == 360
+    assert result["accuracy_float"] > 0.97 and result["accuracy_integer"] > 0.97
+    assert result["weights"]["source"] == "committed checkpoint"
+    assert graph_file.digest(graph_file.load(Path("out/net.blg"))) == result["graph"]
+    assert Preprocess.load(Path("out/net.preprocess.npy")).is_offset
+
+
+def test_a_graph_read_back_measures_as_it_was_written() -> None:
+    written = run("quantize", *LENET, "--out", "net.blg", "--json").json
+    read = run("quantize", "net.blg", "--json").json
+    assert read["accuracy_float"] is None
+    assert read["weights"] == {"source": "integer graph", "file": "net.blg", "seed": None}
+    for name in (
+        "network",
+        "dataset",
+        "images",
+        "accuracy_integer",
+        "macs",
+        "parameters",
+        "graph",
+        "weight_bits",
+    ):
+        assert read[name] == written[name]
+
+
+def test_a_graph_without_its_table_of_pixels_is_read_with_a_note() -> None:
+    run("quantize", *LENET, "--out", "net.blg")
+    Path("net.preprocess.npy").unlink()
+    assert "net.preprocess.npy is not there: images enter as pixel - 128" in run("quantize", "net.blg").stderr
+
+
+def test_bits_and_overrides_reach_the_graph() -> None:
+    words = ("--weight-bits", "6", "--activation-bits", "7", "--layer", "conv1=3", "--per-layer")
+    assert run("quantize", *LENET, *words, "--out", "net.blg", "--images", "10").status == 0
+    nodes = {node.name: node for node in graph_file.load(Path("net.blg")).nodes}
+    assert [nodes[name].weight_bits for name in ("conv1", "conv2", "fc1")] == [3, 6, 6]
+    assert [nodes[name].format.bits for name in ("conv1", "fc1")] == [7, 7]
+    assert len(set(nodes["conv2"].weight_frac)) == 1
+
+
+def test_weights_are_random_where_none_are_known_and_a_line_says_so() -> None:
+    words = ("quantize", "--network", "resnet8", "--dataset", "digits", "--calibration", "4", "--images", "4")
+    outcome = run(*words, "--seed", "5", "--json")
+    assert outcome.json["weights"] == {"source": "seeded random", "file": None, "seed": 5}
+    assert "resnet8 on digits: weights are seeded random (seed 5)" in outcome.stderr
+
+
+def test_compile_writes_all_that_is_needed_with_true_digests() -> None:
+    printed = run("compile", *LENET, "--target", "zcu104", "--out", "out", "--json").json
+    manifest = json.loads(Path("out/manifest.json").read_text())
+    assert printed["out"] == "out"
+    assert printed["program_bytes"] == manifest["files"]["program.bin"]["bytes"]
+    assert manifest["target"]["name"] == "zcu104"
+    assert manifest["engine"]["identity"] == TARGETS["zcu104"].engine.identity
+    on_disk = {path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file()}
+    assert on_disk == {"manifest.json", *manifest["files"]}
+    for name, entry in manifest["files"].items():
+        content = (Path("out") / name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["bytes"], entry["sha256"])
+
+
+def test_compiling_again_replaces_the_folder_and_gives_equal_bytes() -> None:
+    run("quantize", *LENET, "--out", "net.blg")
+    contents = []
+    for _ in range(2):
+        assert run("compile", "net.blg", "--out", "out").status == 0
+        contents.append({path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()})
+    assert contents[0] == contents[1]
+
+
+def test_simulate_finds_every_integer_equal_and_draws_a_profile() -> None:
+    result = run("simulate", *LENET, "--images", "5", "--profile", "--json").json
+    assert ROW | {"profile", "chart"} == set(result)
+    assert (result["mismatches"], result["images"], result["macs"]) == (0, 5, 42_024)
+    assert result["efficiency"] == pytest.approx(42_024 / (result["cycles"] * result["array_macs_per_cycle"]))
+    assert result["latency_ms"] == pytest.approx(result["cycles"] / result["clock_mhz"] / 1000)
+    assert result["cycles_first"] > result["cycles"]
+    assert {row["layer"] for row in result["profile"]} >= {"conv1", "fc3", "(array idle)"}
+    assert Path(result["chart"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_stalls_cost_cycles_but_change_no_integer() -> None:
+    run("quantize", *LENET, "--out", "net.blg")
+    words = ("simulate", "net.blg", "--images", "3", "--json")
+    calm, stalled = run(*words).json, run(*words, "--stalls", "40", "--seed", "7", "--workers", "2").json
+    assert stalled["mismatches"] == calm["mismatches"] == 0
+    assert stalled["cycles"] > calm["cycles"]
+    assert stalled["accuracy_integer"] == calm["accuracy_integer"]
+
+
+def test_a_differing_integer_fails_the_check_after_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = IntegerNetwork.reference
+
+    def off_by_one(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
+        codes = honest(network, images).copy()
+        codes[-1, 3] += 1
+        return codes
+
+    monkeypatch.setattr(IntegerNetwork, "reference", off_by_one)
+    outcome = run("simulate", *LENET, "--images", "3", "--json")
+    assert (outcome.status, outcome.json["mismatches"]) == (1, 1)
+    assert "bitlathe: lenet5: 1 output integers of 3 images differ from the reference" in outcome.stderr
+
+
+def test_tables_are_printed_where_no_json_is_asked_for() -> None:
+    run("quantize", *LENET, "--out", "net.blg")
+    for words in (
+        ("quantize", "net.blg"),
+        ("compile", "net.blg", "--out", "out"),
+        ("simulate", "net.blg", "--profile"),
+    ):
+        outcome = run(*words)
+        assert outcome.status == 0 and "lenet5" in outcome.stdout
+
+
+def test_doctor_tells_what_is_here() -> None:
+    outcome = run("doctor", "--json")
+    assert {"python", "torch", "verilator"} <= {check["name"] for check in outcome.json["checks"]}
+    assert "verilator" in run("doctor").stdout
+
+
+def test_a_normalised_network_keeps_its_table_of_pixels(data_root: Path) -> None:
+    words = ("quantize", "--network", "resnet8", "--data", data_root, "--normalize", "imagenet")
+    run(*words, "--calibration", "2", "--images", "2", "--out", "net.blg")
+    table = Preprocess.load(Path("net.preprocess.npy"))
+    assert table.channels == 3 and not table.is_offset
+    assert "is not there" not in run("quantize", "net.blg", "--data", data_root, "--images", "2").stderr
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet8"])
+def test_macs_of_a_graph_are_those_of_its_network(name: str) -> None:
+    network = obtain(NetworkRequest(network=name, dataset="digits", calibration_images=2))
+    model = build(name, num_classes=10, in_channels=1, input_size=8)
+    assert network.macs == macs(model, (1, 8, 8))
+    assert network.macs == sum(useful_macs(network.graph, node) for node in network.graph.nodes)
+
+
+def test_accuracy_counts_the_first_of_equal_outputs() -> None:
+    outputs = np.array([[1, 3, 3], [2, 0, 1]]).reshape(2, 3, 1, 1)
+    assert accuracy(outputs, np.array([1, 0])) == 1.0
+    assert accuracy(outputs, np.array([2, 0])) == 0.5

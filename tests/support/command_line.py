@@ -1,0 +1,39 @@
+"""The command line in this process, for tests: what a command prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from typer.testing import CliRunner
+
+from bitlathe.flow.cli import app
+
+# The smallest network that is trained and comes with the package, calibrated on few images.
+LENET = ("--network", "lenet5", "--calibration", "16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished command."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on stdout."""
+        values: dict[str, Any] = json.loads(self.stdout)
+        return values
+
+
+Run = Callable[..., Outcome]
+
+
+def run(*words: object) -> Outcome:
+    """Run `bitlathe` with these words; what is no error of ours comes out as it is."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    return Outcome(status=result.exit_code, stdout=result.stdout, stderr=result.stderr)
