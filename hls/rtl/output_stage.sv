@@ -122,13 +122,12 @@ module output_stage #(
   logic signed [15:0] out_map_lines, res_map_lines;
   assign single = sub_tiles == 3'd1;
   assign odd = single ? odd_tile_q : sub_q[0];
-  assign out_map_lines = map_lines(out_plane, out_packed);
-  assign res_map_lines = map_lines(res_plane, res_packed);
-
-  function automatic logic signed [15:0] map_lines(input logic signed [15:0] plane, input logic is_packed);
-    if (single) return is_packed && (init_i || odd_tile_q) ? 16'sd0 : plane;
-    return is_packed ? 16'(plane * (SubTiles / 2)) : 16'(plane * SubTiles);
-  endfunction
+  logic stays;
+  assign stays = init_i || odd_tile_q;
+  assign out_map_lines = !single ? 16'(out_plane * (out_packed ? SubTiles / 2 : SubTiles))
+      : out_packed && stays ? 16'sd0 : out_plane;
+  assign res_map_lines = !single ? 16'(res_plane * (res_packed ? SubTiles / 2 : SubTiles))
+      : res_packed && stays ? 16'sd0 : res_plane;
 
   pixel_walker #(
       .Banks(Banks)

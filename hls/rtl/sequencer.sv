@@ -32,7 +32,7 @@ module sequencer #(
   // Descriptor fields.
   logic [15:0] group_cycles, weight_line, in_plane;
   logic [3:0] group_lanes, in_bank, in_row_bank, in_step_bank, tap_row_bank, tap_step, stride_h, stride_w;
-  logic row_break, is_max, in_packed;
+  logic row_break, is_max;
   logic [2:0] sub_tiles;
   logic [7:0] kernel_h, kernel_w;
   logic [11:0] ci_tiles, in_h, in_w, out_h, out_w, out_tiles;
@@ -43,7 +43,6 @@ module sequencer #(
   assign group_lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
   assign row_break = desc_i[program_pkg::EXEC_ROW_BREAK_LSB];
   assign is_max = desc_i[program_pkg::EXEC_IS_MAX_LSB];
-  assign in_packed = desc_i[program_pkg::EXEC_IN_PACKED_LSB];
   assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
   assign kernel_h = desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W];
   assign kernel_w = desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W];
@@ -77,14 +76,10 @@ module sequencer #(
   logic signed [12:0] row_q, column_q;  // input coordinates of the window's origin
   logic signed [15:0] walk_line;
   logic [3:0] walk_bank;
-  logic row_end, map_end, gather, group_end, odd_map_q;
-  logic signed [15:0] map_step;
+  logic row_end, map_end, gather, group_end;
 
   assign gather = gathering_q && !full_q;
   assign group_end = map_end || (row_break && row_end) || next_count_q + 4'd1 == group_lanes;
-
-  // Two output tiles share a packed input tile; the step is the one after the next map.
-  assign map_step = in_packed && (init_i || odd_map_q) ? 16'sd0 : in_tile_step;
 
   pixel_walker #(
       .Banks(Banks)
@@ -96,7 +91,7 @@ module sequencer #(
       .columns_i    (out_w),
       .origin_line_i(in_line),
       .origin_bank_i(in_bank),
-      .map_lines_i  (map_step),
+      .map_lines_i  (in_tile_step),
       .step_line_i  (in_step_line),
       .step_bank_i  (in_step_bank),
       .row_line_i   (in_row_line),
@@ -113,8 +108,6 @@ module sequencer #(
     if (init_i || (gather && row_end)) column_q <= 13'(start_x);
     else if (gather) column_q <= column_q + 13'(stride_w);
     if (gather && group_end) next_map_end_q <= map_end;
-    if (init_i) odd_map_q <= 1'b0;
-    else if (gather && map_end) odd_map_q <= !odd_map_q;
 
     if (init_i) tiles_to_walk_q <= out_tiles;
     else if (gather && map_end) tiles_to_walk_q <= tiles_to_walk_q - 12'(sub_tiles);
