@@ -11,16 +11,26 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help test sim lint types clean compiler
+.PHONY: help demo test sim bench resources lint types clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) compiler  ## train, quantize, compile and simulate a small network, bit for bit
+	.venv/bin/bitlathe demo
 
 test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or board
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)"
 
 sim: $(STAMP) compiler  ## the simulator benches alone
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)" rtl_tb
+
+bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/bench
+	$(PY) benchmarks/cycles.py --workers $(WORKERS)
+	$(PY) benchmarks/reference.py
+
+resources: $(STAMP)  ## area of the engine by Yosys, minutes once a version
+	$(PY) benchmarks/resources.py
 
 lint: $(STAMP)  ## style of the Python sources
 	$(PY) -m ruff check .

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
 from bitlathe.flow.integer_network import IntegerNetwork, obtain
 from bitlathe.flow.output import note, percent, print_table
@@ -90,12 +92,11 @@ class Row:
         )
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Exit status: 1 when an integer differed or a network could not be run, after all others were."""
-    arguments = _parse()
+    arguments = _parse(words)
     rows, failed = [], False
-    for name in arguments.networks:
-        network = _network(name, arguments)
+    for network in _networks(arguments):
         for target in arguments.targets:
             row = _row(network, TARGETS[target], arguments)
             failed |= row is None or row.mismatches > 0
@@ -105,7 +106,7 @@ def main() -> int:
     return int(failed)
 
 
-def _parse() -> argparse.Namespace:
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS), help="all by default")
@@ -115,7 +116,16 @@ def _parse() -> argparse.Namespace:
     add("--workers", type=int, default=1, help="simulated engines side by side (default: 1)")
     add("--data", type=Path, help="folder of the data sets; BITLATHE_DATA when not given")
     add("--out", type=Path, default=ROOT / "build" / "bench" / "cycles.json", help="where the rows go")
-    return parser.parse_args()
+    return parser.parse_args(words)
+
+
+def _networks(arguments: argparse.Namespace) -> Iterator[IntegerNetwork]:
+    """The networks asked for; one whose data set is not here is left out, which stderr then tells."""
+    for name in arguments.networks:
+        try:
+            yield _network(name, arguments)
+        except MissingData as error:
+            note(f"{name} is left out: {error}")
 
 
 def _network(name: str, arguments: argparse.Namespace) -> IntegerNetwork:

@@ -50,7 +50,7 @@ class IntegerNetwork:
         """Origin of the weights as plain values."""
         if self.subject is not None:
             return self.subject.weights.to_json()
-        return {"source": "integer graph", "file": str(self.file), "seed": None}
+        return {"source": "integer graph", "file": str(self.file), "seed": None, "normalization": None}
 
     @property
     def macs(self) -> int:

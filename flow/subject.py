@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Weights:
     source: WeightsSource
     path: Path | None = None  # of all but random weights
     seed: int | None = None  # of random weights
+    normalization: Normalization = Normalization.NONE  # what they were trained to see
 
     @property
     def file(self) -> str | None:
@@ -49,11 +50,19 @@ class Weights:
         >>> Weights(source=WeightsSource.RANDOM, seed=3).describe()
         'seeded random (seed 3)'
         """
-        return f"{self.source.value} ({self.file or f'seed {self.seed}'})"
+        seen = (
+            "" if self.normalization is Normalization.NONE else f", normalised as {self.normalization.value}"
+        )
+        return f"{self.source.value} ({self.file or f'seed {self.seed}'}){seen}"
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
-        return {"source": self.source.value, "file": self.file, "seed": self.seed}
+        return {
+            "source": self.source.value,
+            "file": self.file,
+            "seed": self.seed,
+            "normalization": self.normalization.value,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,8 +88,9 @@ def find_subject(request: NetworkRequest) -> Subject:
     if request.network is None:
         raise UsageError("no network: give --network")
     dataset = read_dataset(_dataset_name(request.network, request.dataset), request.data)
-    weights = _weights(request.network, request, dataset.name)
-    model = _model(request.network, request, dataset, _normalization(request, weights))
+    found = _weights(request.network, request, dataset.name)
+    weights = replace(found, normalization=_normalization(request, found))
+    model = _model(request.network, request, dataset, weights.normalization)
     if weights.path is not None:
         load_weights(model, weights.path)
     name = request.network.rpartition(":")[2]

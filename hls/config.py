@@ -98,7 +98,7 @@ TARGETS = {
             uram=96,
             ddr_busy=0.75,
             ddr_latency=60,
-            engine=EngineConfiguration(pi=16, po=16, pp=6, banks=7, bank_lines=8192, weight_lines=4096),
+            engine=EngineConfiguration(pi=16, po=16, pp=6, banks=7, bank_lines=4096, weight_lines=3072),
         ),
     )
 }

@@ -1,6 +1,7 @@
-"""The register map: one table serves the SystemVerilog package, the driver on the board and the documentation.
+"""The register map: one table serves the SystemVerilog package, the board's driver and the documentation.
 
-AXI4-Lite, 32 bit, laid out as Vitis HLS lays out `s_axilite` with `ap_ctrl_hs`, so one driver serves both engines.
+AXI4-Lite, 32 bit, laid out as Vitis HLS lays out `s_axilite` with `ap_ctrl_hs`, so one driver serves both
+engines.
 """
 
 from dataclasses import dataclass
@@ -59,8 +60,8 @@ REGISTERS = (
     _control(
         "CTRL",
         0x00,
-        "bit 0 start: write 1 to start, ignored while busy, reads 1 while busy; bit 1 done: cleared by reading; "
-        "bit 2 idle; bit 3 ready: as done",
+        "bit 0 start: write 1 to start, ignored while busy, reads 1 while busy; bit 1 done: cleared by "
+        "reading; bit 2 idle; bit 3 ready: as done",
     ),
     _control("GIE", 0x04, "bit 0: interrupts reach irq_o"),
     _control("IER", 0x08, "bit 0: done raises an interrupt"),

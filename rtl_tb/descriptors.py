@@ -3,12 +3,23 @@
 from collections.abc import Mapping
 
 import numpy as np
+
 from bitlathe.hls.program import Descriptor, Opcode, Space
 
 # Odd places, so that an address that loses or gains a base is seen; one beyond 32 bits.
-BASES = {Space.WEIGHTS: 0x10_0000_0F80, Space.INPUT: 0x2340, Space.OUTPUT: 0x8000_1000, Space.SCRATCH: 0xFF_0000_0FC0}
+BASES = {
+    Space.WEIGHTS: 0x10_0000_0F80,
+    Space.INPUT: 0x2340,
+    Space.OUTPUT: 0x8000_1000,
+    Space.SCRATCH: 0xFF_0000_0FC0,
+}
 BYTES = {Space.WEIGHTS: 1 << 16, Space.INPUT: 1 << 14, Space.OUTPUT: 1 << 15, Space.SCRATCH: 1 << 16}
-ADVANCE = {Space.WEIGHTS: 0, Space.INPUT: 0x1200, Space.OUTPUT: 0x2400, Space.SCRATCH: 0}  # bytes, of this input
+ADVANCE = {
+    Space.WEIGHTS: 0,
+    Space.INPUT: 0x1200,
+    Space.OUTPUT: 0x2400,
+    Space.SCRATCH: 0,
+}  # bytes, of this input
 
 
 def space_range(space: Space) -> range:
@@ -30,7 +41,9 @@ def encode(opcode: Opcode, fields: Mapping[str, int]) -> int:
     return int.from_bytes(descriptor.encode(), "little")
 
 
-def random_move(rng: np.random.Generator, *, banks: int, lines: int, word_bytes: int, space: Space) -> dict[str, int]:
+def random_move(
+    rng: np.random.Generator, *, banks: int, lines: int, word_bytes: int, space: Space
+) -> dict[str, int]:
     """Fields of a LOAD or STORE that stays within its space and the scratchpad."""
     row_words, rows, segments = (int(rng.integers(1, high)) for high in (12, 9, 4))
     row_line, row_bank = int(rng.integers(0, 4)), int(rng.integers(banks))

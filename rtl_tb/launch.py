@@ -7,13 +7,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from cocotb_tools.runner import get_runner
+
 from bitlathe.hls.sim.build import cache_folder
 from bitlathe.rtl_tb.simulators import Simulator, build, library_sources, missing
-from cocotb_tools.runner import get_runner
 
 WAVES_VARIABLE = "BITLATHE_WAVES"
 SEED_VARIABLE = "BITLATHE_SEED"
@@ -31,16 +33,15 @@ def run_bench(
 ) -> None:
     """Run every cocotb test of module `bench` on hardware module `top`.
 
-    `sources` come on top of the library's files that `top` needs; a top of the bench's own is among them. The test is
-    skipped where the simulator is missing, and fails with the seed, the parameters and the command that repeats it.
+    `sources` come on top of the library's files that `top` needs. The test is skipped where the simulator is
+    missing, and fails with the seed, the parameters and the command that repeats it.
     """
     reason = missing(simulator)
     if reason:
         pytest.skip(reason)
     parameters = parameters or {}
     waves = bool(os.environ.get(WAVES_VARIABLE))
-    files = _sources(top, sources)
-    built = build(simulator, top, files, parameters, waves=waves)
+    built = build(simulator, top, library_sources(top, sources), parameters, waves=waves)
     runs = cache_folder() / "runs"
     runs.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=runs, prefix=f"{top}-"))
@@ -53,21 +54,13 @@ def run_bench(
         shutil.rmtree(folder)
 
 
-def _sources(top: str, own: Sequence[Path]) -> tuple[Path, ...]:
-    """The library's files below `top`, or below what the bench's own files instantiate, and the latter."""
-    if not own:
-        return library_sources(top)
-    library = [path for name in own for path in library_sources(name.stem.removesuffix("_harness"))]
-    return (*dict.fromkeys(library), *own)
-
-
 def _simulate(
     simulator: Simulator, top: str, bench: str, seed: int, built: Path, folder: Path, waves: bool
 ) -> list[str]:
     """Names of the tests that failed."""
     results = folder / "results.xml"
     plusargs = [f"+verilator+seed+{seed % (1 << 31) or 1}", "+verilator+rand+reset+2"]
-    try:
+    with suppress(SystemExit):  # the runner's way to tell pytest of a failure; the results tell which
         get_runner(simulator.value).test(
             test_module=bench,
             hdl_toplevel=top,
@@ -81,19 +74,21 @@ def _simulate(
             test_args=["--trace"] if waves and simulator is Simulator.VERILATOR else [],
             log_file=folder / "log",
         )
-    except SystemExit:
-        pass  # the runner's way to tell pytest of a failure; the results tell which
     return _failures(results)
 
 
 def _failures(results: Path) -> list[str]:
-    """Names of the failed tests in a results file; a run that left none, or no test, has failed as a whole."""
+    """Names of the failed tests in a results file; a run that left no file or no test has failed."""
     if not results.exists():
         return ["the simulator ended early"]
     cases = list(ElementTree.parse(results).iter("testcase"))
     if not cases:
         return ["no test was found"]
-    return [case.get("name", "?") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    return [
+        case.get("name", "?")
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
 
 
 def _message(top: str, failed: list[str], seed: int, parameters: Mapping[str, int], folder: Path) -> str:

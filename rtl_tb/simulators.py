@@ -1,7 +1,7 @@
 """Compiled benches: the library's SystemVerilog and cocotb's entry point, kept by their digest.
 
-cocotb's own build calls make and Verilator's Perl script, and compiles Verilator's library anew for every bench; here
-that library is compiled once and a bench costs two calls.
+cocotb's own build calls make and Verilator's Perl script, and compiles Verilator's library anew for every
+bench; here that library is compiled once and a bench costs two calls.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import cocotb_tools.config as cocotb_config
+
 from bitlathe import hls
 from bitlathe.hls.sim.build import cache_folder
 from bitlathe.model.graph.errors import ToolError
@@ -47,20 +48,25 @@ def missing(simulator: Simulator) -> str | None:
     return None
 
 
-def library_sources(top: str) -> tuple[Path, ...]:
-    """Files of the library that module `top` is made of, packages first.
+def library_sources(top: str, own: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """Files that module `top` is made of, packages first, among the library's and a bench's `own`.
 
     A file belongs to it when one of its files instantiates its module or names its package.
     """
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in RTL.glob("*.sv")}
-    if top not in texts:
-        raise ToolError(f"module {top} has no file in {RTL}; its file is named after it")
+    paths = {path.stem: path for path in (*RTL.glob("*.sv"), *own)}
+    if top not in paths:
+        raise ToolError(f"module {top} has no file in {RTL}; a module's file is named after it")
     needed, queue = {top}, [top]
     while queue:
-        found = {name for names in _NAMES.findall(texts[queue.pop()]) for name in names} & texts.keys() - needed
+        found = (_names(paths[queue.pop()]) & paths.keys()) - needed
         needed |= found
         queue += found
-    return tuple(RTL / f"{stem}.sv" for stem in sorted(needed, key=lambda stem: (not stem.endswith("_pkg"), stem)))
+    return tuple(paths[stem] for stem in sorted(needed, key=lambda stem: (not stem.endswith("_pkg"), stem)))
+
+
+def _names(source: Path) -> set[str]:
+    """Names of the modules and packages that a file may use."""
+    return {name for found in _NAMES.findall(source.read_text(encoding="utf-8")) for name in found}
 
 
 def build(
@@ -97,14 +103,25 @@ def _build_verilator(
     root = verilator_root()
     flags = [*_VERILATE, *_RANDOM_START, *(["--trace-vcd"] if waves else [])]
     settings = ["--top-module", top, *(f"-G{name}={value}" for name, value in parameters.items())]
-    command = [str(root / "bin" / "verilator_bin"), *flags, *settings, "--Mdir", str(made), *map(str, sources)]
+    command = [
+        str(root / "bin" / "verilator_bin"),
+        *flags,
+        *settings,
+        "--Mdir",
+        str(made),
+        *map(str, sources),
+    ]
     _run(command, {"VERILATOR_ROOT": str(root)})
     main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
     unity = made / "unity.cpp"
     unity.write_text("".join(f'#include "{path}"\n' for path in (*sorted(made.glob("Vtop*.cpp")), main)))
     runtime = [*_RUNTIME, *(["verilated_vcd_c.cpp"] if waves else [])]
     objects = [str(unity), *(str(_runtime_object(name, waves)) for name in runtime)]
-    libraries = [f"-L{cocotb_config.libs_dir}", f"-Wl,-rpath,{cocotb_config.libs_dir}", "-lcocotbvpi_verilator"]
+    libraries = [
+        f"-L{cocotb_config.libs_dir}",
+        f"-Wl,-rpath,{cocotb_config.libs_dir}",
+        "-lcocotbvpi_verilator",
+    ]
     _run([*_compiler(waves), f"-I{made}", "-o", str(made / top), *objects, *libraries, "-pthread"])
 
 
@@ -115,16 +132,24 @@ def _build_icarus(
     settings = [f"-P{top}.{name}={value}" for name, value in parameters.items()]
     dump = [_icarus_dump(made, top)] if waves else []
     tops = ["-s", top, *(["-s", "dump"] if waves else [])]
-    command = ["iverilog", "-g2012", "-o", str(made / "sim.vvp"), *tops, "-f", str(made / "cmds.f"), *settings]
+    command = [
+        "iverilog",
+        "-g2012",
+        "-o",
+        str(made / "sim.vvp"),
+        *tops,
+        "-f",
+        str(made / "cmds.f"),
+        *settings,
+    ]
     _run([*command, *map(str, sources), *dump])
 
 
 def _icarus_dump(made: Path, top: str) -> str:
     """A second top module that writes the waves, as Icarus has no flag for it."""
     dump = made / "dump.v"
-    dump.write_text(
-        f'module dump();\n  initial begin\n    $dumpfile("dump.vcd");\n    $dumpvars(0, {top});\n  end\nendmodule\n'
-    )
+    calls = f'$dumpfile("dump.vcd"); $dumpvars(0, {top});'
+    dump.write_text(f"module dump();\n  initial begin {calls} end\nendmodule\n")
     return str(dump)
 
 
@@ -133,7 +158,15 @@ def _compiler(waves: bool) -> list[str]:
     include = verilator_root() / "include"
     macros = [*(f"-DVM_{name}=0" for name in _MACROS), f"-DVM_TRACE={waves:d}", f"-DVM_TRACE_VCD={waves:d}"]
     folders = [f"-I{include}", f"-I{include / 'vltstd'}"]
-    return [*shlex.split(os.environ.get("CXX", "g++")), "-std=c++17", "-O1", "-w", "-DVERILATOR=1", *macros, *folders]
+    return [
+        *shlex.split(os.environ.get("CXX", "g++")),
+        "-std=c++17",
+        "-O1",
+        "-w",
+        "-DVERILATOR=1",
+        *macros,
+        *folders,
+    ]
 
 
 def _runtime_object(name: str, waves: bool) -> Path:
@@ -169,9 +202,15 @@ def _versions(simulator: Simulator) -> str:
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     """Output of a command; ToolError with its last lines when it fails or is not there."""
     if shutil.which(command[0]) is None:
-        raise ToolError(f"{command[0]} is not installed, and the benches need it; see the README's requirements")
+        raise ToolError(
+            f"{command[0]} is not installed, and the benches need it; see the README's requirements"
+        )
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {})}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **(environment or {})},
     )
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from bitlathe.hls.moves import BURST_BEATS, PAGE_BYTES
 from cocotb.triggers import ReadOnly, RisingEdge
+
+from bitlathe.hls.moves import BURST_BEATS, PAGE_BYTES
 
 
 class Agent(Protocol):
@@ -78,7 +79,13 @@ class Sink:
     """Takes what is offered, with a stall now and then; keeps the values of `names` and the cycle."""
 
     def __init__(
-        self, dut: Any, valid: str, ready: str | None, names: Sequence[str], rng: np.random.Generator, stall: float = 0.0
+        self,
+        dut: Any,
+        valid: str,
+        ready: str | None,
+        names: Sequence[str],
+        rng: np.random.Generator,
+        stall: float = 0.0,
     ) -> None:
         self.valid, self.ready = getattr(dut, valid), getattr(dut, ready) if ready else None
         self.handles = [getattr(dut, name) for name in names]
@@ -101,7 +108,10 @@ class Sink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPorts:
-    """Names of the signals of a read channel; `beats` holds the beats less `beats_bias`, which is all where None."""
+    """Names of the signals of a read channel.
+
+    `beats` holds a burst's beats less `beats_bias`; without it every burst has that many.
+    """
 
     valid: str
     ready: str
@@ -125,7 +135,7 @@ class _Beat:
 
 
 class ReadMemory:
-    """Answers bursts in order: each beat no earlier than `latency` cycles after its burst, stalling at random.
+    """Answers bursts in order, a beat no earlier than `latency` cycles after its burst, stalling at random.
 
     Checks that a burst is legal and inside `legal`; a beat from an address in `broken` is an error.
     """
@@ -141,7 +151,13 @@ class ReadMemory:
         latency: int = 8,
         contents: Callable[[int], int] | None = None,
     ) -> None:
-        self.ports, self.rng, self.word_bytes, self.stall, self.latency = ports, rng, word_bytes, stall, latency
+        self.ports, self.rng, self.word_bytes, self.stall, self.latency = (
+            ports,
+            rng,
+            word_bytes,
+            stall,
+            latency,
+        )
         self.handle = {name: getattr(dut, getattr(ports, name)) for name in _handles(ports)}
         self.contents = contents or (lambda address: word_at(address, word_bytes))
         self.legal: range | None = None
@@ -197,4 +213,6 @@ def check_burst(address: int, beats: int, word_bytes: int, legal: range | None) 
     assert 1 <= beats <= BURST_BEATS, f"burst of {beats} beats at {address:#x}"
     assert address % word_bytes == 0, f"burst at {address:#x} is not aligned to a word"
     assert address // PAGE_BYTES == (end - 1) // PAGE_BYTES, f"burst {address:#x}..{end:#x} crosses a page"
-    assert legal is None or legal.start <= address <= end <= legal.stop, f"burst {address:#x}..{end:#x} is out of bounds"
+    assert legal is None or legal.start <= address <= end <= legal.stop, (
+        f"burst {address:#x}..{end:#x} is out of bounds"
+    )

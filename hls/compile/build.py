@@ -4,10 +4,11 @@ The order is a legal one for a machine that takes one step at a time; `dependenc
 `schedule` moves the loads forward.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bitlathe.hls.compile.memory import Block, Buffer, Memory
-from bitlathe.hls.compile.network import Kind, Map
+from bitlathe.hls.compile.network import Kind, Layer, Map
 from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
 from bitlathe.hls.compile.steps import Exec, LoadWeights, Move, Step
 from bitlathe.hls.compile.weights import WeightImage, pass_lines
@@ -153,42 +154,53 @@ def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:
     layer, span = plan.layer, (piece.first_pass, piece.end_pass)
     if layer.kind is Kind.MAX:
         return _zero_line(builder, layer.node)
-    key = f"{layer.name} {span}" if builder.plan.weights_stay else layer.name
+    key = f"{layer.name} {span}" if builder.image.stays else layer.name
     if key in builder.weights and builder.weights[key][0] == span:
         return builder.weights[key][1]
-    first = builder.image.first_line[layer.name] + span[0] * pass_lines(layer)
-    lines = _lines(builder, key, first, (span[1] - span[0]) * pass_lines(layer))
+    lines = _lines(builder, layer, span)
     builder.weights[key] = span, lines
-    _add_weights(builder, layer.node, lines, first, builder.plan.weights_stay)
+    for load in _weight_loads(builder, layer, span, lines):
+        builder.steps.append(load)
     return lines
 
 
 def _zero_line(builder: _Builder, node: str) -> Buffer:
     if ZERO_LINE.name not in builder.weights:
         builder.weights[ZERO_LINE.name] = (0, 1), ZERO_LINE
-        _add_weights(builder, node, ZERO_LINE, 0, True)
+        beats = builder.plan.configuration.po
+        builder.steps.append(LoadWeights(node=node, lines=ZERO_LINE, word=0, beats=beats, once=True))
     return ZERO_LINE
 
 
-def _add_weights(builder: _Builder, node: str, lines: Buffer, first: int, once: bool) -> None:
-    configuration = builder.plan.configuration
-    load = LoadWeights(
-        node=node,
-        lines=lines,
-        offset=first * configuration.weight_line_bytes,
-        beats=lines.lines * configuration.po,
-        once=once,
-    )
-    builder.steps.append(load)
-
-
-def _lines(builder: _Builder, name: str, first: int, count: int) -> Buffer:
-    """Lines for weights that lie from line `first` on in the image: the same ones if all stay, else the ring's next."""
-    name = f"weights of {name}"
-    if builder.plan.weights_stay:
-        return Buffer(name=name, memory=Memory.WEIGHTS, line=first, lines=count)
+def _lines(builder: _Builder, layer: Layer, span: Span) -> Buffer:
+    """Lines for some passes of a layer: places of their own if all weights stay, else the next of the ring."""
+    count = (span[1] - span[0]) * pass_lines(layer)
+    name = f"weights of {layer.name} {span}"
+    if builder.image.stays:
+        line = builder.image.layers[layer.name].line + span[0] * pass_lines(layer)
+        return Buffer(name=name, memory=Memory.WEIGHTS, line=line, lines=count)
     if builder.next_line + count > builder.plan.configuration.weight_lines:
         builder.next_line = builder.image.pinned_lines  # the ring starts above the line that stays
     lines = Buffer(name=name, memory=Memory.WEIGHTS, line=builder.next_line, lines=count)
     builder.next_line += count
     return lines
+
+
+def _weight_loads(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> Iterator[LoadWeights]:
+    """Loads of some passes' lines; diagonals come with zeros for the parameter lines, which overwrite them."""
+    image, po = builder.image.layers[layer.name], builder.plan.configuration.po
+    words = 1 if image.parameter_word is not None else po  # a line
+    yield LoadWeights(
+        node=layer.node,
+        lines=lines,
+        word=image.word + span[0] * pass_lines(layer) * words,
+        beats=lines.lines * words,
+        once=builder.image.stays,
+        diagonal=image.parameter_word is not None,
+    )
+    if image.parameter_word is not None:
+        for index, done in enumerate(range(*span)):
+            line = lines.line + index * pass_lines(layer)
+            parameters = Buffer(name=f"{lines.name} {done}", memory=Memory.WEIGHTS, line=line, lines=1)
+            word = image.parameter_word + done * po
+            yield LoadWeights(node=layer.node, lines=parameters, word=word, beats=po, once=False)

@@ -1,13 +1,12 @@
 """compile_graph: lower, plan, build, schedule."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitlathe.hls.compile.build import build_steps
 from bitlathe.hls.compile.layout import InputLayout, OutputLayout
 from bitlathe.hls.compile.lower import lower
-from bitlathe.hls.compile.network import Network
-from bitlathe.hls.compile.planning import Choices, make_plan
+from bitlathe.hls.compile.plan import Plan
+from bitlathe.hls.compile.planning import make_plan
 from bitlathe.hls.compile.schedule import scheduled
 from bitlathe.hls.compile.validate import validate
 from bitlathe.hls.compile.weights import WeightImage, weight_image
@@ -16,7 +15,7 @@ from bitlathe.hls.cycle_model import DdrModel, Prediction, predict
 from bitlathe.hls.program import Program
 from bitlathe.model.graph.graph import Graph
 
-INPUT_STRIPS = (1, 2, 3, 4, 6, 8)
+INPUT_STRIPS = (2, 3, 4, 6, 8)
 RING_SHARES = (2, 4, 8)
 
 
@@ -46,33 +45,44 @@ def compile_graph(graph: Graph, configuration: EngineConfiguration, ddr: DdrMode
     ddr = ddr or DdrModel()
     network = lower(graph, configuration)
     image = weight_image(network, configuration)
-    tried = [_compiled(network, image, configuration, ddr, choices) for choices in _choices(image, configuration)]
-    best = min(tried, key=lambda compiled: compiled.predicted.cycles)
+    shares = (1,) if image.stays else RING_SHARES
+    plans = (make_plan(network, image, configuration, ddr, share) for share in shares)
+    best = min((_candidate(plan, image, ddr) for plan in plans), key=_Candidate.cost)
+    strips = (_candidate(best.plan.with_input_strips(count), image, ddr) for count in INPUT_STRIPS)
+    best = min((best, *strips), key=_Candidate.cost)
     validate(best.program)
-    return best
-
-
-def _choices(image: WeightImage, configuration: EngineConfiguration) -> Iterator[Choices]:
-    shares = (2,) if image.lines <= configuration.weight_lines else RING_SHARES
-    return (Choices(input_strips=strips, ring_shares=share) for share in shares for strips in INPUT_STRIPS)
-
-
-def _compiled(
-    network: Network, image: WeightImage, configuration: EngineConfiguration, ddr: DdrModel, choices: Choices
-) -> Compiled:
-    plan = make_plan(network, image, configuration, ddr, choices)
-    program = Program(
-        descriptors=scheduled(build_steps(plan, image), configuration, ddr),
-        configuration=configuration,
-        input_stride=network.input_layout.bytes,
-        output_stride=network.output_layout.bytes,
-    )
     return Compiled(
-        name=network.name,
-        program=program,
+        name=graph.name,
+        program=best.program,
         weights=image.data,
         input_layout=network.input_layout,
         output_layout=network.output_layout,
-        scratch_bytes=plan.scratch_bytes,
-        predicted=predict(program, ddr),
+        scratch_bytes=best.plan.scratch_bytes,
+        predicted=best.first,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    """A plan carried out."""
+
+    plan: Plan
+    program: Program
+    first: Prediction  # of the first input
+    later: Prediction  # of an input whose resident weights are on chip already
+
+    def cost(self) -> tuple[int, int, int]:
+        """Cycles of later inputs, of the first, and descriptors."""
+        return self.later.cycles, self.first.cycles, len(self.program.descriptors)
+
+
+def _candidate(plan: Plan, image: WeightImage, ddr: DdrModel) -> _Candidate:
+    program = Program(
+        descriptors=scheduled(build_steps(plan, image), plan.configuration, ddr),
+        configuration=plan.configuration,
+        input_stride=plan.network.input_layout.bytes,
+        output_stride=plan.network.output_layout.bytes,
+    )
+    first = predict(program, ddr)
+    later = predict(program, ddr, weights_resident=True)
+    return _Candidate(plan=plan, program=program, first=first, later=later)

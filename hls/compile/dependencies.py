@@ -56,14 +56,22 @@ class _Accesses:
 
     def _forget_inside(self, block: Block) -> None:
         """Drop accesses that a write covers: whatever conflicts with them conflicts with the write."""
-        for buffer in self._neighbours(block.buffer):
-            if buffer == block.buffer or (block.is_whole and block.buffer.covers(buffer)):
-                for accesses in (self.reads, self.writes):
-                    kept = [access for access in accesses[buffer] if buffer == block.buffer and not block.covers(access[1])]
-                    accesses[buffer] = kept
+        buffer = block.buffer
+        for accesses in (self.reads, self.writes):
+            accesses[buffer] = [access for access in accesses[buffer] if not block.covers(access[1])]
+        if block.is_whole:
+            inside = [other for other in self.neighbours[buffer] if other != buffer and buffer.covers(other)]
+            for other in inside:
+                self._retire(other)
+
+    def _retire(self, buffer: Buffer) -> None:
+        for other in self.neighbours.pop(buffer):
+            if other != buffer:
+                self.neighbours[other].remove(buffer)
+        del self.reads[buffer], self.writes[buffer]
 
     def _neighbours(self, buffer: Buffer) -> list[Buffer]:
-        """Buffers met so far that share memory with `buffer`, itself included."""
+        """Buffers in use that share memory with `buffer`, itself included."""
         if buffer not in self.neighbours:
             sharing = [other for other in self.neighbours if other.meets(buffer)]
             for other in sharing:

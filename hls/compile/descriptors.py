@@ -16,7 +16,7 @@ def fields_of(step: Step, configuration: EngineConfiguration) -> Fields:
     if isinstance(step, Move):
         return _move_fields(step, configuration)
     if isinstance(step, LoadWeights):
-        return _load_weights_fields(step)
+        return _load_weights_fields(step, configuration)
     return _exec_fields(step, configuration)
 
 
@@ -48,12 +48,12 @@ def _move_fields(step: Move, configuration: EngineConfiguration) -> Fields:
     }
 
 
-def _load_weights_fields(step: LoadWeights) -> Fields:
+def _load_weights_fields(step: LoadWeights, configuration: EngineConfiguration) -> Fields:
     return {
         "once": step.once,
         "space": Space.WEIGHTS,
         "diagonal": step.diagonal,
-        "offset": step.offset,
+        "offset": step.word * configuration.word_bytes,
         "beats": step.beats,
         "weight_line": step.lines.line,
     }

@@ -1,7 +1,7 @@
 """Decisions about a network on one engine: where maps lie, how layers are cut, how pixels are grouped."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bitlathe.hls.compile.groups import Grouping
 from bitlathe.hls.compile.memory import Buffer
@@ -41,6 +41,11 @@ class LayerPlan:
     residual: Place | None
     target: Place
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its maps lie in the scratchpad as a whole."""
+        return all(place is None or place.is_whole for place in (self.source, self.residual, self.target))
+
     def pieces(self) -> Iterator[Piece]:
         """The layer's EXECs in order."""
         rows = range(0, self.layer.output.height, self.strip_rows)
@@ -75,4 +80,18 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     offchip: Mapping[str, Buffer]  # DDR homes of the input's, the output's and the spilled regions, by name
     scratch_bytes: int
-    weights_stay: bool  # all weights fit the store together
+
+    def with_input_strips(self, count: int) -> "Plan":
+        """The plan with the first layer that reads a whole input cut into strips, so that it starts before all is loaded."""
+        index = self._first_input_reader()
+        if index is None:
+            return self
+        first = self.layers[index]
+        early = replace(first, strip_rows=-(-first.layer.output.height // count))
+        return replace(self, layers=(*self.layers[:index], early, *self.layers[index + 1 :]))
+
+    def _first_input_reader(self) -> int | None:
+        """Index of the first layer that reads the input from the scratchpad as a whole, if it does."""
+        readers = (i for i, plan in enumerate(self.layers) if plan.layer.source.region == self.network.input.region)
+        first = next(readers, None)
+        return first if first is not None and self.layers[first].is_whole else None

@@ -1,7 +1,6 @@
 """Making a plan: pitches, chunks of weights, homes of maps, cuts of layers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bitlathe.hls.compile.groups import best_grouping, layer_cycles, passes, sub_tiles
 from bitlathe.hls.compile.homes import HomeFinder, Homes
@@ -16,21 +15,19 @@ from bitlathe.hls.program import Space
 from bitlathe.model.graph.errors import CapacityError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
-    """What is tried out rather than computed."""
-
-    input_strips: int = 1  # EXECs of a layer that reads the input, so that the first starts before all is loaded
-    ring_shares: int = 4  # chunks of weights that the store should hold at a time when they do not all stay
-
-
 def make_plan(
-    network: Network, image: WeightImage, configuration: EngineConfiguration, ddr: DdrModel, choices: Choices
+    network: Network,
+    image: WeightImage,
+    configuration: EngineConfiguration,
+    ddr: DdrModel,
+    ring_shares: int,
 ) -> Plan:
-    """All decisions about a network; CapacityError names a layer that does not fit."""
-    stay = image.lines <= configuration.weight_lines
+    """All decisions about a network; CapacityError names a layer that does not fit.
+
+    Where the weights do not all stay, the store is to hold about `ring_shares` chunks of them at a time.
+    """
     chunks = {
-        layer.name: _chunk_passes(layer, image, configuration, 1 if stay else choices.ring_shares)
+        layer.name: _chunk_passes(layer, image, configuration, 1 if image.stays else ring_shares)
         for layer in network.layers
     }
     homes = _homes(network, chunks, configuration, ddr)
@@ -38,10 +35,9 @@ def make_plan(
     return Plan(
         network=network,
         configuration=configuration,
-        layers=tuple(_layer_plan(layer, network, homes, chunks, configuration, choices) for layer in network.layers),
+        layers=tuple(_layer_plan(layer, homes, chunks, configuration) for layer in network.layers),
         offchip=offchip,
         scratch_bytes=_scratch_words(offchip) * configuration.word_bytes,
-        weights_stay=stay,
     )
 
 
@@ -90,12 +86,7 @@ def _homes(
 
 
 def _layer_plan(
-    layer: Layer,
-    network: Network,
-    homes: Homes,
-    chunks: Mapping[str, int],
-    configuration: EngineConfiguration,
-    choices: Choices,
+    layer: Layer, homes: Homes, chunks: Mapping[str, int], configuration: EngineConfiguration
 ) -> LayerPlan:
     strips = homes.strips.get(layer.name)
 
@@ -106,13 +97,11 @@ def _layer_plan(
         return Place(buffers=strips.buffers[role], is_whole=False)
 
     source = place(Role.SOURCE, layer.source)
-    waits_for_input = layer.source.region == network.input.region
-    early = -(-layer.output.height // (choices.input_strips if waits_for_input else 1))
     return LayerPlan(
         layer=layer,
         grouping=best_grouping(layer, source.buffers[0].pitch, configuration),
         sub_tiles=sub_tiles(layer, configuration),
-        strip_rows=early if strips is None else strips.cut.rows,
+        strip_rows=layer.output.height if strips is None else strips.cut.rows,
         chunk_passes=chunks[layer.name] if strips is None else strips.cut.passes,
         chunks_outside=strips is None or strips.chunks_outside,
         source=source,

@@ -33,7 +33,7 @@ class LoadWeights:
 
     node: str
     lines: Buffer
-    offset: int  # bytes in the weight image
+    word: int  # first word in the weight image
     beats: int
     once: bool  # stays for later inputs
     diagonal: bool = False

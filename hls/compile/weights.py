@@ -17,6 +17,7 @@ from bitlathe.hls.compile.network import Kind, Layer, Network, Parameters
 from bitlathe.hls.config import EngineConfiguration
 
 Lines = npt.NDArray[np.int8]  # (lines, po, pi)
+Words = npt.NDArray[np.int8]  # (words, pi)
 
 BIAS_BYTES = 4
 PARAMETER_BYTES = BIAS_BYTES + 2
@@ -89,25 +90,50 @@ def _depthwise_kernel(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerImage:
+    """Where a layer's weights lie in DDR, in words, and in the store if all weights stay there."""
+
+    word: int  # first word: of its lines, or of its diagonals, one a line (parameter lines have one of zeros)
+    parameter_word: int | None  # first word of the parameter lines, where they lie apart from diagonals
+    line: int  # first line in the store, if all stay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightImage:
-    """All weights as they lie in DDR, in lines."""
+    """All weights as they lie in DDR.
+
+    Depthwise weights that are loaded for every input lie there as diagonals: a word a line instead of `po`.
+    """
 
     data: bytes
-    first_line: Mapping[str, int]  # of each weighted layer
+    layers: Mapping[str, LayerImage]  # of each weighted layer
     pinned_lines: int  # lines at the start that stay in the store: one of zeros when a layer takes maxima
-    lines: int
+    stays: bool  # all lines fit the store together
 
 
 def weight_image(network: Network, configuration: EngineConfiguration) -> WeightImage:
-    """Image of every layer's lines, in order of the layers."""
-    pinned = int(any(layer.kind is Kind.MAX for layer in network.layers))
-    parts = [np.zeros((pinned, configuration.po, configuration.pi), np.int8)]
-    first_line, lines = {}, pinned
-    for layer in network.layers:
-        if layer.kind is not Kind.MAX:
-            parts.append(layer_lines(layer, configuration))
-            first_line[layer.name] = lines
-            lines += len(parts[-1])
-    return WeightImage(
-        data=np.concatenate(parts).tobytes(), first_line=first_line, pinned_lines=pinned, lines=lines
-    )
+    """Image of every layer's weights, in order of the layers."""
+    weighted = [layer for layer in network.layers if layer.kind is not Kind.MAX]
+    pinned = int(len(weighted) < len(network.layers))
+    counts = [passes(layer, configuration) * pass_lines(layer) for layer in weighted]
+    stays = pinned + sum(counts) <= configuration.weight_lines
+    parts = [np.zeros((pinned * configuration.po, configuration.pi), np.int8)]
+    words, line, layers = len(parts[0]), pinned, {}
+    for layer, count in zip(weighted, counts, strict=True):
+        own = _layer_parts(layer, configuration, layer.kind is Kind.DEPTHWISE and not stays)
+        apart = words + len(own[0]) if len(own) > 1 else None
+        layers[layer.name] = LayerImage(word=words, parameter_word=apart, line=line)
+        parts.extend(own)
+        words, line = words + sum(map(len, own)), line + count
+    return WeightImage(data=np.concatenate(parts).tobytes(), layers=layers, pinned_lines=pinned, stays=stays)
+
+
+def _layer_parts(layer: Layer, configuration: EngineConfiguration, diagonal: bool) -> list[Words]:
+    """Words of a layer's lines; or of its diagonals and of its parameter lines."""
+    lines = layer_lines(layer, configuration)
+    if not diagonal:
+        return [lines.reshape(-1, configuration.pi)]
+    lane = np.arange(configuration.pi)
+    diagonals = lines[:, lane, lane]
+    diagonals[:: pass_lines(layer)] = 0
+    return [diagonals, lines[:: pass_lines(layer)].reshape(-1, configuration.pi)]

@@ -48,13 +48,15 @@ module field_check #(
   assign bad_exec = lanes == '0 || lanes > 4'(PP) ||
       (sub_tiles != 3'd1 && sub_tiles != 3'(SubTiles)) ||
       group_cycles < 16'(words) ||
+      desc_i[program_pkg::EXEC_TAP_STEP_LSB+:program_pkg::EXEC_TAP_STEP_W] == '0 ||
       desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W] == '0 ||
       desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W] == '0 ||
       desc_i[program_pkg::EXEC_CI_TILES_LSB+:program_pkg::EXEC_CI_TILES_W] == '0 ||
       desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W] == '0 ||
       desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W] == '0 ||
       desc_i[program_pkg::EXEC_OUT_TILES_LSB+:program_pkg::EXEC_OUT_TILES_W] == '0;
-  assign bad_exec_bank = desc_i[program_pkg::EXEC_IN_BANK_LSB+:program_pkg::EXEC_IN_BANK_W] >= 4'(Banks) ||
+  assign bad_exec_bank = desc_i[program_pkg::EXEC_TAP_STEP_LSB+:4] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_IN_BANK_LSB+:program_pkg::EXEC_IN_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_IN_STEP_BANK_LSB+:program_pkg::EXEC_IN_STEP_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_IN_ROW_BANK_LSB+:program_pkg::EXEC_IN_ROW_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:program_pkg::EXEC_TAP_ROW_BANK_W] >= 4'(Banks) ||

@@ -1,9 +1,10 @@
-"""Inside the simulator: every beat reaches whom asked for it, in order; the bus sees legal, stable requests."""
+"""Inside the simulator: every beat reaches whom asked for it; the bus sees legal, stable requests."""
 
 from typing import Any
 
 import cocotb
 import numpy as np
+
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import ReadMemory, ReadPorts, Sink, Source, quiet, run, word_at
 
@@ -22,7 +23,15 @@ BUS = ReadPorts(
 )
 INPUTS = (
     *("stop_i", "fetch_valid_i", "fetch_address_i", "fetch_beats_i", "load_valid_i", "load_address_i"),
-    *("load_beats_i", "load_rready_i", "m_axi_arready", "m_axi_rvalid", "m_axi_rdata", "m_axi_rresp", "m_axi_rlast"),
+    *(
+        "load_beats_i",
+        "load_rready_i",
+        "m_axi_arready",
+        "m_axi_rvalid",
+        "m_axi_rdata",
+        "m_axi_rresp",
+        "m_axi_rlast",
+    ),
 )
 OUTSTANDING = 8
 
@@ -69,11 +78,15 @@ class Bench:
 
     def ask(self, who: str, beats: int) -> int:
         """Queue a burst; returns its address."""
-        address = int(self.rng.integers(1 << 28)) << 12 | int(self.rng.integers(4096 // self.pi - 16)) * self.pi
+        address = (
+            int(self.rng.integers(1 << 28)) << 12 | int(self.rng.integers(4096 // self.pi - 16)) * self.pi
+        )
         source = self.fetch if who == "fetch" else self.load
         source.queue.append({f"{who}_address_i": address, f"{who}_beats_i": beats})
         places = range(address, address + beats * self.pi, self.pi)
-        self.expected[who] += [(word_at(place, self.pi), int(place in self.memory.broken)) for place in places]
+        self.expected[who] += [
+            (word_at(place, self.pi), int(place in self.memory.broken)) for place in places
+        ]
         return address
 
     @property

@@ -5,6 +5,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import Sink, Source, check_burst, quiet, run
 
@@ -60,7 +61,9 @@ class Memory:
     def _data(self) -> None:
         if int(self.dut.m_axi_wvalid.value):
             assert self.open_bursts, "data ahead of their address"
-        taken = self._channel("w", "m_axi_wvalid", ("m_axi_wdata", "m_axi_wlast", "m_axi_wstrb"), self.data_open)
+        taken = self._channel(
+            "w", "m_axi_wvalid", ("m_axi_wdata", "m_axi_wlast", "m_axi_wstrb"), self.data_open
+        )
         if taken is None:
             return
         data, last, strobes = taken

@@ -1,16 +1,17 @@
-"""Inside the simulator: registers read back, status passes through, start, done and the interrupt behave as ap_ctrl_hs."""
+"""Inside the simulator: registers read back; start, done and the interrupt behave as ap_ctrl_hs."""
 
 import itertools
 from typing import Any
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster
+
 from bitlathe.hls.program import PROGRAM_VERSION
 from bitlathe.hls.registers import ADDRESS_SPACE, DONE, IDLE, OFFSETS, READY, REGISTERS, START, Access
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import quiet
-from cocotb.triggers import RisingEdge
-from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 INPUTS = ("done_i", "error_code_i", "error_index_i", "cycles_i", "exec_index_i")
 ARGUMENTS = [register.name for register in REGISTERS if register.access is Access.READ_WRITE]
@@ -37,7 +38,9 @@ class Bench:
             for channel in (bench.master.write_if.b_channel, bench.master.read_if.r_channel):
                 channel.set_pause_generator(itertools.cycle([1, 1, 0]))
             for channel in (bench.master.write_if.aw_channel, bench.master.write_if.w_channel):
-                channel.set_pause_generator(bool(pause) for pause in np.random.default_rng(1).integers(0, 2, 10_000))
+                channel.set_pause_generator(
+                    bool(pause) for pause in np.random.default_rng(1).integers(0, 2, 10_000)
+                )
         await reset(dut)
         cocotb.start_soon(bench.count_starts())
         return bench
@@ -70,10 +73,16 @@ async def arguments_read_back_and_reach_the_engine(dut, stall):
         await bench.write(name, value)
     for name, value in values.items():
         assert await bench.read(name) == value & KEPT.get(name, 0xFFFFFFFF), name
-    address = {name[:-3]: (values[f"{name[:-3]}_HI"] & 0xFF) << 32 | values[name] for name in ARGUMENTS if name.endswith("_LO")}
+    address = {
+        name[:-3]: (values[f"{name[:-3]}_HI"] & 0xFF) << 32 | values[name]
+        for name in ARGUMENTS
+        if name.endswith("_LO")
+    }
     spaces = ("WEIGHTS", "INPUT", "OUTPUT", "SCRATCH")
     assert int(dut.program_o.value) == address["PROGRAM"] and int(dut.profile_o.value) == address["PROFILE"]
-    assert int(dut.space_base_o.value) == sum(address[name] << (40 * place) for place, name in enumerate(spaces))
+    assert int(dut.space_base_o.value) == sum(
+        address[name] << (40 * place) for place, name in enumerate(spaces)
+    )
     sizes = [values[f"{name}_BYTES"] for name in spaces]
     assert int(dut.space_bytes_o.value) == sum(size << (32 * place) for place, size in enumerate(sizes))
     assert int(dut.inputs_o.value) == values["INPUTS"] and int(dut.resident_o.value) == values["FLAGS"] & 1

@@ -1,6 +1,7 @@
 """The control registers in every simulator."""
 
 import pytest
+
 from bitlathe.rtl_tb.launch import run_bench
 from bitlathe.rtl_tb.simulators import Simulator
 

@@ -1,10 +1,12 @@
-"""Inside the simulator: descriptors reach their units in order, never before what they wait for; faults stop a run cleanly."""
+"""Inside the simulator: descriptors reach their units in order, when they may; faults stop a run cleanly."""
 
 from collections import deque
 from typing import Any
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
+
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, ErrorCode, Opcode
 from bitlathe.rtl_tb.fetch.programs import (
     STRIDES,
@@ -17,11 +19,19 @@ from bitlathe.rtl_tb.fetch.programs import (
 )
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import ReadMemory, ReadPorts, quiet, run
-from cocotb.triggers import RisingEdge
 
 PROGRAM = 0x12_3456_7FC0  # the header ends a page
 INPUTS = (
-    *("start_i", "program_i", "space_base_i", "profile_i", "inputs_i", "resident_i", "read_ready_i", "rvalid_i"),
+    *(
+        "start_i",
+        "program_i",
+        "space_base_i",
+        "profile_i",
+        "inputs_i",
+        "resident_i",
+        "read_ready_i",
+        "rvalid_i",
+    ),
     *("rdata_i", "rerror_i", "flying_i", "load_ready_i", "load_busy_i", "load_done_i", "exec_ready_i"),
     *("exec_busy_i", "exec_done_i", "store_ready_i", "store_busy_i", "store_done_i", "profile_busy_i"),
     *("record_ready_i", "error_i", "error_codes_i", "error_indices_i"),
@@ -33,7 +43,10 @@ class Unit:
 
     def __init__(self, dut: Any, name: str, rng: np.random.Generator, depth: int, longest: int) -> None:
         self.rng, self.depth, self.longest = rng, depth, longest
-        handle = {key: getattr(dut, f"{name}_{key}") for key in ("valid_o", "ready_i", "desc_o", "index_o", "busy_i", "done_i")}
+        handle = {
+            key: getattr(dut, f"{name}_{key}")
+            for key in ("valid_o", "ready_i", "desc_o", "index_o", "busy_i", "done_i")
+        }
         self.handle = handle
         self.skip = dut.load_skip_o if name == "load" else None
         self.offset = dut.space_offset_o
@@ -41,7 +54,7 @@ class Unit:
         self.taken: list[tuple[int, int, bool]] = []  # index, descriptor, skipped
         self.offsets: list[int] = []
         self.counts_at: list[tuple[int, int, int]] = []
-        self.units: list["Unit"] = []
+        self.units: list[Unit] = []
         self.done = 0  # of this input, as the module has seen it
         self.finishing = False
         self.cycles: list[int] = []
@@ -131,7 +144,9 @@ class Bench:
         place = address - PROGRAM
         return int.from_bytes(self.program[place : place + self.pi], "little")
 
-    async def begin(self, program: bytes, *, inputs: int = 1, resident: bool = False, profile: int = 0) -> None:
+    async def begin(
+        self, program: bytes, *, inputs: int = 1, resident: bool = False, profile: int = 0
+    ) -> None:
         """Put a program in memory and start it."""
         dut = self.dut
         self.program = program
@@ -251,7 +266,12 @@ async def descriptors_that_are_buffered_follow_without_delay(dut):
 @cocotb.test()
 async def every_illegal_program_is_refused_and_the_next_start_works(dut):
     bench = await Bench.start(dut)
-    sizes = {"word_bytes": bench.pi, "po": int(dut.PO.value), "pp": int(dut.PP.value), "banks": int(dut.Banks.value)}
+    sizes = {
+        "word_bytes": bench.pi,
+        "po": int(dut.PO.value),
+        "pp": int(dut.PP.value),
+        "banks": int(dut.Banks.value),
+    }
     for number, (program, code, index) in enumerate(bad_programs(bench.rng, **sizes)):
         assert await bench.result(program) == (code, index), f"illegal program {number}"
         if number % 8 == 0:
@@ -263,7 +283,9 @@ async def every_illegal_program_is_refused_and_the_next_start_works(dut):
 async def an_impossible_argument_stops_the_run(dut, argument):
     bench = await Bench.start(dut)
     program = encode(random_program(bench.rng, 3))
-    await bench.begin(program, inputs=0 if argument == "inputs" else 1, profile=1 if argument == "profile" else 0)
+    await bench.begin(
+        program, inputs=0 if argument == "inputs" else 1, profile=1 if argument == "profile" else 0
+    )
     if argument == "program":
         dut.program_i.value = PROGRAM + 8
     if argument == "space":
@@ -322,7 +344,9 @@ async def a_start_while_busy_is_ignored(dut):
     bench = await Bench.start(dut)
     program = random_program(bench.rng, 8)
     await bench.begin(encode(program))
-    await run(dut, bench.agents, lambda: bool(bench.units[0].taken or bench.units[1].taken or bench.units[2].taken))
+    await run(
+        dut, bench.agents, lambda: bool(bench.units[0].taken or bench.units[1].taken or bench.units[2].taken)
+    )
     dut.start_i.value = 1
     await bench.finish()
     dut.start_i.value = 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+
 from bitlathe.hls.program import (
     DESCRIPTOR_BYTES,
     HEADER,
@@ -26,6 +27,7 @@ EXEC = {"group_lanes": 1, "sub_tiles": 1, "group_cycles": 1, "kernel_h": 1, "ker
     "out_h": 1,
     "out_w": 1,
     "out_tiles": 1,
+    "tap_step": 1,
 }
 LEGAL: Mapping[Opcode, Mapping[str, int]] = {
     Opcode.LOAD: MOVE,
@@ -85,10 +87,35 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
     """Descriptors of which one field is impossible each."""
     sub_tiles = po // word_bytes
     move = [{name: 0} for name in ("segment_words", "segments", "row_words")]
-    move += [{"bank": banks}, {"row_bank": banks}, {"offset": word_bytes // 2}, {"segment_stride": 1}, {"space": 4}]
+    move += [
+        {"bank": banks},
+        {"row_bank": banks},
+        {"offset": word_bytes // 2},
+        {"segment_stride": 1},
+        {"space": 4},
+    ]
     weights = [{"beats": 0}, {"space": 15}, {"offset": 1}]
-    counts = ("group_lanes", "kernel_h", "kernel_w", "ci_tiles", "out_h", "out_w", "out_tiles", "sub_tiles")
-    steps = ("in_bank", "in_step_bank", "in_row_bank", "tap_row_bank", "out_bank", "out_row_bank", "res_bank")
+    counts = (
+        "group_lanes",
+        "kernel_h",
+        "kernel_w",
+        "ci_tiles",
+        "out_h",
+        "out_w",
+        "out_tiles",
+        "sub_tiles",
+        "tap_step",
+    )
+    steps = (
+        "in_bank",
+        "in_step_bank",
+        "in_row_bank",
+        "tap_row_bank",
+        "out_bank",
+        "out_row_bank",
+        "res_bank",
+        "tap_step",
+    )
     full = {"group_lanes": pp, "sub_tiles": sub_tiles}
     exec_ = [{name: 0} for name in (*counts, "group_cycles")]
     exec_ += [{name: banks} for name in (*steps, "res_row_bank")]
@@ -97,7 +124,10 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
     exec_ += [full | {"group_cycles": 2 * pp * sub_tiles - 1, "has_residual": 1}]
     return [
         *(descriptor(Opcode.LOAD, **fields) for fields in move),
-        *(descriptor(Opcode.STORE, **fields) for fields in [*move, {"space": Space.WEIGHTS}, {"space": Space.INPUT}]),
+        *(
+            descriptor(Opcode.STORE, **fields)
+            for fields in [*move, {"space": Space.WEIGHTS}, {"space": Space.INPUT}]
+        ),
         *(descriptor(Opcode.LOAD_WEIGHTS, **fields) for fields in weights),
         *(descriptor(Opcode.EXEC, **fields) for fields in exec_),
     ]
@@ -106,7 +136,9 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
 def bad_programs(rng: np.random.Generator, **sizes: int) -> list[tuple[bytes, ErrorCode, int]]:
     """(program, error, descriptor at fault), the fault in the middle of legal descriptors."""
     none = 0xFFFF_FFFF
-    faults = [(encode(random_program(rng, 3), **header), ErrorCode.BAD_HEADER, none) for header in BAD_HEADERS]
+    faults = [
+        (encode(random_program(rng, 3), **header), ErrorCode.BAD_HEADER, none) for header in BAD_HEADERS
+    ]
     for bad in bad_fields(**sizes):
         program = random_program(rng, 3)
         faults.append((encode([*program[:2], bad, *program[2:]]), ErrorCode.BAD_FIELD, 2))

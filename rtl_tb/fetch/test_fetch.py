@@ -1,6 +1,7 @@
 """The fetch in every simulator, for both word sizes."""
 
 import pytest
+
 from bitlathe.rtl_tb.fetch.programs import IDENTITY
 from bitlathe.rtl_tb.launch import run_bench
 from bitlathe.rtl_tb.simulators import Simulator

@@ -1,10 +1,11 @@
-"""Inside the simulator: loads put every word of memory where the descriptor says, in order, and never elsewhere."""
+"""Inside the simulator: loads put every word where the descriptor says, in order, and never elsewhere."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import cocotb
 import numpy as np
+
 from bitlathe.hls.moves import bursts, pixel_positions, weight_columns, word_offsets
 from bitlathe.hls.program import ErrorCode, Opcode, Space
 from bitlathe.rtl_tb.descriptors import (
@@ -31,7 +32,16 @@ BURSTS = ReadPorts(
     rerror="rerror_i",
     error_value=1,
 )
-INPUTS = ("clear_i", "stop_i", "now_i", "profile_on_i", "desc_valid_i", "desc_i", "desc_index_i", "desc_skip_i")
+INPUTS = (
+    "clear_i",
+    "stop_i",
+    "now_i",
+    "profile_on_i",
+    "desc_valid_i",
+    "desc_i",
+    "desc_index_i",
+    "desc_skip_i",
+)
 
 
 class Clock:
@@ -136,7 +146,9 @@ class Bench:
 
     async def run(self, completions: int, limit: int = 20_000) -> None:
         """Run until as many descriptors are complete and their records are out."""
-        await run(self.dut, self.agents, lambda: len(self.completions.cycles) >= completions and self.idle, limit)
+        await run(
+            self.dut, self.agents, lambda: len(self.completions.cycles) >= completions and self.idle, limit
+        )
 
     @property
     def idle(self) -> bool:
@@ -229,7 +241,12 @@ async def a_load_beyond_its_space_is_never_asked_for(dut, beyond):
     room = len(legal) - ADVANCE[Space.INPUT]
     bench.load(space=Space.INPUT, offset=0, segment_words=8, segments=1)
     wrong = {
-        "segment": {"offset": room - 24 * bench.pi, "segment_words": 16, "segments": 2, "segment_stride": 16 * bench.pi},
+        "segment": {
+            "offset": room - 24 * bench.pi,
+            "segment_words": 16,
+            "segments": 2,
+            "segment_stride": 16 * bench.pi,
+        },
         "offset": {"offset": (1 << 32) - bench.pi, "segment_words": 1, "segments": 1},
         "advance": {"offset": room, "segment_words": 1, "segments": 1},
     }[beyond]
@@ -262,7 +279,12 @@ async def a_line_beyond_the_scratchpad_is_never_written(dut, line):
     wrong = {
         "last": {"line": bench.lines - 2, "row_line": 1},
         "negative": {"line": 0, "row_line": -1},
-        "plane": {"line": bench.lines - 1, "row_line": 0, "segments": 2, "plane": (1 << 16) - bench.lines + 5},
+        "plane": {
+            "line": bench.lines - 1,
+            "row_line": 0,
+            "segments": 2,
+            "plane": (1 << 16) - bench.lines + 5,
+        },
     }[line]
     bench.load(**(shape | wrong))
     await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))

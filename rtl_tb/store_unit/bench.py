@@ -1,4 +1,4 @@
-"""Inside the simulator: stores bring every word of the scratchpad to memory where the descriptor says, whole bursts at a time."""
+"""Inside the simulator: stores bring every word to memory where the descriptor says, in whole bursts."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+
 from bitlathe.hls.moves import bursts, pixel_positions
 from bitlathe.hls.program import Opcode, Space
 from bitlathe.rtl_tb.descriptors import ADVANCE, BASES, drive_spaces, encode, random_move, space_range
@@ -183,10 +184,23 @@ async def a_store_out_of_bounds_writes_nothing_beyond(dut, fault):
     bench = await Bench.start(dut)
     bench.memory.legal = legal = space_range(Space.OUTPUT)
     room = len(legal) - ADVANCE[Space.OUTPUT]
-    shape = {"space": Space.OUTPUT, "segment_words": 20, "segments": 2, "segment_stride": 20 * bench.pi, "plane": 0}
+    shape = {
+        "space": Space.OUTPUT,
+        "segment_words": 20,
+        "segments": 2,
+        "segment_stride": 20 * bench.pi,
+        "plane": 0,
+    }
     wrong = {
         "space": {"offset": room - 24 * bench.pi, "line": 0, "row_words": 20},
-        "line": {"offset": 0, "line": bench.lines - 1, "bank": 0, "row_words": 1, "row_line": 1, "row_bank": 0},
+        "line": {
+            "offset": 0,
+            "line": bench.lines - 1,
+            "bank": 0,
+            "row_words": 1,
+            "row_line": 1,
+            "row_bank": 0,
+        },
     }[fault]
     bench.store(**(shape | wrong))
     await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
@@ -200,12 +214,20 @@ async def recovers(bench: Bench) -> None:
     dut, memory = bench.dut, bench.memory
     dut.stop_i.value = 1
     quiet_until = memory.now + 8
-    await run(dut, bench.agents, lambda: not memory.beats_left and not memory.answers and memory.now >= quiet_until)
+    await run(
+        dut, bench.agents, lambda: not memory.beats_left and not memory.answers and memory.now >= quiet_until
+    )
     dut.clear_i.value = 1
     cleared = memory.now + 1
     await run(dut, bench.agents, lambda: memory.now >= cleared)
     dut.clear_i.value = dut.stop_i.value = 0
-    for seen in (bench.scratchpad.reads, memory.bursts, memory.words, bench.expected_reads, bench.expected_bursts):
+    for seen in (
+        bench.scratchpad.reads,
+        memory.bursts,
+        memory.words,
+        bench.expected_reads,
+        bench.expected_bursts,
+    ):
         seen.clear()
     bench.store()
     await bench.run(1)

@@ -1,6 +1,7 @@
 """The store unit in every simulator, for both word sizes."""
 
 import pytest
+
 from bitlathe.rtl_tb.launch import run_bench
 from bitlathe.rtl_tb.simulators import Simulator
 

@@ -25,7 +25,7 @@ def allow(rooms: str = "", libraries: str | None = "") -> Allowed:
     return Allowed(rooms=frozenset(rooms.split()), libraries=named)
 
 
-# The table of ARCHITECTURE.md. The longest name that fits a file rules it.
+# The table of docs/architecture.md. The longest name that fits a file rules it.
 TABLE = {
     "model": allow(),
     "model.graph": allow(libraries="numpy"),

@@ -1,0 +1,111 @@
+"""docs/registers.md and docs/program.md, rendered from the tables that the hardware is rendered from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import TypeVar
+
+from bitlathe.hls.config import PROGRAM_VERSION
+from bitlathe.hls.program import COMMON, EXEC, HEADER, LOAD_WEIGHTS, MOVE, ErrorCode, Field, Opcode, Space
+from bitlathe.hls.registers import REGISTERS
+from bitlathe.hls.render import render
+
+DOCS = Path(__file__).parent.parent / "docs"
+Code = TypeVar("Code", bound=IntEnum)
+
+_ERRORS = {
+    ErrorCode.NONE: "the run reached its end",
+    ErrorCode.BAD_HEADER: "magic, version, identity, number of descriptors or a stride of the program",
+    ErrorCode.BAD_OPCODE: "an unknown opcode, an END before the last descriptor, or none there",
+    ErrorCode.BAD_FIELD: "an impossible field, waits that nothing can meet, or (no descriptor) an argument: "
+    "`INPUTS` is 0 or an address is not aligned",
+    ErrorCode.OUT_OF_BOUNDS: "an access beyond its space, the scratchpad or the weight store",
+    ErrorCode.AXI_READ: "memory answered a read with an error",
+    ErrorCode.AXI_WRITE: "memory answered a write with an error (no descriptor: a profile word)",
+}
+_SPACES = {
+    Space.WEIGHTS: "weights and parameters",
+    Space.INPUT: "the inputs; offsets advance by `input_stride` an input",
+    Space.OUTPUT: "the outputs; offsets advance by `output_stride` an input",
+    Space.SCRATCH: "what does not stay on the chip",
+}
+_OPCODES = {
+    Opcode.END: ("none", "waits until every unit is idle"),
+    Opcode.LOAD: ("LOAD", "memory to scratchpad"),
+    Opcode.LOAD_WEIGHTS: ("LOAD", "memory to weight store"),
+    Opcode.EXEC: ("EXEC", "convolution, depthwise convolution or maximum over the scratchpad"),
+    Opcode.STORE: ("STORE", "scratchpad to memory"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    code: int
+    name: str
+    meaning: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A page below docs/ and its text."""
+
+    path: Path
+    text: str
+
+
+def documents() -> tuple[Document, ...]:
+    """The generated pages."""
+    return (
+        Document(path=DOCS / "registers.md", text=_registers()),
+        Document(path=DOCS / "program.md", text=_program()),
+    )
+
+
+def _registers() -> str:
+    return render("registers.md.j2", registers=REGISTERS, errors=_rows(_ERRORS))
+
+
+def _program() -> str:
+    body = len(COMMON)
+    opcodes = [
+        _Row(code=code.value, name=code.name, unit=unit, meaning=meaning)
+        for code, (unit, meaning) in _OPCODES.items()
+    ]
+    return render(
+        "program.md.j2",
+        version=PROGRAM_VERSION,
+        header=_field_table(HEADER),
+        common=_field_table(COMMON),
+        move=_field_table(MOVE[body:]),
+        weights=_field_table(LOAD_WEIGHTS[body:]),
+        exec=_field_table(EXEC[body:]),
+        opcodes=opcodes,
+        spaces=_rows(_SPACES),
+    )
+
+
+def _rows(meanings: Mapping[Code, str]) -> list[_Row]:
+    return [_Row(code=code.value, name=code.name, meaning=meaning) for code, meaning in meanings.items()]
+
+
+def _field_table(fields: Sequence[Field]) -> str:
+    """A Markdown table of fields."""
+    return "\n".join(["| bits | field | type | meaning |", "|---|---|---|---|", *map(_field_row, fields), ""])
+
+
+def _field_row(field: Field) -> str:
+    bits = f"{field.lsb + field.width - 1}:{field.lsb}" if field.width > 1 else str(field.lsb)
+    kind = f"{'signed' if field.signed else 'unsigned'} {field.width}"
+    return f"| {bits} | `{field.name}` | {kind} | {field.meaning} |"
+
+
+def write() -> None:
+    """Write the pages."""
+    for document in documents():
+        document.path.write_text(document.text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,115 @@
+"""The documentation says what the program does: its commands run, every command and option is on its page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+from command_line import run
+from repository import ROOT
+
+from bitlathe.flow.cli import app
+from bitlathe.flow.errors import ExitStatus
+from bitlathe.flow.options import network_request
+from bitlathe.flow.simulation import Simulation
+from bitlathe.hls.config import TARGETS
+from bitlathe.model.data import dataset_names
+from bitlathe.model.zoo import NETWORKS
+
+PAGE = ROOT / "docs" / "command_line.md"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+RUNNABLE = re.compile(r"<!-- runnable -->\n((?:    .+\n)+)")
+LINK = re.compile(r"\]\(([^)#]+)(?:#[\w-]+)?\)")
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
+
+
+def blocks() -> list[tuple[str, tuple[str, ...]]]:
+    """Page and commands of every block marked as runnable."""
+    return [
+        (page.name, tuple(line.strip() for line in block.splitlines()))
+        for page in PAGES
+        for block in RUNNABLE.findall(page.read_text(encoding="utf-8"))
+    ]
+
+
+def section(command: str) -> str:
+    """Text of a command's section."""
+    text = PAGE.read_text(encoding="utf-8")
+    _, _, rest = text.partition(f"\n## {command}\n")
+    return rest.partition("\n## ")[0]
+
+
+def options_in(text: str) -> set[str]:
+    """Options that the tables of a text name in their first column."""
+    first_cells = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", text, re.MULTILINE)
+    return {word for cell in first_cells for word in re.findall(r"`(--[\w-]+)`", cell)}
+
+
+@pytest.mark.parametrize(("page", "lines"), blocks())
+def test_a_documented_example_runs(
+    page: str, lines: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "bitlathe", f"{page}: {line}"
+        assert run(*words).status == ExitStatus.DONE, f"{page}: {line}"
+
+
+def test_there_are_examples_to_run() -> None:
+    assert {page for page, _ in blocks()} >= {"README.md", "command_line.md"}
+
+
+def test_every_command_has_a_section_and_every_section_a_command() -> None:
+    sections = set(re.findall(r"^## ([a-z]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert sections == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_is_documented(command: str) -> None:
+    shared = {"graph", *network_request.__annotations__} - {"return"}
+    own = [p for p in COMMANDS[command].params if p.name not in shared or command == "train"]
+    flags = {flag for parameter in own for flag in (*parameter.opts, *parameter.secondary_opts)}
+    assert options_in(section(command)) == flags
+
+
+def test_every_option_that_names_a_network_is_documented() -> None:
+    shared = network_request.__annotations__
+    parameters = [p for p in COMMANDS["simulate"].params if p.name in shared and p.name != "graph"]
+    flags = {flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)}
+    assert options_in(section("Naming a network")) == flags
+
+
+def test_every_choice_is_documented() -> None:
+    text = section("Naming a network") + section("compile")
+    for name in (*NETWORKS, *dataset_names(), *TARGETS):
+        assert f"`{name}`" in text
+
+
+def test_every_field_of_a_simulation_is_documented() -> None:
+    fields = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section("simulate"), re.MULTILINE)
+    assert {name for cell in fields for name in re.findall(r"\w+", cell)} == set(Simulation.__slots__)
+
+
+def test_every_exit_status_is_documented() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert all(f"\n| {status.value} | " in text for status in ExitStatus)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    targets = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    assert [link for link in targets if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_s_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(
+        r"^    make (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        assert f"\n{target}:" in makefile
