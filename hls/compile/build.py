@@ -7,6 +7,7 @@ The order is a legal one for a machine that takes one step at a time; `dependenc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bitlathe.hls.compile.fast_residual import with_fast_residual
 from bitlathe.hls.compile.memory import Block, Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map
 from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
@@ -60,12 +61,13 @@ def build_steps(plan: Plan, image: WeightImage) -> tuple[Step, ...]:
 
 def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
     layer = plan.layer
-    tiles = plan.output_tiles(piece)
+    words = plan.output_words(piece)
+    tiles = layer.output.tiles_of(words)
     weights = _weights(builder, plan, piece)
-    source_tiles = (0, layer.source.tiles) if layer.kind is Kind.DENSE else tiles
+    source_tiles = (0, layer.source.tiles) if layer.kind is Kind.DENSE else words
     rows_read = layer.rows_read(piece.row, piece.row + piece.rows)
     source = _fetched(builder, f"{layer.name} source", plan.source, layer.source, source_tiles, rows_read)
-    residual = _residual(builder, plan, piece, tiles)
+    residual = _residual(builder, plan, piece, words)
     target = _target(builder, plan, piece, tiles)
     execute = Exec(
         layer=layer,
@@ -76,7 +78,8 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         residual=residual,
         row=piece.row,
         weights=weights,
-        grouping=plan.grouping,
+        grouping=with_fast_residual(plan.grouping, layer, residual, target, builder.plan.configuration),
+        words=words[1] - words[0],
         sub_tiles=plan.sub_tiles,
     )
     builder.steps.append(execute)
@@ -84,11 +87,11 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         _add_move(builder, Opcode.STORE, layer.node, layer.output, target, tiles, piece.row)
 
 
-def _residual(builder: _Builder, plan: LayerPlan, piece: Piece, tiles: Span) -> Block | None:
+def _residual(builder: _Builder, plan: LayerPlan, piece: Piece, words: Span) -> Block | None:
     residual = plan.layer.residual
     if residual is None or plan.residual is None:
         return None
-    rows = (piece.row, piece.row + piece.rows)
+    rows, tiles = (piece.row, piece.row + piece.rows), residual.tiles_of(words)
     return _fetched(builder, f"{plan.layer.name} residual", plan.residual, residual, tiles, rows).block
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bitlathe.hls.compile.groups import best_grouping, layer_cycles, passes, sub_tiles
+from bitlathe.hls.compile.groups import best_grouping, chunk_step, layer_cycles, passes, sub_tiles
 from bitlathe.hls.compile.homes import HomeFinder, Homes
 from bitlathe.hls.compile.memory import Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map, Network, Region
@@ -53,13 +53,15 @@ def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfigu
     if layer.kind is Kind.MAX:
         return count
     room = configuration.weight_lines - image.pinned_lines
-    if pass_lines(layer) > room:
+    if chunk_step(layer, configuration) * pass_lines(layer) > room:
         raise CapacityError(
             f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, there are {room}; "
             "use a smaller kernel, fewer input channels or an engine with more weight_lines"
         )
-    fitting = max(1, room // shares // pass_lines(layer))
-    return -(-count // -(-count // fitting))
+    step = chunk_step(layer, configuration)
+    fitting = max(1, room // shares // (step * pass_lines(layer)))
+    steps = -(-count // step)
+    return -(-steps // -(-steps // fitting)) * step
 
 
 def _homes(
