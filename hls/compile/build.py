@@ -7,7 +7,8 @@ The order is a legal one for a machine that takes one step at a time; `dependenc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bitlathe.hls.compile.fast_residual import with_fast_residual
+from bitlathe.hls.compile.fast_residual import raster, with_fast_residual
+from bitlathe.hls.compile.groups import Grouping
 from bitlathe.hls.compile.memory import Block, Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map
 from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
@@ -78,13 +79,21 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         residual=residual,
         row=piece.row,
         weights=weights,
-        grouping=with_fast_residual(plan.grouping, layer, residual, target, builder.plan.configuration),
+        grouping=_grouping(builder, plan, residual, target),
         words=words[1] - words[0],
         sub_tiles=plan.sub_tiles,
     )
     builder.steps.append(execute)
     if layer.output.region.name in builder.plan.offchip:
         _add_move(builder, Opcode.STORE, layer.node, layer.output, target, tiles, piece.row)
+
+
+def _grouping(builder: _Builder, plan: LayerPlan, residual: Block | None, target: Block) -> Grouping:
+    if residual is None:
+        return plan.grouping
+    return with_fast_residual(
+        plan.grouping, plan.layer, target.rows, raster(residual), raster(target), builder.plan.configuration
+    )
 
 
 def _residual(builder: _Builder, plan: LayerPlan, piece: Piece, words: Span) -> Block | None:

@@ -4,13 +4,13 @@ A result is written WRITE_DELAY cycles after its residual was read, through the 
 is right where no read ever meets a write in one bank; slots come at fixed times, so all of them can be looked at.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.compile.groups import Grouping, sub_tiles
+from bitlathe.hls.compile.groups import Grouping, best_grouping, passes, sub_tiles
 from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import Layer
 from bitlathe.hls.config import EngineConfiguration
@@ -21,35 +21,62 @@ WRITE_DELAY = 7  # hls/rtl/output_stage.sv, Latency
 Ints = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raster:
+    """Where the pixels of a map lie: the first one, and a row further on."""
+
+    origin: int
+    pitch: int
+
+
+def raster(block: Block) -> Raster:
+    """Raster of a block's pixels."""
+    return Raster(origin=block.row * block.buffer.pitch, pitch=block.buffer.pitch)
+
+
 def with_fast_residual(
-    grouping: Grouping, layer: Layer, residual: Block | None, target: Block, configuration: EngineConfiguration
+    grouping: Grouping,
+    layer: Layer,
+    rows: int,
+    residual: Raster,
+    target: Raster,
+    configuration: EngineConfiguration,
 ) -> Grouping:
-    """The grouping with its groups as short as reading a residual word every cycle allows."""
-    if residual is None:
-        return grouping
+    """The grouping with its groups as short as reading a residual word every cycle allows, over `rows` rows."""
     words = sub_tiles(layer, configuration)
     least = max(layer.taps * layer.ci_tiles, grouping.lanes * words, grouping.lanes + GATHER)
     cycles = _shortest(
-        (target.rows, layer.output.width, grouping.lanes, int(grouping.row_break), words),
-        (residual.row * residual.buffer.pitch, residual.buffer.pitch),
-        (target.row * target.buffer.pitch, target.buffer.pitch),
+        (rows, layer.output.width, grouping.lanes, int(grouping.row_break), words),
+        residual,
+        target,
         configuration.banks,
         (least, grouping.group_cycles),
     )
     return grouping if cycles is None else replace(grouping, group_cycles=cycles, residual_every_cycle=True)
 
 
+def sum_cycles(
+    layer: Layer, source_pitch: int, residual_pitch: int, pitch: int, configuration: EngineConfiguration
+) -> int:
+    """Cycles of the array for a layer with a residual whose maps have these pitches."""
+    height, width = layer.output.height, layer.output.width
+    residual, target = Raster(origin=0, pitch=residual_pitch), Raster(origin=0, pitch=pitch)
+    slow = best_grouping(layer, source_pitch, configuration)
+    grouping = with_fast_residual(slow, layer, height, residual, target, configuration)
+    return passes(layer, configuration) * grouping.cycles(height, width)
+
+
 @lru_cache(maxsize=4096)
 def _shortest(
     shape: tuple[int, int, int, int, int],
-    residual: tuple[int, int],
-    target: tuple[int, int],
+    residual: Raster,
+    target: Raster,
     banks: int,
     span: tuple[int, int],
 ) -> int | None:
     """Fewest cycles a group, below the end of `span`, at which no read meets a write."""
     height, width, lanes, row_break, words = shape
-    reads, writes = (_banks_of(origin, pitch, height, width, words, banks) for origin, pitch in (residual, target))
+    reads, writes = (_banks_of(where, height, width, words, banks) for where in (residual, target))
     for cycles in range(*span):
         times = _slot_times((height, width) if row_break else (1, height * width), lanes, words, cycles)
         if not _meet(times, reads, writes):
@@ -57,9 +84,9 @@ def _shortest(
     return None
 
 
-def _banks_of(origin: int, pitch: int, height: int, width: int, words: int, banks: int) -> Ints:
+def _banks_of(where: Raster, height: int, width: int, words: int, banks: int) -> Ints:
     """Bank of every slot's pixel, two passes over the map."""
-    positions = origin + np.arange(height)[:, None] * pitch + np.arange(width)
+    positions = where.origin + np.arange(height)[:, None] * where.pitch + np.arange(width)
     return np.tile(np.repeat(positions.ravel() % banks, words), 2)
 
 

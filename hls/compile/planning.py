@@ -1,7 +1,9 @@
 """Making a plan: pitches, chunks of weights, homes of maps, cuts of layers."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from bitlathe.hls.compile.fast_residual import sum_cycles
 from bitlathe.hls.compile.groups import best_grouping, chunk_step, layer_cycles, passes, sub_tiles
 from bitlathe.hls.compile.homes import HomeFinder, Homes
 from bitlathe.hls.compile.memory import Buffer, Memory
@@ -41,10 +43,46 @@ def make_plan(
     )
 
 
-def best_pitch(region: Region, readers: tuple[Layer, ...], configuration: EngineConfiguration) -> int:
-    """Smallest pitch at which the layers that read a region take the fewest cycles."""
-    pitches = range(region.width, region.width + configuration.banks)
-    return min(pitches, key=lambda pitch: sum(layer_cycles(layer, pitch, configuration) for layer in readers))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sum:
+    """A layer that adds a residual, and the pitches of its source and residual."""
+
+    layer: Layer
+    source_pitch: int
+    residual_pitch: int
+
+    def cycles(self, pitch: int, configuration: EngineConfiguration) -> int:
+        return sum_cycles(self.layer, self.source_pitch, self.residual_pitch, pitch, configuration)
+
+
+def _sums(network: Network, region: Region, pitches: Mapping[str, int]) -> tuple[_Sum, ...]:
+    """Layers that write sums to a region, where the pitches of what they read are known."""
+    return tuple(
+        _Sum(
+            layer=layer,
+            source_pitch=pitches[layer.source.region.name],
+            residual_pitch=pitches[layer.residual.region.name],
+        )
+        for layer in network.layers
+        if layer.output.region == region
+        and layer.residual is not None
+        and {layer.source.region.name, layer.residual.region.name} <= pitches.keys()
+    )
+
+
+def best_pitch(
+    region: Region,
+    readers: tuple[Layer, ...],
+    configuration: EngineConfiguration,
+    sums: tuple[_Sum, ...] = (),
+) -> int:
+    """Smallest pitch at which the layers that read a region, or write sums to it, take the fewest cycles."""
+
+    def cycles(pitch: int) -> int:
+        reading = sum(layer_cycles(layer, pitch, configuration) for layer in readers)
+        return reading + sum(writer.cycles(pitch, configuration) for writer in sums)
+
+    return min(range(region.width, region.width + configuration.banks), key=cycles)
 
 
 def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfiguration, shares: int) -> int:
@@ -69,7 +107,9 @@ def _homes(
 ) -> Homes:
     """Homes at the fastest pitches; tight pitches are second to none but spilling."""
     readers = {region: tuple(layer for layer in network.layers if layer.source.region == region) for region in network.regions}
-    fastest = {region.name: best_pitch(region, read_by, configuration) for region, read_by in readers.items()}
+    fastest: dict[str, int] = {}
+    for region, read_by in readers.items():
+        fastest[region.name] = best_pitch(region, read_by, configuration, _sums(network, region, fastest))
     tightest = {region.name: region.width for region in network.regions}
     strip_pitches = {layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers}
     finders = [
