@@ -27,6 +27,17 @@ ENVIRONMENT = (
     "on a board become root in pynq's environment: sudo -i, then source /etc/profile.d/pynq_venv.sh and "
     "/etc/profile.d/xrt_setup.sh"
 )
+# pynq raises bare classes of many kinds; its parser of the .hwh SyntaxError, KeyError and AttributeError
+_FOREIGN = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    MemoryError,
+    SyntaxError,
+)
 
 
 class LoadedOverlay:
@@ -164,8 +175,7 @@ def translated(what: str, mend: str = ENVIRONMENT) -> Iterator[None]:
         yield
     except BoardError:
         raise
-    # pynq raises bare classes of many kinds, its parser KeyError and AttributeError
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
+    except _FOREIGN as error:
         raise DeviceError(f"{what} ({type(error).__name__}: {error}); {mend}") from error
 
 

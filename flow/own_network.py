@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -26,13 +29,13 @@ def is_own(network: str) -> bool:
 def make_own(network: str, seed: int) -> nn.Module:
     """What FUNCTION of FILE.py returns, its random weights seeded; UsageError when that is no module.
 
-    Errors inside the user's own code come out as they are.
+    The file may import what lies beside it. Errors inside the user's own code come out as they are.
     """
     file, _, function = network.rpartition(":")
-    maker = getattr(_module(Path(file)), function, None)
-    if not callable(maker):
-        raise UsageError(f"{file}: has no function {function}; name one that returns a torch.nn.Module")
-    with torch.random.fork_rng(devices=[]):
+    with _beside(Path(file)), torch.random.fork_rng(devices=[]):
+        maker = getattr(_module(Path(file)), function, None)
+        if not callable(maker):
+            raise UsageError(f"{file}: has no function {function}; name one that returns a torch.nn.Module")
         torch.manual_seed(seed)
         model = maker()
     if not isinstance(model, nn.Module):
@@ -40,10 +43,22 @@ def make_own(network: str, seed: int) -> nn.Module:
     return model
 
 
+@contextmanager
+def _beside(file: Path) -> Iterator[None]:
+    """Let imports find what lies in the file's folder, as when Python runs the file."""
+    folder = str(file.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
 def _module(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(_MODULE, file)
     if not file.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"{file}: no such Python file; give FILE.py:FUNCTION")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[_MODULE] = module  # dataclasses and pickles look their module up by its name
     spec.loader.exec_module(module)
     return module

@@ -1,8 +1,9 @@
 """Cycles of a program, in closed form over its descriptors.
 
-The engine is followed descriptor by descriptor, not cycle by cycle: fetch into four slots, dispatch in order into one pending
-latch a unit, start once the waits are met, duration from the fields. Read data come in the order of the requests, so
-descriptors and loads queue for one channel. The constants are those of the SystemVerilog modules named beside them.
+The engine is followed descriptor by descriptor, not cycle by cycle: fetch into four slots, dispatch in order
+into one pending latch a unit, start once the waits are met, duration from the fields. Read data come in the
+order of the requests, so descriptors and loads queue for one channel. The constants are those of the
+SystemVerilog modules named beside them.
 """
 
 from bisect import bisect_right
@@ -132,11 +133,13 @@ def move_bursts(opcode: Opcode, fields: Fields) -> int:
 
 
 def load_cycles(opcode: Opcode, fields: Fields, ddr: DdrModel) -> float:
-    """Cycles in which a load's data pass: bound by the memory's pace, or by its latency where bursts are short."""
+    """Cycles in which a load's data pass: bound by the memory's pace, or its latency if bursts are short."""
     bursts = move_bursts(opcode, fields)
     latency_bound = bursts * (ddr.latency + READ_DELAY) / OUTSTANDING
     split_bound = fields.get("segments", 1) * SEGMENT_CYCLES
-    return max(ddr.transfer(move_beats(opcode, fields)), latency_bound if bursts > OUTSTANDING else 0, split_bound)
+    return max(
+        ddr.transfer(move_beats(opcode, fields)), latency_bound if bursts > OUTSTANDING else 0, split_bound
+    )
 
 
 def store_cycles(fields: Fields, ddr: DdrModel) -> float:
@@ -259,7 +262,9 @@ class _Model:
         for dispatched, (unit, start) in zip(self.dispatches, self.starts, strict=True):
             ended = self.ends[unit][counts[unit]]
             stall = max(0.0, start - last_end[unit])
-            timings.append(Timing(dispatched=round(dispatched), start=round(start), end=round(ended), stall=round(stall)))
+            timings.append(
+                Timing(dispatched=round(dispatched), start=round(start), end=round(ended), stall=round(stall))
+            )
             counts[unit] += 1
             last_end[unit] = ended
         timings.append(Timing(dispatched=round(end), start=round(end), end=round(end), stall=0))

@@ -1,8 +1,8 @@
 """Functional simulator: executes an encoded program on arrays, exactly as the engine must, without its clock.
 
-Memories start poisoned: reading a word that nothing wrote is an error, as are bank conflicts inside a pixel group, accesses
-beyond a memory, and a wait for a descriptor that comes later. With a random generator the units advance in any order
-that the waits allow, so a missing wait shows as a wrong result or as poison.
+Memories start poisoned: reading a word that nothing wrote is an error, as are bank conflicts inside a pixel
+group, accesses beyond a memory, and a wait for a descriptor that comes later. With a random generator the
+units advance in any order that the waits allow, so a missing wait shows as a wrong result or as poison.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Simulation:
     def run(self, inputs: Bytes, rng: np.random.Generator | None = None, trace: Trace | None = None) -> Bytes:
         """Outputs (N, output_stride) of inputs (N, input_stride); `trace` sees what every EXEC wrote.
 
-        Without `rng` descriptors run in the order of the stream. Raises FormatError for what an engine must not do.
+        Without `rng` descriptors run in stream order. Raises FormatError for what no engine may do.
         """
         decoded = decode_program(self.program, self.configuration)
         machine = Machine.poisoned(self.configuration, self.weights, self.scratch_bytes)
@@ -94,7 +94,7 @@ def _queues(program: DecodedProgram) -> list[list[Decoded]]:
         waits = zip(WAITS, queues, strict=True)
         if any(descriptor.fields[name] > len(queue) for name, queue in waits):
             raise FormatError(
-                f"{descriptor.where}: waits for a descriptor that comes after it; in-order dispatch would hang"
+                f"{descriptor.where}: waits for a descriptor after it; in-order dispatch would hang"
             )
         queues[UNITS[descriptor.opcode]].append(descriptor)
     return queues

@@ -84,16 +84,18 @@ class _Exec:
         return words
 
     def _outputs(self, name: str) -> Positions:
-        """Positions of output or residual words, (out_tiles, out_h, out_w); two words share a packed plane."""
+        """Positions of output or residual words, (out_tiles, out_h, out_w); two share a packed plane."""
         row = self.position(f"{name}_row") + self.size[1] - 1
         plane = self.fields[f"{name}_plane"] * self.banks
         words = self.fields["out_tiles"]
         if not self.fields[f"{name}_packed"]:
             return strided(self.position(name), (plane, row, 1), (words, *self.size))
-        return np.repeat(strided(self.position(name), (plane, row, 1), (-(-words // 2), *self.size)), 2, axis=0)[:words]
+        return np.repeat(
+            strided(self.position(name), (plane, row, 1), (-(-words // 2), *self.size)), 2, axis=0
+        )[:words]
 
     def _windows(self, tile_pass: int, pad: int, pixels: slice) -> Int64s:
-        """Input codes of some pixels' windows, (pixels, kernel_h, kernel_w, ci_tiles, pi or 2 * pi if packed)."""
+        """Input codes of some pixels' windows, (pixels, kernel_h, kernel_w, ci_tiles, pi; packed: 2 * pi)."""
         fields = self.fields
         tap_row = self.position("tap_row") + (fields["kernel_w"] - 1) * fields["tap_step"]
         taps = strided(0, (tap_row, fields["tap_step"]), (fields["kernel_h"], fields["kernel_w"]))
@@ -131,7 +133,7 @@ class _Exec:
         for tile in range(self.fields["out_tiles"]):
             for block in self._blocks():
                 codes[block, tile] = self._windows(tile, pad, block).max(axis=(1, 2, 3))
-        return np.clip(codes, self.fields["lo"], self.fields["hi"])
+        return np.clip(codes, self.fields["lo"], self.fields["hi"], out=codes)
 
     def _sums(self) -> Int64s:
         """(pixels, out_tiles, pi)."""
@@ -186,7 +188,8 @@ class _Exec:
             self._windows(done, 0, block).reshape(-1, len(matrix)).astype(np.float64) @ matrix
             for block in self._blocks()
         ]
-        return np.concatenate(sums).astype(np.int64)
+        exact: Int64s = np.concatenate(sums).astype(np.int64)
+        return exact
 
 
 def codes_of(words: Bytes, is_signed: bool, is_packed: bool) -> Int64s:
@@ -205,5 +208,6 @@ def _check_accumulators(acc: Int64s, where: str) -> None:
     limit = 1 << (ACCUMULATOR_BITS - 1)
     if acc.size and not -limit <= acc.min() <= acc.max() < limit:
         raise OverflowRisk(
-            f"{where}: an accumulator reaches {np.abs(acc).max()}, beyond {ACCUMULATOR_BITS} bits; check the graph first"
+            f"{where}: an accumulator reaches {np.abs(acc).max()}, beyond {ACCUMULATOR_BITS} bits; "
+            "check the graph first"
         )

@@ -63,7 +63,8 @@ class Store:
     def _check(self, at: Positions, where: str) -> None:
         if at.size and not 0 <= at.min() <= at.max() < len(self.words):
             raise FormatError(
-                f"{where}: words {at.min()}..{at.max()} of the {self.name}, which has {len(self.words)}; the program is wrong"
+                f"{where}: words {at.min()}..{at.max()} of the {self.name}, which has {len(self.words)}; "
+                "the program is wrong"
             )
 
 

@@ -1,7 +1,7 @@
 """What LOAD, LOAD_WEIGHTS and STORE touch, word by word and burst by burst.
 
-The hardware's address generators are compared with it. Fields are those of a decoded descriptor (hls/program.py),
-`word_bytes` is the engine's `pi`.
+The hardware's address generators are compared with it. Fields are those of a decoded descriptor
+(hls/program.py), `word_bytes` is the engine's `pi`.
 """
 
 from collections.abc import Iterator, Mapping

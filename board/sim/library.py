@@ -50,6 +50,10 @@ class EngineModel:
         if faults.hang is not None:
             self._library.sim_hang(self._handle, *faults.hang)
 
+    def heal(self) -> None:
+        """Make the memory behave again."""
+        self._library.sim_clear_injections(self._handle)
+
     def run(self, cycles: int, *, until_interrupt: bool = False) -> int:
         """Cycles run: `cycles`, or fewer when the interrupt line rose."""
         return int(self._library.sim_run(self._handle, cycles, until_interrupt))
@@ -105,6 +109,7 @@ def _load(path: str) -> ctypes.CDLL:
         ("sim_configure", None, (handle, integer, integer, integer, word, ctypes.POINTER(ctypes.c_int32))),
         ("sim_seed", None, (handle, _WORD)),
         ("sim_inject", None, (handle, integer, _WORD, _WORD, integer)),
+        ("sim_clear_injections", None, (handle,)),
         ("sim_hang", None, (handle, integer, ctypes.c_int64)),
         ("sim_count_names", ctypes.c_char_p, ()),
         ("sim_counts", None, (handle, ctypes.POINTER(_WORD))),

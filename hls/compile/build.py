@@ -1,7 +1,7 @@
-"""Steps of a plan in their lazy order: everything is loaded just before the EXEC that needs it, and stored just after.
+"""Steps of a plan in lazy order: loads just before the EXEC that needs them, stores just after theirs.
 
-The order is a legal one for a machine that takes one step at a time; `dependencies` finds out which of it matters, and
-`schedule` moves the loads forward.
+The order is a legal one for a machine that takes one step at a time; `dependencies` finds out which of it
+matters, and `schedule` moves the loads forward.
 """
 
 from collections.abc import Iterator
@@ -185,7 +185,7 @@ def _zero_line(builder: _Builder, node: str) -> Buffer:
 
 
 def _lines(builder: _Builder, layer: Layer, span: Span) -> Buffer:
-    """Lines for some passes of a layer: places of their own if all weights stay, else the next of the ring."""
+    """Lines for some passes of a layer: their own if all weights stay, else the next of the ring."""
     count = (span[1] - span[0]) * pass_lines(layer)
     name = f"weights of {layer.name} {span}"
     if builder.image.stays:
@@ -199,7 +199,7 @@ def _lines(builder: _Builder, layer: Layer, span: Span) -> Buffer:
 
 
 def _weight_loads(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> Iterator[LoadWeights]:
-    """Loads of some passes' lines; diagonals come with zeros for the parameter lines, which overwrite them."""
+    """Loads of some passes' lines; the parameter lines overwrite the zeros that come with diagonals."""
     image, po = builder.image.layers[layer.name], builder.plan.configuration.po
     words = 1 if image.parameter_word is not None else po  # a line
     yield LoadWeights(

@@ -1,4 +1,4 @@
-"""Which step must wait for which: those that wrote what it reads, and those that read or wrote what it overwrites."""
+"""Which step must follow which: writers of what it reads, readers and writers of what it overwrites."""
 
 from collections.abc import Iterator, Sequence
 
@@ -46,7 +46,9 @@ class _Accesses:
         """Add a read; EXECs end in order, so one stands for those before it that read no more."""
         reads = self.reads[block.buffer]
         if opcode is Opcode.EXEC:
-            reads[:] = [access for access in reads if access[0] not in self.execs or not block.covers(access[1])]
+            reads[:] = [
+                access for access in reads if access[0] not in self.execs or not block.covers(access[1])
+            ]
             self.execs.add(index)
         reads.append((index, block))
 

@@ -1,7 +1,8 @@
 """When the output stage may read a residual word every cycle.
 
-A result is written WRITE_DELAY cycles after its residual was read, through the same port of its bank. Reading every cycle
-is right where no read ever meets a write in one bank; slots come at fixed times, so all of them can be looked at.
+A result is written WRITE_DELAY cycles after its residual was read, through the same port of its bank.
+Reading every cycle is right where no read meets a write in one bank; slots come at fixed times, so all of
+them can be looked at.
 """
 
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ def with_fast_residual(
     target: Raster,
     configuration: EngineConfiguration,
 ) -> Grouping:
-    """The grouping with its groups as short as reading a residual word every cycle allows, over `rows` rows."""
+    """The grouping with its groups as short as a residual word every cycle allows, over `rows` rows."""
     words = sub_tiles(layer, configuration)
     least = max(layer.taps * layer.ci_tiles, grouping.lanes * words, grouping.lanes + GATHER)
     cycles = _shortest(
@@ -95,7 +96,9 @@ def _slot_times(runs: tuple[int, int], lanes: int, words: int, cycles: int) -> I
     count, run = runs
     pixel = np.arange(run)
     groups = -(-run // lanes)
-    one_run = np.repeat(pixel // lanes * cycles + pixel % lanes * words, words) + np.tile(np.arange(words), run)
+    one_run = np.repeat(pixel // lanes * cycles + pixel % lanes * words, words) + np.tile(
+        np.arange(words), run
+    )
     one_pass = (np.arange(count)[:, None] * groups * cycles + one_run).ravel()
     return np.concatenate([one_pass, one_pass + count * groups * cycles + 1])
 

@@ -1,7 +1,8 @@
 """Folding of kernel columns into channel lanes for a first layer of few channels.
 
-A word holds `fold` neighbouring pixels, so a kernel of kernel_w columns takes ceil(kernel_w / fold) taps, `fold` columns
-apart, and the lanes that 1 or 3 channels leave idle multiply too. The horizontal padding becomes part of the packed map.
+A word holds `fold` neighbouring pixels, so a kernel of kernel_w columns takes ceil(kernel_w / fold) taps,
+`fold` columns apart, and the lanes that 1 or 3 channels leave idle multiply too. The horizontal padding
+becomes part of the packed map.
 """
 
 from dataclasses import replace
@@ -15,7 +16,7 @@ from bitlathe.model.graph.nodes import Conv2d, Dense, IntWeights, Node
 
 
 def fold_of(graph: Graph, consumers: tuple[Node, ...], configuration: EngineConfiguration) -> int:
-    """Columns a word of the input holds: more than 1 when its only reader is a convolution that gains by it."""
+    """Columns a word of the input holds: more than 1 when its only reader is a convolution that gains."""
     if len(consumers) != 1 or not isinstance(consumers[0], Conv2d | Dense):
         return 1
     conv = graph.convolution(consumers[0])

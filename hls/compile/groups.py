@@ -1,8 +1,8 @@
 """Which output pixels the array computes together.
 
-The pixels of a layer's output, in raster order, are cut into groups of up to `pp`. All lanes of a group read at the
-same tap offset, so no bank is asked twice exactly when the window origins of a group differ modulo `banks`.
-The engine relies on it: it has no arbiter.
+The pixels of a layer's output, in raster order, are cut into groups of up to `pp`. All lanes of a group read
+at the same tap offset, so no bank is asked twice exactly when the window origins of a group differ modulo
+`banks`. The engine relies on it: it has no arbiter.
 """
 
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def is_conflict_free(
 ) -> bool:
     """Whether no group of `lanes` pixels asks a bank twice.
 
-    `size` is the output's (height, width); `steps` the banks from a pixel to the one below and to the one beside it.
+    `size` is the output's (height, width); `steps` the banks to the pixel below and to the one beside.
 
     >>> is_conflict_free((32, 32), (32, 1), 6, False, 7), is_conflict_free((16, 16), (64, 2), 6, False, 7)
     (True, False)
@@ -113,7 +113,7 @@ def is_conflict_free(
     return not _collide(residues.ravel(), lanes)
 
 
-def _collide(residues: npt.NDArray[np.integer], lanes: int) -> bool:
+def _collide(residues: npt.NDArray[np.int64], lanes: int) -> bool:
     lane = np.arange(len(residues)) % lanes
     return any(
         bool(((residues[distance:] == residues[:-distance]) & (lane[:-distance] + distance < lanes)).any())

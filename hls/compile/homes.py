@@ -32,7 +32,7 @@ class HomeFinder:
     ddr: DdrModel
 
     def find(self) -> Homes:
-        """Spill the largest regions, idle ones first, until every layer finds room; CapacityError if one cannot."""
+        """Spill the largest regions, idle ones first, until all layers find room, or CapacityError."""
         spilled: frozenset[str] = frozenset()
         while True:
             resident = resident_buffers(self.network, self.pitches, spilled, self.configuration)
@@ -107,7 +107,7 @@ class HomeFinder:
         needed = self._miner(layer, streamed_roles(layer, {})).least_lines()
         return CapacityError(
             f"{layer.node}: a strip of one row takes {needed} scratchpad lines, there are "
-            f"{self.configuration.bank_lines}; use smaller images, fewer channels or an engine with more bank_lines"
+            f"{self.configuration.bank_lines}; use smaller images, fewer channels or more bank_lines"
         )
 
 

@@ -1,8 +1,8 @@
 """How codes lie in memory: channel slots, words, and the layouts of inputs and outputs in DDR.
 
-A map is cut into channel tiles of `pi` lanes, or of 2 * `pi` where 4-bit codes are packed two to a byte: the low halves
-first. Its `slots` name the channel of every lane, tile after tile; an UNUSED lane holds an arbitrary code, and
-the weights that meet it are zero. In DDR a map is its words
+A map is cut into channel tiles of `pi` lanes, or of 2 * `pi` where 4-bit codes are packed two to a byte, the
+low halves first. Its `slots` name the channel of every lane, tile after tile; an UNUSED lane holds any code,
+and the weights that meet it are zero. In DDR a map is its words
 [tile][y][x], each of `pi` bytes: one pixel of one tile, lane 0 first.
 """
 
@@ -52,8 +52,8 @@ def joined_slots(parts: tuple[Slots, ...]) -> Slots:
 class InputLayout:
     """The graph's input in DDR.
 
-    With `fold` > 1 the word of column x holds `fold` neighbouring pixels, so that a window of few channels fills
-    the lanes: lane d * channels + c is channel c of pixel column x - left_pad + d, and 0 beyond the map.
+    With `fold` > 1 the word of column x holds `fold` neighbouring pixels, so that few channels fill the
+    lanes: lane d * channels + c is channel c of pixel column x - left_pad + d, and 0 beyond the map.
     """
 
     channels: int

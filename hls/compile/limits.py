@@ -1,11 +1,11 @@
 """What the engine's fields and 8-bit lanes can hold, checked before anything is laid out."""
 
+from bitlathe.model.graph import proof
 from bitlathe.model.graph.errors import CapacityError, UnsupportedLayer
-from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
+from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Pair
 
 LANE_BITS = 8
-LARGEST_SHIFT = 31
 LARGEST_MAP = 2047  # rows or columns, padding included: signed 12-bit coordinates
 LARGEST_KERNEL = 255
 LARGEST_STRIDE = 15
@@ -13,7 +13,8 @@ SUPPORTED = (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
 
 
 def check_graph(graph: Graph) -> None:
-    """Raise UnsupportedLayer or CapacityError, naming the node, when the engine cannot hold a graph's numbers."""
+    """Raise UnsupportedLayer, CapacityError or OverflowRisk, naming the node that the engine cannot hold."""
+    proof.check(graph)
     for node in graph.nodes:
         _check_class(node)
         _check_bits(node)
@@ -34,7 +35,8 @@ def _check_class(node: Node) -> None:
 def _check_bits(node: Node) -> None:
     if node.format.bits > LANE_BITS:
         raise UnsupportedLayer(
-            f"{node.name}: codes of {node.format.bits} bits; the engine's lanes hold {LANE_BITS}: quantize the layer to at most that"
+            f"{node.name}: codes of {node.format.bits} bits; the engine's lanes hold {LANE_BITS}: "
+            "quantize the layer to at most that"
         )
 
 
@@ -42,21 +44,18 @@ def _check_map(graph: Graph, node: Node) -> None:
     _, height, width = graph.shapes[node.name]
     if max(height, width) > LARGEST_MAP:
         raise CapacityError(
-            f"{node.name}: a map of {height}x{width} pixels; the engine counts to {LARGEST_MAP} rows and columns: use smaller images"
+            f"{node.name}: a map of {height}x{width} pixels; the engine counts to {LARGEST_MAP} rows and "
+            "columns: use smaller images"
         )
 
 
 def _check_convolution(graph: Graph, conv: Conv2d) -> None:
     if conv.weight_bits > LANE_BITS:
         raise UnsupportedLayer(
-            f"{conv.name}: weights of {conv.weight_bits} bits; the engine multiplies {LANE_BITS}: quantize the layer to at most that"
+            f"{conv.name}: weights of {conv.weight_bits} bits; the engine multiplies {LANE_BITS}: "
+            "quantize the layer to at most that"
         )
     _check_window(conv.name, conv.kernel_size, effective_stride(graph, conv))
-    places = [*shifts(graph, conv), *(residual_shifts(graph, conv) if conv.residual is not None else ())]
-    if max(places) > LARGEST_SHIFT:
-        raise UnsupportedLayer(
-            f"{conv.name}: a shift by {max(places)}; the engine shifts by at most {LARGEST_SHIFT}: lower a fraction width"
-        )
 
 
 def effective_stride(graph: Graph, node: Conv2d | MaxPool2d) -> Pair:
@@ -72,5 +71,6 @@ def _check_window(name: str, kernel: Pair, stride: Pair) -> None:
     ):
         if max(vertical, horizontal) > limit:
             raise CapacityError(
-                f"{name}: a {what} of {vertical}x{horizontal}; the engine's limit is {limit}: choose a smaller one"
+                f"{name}: a {what} of {vertical}x{horizontal}; the engine's limit is {limit}: "
+                "choose a smaller one"
             )

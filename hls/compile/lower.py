@@ -1,8 +1,9 @@
 """From the integer graph to layers over tiled maps.
 
-Concatenation costs nothing: its operands are tile ranges of one region. A tensor that cannot be such a range (the graph's
-input, or an operand of two concatenations) is copied by a 1x1 max pool; a residual whose channels lie in other
-lanes than those of its sum is moved by a 1x1 convolution with weights of 1. Both are exact.
+Concatenation costs nothing: its operands are tile ranges of one region. A tensor that cannot be such a range
+(the graph's input, or an operand of two concatenations) is copied by a 1x1 max pool; a residual whose
+channels lie in other lanes than those of its sum is moved by a 1x1 convolution with weights of 1. Both are
+exact.
 """
 
 from collections.abc import Iterator
@@ -11,10 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bitlathe.hls.compile.fold import fold_of, folded_convolution, folded_layout
-from bitlathe.hls.compile.layout import InputLayout, OutputLayout, Slots, joined_slots, natural_slots, padded_slots
+from bitlathe.hls.compile.layout import (
+    InputLayout,
+    OutputLayout,
+    Slots,
+    joined_slots,
+    natural_slots,
+    padded_slots,
+)
 from bitlathe.hls.compile.limits import check_graph, effective_stride
-from bitlathe.hls.compile.packing import packed_tensors
 from bitlathe.hls.compile.network import Kind, Layer, Map, Network, Parameters, Region
+from bitlathe.hls.compile.packing import packed_tensors
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
@@ -86,7 +94,7 @@ class _Lowering:
 
 
 def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
-    """Layers of `graph` for the engine; UnsupportedLayer or CapacityError names a node that it cannot hold."""
+    """Layers of `graph` for the engine; UnsupportedLayer or CapacityError names what it cannot hold."""
     check_graph(graph)
     nodes = _needed(graph)
     lowering = _Lowering(
@@ -192,7 +200,7 @@ def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
 
 
 def _lanes(lowering: _Lowering, conv: Conv2d) -> tuple[Kind, Slots, str | None]:
-    """Kind, output slots and residual of a convolution: a dense one takes its residual's slots as they are."""
+    """Kind, output slots and residual of a convolution: a dense one takes over its residual's slots."""
     source = lowering.tensors[conv.source].slots
     if not _is_by_channel(conv):
         slots = natural_slots(conv.out_channels, lowering.lanes(conv.name))

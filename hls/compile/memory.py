@@ -18,8 +18,9 @@ class Memory(Enum):
 class Buffer:
     """Room for the tiles of a map, or for lines of weights.
 
-    In the scratchpad pixel (y, x) of tile t is at position y * pitch + x of line `line` + t * plane. In DDR `line`
-    counts words from the start of `space`, and pitch and plane are words. In the weight store only the lines count.
+    In the scratchpad pixel (y, x) of tile t is at position y * pitch + x of line `line` + t * plane. In DDR
+    `line` counts words from the start of `space`, and pitch and plane are words. In the weight store only the
+    lines count.
     """
 
     name: str  # its own, whatever the memory: equality looks no further than place and name
@@ -45,7 +46,7 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Rows of tiles of a buffer; a buffer that is filled and emptied as a whole counts as one row of one tile."""
+    """Rows of tiles of a buffer; `is_whole` where a buffer is filled and emptied as one."""
 
     buffer: Buffer
     tile: int  # first

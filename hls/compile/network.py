@@ -61,7 +61,7 @@ class Map:
 
     @property
     def words(self) -> int:
-        """Words of pi channels that its producer writes a pixel; the last half of a packed tile may be left out."""
+        """Words of pi channels that its producer writes a pixel; a packed tile may lack its last half."""
         if not self.is_packed:
             return self.tiles
         lanes = len(self.slots) // (self.tiles * self.halves)

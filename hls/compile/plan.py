@@ -84,7 +84,7 @@ class Plan:
     scratch_bytes: int
 
     def with_input_strips(self, count: int) -> "Plan":
-        """The plan with the first layer that reads a whole input cut into strips, so that it starts before all is loaded."""
+        """The plan with the first reader of a whole input cut, so that it starts before all is loaded."""
         index = self._first_input_reader()
         if index is None:
             return self
@@ -94,6 +94,8 @@ class Plan:
 
     def _first_input_reader(self) -> int | None:
         """Index of the first layer that reads the input from the scratchpad as a whole, if it does."""
-        readers = (i for i, plan in enumerate(self.layers) if plan.layer.source.region == self.network.input.region)
+        readers = (
+            i for i, plan in enumerate(self.layers) if plan.layer.source.region == self.network.input.region
+        )
         first = next(readers, None)
         return first if first is not None and self.layers[first].is_whole else None

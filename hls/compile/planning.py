@@ -93,8 +93,8 @@ def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfigu
     room = configuration.weight_lines - image.pinned_lines
     if chunk_step(layer, configuration) * pass_lines(layer) > room:
         raise CapacityError(
-            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, there are {room}; "
-            "use a smaller kernel, fewer input channels or an engine with more weight_lines"
+            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, "
+            f"there are {room}; use a smaller kernel, fewer input channels or more weight_lines"
         )
     step = chunk_step(layer, configuration)
     fitting = max(1, room // shares // (step * pass_lines(layer)))
@@ -106,12 +106,17 @@ def _homes(
     network: Network, chunks: Mapping[str, int], configuration: EngineConfiguration, ddr: DdrModel
 ) -> Homes:
     """Homes at the fastest pitches; tight pitches are second to none but spilling."""
-    readers = {region: tuple(layer for layer in network.layers if layer.source.region == region) for region in network.regions}
+    readers = {
+        region: tuple(layer for layer in network.layers if layer.source.region == region)
+        for region in network.regions
+    }
     fastest: dict[str, int] = {}
     for region, read_by in readers.items():
         fastest[region.name] = best_pitch(region, read_by, configuration, _sums(network, region, fastest))
     tightest = {region.name: region.width for region in network.regions}
-    strip_pitches = {layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers}
+    strip_pitches = {
+        layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers
+    }
     finders = [
         HomeFinder(
             network=network,

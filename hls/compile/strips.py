@@ -1,4 +1,4 @@
-"""Layers whose maps lie in DDR: computed in strips of output rows that pass through buffers in the scratchpad.
+"""Layers whose maps lie in DDR: strips of output rows that pass through buffers in the scratchpad.
 
 With two buffers for each map, loads, arithmetic and stores of neighbouring strips overlap.
 """
@@ -58,7 +58,11 @@ class StripMiner:
 
     def map_of(self, role: Role) -> Map:
         """The layer's map of a role."""
-        maps = {Role.SOURCE: self.layer.source, Role.RESIDUAL: self.layer.residual, Role.TARGET: self.layer.output}
+        maps = {
+            Role.SOURCE: self.layer.source,
+            Role.RESIDUAL: self.layer.residual,
+            Role.TARGET: self.layer.output,
+        }
         found = maps[role]
         assert found is not None
         return found
@@ -76,8 +80,12 @@ class StripMiner:
         height = self.layer.output.height
         rows = sorted({-(-height // strips) for strips in range(1, height + 1)}, reverse=True)
         chunks = {self.chunk_passes, chunk_step(self.layer, self.configuration)}
-        for depth, row_count, chunk, pitch in product(DEPTHS, rows, chunks, {self.source_pitch, self.layer.source.width}):
-            pitches = {role: pitch if role is Role.SOURCE else self.map_of(role).width for role in self.streamed}
+        for depth, row_count, chunk, pitch in product(
+            DEPTHS, rows, chunks, {self.source_pitch, self.layer.source.width}
+        ):
+            pitches = {
+                role: pitch if role is Role.SOURCE else self.map_of(role).width for role in self.streamed
+            }
             yield Cut(rows=row_count, passes=chunk, depth=depth, pitches=pitches)
 
     def _tiles(self, role: Role, cut: Cut) -> int:
@@ -100,14 +108,19 @@ class StripMiner:
         return self._tiles(role, cut) * self._plane(role, cut)
 
     def _placed(self, cut: Cut, gaps: tuple[Span, ...]) -> Strips | None:
-        wanted = [(self._lines(role, cut), role) for role in Role if role in self.streamed for _ in range(cut.depth)]
+        wanted = [
+            (self._lines(role, cut), role) for role in Role if role in self.streamed for _ in range(cut.depth)
+        ]
         wanted.sort(key=lambda want: -want[0])
         lines = _first_fit([count for count, _ in wanted], gaps)
         if lines is None:
             return None
         buffers: dict[Role, tuple[Buffer, ...]] = {}
         for (_, role), line in zip(wanted, lines, strict=True):
-            buffers[role] = (*buffers.get(role, ()), self._buffer(role, cut, line, len(buffers.get(role, ()))))
+            buffers[role] = (
+                *buffers.get(role, ()),
+                self._buffer(role, cut, line, len(buffers.get(role, ()))),
+            )
         return Strips(cut=cut, chunks_outside=self._chunks_outside(cut), buffers=buffers)
 
     def _buffer(self, role: Role, cut: Cut, line: int, turn: int) -> Buffer:
@@ -122,14 +135,20 @@ class StripMiner:
 
     def _counts(self, cut: Cut) -> tuple[int, int]:
         """Strips and chunks of a cut."""
-        return -(-self.layer.output.height // cut.rows), -(-passes(self.layer, self.configuration) // cut.passes)
+        return -(-self.layer.output.height // cut.rows), -(
+            -passes(self.layer, self.configuration) // cut.passes
+        )
 
     def _words(self, role: Role, cut: Cut) -> int:
         """Words of one strip and chunk."""
-        return self._tiles(role, cut) * self._rows(role, cut) * self.map_of(role).width if role in self.streamed else 0
+        return (
+            self._tiles(role, cut) * self._rows(role, cut) * self.map_of(role).width
+            if role in self.streamed
+            else 0
+        )
 
     def _chunks_outside(self, cut: Cut) -> bool:
-        """Whether the source comes again for every chunk of weights, rather than the weights for every strip."""
+        """Whether the source comes again for every chunk of weights, not the weights for every strip."""
         strips, chunks = self._counts(cut)
         return self._source_again(strips, chunks, cut) < self._weights_again(strips, chunks)
 
@@ -147,7 +166,7 @@ class StripMiner:
         return (strips - 1) * lines * self.configuration.po
 
     def _cycles(self, strips: Strips) -> float:
-        """Rough cycles of the layer: the busiest unit where buffers are double, the sum of the units where not."""
+        """Rough cycles of the layer: the busiest unit's where buffers are double, else the sum."""
         cut = strips.cut
         count, chunks = self._counts(cut)
         again = self._source_again if strips.chunks_outside else lambda n, c, _: self._weights_again(n, c)
@@ -163,7 +182,9 @@ class StripMiner:
         pitch = cut.pitches.get(Role.SOURCE, self.source_pitch)
         grouping = best_grouping(self.layer, pitch, self.configuration)
         a_pass = grouping.cycles(cut.rows, self.layer.output.width)
-        return count * (passes(self.layer, self.configuration) * a_pass + chunks * (EXEC_DRAIN + self.configuration.pp))
+        return count * (
+            passes(self.layer, self.configuration) * a_pass + chunks * (EXEC_DRAIN + self.configuration.pp)
+        )
 
 
 def _first_fit(sizes: list[int], gaps: tuple[Span, ...]) -> list[int] | None:

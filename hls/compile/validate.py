@@ -1,4 +1,4 @@
-"""Independent check of a finished program: nothing can hang, and no two units touch the same words unordered.
+"""Independent check of a program: nothing can hang, and no two units touch the same words unordered.
 
 It knows the descriptors only, not how they came about. The order that the waits enforce is kept as a clock a
 descriptor: how many of each unit are complete when it starts.
@@ -48,8 +48,8 @@ def validate(program: Program) -> None:
     for first, second in _unordered_pairs(descriptors, clocks):
         if any(a.conflicts(b) for a in touches[first] for b in touches[second]):
             raise FormatError(
-                f"{descriptors[first].where} and {descriptors[second].where} touch the same words and neither waits "
-                "for the other; the schedule is wrong"
+                f"{descriptors[first].where} and {descriptors[second].where} touch the same words and "
+                "neither waits for the other; the schedule is wrong"
             )
 
 
@@ -62,7 +62,9 @@ def _clocks(descriptors: Sequence[Decoded]) -> list[tuple[int, ...]]:
         counts = [descriptor.fields[name] for name in WAITS]
         counts[unit] = max(counts[unit], len(queues[unit]))
         if any(count > len(queue) for count, queue in zip(counts, queues, strict=True)):
-            raise FormatError(f"{descriptor.where}: waits for a descriptor after it; in-order dispatch would hang")
+            raise FormatError(
+                f"{descriptor.where}: waits for a descriptor after it; in-order dispatch would hang"
+            )
         last = [queue[count - 1] for count, queue in zip(counts, queues, strict=True) if count]
         clocks.append(tuple(np.max([counts, *(clocks[index] for index in last)], axis=0).tolist()))
         queues[unit].append(descriptor.index)
@@ -72,7 +74,7 @@ def _clocks(descriptors: Sequence[Decoded]) -> list[tuple[int, ...]]:
 def _unordered_pairs(
     descriptors: Sequence[Decoded], clocks: Sequence[tuple[int, ...]]
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of different units, the earlier in the stream first, of which neither surely ends before the other."""
+    """Pairs of different units, in order of the stream, of which neither surely ends before the other."""
     queues: list[list[int]] = [[], [], []]
     for descriptor in descriptors:
         own = UNITS[descriptor.opcode]
@@ -101,7 +103,11 @@ def _move_touches(descriptor: Decoded, configuration: EngineConfiguration) -> It
     is_load = descriptor.opcode is Opcode.LOAD
     pitch = width - 1 + fields["row_line"] * banks + fields["row_bank"]
     first = fields["line"] * banks + fields["bank"]
-    yield _touch(SCRATCHPAD, is_load, _tiles(first, fields["plane"] * banks, fields["segments"], (rows - 1) * pitch + width))
+    yield _touch(
+        SCRATCHPAD,
+        is_load,
+        _tiles(first, fields["plane"] * banks, fields["segments"], (rows - 1) * pitch + width),
+    )
     if fields["space"] in (Space.SCRATCH, Space.OUTPUT):
         offset, stride = (fields[name] // configuration.word_bytes for name in ("offset", "segment_stride"))
         space = Space(fields["space"]).name
@@ -137,7 +143,10 @@ def _source_intervals(fields: Fields, banks: int) -> list[tuple[int, int]]:
         interval
         for step in steps
         for interval in _tiles(
-            first + step * fields["in_tile_step"] * banks, fields["in_plane"] * banks, fields["ci_tiles"], length
+            first + step * fields["in_tile_step"] * banks,
+            fields["in_plane"] * banks,
+            fields["ci_tiles"],
+            length,
         )
     ]
 
@@ -165,20 +174,32 @@ def _touch(memory: str, is_write: bool, intervals: list[tuple[int, int]]) -> Tou
 
 def _meet(a: Intervals, b: Intervals) -> bool:
     """Whether an interval of `a` overlaps one of `b`; both are sorted, so their firsts and their ends are."""
-    ends_before = np.searchsorted(b[:, 1], a[:, 0], side="right")  # intervals of b that end at or before each of a
-    starts_before = np.searchsorted(b[:, 0], a[:, 1], side="left")  # intervals of b that start before each of a ends
+    ends_before = np.searchsorted(
+        b[:, 1], a[:, 0], side="right"
+    )  # intervals of b that end at or before each of a
+    starts_before = np.searchsorted(
+        b[:, 0], a[:, 1], side="left"
+    )  # intervals of b that start before each of a ends
     return bool((starts_before > ends_before).any())
 
 
-def _check_bounds(descriptor: Decoded, touched: tuple[Touch, ...], configuration: EngineConfiguration) -> None:
+def _check_bounds(
+    descriptor: Decoded, touched: tuple[Touch, ...], configuration: EngineConfiguration
+) -> None:
     sizes: dict[str, Any] = {
         SCRATCHPAD: configuration.bank_lines * configuration.banks,
         WEIGHT_STORE: configuration.weight_lines,
     }
     for touch in touched:
         size = sizes.get(touch.memory)
-        if size is not None and len(touch.intervals) and not 0 <= touch.intervals.min() <= touch.intervals.max() <= size:
-            raise FormatError(f"{descriptor.where}: reaches beyond the {touch.memory} of {size}; the allocation is wrong")
+        if (
+            size is not None
+            and len(touch.intervals)
+            and not 0 <= touch.intervals.min() <= touch.intervals.max() <= size
+        ):
+            raise FormatError(
+                f"{descriptor.where}: reaches beyond the {touch.memory} of {size}; the allocation is wrong"
+            )
 
 
 def _check_itself(descriptor: Decoded, touched: tuple[Touch, ...]) -> None:

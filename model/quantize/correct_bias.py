@@ -16,7 +16,7 @@ from bitlathe.model.quantize.calibrate import BATCH
 from bitlathe.model.quantize.fake_layers import Weighted
 from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
 from bitlathe.model.quantize.float_forward import normalized, output_of, preactivation
-from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.quantize.liveness import dead_after
 
 Function = Callable[[list[Tensor]], Tensor]
@@ -37,13 +37,19 @@ def correct_bias(network: FloatNetwork, module: FakeQuantNetwork, images: Tensor
         if position == 0:
             continue
         ideal, real = [exact[name] for name in node.sources], [quantized[name] for name in node.sources]
-        if isinstance(node, (FloatConv2d, FloatDense)) and isinstance(layer, Weighted):
-            node = nodes[position] = _corrected(node, layer, ideal, real)
-        exact[node.name] = _batched(partial(output_of, network.nodes[position]), ideal)
+        if isinstance(layer, Weighted) and not _is_selection(node):
+            assert isinstance(node, (FloatConv2d, FloatDense))
+            nodes[position] = _corrected(node, layer, ideal, real)
+        exact[node.name] = _batched(partial(output_of, node), ideal)
         quantized[node.name] = _batched(partial(_apply, layer), real)
         for name in dead.get(node.name, ()):
             del exact[name], quantized[name]
     return replace(network, nodes=tuple(nodes))
+
+
+def _is_selection(node: FloatNode) -> bool:
+    """Whether a layer copies codes, which a bias would spoil."""
+    return isinstance(node, FloatConv2d) and node.is_selection
 
 
 def _apply(layer: nn.Module, sources: list[Tensor]) -> Tensor:

@@ -46,7 +46,9 @@ def quantize(x: Tensor, scale: Tensor | float, lo: int, hi: int) -> Tensor:
 class Weighted(nn.Module):
     """A convolution or dense layer, the latter as a convolution whose kernel covers the map.
 
-    In evaluation mode exact; in training mode float32, whatever the accumulator's range.
+    In evaluation mode exact: float32 where it holds every partial sum, else float64. Off the CPU, where a
+    library may transform a convolution, float64 sums are rounded to the integers they must be. In training
+    mode float32, whatever the accumulator's range.
     """
 
     weight_scale: Tensor  # (out_channels, 1, 1, 1) float64
@@ -73,12 +75,14 @@ class Weighted(nn.Module):
 
     def accumulate(self, *sources: Tensor) -> Tensor:
         """Accumulator before it is requantized, (N, C, H, W)."""
-        dtype = torch.float32 if self.training or self._fits_float32() else torch.float64
+        on_cpu, conv = sources[0].device.type == "cpu", self.conv
+        dtype = torch.float32 if self.training or (on_cpu and self.fits_float32()) else torch.float64
         weight, bias = (tensor.to(dtype) for tensor in self._quantized())
-        conv = self.conv
-        total = functional.conv2d(
-            sources[0].to(dtype), weight, bias, conv.stride, conv.padding, groups=conv.groups
-        )
+        x = sources[0].to(dtype)
+        total = functional.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups)
+        if not on_cpu and not self.training:
+            step = self.sum_scale.view(-1, 1, 1)
+            total = torch.round(total / step) * step
         return total + sources[1].to(dtype) if len(sources) > 1 else total
 
     @torch.no_grad()
@@ -101,7 +105,7 @@ class Weighted(nn.Module):
         weight = quantize(self.weight.double(), self.weight_scale, -limit, limit)
         return weight, quantize(self.bias, self.sum_scale, -INT32_EXACT, INT32_EXACT - 1)
 
-    def _fits_float32(self) -> bool:
+    def fits_float32(self) -> bool:
         """Whether float32 holds every partial sum, in any order, and the rounding constant."""
         weight, bias = self.integers()
         products = product_range(weight, self.source_range)

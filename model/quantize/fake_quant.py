@@ -79,9 +79,10 @@ class FakeQuantNetwork(nn.Module):
         training = self.training
         self.eval()
         values = torch.from_numpy(np.ldexp(codes.astype(np.float32), -self.nodes[0].format.frac))
+        values = values.to(next(self.parameters(), values).device)
         node, result = next((node, t) for node, t in self.tensors(values) if node.name == self.output)
         self.train(training)
-        return np.ldexp(result.double().numpy(), node.format.frac).astype(np.int32)
+        return np.ldexp(result.double().cpu().numpy(), node.format.frac).astype(np.int32)
 
     def to_graph(self) -> Graph:
         """Integer graph of the present weights."""

@@ -67,7 +67,7 @@ def _refusal(node: FloatNode, tensor: str) -> FormatError:
 
 
 def legal_weights(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> WeightFormats:
-    """Weight formats, the binary points lowered that need a shift beyond `MAX_SHIFT` or a bias beyond int32."""
+    """Weight formats without shifts beyond `MAX_SHIFT` and biases beyond int32: coarser where need be."""
     layers = [node for node in network.nodes if node.name in weights]
     return {node.name: _legal_weight(node, formats, weights[node.name]) for node in layers}
 

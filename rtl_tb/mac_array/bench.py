@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 import numpy.typing as npt
-from bitlathe.rtl_tb.stimulus import join, random_generator, reset, split
 from cocotb.triggers import RisingEdge
+
+from bitlathe.rtl_tb.stimulus import join, random_generator, reset, split
 
 LATENCY = 7
 Array = npt.NDArray[np.int64]

@@ -4,8 +4,9 @@ from collections import deque
 
 import cocotb
 import numpy as np
-from bitlathe.rtl_tb.stimulus import join, random_generator, reset
 from cocotb.triggers import ReadOnly, RisingEdge
+
+from bitlathe.rtl_tb.stimulus import join, random_generator, reset
 
 LATENCY = 3
 PADDING = 0x80

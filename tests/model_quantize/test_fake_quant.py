@@ -82,7 +82,7 @@ def test_sums_beyond_24_bits_stay_exact() -> None:
     graph = one_layer(weight=32767, bias=2**30 + 1)
     codes = np.arange(-(2**15), 2**15, 37, dtype=np.int32).reshape(-1, 1, 1, 1)
     (layer,) = FakeQuantNetwork(graph).weighted()
-    assert not layer._fits_float32()
+    assert not layer.fits_float32()
     assert np.array_equal(FakeQuantNetwork(graph).codes(codes), evaluate(graph, codes))
 
 
@@ -91,7 +91,7 @@ def test_float32_is_used_up_to_its_last_bit() -> None:
     for bias, fits in ((2**24 - 1 - 3 * 2**15 - 2**9, True), (2**24 - 3 * 2**15 - 2**9, False)):
         graph = one_layer(weight=-3, bias=bias)
         (layer,) = FakeQuantNetwork(graph).weighted()
-        assert layer._fits_float32() == fits
+        assert layer.fits_float32() == fits
 
 
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (1, 2)])
@@ -151,6 +151,16 @@ def test_the_module_can_be_copied_with_its_optimizer() -> None:
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     copied, its_optimizer = copy.deepcopy((module, optimizer))
     assert {id(p) for p in its_optimizer.param_groups[0]["params"]} == {id(p) for p in copied.parameters()}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_the_module_equals_the_reference_on_a_gpu() -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        graph = graph_of(rng, seed)
+        codes = every_kind_of_input(rng, graph)
+        assert np.array_equal(FakeQuantNetwork(graph).cuda().codes(codes), evaluate(graph, codes)), seed
 
 
 def test_running_codes_keeps_the_training_mode() -> None:

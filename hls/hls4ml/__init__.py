@@ -1,0 +1,12 @@
+"""hls4ml: dataflow projects from integer graphs, and the engine as a backend of hls4ml.
+
+Nothing here is imported with the rest of `bitlathe.hls`: hls4ml is an optional package. Inside this package
+`import hls4ml` means the installed one.
+"""
+
+from bitlathe.hls.hls4ml.csim import csimulate, simulate_project
+from bitlathe.hls.hls4ml.emit import emit, write
+from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
+from bitlathe.hls.hls4ml.planning import make_plan
+
+__all__ = ["Backend", "Options", "Plan", "csimulate", "emit", "make_plan", "simulate_project", "write"]

@@ -1,0 +1,134 @@
+"""The files of an hls4ml project: {relative path: text}, equal for equal networks."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bitlathe.hls.config import Target
+from bitlathe.hls.hls4ml import library
+from bitlathe.hls.hls4ml.ap_fixed import ApFixed
+from bitlathe.hls.hls4ml.convert import PROJECT, to_model
+from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
+from bitlathe.hls.hls4ml.planning import make_plan
+from bitlathe.hls.render import render
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.graph import Graph
+
+KERNEL = f"{PROJECT}_kernel"
+CSIM = "csim.cpp"
+BYTE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelView:
+    """What the templates print."""
+
+    version: str
+    project: str
+    kernel: str
+    part: str
+    clock_ns: float
+    interval_cycles: int
+    input_element: str  # C type of a code in memory
+    input_word: str  # C type of a word of the network's input stream
+    input_size: int  # codes of an image
+    input_depth: int  # words of an image
+    input_bits: int
+    input_frac: int
+    output_element: str
+    output_word: str
+    output_integer: str  # C type of an output's bits
+    output_size: int
+    output_depth: int
+    output_bits: int
+    output_frac: int
+
+
+def emit(graph: Graph, target: Target, options: Options | None = None) -> dict[str, str]:
+    """Files of the project; nothing is left on disk. Raises as `make_plan` and `to_model`."""
+    options = options or Options()
+    plan = make_plan(graph, target, options)
+    with tempfile.TemporaryDirectory(prefix="bitlathe-hls4ml-") as made:
+        folder = Path(made) / PROJECT
+        model = to_model(plan, target, options.backend, folder)
+        with library.quiet():
+            model.write()
+        files = _texts(folder, _stamp(model), graph_file.digest(graph)[:8])
+        return {**files, **_additions(_view(plan, model, target), options.backend)}
+
+
+def write(graph: Graph, target: Target, folder: Path, options: Options | None = None) -> None:
+    """Write the project's files into `folder`; files of another name are left alone. Raises as `emit`."""
+    write_files(emit(graph, target, options), folder)
+
+
+def write_files(files: Mapping[str, str], folder: Path) -> None:
+    """Write texts, each to a temporary name first; a script keeps its right to run."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.chmod(0o755 if path.suffix == ".sh" else 0o644)
+        os.replace(partial, path)
+
+
+def element(code: ApFixed) -> str:
+    """C type that holds a code in memory.
+
+    >>> element(ApFixed(bits=7, frac=0, signed=False)), element(ApFixed(bits=9, frac=0))
+    ('uint8_t', 'int16_t')
+    """
+    return f"{'' if code.signed else 'u'}int{BYTE if code.bits <= BYTE else 2 * BYTE}_t"
+
+
+def _stamp(model: Any) -> str:
+    return str(model.config.get_config_value("Stamp"))
+
+
+def _texts(folder: Path, stamp: str, digest: str) -> dict[str, str]:
+    """What hls4ml wrote, its random stamp replaced by the graph's digest and its folder by `.`."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    texts = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    return {name: text.replace(stamp, digest).replace(str(folder), ".") for name, text in texts.items()}
+
+
+def _additions(view: KernelView, backend: Backend) -> dict[str, str]:
+    if backend is Backend.VIVADO_ACCELERATOR:
+        return {CSIM: render("hls4ml/csim_axi.cpp.j2", v=view)}
+    return {
+        f"firmware/{KERNEL}.cpp": render("hls4ml/network_kernel.cpp.j2", v=view),
+        CSIM: render("hls4ml/csim_kernel.cpp.j2", v=view),
+        "build_kernel.tcl": render("hls4ml/build_kernel.tcl.j2", v=view),
+    }
+
+
+def _view(plan: Plan, model: Any, target: Target) -> KernelView:
+    (entering,), (leaving,) = model.get_input_variables(), model.get_output_variables()
+    first, last = plan.layers[0], plan.last
+    given, made = first.types["result"], last.types["result"]
+    return KernelView(
+        version=version("bitlathe"),
+        project=PROJECT,
+        kernel=KERNEL,
+        part=target.part,
+        clock_ns=round(1000 / target.clock_mhz, 3),
+        interval_cycles=plan.interval_cycles,
+        input_element=element(given),
+        input_word=entering.type.name,
+        input_size=first.size,
+        input_depth=first.size // first.shape[-1],
+        input_bits=given.bits,
+        input_frac=given.frac,
+        output_element=element(made),
+        output_word=leaving.type.name,
+        output_integer=f"ap_{'' if made.signed else 'u'}int<{made.bits}>",
+        output_size=last.size,
+        output_depth=last.size // last.shape[-1],
+        output_bits=made.bits,
+        output_frac=made.frac,
+    )

@@ -1,0 +1,448 @@
+"""The agent runs what it is given, refuses what it must, and outlives whatever happens to its worker."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from board_bundles import bundle_folder
+from small_bundle import small_bundle, small_manifest
+
+from bitlathe.board.agent import SHORTEST_TOKEN, AgentServer, read_token
+from bitlathe.board.bundle import Bundle, open_bundle
+from bitlathe.board.client import Agent
+from bitlathe.board.errors import AgentError, BundleError, DeviceError, EngineHung
+from bitlathe.board.jobs import Jobs
+from bitlathe.board.local import agents_at, simulated_agent
+from bitlathe.board.measurement import LayerCycles, Measurement
+from bitlathe.board.pool import Pool
+from bitlathe.board.process import WorkerProcess
+from bitlathe.board.store import Store
+
+pytest.importorskip("pynq", exc_type=ImportError)
+TOKEN = "a token of the tests"
+RESULT = Measurement(
+    board="pynq-z2",
+    network="small",
+    bundle="0" * 64,
+    simulated=True,
+    pynq="4.0.0",
+    images=1,
+    mismatches=0,
+    correct=1,
+    cycles=100,
+    cycles_first=120,
+    predicted_cycles=100,
+    clock_mhz=100.0,
+    clock_closed_mhz=100.0,
+    latency_ms=0.001,
+    wall_ms=None,
+    layers=(LayerCycles(layer="conv1", cycles=90),),
+    profiled_cycles=100,
+    outputs_sha256="0" * 64,
+)
+
+
+class StandIn:
+    """In a worker's place: answers when it is let."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.ran: list[str] = []
+        self.at_once = 0
+        self.most_at_once = 0
+
+    def measure(self, folder: Path, images: int | None) -> Measurement:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.may_answer.wait()
+        network = open_bundle(folder).manifest.network
+        self.ran.append(network)
+        self.at_once -= 1
+        return replace(RESULT, network=network)
+
+
+@pytest.fixture
+def stand_in() -> StandIn:
+    """What answers in a worker's place."""
+    return StandIn()
+
+
+@pytest.fixture
+def server(tmp_path: Path, stand_in: StandIn) -> Iterator[AgentServer]:
+    """An agent that takes files of up to 4 MiB."""
+    store = Store(tmp_path / "store", 4 << 20)
+    made = AgentServer(("127.0.0.1", 0), TOKEN, "pynq-z2", store, Jobs(store, stand_in))  # type: ignore[arg-type]
+    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture
+def agent(server: AgentServer) -> Agent:
+    """Its client."""
+    return Agent(host="127.0.0.1", port=server.server_address[1], token=TOKEN)
+
+
+def raw(agent: Agent, text: bytes, *, close: bool = True) -> bytes:
+    """What the agent answers to bytes, after which the client says no more."""
+    with socket.create_connection((agent.host, agent.port), timeout=20) as connection:
+        connection.sendall(text)
+        if close:
+            connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def head(method: str, path: str, length: object, token: str = TOKEN) -> bytes:
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {token}",
+        f"Content-Length: {length}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+# ---- with a stand-in for the worker
+
+
+def test_only_files_that_are_not_there_are_sent(agent: Agent, server: AgentServer, tmp_path: Path) -> None:
+    first, second = small_bundle(tmp_path), small_bundle(tmp_path, network="other")
+    assert agent.measure(first).network == "small"
+    assert server.store.missing(second.manifest) == []
+    assert agent.measure(second).network == "other"
+
+
+def test_one_job_runs_at_a_time_and_all_are_answered(agent: Agent, stand_in: StandIn, tmp_path: Path) -> None:
+    bundles = [small_bundle(tmp_path, network=f"n{number}") for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(agent.measure, bundles))
+    assert [answer.network for answer in answers] == [f"n{number}" for number in range(6)]
+    assert (sorted(stand_in.ran), stand_in.most_at_once) == ([f"n{number}" for number in range(6)], 1)
+
+
+def test_a_job_asked_for_twice_runs_once(agent: Agent, stand_in: StandIn, tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path)
+    agent.measure(bundle)
+    job = {"id": "0" * 32, "manifest": json.loads(bundle.manifest.encode()), "images": None}
+    for _ in range(3):
+        agent._ask("POST", "/jobs", json.dumps(job).encode())
+    agent._ask("GET", f"/jobs/{'0' * 32}?wait=20")
+    assert len(stand_in.ran) == 2
+
+
+def test_a_full_queue_refuses(agent: Agent, stand_in: StandIn, tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path)
+    agent.measure(bundle)
+    stand_in.may_answer.clear()
+    with pytest.raises(AgentError, match="32 jobs are waiting; ask again later"):
+        for number in range(40):
+            job = {"id": f"{number:032x}", "manifest": json.loads(bundle.manifest.encode()), "images": 1}
+            agent._ask("POST", "/jobs", json.dumps(job).encode())
+    stand_in.may_answer.set()
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], TOKEN + "x", "\xff" * 20])
+def test_a_wrong_token_is_refused_before_anything_else(agent: Agent, token: str, tmp_path: Path) -> None:
+    for method, path in (
+        ("GET", "/status"),
+        ("PUT", "/files/" + "0" * 64),
+        ("POST", "/jobs"),
+        ("GET", "/no"),
+    ):
+        assert (
+            b" 401 " in raw(agent, head(method, path, 0, token).decode().encode("latin-1")).split(b"\r\n")[0]
+        )
+    with pytest.raises(AgentError, match="the token is missing or wrong"):
+        replace(agent, token="another token").measure(small_bundle(tmp_path))
+
+
+def test_a_missing_token_is_refused(agent: Agent) -> None:
+    assert raw(agent, b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.0 401")
+
+
+def test_an_upload_past_the_limit_is_refused_unread(agent: Agent, server: AgentServer) -> None:
+    answer = raw(agent, head("PUT", "/files/" + "0" * 64, (4 << 20) + 1))
+    assert answer.startswith(b"HTTP/1.0 413") and b"more than 4194304 bytes; send less" in answer
+    assert b" 413 " in raw(agent, head("POST", "/jobs", 9 << 20))
+    assert list((server.store._files).iterdir()) == []
+
+
+@pytest.mark.parametrize("length", ["", "-1", "x", "1e9", "\u0661"])
+def test_an_upload_of_no_length_is_refused(agent: Agent, length: str) -> None:
+    assert b" 413 " in raw(agent, head("PUT", "/files/" + "0" * 64, length)).split(b"\r\n")[0]
+
+
+def test_a_truncated_upload_is_refused_and_leaves_nothing(agent: Agent, server: AgentServer) -> None:
+    answer = raw(agent, head("PUT", "/files/" + "0" * 64, 1000) + b"only this")
+    assert b" 400 " in answer and b"9 of 1000 bytes came" in answer
+    assert b" 400 " in raw(agent, head("POST", "/jobs", 1000) + b"{")
+    assert list((server.store._files).iterdir()) == []
+
+
+def test_a_file_under_anothers_digest_is_refused(agent: Agent, server: AgentServer) -> None:
+    with pytest.raises(BundleError, match="send it again"):
+        agent._ask("PUT", "/files/" + "0" * 64, b"something else")
+    assert list((server.store._files).iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../../../etc/evil", "..%2f..%2fevil", "0" * 63, "0" * 63 + "/", "A" * 64])
+def test_a_path_out_of_the_store_is_refused(agent: Agent, name: str, tmp_path: Path) -> None:
+    answer = raw(agent, head("PUT", f"/files/{name}", 4) + b"evil")
+    assert answer.split()[1] in (b"400", b"404")
+    assert not [path for path in tmp_path.rglob("*") if "evil" in path.name]
+
+
+def test_a_path_out_of_a_bundle_is_refused(agent: Agent) -> None:
+    values = json.loads(small_manifest().encode())
+    values["files"]["../evil"] = {"size": 1, "sha256": "0" * 64}
+    with pytest.raises(BundleError, match=r"'\.\./evil' is no name of a file in a bundle"):
+        agent._ask("POST", "/jobs", json.dumps({"id": "0" * 32, "manifest": values, "images": 1}).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"id": 3}', b'{"id": "../x"}', b"\xff\xfe"])
+def test_a_job_that_is_none_is_refused(agent: Agent, body: bytes) -> None:
+    assert raw(agent, head("POST", "/jobs", len(body)) + body).split()[1] in (b"400", b"413")
+
+
+@pytest.mark.parametrize(
+    "text", [b"\x16\x03\x01\x02", b"GET\r\n\r\n", b"DELETE / HTTP/1.1\r\n\r\n", b"\0" * 70000]
+)
+def test_what_is_no_request_is_refused_and_the_next_works(agent: Agent, text: bytes) -> None:
+    assert b" 200 " not in raw(agent, text).split(b"\r\n")[0]
+    assert agent.status().board == "pynq-z2"
+
+
+def test_unknown_paths_and_jobs_are_named(agent: Agent) -> None:
+    for method, path in (("GET", "/jobs/" + "0" * 32), ("GET", "/"), ("PUT", "/x"), ("POST", "/x")):
+        with pytest.raises(AgentError):
+            agent._ask(method, path, b"x" if method != "GET" else b"")
+
+
+def test_the_longest_unused_files_make_room(tmp_path: Path) -> None:
+    from hashlib import sha256
+    from io import BytesIO
+
+    store = Store(tmp_path, 1000)
+    contents = [bytes([number]) * 400 for number in range(4)]
+    for content in contents:
+        store.put(sha256(content).hexdigest(), BytesIO(content), len(content))
+        time.sleep(0.01)
+    kept = {path.name for path in (tmp_path / "files").iterdir()}
+    assert kept == {sha256(content).hexdigest() for content in contents[2:]}
+
+
+def test_what_a_killed_agent_left_is_cleared(tmp_path: Path) -> None:
+    store = Store(tmp_path, 1000)
+    (store._files / ".part-half").write_bytes(b"x")
+    (store._bundles / ".part-half").mkdir()
+    Store(tmp_path, 1000)
+    assert not list(store._files.iterdir()) and not list(store._bundles.iterdir())
+
+
+def test_a_token_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "token"
+    token = read_token(path)
+    assert len(token) >= 32 and read_token(path) == token
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "message"),
+    [
+        ("x" * 40, 0o644, "others may read the token; chmod 600"),
+        ("short", 0o600, f"fewer than {SHORTEST_TOKEN}"),
+    ],
+)
+def test_a_weak_token_is_refused(tmp_path: Path, text: str, mode: int, message: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(text)
+    path.chmod(mode)
+    with pytest.raises(AgentError, match=message):
+        read_token(path)
+
+
+@pytest.mark.parametrize("address", ["", "http://", "host:port", "host:99999", "host/path", "a:b:c"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(AgentError, match="is no address of an agent; give HOST or HOST:PORT"):
+        Agent.at(address, TOKEN)
+
+
+def test_an_agent_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitlathe.board.client.PAUSE_SECONDS", 0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        agent = Agent(host="127.0.0.1", port=free.getsockname()[1], token=TOKEN)
+        with pytest.raises(AgentError, match=r"cannot be reached .*is it running, and the tunnel open\?"):
+            agent.status()
+
+
+def test_a_real_board_needs_a_token() -> None:
+    with pytest.raises(AgentError, match="asks for a token"), agents_at(["board"], None):
+        pass
+
+
+def test_an_unknown_simulated_board_is_named() -> None:
+    with (
+        pytest.raises(DeviceError, match="no simulated board 'pynq-z9'; there are pynq-z2, zcu104"),
+        simulated_agent("pynq-z9"),
+    ):
+        pass
+
+
+# ---- the pool
+
+
+def test_a_pool_answers_in_order_and_leaves_out_who_is_gone(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitlathe.board.client.PAUSE_SECONDS", 0)
+    gone = replace(agent, port=1)
+    bundles = [small_bundle(tmp_path, network=f"n{number}") for number in range(8)]
+    pool = Pool([gone, agent])
+    assert [answer.network for answer in pool.measure_all(bundles)] == [f"n{number}" for number in range(8)]
+    with pytest.raises(AgentError, match="no agent of the pool can be reached any more"):
+        Pool([gone, gone]).measure_all(bundles)
+
+
+# ---- with a worker and the simulated engine
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    """ResNet-8 for the PYNQ-Z2."""
+    return open_bundle(bundle_folder("pynq-z2"))
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[Agent]:
+    """An agent of a simulated PYNQ-Z2."""
+    with simulated_agent("pynq-z2") as agent:
+        yield agent
+
+
+def test_a_bundle_is_measured_bit_exact_and_again_the_same(simulated: Agent, bundle: Bundle) -> None:
+    first = simulated.measure(bundle, 2)
+    assert (first.images, first.mismatches, first.clock_mhz) == (2, 0, 142.857143)
+    assert simulated.measure(bundle, 2) == first
+
+
+def test_two_agents_as_a_pool_measure_what_one_does(simulated: Agent, bundle: Bundle) -> None:
+    bundles = [bundle, open_bundle(bundle_folder("pynq-z2", "resnet20"))] * 2
+    alone = [simulated.measure(each, 1) for each in bundles]
+    with simulated_agent("pynq-z2") as other:
+        assert Pool([simulated, other]).measure_all(bundles, 1) == alone
+
+
+def test_an_error_of_the_runner_arrives_as_its_own_kind_and_the_next_job_works(
+    simulated: Agent, bundle: Bundle
+) -> None:
+    with pytest.raises(DeviceError, match="this is pynq-z2"):
+        simulated.measure(open_bundle(bundle_folder("zcu104")), 1)
+    with pytest.raises(BundleError, match="9 images asked for"):
+        simulated.measure(bundle, 9)
+    assert simulated.measure(bundle, 1).mismatches == 0
+
+
+def test_a_hanging_engine_is_named_and_the_next_job_works(bundle: Bundle) -> None:
+    with simulated_agent("pynq-z2", ["--hang", "R:400", "--hang-loads", "1"]) as agent:
+        with pytest.raises(
+            EngineHung, match=r"engine hangs: not done after \d+ cycles, its array at descriptor"
+        ):
+            agent.measure(bundle, 1)
+        assert agent.measure(bundle, 1).mismatches == 0
+
+
+@pytest.fixture
+def worker() -> Iterator[WorkerProcess]:
+    """A worker of a simulated board that may be silent for some seconds."""
+    made = WorkerProcess(["--simulated", "pynq-z2"], silence_seconds=60)
+    yield made
+    made.kill()
+
+
+def test_a_killed_worker_fails_its_job_and_the_next_works(worker: WorkerProcess, bundle: Bundle) -> None:
+    assert worker.measure(bundle.folder, 1).mismatches == 0
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    threading.Timer(0.2, os.kill, (worker.pid, signal.SIGKILL)).start()
+    with pytest.raises(AgentError, match="the worker died"):
+        worker.measure(bundle.folder, 1)
+    assert worker.measure(bundle.folder, 1).mismatches == 0
+
+
+def test_a_silent_worker_is_killed_and_the_next_job_works(worker: WorkerProcess, bundle: Bundle) -> None:
+    assert worker.measure(bundle.folder, 1).mismatches == 0
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    worker._silence_seconds = 0.5
+    with pytest.raises(EngineHung, match=r"silent for 0\.5 s and was killed"):
+        worker.measure(bundle.folder, 1)
+    worker._silence_seconds = 60
+    assert worker.measure(bundle.folder, 1).mismatches == 0
+
+
+def test_an_agent_killed_in_mid_run_is_named_and_its_worker_ends(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitlathe.board.client.PAUSE_SECONDS", 0)
+    with simulated_agent("pynq-z2", ["--stall-percent", "60"]) as agent:
+        pid = _pid_listening(agent.port)
+        threading.Timer(1.0, os.kill, (pid, signal.SIGKILL)).start()
+        with pytest.raises(AgentError, match="cannot be reached"):
+            while True:
+                agent.measure(bundle, 3)
+    assert _children_gone(pid)
+
+
+def _pid_listening(port: int) -> int:
+    """Process that holds the listening socket of a port, by /proc."""
+    wanted = f"{port:04X}"
+    inodes = [
+        line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if f":{wanted} 0" in line
+    ]
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if any(str(link.readlink()) == f"socket:[{inode}]" for inode in inodes):
+                return int(link.parts[2])
+        except OSError:
+            continue
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def _children_gone(pid: int) -> bool:
+    """Whether no worker of an agent is left within some seconds; orphans would have another parent by then."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        workers = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _is_child(path, pid)]
+        if not workers:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _is_child(cmdline: Path, pid: int) -> bool:
+    try:
+        words = cmdline.read_bytes()
+        return b"bitlathe.board.worker" in words and b"60" in words.split(b"\0")
+    except OSError:
+        return False
+
+
+def test_http_errors_carry_no_version_of_ours(agent: Agent) -> None:
+    connection = http.client.HTTPConnection(agent.host, agent.port, timeout=10)
+    connection.request("GET", "/status")
+    assert connection.getresponse().getheader("Server", "").strip() == "bitlathe"
+    connection.close()

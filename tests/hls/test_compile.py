@@ -1,0 +1,100 @@
+"""Compiled programs compute what the reference computes, wherever maps and weights lie and however units interleave."""
+
+import numpy as np
+import pytest
+from compiled_networks import NETWORKS, PYNQ, ROOMY, TINY, compiled_for, computed, inception, vgg
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import SEEDS, graphs_with_inputs
+
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.program import Opcode
+from bitlathe.model.graph.errors import CapacityError
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.random_inputs import random_inputs
+from bitlathe.model.graph.reference import evaluate
+
+
+@settings(max_examples=150)
+@given(graphs_with_inputs(), st.sampled_from(ROOMY), SEEDS)
+def test_random_networks_equal_the_reference_on_every_engine(graph_and_codes, configuration, order):
+    graph, codes = graph_and_codes
+    compiled = compiled_for(graph, configuration)
+    expected = evaluate(graph, codes)
+    assert np.array_equal(computed(compiled, codes), expected)
+    assert np.array_equal(computed(compiled, codes[:1], np.random.default_rng(order)), expected[:1])
+
+
+@settings(max_examples=150)
+@given(graphs_with_inputs(), st.sampled_from(TINY), SEEDS)
+def test_random_networks_that_stream_equal_the_reference(graph_and_codes, configuration, order):
+    graph, codes = graph_and_codes
+    try:
+        compiled = compiled_for(graph, configuration)
+    except CapacityError:
+        assume(False)
+    expected = evaluate(graph, codes[:2])
+    assert np.array_equal(computed(compiled, codes[:2]), expected)
+    assert np.array_equal(computed(compiled, codes[:1], np.random.default_rng(order)), expected[:1])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "configuration", [*ROOMY, EngineConfiguration(bank_lines=200, weight_lines=600)], ids=str
+)
+def test_known_shapes_equal_the_reference(
+    network: str, configuration: EngineConfiguration, rng: np.random.Generator
+) -> None:
+    graph = NETWORKS[network](rng)
+    codes = random_inputs(rng, graph, 2)
+    compiled = compiled_for(graph, configuration)
+    assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
+
+
+def test_maps_beyond_the_scratchpad_go_through_ddr_in_strips(rng: np.random.Generator) -> None:
+    graph = vgg(rng, 64, 8)
+    codes = random_inputs(rng, graph, 1)
+    compiled = compiled_for(graph, EngineConfiguration(bank_lines=150, weight_lines=600))
+    executed = [d.node for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
+    assert compiled.scratch_bytes > 0
+    assert len(executed) > 2 * len(set(executed))
+    assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
+
+
+def test_weights_beyond_the_store_stream_through_it(rng: np.random.Generator) -> None:
+    graph = vgg(rng, 16, 16)
+    codes = random_inputs(rng, graph, 2)
+    compiled = compiled_for(graph, EngineConfiguration(weight_lines=300))
+    loads = [d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS]
+    assert sum(d.fields["beats"] for d in loads) > 3 * 300 * 8
+    assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
+
+
+def test_weights_that_fit_are_loaded_once(rng: np.random.Generator) -> None:
+    compiled = compiled_for(NETWORKS["resnet8"](rng), PYNQ)
+    loads = [d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS]
+    assert all(d.fields["once"] for d in loads)
+    assert sum(d.fields["beats"] for d in loads) * PYNQ.word_bytes == len(compiled.weights)
+
+
+def test_concatenation_takes_no_step_unless_an_operand_must_be_copied(rng: np.random.Generator) -> None:
+    compiled = compiled_for(inception(rng, 12, 5), PYNQ)
+    executed = [d.node for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
+    assert executed.count("first") == 1  # the input
+    assert executed.count("second") == 2  # an operand of both, and one that comes twice
+
+
+def test_every_intermediate_map_can_be_traced(rng: np.random.Generator) -> None:
+    graph = NETWORKS["resnet8"](rng)
+    compiled = compiled_for(graph, PYNQ)
+    executed = [i for i, d in enumerate(compiled.program.descriptors) if d.opcode is Opcode.EXEC]
+    assert len(compiled.labels) == len(compiled.program.descriptors) - 1
+    assert {compiled.labels[index] for index in executed} == {node.name for node in graph.nodes[1:]}
+
+
+def test_equal_graphs_give_equal_bytes(rng: np.random.Generator) -> None:
+    graph = NETWORKS["vgg"](rng)
+    copy = Graph(name=graph.name, nodes=graph.nodes, output=graph.output)
+    first, second = compiled_for(graph, TINY[3]), compiled_for(copy, TINY[3])
+    assert first.program.encode() == second.program.encode()
+    assert first.weights == second.weights
