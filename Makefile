@@ -7,11 +7,12 @@ TYPED := $(addprefix -p bitlathe.,board flow hls model)
 STAMP := .venv/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 WORKERS ?= 2
+PYNQ31 := build/venv-pynq31
 
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim bench resources lint types clean compiler
+.PHONY: help demo test pynq sim bench resources lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +22,11 @@ demo: $(STAMP) compiler  ## train, quantize, compile and simulate a small networ
 
 test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or board
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)"
+
+pynq: $(STAMP) $(PYNQ31)/.stamp compiler links  ## the simulated boards with pynq 3.1, the last for PYNQ-Z2
+	$(PY) tests/support/board_bundles.py build/pynq31-bundles
+	PYTHONPATH=build/types BITLATHE_TEST_BUNDLES=build/pynq31-bundles $(PYNQ31)/bin/python -m pytest \
+	  tests/board/test_simulated_device.py tests/board/test_bundle.py tests/board/test_agent.py
 
 sim: $(STAMP) compiler  ## the simulator benches alone
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)" rtl_tb
@@ -36,18 +42,26 @@ lint: $(STAMP)  ## style of the Python sources
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-types: $(STAMP)  ## strict type check of the installed packages
-	@mkdir -p build/types/bitlathe
-	@for room in $(ROOMS); do ln -sfn ../../../$$room build/types/bitlathe/$$room; done
+types: $(STAMP) links  ## strict type check of the installed packages
 	$(PY) -m mypy $(TYPED)
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf .venv build bitlathe.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+links:  # the rooms laid out as the packages they are installed as
+	@mkdir -p build/types/bitlathe
+	@for room in $(ROOMS); do ln -sfn ../../../$$room build/types/bitlathe/$$room; done
+
 compiler:
 	@command -v $${CXX:-g++} >/dev/null || { echo "no C++ compiler: the simulator compiles the hardware;" \
 	  "install g++ (Debian, Ubuntu: apt-get install g++) or name yours with CXX=" >&2; exit 3; }
+
+# Python 3.10 is what that image has; any other that pynq takes will do.
+$(PYNQ31)/.stamp: constraints.txt
+	@python3.10 -m venv $(PYNQ31) 2>/dev/null || .venv/bin/python -m venv $(PYNQ31)
+	$(PYNQ31)/bin/pip install -q 'pynq==3.1.2' 'pycparser<3' 'numpy<2' 'protobuf<6' pytest hypothesis
+	@touch $@
 
 $(STAMP):
 	@python=$$(for p in python3.11 python3.12 python3.10 python3; do \
@@ -55,5 +69,5 @@ $(STAMP):
 	  test -n "$$python" || { echo "no suitable Python: bitlathe needs 3.10, 3.11 or 3.12 with its venv module" \
 	    "(Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 3; }; \
 	  test -x $(PY) || "$$python" -m venv .venv
-	$(PY) -m pip install -q -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install -q -c constraints.txt -e '.[dev,board]'
 	@rm -f .venv/.stamp-* && touch $@

@@ -1,5 +1,6 @@
 """Accuracy of a network in float and as an integer graph, on whole test splits.
 
+python benchmarks/accuracy.py --network resnet8
 python benchmarks/accuracy.py --network resnet20 --weights ../shared/weights/resnet20_cifar10.pt \\
     --normalize imagenet
 
@@ -15,17 +16,17 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 from torch import nn
 
-from bitlathe.model.data import Dataset, load_dataset
+from bitlathe.model.data import Dataset, Images, Labels, load_dataset
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.config import InputMode, QuantizeConfig
-from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
+from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import evaluate as evaluate_float
-from bitlathe.model.train import load_weights
+from bitlathe.model.train import load_pretrained, load_weights
 from bitlathe.model.zoo import Normalize, build, network_spec
 
 DEFAULTS = QuantizeConfig()
@@ -46,22 +47,40 @@ class Row:
     evaluate_seconds: float
 
 
+class Split(NamedTuple):
+    """Test images (N, H, W, C) and their labels (N,)."""
+
+    images: Images
+    labels: Labels
+
+
+class Measurement(NamedTuple):
+    """What one arithmetic gives on a split."""
+
+    arithmetic: str
+    accuracy: float
+    quantize_seconds: float
+    evaluate_seconds: float
+
+
 def main() -> None:
+    """Measure one network twice, in float32 and in integers."""
     arguments = _parse()
-    spec = network_spec(arguments.network)
-    dataset = load_dataset(spec.dataset, arguments.data)
+    dataset = load_dataset(network_spec(arguments.network).dataset, arguments.data)
     model = _model(arguments, dataset)
-    rows = [_float_row(arguments, model, dataset)]
-    _show(rows[0])
-    rows.append(_integer_row(arguments, model, dataset, rows[0].accuracy))
-    _show(rows[1])
+    split = Split(dataset.test_images[: arguments.images], dataset.test_labels[: arguments.images])
+    exact = _float_measurement(model, split)
+    integer = _integer_measurement(model, dataset, split, _config(arguments))
+    rows = [_row(arguments.network, dataset.name, split, exact, measured) for measured in (exact, integer)]
+    for row in rows:
+        _show(row)
     _write(arguments.out, rows)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", required=True, help="a network of the zoo, such as resnet20")
-    parser.add_argument("--weights", type=Path, required=True, help="its trained weights")
+    parser.add_argument("--weights", type=Path, help="its trained weights; those of the package by default")
     parser.add_argument("--normalize", choices=("none", "imagenet"), default="none", help="of the weights")
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--images", type=int, default=None, help="test images, all by default")
@@ -78,6 +97,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _model(arguments: argparse.Namespace, dataset: Dataset) -> nn.Module:
+    if arguments.weights is None:
+        return load_pretrained(arguments.network, dataset.name)
     model = build(
         arguments.network,
         num_classes=dataset.num_classes,
@@ -101,28 +122,22 @@ def _config(arguments: argparse.Namespace) -> QuantizeConfig:
     )
 
 
-def _float_row(arguments: argparse.Namespace, model: nn.Module, dataset: Dataset) -> Row:
-    images, labels = dataset.test_images[: arguments.images], dataset.test_labels[: arguments.images]
+def _float_measurement(model: nn.Module, split: Split) -> Measurement:
     start = time.perf_counter()
-    accuracy = evaluate_float(model, images, labels).accuracy
-    seconds = (0.0, time.perf_counter() - start)
-    return _row(arguments, dataset, "float32", len(labels), accuracy, accuracy, *seconds)
+    accuracy = evaluate_float(model, split.images, split.labels).accuracy
+    return Measurement("float32", accuracy, 0.0, time.perf_counter() - start)
 
 
-def _integer_row(arguments: argparse.Namespace, model: nn.Module, dataset: Dataset, exact: float) -> Row:
+def _integer_measurement(
+    model: nn.Module, dataset: Dataset, split: Split, config: QuantizeConfig
+) -> Measurement:
     start = time.perf_counter()
-    quantized = quantize(model, dataset.train_images, _config(arguments))
+    quantized = quantize(model, dataset.train_images, config)
     check(quantized.graph)
     middle = time.perf_counter()
-    labels = dataset.test_labels[: arguments.images]
-    accuracy = float((_choices(quantized, dataset, arguments.images) == labels).mean())
-    seconds = (middle - start, time.perf_counter() - middle)
-    return _row(arguments, dataset, _settings(quantized.config), len(labels), accuracy, exact, *seconds)
-
-
-def _choices(quantized: QuantizedNetwork, dataset: Dataset, count: int | None) -> np.ndarray:
-    codes = quantized.preprocess.codes(dataset.test_images[:count])
-    return evaluate(quantized.graph, codes).reshape(len(codes), -1).argmax(axis=1)
+    codes = evaluate(quantized.graph, quantized.preprocess.codes(split.images))
+    accuracy = float((codes.reshape(len(codes), -1).argmax(axis=1) == split.labels).mean())
+    return Measurement(_settings(config), accuracy, middle - start, time.perf_counter() - middle)
 
 
 def _settings(config: QuantizeConfig) -> str:
@@ -134,25 +149,16 @@ def _settings(config: QuantizeConfig) -> str:
     )
 
 
-def _row(
-    arguments: argparse.Namespace,
-    dataset: Dataset,
-    arithmetic: str,
-    images: int,
-    accuracy: float,
-    exact: float,
-    quantize_seconds: float,
-    evaluate_seconds: float,
-) -> Row:
+def _row(network: str, dataset: str, split: Split, exact: Measurement, measured: Measurement) -> Row:
     return Row(
-        network=arguments.network,
-        dataset=dataset.name,
-        arithmetic=arithmetic,
-        images=images,
-        accuracy=accuracy,
-        loss_points=round(100 * (exact - accuracy), 3),
-        quantize_seconds=round(quantize_seconds, 2),
-        evaluate_seconds=round(evaluate_seconds, 2),
+        network=network,
+        dataset=dataset,
+        arithmetic=measured.arithmetic,
+        images=len(split.labels),
+        accuracy=measured.accuracy,
+        loss_points=round(100 * (exact.accuracy - measured.accuracy), 3),
+        quantize_seconds=round(measured.quantize_seconds, 2),
+        evaluate_seconds=round(measured.evaluate_seconds, 2),
     )
 
 

@@ -117,9 +117,9 @@ def simulated_overlay(target: Target) -> OverlayFiles:
 
 
 def read_overlay(folder: Path, target: Target) -> OverlayFiles:
-    """A real board's overlay: the one .bit of a folder, its .hwh and `overlay.json`; FormatError says what lacks.
+    """A real board's overlay: the one .bit of a folder, its .hwh and `overlay.json`; FormatError otherwise.
 
-    `overlay.json` is written by the build: {"ip", "address", "clock_mhz", "identity"}; timing closed at that clock.
+    The build writes `overlay.json`: {"ip", "address", "clock_mhz", "identity"}; timing closed at that clock.
     """
     bits = sorted(folder.glob("*.bit"))
     needed = [folder / OVERLAY_FACTS, *(path.with_suffix(".hwh") for path in bits)]

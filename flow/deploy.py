@@ -11,12 +11,14 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitlathe.board.agent import read_token
 from bitlathe.board.bundle import find_bundle, pack
 from bitlathe.board.manifest import Manifest
 from bitlathe.flow.files import whole_folder
 from bitlathe.model.graph.errors import ToolError
 
 MARKER = "agent.sh"
+TOKEN = "token"  # made here, so that host and board have the same
 ROOMS = ("board", "model/graph")
 NOTEBOOK = "classify.ipynb"
 _ROOT = Path(__file__).resolve().parents[1]  # of a checkout
@@ -26,7 +28,7 @@ _AGENT = """\
 cd "$(dirname "$0")"
 [ -f /etc/profile.d/pynq_venv.sh ] && source /etc/profile.d/pynq_venv.sh
 [ -f /etc/profile.d/xrt_setup.sh ] && source /etc/profile.d/xrt_setup.sh
-exec python3 -m bitlathe.board.agent "$@"
+exec python3 -m bitlathe.board.agent --token-file token "$@"
 """
 
 
@@ -43,12 +45,12 @@ class Deployment:
         name = self.folder.resolve().name
         setup = "source /etc/profile.d/pynq_venv.sh; source /etc/profile.d/xrt_setup.sh"
         return [
-            f"scp -r {self.folder} {host}:{name}",
+            f"scp -pr {self.folder} {host}:{name}",
             f"ssh -t {host} \"sudo bash -c '{setup}; cd {name} && python3 -m bitlathe.board {self.bundle}'\"",
             f"ssh -t {host} sudo bash {name}/{MARKER}",
             f"ssh -N -L 8377:127.0.0.1:8377 {host}   # in another terminal: the tunnel to the agent",
-            f"ssh -t {host} sudo cat /root/.bitlathe/token > token && chmod 600 token",
-            f"bitlathe measure --board 127.0.0.1 --token-file token --bundle {self.folder / self.bundle}",
+            f"bitlathe measure --board 127.0.0.1 --token-file {self.folder / TOKEN}"
+            f" --bundle {self.folder / self.bundle}",
         ]
 
 
@@ -61,13 +63,14 @@ def deploy(bundle: Path, out: Path) -> Deployment:
         shutil.copyfile(_ROOT / "board" / "notebooks" / NOTEBOOK, folder / NOTEBOOK)
         (folder / MARKER).write_text(_AGENT)
         (folder / MARKER).chmod(0o755)
+        read_token(folder / TOKEN)
         name = next(folder.glob("*.bundle")).name
     return Deployment(folder=out, bundle=name, board=manifest.board)
 
 
 def copy_to(deployment: Deployment, host: str) -> None:
     """Copy the folder to a board over ssh; ToolError where that fails."""
-    command = ["scp", "-r", str(deployment.folder), f"{host}:{deployment.folder.resolve().name}"]
+    command = ["scp", "-pr", str(deployment.folder), f"{host}:{deployment.folder.resolve().name}"]
     if shutil.which("scp") is None:
         raise ToolError("scp is missing: install an OpenSSH client, or copy the folder by other means")
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,7 +1,7 @@
 // axi_read: the AXI read channels, shared by the descriptor fetch and the loads.
 // Function:   fetch goes first; data return in the order of the requests and go to whom asked
-// Interface:  requests (address, beats) valid/ready -> m_axi_ar*; m_axi_r* -> fetch data (always taken), load data (valid/ready)
-// Latency:    1 cycle out, 1 cycle back.   Throughput: 1 beat per cycle; up to Outstanding bursts in flight.
+// Interface:  requests -> m_axi_ar*; m_axi_r* -> fetch data (always taken), load data (valid/ready)
+// Latency:    1 cycle out, 1 back.   Throughput: 1 beat per cycle; Outstanding bursts in flight.
 // Reset:      synchronous, active low; control only
 // Reference:  rtl_tb/axi_read
 `default_nettype none
@@ -11,7 +11,7 @@ module axi_read #(
 ) (
     input  wire logic            clk_i,
     input  wire logic            rst_ni,
-    input  wire logic            stop_i,           // ask for nothing more, drop what still comes for the loads
+    input  wire logic            stop_i,           // ask for nothing more, drop the loads' data
     output logic                 busy_o,
     input  wire logic            fetch_valid_i,
     output logic                 fetch_ready_o,
@@ -41,7 +41,7 @@ module axi_read #(
   logic [CountW-1:0] flying_q;
   logic open, request, landed;
   logic owner_load, head_valid, head_load;
-  logic unused_ready, unused_valid;  // the queue of owners is as deep as the bursts allowed in flight
+  logic unused_ready, unused_valid;  // the queue of owners holds all bursts in flight
   logic unused_bits;
   assign unused_bits = m_axi_rresp[0];  // EXOKAY cannot come, SLVERR and DECERR have bit 1
 

@@ -1,7 +1,7 @@
 // axi_write: the AXI write channels, shared by the stores and the profile.
-// Function:   profile words go first, one beat a burst; an address leaves only when all its data are at hand
-// Interface:  store bursts and words, profile words (valid/ready) -> m_axi_aw*, m_axi_w*; m_axi_b* -> *_b_o, error_o
-// Latency:    1 cycle to AW, 1 more to W.   Throughput: 1 beat per cycle; up to Outstanding bursts in flight.
+// Function:   profile words go first, one beat a burst; data follow their address
+// Interface:  store bursts, words; profile words -> m_axi_aw*, m_axi_w*; m_axi_b* -> written, error
+// Latency:    1 cycle to AW, 2 more to W.   Throughput: 1 beat per cycle; Outstanding in flight.
 // Reset:      synchronous, active low; control only
 // Reference:  rtl_tb/axi_write
 `default_nettype none
@@ -13,7 +13,7 @@ module axi_write #(
     input  wire logic            rst_ni,
     input  wire logic            stop_i,             // begin no burst; those begun are finished
     output logic                 busy_o,
-    input  wire logic            store_valid_i,      // its words are already offered or follow without a gap
+    input  wire logic            store_valid_i,      // all words of the burst are at hand
     output logic                 store_ready_o,      // combinational on profile_valid_i
     input  wire logic [    39:0] store_address_i,
     input  wire logic [     4:0] store_beats_i,
@@ -46,7 +46,7 @@ module axi_write #(
   logic open, request, answered, aw_store_q;
   logic job_valid, job_store, load_w, last, owner_store;
   logic [3:0] job_last, beat_q;
-  logic unused_job_ready, unused_ready, unused_valid;  // both queues are as deep as the bursts allowed in flight
+  logic unused_job_ready, unused_ready, unused_valid;  // both queues hold all bursts in flight
   logic unused_bits;
   assign unused_bits = m_axi_bresp[0];  // EXOKAY cannot come, SLVERR and DECERR have bit 1
 

@@ -1,6 +1,6 @@
 // axil_regs: the control registers, laid out as Vitis HLS lays out s_axilite with ap_ctrl_hs.
 // Function:   arguments to the engine, its status back, start, done and the interrupt
-// Interface:  s_axi_control (AXI4-Lite, every access answered OKAY, unknown offsets read 0); plain wires to the engine
+// Interface:  s_axi_control (AXI4-Lite; always OKAY, unknown offsets read 0) <-> plain wires
 // Latency:    2 cycles an access.   Throughput: 1 access in 3 cycles.
 // Reset:      synchronous, active low; control only, the arguments keep what was written
 // Reference:  hls/registers.py; docs/registers.md
@@ -46,10 +46,11 @@ module axil_regs #(
   logic write_q, read_q;  // the access that is taken in this cycle
   logic [7:0] write_offset, read_offset;
   logic done_q, interrupt_on_q, done_enable_q, done_status_q, start_q;
-  logic control_write, control_read;
+  logic control_write, control_read, written_bit;
   logic [31:0] runs_q, counter_q, read_data;
   logic unused_bits;
-  assign unused_bits = &{1'b0, s_axi_control_awaddr[1:0], s_axi_control_araddr[1:0]};  // registers are whole words
+  // A register is a whole word.
+  assign unused_bits = &{1'b0, s_axi_control_awaddr[1:0], s_axi_control_araddr[1:0]};
 
   assign s_axi_control_bresp = 2'b00;
   assign s_axi_control_rresp = 2'b00;
@@ -59,6 +60,7 @@ module axil_regs #(
   assign write_offset = {s_axi_control_awaddr[7:2], 2'b00};
   assign read_offset = {s_axi_control_araddr[7:2], 2'b00};
   assign control_write = write_q && s_axi_control_wstrb[0];
+  assign written_bit = s_axi_control_wdata[0];
   assign control_read = read_q && read_offset == register_pkg::REG_CTRL;
 
   always_ff @(posedge clk_i) begin
@@ -89,12 +91,13 @@ module axil_regs #(
       runs_q <= '0;
       counter_q <= '0;
     end else begin
-      start_q <= control_write && write_offset == register_pkg::REG_CTRL && s_axi_control_wdata[0];
+      start_q <= control_write && write_offset == register_pkg::REG_CTRL && written_bit;
       done_q <= done_i || (done_q && !control_read);
-      if (control_write && write_offset == register_pkg::REG_GIE) interrupt_on_q <= s_axi_control_wdata[0];
-      if (control_write && write_offset == register_pkg::REG_IER) done_enable_q <= s_axi_control_wdata[0];
+      if (control_write && write_offset == register_pkg::REG_GIE) interrupt_on_q <= written_bit;
+      if (control_write && write_offset == register_pkg::REG_IER) done_enable_q <= written_bit;
       if (done_i && done_enable_q) done_status_q <= 1'b1;
-      else if (control_write && write_offset == register_pkg::REG_ISR) done_status_q <= done_status_q ^ s_axi_control_wdata[0];
+      else if (control_write && write_offset == register_pkg::REG_ISR)
+        done_status_q <= done_status_q ^ written_bit;
       runs_q <= runs_q + 32'(done_i);
       counter_q <= counter_q + 32'd1;
     end

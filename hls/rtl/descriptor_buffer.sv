@@ -1,6 +1,6 @@
 // descriptor_buffer: words from memory in, whole 64-byte descriptors out, in distributed RAM.
-// Function:   beat b of a descriptor goes to column b; a descriptor is offered once its last beat is in
-// Interface:  beats always taken (ask only for what room_o allows); descriptor valid, take_i removes it
+// Function:   beat b of a descriptor goes to column b; offered once its last beat is in
+// Interface:  beats always taken (ask only while room_o); descriptor valid, take_i removes it
 // Latency:    1 cycle from the last beat.   Throughput: 1 beat and 1 descriptor per cycle.
 // Reset:      synchronous, active low; the counters only
 // Reference:  rtl_tb/fetch

@@ -1,6 +1,6 @@
 // engine: the integer convolution engine: runs programs from DDR over an on-chip scratchpad.
 // Function:   as the program says; see docs/program.md and docs/registers.md
-// Interface:  s_axi_control (AXI4-Lite registers), m_axi (AXI4 master, one word of PI bytes a beat), irq_o
+// Interface:  s_axi_control (AXI4-Lite registers), m_axi (AXI4 master, PI bytes a beat), irq_o
 // Latency:    a run's cycles are in the registers CYCLES_LO, CYCLES_HI.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/program.py, hls/config.py
@@ -94,7 +94,8 @@ module engine #(
       .s_axi_control_araddr, .s_axi_control_arvalid, .s_axi_control_arready,
       .s_axi_control_rdata, .s_axi_control_rresp, .s_axi_control_rvalid, .s_axi_control_rready,
       .start_o(start), .program_o(program_address), .profile_o(profile_address),
-      .space_base_o(space_base), .space_bytes_o(space_bytes), .inputs_o(inputs), .resident_o(resident),
+      .space_base_o(space_base), .space_bytes_o(space_bytes),
+      .inputs_o(inputs), .resident_o(resident),
       .idle_i(idle), .done_i(done), .error_code_i(error_code), .error_index_i(error_index),
       .cycles_i(cycles), .exec_index_i(exec_index)
   );
@@ -117,20 +118,25 @@ module engine #(
 
   fetch #(.PI(PI), .PO(PO), .PP(PP), .Banks(Banks), .Identity(Identity)) u_fetch (
       .clk_i, .rst_ni,
-      .start_i(start), .program_i(program_address), .space_base_i(space_base), .profile_i(profile_address),
+      .start_i(start), .program_i(program_address),
+      .space_base_i(space_base), .profile_i(profile_address),
       .inputs_i(inputs), .resident_i(resident), .idle_o(idle), .done_o(done),
       .error_code_o(error_code), .error_index_o(error_index), .cycles_o(cycles),
-      .read_valid_o(fetch_read_valid), .read_ready_i(fetch_read_ready), .read_address_o(fetch_read_address),
-      .rvalid_i(fetch_rvalid), .rdata_i(rdata), .rerror_i(rerror), .flying_i(read_busy || write_busy),
+      .read_valid_o(fetch_read_valid), .read_ready_i(fetch_read_ready),
+      .read_address_o(fetch_read_address),
+      .rvalid_i(fetch_rvalid), .rdata_i(rdata), .rerror_i(rerror),
+      .flying_i(read_busy || write_busy),
       .stop_o(stop), .clear_o(clear), .space_offset_o(space_offset),
       .load_valid_o(load_valid), .load_ready_i(load_ready), .load_desc_o(load_desc),
-      .load_index_o(load_index), .load_skip_o(load_skip), .load_busy_i(load_busy), .load_done_i(load_done),
+      .load_index_o(load_index), .load_skip_o(load_skip),
+      .load_busy_i(load_busy), .load_done_i(load_done),
       .exec_valid_o(exec_valid), .exec_ready_i(exec_ready), .exec_desc_o(exec_desc),
       .exec_index_o(exec_pending_index), .exec_busy_i(exec_busy), .exec_done_i(exec_done),
       .store_valid_o(store_valid), .store_ready_i(store_ready), .store_desc_o(store_desc),
       .store_index_o(store_pending_index), .store_busy_i(store_busy), .store_done_i(store_done),
       .profile_on_o(profile_on), .profile_busy_i(profile_busy),
-      .record_valid_o(record_valid[3]), .record_ready_i(record_ready[3]), .record_o(record[240+:80]),
+      .record_valid_o(record_valid[3]), .record_ready_i(record_ready[3]),
+      .record_o(record[240+:80]),
       .error_i({write_error, store_error, load_error}),
       .error_codes_i({program_pkg::ERR_AXI_WRITE, program_pkg::ERR_OUT_OF_BOUNDS, load_error_code}),
       .error_indices_i({write_error_store ? store_index : 16'hFFFF, store_index, load_error_index})
@@ -164,7 +170,8 @@ module engine #(
       .rvalid_i(load_rvalid), .rready_o(load_rready), .rdata_i(rdata), .rerror_i(rerror),
       .load_valid_o(pad_load_valid), .load_ready_i(pad_load_ready),
       .load_line_o(pad_load_line), .load_bank_o(pad_load_bank), .load_data_o(pad_load_data),
-      .wload_valid_o(wload_valid), .wload_line_o(wload_line), .wload_mask_o(wload_mask), .wload_data_o(wload_data),
+      .wload_valid_o(wload_valid), .wload_line_o(wload_line),
+      .wload_mask_o(wload_mask), .wload_data_o(wload_data),
       .done_o(load_done), .record_valid_o(record_valid[0]), .record_ready_i(record_ready[0]),
       .record_o(record[0+:80]),
       .error_o(load_error), .error_code_o(load_error_code), .error_index_o(load_error_index)
@@ -206,14 +213,16 @@ module engine #(
       .store_valid_i(pad_store_valid), .store_ready_o(pad_store_ready),
       .store_line_i(pad_store_line), .store_bank_i(pad_store_bank),
       .store_rvalid_o(pad_store_rvalid), .store_rdata_o(pad_store_rdata),
-      .wload_valid_i(wload_valid), .wload_line_i(wload_line), .wload_mask_i(wload_mask), .wload_data_i(wload_data)
+      .wload_valid_i(wload_valid), .wload_line_i(wload_line),
+      .wload_mask_i(wload_mask), .wload_data_i(wload_data)
   );
 
   // ---- Memory
   axi_read #(.PI(PI)) u_read (
       .clk_i, .rst_ni, .stop_i(stop), .busy_o(read_busy),
       .fetch_valid_i(fetch_read_valid), .fetch_ready_o(fetch_read_ready),
-      .fetch_address_i(fetch_read_address), .fetch_beats_i(5'(64 / PI)), .fetch_rvalid_o(fetch_rvalid),
+      .fetch_address_i(fetch_read_address), .fetch_beats_i(5'(64 / PI)),
+      .fetch_rvalid_o(fetch_rvalid),
       .load_valid_i(burst_read_valid), .load_ready_o(burst_read_ready),
       .load_address_i(burst_read_address), .load_beats_i(burst_read_beats),
       .load_rvalid_o(load_rvalid), .load_rready_i(load_rready),
@@ -240,7 +249,8 @@ module engine #(
       .clk_i, .rst_ni, .clear_i(clear), .busy_o(profile_busy), .base_i(profile_address),
       .record_valid_i(record_valid), .record_ready_o(record_ready), .record_i(record),
       .burst_valid_o(profile_burst_valid), .burst_ready_i(profile_burst_ready),
-      .burst_address_o(profile_burst_address), .word_o(profile_word), .word_ready_i(profile_word_ready)
+      .burst_address_o(profile_burst_address),
+      .word_o(profile_word), .word_ready_i(profile_word_ready)
   );
 endmodule
 `default_nettype wire

@@ -27,7 +27,7 @@ module exec_unit (
   logic [31:0] start_q;
   logic take, record_free;
 
-  // The next one starts only when the last one's record has room: its own end then finds the place free.
+  // The next one starts only when the last one's record is out: its own end then finds room.
   assign exec_valid_o = desc_valid_i && record_free;
   assign take = exec_valid_o && exec_ready_i;
   assign desc_ready_o = record_free && exec_ready_i;

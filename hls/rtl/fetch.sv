@@ -1,7 +1,7 @@
-// fetch: run a program: read it, check it, hand each descriptor to its unit in order, input after input.
-// Function:   a unit gets its next descriptor once it is free and the counts that the descriptor waits for are reached
-// Interface:  start, arguments -> line requests to axi_read; descriptors -> load, exec, store units; their done pulses back
-// Latency:    9 cycles from a descriptor's last beat to its unit.   Throughput: 1 descriptor in 2 cycles.
+// fetch: run a program: read it, check it, hand each descriptor to its unit, input after input.
+// Function:   a unit gets its next descriptor, in order, once the counts it waits for are reached
+// Interface:  start, arguments -> reads of the program; descriptors -> the units; done pulses back
+// Latency:    4 cycles from the last beat to the unit.   Throughput: 1 in 2 cycles, 3 to one unit.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/program.py; docs/program.md
 `default_nettype none
@@ -84,8 +84,8 @@ module fetch #(
   assign clear = done_o;
   assign clear_o = clear;
 
-  // ---- Read ahead: the header and the first descriptor at once, the rest once their number is known; after the
-  // last one the first again, if another input follows. A 64-byte line never crosses a page.
+  // ---- Read ahead: the header and the first descriptor at once, the rest once their number is
+  // known; after the last one the first again, if another input follows. A line crosses no page.
   logic [33:0] line_q;
   logic [15:0] ask_q, count_q;
   logic [31:0] passes_q;  // readings of the program to begin yet
@@ -127,8 +127,8 @@ module fetch #(
   logic [31:0] inputs_left_q;
   logic [StrideW-1:0] input_stride_q, output_stride_q;
   logic [7:0] opcode;
-  logic good, is_end, last_input, input_ends, weights_due_q;
-  logic load_room, exec_room, store_room, unit_room, all_idle;
+  logic good, is_end, is_weights, last_input, input_ends, weights_due_q;
+  logic load_room, exec_room, store_room, unit_room, units_busy, all_idle;
   logic [2:0] put;
   logic unused_bits;
   assign unused_bits = &{1'b0, space_base_i};  // only the alignment is looked at
@@ -137,11 +137,13 @@ module fetch #(
   assign header_ok = state_q == Judge && !header_bad_q && !misplaced_q;
 
   always_ff @(posedge clk_i) begin
-    header_bad_q <= desc[program_pkg::HDR_MAGIC_LSB+:program_pkg::HDR_MAGIC_W] != program_pkg::MAGIC ||
-        desc[program_pkg::HDR_VERSION_LSB+:program_pkg::HDR_VERSION_W] != program_pkg::VERSION ||
-        desc[program_pkg::HDR_IDENTITY_LSB+:program_pkg::HDR_IDENTITY_W] != Identity ||
-        desc[program_pkg::HDR_DESCRIPTORS_LSB+:16] == '0 || desc[program_pkg::HDR_DESCRIPTORS_LSB+16+:16] != '0 ||
-        desc[program_pkg::HDR_INPUT_STRIDE_LSB+:WordLog] != '0 || desc[program_pkg::HDR_OUTPUT_STRIDE_LSB+:WordLog] != '0;
+    header_bad_q <= desc[program_pkg::HDR_MAGIC_LSB+:32] != program_pkg::MAGIC ||
+        desc[program_pkg::HDR_VERSION_LSB+:32] != program_pkg::VERSION ||
+        desc[program_pkg::HDR_IDENTITY_LSB+:32] != Identity ||
+        desc[program_pkg::HDR_DESCRIPTORS_LSB+:16] == '0 ||
+        desc[program_pkg::HDR_DESCRIPTORS_LSB+16+:16] != '0 ||
+        desc[program_pkg::HDR_INPUT_STRIDE_LSB+:WordLog] != '0 ||
+        desc[program_pkg::HDR_OUTPUT_STRIDE_LSB+:WordLog] != '0;
     misplaced_q <= inputs_i == '0 || program_i[5:0] != '0 || profile_i[WordLog-1:0] != '0 ||
         space_base_i[0+:WordLog] != '0 || space_base_i[40+:WordLog] != '0 ||
         space_base_i[80+:WordLog] != '0 || space_base_i[120+:WordLog] != '0;
@@ -160,11 +162,13 @@ module fetch #(
 
   assign good = state_q == Dispatch && !bad_opcode && !bad_field && !stop_o;
   assign is_end = opcode == program_pkg::OP_END;
-  assign put[0] = good && (opcode == program_pkg::OP_LOAD || opcode == program_pkg::OP_LOAD_WEIGHTS);
+  assign is_weights = opcode == program_pkg::OP_LOAD_WEIGHTS;
+  assign put[0] = good && (opcode == program_pkg::OP_LOAD || is_weights);
   assign put[1] = good && opcode == program_pkg::OP_EXEC;
   assign put[2] = good && opcode == program_pkg::OP_STORE;
   assign unit_room = (put[0] && load_room) || (put[1] && exec_room) || (put[2] && store_room);
-  assign all_idle = load_room && exec_room && store_room && !load_busy_i && !exec_busy_i && !store_busy_i;
+  assign units_busy = load_busy_i || exec_busy_i || store_busy_i;
+  assign all_idle = load_room && exec_room && store_room && !units_busy;
   assign record_valid_o = good && is_end && all_idle && profile_on_o;
   assign record_o = {cycles_o[31:0], cycles_o[31:0], index_q};
   assign input_ends = good && is_end && all_idle && (!profile_on_o || record_ready_i);
@@ -202,8 +206,8 @@ module fetch #(
     end else if (unit_room) index_q <= index_q + 16'd1;
   end
 
-  // ---- What is complete for this input, and how far the inputs have advanced in their spaces. The top bit of an
-  // offset stays once set: such an offset is beyond any space.
+  // ---- What is complete for this input, and how far the inputs have advanced in their spaces. The
+  // top bit of an offset stays once set: such an offset is beyond any space.
   logic [15:0] loads_q, execs_q, stores_q;
   logic [StrideW:0] input_offset_q, output_offset_q;
 
@@ -226,24 +230,28 @@ module fetch #(
     end
   end
 
-  function automatic logic [StrideW:0] advance(input logic [StrideW:0] offset, input logic [StrideW-1:0] stride);
+  function automatic logic [StrideW:0] advance(input logic [StrideW:0] offset,
+                                               input logic [StrideW-1:0] stride);
     advance = offset + (StrideW + 1)'(stride);
     if (offset[StrideW]) advance = offset;
   endfunction
 
-  assign space_offset_o = {{(StrideW + 1) {1'b0}}, output_offset_q, input_offset_q, {(StrideW + 1) {1'b0}}};
+  localparam logic [StrideW:0] Still = '0;
+  assign space_offset_o = {Still, output_offset_q, input_offset_q, Still};
 
   // ---- One pending descriptor a unit. Weights that are resident wait for nothing.
   logic skip;
   logic [47:0] counts, waits;
   assign counts = {stores_q, execs_q, loads_q};
   assign waits = desc[program_pkg::COMMON_WAIT_LOAD_LSB+:48];
-  assign skip = opcode == program_pkg::OP_LOAD_WEIGHTS && desc[program_pkg::COMMON_ONCE_LSB] && !weights_due_q;
+  assign skip = is_weights && desc[program_pkg::COMMON_ONCE_LSB] && !weights_due_q;
 
   pending #(.Width(272 + 17)) u_load (
       .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
-      .valid_i(put[0]), .ready_o(load_room), .waits_i(skip ? '0 : waits), .data_i({skip, index_q, desc[271:0]}),
-      .valid_o(load_valid_o), .ready_i(load_ready_i), .data_o({load_skip_o, load_index_o, load_desc_o})
+      .valid_i(put[0]), .ready_o(load_room), .waits_i(skip ? '0 : waits),
+      .data_i({skip, index_q, desc[271:0]}),
+      .valid_o(load_valid_o), .ready_i(load_ready_i),
+      .data_o({load_skip_o, load_index_o, load_desc_o})
   );
   pending #(.Width(512 + 16)) u_exec (
       .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
@@ -256,38 +264,42 @@ module fetch #(
       .valid_o(store_valid_o), .ready_i(store_ready_i), .data_o({store_index_o, store_desc_o})
   );
 
-  // ---- Waits that nothing can meet any more would hang: all units idle, no descriptor can go, none can be handed on.
+  // ---- Waits that nothing can meet any more would hang: all units are idle, no pending descriptor
+  // can go, none can be handed on.
   logic stuck, stuck_fault;
   logic [3:0] stuck_q;
   logic [15:0] stuck_index;
-  assign stuck = good && !take && !all_idle && !load_busy_i && !exec_busy_i && !store_busy_i &&
+  assign stuck = good && !take && !all_idle && !units_busy &&
       !load_valid_o && !exec_valid_o && !store_valid_o;
   assign stuck_fault = &stuck_q;
   assign stuck_index = !load_room ? load_index_o : !exec_room ? exec_index_o : store_index_o;
   always_ff @(posedge clk_i) stuck_q <= stuck ? stuck_q + 4'd1 : '0;
 
   // ---- Errors found here: of the program's bytes, of its header, of a descriptor.
-  logic fault, header_fault;
+  logic fault, read_fault, header_fault, field_fault;
   logic [7:0] fault_code;
   logic [15:0] fault_index, read_index_q;
   assign header_fault = state_q == Judge && (header_bad_q || misplaced_q);
-  assign fault = (rvalid_i && rerror_i) || header_fault || (state_q == Dispatch && (bad_opcode || bad_field)) || stuck_fault;
-  always_comb begin
-    if (rvalid_i && rerror_i) {fault_code, fault_index} = {program_pkg::ERR_AXI_READ, read_index_q};
-    else if (header_fault) {fault_code, fault_index} = {misplaced_q ? program_pkg::ERR_BAD_FIELD : program_pkg::ERR_BAD_HEADER, NoIndex};
-    else if (stuck_fault) {fault_code, fault_index} = {program_pkg::ERR_BAD_FIELD, stuck_index};
-    else {fault_code, fault_index} = {bad_opcode ? program_pkg::ERR_BAD_OPCODE : program_pkg::ERR_BAD_FIELD, index_q};
-  end
+  assign read_fault = rvalid_i && rerror_i;
+  assign field_fault = state_q == Dispatch && (bad_opcode || bad_field);
+  assign fault = read_fault || header_fault || field_fault || stuck_fault;
+  assign fault_code = read_fault ? program_pkg::ERR_AXI_READ :
+      header_fault && !misplaced_q ? program_pkg::ERR_BAD_HEADER :
+      field_fault && bad_opcode ? program_pkg::ERR_BAD_OPCODE : program_pkg::ERR_BAD_FIELD;
+  assign fault_index = read_fault ? read_index_q : header_fault ? NoIndex :
+      stuck_fault ? stuck_index : index_q;
 
   // Index of the descriptor that arrives.
   logic [5-WordLog:0] beat_q;
+  logic wraps;
+  assign wraps = read_index_q + 16'd1 == count_q && state_q != Header;
   always_ff @(posedge clk_i) begin
     if (start) begin
       read_index_q <= NoIndex;
       beat_q <= '0;
     end else if (rvalid_i) begin
       beat_q <= beat_q + 1'b1;
-      if (&beat_q) read_index_q <= read_index_q + 16'd1 == count_q && state_q != Header ? '0 : read_index_q + 16'd1;
+      if (&beat_q) read_index_q <= wraps ? '0 : read_index_q + 16'd1;
     end
   end
 

@@ -1,5 +1,5 @@
 // field_check: is a descriptor one that the engine can execute?
-// Function:   opcode known, END last and only last; counts not zero, banks in range, addresses aligned, spaces writable
+// Function:   opcode known, END last and only last; counts, banks, alignment and spaces possible
 // Interface:  descriptor in; bad_opcode_o, bad_field_o registered
 // Latency:    1 cycle.   Throughput: 1 descriptor per cycle.
 // Reset:      none
@@ -22,16 +22,18 @@ module field_check #(
 
   logic [7:0] opcode;
   logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank;
-  logic [3:0] lanes;
+  logic [3:0] lanes, space;
   logic [2:0] sub_tiles;
   logic [15:0] group_cycles;
   logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
 
   assign opcode = desc_i[program_pkg::COMMON_OPCODE_LSB+:program_pkg::COMMON_OPCODE_W];
 
-  // LOAD, LOAD_WEIGHTS and STORE have space and offset at the same place. A STORE never touches what the host gave.
-  assign bad_space = desc_i[program_pkg::MOVE_SPACE_LSB+:program_pkg::MOVE_SPACE_W] > program_pkg::SPACE_SCRATCH ||
-      (opcode == program_pkg::OP_STORE && desc_i[program_pkg::MOVE_SPACE_LSB+:program_pkg::MOVE_SPACE_W] < program_pkg::SPACE_OUTPUT) ||
+  // LOAD, LOAD_WEIGHTS and STORE have space and offset at the same place. A STORE never touches
+  // what the host gave.
+  assign space = desc_i[program_pkg::MOVE_SPACE_LSB+:program_pkg::MOVE_SPACE_W];
+  assign bad_space = space > program_pkg::SPACE_SCRATCH ||
+      (opcode == program_pkg::OP_STORE && space < program_pkg::SPACE_OUTPUT) ||
       desc_i[program_pkg::MOVE_OFFSET_LSB+:WordLog] != '0;
   assign bad_move = desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+:WordLog] != '0 ||
       desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W] == '0 ||
@@ -43,9 +45,9 @@ module field_check #(
 
   assign lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
   assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
-  assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:program_pkg::EXEC_GROUP_CYCLES_W];
-  assign words = (sub_tiles == 3'd1 ? 7'(lanes) : 7'(lanes) * 7'(SubTiles))
-      << (desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB] && !desc_i[program_pkg::EXEC_RES_FAST_LSB]);
+  assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:16];
+  assign words = (sub_tiles == 3'd1 ? 7'(lanes) : 7'(lanes) * 7'(SubTiles)) <<
+      (desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB] && !desc_i[program_pkg::EXEC_RES_FAST_LSB]);
   assign bad_exec = lanes == '0 || lanes > 4'(PP) ||
       (sub_tiles != 3'd1 && sub_tiles != 3'(SubTiles)) ||
       group_cycles < 16'(words) ||

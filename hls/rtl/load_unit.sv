@@ -1,7 +1,7 @@
 // load_unit: LOAD and LOAD_WEIGHTS: words from DDR into the scratchpad or the weight store.
-// Function:   the request side runs up to four descriptors ahead of the data side; both keep the descriptors' order
-// Interface:  descriptor -> read bursts; read data -> scratchpad words (valid/ready) or weight columns; done_o a descriptor
-// Latency:    5 cycles from a descriptor to its first burst, 1 from a beat to its store.   Throughput: 1 beat per cycle.
+// Function:   the request side runs up to four descriptors ahead of the data side, both in order
+// Interface:  descriptor -> bursts; data -> scratchpad words (valid/ready), weight columns; done_o
+// Latency:    4 cycles to the first burst, 1 from beat to store.   Throughput: 1 beat per cycle.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/moves.py
 `default_nettype none
@@ -15,7 +15,7 @@ module load_unit #(
     input  wire logic                         clk_i,
     input  wire logic                         rst_ni,
     input  wire logic                         clear_i,
-    input  wire logic                         stop_i,           // store nothing more, take and drop what still comes
+    input  wire logic                         stop_i,           // store nothing, drop what comes
     output logic                              busy_o,
     input  wire logic [                 31:0] now_i,            // cycle of the run
     input  wire logic                         profile_on_i,
@@ -26,7 +26,7 @@ module load_unit #(
     output logic                              desc_ready_o,
     input  wire logic [                271:0] desc_i,
     input  wire logic [                 15:0] desc_index_i,
-    input  wire logic                         desc_skip_i,      // weights that are resident: only count it
+    input  wire logic                         desc_skip_i,      // resident weights: only count it
     output logic                              burst_valid_o,
     input  wire logic                         burst_ready_i,
     output logic      [                 39:0] burst_address_o,
@@ -57,10 +57,10 @@ module load_unit #(
   // What the data side must know of a descriptor, through a queue.
   localparam int JobW = 3 + 16 + 32 + 32 + 16 + 16 + 16 + 4 + 16 + 16 + 4;
 
-  // ---- Request side: one descriptor at a time becomes bursts; its data-side job goes ahead through a queue.
+  // ---- Request side: a descriptor becomes bursts, and a job for the data side.
   logic weights, split_ready, queue_ready, take, out_of_bounds;
   logic [31:0] words;
-  logic [15:0] segments, asked_index_q;
+  logic [15:0] segments, line, asked_index_q;
   logic unused_last, unused_bits;
   assign unused_bits = &{1'b0, desc_i};  // waits, and what only the dispatch looks at
 
@@ -69,6 +69,8 @@ module load_unit #(
   assign take = desc_valid_i && desc_ready_o;
   assign words = weights ? desc_i[program_pkg::LW_BEATS_LSB+:32] :
       32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W]);
+  assign line = weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:16] :
+      desc_i[program_pkg::MOVE_LINE_LSB+:16];
   assign segments = weights ? 16'd1 : desc_i[program_pkg::MOVE_SEGMENTS_LSB+:16];
 
   always_ff @(posedge clk_i) if (take && !desc_skip_i) asked_index_q <= desc_index_i;
@@ -78,7 +80,8 @@ module load_unit #(
       .clear_i(clear_i || stop_i),
       .space_base_i, .space_bytes_i, .space_offset_i,
       .job_valid_i(take && !desc_skip_i), .job_ready_o(split_ready),
-      .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),  // LOAD_WEIGHTS has space and offset at the same place
+      // LOAD_WEIGHTS has space and offset at the same place.
+      .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),
       .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
       .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
       .job_words_i(words), .job_segments_i(segments),
@@ -96,9 +99,10 @@ module load_unit #(
       .clk_i, .rst_ni, .clear_i,
       .valid_i(take), .ready_o(queue_ready),
       .data_i({
-        desc_skip_i, weights, desc_i[program_pkg::LW_DIAGONAL_LSB], desc_index_i, now_i, words, segments,
+        desc_skip_i, weights, desc_i[program_pkg::LW_DIAGONAL_LSB], desc_index_i, now_i, words,
+        segments,
         desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:16],
-        weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:16] : desc_i[program_pkg::MOVE_LINE_LSB+:16],
+        line,
         desc_i[program_pkg::MOVE_BANK_LSB+:4],
         desc_i[program_pkg::MOVE_PLANE_LSB+:16],
         desc_i[program_pkg::MOVE_ROW_LINE_LSB+:16],
@@ -106,8 +110,8 @@ module load_unit #(
       }),
       .valid_o(job_valid), .ready_i(job_ready),
       .data_o({
-        job_skip, job_weights, job_diagonal, job_index, job_start, job_words, job_segments, job_row_words,
-        job_line, job_bank, job_plane, job_row_line, job_row_bank
+        job_skip, job_weights, job_diagonal, job_index, job_start, job_words,
+        job_segments, job_row_words, job_line, job_bank, job_plane, job_row_line, job_row_bank
       })
   );
 

@@ -1,6 +1,6 @@
 // move_walker: scratchpad positions of a move's words, in the order its bursts bring them.
-// Function:   bank + 1 a word, a row step after row_words words, back to the first pixel + plane after a segment
-// Interface:  job (valid/ready) -> line_o, bank_o while active_o; step_i moves on; the next job may follow at once
+// Function:   bank + 1 a word; row step after row_words words; a segment later: first pixel + plane
+// Interface:  job (valid/ready) -> line_o, bank_o while active_o; step_i moves on
 // Latency:    1 cycle.   Throughput: 1 word per cycle.
 // Reset:      synchronous, active low; active only
 // Reference:  hls/moves.py, pixel_positions()
@@ -24,7 +24,7 @@ module move_walker #(
     input  wire logic        step_i,
     output logic             active_o,
     output logic             last_o,           // the present word is the job's last
-    output logic      [16:0] line_o,           // one bit more than a line has: a step out of range stays out of range
+    output logic      [16:0] line_o,           // a bit more than a line: out of range stays so
     output logic      [ 3:0] bank_o
 );
   logic [31:0] words_q, words_left_q;

@@ -1,5 +1,5 @@
 // pending: hold one dispatched descriptor until the work it waits for is complete.
-// Function:   valid_o once counts >= waits in each of three fields; counts only grow while a descriptor is held
+// Function:   valid_o once counts >= waits in each of three fields; counts never fall meanwhile
 // Interface:  valid/ready in (ready_o: empty) and out
 // Latency:    2 cycles.   Throughput: 1 descriptor in 3 cycles.
 // Reset:      synchronous, active low; the two flags only

@@ -1,7 +1,7 @@
 // profile: write one word a complete descriptor: the cycles it started and was complete.
 // Function:   word at base + index * PI: bits 31:0 start, 63:32 end, the rest 0
-// Interface:  records of the four sources (END, exec, store, load; valid/ready) -> single-word write bursts
-// Latency:    2 cycles from a record to its burst.   Throughput: 1 record in 4 cycles or as the memory.
+// Interface:  records of four sources (valid/ready) -> write bursts of one word
+// Latency:    2 cycles from a record to its burst.   Throughput: as the memory's, one at a time.
 // Reset:      synchronous, active low; control only
 // Reference:  docs/program.md
 `default_nettype none
@@ -66,6 +66,6 @@ module profile #(
   end
 
   logic unused_bits;
-  assign unused_bits = &{1'b0, base_i[WordLog-1:0]};  // a base that is not a multiple of the word stops the run
+  assign unused_bits = &{1'b0, base_i[WordLog-1:0]};  // fetch refuses a base that is not aligned
 endmodule
 `default_nettype wire

@@ -1,9 +1,9 @@
 // recorder: count a unit's complete descriptors to the profile: which, started when, complete when.
-// Function:   a record (complete, start, index) a done_i, held until taken; nothing while enable_i is low
+// Function:   a record (complete, start, index) for each done_i while enable_i, held until taken
 // Interface:  done_i only while ready_o; record valid/ready
 // Latency:    1 cycle.   Throughput: 1 record per cycle while the profile takes them.
 // Reset:      synchronous, active low; valid only
-// Reference:  ENGINE profile format in docs/program.md
+// Reference:  docs/program.md, Profile
 `default_nettype none
 module recorder (
     input  wire logic        clk_i,

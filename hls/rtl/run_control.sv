@@ -1,6 +1,6 @@
 // run_control: from a start to its done: cycle count, the first error, and the way back to idle.
-// Function:   an error or the program's end leads to a drain of all that is in flight, a clear, and done_o
-// Interface:  start_i pulse while idle_o; error sources by priority; stop_o level from an error on; done_o one cycle, clears all
+// Function:   an error or the program's end: drain what is in flight, clear, done_o
+// Interface:  start_i while idle_o; errors by priority; stop_o from an error on; done_o clears all
 // Latency:    3 cycles from the last answer to done_o.   Throughput: none
 // Reset:      synchronous, active low; control only
 // Reference:  docs/registers.md, rtl_tb/fetch

@@ -1,6 +1,6 @@
 // store_unit: STORE: words from the scratchpad to DDR.
-// Function:   reads ahead into a queue as far as it has room; a burst is offered once all its words are queued
-// Interface:  descriptor -> scratchpad reads (valid/ready, data 3 cycles later) -> write bursts and words; done_o a descriptor
+// Function:   reads ahead into a queue; a burst is offered once all its words are queued
+// Interface:  descriptor -> scratchpad reads, data 3 cycles later -> write bursts, words; done_o
 // Latency:    1 cycle from a descriptor to the first read.   Throughput: 1 word per cycle.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/moves.py
@@ -41,26 +41,30 @@ module store_unit #(
     output logic                              record_valid_o,
     input  wire logic                         record_ready_i,
     output logic      [                 79:0] record_o,
-    output logic                              error_o,         // out of bounds; the codes of answers go elsewhere
+    output logic                              error_o,         // out of bounds
     output logic      [                 15:0] index_o          // descriptor in progress
 );
   localparam int WordLog = $clog2(PI);
   localparam int Depth = 32;  // two bursts: one leaves while the next one is read
 
   logic take, active, out_of_bounds, outside;
-  logic split_valid, split_last, sent_all_q, busy_q, done, record_free, read;
+  logic split_valid, split_last, sent_all_q, busy_q, done, record_free, read, claim;
   logic [16:0] line;
+  logic [31:0] segment_words;
   logic [31:0] start_q;
   logic [5:0] room_q, queued_q;  // words not asked for yet; words that no burst has claimed
   logic [7:0] unanswered_q;
 
-  // Credits keep the queue from overflowing, claims from running dry; walker and splitter are idle when the unit is.
-  logic unused_word_valid, unused_queue_ready, unused_split_ready, unused_walker_ready, unused_last, unused_bits;
+  // Credits keep the queue from overflowing, claims from running dry; walker and splitter are idle
+  // when the unit is.
+  logic unused_word_valid, unused_queue_ready, unused_split_ready, unused_walker_ready, unused_last;
+  logic unused_bits;
   assign unused_bits = &{1'b0, desc_i};  // LOAD_WEIGHTS has fields that a STORE has not
 
   assign desc_ready_o = !busy_q && !stop_i;
   assign take = desc_valid_i && desc_ready_o;
   assign busy_o = busy_q;
+  assign segment_words = 32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:24]);
 
   always_ff @(posedge clk_i) begin
     if (take) begin
@@ -73,7 +77,7 @@ module store_unit #(
   move_walker #(.Banks(Banks)) u_walker (
       .clk_i, .rst_ni, .clear_i,
       .job_valid_i(take), .job_ready_o(unused_walker_ready),
-      .job_words_i(32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W])),
+      .job_words_i(segment_words),
       .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W]),
       .job_row_words_i(desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:program_pkg::MOVE_ROW_WORDS_W]),
       .job_line_i(desc_i[program_pkg::MOVE_LINE_LSB+:program_pkg::MOVE_LINE_W]),
@@ -104,12 +108,13 @@ module store_unit #(
       .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),
       .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
       .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
-      .job_words_i(32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W])),
+      .job_words_i(segment_words),
       .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W]),
-      .burst_valid_o(split_valid), .burst_ready_i(burst_valid_o && burst_ready_i),
+      .burst_valid_o(split_valid), .burst_ready_i(claim),
       .burst_address_o, .burst_beats_o, .burst_last_o(split_last),
       .out_of_bounds_o(out_of_bounds)
   );
+  assign claim = burst_valid_o && burst_ready_i;
   assign burst_valid_o = split_valid && queued_q >= 6'(burst_beats_o) && !stop_i;
 
   always_ff @(posedge clk_i) begin
@@ -121,10 +126,10 @@ module store_unit #(
       sent_all_q <= 1'b0;
     end else begin
       room_q <= room_q + 6'(word_ready_i) - 6'(read);
-      queued_q <= queued_q + 6'(store_rvalid_i) - (burst_valid_o && burst_ready_i ? 6'(burst_beats_o) : '0);
-      unanswered_q <= unanswered_q + 8'(burst_valid_o && burst_ready_i) - 8'(written_i);
+      queued_q <= queued_q + 6'(store_rvalid_i) - (claim ? 6'(burst_beats_o) : '0);
+      unanswered_q <= unanswered_q + 8'(claim) - 8'(written_i);
       busy_q <= take || (busy_q && !done);
-      sent_all_q <= !done && (sent_all_q || (burst_valid_o && burst_ready_i && split_last));
+      sent_all_q <= !done && (sent_all_q || (claim && split_last));
     end
   end
 

@@ -17,10 +17,11 @@ from torch.export.graph_signature import InputKind
 
 from bitlathe.model.graph.errors import DataError, ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.quantize.advice import advice
 from bitlathe.model.quantize.calls import Argument, Call, Traced
 from bitlathe.model.quantize.float_network import FloatInput, FloatNetwork, FloatNode
 from bitlathe.model.quantize.names import identifier, unused
-from bitlathe.model.quantize.operators import HANDLERS, advice
+from bitlathe.model.quantize.operators import HANDLERS
 from bitlathe.model.quantize.simplify import simplify
 
 _BATCH = 2  # of the example: 1 would hide operations that mix images

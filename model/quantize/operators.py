@@ -371,35 +371,3 @@ HANDLERS: dict[str, Handler] = {
     "aten.contiguous.default": identity,
     "aten.detach.default": identity,
 }
-
-_USE_RELU = "use ReLU or ReLU6"
-_ADVICE = {
-    "softmax": "take it off: the largest logit stays the largest",
-    "sigmoid": _USE_RELU,
-    "silu": _USE_RELU,
-    "gelu": _USE_RELU,
-    "hardswish": _USE_RELU,
-    "hardsigmoid": _USE_RELU,
-    "leaky_relu": _USE_RELU,
-    "elu": _USE_RELU,
-    "tanh": _USE_RELU,
-    "prelu": _USE_RELU,
-    "batch_norm": "keep running statistics (track_running_stats=True)",
-    "group_norm": "use BatchNorm2d, which folds into a convolution",
-    "layer_norm": "use BatchNorm2d, which folds into a convolution",
-    "instance_norm": "use BatchNorm2d, which folds into a convolution",
-    "transpose": "upsampling has no integer form here; move it to the host",
-    "upsample": "upsampling has no integer form here; move it to the host",
-    "_to_copy": "keep one floating-point type throughout",
-    "conv1d": "use Conv2d with a kernel of (1, k)",
-    "dropout": "build it so that eval() turns it off (nn.Dropout, or training=self.training)",
-}
-_SUPPORTED = (
-    "use conv2d, linear, batch_norm, relu, relu6, max_pool2d, avg_pool2d, adaptive_avg_pool2d, "
-    "mean over height and width, add, cat, flatten, strided slices or channel padding"
-)
-
-
-def advice(operator: str) -> str:
-    """What to do about an operator without a handler."""
-    return next((mend for word, mend in _ADVICE.items() if word in operator), _SUPPORTED)

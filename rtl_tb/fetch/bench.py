@@ -238,15 +238,16 @@ async def every_descriptor_reaches_its_unit_in_order_when_it_may(dut, stall, res
 
 
 @cocotb.test()
-async def a_run_starts_within_a_few_cycles_of_its_program(dut):
+async def the_first_descriptor_reaches_its_unit_four_cycles_after_its_last_beat(dut):
     bench = await Bench.start(dut)
     program = [descriptor(Opcode.LOAD), descriptor(Opcode.END)]
     before = bench.memory.now
     await bench.begin(encode(program))
     await bench.finish()
     beats = 2 * DESCRIPTOR_BYTES // bench.pi
-    assert bench.memory.burst_cycles[0] - before <= 2
-    assert bench.units[0].cycles[0] - bench.memory.burst_cycles[0] <= bench.memory.latency + beats + 6
+    assert bench.memory.burst_cycles[0] == before
+    last_beat = bench.memory.burst_cycles[0] + bench.memory.latency + beats - 1
+    assert bench.units[0].cycles[0] == last_beat + 4
 
 
 @cocotb.test()

@@ -189,8 +189,8 @@ async def loads_follow_each_other_without_a_gap(dut):
     bench.check()
     first, last = bench.words.cycles[0], bench.words.cycles[-1]
     assert last - first + 1 <= 6 * 64 + 6, "more than a cycle lost from a load to the next"
-    assert bench.memory.burst_cycles[0] <= 6
-    assert first <= bench.memory.burst_cycles[0] + bench.memory.latency + 3
+    assert bench.memory.burst_cycles[0] == 4, "cycles from a descriptor to its first burst"
+    assert first == bench.memory.burst_cycles[0] + bench.memory.latency + 1
 
 
 @cocotb.test()

@@ -164,6 +164,7 @@ async def a_store_reads_and_sends_a_word_a_cycle(dut):
     bench.store(segment_words=256, segments=1, row_words=256, line=0, space=Space.OUTPUT, offset=0)
     await bench.run(1)
     bench.check()
+    assert bench.scratchpad.cycles[0] == 1, "cycles from a descriptor to its first read"
     assert bench.scratchpad.cycles[-1] - bench.scratchpad.cycles[0] <= 256 + 8
     assert bench.memory.now <= 256 + 50
 

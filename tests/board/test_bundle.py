@@ -90,7 +90,7 @@ def test_an_archive_with_more_than_the_manifest_lists_is_refused(tmp_path: Path,
     file = pack(small_bundle(tmp_path / "made"), tmp_path)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(name, b"x")
-    with pytest.raises(BundleError, match="holds .*evil.*, lacks"):
+    with pytest.raises(BundleError, match=r"holds .*evil.*, lacks"):
         unpack(file, tmp_path / "there")
     assert not (tmp_path / "evil").exists()
     assert not (tmp_path / "there").exists()

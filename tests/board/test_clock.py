@@ -1,4 +1,4 @@
-"""The fabric never runs faster than its design closed at, and latencies are divided by a clock that is true."""
+"""The fabric never runs faster than its design closed at, and latencies are divided by a true clock."""
 
 from __future__ import annotations
 

@@ -328,7 +328,7 @@ def test_full_memory_is_named_and_what_was_taken_is_given_back(z2: Bundle) -> No
 
 
 def test_no_device_is_named_with_what_to_do(z2: Bundle) -> None:
-    with pytest.raises(DeviceError, match="pynq finds no device .* become root in pynq's environment"):
+    with pytest.raises(DeviceError, match=r"pynq finds no device .* become root in pynq's environment"):
         measure(z2, 1)
 
 

@@ -1,4 +1,4 @@
-"""Compiled programs compute what the reference computes, wherever maps and weights lie and however units interleave."""
+"""Compiled programs compute what the reference does, wherever maps lie and however the units interleave."""
 
 import numpy as np
 import pytest

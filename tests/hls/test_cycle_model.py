@@ -1,6 +1,7 @@
 """The cycle model: closed forms by hand, and whole programs against the simulated engine."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_the_parts_of_a_prediction_follow_each_other(rng: np.random.Generator) -
     for descriptor, timing in execs:
         assert timing.end - timing.start == exec_cycles(descriptor.fields)
         assert timing.dispatched <= timing.start
-    assert all(before.end < after.start for (_, before), (_, after) in zip(execs, execs[1:], strict=False))
+    assert all(before.end < after.start for (_, before), (_, after) in pairwise(execs))
     assert prediction.cycles >= max(timing.end for timing in prediction.timings)
 
 

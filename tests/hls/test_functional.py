@@ -73,7 +73,7 @@ def test_a_damaged_program_is_refused(compiled: Compiled) -> None:
     sim = simulation(compiled)
     data = bytearray(sim.program)
     data[DESCRIPTOR_BYTES + 20] ^= 1
-    with pytest.raises(FormatError, match="program: crc is 0x.*compile it again for this engine"):
+    with pytest.raises(FormatError, match=r"program: crc is 0x.*compile it again for this engine"):
         replace(sim, program=bytes(data)).run(np.zeros((1, compiled.program.input_stride), np.uint8))
 
 

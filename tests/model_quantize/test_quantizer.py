@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,3 +311,14 @@ def test_an_imported_normalisation_becomes_a_table_or_weights() -> None:
 
 def test_equal_input_gives_equal_graphs() -> None:
     assert_same_integers(quantized_branches().graph, quantized_branches().graph)
+
+
+@pytest.mark.slow
+def test_resnet8_loses_at_most_3_images_in_1000(data_root: Path) -> None:
+    cifar = load_dataset("cifar10", data_root)
+    model = load_pretrained("resnet8", "cifar10")
+    network = quantize(model, cifar.train_images)
+    check(network.graph)
+    codes = evaluate(network.graph, network.preprocess.codes(cifar.test_images))
+    right = float((codes[:, :, 0, 0].argmax(axis=1) == cifar.test_labels).mean())
+    assert right >= accuracy_of(model, cifar.test_images, cifar.test_labels).accuracy - 0.003

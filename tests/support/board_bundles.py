@@ -1,7 +1,7 @@
 """Bundles of ResNets of random weights for simulated boards.
 
-Run as a program it makes them all: an environment that has pynq and no compiler then finds them in the folder that
-BITLATHE_TEST_BUNDLES names.
+Run as a program it makes them all: an environment that has pynq and no compiler then finds them in the folder
+that BITLATHE_TEST_BUNDLES names.
 """
 
 from __future__ import annotations

