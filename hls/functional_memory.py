@@ -120,16 +120,20 @@ class Machine:
 
     def load(self, descriptor: Decoded) -> None:
         """DDR to scratchpad."""
-        ddr, chip, store = self._move(descriptor)
+        ddr, chip, store = self._move(descriptor, (Space.INPUT, Space.SCRATCH))
         self.scratchpad.write(chip, store.read(ddr, descriptor.where), descriptor.where)
 
     def store(self, descriptor: Decoded) -> None:
         """Scratchpad to DDR."""
-        ddr, chip, store = self._move(descriptor)
+        ddr, chip, store = self._move(descriptor, (Space.OUTPUT, Space.SCRATCH))
         store.write(ddr, self.scratchpad.read(chip, descriptor.where), descriptor.where)
 
-    def _move(self, descriptor: Decoded) -> tuple[Positions, Positions, Store]:
+    def _move(self, descriptor: Decoded, spaces: tuple[Space, ...]) -> tuple[Positions, Positions, Store]:
         """Words in DDR and in the scratchpad, both (segments, rows, words a row), and the DDR store."""
+        if descriptor.fields["space"] not in spaces:
+            raise FormatError(
+                f"{descriptor.where}: goes to space {descriptor.fields['space']}, allowed are {spaces}"
+            )
         fields, banks = descriptor.fields, self.configuration.banks
         word = self.configuration.word_bytes
         width = fields["row_words"]

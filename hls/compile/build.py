@@ -29,6 +29,30 @@ class _Strip:
     rows: int  # rows of the map that the buffer holds from there
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Tiles and rows of a map."""
+
+    map: Map
+    tiles: Span
+    rows: Span
+
+    def block(self, buffer: Buffer) -> Block:
+        """Its place in a buffer of the map's whole region."""
+        return Block(
+            buffer=buffer,
+            tile=self.map.first_tile + self.tiles[0],
+            tiles=self.tiles[1] - self.tiles[0],
+            row=self.rows[0],
+            rows=self.rows[1] - self.rows[0],
+        )
+
+    def alone(self, buffer: Buffer) -> Block:
+        """Its place in a buffer that holds nothing else."""
+        tiles, rows = self.tiles[1] - self.tiles[0], self.rows[1] - self.rows[0]
+        return Block(buffer=buffer, tile=0, tiles=tiles, row=0, rows=rows, is_whole=True)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Builder:
     plan: Plan
@@ -36,18 +60,14 @@ class _Builder:
     next_line: int  # of the weight store, which is filled as a ring
     steps: list[Step] = field(default_factory=list)
     input_rows: int = 0  # rows of a whole input loaded so far
-    strips: dict[str, tuple[tuple[Span, Span], _Strip]] = field(
-        default_factory=dict
-    )  # what turning buffers hold
-    weights: dict[str, tuple[Span, Buffer]] = field(
-        default_factory=dict
-    )  # passes of a layer in the weight store
-    turns: dict[str, int] = field(default_factory=dict)  # strips taken so far, by layer and role
+    strips: dict[str, tuple[_Part, _Strip]] = field(default_factory=dict)  # what turning buffers hold
+    weights: dict[str, tuple[Span, Buffer]] = field(default_factory=dict)  # passes in the weight store
+    turns: dict[str, int] = field(default_factory=dict)  # strips taken so far, by place
 
-    def turn(self, key: str, place: Place) -> Buffer:
+    def turn(self, place: Place) -> Buffer:
         """The next of a place's buffers."""
-        index = self.turns.get(key, 0)
-        self.turns[key] = index + 1
+        index = self.turns.get(place.name, 0)
+        self.turns[place.name] = index + 1
         return place.buffers[index % len(place.buffers)]
 
 
@@ -61,15 +81,18 @@ def build_steps(plan: Plan, image: WeightImage) -> tuple[Step, ...]:
 
 
 def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
-    layer = plan.layer
-    words = plan.output_words(piece)
-    tiles = layer.output.tiles_of(words)
+    layer, words = plan.layer, plan.output_words(piece)
     weights = _weights(builder, plan, piece)
-    source_tiles = (0, layer.source.tiles) if layer.kind is Kind.DENSE else words
-    rows_read = layer.rows_read(piece.row, piece.row + piece.rows)
-    source = _fetched(builder, f"{layer.name} source", plan.source, layer.source, source_tiles, rows_read)
-    residual = _residual(builder, plan, piece, words)
-    target = _target(builder, plan, piece, tiles)
+    source_part = _Part(
+        map=layer.source,
+        tiles=(0, layer.source.tiles) if layer.kind is Kind.DENSE else words,
+        rows=layer.rows_read(piece.row, piece.row + piece.rows),
+    )
+    source = _fetched(builder, layer.node, plan.source, source_part)
+    residual = _residual(builder, plan, piece)
+    rows = (piece.row, piece.row + piece.rows)
+    target_part = _Part(map=layer.output, tiles=layer.output.tiles_of(words), rows=rows)
+    target = _target(builder, plan.target, target_part)
     execute = Exec(
         layer=layer,
         source=source.block,
@@ -84,8 +107,8 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         sub_tiles=plan.sub_tiles,
     )
     builder.steps.append(execute)
-    if layer.output.region.name in builder.plan.offchip:
-        _add_move(builder, Opcode.STORE, layer.node, layer.output, target, tiles, piece.row)
+    for home in builder.plan.store_homes.get(layer.output.region.name, ()):
+        _add_move(builder, Opcode.STORE, layer.node, target, target_part.block(home))
 
 
 def _grouping(builder: _Builder, plan: LayerPlan, residual: Block | None, target: Block) -> Grouping:
@@ -96,69 +119,47 @@ def _grouping(builder: _Builder, plan: LayerPlan, residual: Block | None, target
     )
 
 
-def _residual(builder: _Builder, plan: LayerPlan, piece: Piece, words: Span) -> Block | None:
+def _residual(builder: _Builder, plan: LayerPlan, piece: Piece) -> Block | None:
     residual = plan.layer.residual
     if residual is None or plan.residual is None:
         return None
-    rows, tiles = (piece.row, piece.row + piece.rows), residual.tiles_of(words)
-    return _fetched(builder, f"{plan.layer.name} residual", plan.residual, residual, tiles, rows).block
+    tiles = residual.tiles_of(plan.output_words(piece))
+    part = _Part(map=residual, tiles=tiles, rows=(piece.row, piece.row + piece.rows))
+    return _fetched(builder, plan.layer.node, plan.residual, part).block
 
 
-def _target(builder: _Builder, plan: LayerPlan, piece: Piece, tiles: Span) -> Block:
-    output, count = plan.layer.output, tiles[1] - tiles[0]
-    if plan.target.is_whole:
-        (buffer,) = plan.target.buffers
-        return Block(
-            buffer=buffer, tile=output.first_tile + tiles[0], tiles=count, row=piece.row, rows=piece.rows
-        )
-    buffer = builder.turn(f"{plan.layer.name} target", plan.target)
-    return Block(buffer=buffer, tile=0, tiles=count, row=0, rows=piece.rows, is_whole=True)
-
-
-def _fetched(builder: _Builder, key: str, place: Place, taken: Map, tiles: Span, rows: Span) -> _Strip:
-    """Where tiles and rows of a map are found, after the loads that they need."""
+def _target(builder: _Builder, place: Place, part: _Part) -> Block:
     if place.is_whole:
-        return _whole(builder, place, taken, tiles, rows)
-    if key in builder.strips and builder.strips[key][0] == (tiles, rows):
-        return builder.strips[key][1]
-    buffer = builder.turn(key, place)
-    block = Block(
-        buffer=buffer, tile=0, tiles=tiles[1] - tiles[0], row=0, rows=rows[1] - rows[0], is_whole=True
-    )
-    _add_move(builder, Opcode.LOAD, key, taken, block, tiles, rows[0])
-    strip = _Strip(block=block, row=rows[0], rows=rows[1] - rows[0])
-    builder.strips[key] = (tiles, rows), strip
+        return part.block(place.buffers[0])
+    return part.alone(builder.turn(place))
+
+
+def _fetched(builder: _Builder, node: str, place: Place, part: _Part) -> _Strip:
+    """Where a part of a map is found, after the loads that it needs."""
+    if place.is_whole:
+        return _whole(builder, node, place.buffers[0], part)
+    if place.name in builder.strips and builder.strips[place.name][0] == part:
+        return builder.strips[place.name][1]
+    block = part.alone(builder.turn(place))
+    _add_move(builder, Opcode.LOAD, node, block, part.block(builder.plan.load_homes[part.map.region.name]))
+    strip = _Strip(block=block, row=part.rows[0], rows=block.rows)
+    builder.strips[place.name] = part, strip
     return strip
 
 
-def _whole(builder: _Builder, place: Place, taken: Map, tiles: Span, rows: Span) -> _Strip:
-    (buffer,) = place.buffers
-    if taken.region == builder.plan.network.input.region and rows[1] > builder.input_rows:
-        first = builder.input_rows
-        fresh = Block(buffer=buffer, tile=0, tiles=taken.tiles, row=first, rows=rows[1] - first)
-        _add_move(builder, Opcode.LOAD, taken.name, taken, fresh, (0, taken.tiles), first)
-        builder.input_rows = rows[1]
-    block = Block(
-        buffer=buffer,
-        tile=taken.first_tile + tiles[0],
-        tiles=tiles[1] - tiles[0],
-        row=rows[0],
-        rows=rows[1] - rows[0],
-    )
-    return _Strip(block=block, row=0, rows=taken.height)
+def _whole(builder: _Builder, node: str, buffer: Buffer, part: _Part) -> _Strip:
+    is_input = part.map.region == builder.plan.network.input.region
+    if is_input and part.rows[1] > builder.input_rows:
+        rows = (builder.input_rows, part.rows[1])
+        fresh = _Part(map=part.map, tiles=(0, part.map.tiles), rows=rows)
+        home = builder.plan.load_homes[part.map.region.name]
+        _add_move(builder, Opcode.LOAD, node, fresh.block(buffer), fresh.block(home))
+        builder.input_rows = part.rows[1]
+    return _Strip(block=part.block(buffer), row=0, rows=part.map.height)
 
 
-def _add_move(
-    builder: _Builder, opcode: Opcode, node: str, moved: Map, chip: Block, tiles: Span, row: int
-) -> None:
-    ddr = Block(
-        buffer=builder.plan.offchip[moved.region.name],
-        tile=moved.first_tile + tiles[0],
-        tiles=tiles[1] - tiles[0],
-        row=row,
-        rows=chip.rows,
-    )
-    builder.steps.append(Move(opcode=opcode, node=node, chip=chip, ddr=ddr, width=moved.width))
+def _add_move(builder: _Builder, opcode: Opcode, node: str, chip: Block, ddr: Block) -> None:
+    builder.steps.append(Move(opcode=opcode, node=node, chip=chip, ddr=ddr))
 
 
 def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:

@@ -36,15 +36,16 @@ def _place(block: Block, banks: int, prefix: str = "") -> Fields:
 def _move_fields(step: Move, configuration: EngineConfiguration) -> Fields:
     ddr, buffer = step.ddr, step.ddr.buffer
     words = buffer.line + ddr.tile * buffer.plane + ddr.row * buffer.pitch
+    width = buffer.pitch  # rows lie without gaps in DDR
     return {
         "space": buffer.space,
         "offset": words * configuration.word_bytes,
         "segment_stride": buffer.plane * configuration.word_bytes,
-        "segment_words": ddr.rows * step.width,
+        "segment_words": ddr.rows * width,
         "segments": ddr.tiles,
-        "row_words": step.width,
+        "row_words": width,
         **_place(step.chip, configuration.banks),
-        **_pair("row", step.chip.buffer.pitch - (step.width - 1), configuration.banks),
+        **_pair("row", step.chip.buffer.pitch - (width - 1), configuration.banks),
     }
 
 

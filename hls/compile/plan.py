@@ -13,6 +13,7 @@ from bitlathe.hls.config import EngineConfiguration
 class Place:
     """Where a layer finds or leaves a map: in one buffer as a whole, or strip by strip in turning buffers."""
 
+    name: str
     buffers: tuple[Buffer, ...]
     is_whole: bool
 
@@ -80,7 +81,8 @@ class Plan:
     network: Network
     configuration: EngineConfiguration
     layers: tuple[LayerPlan, ...]
-    offchip: Mapping[str, Buffer]  # DDR homes of the input's, the output's and the spilled regions, by name
+    load_homes: Mapping[str, Buffer]  # DDR of the input's and the spilled regions, by name
+    store_homes: Mapping[str, tuple[Buffer, ...]]  # of the output's and the spilled regions
     scratch_bytes: int
 
     def with_input_strips(self, count: int) -> "Plan":

@@ -33,13 +33,15 @@ def make_plan(
         for layer in network.layers
     }
     homes = _homes(network, chunks, configuration, ddr)
-    offchip = _offchip(network, homes)
+    load_homes, store_homes = _ddr_homes(network, homes)
+    scratch = {home for home in load_homes.values() if home.space is Space.SCRATCH}
     return Plan(
         network=network,
         configuration=configuration,
         layers=tuple(_layer_plan(layer, homes, chunks, configuration) for layer in network.layers),
-        offchip=offchip,
-        scratch_bytes=_scratch_words(offchip) * configuration.word_bytes,
+        load_homes=load_homes,
+        store_homes=store_homes,
+        scratch_bytes=sum(home.lines for home in scratch) * configuration.word_bytes,
     )
 
 
@@ -138,10 +140,11 @@ def _layer_plan(
     strips = homes.strips.get(layer.name)
 
     def place(role: Role, m: Map) -> Place:
+        name = f"{layer.name} {role.value}"
         if m.region.name in homes.resident:
-            return Place(buffers=(homes.resident[m.region.name],), is_whole=True)
+            return Place(name=name, buffers=(homes.resident[m.region.name],), is_whole=True)
         assert strips is not None
-        return Place(buffers=strips.buffers[role], is_whole=False)
+        return Place(name=name, buffers=strips.buffers[role], is_whole=False)
 
     source = place(Role.SOURCE, layer.source)
     return LayerPlan(
@@ -157,24 +160,28 @@ def _layer_plan(
     )
 
 
-def _offchip(network: Network, homes: Homes) -> dict[str, Buffer]:
-    """DDR homes of the input, the output and the spilled regions, which lie one after another."""
-    found = {
-        network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0),
-        network.output.region.name: _ddr_buffer(network.output.region, Space.OUTPUT, 0),
-    }
-    line = 0
+def _ddr_homes(network: Network, homes: Homes) -> tuple[dict[str, Buffer], dict[str, tuple[Buffer, ...]]]:
+    """Where regions are loaded from, and where they are stored.
+
+    The host may not let the engine read the output back: a spilled output that layers read is stored twice.
+    """
+    load_homes = {network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0)}
+    store_homes: dict[str, tuple[Buffer, ...]] = {}
+    store_homes[network.output.region.name] = (_ddr_buffer(network.output.region, Space.OUTPUT, 0),)
+    read = {m.region for layer in network.layers for m in layer.sources}
+    word = 0
     for region in network.regions:
-        if region.name not in homes.resident and region.name not in found:
-            found[region.name] = _ddr_buffer(region, Space.SCRATCH, line)
-            line += found[region.name].lines
-    return found
+        if region.name not in homes.resident and region in read and region != network.input.region:
+            home = load_homes[region.name] = _ddr_buffer(region, Space.SCRATCH, word)
+            store_homes[region.name] = (*store_homes.get(region.name, ()), home)
+            word += home.lines
+    return load_homes, store_homes
 
 
 def _ddr_buffer(region: Region, space: Space, line: int) -> Buffer:
     plane = region.height * region.width
     return Buffer(
-        name=f"{region.name} in DDR",
+        name=f"{region.name} in {space.name}",
         memory=Memory.DDR,
         line=line,
         lines=region.tiles * plane,
@@ -182,7 +189,3 @@ def _ddr_buffer(region: Region, space: Space, line: int) -> Buffer:
         plane=plane,
         space=space,
     )
-
-
-def _scratch_words(offchip: Mapping[str, Buffer]) -> int:
-    return sum(buffer.lines for buffer in offchip.values() if buffer.space is Space.SCRATCH)

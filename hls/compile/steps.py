@@ -16,7 +16,6 @@ class Move:
     node: str
     chip: Block
     ddr: Block
-    width: int  # pixels a row
 
     @property
     def reads(self) -> tuple[Block, ...]:

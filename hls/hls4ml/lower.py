@@ -164,8 +164,8 @@ def _product(lowering: _Lowering, conv: Conv2d, offset: int = 0) -> _Product:
         weight=np.left_shift(conv.weight.astype(np.int64), steps[:, None, None, None]),
         bias=bias,
         weight_frac=finest,
-        lowest=int(np.left_shift(sums.lowest - raised, steps).min()),
-        highest=int(np.left_shift(sums.highest + raised, steps).max()),
+        lowest=int(np.left_shift(sums.lowest + np.minimum(raised, 0), steps).min()),
+        highest=int(np.left_shift(sums.highest + np.maximum(raised, 0), steps).max()),
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import SEEDS, graphs_with_inputs
 
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import Opcode
+from bitlathe.hls.program import Opcode, Space
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
@@ -98,3 +98,13 @@ def test_equal_graphs_give_equal_bytes(rng: np.random.Generator) -> None:
     first, second = compiled_for(graph, TINY[3]), compiled_for(copy, TINY[3])
     assert first.program.encode() == second.program.encode()
     assert first.weights == second.weights
+
+
+def test_an_output_that_layers_read_is_never_read_back(rng: np.random.Generator) -> None:
+    graph = inception(rng, 16, 20)
+    codes = random_inputs(rng, graph, 1)
+    compiled = compiled_for(graph, EngineConfiguration(bank_lines=60))
+    stores = [d.fields["space"] for d in compiled.program.descriptors if d.opcode is Opcode.STORE]
+    loads = [d.fields["space"] for d in compiled.program.descriptors if d.opcode is Opcode.LOAD]
+    assert stores.count(Space.SCRATCH) and Space.OUTPUT not in loads
+    assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))

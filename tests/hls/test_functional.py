@@ -106,3 +106,8 @@ def test_inputs_of_one_start_do_not_disturb_each_other(rng: np.random.Generator)
     codes = random_inputs(rng, graph, 3)
     together = compiled.output_layout.unpack(simulation(compiled).run(compiled.input_layout.pack(codes)))
     assert np.array_equal(together, evaluate(graph, codes))
+
+
+def test_loads_from_the_output_are_refused(compiled: Compiled) -> None:
+    with pytest.raises(FormatError, match=r"\(LOAD\): goes to space 2, allowed are"):
+        run(compiled, on(Opcode.LOAD, space=2))

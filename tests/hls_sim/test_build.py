@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from echo_engine import SOURCE, echo_library
 
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.sim import BuildOptions, build, build_model
 from bitlathe.model.graph.errors import ToolError
 
@@ -106,13 +106,13 @@ def test_an_installation_without_the_engine_is_refused(
 
 
 def test_the_engines_parameters_follow_its_configuration() -> None:
-    configuration = TARGETS["zcu104"].engine
+    configuration = EngineConfiguration(pi=16, po=32, pp=2, banks=3, bank_lines=512, weight_lines=64)
     assert build.engine_parameters(configuration) == {
         "PI": 16,
-        "PO": 16,
-        "PP": 6,
-        "Banks": 7,
-        "BankLines": 8192,
-        "WeightLines": 4096,
+        "PO": 32,
+        "PP": 2,
+        "Banks": 3,
+        "BankLines": 512,
+        "WeightLines": 64,
         "Identity": configuration.identity,
     }

@@ -31,6 +31,8 @@ from bitlathe.model.graph.reference import evaluate
 CONFIGURATION = TARGETS["pynq-z2"].engine
 # Unlike the boards': 16 output channels from 8 input channels, few banks, small stores.
 NARROW = EngineConfiguration(pi=8, po=16, pp=3, banks=5, bank_lines=1024, weight_lines=512)
+# 128-bit words as zcu104's, with fewer pixels: a third of the time to compile.
+WIDE = EngineConfiguration(pi=16, po=16, pp=2, banks=7, bank_lines=4096, weight_lines=1024)
 CHECKED = BuildOptions(assertions=True, random_init=True)
 
 
@@ -70,9 +72,7 @@ def resnet() -> Case:
     return case_of(random_resnet(rng, blocks=1, channels=(8, 12, 16)), rng, CONFIGURATION)
 
 
-@pytest.mark.parametrize(
-    "configuration", [CONFIGURATION, TARGETS["zcu104"].engine, NARROW], ids=["z2", "zcu", "narrow"]
-)
+@pytest.mark.parametrize("configuration", [CONFIGURATION, WIDE, NARROW], ids=["z2", "wide", "narrow"])
 @pytest.mark.parametrize("stall_percent", [0, 35])
 def test_networks_one_after_another_give_the_references_integers(
     rng: np.random.Generator, configuration: EngineConfiguration, stall_percent: int

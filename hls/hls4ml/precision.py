@@ -1,0 +1,166 @@
+"""hls4ml's number types read as integers: what an assignment to one does to an exact sum."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint
+
+Codes = npt.NDArray[np.int64]
+LANE_BITS = 8  # wider tensors are narrowed to the codes they can hold, so that the engine takes them
+CLAMPS = ("SAT", "SAT_SYM")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """A fixed-point or integer type; rounding and saturation in hls4ml's words."""
+
+    bits: int
+    frac: int
+    signed: bool
+    rounding: str
+    saturation: str
+
+    @property
+    def lo(self) -> int:
+        """Smallest code that an assignment leaves."""
+        smallest = -(1 << (self.bits - 1)) if self.signed else 0
+        return smallest + (self.signed and self.saturation == "SAT_SYM")
+
+    @property
+    def hi(self) -> int:
+        """Largest code."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    def holds(self, lowest: int, highest: int, frac: int) -> bool:
+        """Whether every integer from `lowest` to `highest` at `frac` is a value of the type."""
+        places = self.frac - frac
+        return places >= 0 and self.lo <= lowest << places and highest << places <= self.hi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """How a sum becomes codes: add `offset` to it, requantize by `shift`, clamp to [lo, hi]."""
+
+    frac: int  # of the codes
+    shift: int
+    offset: int
+    lo: int
+    hi: int
+    least: int  # code that occurs
+    most: int
+
+    def format(self, precision: Precision) -> FixedPoint:
+        """Format that holds the codes; that of the type unless it is wider than a lane."""
+        bits, signed = precision.bits, precision.signed
+        if bits > LANE_BITS or bits < MIN_BITS:
+            signed = self.lo < 0
+            bits = max(self.hi.bit_length(), (-self.lo - 1).bit_length() if signed else 0) + signed
+        return FixedPoint(bits=min(max(bits, MIN_BITS), MAX_BITS), frac=self.frac, signed=signed)
+
+
+def read_precision(layer: str, what: str, found: Any) -> Precision:
+    """A type of hls4ml's; UnsupportedLayer where it is neither fixed-point nor integer."""
+    fields = ("width", "integer", "signed", "rounding_mode", "saturation_mode", "saturation_bits")
+    if not all(hasattr(found, name) for name in fields):
+        raise UnsupportedLayer(
+            f"{layer}: its {what} type is {found}; only fixed-point types are integers here: "
+            f"set Precision[{what!r}] to a fixed<...>"
+        )
+    return Precision(
+        bits=int(found.width),
+        frac=int(found.width) - int(found.integer),
+        signed=bool(found.signed),
+        rounding=str(found.rounding_mode),
+        saturation=str(found.saturation_mode),
+    )
+
+
+def assign(layer: str, precision: Precision, frac: int, lowest: int, highest: int) -> Assignment:
+    """Assignment of sums from `lowest` to `highest` at `frac` to a type.
+
+    AP_TRN rounds towards -inf, which is the reference's rounding of a sum lowered by half a step. AP_WRAP is
+    nothing where no sum can leave the type. Raises UnsupportedLayer for what has no such form.
+    """
+    if precision.frac > frac:
+        if not precision.holds(lowest, highest, frac):
+            raise UnsupportedLayer(
+                f"{layer}: its result has {precision.frac} fraction bits, its sums {frac}, and it does not "
+                f"hold them all; give the result at most {frac} fraction bits"
+            )
+        precision = replace(precision, bits=precision.bits - precision.frac + frac, frac=frac)
+    shift = frac - precision.frac
+    half = 1 << (shift - 1) if shift else 0
+    offset = _rounding_offset(layer, precision, half)
+    least, most = (lowest + offset + half) >> shift, (highest + offset + half) >> shift
+    if not precision.lo <= least <= most <= precision.hi and precision.saturation not in CLAMPS:
+        raise UnsupportedLayer(
+            f"{layer}: its result {_type(precision)} takes codes {precision.lo} to {precision.hi}, its sums "
+            f"reach {least} to {most} and AP_{precision.saturation} is no clamp; use SAT or more integer bits"
+        )
+    lo, hi = precision.lo, precision.hi
+    if precision.bits > LANE_BITS:
+        lo, hi = max(lo, min(least, hi)), min(hi, max(most, lo))
+    if max(-lo - 1, hi).bit_length() + (lo < 0) > MAX_BITS:
+        raise UnsupportedLayer(
+            f"{layer}: its result {_type(precision)} holds codes {lo} to {hi}, tensors have at most "
+            f"{MAX_BITS} bits; set a narrower result with RND and SAT"
+        )
+    return Assignment(
+        frac=precision.frac,
+        shift=shift,
+        offset=offset,
+        lo=lo,
+        hi=hi,
+        least=min(max(lo, least), hi),
+        most=max(min(hi, most), lo),
+    )
+
+
+def constant_codes(layer: str, what: str, data: Any, precision: Precision) -> Codes:
+    """Codes of constants as the type stores them; UnsupportedLayer where one leaves an AP_WRAP type."""
+    scaled = np.ldexp(np.asarray(data, np.float64), precision.frac)
+    rounds = {"TRN": 0.0, "RND": 0.5}
+    if precision.rounding not in rounds and (scaled != np.rint(scaled)).any():
+        raise UnsupportedLayer(
+            f"{layer}: {what} values lie between the codes of {_type(precision)}, whose rounding is not "
+            "known here; use TRN or RND, or quantize them before"
+        )
+    codes = np.floor(scaled + rounds.get(precision.rounding, 0.0))
+    clipped = np.clip(codes, precision.lo, precision.hi)
+    if (codes != clipped).any() and precision.saturation not in CLAMPS:
+        raise UnsupportedLayer(
+            f"{layer}: {what} values reach {np.abs(np.asarray(data)).max():g}, beyond {_type(precision)}, "
+            "and would wrap; give the type more integer bits"
+        )
+    return np.asarray(clipped, np.int64)
+
+
+def coarsest(codes: Codes, frac: int) -> tuple[Codes, int]:
+    """The same values with no more fraction bits than they need; zeros keep none.
+
+    >>> coarsest(np.array([4, -8]), 5)
+    (array([ 1, -2]), 3)
+    """
+    united = int(np.bitwise_or.reduce(np.abs(codes), axis=None)) if codes.size else 0
+    places = (united & -united).bit_length() - 1 if united else 0
+    return codes >> places, frac - places if united else 0
+
+
+def _rounding_offset(layer: str, precision: Precision, half: int) -> int:
+    offsets = {"RND": 0, "TRN": -half}
+    if half and precision.rounding not in offsets:
+        raise UnsupportedLayer(
+            f"{layer}: its result rounds by AP_{precision.rounding}; the integer graph rounds halves up: "
+            "use RND or TRN"
+        )
+    return offsets.get(precision.rounding, 0)
+
+
+def _type(precision: Precision) -> str:
+    sign = "" if precision.signed else "u"
+    integer = precision.bits - precision.frac
+    return f"{sign}fixed<{precision.bits},{integer},{precision.rounding},{precision.saturation}>"

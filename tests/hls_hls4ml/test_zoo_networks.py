@@ -1,0 +1,65 @@
+"""Real networks, trained weights, real images: hls4ml's C simulation is the reference, integer for integer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("hls4ml", reason="hls4ml is not installed", exc_type=ImportError)
+
+from bitlathe.flow.integer_network import IntegerNetwork, obtain
+from bitlathe.flow.request import NetworkRequest, Normalization
+from bitlathe.hls.config import target
+from bitlathe.hls.hls4ml import Backend, Options, csimulate
+
+PYNQ = target("pynq-z2")
+
+
+def _differences(network: IntegerNetwork, folder: Path, images: int, options: Options | None = None) -> int:
+    pixels, _ = network.test_images(images)
+    outputs = csimulate(network.graph, PYNQ, folder, network.preprocess.codes(pixels), options)
+    return int((outputs != network.reference(pixels)).sum())
+
+
+@pytest.fixture
+def resnet20(data_root: Path) -> IntegerNetwork:
+    weights = data_root.parent / "weights" / "resnet20_cifar10.pt"
+    if not weights.exists():
+        pytest.skip(f"no trained ResNet-20: {weights} is not there")
+    return obtain(
+        NetworkRequest(
+            network="resnet20", weights=weights, normalization=Normalization.IMAGENET, data=data_root
+        )
+    )
+
+
+def test_lenet5_equals_the_reference_on_digits(tmp_path: Path) -> None:
+    assert _differences(obtain(NetworkRequest(network="lenet5")), tmp_path, 10) == 0
+
+
+@pytest.mark.slow
+def test_lenet5_equals_the_reference_on_100_digits(tmp_path: Path) -> None:
+    assert _differences(obtain(NetworkRequest(network="lenet5")), tmp_path, 100) == 0
+
+
+@pytest.mark.slow
+def test_lenet5_equals_the_reference_through_the_accelerators_float_streams(tmp_path: Path) -> None:
+    options = Options(backend=Backend.VIVADO_ACCELERATOR)
+    assert _differences(obtain(NetworkRequest(network="lenet5")), tmp_path, 100, options) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", Backend)
+def test_resnet8_equals_the_reference_on_100_images(
+    tmp_path: Path, data_root: Path, backend: Backend
+) -> None:
+    network = obtain(NetworkRequest(network="resnet8", data=data_root))
+    assert _differences(network, tmp_path, 100, Options(backend=backend)) == 0
+
+
+@pytest.mark.slow
+def test_resnet20_equals_the_reference_on_100_images(tmp_path: Path, resnet20: IntegerNetwork) -> None:
+    assert np.unique(resnet20.test_images(100)[1]).size == 10
+    assert _differences(resnet20, tmp_path, 100) == 0
