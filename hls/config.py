@@ -24,7 +24,9 @@ class EngineConfiguration:
 
     def __post_init__(self) -> None:
         if self.pi not in (8, 16) or self.po % self.pi or not 1 <= self.po // self.pi <= 4:
-            raise CapacityError(f"array of {self.pi} x {self.po} channels: pi must be 8 or 16 and po 1 to 4 times pi")
+            raise CapacityError(
+                f"array of {self.pi} x {self.po} channels: pi must be 8 or 16 and po 1 to 4 times pi"
+            )
         if not 1 <= self.pp <= self.banks <= 15:
             raise CapacityError(f"{self.pp} pixels over {self.banks} banks: needs 1 <= pp <= banks <= 15")
         if self.bank_lines > 1 << 15 or self.weight_lines > 1 << 16:

@@ -28,7 +28,7 @@ PENDING = 2  # from dispatch, or from the count that it waits for, to its unit (
 SPLIT = 5  # from a load's start to its first request (burst_split.sv)
 SEGMENT_CYCLES = 4  # of the splitter, for each segment
 GATHER = 1  # cycles a pixel group takes to gather beyond one a pixel (sequencer.sv)
-EXEC_DRAIN = 19  # stages from the sequencer to the scratchpad (compute.sv)
+EXEC_DRAIN = 20  # stages from the sequencer to the scratchpad (compute.sv)
 STORE_DRAIN = 12  # from a store's start to its first word on the bus, and from the last answer to its end
 FINISH = 4  # from END to done
 
@@ -112,7 +112,8 @@ def exec_cycles(fields: Fields) -> int:
         runs, run = fields["out_h"], fields["out_w"]
     a_pass = pass_cycles(runs, run, lanes, fields["group_cycles"])
     taps = fields["kernel_h"] * fields["kernel_w"] * fields["ci_tiles"]
-    last_words = ((run - 1) % lanes + 1) * fields["sub_tiles"] * (1 + fields.get("has_residual", 0))
+    slow_residual = fields.get("has_residual", 0) and not fields.get("res_fast", 0)
+    last_words = ((run - 1) % lanes + 1) * fields["sub_tiles"] * (2 if slow_residual else 1)
     filling_and_draining = EXEC_DRAIN + min(lanes, run) + last_words - (fields["group_cycles"] - taps)
     return filling_and_draining + exec_passes(fields) * a_pass
 

@@ -49,8 +49,8 @@ class _Exec:
             raise FormatError(
                 f"{self.where}: {fields['sub_tiles']} sub-tiles on a {self.configuration.po} wide array"
             )
-        residual = fields["has_residual"]
-        cycles = max(self.taps * fields["ci_tiles"], lanes * fields["sub_tiles"] * (1 + residual) + residual)
+        slow = fields["has_residual"] and not fields["res_fast"]
+        cycles = max(self.taps * fields["ci_tiles"], lanes * fields["sub_tiles"] * (1 + slow) + slow)
         if fields["group_cycles"] < cycles:
             raise FormatError(f"{self.where}: {fields['group_cycles']} cycles a group, needed {cycles}")
         for group in self._groups():
@@ -75,17 +75,27 @@ class _Exec:
         codes = self._maxima() if self.fields["is_max"] else self._sums()
         words = codes.astype(np.uint8).reshape(*self.size, self.fields["out_tiles"], self.configuration.pi)
         words = words.transpose(2, 0, 1, 3)
-        self.machine.scratchpad.write(self._outputs("out"), words, self.where)
+        if self.fields["out_packed"]:
+            for half in range(2):
+                at = self._outputs("out")[half::2]
+                self.machine.scratchpad.write_half(at, words[half::2], half, self.where)
+        else:
+            self.machine.scratchpad.write(self._outputs("out"), words, self.where)
         return words
 
     def _outputs(self, name: str) -> Positions:
-        """Positions of output or residual pixels, (out_tiles, out_h, out_w)."""
+        """Positions of output or residual words, (out_tiles, out_h, out_w); two share a packed plane."""
         row = self.position(f"{name}_row") + self.size[1] - 1
         plane = self.fields[f"{name}_plane"] * self.banks
-        return strided(self.position(name), (plane, row, 1), (self.fields["out_tiles"], *self.size))
+        words = self.fields["out_tiles"]
+        if not self.fields[f"{name}_packed"]:
+            return strided(self.position(name), (plane, row, 1), (words, *self.size))
+        return np.repeat(
+            strided(self.position(name), (plane, row, 1), (-(-words // 2), *self.size)), 2, axis=0
+        )[:words]
 
     def _windows(self, tile_pass: int, pad: int, pixels: slice) -> Int64s:
-        """Input codes of some pixels' windows, (pixels, kernel_h, kernel_w, ci_tiles, pi)."""
+        """Input codes of some pixels' windows, (pixels, kernel_h, kernel_w, ci_tiles, pi; packed: 2 * pi)."""
         fields = self.fields
         tap_row = self.position("tap_row") + (fields["kernel_w"] - 1) * fields["tap_step"]
         taps = strided(0, (tap_row, fields["tap_step"]), (fields["kernel_h"], fields["kernel_w"]))
@@ -93,9 +103,10 @@ class _Exec:
         tiles = strided(first, (fields["in_plane"] * self.banks,), (fields["ci_tiles"],))
         at = self.origins().reshape(-1)[pixels, None, None, None] + taps[..., None] + tiles
         inside = np.broadcast_to(self._inside()[pixels, :, :, None], at.shape)
-        values = np.full((*at.shape, self.configuration.pi), pad, np.int64)
         words = self.machine.scratchpad.read(at[inside], self.where)
-        values[inside] = words.view(np.int8) if fields["in_signed"] else words
+        codes = codes_of(words, bool(fields["in_signed"]), bool(fields["in_packed"]))
+        values = np.full((*at.shape, codes.shape[-1]), pad, np.int64)
+        values[inside] = codes
         return values
 
     def _inside(self) -> npt.NDArray[np.bool_]:
@@ -144,8 +155,12 @@ class _Exec:
         codes = np.zeros((self.pixels, lanes), np.int64)
         if self.fields["has_residual"]:
             words = self.machine.scratchpad.read(self._outputs("res"), self.where)
-            signed = words.view(np.int8) if self.fields["res_signed"] else words
-            flat = signed.transpose(1, 2, 0, 3).reshape(self.pixels, -1)
+            values = codes_of(words, bool(self.fields["res_signed"]), bool(self.fields["res_packed"]))
+            if self.fields["res_packed"]:
+                low, high = np.split(values, 2, axis=-1)
+                odd = np.arange(len(values))[:, None, None, None] % 2
+                values = np.where(odd, high, low)
+            flat = values.transpose(1, 2, 0, 3).reshape(self.pixels, -1)
             codes[:, : flat.shape[1]] = flat
         return codes
 
@@ -166,14 +181,27 @@ class _Exec:
 
     def _products(self, done: int) -> Int64s:
         """Sums of products of a pass, (pixels, po): in double precision, exact below 2**53."""
-        lines = self._lines(done, 1, self.taps * self.fields["ci_tiles"]).view(np.int8)
-        matrix = lines.transpose(0, 2, 1).reshape(-1, self.configuration.po).astype(np.float64)
+        lines = self._lines(done, 1, self.taps * self.fields["ci_tiles"])
+        weights = codes_of(lines, True, bool(self.fields["in_packed"]))
+        matrix = weights.transpose(0, 2, 1).reshape(-1, self.configuration.po).astype(np.float64)
         sums = [
             self._windows(done, 0, block).reshape(-1, len(matrix)).astype(np.float64) @ matrix
             for block in self._blocks()
         ]
         exact: Int64s = np.concatenate(sums).astype(np.int64)
         return exact
+
+
+def codes_of(words: Bytes, is_signed: bool, is_packed: bool) -> Int64s:
+    """Codes in words (..., pi); of packed ones (..., 2 * pi), the low halves of the bytes first.
+
+    >>> codes_of(np.array([[0x8F]], np.uint8), True, True).tolist()
+    [[-1, -8]]
+    """
+    if not is_packed:
+        return (words.view(np.int8) if is_signed else words).astype(np.int64)
+    halves = np.concatenate([words & 15, words >> 4], axis=-1).astype(np.int64)
+    return np.where(halves > 7, halves - 16, halves) if is_signed else halves
 
 
 def _check_accumulators(acc: Int64s, where: str) -> None:

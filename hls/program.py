@@ -1,4 +1,4 @@
-"""The program format: one table of fields serves the compiler, the SystemVerilog package and the documentation.
+"""The program format: one table of fields serves the compiler, the SystemVerilog package and the documents.
 
 A program is a 64-byte header and 64-byte descriptors, little-endian. See docs/program.md.
 """
@@ -58,9 +58,15 @@ class Field:
 
     def encode(self, value: int) -> int:
         """The field's bits for a value; FormatError when it does not fit."""
-        low, high = (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1) if self.signed else (0, (1 << self.width) - 1)
+        low, high = (
+            (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1)
+            if self.signed
+            else (0, (1 << self.width) - 1)
+        )
         if not low <= value <= high:
-            raise FormatError(f"descriptor field {self.name} = {value} is outside {low}..{high}; tile the layer smaller")
+            raise FormatError(
+                f"descriptor field {self.name} = {value} is outside {low}..{high}; tile the layer smaller"
+            )
         return (value & ((1 << self.width) - 1)) << self.lsb
 
     def decode(self, bits: int) -> int:
@@ -88,8 +94,8 @@ COMMON = _table(
 )
 _BODY = 64
 
-# A pixel position is the pair (line, bank) = divmod(y * pitch + x, banks); steps between positions are pairs as well,
-# the bank in 0..banks-1 and the line signed, so that address generation needs no division.
+# A position is the pair (line, bank) = divmod(y * pitch + x, banks); steps are pairs too, the
+# bank in 0..banks-1 and the line signed, so that address generation needs no division.
 EXEC = COMMON + _table(
     ("group_cycles", 16, "cycles a pixel group takes: max(kernel cycles, output cycles)"),
     ("group_lanes", 4, "pixels a group, 1..pp"),
@@ -99,7 +105,18 @@ EXEC = COMMON + _table(
     ("has_residual", 1, "add the residual map"),
     ("sub_tiles", 3, "words written a pixel and output tile: po/pi, or 1 for depthwise and max"),
     ("res_signed", 1, "residual codes are signed"),
-    ("exec_reserved", 4, "zero"),
+    (
+        "in_packed",
+        1,
+        "input and weights are packed: a byte holds a tile's channels i (low 4 bits) and pi + i (high)",
+    ),
+    ("out_packed", 1, "output tiles 2k and 2k + 1 go to the low and high halves of plane k's bytes"),
+    ("res_packed", 1, "the residual map is packed"),
+    (
+        "res_fast",
+        1,
+        "a residual word every cycle: the compiler has shown that no read meets a write in its bank",
+    ),
     ("lo", -16, "smallest output code"),
     ("hi", -16, "largest output code"),
     ("kernel_h", 8, "rows of the window"),
@@ -114,11 +131,19 @@ EXEC = COMMON + _table(
     ("out_h", 12, "rows computed"),
     ("out_w", 12, "columns computed"),
     ("out_tiles", 12, "output channel tiles of pi channels written"),
-    ("weight_line", 16, "first line in the weight store: a parameter line, then the kernel's lines, for every output tile"),
+    (
+        "weight_line",
+        16,
+        "first line in the weight store: a parameter line, then the kernel's lines, for every output tile",
+    ),
     ("in_line", -16, "line of the first window's origin (may be negative under padding)"),
     ("in_bank", 4, "bank of the first window's origin"),
     ("in_plane", 16, "lines from an input channel tile to the next"),
-    ("in_tile_step", 16, "lines the input advances from an output tile to the next: 0, or in_plane for depthwise and max"),
+    (
+        "in_tile_step",
+        16,
+        "lines the input advances from an output tile to the next: 0, or in_plane for depthwise and max",
+    ),
     ("in_step_line", -8, "position step to the next output pixel of a row (stride_w), line"),
     ("in_step_bank", 4, "position step to the next output pixel of a row, bank"),
     ("in_row_line", -16, "position step from the last output pixel of a row to the first of the next, line"),
@@ -133,9 +158,17 @@ EXEC = COMMON + _table(
     ("res_line", 16, "line of the first residual pixel"),
     ("res_bank", 4, "bank of the first residual pixel"),
     ("res_plane", 16, "lines from a residual channel tile to the next"),
-    ("res_row_line", -16, "position step from the last residual pixel of a row to the first of the next, line"),
+    (
+        "res_row_line",
+        -16,
+        "position step from the last residual pixel of a row to the first of the next, line",
+    ),
     ("res_row_bank", 4, "the same, bank"),
-    ("tap_step", 4, "positions (= columns) from tap to tap of a kernel row, 1..banks-1; more than 1 where columns are folded"),
+    (
+        "tap_step",
+        4,
+        "columns from tap to tap of a kernel row, 1..banks-1; more than 1 where columns are folded",
+    ),
     start=_BODY,
 )
 
@@ -157,7 +190,11 @@ MOVE = COMMON + _table(
 
 LOAD_WEIGHTS = COMMON + _table(
     ("space", 4, "Space of the DDR offset"),
-    ("diagonal", 1, "a beat holds one line's diagonal (depthwise weights); 0: po beats a line, one an output lane"),
+    (
+        "diagonal",
+        1,
+        "a beat holds one line's diagonal (depthwise weights); 0: po beats a line, one an output lane",
+    ),
     ("weights_reserved", 27, "zero"),
     ("offset", 32, "byte offset, a multiple of the word"),
     ("beats", 32, "beats to load"),

@@ -43,7 +43,9 @@ def _constants(prefix: str, codes: type[IntEnum], width: int) -> list[_Constant]
 
 
 def _places(prefix: str, table: tuple[Field, ...]) -> list[_Place]:
-    return [_Place(name=f"{prefix}_{field.name.upper()}", lsb=field.lsb, width=field.width) for field in table]
+    return [
+        _Place(name=f"{prefix}_{field.name.upper()}", lsb=field.lsb, width=field.width) for field in table
+    ]
 
 
 def package_text() -> str:
@@ -54,7 +56,11 @@ def package_text() -> str:
         descriptor_bits=8 * DESCRIPTOR_BYTES,
         magic=f"{MAGIC:08X}",
         version=PROGRAM_VERSION,
-        constants=[*_constants("OP", Opcode, 8), *_constants("SPACE", Space, 4), *_constants("ERR", ErrorCode, 8)],
+        constants=[
+            *_constants("OP", Opcode, 8),
+            *_constants("SPACE", Space, 4),
+            *_constants("ERR", ErrorCode, 8),
+        ],
         fields=[
             *_places("COMMON", COMMON),
             *_places("EXEC", EXEC[body:]),

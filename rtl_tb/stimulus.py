@@ -38,7 +38,10 @@ def join(codes, bits: int) -> int:
     '0xff01'
     """
     mask = (1 << bits) - 1
-    return sum((int(code) & mask) << (bits * place) for place, code in enumerate(np.asarray(codes, dtype=object).ravel()))
+    return sum(
+        (int(code) & mask) << (bits * place)
+        for place, code in enumerate(np.asarray(codes, dtype=object).ravel())
+    )
 
 
 def split(vector, bits: int, count: int, *, signed: bool) -> list[int]:

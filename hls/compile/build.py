@@ -7,6 +7,8 @@ matters, and `schedule` moves the loads forward.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bitlathe.hls.compile.fast_residual import raster, with_fast_residual
+from bitlathe.hls.compile.groups import Grouping
 from bitlathe.hls.compile.memory import Block, Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map
 from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
@@ -79,16 +81,17 @@ def build_steps(plan: Plan, image: WeightImage) -> tuple[Step, ...]:
 
 
 def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
-    layer, tiles = plan.layer, plan.output_tiles(piece)
+    layer, words = plan.layer, plan.output_words(piece)
     weights = _weights(builder, plan, piece)
     source_part = _Part(
         map=layer.source,
-        tiles=(0, layer.source.tiles) if layer.kind is Kind.DENSE else tiles,
+        tiles=(0, layer.source.tiles) if layer.kind is Kind.DENSE else words,
         rows=layer.rows_read(piece.row, piece.row + piece.rows),
     )
     source = _fetched(builder, layer.node, plan.source, source_part)
     residual = _residual(builder, plan, piece)
-    target_part = _Part(map=layer.output, tiles=tiles, rows=(piece.row, piece.row + piece.rows))
+    rows = (piece.row, piece.row + piece.rows)
+    target_part = _Part(map=layer.output, tiles=layer.output.tiles_of(words), rows=rows)
     target = _target(builder, plan.target, target_part)
     execute = Exec(
         layer=layer,
@@ -99,7 +102,8 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         residual=residual,
         row=piece.row,
         weights=weights,
-        grouping=plan.grouping,
+        grouping=_grouping(builder, plan, residual, target),
+        words=words[1] - words[0],
         sub_tiles=plan.sub_tiles,
     )
     builder.steps.append(execute)
@@ -107,11 +111,20 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         _add_move(builder, Opcode.STORE, layer.node, target, target_part.block(home))
 
 
+def _grouping(builder: _Builder, plan: LayerPlan, residual: Block | None, target: Block) -> Grouping:
+    if residual is None:
+        return plan.grouping
+    return with_fast_residual(
+        plan.grouping, plan.layer, target.rows, raster(residual), raster(target), builder.plan.configuration
+    )
+
+
 def _residual(builder: _Builder, plan: LayerPlan, piece: Piece) -> Block | None:
     residual = plan.layer.residual
     if residual is None or plan.residual is None:
         return None
-    part = _Part(map=residual, tiles=plan.output_tiles(piece), rows=(piece.row, piece.row + piece.rows))
+    tiles = residual.tiles_of(plan.output_words(piece))
+    part = _Part(map=residual, tiles=tiles, rows=(piece.row, piece.row + piece.rows))
     return _fetched(builder, plan.layer.node, plan.residual, part).block
 
 

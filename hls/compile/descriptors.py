@@ -68,6 +68,8 @@ def _exec_fields(step: Exec, configuration: EngineConfiguration) -> Fields:
         "row_break": step.grouping.row_break,
         "is_max": layer.kind is Kind.MAX,
         "in_signed": layer.source.signed,
+        "in_packed": layer.source.is_packed,
+        "out_packed": layer.output.is_packed,
         "sub_tiles": step.sub_tiles,
         "lo": layer.lo,
         "hi": layer.hi,
@@ -78,7 +80,7 @@ def _exec_fields(step: Exec, configuration: EngineConfiguration) -> Fields:
         "stride_w": layer.stride[1],
         "out_h": step.target.rows,
         "out_w": layer.output.width,
-        "out_tiles": step.target.tiles,
+        "out_tiles": step.words,
         "weight_line": step.weights.line,
         "tap_step": layer.tap_step,
         **_source_fields(step, configuration.banks),
@@ -120,6 +122,8 @@ def _residual_fields(step: Exec, banks: int) -> Fields:
     return {
         "has_residual": 1,
         "res_signed": signed,
+        "res_packed": step.layer.residual.is_packed,
+        "res_fast": step.grouping.residual_every_cycle,
         **_place(step.residual, banks, "res_"),
         **_pair("res_row", row, banks),
     }

@@ -24,6 +24,7 @@ class Grouping:
     lanes: int
     row_break: bool  # a group ends with its row
     group_cycles: int
+    residual_every_cycle: bool = False  # else every second one
 
     def cycles(self, height: int, width: int) -> int:
         """Cycles of one pass over `height` rows."""
@@ -38,7 +39,13 @@ def sub_tiles(layer: Layer, configuration: EngineConfiguration) -> int:
 
 def passes(layer: Layer, configuration: EngineConfiguration) -> int:
     """Times the array goes over the map: once for every `po` output channels."""
-    return -(-layer.output.tiles // sub_tiles(layer, configuration))
+    return -(-layer.output.words // sub_tiles(layer, configuration))
+
+
+def chunk_step(layer: Layer, configuration: EngineConfiguration) -> int:
+    """Passes that an EXEC takes at the least: packed maps are written and read from even words on."""
+    maps = (layer.output,) if layer.residual is None else (layer.output, layer.residual)
+    return max(m.halves for m in maps) if sub_tiles(layer, configuration) % 2 else 1
 
 
 def group_cycles(taps: int, words: int, has_residual: bool) -> int:
@@ -60,8 +67,13 @@ def best_grouping(layer: Layer, pitch: int, configuration: EngineConfiguration) 
         layer.taps * layer.ci_tiles,
         sub_tiles(layer, configuration),
         layer.residual is not None,
-        (configuration.pp, configuration.banks),
+        (_largest_group(layer, configuration), configuration.banks),
     )
+
+
+def _largest_group(layer: Layer, configuration: EngineConfiguration) -> int:
+    """Pixels the array takes together; packed ones come in pairs."""
+    return configuration.pp // 2 * 2 if layer.source.is_packed else configuration.pp
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,8 @@
 """How codes lie in memory: channel slots, words, and the layouts of inputs and outputs in DDR.
 
-A map is cut into channel tiles of `pi` lanes. Its `slots` name the channel of every lane, tile after tile; an
-UNUSED lane holds an arbitrary code, and the weights that meet it are zero. In DDR a map is its words
+A map is cut into channel tiles of `pi` lanes, or of 2 * `pi` where 4-bit codes are packed two to a byte, the
+low halves first. Its `slots` name the channel of every lane, tile after tile; an UNUSED lane holds any code,
+and the weights that meet it are zero. In DDR a map is its words
 [tile][y][x], each of `pi` bytes: one pixel of one tile, lane 0 first.
 """
 
@@ -19,13 +20,18 @@ Slots = tuple[int, ...]
 UNUSED = -1
 
 
+def padded_slots(slots: Slots, lanes: int) -> Slots:
+    """Slots filled up to whole tiles of `lanes`."""
+    return slots + (UNUSED,) * (-len(slots) % lanes)
+
+
 def natural_slots(channels: int, lanes: int) -> Slots:
     """Channels in order, filled up to whole tiles of `lanes`.
 
     >>> natural_slots(3, 4)
     (0, 1, 2, -1)
     """
-    return tuple(range(channels)) + (UNUSED,) * (-channels % lanes)
+    return padded_slots(tuple(range(channels)), lanes)
 
 
 def joined_slots(parts: tuple[Slots, ...]) -> Slots:

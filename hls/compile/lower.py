@@ -12,9 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bitlathe.hls.compile.fold import fold_of, folded_convolution, folded_layout
-from bitlathe.hls.compile.layout import InputLayout, OutputLayout, Slots, joined_slots, natural_slots
+from bitlathe.hls.compile.layout import (
+    InputLayout,
+    OutputLayout,
+    Slots,
+    joined_slots,
+    natural_slots,
+    padded_slots,
+)
 from bitlathe.hls.compile.limits import check_graph, effective_stride
 from bitlathe.hls.compile.network import Kind, Layer, Map, Network, Parameters, Region
+from bitlathe.hls.compile.packing import packed_tensors
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
@@ -64,6 +72,7 @@ class _Lowering:
     input_layout: InputLayout
     tensors: dict[str, _Tensor] = field(default_factory=dict)
     operations: list[_Operation] = field(default_factory=list)
+    packed: frozenset[str] = frozenset()  # tensors whose 4-bit codes lie two to a byte
     parents: dict[str, tuple[str, int]] = field(
         default_factory=dict
     )  # operand -> concatenation, first tile in it
@@ -73,8 +82,15 @@ class _Lowering:
         self.tensors[operation.name] = tensor
         return operation.name
 
+    def halves(self, tensor: str) -> int:
+        return 2 if tensor in self.packed else 1
+
+    def lanes(self, tensor: str) -> int:
+        """Channels of a tile."""
+        return self.halves(tensor) * self.configuration.pi
+
     def tiles(self, tensor: str) -> int:
-        return len(self.tensors[tensor].slots) // self.configuration.pi
+        return len(self.tensors[tensor].slots) // self.lanes(tensor)
 
 
 def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
@@ -82,7 +98,10 @@ def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
     check_graph(graph)
     nodes = _needed(graph)
     lowering = _Lowering(
-        graph=graph, configuration=configuration, input_layout=_input_layout(graph, nodes, configuration)
+        graph=graph,
+        configuration=configuration,
+        input_layout=_input_layout(graph, nodes, configuration),
+        packed=packed_tensors(graph, nodes, configuration),
     )
     for node in nodes:
         _lower_node(lowering, node)
@@ -147,7 +166,8 @@ def _lower_max_pool(lowering: _Lowering, node: MaxPool2d) -> None:
 
 def _output(lowering: _Lowering, node: Node, slots: Slots) -> _Tensor:
     _, height, width = lowering.graph.shapes[node.name]
-    return _Tensor(slots=slots, height=height, width=width, format=node.format)
+    padded = padded_slots(slots, lowering.lanes(node.name))
+    return _Tensor(slots=padded, height=height, width=width, format=node.format)
 
 
 def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
@@ -183,7 +203,7 @@ def _lanes(lowering: _Lowering, conv: Conv2d) -> tuple[Kind, Slots, str | None]:
     """Kind, output slots and residual of a convolution: a dense one takes over its residual's slots."""
     source = lowering.tensors[conv.source].slots
     if not _is_by_channel(conv):
-        slots = natural_slots(conv.out_channels, lowering.configuration.pi)
+        slots = natural_slots(conv.out_channels, lowering.lanes(conv.name))
         return (
             Kind.DENSE,
             slots if conv.residual is None else lowering.tensors[conv.residual].slots,
@@ -294,6 +314,7 @@ def _map(lowering: _Lowering, name: str) -> Map:
         slots=tensor.slots,
         tiles=lowering.tiles(name),
         signed=tensor.format.signed,
+        halves=lowering.halves(name),
     )
 
 

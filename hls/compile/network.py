@@ -6,7 +6,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.compile.layout import InputLayout, OutputLayout, Slots
+from bitlathe.hls.compile.layout import UNUSED, InputLayout, OutputLayout, Slots
 from bitlathe.model.graph.nodes import IntWeights, Pair
 
 Int64s = npt.NDArray[np.int64]
@@ -53,6 +53,24 @@ class Map:
     slots: Slots
     tiles: int
     signed: bool
+    halves: int = 1  # words of pi channels in a tile: 2 where 4-bit codes are packed two to a byte
+
+    @property
+    def is_packed(self) -> bool:
+        return self.halves > 1
+
+    @property
+    def words(self) -> int:
+        """Words of pi channels that its producer writes a pixel; a packed tile may lack its last half."""
+        if not self.is_packed:
+            return self.tiles
+        lanes = len(self.slots) // (self.tiles * self.halves)
+        used = max(lane for lane, slot in enumerate(self.slots) if slot != UNUSED) + 1
+        return -(-used // lanes)
+
+    def tiles_of(self, words: tuple[int, int]) -> tuple[int, int]:
+        """Tiles (first, end) that hold words first..end-1."""
+        return words[0] // self.halves, -(-words[1] // self.halves)
 
     @property
     def height(self) -> int:

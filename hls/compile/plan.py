@@ -50,25 +50,27 @@ class LayerPlan:
     def pieces(self) -> Iterator[Piece]:
         """The layer's EXECs in order."""
         rows = range(0, self.layer.output.height, self.strip_rows)
-        chunks = range(0, -(-self.layer.output.tiles // self.sub_tiles), self.chunk_passes)
+        chunks = range(0, self._passes, self.chunk_passes)
         if self.chunks_outside:
             yield from (self._piece(row, chunk) for chunk in chunks for row in rows)
         else:
             yield from (self._piece(row, chunk) for row in rows for chunk in chunks)
 
-    def output_tiles(self, piece: Piece) -> tuple[int, int]:
-        """Output tiles (first, end) that a piece writes."""
-        return piece.first_pass * self.sub_tiles, min(
-            piece.end_pass * self.sub_tiles, self.layer.output.tiles
-        )
+    @property
+    def _passes(self) -> int:
+        return -(-self.layer.output.words // self.sub_tiles)
+
+    def output_words(self, piece: Piece) -> tuple[int, int]:
+        """Output words (first, end) of a pixel that a piece writes."""
+        last = min(piece.end_pass * self.sub_tiles, self.layer.output.words)
+        return piece.first_pass * self.sub_tiles, last
 
     def _piece(self, row: int, first_pass: int) -> Piece:
-        passes = -(-self.layer.output.tiles // self.sub_tiles)
         return Piece(
             row=row,
             rows=min(self.strip_rows, self.layer.output.height - row),
             first_pass=first_pass,
-            end_pass=min(first_pass + self.chunk_passes, passes),
+            end_pass=min(first_pass + self.chunk_passes, self._passes),
         )
 
 

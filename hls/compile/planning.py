@@ -1,8 +1,10 @@
 """Making a plan: pitches, chunks of weights, homes of maps, cuts of layers."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from bitlathe.hls.compile.groups import best_grouping, layer_cycles, passes, sub_tiles
+from bitlathe.hls.compile.fast_residual import sum_cycles
+from bitlathe.hls.compile.groups import best_grouping, chunk_step, layer_cycles, passes, sub_tiles
 from bitlathe.hls.compile.homes import HomeFinder, Homes
 from bitlathe.hls.compile.memory import Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map, Network, Region
@@ -43,10 +45,46 @@ def make_plan(
     )
 
 
-def best_pitch(region: Region, readers: tuple[Layer, ...], configuration: EngineConfiguration) -> int:
-    """Smallest pitch at which the layers that read a region take the fewest cycles."""
-    pitches = range(region.width, region.width + configuration.banks)
-    return min(pitches, key=lambda pitch: sum(layer_cycles(layer, pitch, configuration) for layer in readers))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sum:
+    """A layer that adds a residual, and the pitches of its source and residual."""
+
+    layer: Layer
+    source_pitch: int
+    residual_pitch: int
+
+    def cycles(self, pitch: int, configuration: EngineConfiguration) -> int:
+        return sum_cycles(self.layer, self.source_pitch, self.residual_pitch, pitch, configuration)
+
+
+def _sums(network: Network, region: Region, pitches: Mapping[str, int]) -> tuple[_Sum, ...]:
+    """Layers that write sums to a region, where the pitches of what they read are known."""
+    return tuple(
+        _Sum(
+            layer=layer,
+            source_pitch=pitches[layer.source.region.name],
+            residual_pitch=pitches[layer.residual.region.name],
+        )
+        for layer in network.layers
+        if layer.output.region == region
+        and layer.residual is not None
+        and {layer.source.region.name, layer.residual.region.name} <= pitches.keys()
+    )
+
+
+def best_pitch(
+    region: Region,
+    readers: tuple[Layer, ...],
+    configuration: EngineConfiguration,
+    sums: tuple[_Sum, ...] = (),
+) -> int:
+    """Smallest pitch at which the layers that read a region, or write sums to it, take the fewest cycles."""
+
+    def cycles(pitch: int) -> int:
+        reading = sum(layer_cycles(layer, pitch, configuration) for layer in readers)
+        return reading + sum(writer.cycles(pitch, configuration) for writer in sums)
+
+    return min(range(region.width, region.width + configuration.banks), key=cycles)
 
 
 def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfiguration, shares: int) -> int:
@@ -55,13 +93,15 @@ def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfigu
     if layer.kind is Kind.MAX:
         return count
     room = configuration.weight_lines - image.pinned_lines
-    if pass_lines(layer) > room:
+    if chunk_step(layer, configuration) * pass_lines(layer) > room:
         raise CapacityError(
             f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, "
             f"there are {room}; use a smaller kernel, fewer input channels or more weight_lines"
         )
-    fitting = max(1, room // shares // pass_lines(layer))
-    return -(-count // -(-count // fitting))
+    step = chunk_step(layer, configuration)
+    fitting = max(1, room // shares // (step * pass_lines(layer)))
+    steps = -(-count // step)
+    return -(-steps // -(-steps // fitting)) * step
 
 
 def _homes(
@@ -72,7 +112,9 @@ def _homes(
         region: tuple(layer for layer in network.layers if layer.source.region == region)
         for region in network.regions
     }
-    fastest = {region.name: best_pitch(region, read_by, configuration) for region, read_by in readers.items()}
+    fastest: dict[str, int] = {}
+    for region, read_by in readers.items():
+        fastest[region.name] = best_pitch(region, read_by, configuration, _sums(network, region, fastest))
     tightest = {region.name: region.width for region in network.regions}
     strip_pitches = {
         layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers

@@ -60,6 +60,7 @@ class Exec:
     row: int  # first output row of the map
     weights: Buffer
     grouping: Grouping
+    words: int  # written a pixel
     sub_tiles: int
     opcode: Opcode = Opcode.EXEC
 
@@ -69,7 +70,7 @@ class Exec:
 
     @property
     def passes(self) -> int:
-        return -(-self.target.tiles // self.sub_tiles)
+        return -(-self.words // self.sub_tiles)
 
     @property
     def in_tile_step(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import product
 
-from bitlathe.hls.compile.groups import best_grouping, passes, sub_tiles
+from bitlathe.hls.compile.groups import best_grouping, chunk_step, passes, sub_tiles
 from bitlathe.hls.compile.memory import Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map, plane_lines
 from bitlathe.hls.config import EngineConfiguration
@@ -79,7 +79,7 @@ class StripMiner:
     def _cuts(self) -> Iterator[Cut]:
         height = self.layer.output.height
         rows = sorted({-(-height // strips) for strips in range(1, height + 1)}, reverse=True)
-        chunks = {self.chunk_passes, 1}
+        chunks = {self.chunk_passes, chunk_step(self.layer, self.configuration)}
         for depth, row_count, chunk, pitch in product(
             DEPTHS, rows, chunks, {self.source_pitch, self.layer.source.width}
         ):
@@ -91,7 +91,8 @@ class StripMiner:
     def _tiles(self, role: Role, cut: Cut) -> int:
         if role is Role.SOURCE and self.layer.kind is Kind.DENSE:
             return self.layer.source.tiles
-        return min(cut.passes * sub_tiles(self.layer, self.configuration), self.layer.output.tiles)
+        words = min(cut.passes * sub_tiles(self.layer, self.configuration), self.layer.output.words)
+        return self.map_of(role).tiles_of((0, words))[1]
 
     def _rows(self, role: Role, cut: Cut) -> int:
         if role is not Role.SOURCE:

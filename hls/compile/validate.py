@@ -154,9 +154,8 @@ def _source_intervals(fields: Fields, banks: int) -> list[tuple[int, int]]:
 def _pixels(fields: Fields, name: str, banks: int) -> list[tuple[int, int]]:
     pitch = _position(fields, f"{name}_row", banks) + fields["out_w"] - 1
     length = (fields["out_h"] - 1) * pitch + fields["out_w"]
-    return _tiles(
-        _position(fields, name, banks), fields[f"{name}_plane"] * banks, fields["out_tiles"], length
-    )
+    planes = -(-fields["out_tiles"] // 2) if fields[f"{name}_packed"] else fields["out_tiles"]
+    return _tiles(_position(fields, name, banks), fields[f"{name}_plane"] * banks, planes, length)
 
 
 def _tiles(first: int, step: int, count: int, length: int) -> list[tuple[int, int]]:

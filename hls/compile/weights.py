@@ -35,7 +35,7 @@ def layer_lines(layer: Layer, configuration: EngineConfiguration) -> Lines:
     assert parameters is not None
     count, po, pi = passes(layer, configuration), configuration.po, configuration.pi
     columns = _columns(layer, configuration)
-    kernel = _dense_kernel if layer.kind is Kind.DENSE else _depthwise_kernel
+    kernel = _KERNELS[layer.kind, layer.source.is_packed]
     lines = np.zeros((count, pass_lines(layer), po, pi), np.int8)
     lines[:, 0, :, :PARAMETER_BYTES] = _parameter_bytes(parameters, columns)
     lines[:, 1:] = kernel(parameters.weight, columns, layer.source.slots, pi)
@@ -47,7 +47,8 @@ def _columns(layer: Layer, configuration: EngineConfiguration) -> npt.NDArray[np
     used = configuration.po if layer.kind is Kind.DENSE else configuration.pi
     columns = np.full((passes(layer, configuration), configuration.po), UNUSED, np.intp)
     slots = np.full(columns.shape[0] * used, UNUSED, np.intp)
-    slots[: len(layer.output.slots)] = layer.output.slots
+    taken = min(len(slots), len(layer.output.slots))
+    slots[:taken] = layer.output.slots[:taken]
     columns[:, :used] = slots.reshape(-1, used)
     return columns
 
@@ -84,6 +85,21 @@ def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source:
     lane = np.arange(pi)
     lines[:, :, lane, lane] = taken[:, :pi].reshape(count, pi, -1).transpose(0, 2, 1)
     return lines
+
+
+def _packed_kernel(
+    weight: npt.NDArray[np.signedinteger], columns: npt.NDArray[np.intp], source: Slots, pi: int
+) -> Lines:
+    """(passes, taps * input tiles, po, pi): 4-bit weights of low and high input lanes in a byte."""
+    low, high = np.split(_dense_kernel(weight, columns, source, 2 * pi), 2, axis=-1)
+    return ((low & 15) | (high << 4)).astype(np.int8)
+
+
+_KERNELS = {
+    (Kind.DENSE, False): _dense_kernel,
+    (Kind.DENSE, True): _packed_kernel,
+    (Kind.DEPTHWISE, False): _depthwise_kernel,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ module compute #(
     input  wire logic [        8*PI*PO-1:0] wload_data_i
 );
   localparam int ReadLatency = 3;   // scratchpad and weight store
-  localparam int ArrayLatency = 6;  // operands to finished accumulators
+  localparam int ArrayLatency = 7;  // operands to finished accumulators
   localparam int MarkLatency = ReadLatency + ArrayLatency;
   localparam int ParamBits = 8 * PI * PO;
 
@@ -96,9 +96,10 @@ module compute #(
   logic [8*PI*PP-1:0] lane_data;
   logic [8*PI*PO-1:0] weight_data;
   logic [8*PI-1:0] residual_data, result_data;
-  logic result_valid, result_write;
-  logic [15:0] result_line;
-  logic [3:0] result_bank;
+  logic [1:0] result_halves;
+  logic residual_valid;
+  logic [15:0] result_line, residual_line;
+  logic [3:0] result_bank, residual_bank;
 
   scratchpad #(
       .PI   (PI),
@@ -113,11 +114,13 @@ module compute #(
       .lane_bank_i    (lane_bank),
       .padding_i      (is_max && in_signed ? 8'h80 : 8'h00),
       .lane_data_o    (lane_data),
-      .result_valid_i (result_valid),
-      .result_write_i (result_write),
+      .result_halves_i (result_halves),
       .result_line_i  (result_line),
       .result_bank_i  (result_bank),
       .result_data_i  (result_data),
+      .residual_valid_i(residual_valid),
+      .residual_line_i (residual_line),
+      .residual_bank_i (residual_bank),
       .residual_data_o(residual_data),
       .load_valid_i,
       .load_ready_o,
@@ -180,6 +183,7 @@ module compute #(
       .first_i    (first_q[ReadLatency-1]),
       .last_i     (last_q[ReadLatency-1]),
       .is_max_i   (is_max),
+      .packed_i   (desc_q[program_pkg::EXEC_IN_PACKED_LSB]),
       .in_signed_i(in_signed),
       .act_i      (lane_data),
       .weight_i   (weight_data),
@@ -204,11 +208,13 @@ module compute #(
       .group_tile_first_i(marks_q[6*(MarkLatency-1)+1]),
       .group_final_i     (marks_q[6*(MarkLatency-1)]),
       .group_acc_i       (acc),
-      .result_valid_o    (result_valid),
-      .result_write_o    (result_write),
+      .result_halves_o   (result_halves),
       .result_line_o     (result_line),
       .result_bank_o     (result_bank),
       .result_data_o     (result_data),
+      .residual_valid_o  (residual_valid),
+      .residual_line_o   (residual_line),
+      .residual_bank_o   (residual_bank),
       .residual_data_i   (residual_data),
       .done_o            (exec_done_o)
   );

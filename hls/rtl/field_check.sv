@@ -47,7 +47,7 @@ module field_check #(
   assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
   assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:16];
   assign words = (sub_tiles == 3'd1 ? 7'(lanes) : 7'(lanes) * 7'(SubTiles)) <<
-      desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB];
+      (desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB] && !desc_i[program_pkg::EXEC_RES_FAST_LSB]);
   assign bad_exec = lanes == '0 || lanes > 4'(PP) ||
       (sub_tiles != 3'd1 && sub_tiles != 3'(SubTiles)) ||
       group_cycles < 16'(words) ||

@@ -1,7 +1,8 @@
 // output_stage: drains finished groups, one word of PI channels a slot, and writes codes to the scratchpad.
 // Function:   word = requantize(acc, bias, residual) for each pixel and sub-tile, in raster order
 // Interface:  group and parameter pulses in; residual reads and result writes to the scratchpad out
-// Latency:    8 cycles from a group's arrival to its first write.   Throughput: 1 word a cycle, 1 in 2 with a residual.
+// Latency:    8 cycles from a group's arrival to its first write.
+// Throughput: 1 word a cycle; 1 in 2 with a residual, unless res_fast says that reads and writes never meet.
 // Reset:      synchronous, active low; valid bits only.
 // Reference:  hls/functional.py
 `default_nettype none
@@ -28,11 +29,13 @@ module output_stage #(
     input  wire logic                       group_final_i,
     input  wire logic [     32*PO*PP-1:0]   group_acc_i,
     // scratchpad
-    output logic                            result_valid_o,
-    output logic                            result_write_o,
+    output logic [ 1:0]                     result_halves_o,  // low, high halves of the bytes to write
     output logic [15:0]                     result_line_o,
     output logic [ 3:0]                     result_bank_o,
     output logic [8*PI-1:0]                 result_data_o,
+    output logic                            residual_valid_o,
+    output logic [15:0]                     residual_line_o,
+    output logic [ 3:0]                     residual_bank_o,
     input  wire logic [           8*PI-1:0] residual_data_i,  // 3 cycles after its read
     output logic                            done_o
 );
@@ -40,13 +43,16 @@ module output_stage #(
   localparam int Latency = 7;  // of requantize; odd, so writes fall on the cycles between residual reads
   localparam int ParamW = 42;  // bias, shift, residual shift
 
-  logic has_residual, res_signed;
+  logic has_residual, res_signed, res_fast, out_packed, res_packed;
   logic [2:0] sub_tiles;
   logic [11:0] out_h, out_w, out_tiles;
   logic signed [15:0] lo, hi, out_line, out_plane, out_row_line, res_line, res_plane, res_row_line;
   logic [3:0] out_bank, out_row_bank, res_bank, res_row_bank;
   assign has_residual = desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB];
   assign res_signed = desc_i[program_pkg::EXEC_RES_SIGNED_LSB];
+  assign res_fast = desc_i[program_pkg::EXEC_RES_FAST_LSB];
+  assign out_packed = desc_i[program_pkg::EXEC_OUT_PACKED_LSB];
+  assign res_packed = desc_i[program_pkg::EXEC_RES_PACKED_LSB];
   assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
   assign out_h = desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W];
   assign out_w = desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W];
@@ -81,7 +87,7 @@ module output_stage #(
   logic [3:0] pixels_left_q;
   logic [2:0] sub_q;
   logic [32*PO*PP-1:0] acc_q;
-  assign slot = pixels_left_q != '0 && !(has_residual && phase_q);
+  assign slot = pixels_left_q != '0 && !(has_residual && !res_fast && phase_q);
   assign sub_end = sub_q + 3'd1 == sub_tiles;
   assign pixel_end = slot && sub_end;
 
@@ -110,9 +116,18 @@ module output_stage #(
   logic map_end, unused_row_end, unused_res_row_end, unused_res_map_end;
   logic signed [12:0] tiles_left_q;
 
+  // A packed plane takes two words a pixel, so the plane moves on after odd words only: every second tile or
+  // every second sub-tile. The step asked for at a map's end is the one after the next map.
+  logic single, odd_tile_q, odd;
   logic signed [15:0] out_map_lines, res_map_lines;
-  assign out_map_lines = sub_tiles == 3'd1 ? out_plane : 16'(out_plane * SubTiles);
-  assign res_map_lines = sub_tiles == 3'd1 ? res_plane : 16'(res_plane * SubTiles);
+  assign single = sub_tiles == 3'd1;
+  assign odd = single ? odd_tile_q : sub_q[0];
+  logic stays;
+  assign stays = init_i || odd_tile_q;
+  assign out_map_lines = !single ? 16'(out_plane * (out_packed ? SubTiles / 2 : SubTiles))
+      : out_packed && stays ? 16'sd0 : out_plane;
+  assign res_map_lines = !single ? 16'(res_plane * (res_packed ? SubTiles / 2 : SubTiles))
+      : res_packed && stays ? 16'sd0 : res_plane;
 
   pixel_walker #(
       .Banks(Banks)
@@ -161,15 +176,17 @@ module output_stage #(
       out_sub_q <= '0;
       res_sub_q <= '0;
     end else if (slot) begin
-      out_sub_q <= out_sub_q + out_plane;
-      res_sub_q <= res_sub_q + res_plane;
+      if (!out_packed || sub_q[0]) out_sub_q <= out_sub_q + out_plane;
+      if (!res_packed || sub_q[0]) res_sub_q <= res_sub_q + res_plane;
     end
+    if (init_i) odd_tile_q <= 1'b0;
+    else if (pixel_end && map_end) odd_tile_q <= !odd_tile_q;
     if (init_i) tiles_left_q <= 13'(out_tiles);
     else if (pixel_end && map_end) tiles_left_q <= tiles_left_q - 13'(sub_tiles);
   end
 
   // ---- One word through the requantizers.
-  logic [Latency-1:0] write_q, done_q;
+  logic [Latency-1:0] write_q, done_q, odd_q;
   logic [16*Latency-1:0] line_q;
   logic [4*Latency-1:0] bank_q;
   logic present;
@@ -178,6 +195,7 @@ module output_stage #(
   always_ff @(posedge clk_i) begin
     line_q <= {line_q[16*(Latency-1)-1:0], 16'(out_pixel_line + out_sub_q)};
     bank_q <= {bank_q[4*(Latency-1)-1:0], out_pixel_bank};
+    odd_q  <= {odd_q[Latency-2:0], odd};
     if (!rst_ni) begin
       write_q <= '0;
       done_q  <= '0;
@@ -205,26 +223,33 @@ module output_stage #(
   always_ff @(posedge clk_i) residual_q <= {residual_q[1:0], has_residual && slot};
 
   for (genvar i = 0; i < PI; i++) begin : gen_lane
-    logic [7:0] residual;
-    assign residual = residual_data_i[8*i+:8];
+    logic [7:0] stored, code;
+    logic [3:0] half;
+    logic signed [8:0] residual;
+    assign stored = residual_data_i[8*i+:8];
+    assign half = odd_q[2] ? stored[7:4] : stored[3:0];
+    assign residual = res_packed ? 9'($signed({res_signed & half[3], half})) : $signed({res_signed & stored[7], stored});
+    assign result_data_o[8*i+:8] = out_packed ? {code[3:0], code[3:0]} : code;
     requantize u_requantize (
         .clk_i,
         .acc_i           (slot_acc[32*i+:32]),
         .bias_i          (slot_param[ParamW*i+:32]),
         .shift_i         (slot_param[ParamW*i+32+:5]),
         .residual_shift_i(slot_param[ParamW*i+37+:5]),
-        .residual_i      (residual_q[2] ? {res_signed & residual[7], residual} : 9'sd0),
+        .residual_i      (residual_q[2] ? residual : 9'sd0),
         .lo_i            (lo),
         .hi_i            (hi),
-        .code_o          (result_data_o[8*i+:8])
+        .code_o          (code)
     );
   end
 
-  logic residual_read;
-  assign residual_read = has_residual && present;
-  assign result_write_o = write_q[Latency-1];
-  assign result_valid_o = result_write_o || residual_read;
-  assign result_line_o = result_write_o ? line_q[16*(Latency-1)+:16] : 16'(res_pixel_line + res_sub_q);
-  assign result_bank_o = result_write_o ? bank_q[4*(Latency-1)+:4] : res_pixel_bank;
+  logic write;
+  assign write = write_q[Latency-1];
+  assign result_halves_o = !write ? 2'b00 : !out_packed ? 2'b11 : odd_q[Latency-1] ? 2'b10 : 2'b01;
+  assign result_line_o = line_q[16*(Latency-1)+:16];
+  assign result_bank_o = bank_q[4*(Latency-1)+:4];
+  assign residual_valid_o = has_residual && present;
+  assign residual_line_o = 16'(res_pixel_line + res_sub_q);
+  assign residual_bank_o = res_pixel_bank;
 endmodule
 `default_nettype wire

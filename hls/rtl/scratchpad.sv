@@ -19,12 +19,14 @@ module scratchpad #(
     input  wire logic [   4*PP-1:0] lane_bank_i,
     input  wire logic [        7:0] padding_i,      // held during a descriptor
     output logic      [8*PI*PP-1:0] lane_data_o,
-    // output stage: residual read or result write, never both in a cycle
-    input  wire logic               result_valid_i,
-    input  wire logic               result_write_i,
+    // output stage: result write and residual read, never in one bank in a cycle
+    input  wire logic [        1:0] result_halves_i,   // low, high halves of the bytes to write
     input  wire logic [       15:0] result_line_i,
     input  wire logic [        3:0] result_bank_i,
     input  wire logic [   8*PI-1:0] result_data_i,
+    input  wire logic               residual_valid_i,
+    input  wire logic [       15:0] residual_line_i,
+    input  wire logic [        3:0] residual_bank_i,
     output logic      [   8*PI-1:0] residual_data_o,
     // LOAD
     input  wire logic               load_valid_i,
@@ -45,8 +47,12 @@ module scratchpad #(
 
   logic [Word*Banks-1:0] array_data, other_data;
 
-  assign load_ready_o = !(result_valid_i && result_bank_i == load_bank_i);
-  assign store_ready_o = !(result_valid_i && result_bank_i == store_bank_i)
+  logic result_valid;
+  assign result_valid = |result_halves_i;
+  assign load_ready_o = !(result_valid && result_bank_i == load_bank_i)
+      && !(residual_valid_i && residual_bank_i == load_bank_i);
+  assign store_ready_o = !(result_valid && result_bank_i == store_bank_i)
+      && !(residual_valid_i && residual_bank_i == store_bank_i)
       && !(load_valid_i && load_bank_i == store_bank_i);
 
   for (genvar b = 0; b < Banks; b++) begin : gen_bank
@@ -65,37 +71,48 @@ module scratchpad #(
     end
 
     // Second port.
-    logic result_here, load_here, store_here;
-    logic other_en_q, other_write_q;
+    logic result_here, residual_here, load_here, store_here, other_read_q;
+    logic [1:0] other_write_q;
     logic [LineW-1:0] other_line_q;
     logic [Word-1:0] other_wdata_q;
-    assign result_here = result_valid_i && result_bank_i == 4'(b);
-    assign load_here   = load_valid_i && load_bank_i == 4'(b) && !result_here;
-    assign store_here  = store_valid_i && store_bank_i == 4'(b) && !result_here && !load_here;
+    assign result_here = result_valid && result_bank_i == 4'(b);
+    assign residual_here = residual_valid_i && residual_bank_i == 4'(b) && !result_here;
+    assign load_here = load_valid_i && load_bank_i == 4'(b) && !result_here && !residual_here;
+    assign store_here = store_valid_i && store_bank_i == 4'(b) && !result_here && !residual_here && !load_here;
 
     always_ff @(posedge clk_i) begin
       array_en_q    <= array_en_d;
       array_line_q  <= array_line_d;
-      other_en_q    <= result_here || load_here || store_here;
-      other_write_q <= result_here ? result_write_i : load_here;
-      other_line_q  <= LineW'(result_here ? result_line_i : load_here ? load_line_i : store_line_i);
+      other_read_q  <= residual_here || store_here;
+      other_write_q <= result_here ? result_halves_i : {2{load_here}};
+      other_line_q  <= LineW'(result_here ? result_line_i : residual_here ? residual_line_i
+          : load_here ? load_line_i : store_line_i);
       other_wdata_q <= result_here ? result_data_i : load_data_i;
     end
 
-    ram_1r1rw #(
-        .Width(Word),
-        .Lines(Lines)
-    ) u_ram (
-        .clk_i,
-        .a_en_i   (array_en_q),
-        .a_line_i (array_line_q),
-        .a_data_o (array_data[Word*b+:Word]),
-        .b_en_i   (other_en_q),
-        .b_write_i(other_write_q),
-        .b_line_i (other_line_q),
-        .b_data_i (other_wdata_q),
-        .b_data_o (other_data[Word*b+:Word])
-    );
+    // Low and high halves of the bytes lie in RAMs of their own, so either can be written alone.
+    for (genvar h = 0; h < 2; h++) begin : gen_half
+      logic [4*PI-1:0] array_half, other_half, wdata_half;
+      for (genvar i = 0; i < PI; i++) begin : gen_byte
+        assign wdata_half[4*i+:4] = other_wdata_q[8*i+4*h+:4];
+        assign array_data[Word*b+8*i+4*h+:4] = array_half[4*i+:4];
+        assign other_data[Word*b+8*i+4*h+:4] = other_half[4*i+:4];
+      end
+      ram_1r1rw #(
+          .Width(4 * PI),
+          .Lines(Lines)
+      ) u_ram (
+          .clk_i,
+          .a_en_i   (array_en_q),
+          .a_line_i (array_line_q),
+          .a_data_o (array_half),
+          .b_en_i   (other_read_q || other_write_q[h]),
+          .b_write_i(other_write_q[h]),
+          .b_line_i (other_line_q),
+          .b_data_i (wdata_half),
+          .b_data_o (other_half)
+      );
+    end
   end
 
   for (genvar j = 0; j < PP; j++) begin : gen_lane
@@ -128,7 +145,7 @@ module scratchpad #(
     end
   end
   always_ff @(posedge clk_i) begin
-    residual_bank_q <= result_bank_i;
+    residual_bank_q <= residual_bank_i;
     residual_bank_q2 <= residual_bank_q;
     store_bank_q <= store_bank_i;
     store_bank_q2 <= store_bank_q;

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 import numpy.typing as npt
-from bitlathe.rtl_tb.stimulus import join, random_generator, reset, split
 from cocotb.triggers import RisingEdge
 
-LATENCY = 6
+from bitlathe.rtl_tb.stimulus import join, random_generator, reset, split
+
+LATENCY = 7
 Array = npt.NDArray[np.int64]
 
 
@@ -33,14 +34,38 @@ def _pick(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...])
     return rng.integers(low, high + 1, size=shape)
 
 
-def random_group(rng: np.random.Generator, sizes: tuple[int, int, int], *, signed: bool) -> Group:
-    pi, po, pp = sizes
+def random_group(rng: np.random.Generator, sizes: tuple[int, int, int], mode: "Mode") -> Group:
+    channels, po, pp = sizes[0] * (2 if mode.is_packed else 1), sizes[1], sizes[2]
     cycles = int(rng.integers(1, 20))
-    low, high = (-128, 127) if signed else (0, 255)
-    return Group(act=_pick(rng, low, high, (cycles, pp, pi)), weight=_pick(rng, -127, 127, (cycles, po, pi)))
+    low, high = mode.codes
+    limit = 7 if mode.is_packed else 127
+    weight = _pick(rng, -limit, limit, (cycles, po, channels))
+    return Group(act=_pick(rng, low, high, (cycles, pp, channels)), weight=weight)
 
 
-async def feed(dut, groups: list[Group], rng: np.random.Generator) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """How the array is used."""
+
+    is_signed: bool
+    is_max: bool = False
+    is_packed: bool = False
+
+    @property
+    def codes(self) -> tuple[int, int]:
+        """Lowest and highest activation."""
+        bits = 4 if self.is_packed else 8
+        return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if self.is_signed else (0, (1 << bits) - 1)
+
+    def bytes(self, codes: Array) -> Array:
+        """Codes (..., channels) as stored: packed, channel PI + i shares the byte of channel i."""
+        if not self.is_packed:
+            return codes
+        low, high = np.split(codes & 15, 2, axis=-1)
+        return low | high << 4
+
+
+async def feed(dut, groups: list[Group], mode: Mode, rng: np.random.Generator) -> None:
     """Drive the groups back to back, with an idle cycle now and then."""
     for group in groups:
         for k in range(len(group.act)):
@@ -50,21 +75,28 @@ async def feed(dut, groups: list[Group], rng: np.random.Generator) -> None:
             dut.valid_i.value = 1
             dut.first_i.value = int(k == 0)
             dut.last_i.value = int(k == len(group.act) - 1)
-            dut.act_i.value = join(group.act[k], 8)
-            dut.weight_i.value = join(group.weight[k], 8)
+            dut.act_i.value = join(mode.bytes(group.act[k]), 8)
+            dut.weight_i.value = join(mode.bytes(group.weight[k]), 8)
             await RisingEdge(dut.clk_i)
     dut.valid_i.value = 0
     for _ in range(LATENCY + 2):
         await RisingEdge(dut.clk_i)
 
 
+MODES = [
+    Mode(is_signed=signed, is_max=is_max, is_packed=is_packed)
+    for signed in (True, False)
+    for is_max, is_packed in ((False, False), (True, False), (False, True))
+]
+
+
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(signed=[True, False], is_max=[False, True])
-async def every_group_matches_its_sum(dut, signed: bool, is_max: bool) -> None:
+@cocotb.parametrize(mode=MODES)
+async def every_group_matches_its_sum(dut, mode: Mode) -> None:
     rng = random_generator()
-    sizes = tuple(int(dut.__getattr__(name).value) for name in ("PI", "PO", "PP"))
+    sizes = tuple(int(getattr(dut, name).value) for name in ("PI", "PO", "PP"))
     pi, po, pp = sizes
-    groups = [random_group(rng, sizes, signed=signed) for _ in range(60)]
+    groups = [random_group(rng, sizes, mode) for _ in range(60)]
     results: list[Array] = []
 
     async def collect() -> None:
@@ -74,13 +106,15 @@ async def every_group_matches_its_sum(dut, signed: bool, is_max: bool) -> None:
                 results.append(np.array(split(dut.acc_o.value, 32, pp * po, signed=True)).reshape(pp, po))
 
     dut.valid_i.value = 0
-    dut.is_max_i.value, dut.in_signed_i.value = int(is_max), int(signed)
+    dut.is_max_i.value, dut.packed_i.value = int(mode.is_max), int(mode.is_packed)
+    dut.in_signed_i.value = int(mode.is_signed)
     await reset(dut)
     cocotb.start_soon(collect())
-    await feed(dut, groups, rng)
+    await feed(dut, groups, mode, rng)
     assert len(results) == len(groups)
+    pixels = pp - pp % 2 if mode.is_packed else pp
     for group, result in zip(groups, results, strict=True):
-        if is_max:
+        if mode.is_max:
             assert np.array_equal(result[:, :pi], group.maxima())
         else:
-            assert np.array_equal(result, group.sums())
+            assert np.array_equal(result[:pixels], group.sums()[:pixels])

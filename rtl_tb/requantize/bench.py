@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
+
 from bitlathe.model.graph.fixed_point import requantize
 from bitlathe.rtl_tb.stimulus import random_generator, start_clock
-from cocotb.triggers import RisingEdge
 
 LATENCY, RESIDUAL_DELAY = 7, 3
 INT32 = (-(1 << 31), (1 << 31) - 1)
@@ -39,7 +40,11 @@ def random_case(rng: np.random.Generator) -> Case:
     while True:
         bits = int(rng.integers(1, 32))
         case = Case(
-            acc=int(rng.choice([0, 1, -1, int(rng.integers(-(1 << bits) + 1, 1 << bits)), -(1 << 31) + 1, (1 << 31) - 1])),
+            acc=int(
+                rng.choice(
+                    [0, 1, -1, int(rng.integers(-(1 << bits) + 1, 1 << bits)), -(1 << 31) + 1, (1 << 31) - 1]
+                )
+            ),
             bias=int(rng.choice([0, int(rng.integers(-(1 << 20), 1 << 20))])),
             shift=int(rng.integers(0, 32)),
             residual_shift=int(rng.integers(0, 22)),

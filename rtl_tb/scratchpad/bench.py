@@ -4,11 +4,13 @@ from collections import deque
 
 import cocotb
 import numpy as np
-from bitlathe.rtl_tb.stimulus import join, random_generator, reset
 from cocotb.triggers import ReadOnly, RisingEdge
+
+from bitlathe.rtl_tb.stimulus import join, random_generator, reset
 
 LATENCY = 3
 PADDING = 0x80
+HALF_MASKS = {1: 0x0F, 2: 0xF0, 3: 0xFF}
 Place = tuple[int, int]  # line, bank
 
 
@@ -47,19 +49,26 @@ class Bench:
         self.lanes.append([self.words[place] if place else padding for place in places])
 
     def drive_result(self) -> Place | None:
-        """Residual read, result write or nothing; returns the place written."""
-        choice, place, data = self.rng.random(), self.place(), self.word()
-        read = self.readable() if choice > 0.6 else None
-        write = choice < 0.3
-        place = read or place
-        self.dut.result_valid_i.value = int(write or read is not None)
-        self.dut.result_write_i.value = int(write)
+        """Write a result, or half of its bytes; returns the place."""
+        place, data = self.place(), self.word()
+        halves = int(self.rng.choice([0, 1, 2, 3])) if place in self.words else int(self.rng.choice([0, 3]))
+        self.dut.result_halves_i.value = halves
         self.dut.result_line_i.value, self.dut.result_bank_i.value = place
         self.dut.result_data_i.value = data
+        if halves:
+            mask = join([HALF_MASKS[halves]] * self.pi, 8)
+            self.words[place] = (self.words.get(place, 0) & ~mask) | (data & mask)
+        return place if halves else None
+
+    def drive_residual(self, result: Place | None) -> Place | None:
+        """Read a residual from another bank than the result's; returns the place."""
+        read = self.readable() if self.rng.random() < 0.5 else None
+        if read and result and (read[1] == result[1]):
+            read = None
+        self.dut.residual_valid_i.value = int(read is not None)
+        self.dut.residual_line_i.value, self.dut.residual_bank_i.value = read or (0, 0)
         self.residuals.append(self.words[read] if read else None)
-        if write:
-            self.words[place] = data
-        return place if write else None
+        return read
 
     async def cycle(self) -> None:
         """One clock cycle: drive, look at the ready signals, follow what was taken."""
@@ -68,6 +77,7 @@ class Bench:
         load, data, load_on = self.place(), self.word(), self.rng.random() < 0.5
         store = self.readable() if self.rng.random() < 0.5 else None
         result = self.drive_result()
+        self.drive_residual(result)
         written |= {result} if result else set()
         if load == result:
             load_on = False
@@ -97,7 +107,7 @@ class Bench:
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
 async def every_read_returns_the_last_write(dut) -> None:
-    for name in ("lane_on_i", "result_valid_i", "load_valid_i", "store_valid_i"):
+    for name in ("lane_on_i", "result_halves_i", "residual_valid_i", "load_valid_i", "store_valid_i"):
         getattr(dut, name).value = 0
     dut.padding_i.value = PADDING
     await reset(dut)

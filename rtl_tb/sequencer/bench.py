@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
+
 from bitlathe.hls.program import Descriptor, Opcode
 from bitlathe.rtl_tb.stimulus import random_generator, reset
-from cocotb.triggers import RisingEdge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,4 +209,6 @@ async def every_address_matches_plain_division(dut) -> None:
         assert params == [100 + tile * step for tile in range(tiles)]
         groups = len(layer.groups())
         # A tile costs a parameter cycle and its groups; after the last group only its kernel is seen.
-        assert cycles == tiles * (1 + groups * layer.group_cycles) - 1 - (layer.group_cycles - layer.kernel_cycles), layer
+        assert cycles == tiles * (1 + groups * layer.group_cycles) - 1 - (
+            layer.group_cycles - layer.kernel_cycles
+        ), layer

@@ -1,0 +1,66 @@
+"""4-bit tensors lie two codes to a byte where readers gain by it; residuals are read as fast as is safe."""
+
+import numpy as np
+import pytest
+from compiled_networks import ROOMY, TINY, compiled_for, computed
+
+from bitlathe.hls.compile.fast_residual import WRITE_DELAY, Raster, _shortest
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.program import Opcode
+from bitlathe.model.graph.random_inputs import random_inputs
+from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.model.graph.reference import evaluate
+
+BANKS, LANES = 7, 6
+
+
+def _count(compiled, field: str) -> int:
+    execs = [d for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
+    return sum(bool(d.fields.get(field, 0)) for d in execs)
+
+
+@pytest.mark.parametrize("configuration", [*ROOMY, *TINY[:1], TINY[3]], ids=str)
+@pytest.mark.parametrize("channels", [(16, 32, 64), (13, 27, 40)], ids=str)
+def test_a_4_bit_resnet_is_packed_and_equals_the_reference(
+    channels: tuple[int, ...], configuration: EngineConfiguration, rng: np.random.Generator
+) -> None:
+    graph = random_resnet(rng, blocks=1, channels=channels, bits=4)
+    compiled = compiled_for(graph, configuration)
+    codes = random_inputs(rng, graph, 1)
+    assert _count(compiled, "in_packed") >= 7
+    assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
+
+
+def test_an_8_bit_network_is_never_packed(rng: np.random.Generator) -> None:
+    compiled = compiled_for(random_resnet(rng, blocks=1), ROOMY[0])
+    assert not any(_count(compiled, field) for field in ("in_packed", "out_packed", "res_packed"))
+
+
+def test_four_bits_halve_the_cycles_of_wide_layers(rng: np.random.Generator) -> None:
+    wide, narrow = (
+        compiled_for(random_resnet(rng, blocks=3, bits=bits), ROOMY[0]).predicted.cycles for bits in (8, 4)
+    )
+    assert narrow <= 0.6 * wide
+
+
+@pytest.mark.parametrize("pitches", [(32, 32), (32, 37), (16, 39), (9, 13), (8, 8)], ids=str)
+@pytest.mark.parametrize("row_break", [0, 1])
+def test_a_fast_residual_is_never_read_from_the_bank_that_is_written(
+    pitches: tuple[int, int], row_break: int
+) -> None:
+    height, width = 8, min(pitches)
+    residual, target = (Raster(origin=3 * pitch, pitch=pitch) for pitch in pitches)
+    cycles = _shortest((height, width, LANES, row_break, 1), residual, target, BANKS, (LANES + 1, 30))
+    assert cycles is not None  # 13 cycles always do: the last write is over before the next read
+    reads, writes, start = {}, {}, 0
+    for _ in range(2):
+        for y in range(0, height, 1 if row_break else height):
+            rows = [y] if row_break else range(height)
+            pixels = [(row, x) for row in rows for x in range(width)]
+            for first in range(0, len(pixels), LANES):
+                for slot, (row, x) in enumerate(pixels[first : first + LANES]):
+                    reads[start + slot] = (residual.origin + row * residual.pitch + x) % BANKS
+                    writes[start + slot + WRITE_DELAY] = (target.origin + row * target.pitch + x) % BANKS
+                start += cycles
+        start += 1
+    assert all(writes.get(cycle) != bank for cycle, bank in reads.items())
