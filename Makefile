@@ -12,7 +12,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pynq sim bench resources lint types links clean compiler
+.PHONY: help demo hls bitstream test pynq sim bench resources lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/ben
 
 resources: $(STAMP)  ## area of the engine by Yosys, minutes once a version
 	$(PY) benchmarks/resources.py
+
+hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml SYNTH=require]
+	@for target in $(or $(TARGET),pynq-z2 zcu104); do \
+	  .venv/bin/bitlathe hls --network $(or $(NETWORK),resnet8) --target $$target --flow $(or $(FLOW),engine) \
+	    --synth $(or $(SYNTH),auto) || exit $$?; done
+
+bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado is here: [BOARD= ENGINE=rtl|hls SYNTH=require]
+	@for board in $(or $(BOARD),pynq-z2 zcu104); do \
+	  .venv/bin/bitlathe bitstream --target $$board --engine $(or $(ENGINE),rtl) \
+	    $(if $(filter require,$(SYNTH)),--require) || exit $$?; done
 
 lint: $(STAMP)  ## style of the Python sources
 	$(PY) -m ruff check .

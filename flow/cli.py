@@ -235,6 +235,53 @@ def resources(
         show_resources(row)
 
 
+@app.command("hls")
+@takes_network
+def hls_command(
+    request: NetworkRequest,
+    target: TargetOption = "pynq-z2",
+    flow: Annotated[str, typer.Option("--flow", help="engine or hls4ml.")] = "engine",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the project; else build/hls/NETWORK-TARGET-FLOW.")
+    ] = None,
+    images: Annotated[int, typer.Option("--images", help="Test images of the C simulation.")] = 4,
+    synth: Annotated[
+        str, typer.Option("--synth", help="auto: synthesize if a tool is found; require; never.")
+    ] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Emit an HLS project, prove it in C simulation, and synthesize it where a vendor's tool is found."""
+    from bitlathe.flow.hls_commands import hls_request, run_hls
+    from bitlathe.flow.integer_network import obtain
+
+    asked = hls_request(find_target(target), flow, out, images, synth)
+    result = run_hls(obtain(request), asked)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print("\n".join(result.lines()))
+    result.check()
+
+
+@app.command()
+def bitstream(
+    target: TargetOption = "pynq-z2",
+    engine: Annotated[
+        str, typer.Option("--engine", help="rtl: the SystemVerilog; hls: the exported IP.")
+    ] = "rtl",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the project; else build/bitstream/TARGET-ENGINE.")
+    ] = None,
+    require: Annotated[bool, typer.Option("--require", help="Fail where Vivado is missing.")] = False,
+) -> None:
+    """Emit Vivado's block design around the engine, and build the bitstream where Vivado is found."""
+    from bitlathe.flow.hls_commands import engine_of, run_bitstream
+
+    board, kind = find_target(target), engine_of(engine)
+    folder = out or Path("build/bitstream") / f"{board.name}-{kind.value}"
+    print("\n".join(run_bitstream(board, kind, folder, require)))
+
+
 @app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Tell which tools and data are here, and how to get the others."""

@@ -1,0 +1,287 @@
+"""`bitlathe hls`, `bitlathe bitstream`: emit, prove in C simulation, run vendor tools where there are any."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from bitlathe.flow import files
+from bitlathe.flow.compilation import compile_for
+from bitlathe.flow.errors import CheckFailed, UsageError
+from bitlathe.flow.integer_network import Codes, IntegerNetwork
+from bitlathe.flow.output import note
+from bitlathe.hls.config import Target
+from bitlathe.hls.tools.bitstream import build_bitstream
+from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Tool, find_hls, find_vivado
+from bitlathe.hls.tools.reports import HlsReport
+from bitlathe.hls.tools.scripts import Engine, board_scripts
+from bitlathe.hls.tools.synthesis import Synthesized, synthesize
+from bitlathe.hls.vitis.csim import HlsEngine
+from bitlathe.hls.vitis.project import emit_hls
+from bitlathe.model.graph.errors import ToolError
+
+MARKER = "project.json"
+REPORTS = Path("build/bench/hls.json")
+
+
+class Flow(Enum):
+    """What the network becomes."""
+
+    ENGINE = "engine"  # a program for the one engine, in HLS C++
+    HLS4ML = "hls4ml"  # a pipeline of its own, by hls4ml
+
+
+class Synth(Enum):
+    """Whether a missing tool is a failure."""
+
+    AUTO = "auto"  # synthesize where a tool is found
+    REQUIRE = "require"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HlsRequest:
+    """What `bitlathe hls` was asked for."""
+
+    target: Target
+    flow: Flow
+    out: Path | None  # None: named after network, target and flow
+    images: int
+    synth: Synth
+    reports: Path = REPORTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HlsResult:
+    """What was done and what was not; the row that --json prints."""
+
+    network: str
+    target: str
+    flow: str
+    out: str
+    files: int
+    images: int
+    mismatches: int  # output integers that differ from the reference's
+    seconds: float  # of the C simulation, compiling included
+    tool: str | None  # that synthesized
+    report: Mapping[str, object] | None
+    ip: str | None
+    not_done: tuple[str, ...]  # and how to go on
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The result for a person."""
+        equal = "equal to" if not self.mismatches else f"{self.mismatches} integers off"
+        head = f"{self.network} for {self.target}, {self.flow} flow"
+        done = [
+            f"{head}: {self.files} files in {self.out}",
+            f"C simulation of {self.images} images: {equal} the reference, in {self.seconds:.1f} s",
+        ]
+        if self.report is not None:
+            done.append(_report_line(self.report))
+        if self.ip is not None:
+            done.append(f"exported IP: {self.ip}")
+        return [*done, *(f"not done: {text}" for text in self.not_done)]
+
+    def check(self) -> None:
+        """Raise CheckFailed unless every integer is the reference's."""
+        if self.mismatches:
+            raise CheckFailed(
+                f"{self.network}: {self.mismatches} output integers of the C simulation differ from the "
+                "reference; report it with this command"
+            )
+
+
+def hls_request(target: Target, flow: str, out: Path | None, images: int, synth: str) -> HlsRequest:
+    """The request that a command line's words make; UsageError for an unknown one."""
+    return HlsRequest(
+        target=target,
+        flow=_choice(Flow, "--flow", flow),
+        out=out,
+        images=images,
+        synth=_choice(Synth, "--synth", synth),
+    )
+
+
+def engine_of(word: str) -> Engine:
+    """The engine that a command line names; UsageError for an unknown one."""
+    return _choice(Engine, "--engine", word)
+
+
+Choice = TypeVar("Choice", bound=Enum)
+
+
+def _choice(kind: type[Choice], option: str, word: str) -> Choice:
+    try:
+        return kind(word)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise UsageError(f"{option} {word}: choose one of {known}") from None
+
+
+def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
+    """Emit, C-simulate, and synthesize where a tool is found.
+
+    Raises ToolError for a tool that fails, or that is required and missing; what the emitters raise.
+    """
+    out = request.out or Path("build/hls") / f"{network.name}-{request.target.name}-{request.flow.value}"
+    files.check_replaceable(out, MARKER)
+    tool = None if request.synth is Synth.NEVER else find_hls()
+    if tool is None and request.synth is Synth.REQUIRE:
+        raise ToolError(f"no HLS tool on PATH: {_how_to_find('vitis-run, vitis_hls or vivado_hls')}")
+    project = _emitted(network, request)
+    write_project(out, project, {"network": network.name, "target": request.target.name})
+    images, _ = network.test_images(request.images)
+    started = time.monotonic()
+    outputs = _SIMULATIONS[request.flow](network, request.target, out, network.preprocess.codes(images))
+    expected = network.reference(images)
+    result = HlsResult(
+        network=network.name,
+        target=request.target.name,
+        flow=request.flow.value,
+        out=str(out),
+        files=len(project),
+        images=len(images),
+        mismatches=int((outputs.reshape(len(images), -1) != expected.reshape(len(images), -1)).sum()),
+        seconds=round(time.monotonic() - started, 1),
+        tool=None,
+        report=None,
+        ip=None,
+        not_done=(),
+    )
+    return _synthesized(result, request, tool)
+
+
+def write_project(out: Path, project: Mapping[str, str], about: Mapping[str, object]) -> None:
+    """Write a project's files over those of an earlier run; what tools left beside them stays."""
+    with files.writable(out):
+        for name, text in project.items():
+            path = out / name
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                files.write_bytes(path, text.encode())
+        files.write_json(out / MARKER, {**about, "files": sorted(project)})
+
+
+def run_bitstream(target: Target, engine: Engine, out: Path, required: bool) -> list[str]:
+    """Emit Vivado's project of a board and build it where Vivado is found; lines for a person.
+
+    Raises ToolError where Vivado fails, or is required and missing.
+    """
+    files.check_replaceable(out, MARKER)
+    vivado = find_vivado()
+    if vivado is None and required:
+        raise ToolError(f"no Vivado on PATH: {_how_to_find('vivado')}")
+    project = board_scripts(target, engine)
+    write_project(out, project, {"target": target.name, "engine": engine.value})
+    done = [f"{engine.value} engine for {target.name}: {len(project)} files in {out}"]
+    if vivado is None:
+        return [
+            *done,
+            "not done: no bitstream, as no Vivado is on PATH; "
+            f"{_how_to_find('vivado')}, or run `vivado -mode batch -source design.tcl` in {out} elsewhere",
+        ]
+    note(f"building the bitstream with {vivado.name} {vivado.release}; this takes an hour or more")
+    return [*done, f"bitstream: {build_bitstream(out, engine, vivado)}"]
+
+
+def _emitted(network: IntegerNetwork, request: HlsRequest) -> Mapping[str, str]:
+    if request.flow is Flow.ENGINE:
+        return emit_hls(request.target)
+    emit, _ = _hls4ml()
+    return emit(network.graph, request.target)
+
+
+def _simulated_engine(network: IntegerNetwork, target: Target, out: Path, codes: Codes) -> Codes:
+    return HlsEngine(target).run(compile_for(network, target), codes)
+
+
+def _simulated_hls4ml(network: IntegerNetwork, target: Target, out: Path, codes: Codes) -> Codes:
+    _, csimulate = _hls4ml()
+    return np.asarray(csimulate(network.graph, target, out / "csim", codes))
+
+
+_SIMULATIONS: Mapping[Flow, Callable[[IntegerNetwork, Target, Path, Codes], Codes]] = {
+    Flow.ENGINE: _simulated_engine,
+    Flow.HLS4ML: _simulated_hls4ml,
+}
+
+
+def _hls4ml() -> tuple[Callable[..., Mapping[str, str]], Callable[..., Codes]]:
+    """`emit` and `csimulate`, which need an optional package."""
+    try:
+        from bitlathe.hls.hls4ml import csimulate, emit
+    except ImportError as error:
+        raise ToolError(f"the hls4ml flow needs hls4ml ({error}): pip install 'bitlathe[hls4ml]'") from error
+    return emit, csimulate
+
+
+def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> HlsResult:
+    if result.mismatches:
+        return replace(result, not_done=("synthesis: the C simulation must be exact first",))
+    if tool is None:
+        return replace(result, not_done=_without_tool(request, result.out))
+    folder = Path(result.out)
+    if not (folder / "run.tcl").exists():
+        return replace(
+            result, not_done=(f"synthesis: run the scripts that hls4ml wrote in {folder} with {tool.path}",)
+        )
+    note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes")
+    made = synthesize(folder, request.target, tool)
+    keep_report(made.report, request)
+    return replace(
+        result,
+        tool=f"{tool.name} {tool.release}",
+        report=made.report.to_json(),
+        ip=str(made.ip),
+        not_done=_after_synthesis(made),
+    )
+
+
+def _after_synthesis(made: Synthesized) -> tuple[str, ...]:
+    fits = () if made.report.fits else ("place and route: the estimates exceed the part",)
+    return (*fits, "simulation of the exported Verilog; the IP's sources lie in its folder hdl/verilog")
+
+
+def keep_report(report: HlsReport, request: HlsRequest) -> None:
+    """Put the estimates into the file of all of them, in place of older ones of the same target and flow."""
+    try:
+        rows = json.loads(request.reports.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        rows = []
+    key = (request.target.name, request.flow.value)
+    others = [row for row in rows if (row.get("target"), row.get("flow")) != key]
+    kept = [*others, {**report.to_json(), "flow": request.flow.value}]
+    files.write_json(request.reports, sorted(kept, key=lambda row: (row["target"], row["flow"])))
+
+
+def _without_tool(request: HlsRequest, out: str) -> tuple[str, ...]:
+    if request.synth is Synth.NEVER:
+        return ("synthesis: --synth never",)
+    names = "vitis-run, vitis_hls or vivado_hls"
+    return (
+        f"synthesis, estimates and IP, as none of {names} is on PATH; {_how_to_find(names)}, "
+        f"or copy {out} to a machine with one and follow the first lines of its run.tcl",
+    )
+
+
+def _how_to_find(names: str) -> str:
+    return f"source the settings64.sh that brings {names}, or name it in {SETTINGS_VARIABLE}, then run again"
+
+
+def _report_line(report: Mapping[str, object]) -> str:
+    used = ", ".join(f"{name.upper()} {report[name]}" for name in ("lut", "ff", "dsp", "bram36", "uram"))
+    return (
+        f"estimates of {report['tool']}: {used}; clock {report['estimated_clock_ns']} of "
+        f"{report['clock_ns']} ns; "
+        f"{'fits' if report['fits'] else 'does NOT fit'} the part"
+    )

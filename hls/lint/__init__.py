@@ -1,0 +1,1 @@
+"""Checks of HLS C++ that no compiler makes: g++ ignores every pragma."""

@@ -1,0 +1,1 @@
+"""Vendor tools: finding them, the scripts they run, and what their reports say."""

@@ -1,0 +1,144 @@
+"""Scripts of all tool generations: one Tcl, one cfg, and Vivado's block designs."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from bitlathe.hls.config import Target
+from bitlathe.hls.emit import FILE_LIST, emit_rtl
+from bitlathe.hls.emit import TOP as RTL_TOP
+from bitlathe.hls.render import render
+
+UNCERTAINTY_PERCENT = 12.5  # of the period, what Vivado HLS takes by default
+IP_VENDOR, IP_LIBRARY, IP_VERSION = "bitlathe", "hls", "1.0"
+
+
+class Engine(Enum):
+    """Which engine a block design wraps."""
+
+    HLS = "hls"  # the IP that HLS exported
+    RTL = "rtl"  # the SystemVerilog sources, as a module
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HlsView:
+    """What run.tcl and hls.cfg print."""
+
+    target: str
+    part: str
+    period_ns: str
+    uncertainty_ns: str
+    top: str
+    source: str
+    vendor: str = IP_VENDOR
+    library: str = IP_LIBRARY
+    version: str = IP_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """How a target's processing system is set up and wired."""
+
+    template: str
+    board_pattern: str  # of get_board_parts
+    control: str  # master port of the processing system to the registers
+    memory: str  # slave port of it to the DDR
+
+
+BOARDS = {
+    "pynq-z2": Board(
+        template="board_zynq7.tcl.j2", board_pattern="*pynq-z2*", control="M_AXI_GP0", memory="S_AXI_HP0"
+    ),
+    "zcu104": Board(
+        template="board_zynqmp.tcl.j2",
+        board_pattern="*zcu104*",
+        control="M_AXI_HPM0_FPD",
+        memory="S_AXI_HP0_FPD",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCell:
+    """The engine's cell in a block design."""
+
+    is_hls: bool
+    top: str
+    vlnv: str  # of the exported IP
+    sources: tuple[str, ...]  # of the module, relative to the script
+    clock: str
+    reset: str
+    interrupt: str
+    control: str
+    memory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardView:
+    """What a block design prints."""
+
+    target: str
+    part: str
+    clock_mhz: str
+    memory_bits: int
+    board: Board
+    engine: EngineCell
+
+
+def hls_scripts(target: Target, *, top: str, source: str) -> dict[str, str]:
+    """run.tcl for vivado_hls and vitis_hls, hls.cfg for v++ and vitis-run."""
+    period = 1000 / target.clock_mhz
+    view = HlsView(
+        target=target.name,
+        part=target.part,
+        period_ns=f"{period:.3f}",
+        uncertainty_ns=f"{period * UNCERTAINTY_PERCENT / 100:.3f}",
+        top=top,
+        source=source,
+    )
+    return {name: render(f"{name}.j2", v=view) for name in ("run.tcl", "hls.cfg")}
+
+
+def board_scripts(target: Target, engine: Engine) -> dict[str, str]:
+    """Vivado's block design of a target around an engine, and the engine's sources where they are RTL."""
+    sources = emit_rtl(target) if engine is Engine.RTL else {}
+    names = tuple(f"rtl/{name}" for name in sources if name != FILE_LIST)
+    board = BOARDS[target.name]
+    view = BoardView(
+        target=target.name,
+        part=target.part,
+        clock_mhz=f"{target.clock_mhz:g}",
+        memory_bits=8 * target.engine.word_bytes,
+        board=board,
+        engine=_hls_cell() if engine is Engine.HLS else _rtl_cell(names),
+    )
+    design = render(board.template, v=view)
+    return {"design.tcl": design, **{f"rtl/{name}": text for name, text in sources.items()}}
+
+
+def _hls_cell() -> EngineCell:
+    top = "bitlathe_engine"
+    return EngineCell(
+        is_hls=True,
+        top=top,
+        vlnv=f"{IP_VENDOR}:{IP_LIBRARY}:{top}:{IP_VERSION}",
+        sources=(),
+        clock="ap_clk",
+        reset="ap_rst_n",
+        interrupt="interrupt",
+        control="s_axi_control",
+        memory="m_axi_gmem",
+    )
+
+
+def _rtl_cell(sources: tuple[str, ...]) -> EngineCell:
+    return EngineCell(
+        is_hls=False,
+        top=RTL_TOP,
+        vlnv="",
+        sources=sources,
+        clock="clk_i",
+        reset="rst_ni",
+        interrupt="irq_o",
+        control="s_axi_control",
+        memory="m_axi",
+    )

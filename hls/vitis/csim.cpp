@@ -1,0 +1,28 @@
+// csim: the top function for a program on the host.
+// Function:   bitlathe_csim() runs one start on the caller's buffers; 0, or 1 with a message for a simulation error
+// Interface:  C, loaded by hls/vitis/csim.py
+// Latency:    none
+// Reset:      none
+// Reference:  hls/vitis/csim.py
+#include <cstring>
+
+#include "engine_top.cpp"
+
+static_assert(sizeof(Word) == bitlathe::Config::kPI, "a word of memory holds PI bytes and nothing else");
+
+// `values`: inputs, flags and the four sizes; `results`: error, error_index, runs, identity, version.
+extern "C" __attribute__((visibility("default"))) int bitlathe_csim(const uint8_t *program, const uint8_t *weights, const uint8_t *input, uint8_t *output,
+                             uint8_t *scratch, uint64_t profile, const uint32_t *values, uint32_t *results,
+                             char *message, size_t room) {
+  try {
+    bitlathe_engine(reinterpret_cast<const Word *>(program), reinterpret_cast<const Word *>(weights),
+                    reinterpret_cast<const Word *>(input), reinterpret_cast<Word *>(output),
+                    reinterpret_cast<Word *>(scratch), profile, values[0], values[1], values[2], values[3], values[4],
+                    values[5], &results[0], &results[1], &results[2], &results[3], &results[4]);
+    return 0;
+  } catch (const std::exception &error) {
+    std::strncpy(message, error.what(), room - 1);
+    message[room - 1] = 0;
+    return 1;
+  }
+}

@@ -1,0 +1,115 @@
+"""The HLS engine compiled for the host: one shared library a target, kept by the digest of its contents."""
+
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from bitlathe.hls.config import Target
+from bitlathe.hls.sim.build import cache_folder
+from bitlathe.hls.vitis.view import config_text
+from bitlathe.model.graph.errors import ToolError
+
+ROOM = Path(__file__).parent
+LOG_LINES = 12  # last lines of the compiler's log that its error shows
+# C++11 is what the oldest synthesizer takes; g++ reads no pragma, the linter of hls/lint does.
+FLAGS = (
+    "-std=c++11",
+    "-O2",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-fno-gnu-unique",
+    "-Wall",
+    "-Werror",
+)
+QUIET = ("-Wno-unknown-pragmas", "-Wno-unused-label")
+
+
+class Types(Enum):
+    """What stands for the synthesizer's integers of any width."""
+
+    PLAIN = "the smallest plain integers: fast"
+    AP = "ap_int of the exact widths, from the installed hls4ml: slow"
+
+
+def csim_library(target: Target, types: Types = Types.PLAIN) -> Path:
+    """Shared library of a target's HLS engine, compiled where it is not there yet; ToolError."""
+    compiler = _compiler()
+    flags = [*FLAGS, *QUIET, *_type_flags(types)]
+    sources = [ROOM / "csim.cpp", ROOM / "engine_top.cpp", *sorted((ROOM / "include").rglob("*.hpp"))]
+    config = config_text(target)
+    name = f"hls-{_digest([*compiler, *flags, config], sources)}.so"
+    library = cache_folder() / name
+    with _locked(library):
+        if not library.exists():
+            _build(library, [*compiler, *flags], config)
+    return library
+
+
+def ap_types_folder() -> Path:
+    """Folder of the integer headers that hls4ml brings; ToolError where it is not installed."""
+    spec = find_spec("hls4ml")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    folders = [Path(place) / "templates" / "vivado" / "ap_types" for place in places]
+    found = next((folder for folder in folders if (folder / "ap_int.h").exists()), None)
+    if found is None:
+        raise ToolError("the headers ap_types are missing: pip install 'hls4ml>=1.3,<1.4'")
+    return found
+
+
+def _type_flags(types: Types) -> list[str]:
+    if types is Types.PLAIN:
+        return []
+    # The headers set off warnings where they are inlined; the build with plain types is held to all of them.
+    return ["-DBITLATHE_AP_TYPES", "-w", "-isystem", str(ap_types_folder())]
+
+
+def _build(library: Path, command: Sequence[str], config: str) -> None:
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix="hls-") as folder:
+        header, made = Path(folder, "bitlathe", "config.hpp"), Path(folder, "csim.so")
+        header.parent.mkdir()
+        header.write_text(config, encoding="utf-8")
+        includes = [f"-I{folder}", f"-I{ROOM / 'include'}"]
+        done = subprocess.run(
+            [*command, *includes, "-o", str(made), str(ROOM / "csim.cpp")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
+            raise ToolError(f"{command[0]} failed with status {done.returncode} on the HLS engine:\n{last}")
+        made.replace(library)
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> tuple[str, ...]:
+    command = tuple(shlex.split(os.environ.get("CXX", "g++")))
+    if not command or shutil.which(command[0]) is None:
+        raise ToolError("no C++ compiler for the C simulation: install g++, or name yours in CXX")
+    return command
+
+
+def _digest(words: Sequence[str], files: Sequence[Path]) -> str:
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+@contextmanager
+def _locked(product: Path) -> Iterator[None]:
+    """One process at a time makes a product; the others wait for it."""
+    with product.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,138 @@
+// array: PP pixels x PI input channels x PO output channels a cycle, two products a multiplier.
+// Function:   acc += act * weight over a group's cycles, or acc = max(acc, code); finished groups leave as PP sums
+// Interface:  commands and operands in; sums, group heads and parameter lines out; reads the weight store
+// Latency:    6 cycles.   Throughput: 1 cycle of a group per cycle (II = 1).
+// Reset:      none; the weight store's contents stay from EXEC to EXEC
+// Reference:  hls/rtl/mac_array.sv
+#ifndef BITLATHE_ARRAY_HPP
+#define BITLATHE_ARRAY_HPP
+
+#include "bitlathe/arithmetic.hpp"
+#include "bitlathe/scratchpad.hpp"
+
+namespace bitlathe {
+
+struct GroupHead {
+  UInt<4> count;
+  bool tile_first, final;
+};
+
+inline Act activation(UInt<8> code, bool is_signed) {
+#pragma HLS INLINE
+  const int bits = (int)code;
+  return (Act)(is_signed && bits > 127 ? bits - 256 : bits);
+}
+
+// Bits 31:0 bias, 39:32 shift, 47:40 residual shift: the first bytes of a column.
+template <class Config>
+UInt<kParameterBits> parameter_column(const typename Config::Word &column) {
+#pragma HLS INLINE
+  uint64_t bits = 0;
+parameter_bytes:
+  for (int i = 0; i < kParameterBits / 8; ++i) {
+#pragma HLS UNROLL
+    bits |= (uint64_t)lane<8>(column, i) << (8 * i);
+  }
+  return (UInt<kParameterBits>)bits;
+}
+
+template <class Config>
+void accumulate(int32_t acc[Config::kPP][Config::kPO], const Act act[Config::kPP][Config::kPI],
+                const typename Config::Word line[Config::kPO]) {
+#pragma HLS INLINE
+accumulate_pairs:
+  for (int o = 0; o < Config::kPO; o += 2) {
+#pragma HLS UNROLL
+  accumulate_chains:
+    for (int i = 0; i < Config::kPI; i += 2) {
+#pragma HLS UNROLL
+      const WeightPair weights0 = pack_weights((Int<8>)lane<8>(line[o], i), (Int<8>)lane<8>(line[o + 1], i));
+      const WeightPair weights1 = pack_weights((Int<8>)lane<8>(line[o], i + 1), (Int<8>)lane<8>(line[o + 1], i + 1));
+    accumulate_pixels:
+      for (int j = 0; j < Config::kPP; ++j) {
+#pragma HLS UNROLL
+        pair_products(act[j][i], act[j][i + 1], weights0, weights1, acc[j][o], acc[j][o + 1]);
+      }
+    }
+  }
+}
+
+template <class Config>
+void array(ExecFields fields, const typename Config::Word weights[Config::kPO][Config::kWeightLines],
+           Stream<Command, 32> &commands, Stream<typename Config::Operands, 16> &operands,
+           Stream<typename Config::Parameters, 2> &parameters, Stream<GroupHead, 4> &heads,
+           Stream<typename Config::Sums, 4> sums[Config::kPP]) {
+  int32_t acc[Config::kPP][Config::kPO];
+#pragma HLS ARRAY_PARTITION variable=acc complete dim=0
+  bool final = false;
+array_cycles:
+  while (!final) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576 avg=9216
+    const Command command = commands.read();
+    typename Config::Word line[Config::kPO];
+#pragma HLS ARRAY_PARTITION variable=line complete dim=1
+    BITLATHE_CHECK((int)command.weight_line < Config::kWeightLines, "EXEC reads beyond the weight store");
+  array_columns:
+    for (int o = 0; o < Config::kPO; ++o) {
+#pragma HLS UNROLL
+      line[o] = weights[o][command.weight_line];
+    }
+    if (command.is_parameters) {
+      typename Config::Parameters whole;
+    parameter_columns:
+      for (int o = 0; o < Config::kPO; ++o) {
+#pragma HLS UNROLL
+        set_lane<kParameterBits>(whole, o, parameter_column<Config>(line[o]));
+      }
+      parameters.write(whole);
+    } else {
+      const typename Config::Operands codes = operands.read();
+      Act act[Config::kPP][Config::kPI];
+#pragma HLS ARRAY_PARTITION variable=act complete dim=0
+    array_acts:
+      for (int j = 0; j < Config::kPP; ++j) {
+#pragma HLS UNROLL
+      array_lanes:
+        for (int i = 0; i < Config::kPI; ++i) {
+#pragma HLS UNROLL
+          act[j][i] = activation(lane<8>(codes, j * Config::kPI + i), fields.in_signed);
+        }
+      array_begin:
+        for (int o = 0; o < Config::kPO; ++o) {
+#pragma HLS UNROLL
+          if (command.first) acc[j][o] = fields.is_max ? -256 : 0;
+        }
+      array_max:
+        for (int i = 0; i < Config::kPI; ++i) {
+#pragma HLS UNROLL
+          if (fields.is_max && (int)act[j][i] > acc[j][i]) acc[j][i] = (int)act[j][i];
+        }
+      }
+      if (!fields.is_max) accumulate<Config>(acc, act, line);
+      if (command.last) {
+        GroupHead head;
+        head.count = command.count;
+        head.tile_first = command.tile_first;
+        head.final = command.final;
+        heads.write(head);
+      array_drain:
+        for (int j = 0; j < Config::kPP; ++j) {
+#pragma HLS UNROLL
+          typename Config::Sums packed;
+        array_sums:
+          for (int o = 0; o < Config::kPO; ++o) {
+#pragma HLS UNROLL
+            set_lane<32>(packed, o, (UInt<32>)(uint32_t)acc[j][o]);
+          }
+          if (j < (int)command.count) sums[j].write(packed);
+        }
+        final = command.final;
+      }
+    }
+  }
+}
+
+}  // namespace bitlathe
+
+#endif

@@ -1,0 +1,75 @@
+// check: is a header or a descriptor one that the engine can execute?
+// Function:   ErrorCode of a header, of a descriptor, of a descriptor's waits
+// Interface:  descriptor in, code out
+// Latency:    combinational
+// Reset:      none
+// Reference:  hls/rtl/fetch.sv, field_check.sv
+#ifndef BITLATHE_CHECK_HPP
+#define BITLATHE_CHECK_HPP
+
+#include "bitlathe/descriptor.hpp"
+#include "bitlathe/shape.hpp"
+
+namespace bitlathe {
+
+template <class Config>
+uint32_t check_header(const Descriptor &d) {
+#pragma HLS INLINE
+  const uint32_t below_word = Config::kPI - 1;
+  const bool known = field<header::magic>(d) == kMagic && field<header::version>(d) == kVersion &&
+                     field<header::identity>(d) == Config::kIdentity;
+  const uint32_t descriptors = field<header::descriptors>(d);
+  const bool aligned = !(field<header::input_stride>(d) & below_word) && !(field<header::output_stride>(d) & below_word);
+  return known && aligned && descriptors != 0 && descriptors <= 0xFFFF ? kErrorNone : kErrorBadHeader;
+}
+
+template <class Config>
+bool bad_space(const Descriptor &d, bool is_store) {
+#pragma HLS INLINE
+  const uint32_t space = field<move::space>(d);
+  return space > kSpaceScratch || (is_store && space < kSpaceOutput) || (field<move::offset>(d) & (Config::kPI - 1)) != 0;
+}
+
+template <class Config>
+bool bad_move(const Descriptor &d) {
+#pragma HLS INLINE
+  return (field<move::segment_stride>(d) & (Config::kPI - 1)) != 0 || field<move::segment_words>(d) == 0 ||
+         field<move::segments>(d) == 0 || field<move::row_words>(d) == 0 || field<move::bank>(d) >= Config::kBanks ||
+         field<move::row_bank>(d) >= Config::kBanks;
+}
+
+template <class Config>
+bool bad_exec(const Descriptor &d) {
+#pragma HLS INLINE
+  const uint32_t lanes = field<exec::group_lanes>(d), sub_tiles = field<exec::sub_tiles>(d);
+  const uint32_t words = (lanes * (sub_tiles == 1 ? 1 : Config::kSubTiles)) << field<exec::has_residual>(d);
+  return lanes == 0 || lanes > Config::kPP || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) ||
+         field<exec::group_cycles>(d) < words || field<exec::kernel_h>(d) == 0 || field<exec::kernel_w>(d) == 0 ||
+         field<exec::ci_tiles>(d) == 0 || field<exec::out_h>(d) == 0 || field<exec::out_w>(d) == 0 ||
+         field<exec::out_tiles>(d) == 0;
+}
+
+template <class Config>
+bool bad_exec_bank(const Descriptor &d) {
+#pragma HLS INLINE
+  return field<exec::in_bank>(d) >= Config::kBanks || field<exec::in_step_bank>(d) >= Config::kBanks ||
+         field<exec::in_row_bank>(d) >= Config::kBanks || field<exec::tap_row_bank>(d) >= Config::kBanks ||
+         field<exec::out_bank>(d) >= Config::kBanks || field<exec::out_row_bank>(d) >= Config::kBanks ||
+         field<exec::res_bank>(d) >= Config::kBanks || field<exec::res_row_bank>(d) >= Config::kBanks;
+}
+
+template <class Config>
+uint32_t check_descriptor(const Descriptor &d, bool is_last) {
+#pragma HLS INLINE
+  const uint32_t opcode = field<common::opcode>(d);
+  bool bad = false;
+  if (opcode > kOpStore || (opcode == kOpEnd) != is_last) return kErrorBadOpcode;
+  if (opcode == kOpLoad || opcode == kOpStore) bad = bad_space<Config>(d, opcode == kOpStore) || bad_move<Config>(d);
+  if (opcode == kOpLoadWeights) bad = bad_space<Config>(d, false) || field<weights::beats>(d) == 0;
+  if (opcode == kOpExec) bad = bad_exec<Config>(d) || bad_exec_bank<Config>(d);
+  return bad ? kErrorBadField : kErrorNone;
+}
+
+}  // namespace bitlathe
+
+#endif

@@ -1,0 +1,81 @@
+// exec_fields: an EXEC descriptor as the values that its processes work with.
+// Function:   exec_fields<Config>(descriptor)
+// Interface:  plain values, copied into every process
+// Latency:    none
+// Reset:      none
+// Reference:  hls/program.py, EXEC
+#ifndef BITLATHE_EXEC_FIELDS_HPP
+#define BITLATHE_EXEC_FIELDS_HPP
+
+#include "bitlathe/descriptor.hpp"
+#include "bitlathe/position.hpp"
+
+namespace bitlathe {
+
+struct ExecFields {
+  UInt<4> group_lanes;
+  bool row_break, is_max, in_signed, has_residual, res_signed;
+  UInt<3> sub_tiles;
+  Int<16> lo, hi;
+  UInt<8> kernel_h, kernel_w;
+  UInt<12> ci_tiles, in_h, in_w, out_h, out_w, out_tiles;
+  UInt<4> stride_h, stride_w, tap_step;
+  Int<12> start_y, start_x;
+  UInt<16> weight_line, in_plane;
+  PixelWalk input, output, residual;
+  UInt<16> out_plane, res_plane;
+  Position tap_step_position, tap_row_step;
+};
+
+inline ExecFields exec_fields(const Descriptor &d) {
+#pragma HLS INLINE
+  ExecFields f;
+  f.group_lanes = field<exec::group_lanes>(d);
+  f.row_break = field<exec::row_break>(d) != 0;
+  f.is_max = field<exec::is_max>(d) != 0;
+  f.in_signed = field<exec::in_signed>(d) != 0;
+  f.has_residual = field<exec::has_residual>(d) != 0;
+  f.res_signed = field<exec::res_signed>(d) != 0;
+  f.sub_tiles = field<exec::sub_tiles>(d);
+  f.lo = signed_field<exec::lo>(d);
+  f.hi = signed_field<exec::hi>(d);
+  f.kernel_h = field<exec::kernel_h>(d);
+  f.kernel_w = field<exec::kernel_w>(d);
+  f.ci_tiles = field<exec::ci_tiles>(d);
+  f.in_h = field<exec::in_h>(d);
+  f.in_w = field<exec::in_w>(d);
+  f.out_h = field<exec::out_h>(d);
+  f.out_w = field<exec::out_w>(d);
+  f.out_tiles = field<exec::out_tiles>(d);
+  f.stride_h = field<exec::stride_h>(d);
+  f.stride_w = field<exec::stride_w>(d);
+  f.tap_step = field<exec::tap_step>(d);
+  f.start_y = signed_field<exec::start_y>(d);
+  f.start_x = signed_field<exec::start_x>(d);
+  f.weight_line = field<exec::weight_line>(d);
+  f.in_plane = field<exec::in_plane>(d);
+  f.out_plane = field<exec::out_plane>(d);
+  f.res_plane = field<exec::res_plane>(d);
+  f.tap_step_position = position(0, field<exec::tap_step>(d));
+  f.tap_row_step = position(signed_field<exec::tap_row_line>(d), field<exec::tap_row_bank>(d));
+
+  f.input.origin = position(signed_field<exec::in_line>(d), field<exec::in_bank>(d));
+  f.input.step = position(signed_field<exec::in_step_line>(d), field<exec::in_step_bank>(d));
+  f.input.row_step = position(signed_field<exec::in_row_line>(d), field<exec::in_row_bank>(d));
+  f.input.map_lines = field<exec::in_tile_step>(d);
+  f.output.origin = position(field<exec::out_line>(d), field<exec::out_bank>(d));
+  f.output.step = position(0, 1);
+  f.output.row_step = position(signed_field<exec::out_row_line>(d), field<exec::out_row_bank>(d));
+  f.output.map_lines = field<exec::out_plane>(d) * field<exec::sub_tiles>(d);
+  f.residual.origin = position(field<exec::res_line>(d), field<exec::res_bank>(d));
+  f.residual.step = position(0, 1);
+  f.residual.row_step = position(signed_field<exec::res_row_line>(d), field<exec::res_row_bank>(d));
+  f.residual.map_lines = field<exec::res_plane>(d) * field<exec::sub_tiles>(d);
+  f.input.rows = f.output.rows = f.residual.rows = field<exec::out_h>(d);
+  f.input.columns = f.output.columns = f.residual.columns = field<exec::out_w>(d);
+  return f;
+}
+
+}  // namespace bitlathe
+
+#endif

@@ -1,0 +1,38 @@
+// shape: an engine's sizes and the words that follow from them.
+// Function:   Shape<PI, PO, PP, Banks, BankLines, WeightLines>; config.hpp derives its Config from one
+// Interface:  constants and types only
+// Latency:    none
+// Reset:      none
+// Reference:  hls/config.py, EngineConfiguration
+#ifndef BITLATHE_SHAPE_HPP
+#define BITLATHE_SHAPE_HPP
+
+#include "bitlathe/types.hpp"
+
+namespace bitlathe {
+
+enum { kParameterBits = 48 };  // of a column of a parameter line: bias, shift, residual shift
+
+template <int PI, int PO, int PP, int Banks, int BankLines, int WeightLines>
+struct Shape {
+  enum {
+    kPI = PI,
+    kPO = PO,
+    kPP = PP,
+    kBanks = Banks,
+    kBankLines = BankLines,
+    kWeightLines = WeightLines,
+    kWordBits = 8 * PI,
+    kWordLog = PI == 8 ? 3 : 4,
+    kSubTiles = PO / PI,
+    kDescriptorWords = 64 / PI
+  };
+  typedef Packed<PI, 8> Word;
+  typedef Packed<PP * PI, 8> Operands;
+  typedef Packed<PO, kParameterBits> Parameters;
+  typedef Packed<PO, 32> Sums;
+};
+
+}  // namespace bitlathe
+
+#endif
