@@ -2,8 +2,8 @@
 
 python benchmarks/agent_loop.py --board sim://pynq-z2 --candidates 8
 
-Candidates are ResNet-8s of random weights; each is compiled, sent and run. The engine's time is that of the same
-starts in the simulator alone. Prints a table and writes build/bench/agent_loop.json.
+Candidates are ResNet-8s of random weights; each is compiled, sent and run. The engine's time is that of the
+same starts in the simulator alone. Prints a table and writes build/bench/agent_loop.json.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from bitlathe.board.errors import AgentError, BoardError, BundleError
 from bitlathe.board.fields import Fields
 from bitlathe.board.jobs import Job, Jobs
 from bitlathe.board.manifest import parse_manifest
+from bitlathe.board.overlay import board_here
 from bitlathe.board.process import WorkerProcess
 from bitlathe.board.sim.options import add_options, command_line
 from bitlathe.board.store import Store
@@ -226,7 +227,7 @@ def run_agent(arguments: argparse.Namespace) -> None:
     store = Store(arguments.folder, arguments.most_mib << 20)
     simulated = ["--simulated", arguments.simulated] if arguments.simulated else []
     worker = WorkerProcess([*simulated, *command_line(arguments)], arguments.silence)
-    board = arguments.simulated or os.environ.get("BOARD", "").lower() or "unknown"
+    board = arguments.simulated or board_here() or "unknown"
     try:
         token, address = read_token(arguments.token_file), (arguments.bind, arguments.port)
         server = AgentServer(address, token, board, store, Jobs(store, worker))

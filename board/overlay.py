@@ -183,6 +183,11 @@ def _board_name(device: Any) -> str | None:
     """The board's name as a bundle writes it, or None where nothing tells."""
     if device.has_capability("SIMULATED"):
         return str(device.name)
+    return board_here()
+
+
+def board_here() -> str | None:
+    """Name of the board that this runs on, or None where nothing tells."""
     if BOARD_FILE.is_file():
         return BOARD_FILE.read_bytes().rstrip(b"\0\n").decode().lower()
     given = os.environ.get(BOARD_VARIABLE)
