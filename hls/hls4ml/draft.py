@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.hls4ml.precision import Codes, Precision, assign
+from bitlathe.hls.hls4ml.precision import Codes, Precision, assign, narrowest
 from bitlathe.model.graph.bounds import CodeRange
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint
@@ -95,14 +95,16 @@ class Builder:
             )
         return tensor
 
-    def as_format(self, value: Value, wanted: Precision) -> str:
-        """Node of a value in a type's format, by way of a 1x1 convolution where it has another."""
-        code = FixedPoint(bits=max(wanted.bits, MIN_BITS), frac=wanted.frac, signed=wanted.signed)
+    def as_format(self, value: Value, code: FixedPoint) -> str:
+        """Node of a value in a format that holds it, by way of a 1x1 convolution where it has another."""
         tensor = self.map(value)
         if self.format(tensor) == code:
             return tensor
-        draft = self.identity(tensor, max(0, wanted.frac - self.format(tensor).frac))
-        return self._finish(f"{value.layer}_cast", draft, wanted)
+        draft = self.identity(tensor, max(0, code.frac - self.format(tensor).frac))
+        exact = Precision(
+            bits=code.bits, frac=code.frac, signed=code.signed, rounding="RND", saturation="SAT"
+        )
+        return self._finish(f"{value.layer}_cast", draft, exact, code)
 
     def identity(self, tensor: str, places: int = 0) -> Draft:
         """A 1x1 depthwise convolution by 2**places * 2**-places: sums with `places` more fraction bits."""
@@ -120,7 +122,7 @@ class Builder:
             highest=codes.hi << places,
         )
 
-    def _finish(self, layer: str, draft: Draft, precision: Precision) -> str:
+    def _finish(self, layer: str, draft: Draft, precision: Precision, code: FixedPoint | None = None) -> str:
         least = max(draft.lowest, 0) if draft.has_relu else draft.lowest
         outcome = assign(layer, precision, draft.frac, least, max(draft.highest, least))
         lo, hi = max(outcome.lo, 0) if draft.has_relu else outcome.lo, outcome.hi
@@ -129,7 +131,7 @@ class Builder:
         offset = _halves(outcome.shift - places) if outcome.offset else 0
         node = Conv2d(
             name=self.unused(layer),
-            format=outcome.format(precision),
+            format=code or narrowest(outcome.type, outcome.lo, outcome.hi),
             source=draft.source,
             weight=weight.astype(np.int16),
             bias=_int32(layer, (draft.bias >> places) + offset),

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from bitlathe.hls.hls4ml.ap_fixed import holding
 from bitlathe.hls.hls4ml.draft import Builder, Draft, Places, Value, standard_places
 from bitlathe.hls.hls4ml.precision import (
     Codes,
@@ -14,9 +16,10 @@ from bitlathe.hls.hls4ml.precision import (
     assign,
     coarsest,
     constant_codes,
+    narrowest,
     read_precision,
 )
-from bitlathe.model.graph.bounds import product_range
+from bitlathe.model.graph.bounds import CodeRange, product_range
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint
 from bitlathe.model.graph.graph import Graph
@@ -116,14 +119,20 @@ def _constants(layer: Any, name: str) -> tuple[Codes, int]:
 
 def _summed(layer: Any, draft: Draft) -> Value:
     """Value of a draft whose accumulator is checked to be exact."""
-    kind = _type_of(layer, "accum")
-    if not kind.holds(draft.lowest, draft.highest, draft.frac):
-        raise UnsupportedLayer(
-            f"{layer.name}: its accumulator {layer.get_attr('accum_t').precision} rounds or wraps sums of "
-            f"{draft.frac} fraction bits from {draft.lowest} to {draft.highest}; "
-            "set Precision['accum'] to 'auto'"
-        )
+    _check_accumulator(layer, draft, draft.frac)
     return _value(layer, draft)
+
+
+def _check_accumulator(layer: Any, draft: Draft, frac: int) -> None:
+    """UnsupportedLayer unless the accumulator holds the sums, as integers at `frac`, and their fraction."""
+    kind = _type_of(layer, "accum")
+    if kind.frac < draft.frac or not kind.holds(draft.lowest, draft.highest, frac):
+        needed = holding(draft.lowest, draft.highest, frac)
+        bits = needed.bits + draft.frac - frac
+        raise UnsupportedLayer(
+            f"{layer.name}: its accumulator {layer.get_attr('accum_t').precision} rounds or wraps its sums; "
+            f"set Precision['accum'] to fixed<{bits},{bits - draft.frac}> or wider"
+        )
 
 
 def _value(layer: Any, draft: Draft) -> Value:
@@ -262,7 +271,7 @@ def _joined_activation(
         return replace(draft, has_relu=has_relu)
     outcome = assign(source.layer, source.type, draft.frac, draft.lowest, draft.highest)
     least = 0 if has_relu else outcome.lo
-    if not kind.holds(max(outcome.lo, least), max(outcome.hi, least), outcome.frac):
+    if not kind.holds(max(outcome.lo, least), max(outcome.hi, least), outcome.type.frac):
         return None
     return replace(draft, has_relu=draft.has_relu or has_relu)
 
@@ -346,7 +355,8 @@ def _read_pool(builder: Builder, layer: Any, sources: list[Value]) -> Value:
         (channels, height, width),
         (stride, (0, 0), channels if channels > 1 else 1),
     )
-    return _summed(layer, draft)
+    _check_accumulator(layer, draft, builder.format(tensor).frac)  # it holds the sum before it is divided
+    return _value(layer, draft)
 
 
 def _max_pool(builder: Builder, layer: Any, tensor: str, kernel: Pair, stride: Pair, shape: Shape) -> Value:
@@ -376,23 +386,25 @@ def _read_concatenation(builder: Builder, layer: Any, sources: list[Value]) -> V
             f"{layer.name}: joins along axis {layer.get_attr('axis')}; only channels can be joined"
         )
     kind = _type_of(layer, "result")
-    names = tuple(_operand(builder, layer, source, kind) for source in sources)
+    codes = reduce(CodeRange.union, [_joined_codes(builder, layer, source, kind) for source in sources])
+    code = narrowest(kind, codes.lo, codes.hi)
+    names = tuple(builder.as_format(source, code) for source in sources)
     made_shape: Shape = (shape[2], shape[0], shape[1])
-    codes = [builder.ranges[name] for name in names]
-    node = Concat(name=builder.unused(layer.name), format=builder.format(names[0]), operands=names)
-    made = builder.add(node, made_shape, min(c.lo for c in codes), max(c.hi for c in codes))
+    node = Concat(name=builder.unused(layer.name), format=code, operands=names)
+    made = builder.add(node, made_shape, codes.lo, codes.hi)
     return Value(layer=layer.name, places=standard_places(made_shape), type=kind, tensor=made)
 
 
-def _operand(builder: Builder, layer: Any, source: Value, kind: Precision) -> str:
+def _joined_codes(builder: Builder, layer: Any, source: Value, kind: Precision) -> CodeRange:
+    """Codes of an operand at the frac of the concatenation's type, which must hold them."""
     tensor = builder.map(source)
-    codes = builder.ranges[tensor]
-    if not kind.holds(codes.lo, codes.hi, builder.format(tensor).frac) or kind.bits > MAX_BITS:
+    codes, frac = builder.ranges[tensor], builder.format(tensor).frac
+    if not kind.holds(codes.lo, codes.hi, frac):
         raise UnsupportedLayer(
-            f"{layer.name}: its type does not hold the codes of {source.layer}; "
-            f"give both the same type of up to {MAX_BITS} bits"
+            f"{layer.name}: its type does not hold the codes of {source.layer}; give both the same type"
         )
-    return builder.as_format(source, kind)
+    places = kind.frac - frac
+    return CodeRange(lo=codes.lo << places, hi=codes.hi << places)
 
 
 def _read_reshape(builder: Builder, layer: Any, sources: list[Value]) -> Value:

@@ -45,7 +45,7 @@ class Precision:
 class Assignment:
     """How a sum becomes codes: add `offset` to it, requantize by `shift`, clamp to [lo, hi]."""
 
-    frac: int  # of the codes
+    type: Precision  # of the codes
     shift: int
     offset: int
     lo: int
@@ -53,13 +53,14 @@ class Assignment:
     least: int  # code that occurs
     most: int
 
-    def format(self, precision: Precision) -> FixedPoint:
-        """Format that holds the codes; that of the type unless it is wider than a lane."""
-        bits, signed = precision.bits, precision.signed
-        if bits > LANE_BITS or bits < MIN_BITS:
-            signed = self.lo < 0
-            bits = max(self.hi.bit_length(), (-self.lo - 1).bit_length() if signed else 0) + signed
-        return FixedPoint(bits=min(max(bits, MIN_BITS), MAX_BITS), frac=self.frac, signed=signed)
+
+def narrowest(precision: Precision, lo: int, hi: int) -> FixedPoint:
+    """Format of codes from `lo` to `hi` of a type: the type's own unless that is wider than a lane."""
+    bits, signed = precision.bits, precision.signed
+    if bits > LANE_BITS or bits < MIN_BITS:
+        signed = lo < 0
+        bits = max(hi.bit_length(), (-lo - 1).bit_length() if signed else 0) + signed
+    return FixedPoint(bits=min(max(bits, MIN_BITS), MAX_BITS), frac=precision.frac, signed=signed)
 
 
 def read_precision(layer: str, what: str, found: Any) -> Precision:
@@ -110,7 +111,7 @@ def assign(layer: str, precision: Precision, frac: int, lowest: int, highest: in
             f"{MAX_BITS} bits; set a narrower result with RND and SAT"
         )
     return Assignment(
-        frac=precision.frac,
+        type=precision,
         shift=shift,
         offset=offset,
         lo=lo,

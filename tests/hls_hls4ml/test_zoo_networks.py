@@ -1,4 +1,4 @@
-"""Real networks, trained weights, real images: hls4ml's C simulation is the reference, integer for integer."""
+"""Real networks, trained weights, real images: hls4ml's C simulation equals the reference."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ def resnet20(data_root: Path) -> IntegerNetwork:
     weights = data_root.parent / "weights" / "resnet20_cifar10.pt"
     if not weights.exists():
         pytest.skip(f"no trained ResNet-20: {weights} is not there")
+    trained_on = Normalization.IMAGENET
     return obtain(
-        NetworkRequest(
-            network="resnet20", weights=weights, normalization=Normalization.IMAGENET, data=data_root
-        )
+        NetworkRequest(network="resnet20", weights=weights, normalization=trained_on, data=data_root)
     )
 
 
