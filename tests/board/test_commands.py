@@ -1,0 +1,113 @@
+"""measure and deploy, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from board_bundles import bundle_folder
+from repository import ROOT
+
+pytest.importorskip("pynq", exc_type=ImportError)
+pytest.importorskip("typer")
+
+
+def bitlathe(*words: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command; `path` comes before the search path of programs."""
+    program = "from bitlathe.flow.cli import main; main()"
+    environment = {**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+
+
+def test_measure_prints_what_a_bundle_does_on_a_simulated_board() -> None:
+    bundle = str(bundle_folder("pynq-z2"))
+    done = bitlathe("measure", "--board", "sim://pynq-z2", "--bundle", bundle, "--images", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert (measured["images"], measured["mismatches"], measured["clock_mhz"]) == (2, 0, 142.857143)
+    assert measured["latency_ms"] == measured["cycles"] / (1000 * measured["clock_mhz"])
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--board", "sim://pynq-z9", "--bundle", "x"], 3, "no simulated board 'pynq-z9'"),
+        (["--board", "sim://pynq-z2", "--bundle", "nowhere"], 2, "is no readable bundle"),
+        (["--board", "192.0.2.1", "--bundle", "x"], 3, "asks for a token; give its file with --token-file"),
+    ],
+)
+def test_measure_says_in_one_line_what_is_wrong(words: list[str], status: int, message: str) -> None:
+    done = bitlathe("measure", *words)
+    assert (done.returncode, done.stdout) == (status, "")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("bitlathe:")]
+    assert message in line
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for a board."""
+    out = tmp_path_factory.mktemp("deploy") / "for_board"
+    done = bitlathe("deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"scp -pr {out} xilinx@BOARD:for_board"
+    return out
+
+
+def test_what_is_deployed_runs_with_numpy_and_pynq_alone(deployed: Path) -> None:
+    (bundle,) = deployed.glob("*.bundle")
+    program = (
+        "import sys, json\n"
+        "from importlib.abc import MetaPathFinder\n"
+        "class Absent(MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'torch', 'jinja2', 'typer', 'rich'}: raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "sys.path.insert(0, '.')\n"
+        "import bitlathe.board.agent, bitlathe.model.graph.reference\n"
+        "from bitlathe.board.sim.device import activate\n"
+        "from bitlathe.board.__main__ import main\n"
+        "assert bitlathe.board.agent.__file__.startswith(sys.argv[2]), bitlathe.board.agent.__file__\n"
+        "activate('pynq-z2')\n"
+        "main([sys.argv[1], '--images', '1'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-S", "-c", _without_editable(program), str(bundle), str(deployed)],
+        cwd=deployed,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["mismatches"] == 0
+
+
+def _without_editable(program: str) -> str:
+    """The program with installed libraries, but without the hooks that lead back to this checkout."""
+    import numpy
+
+    return f"import sys\nsys.path.append({str(Path(numpy.__file__).parents[1])!r})\n{program}"
+
+
+def test_deploy_copies_over_ssh_when_told_to(deployed: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "scp"
+    fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
+    fake.chmod(0o755)
+    words = ["deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(deployed), "--to", "me@board"]
+    assert bitlathe(*words, path=str(tmp_path)).returncode == 0
+    assert (tmp_path / "called").read_text() == f"-pr {deployed} me@board:for_board\n"
+    fake.write_text("#!/bin/sh\necho no route >&2\nexit 1\n")
+    failed = bitlathe(*words, path=str(tmp_path))
+    assert failed.returncode == 3
+    assert "failed with status 1: no route" in failed.stderr
+
+
+def test_deploy_leaves_a_folder_alone_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    done = bitlathe("deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(tmp_path))
+    assert done.returncode == 2 and "holds files that are not ours" in done.stderr
+    assert (tmp_path / "mine").read_text() == "x"
