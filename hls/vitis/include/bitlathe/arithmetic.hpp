@@ -1,7 +1,9 @@
 // arithmetic: two products a multiplier, and the move of an accumulator to the next layer's format.
-// Function:   pair_products: acc0 += a0*w00 + a1*w01, acc1 += a0*w10 + a1*w11 with weights packed as (w1 << 17) + w0
+// Function:   pair_products: 8 bit: sum_i += a0 * w0_i + a1 * w1_i with weights as (w1 << 17) + w0
+//             packed: two pixels' sums at once, (sum of the second << 12) + sum of the first;
+//             acts as (second << 10) + first, weights as (w1 << 20) + w0
 //             requantize: clamp((acc + bias + (residual << residual_shift) + half) >> shift, lo, hi)
-// Interface:  act signed 9 bit, weights within +-127; accumulators wrap at 32 bits
+// Interface:  8-bit weights within +-127; accumulators wrap at 32 bits
 // Latency:    combinational; the pipeline that calls it places the registers
 // Reset:      none
 // Reference:  hls/rtl/mac_pair.sv; model/graph/fixed_point.py, requantize()
@@ -12,26 +14,58 @@
 
 namespace bitlathe {
 
-typedef Int<9> Act;
-typedef Int<25> WeightPair;  // a DSP's wider operand
+typedef Int<15> Act;         // a signed 9-bit code, or two pixels' 4-bit codes 10 bits apart
+typedef Int<25> WeightPair;  // a DSP's wider operand: two weights 17 bits apart, 20 bits for 4-bit ones
 
-inline WeightPair pack_weights(Int<8> weight0, Int<8> weight1) {
+inline int sign_extended(int64_t bits, int width) {
 #pragma HLS INLINE
-  return (WeightPair)((int32_t)weight1 * (1 << 17) + (int32_t)weight0);
+  return (int)((int64_t)((uint64_t)bits << (64 - width)) >> (64 - width));
 }
 
-// Two products in a chain keep the low field exact for either sign: 2 * 255 * 127 < 2**16.
-inline void pair_products(Act act0, Act act1, WeightPair weights0, WeightPair weights1, int32_t &sum0, int32_t &sum1) {
+// A code of 8 bits, or the low (0) or high (1) half of a packed byte.
+inline int code_of(UInt<8> byte, bool is_signed) {
 #pragma HLS INLINE
-  const Int<34> product0 = (Int<34>)act0 * (Int<34>)weights0;
-  const Int<34> product1 = (Int<34>)act1 * (Int<34>)weights1;
-  const Int<35> chain = (Int<35>)product0 + (Int<35>)product1;
-  const int64_t bits = (int64_t)chain;
-  const int32_t low = ((int32_t)bits << 15) >> 15;
-  // The high field was lowered by one wherever the low one is negative.
-  const int32_t high = (int32_t)(bits >> 17) + (int32_t)((bits >> 16) & 1);
-  sum0 = (int32_t)((uint32_t)sum0 + (uint32_t)low);
-  sum1 = (int32_t)((uint32_t)sum1 + (uint32_t)high);
+  return is_signed ? sign_extended((int)byte, 8) : (int)byte;
+}
+inline int half_of(UInt<8> byte, int half, bool is_signed) {
+#pragma HLS INLINE
+  const int bits = ((int)byte >> (4 * half)) & 0xF;
+  return is_signed ? sign_extended(bits, 4) : bits;
+}
+
+inline WeightPair pack_weights(UInt<8> byte0, UInt<8> byte1, int half, bool is_packed) {
+#pragma HLS INLINE
+  const int weight0 = is_packed ? half_of(byte0, half, true) : code_of(byte0, true);
+  const int weight1 = is_packed ? half_of(byte1, half, true) : code_of(byte1, true);
+  return (WeightPair)(weight1 * (is_packed ? 1 << 20 : 1 << 17) + weight0);
+}
+
+struct PairSums {
+  int32_t sum0, sum1;
+};
+
+// 4-bit products lie in four fields of 10 bits; two of them move to 12 bits, where a line's terms fit.
+inline int32_t spread_fields(int64_t bits) {
+#pragma HLS INLINE
+  const int32_t low = sign_extended(bits, 10);
+  const int32_t high = sign_extended(bits >> 10, 10) + (int32_t)((bits >> 9) & 1);
+  return high * 4096 + low;
+}
+
+// Two products in a chain keep every field exact for either sign: 2 * 255 * 127 < 2**16, 2 * 15 * 8 < 2**9.
+inline void pair_products(Act act0, Act act1, WeightPair weights0, WeightPair weights1, bool is_packed, PairSums &sums) {
+#pragma HLS INLINE
+  const Int<40> product0 = (Int<40>)act0 * (Int<40>)weights0;
+  const Int<40> product1 = (Int<40>)act1 * (Int<40>)weights1;
+  const int64_t chain = (int64_t)(Int<40>)(product0 + product1);
+  // A higher field was lowered by one wherever the lower one is negative.
+  if (is_packed) {
+    sums.sum0 += spread_fields(chain);
+    sums.sum1 += spread_fields((chain >> 20) + ((chain >> 19) & 1));
+  } else {
+    sums.sum0 += sign_extended(chain, 17);
+    sums.sum1 += (int32_t)(chain >> 17) + (int32_t)((chain >> 16) & 1);
+  }
 }
 
 struct Requantization {

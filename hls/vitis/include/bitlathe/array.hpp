@@ -17,12 +17,6 @@ struct GroupHead {
   bool tile_first, final;
 };
 
-inline Act activation(UInt<8> code, bool is_signed) {
-#pragma HLS INLINE
-  const int bits = (int)code;
-  return (Act)(is_signed && bits > 127 ? bits - 256 : bits);
-}
-
 // Bits 31:0 bias, 39:32 shift, 47:40 residual shift: the first bytes of a column.
 template <class Config>
 UInt<kParameterBits> parameter_column(const typename Config::Word &column) {
@@ -36,25 +30,77 @@ parameter_bytes:
   return (UInt<kParameterBits>)bits;
 }
 
+// Operand of multiplier row j: pixel j's codes, or in packed mode those of a pair of pixels: the first half of the
+// rows takes the low halves of the bytes, the second half the high ones.
 template <class Config>
-void accumulate(int32_t acc[Config::kPP][Config::kPO], const Act act[Config::kPP][Config::kPI],
-                const typename Config::Word line[Config::kPO]) {
+Act row_act(const typename Config::Operands &codes, int row, int i, bool is_signed, bool is_packed) {
 #pragma HLS INLINE
-accumulate_pairs:
-  for (int o = 0; o < Config::kPO; o += 2) {
+  const int half = row < Config::kHalves ? 0 : 1;
+  const int even = 2 * (row - half * Config::kHalves);
+  if (!is_packed || row >= 2 * Config::kHalves) return (Act)code_of(lane<8>(codes, row * Config::kPI + i), is_signed);
+  const int first = half_of(lane<8>(codes, even * Config::kPI + i), half, is_signed);
+  const int second = half_of(lane<8>(codes, (even + 1) * Config::kPI + i), half, is_signed);
+  return (Act)(second * 1024 + first);
+}
+
+inline void add_to(int32_t &acc, int32_t sum) {
+#pragma HLS INLINE
+  acc = (int32_t)((uint32_t)acc + (uint32_t)sum);
+}
+
+// Sums of every multiplier row into the pixels' accumulators; packed rows r and r + kHalves hold two pixels' sums.
+template <class Config>
+void add_rows(int32_t acc[Config::kPP][Config::kPO], const int32_t rows[Config::kPP][Config::kPO], bool is_packed) {
+#pragma HLS INLINE
+add_pixels:
+  for (int j = 0; j < Config::kPP; ++j) {
 #pragma HLS UNROLL
-  accumulate_chains:
-    for (int i = 0; i < Config::kPI; i += 2) {
+  add_columns:
+    for (int o = 0; o < Config::kPO; ++o) {
 #pragma HLS UNROLL
-      const WeightPair weights0 = pack_weights((Int<8>)lane<8>(line[o], i), (Int<8>)lane<8>(line[o + 1], i));
-      const WeightPair weights1 = pack_weights((Int<8>)lane<8>(line[o], i + 1), (Int<8>)lane<8>(line[o + 1], i + 1));
-    accumulate_pixels:
-      for (int j = 0; j < Config::kPP; ++j) {
-#pragma HLS UNROLL
-        pair_products(act[j][i], act[j][i + 1], weights0, weights1, acc[j][o], acc[j][o + 1]);
+      if (!is_packed) {
+        add_to(acc[j][o], rows[j][o]);
+      } else if (j < Config::kHalves) {
+        const int32_t joined = rows[j][o] + rows[j + Config::kHalves][o];
+        add_to(acc[2 * j][o], sign_extended(joined, 12));
+        add_to(acc[2 * j + 1][o], sign_extended((joined >> 12) + ((joined >> 11) & 1), 12));
       }
     }
   }
+}
+
+template <class Config>
+void accumulate(int32_t acc[Config::kPP][Config::kPO], const Act act[Config::kPP][Config::kPI],
+                const typename Config::Word line[Config::kPO], bool is_packed) {
+#pragma HLS INLINE
+  int32_t rows[Config::kPP][Config::kPO];
+#pragma HLS ARRAY_PARTITION variable=rows complete dim=0
+  WeightPair pairs[2][Config::kPI];
+#pragma HLS ARRAY_PARTITION variable=pairs complete dim=0
+accumulate_columns:
+  for (int o = 0; o < Config::kPO; o += 2) {
+#pragma HLS UNROLL
+  pack_lanes:
+    for (int i = 0; i < Config::kPI; ++i) {
+#pragma HLS UNROLL
+      pairs[0][i] = pack_weights(lane<8>(line[o], i), lane<8>(line[o + 1], i), 0, is_packed);
+      pairs[1][i] = is_packed ? pack_weights(lane<8>(line[o], i), lane<8>(line[o + 1], i), 1, true) : pairs[0][i];
+    }
+  accumulate_rows:
+    for (int j = 0; j < Config::kPP; ++j) {
+#pragma HLS UNROLL
+      const int half = j < Config::kHalves ? 0 : 1;
+      PairSums sums = {0, 0};
+    accumulate_chains:
+      for (int i = 0; i < Config::kPI; i += 2) {
+#pragma HLS UNROLL
+        pair_products(act[j][i], act[j][i + 1], pairs[half][i], pairs[half][i + 1], is_packed, sums);
+      }
+      rows[j][o] = sums.sum0;
+      rows[j][o + 1] = sums.sum1;
+    }
+  }
+  add_rows<Config>(acc, rows, is_packed);
 }
 
 template <class Config>
@@ -96,7 +142,7 @@ array_cycles:
       array_lanes:
         for (int i = 0; i < Config::kPI; ++i) {
 #pragma HLS UNROLL
-          act[j][i] = activation(lane<8>(codes, j * Config::kPI + i), fields.in_signed);
+          act[j][i] = row_act<Config>(codes, j, i, fields.in_signed, fields.in_packed);
         }
       array_begin:
         for (int o = 0; o < Config::kPO; ++o) {
@@ -109,7 +155,7 @@ array_cycles:
           if (fields.is_max && (int)act[j][i] > acc[j][i]) acc[j][i] = (int)act[j][i];
         }
       }
-      if (!fields.is_max) accumulate<Config>(acc, act, line);
+      if (!fields.is_max) accumulate<Config>(acc, act, line, fields.in_packed);
       if (command.last) {
         GroupHead head;
         head.count = command.count;

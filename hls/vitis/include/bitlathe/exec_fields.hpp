@@ -14,7 +14,7 @@ namespace bitlathe {
 
 struct ExecFields {
   UInt<4> group_lanes;
-  bool row_break, is_max, in_signed, has_residual, res_signed;
+  bool row_break, is_max, in_signed, has_residual, res_signed, in_packed, out_packed, res_packed;
   UInt<3> sub_tiles;
   Int<16> lo, hi;
   UInt<8> kernel_h, kernel_w;
@@ -36,6 +36,9 @@ inline ExecFields exec_fields(const Descriptor &d) {
   f.in_signed = field<exec::in_signed>(d) != 0;
   f.has_residual = field<exec::has_residual>(d) != 0;
   f.res_signed = field<exec::res_signed>(d) != 0;
+  f.in_packed = field<exec::in_packed>(d) != 0;
+  f.out_packed = field<exec::out_packed>(d) != 0;
+  f.res_packed = field<exec::res_packed>(d) != 0;
   f.sub_tiles = field<exec::sub_tiles>(d);
   f.lo = signed_field<exec::lo>(d);
   f.hi = signed_field<exec::hi>(d);
@@ -66,11 +69,11 @@ inline ExecFields exec_fields(const Descriptor &d) {
   f.output.origin = position(field<exec::out_line>(d), field<exec::out_bank>(d));
   f.output.step = position(0, 1);
   f.output.row_step = position(signed_field<exec::out_row_line>(d), field<exec::out_row_bank>(d));
-  f.output.map_lines = field<exec::out_plane>(d) * field<exec::sub_tiles>(d);
+  f.output.map_lines = 0;  // MapWords adds the planes
   f.residual.origin = position(field<exec::res_line>(d), field<exec::res_bank>(d));
   f.residual.step = position(0, 1);
   f.residual.row_step = position(signed_field<exec::res_row_line>(d), field<exec::res_row_bank>(d));
-  f.residual.map_lines = field<exec::res_plane>(d) * field<exec::sub_tiles>(d);
+  f.residual.map_lines = 0;
   f.input.rows = f.output.rows = f.residual.rows = field<exec::out_h>(d);
   f.input.columns = f.output.columns = f.residual.columns = field<exec::out_w>(d);
   return f;

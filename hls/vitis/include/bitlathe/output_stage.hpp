@@ -25,14 +25,15 @@ Requantization requantization(const typename Config::Parameters &line, int colum
 template <class Config>
 typename Config::Word result_word(const ExecFields &fields, const typename Config::Sums &sums,
                                   const typename Config::Parameters &parameters,
-                                  const typename Config::Word &residual, int sub) {
+                                  const typename Config::Word &residual, int sub, int half) {
 #pragma HLS INLINE
   typename Config::Word word;
 result_lanes:
   for (int i = 0; i < Config::kPI; ++i) {
 #pragma HLS UNROLL
     const int column = sub * Config::kPI + i;
-    const int added = (int)activation(lane<8>(residual, i), fields.res_signed);
+    const UInt<8> stored = lane<8>(residual, i);
+    const int added = fields.res_packed ? half_of(stored, half, fields.res_signed) : code_of(stored, fields.res_signed);
     set_lane<8>(word, i,
                 requantize((int32_t)(uint32_t)lane<32>(sums, column), requantization<Config>(parameters, column),
                            fields.has_residual ? added : 0, fields.lo, fields.hi));
@@ -47,7 +48,7 @@ void output_stage(ExecFields fields, Stream<typename Config::Parameters, 2> &par
   GroupHead head;
   typename Config::Sums pixel;
   typename Config::Parameters line;
-  int place = 0, sub = 0, tiles_left = (int)fields.out_tiles + (int)fields.sub_tiles;
+  int place = 0, sub = 0, tile = -(int)fields.sub_tiles;
   bool done = false;
 output_words:
   while (!done) {
@@ -57,7 +58,7 @@ output_words:
       head = heads.read();
       if (head.tile_first) {
         line = parameters.read();
-        tiles_left -= (int)fields.sub_tiles;
+        tile += (int)fields.sub_tiles;
       }
     }
     if (sub == 0) {
@@ -69,9 +70,9 @@ output_words:
     }
     typename Config::Word residual;
     if (fields.has_residual) residual = residuals.read();
-    results.write(result_word<Config>(fields, pixel, line, residual, sub));
-    const int present = tiles_left < (int)fields.sub_tiles ? tiles_left : (int)fields.sub_tiles;
-    const bool pixel_end = sub + 1 == present, group_end = pixel_end && place + 1 == (int)head.count;
+    results.write(result_word<Config>(fields, pixel, line, residual, sub, (tile + sub) & 1));
+    const bool pixel_end = sub + 1 == (int)fields.sub_tiles || tile + sub + 1 == (int)fields.out_tiles;
+    const bool group_end = pixel_end && place + 1 == (int)head.count;
     done = group_end && head.final;
     sub = pixel_end ? 0 : sub + 1;
     if (pixel_end) place = group_end ? 0 : place + 1;

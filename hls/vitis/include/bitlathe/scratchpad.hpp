@@ -12,32 +12,53 @@
 namespace bitlathe {
 
 // Words of a map in the order the output stage wants them: pixel by pixel, the pixel's channel tiles together.
+// Packed tiles 2k and 2k + 1 are the low and high halves of plane k's bytes.
 template <class Config>
 struct MapWords {
   PixelWalker<Config> walker;
-  int plane, sub_tiles, sub, tiles_left;
-  bool done;
+  int plane, sub_tiles, out_tiles, tile, sub;
+  bool is_packed, done;
 
-  MapWords(const PixelWalk &walk, int plane, int sub_tiles, int out_tiles, bool enabled)
-      : walker(walk), plane(plane), sub_tiles(sub_tiles), sub(0), tiles_left(out_tiles), done(!enabled) {}
+  MapWords(const PixelWalk &walk, int plane, const ExecFields &fields, bool is_packed, bool enabled)
+      : walker(walk),
+        plane(plane),
+        sub_tiles(fields.sub_tiles),
+        out_tiles(fields.out_tiles),
+        tile(0),
+        sub(0),
+        is_packed(is_packed),
+        done(!enabled) {}
 
-  int line() const { return (int)walker.here.line + sub * plane; }
+  int line() const { return (int)walker.here.line + ((tile + sub) >> (is_packed ? 1 : 0)) * plane; }
   int bank() const { return (int)walker.here.bank; }
+  int half() const { return (tile + sub) & 1; }
 
   void advance() {
 #pragma HLS INLINE
-    const int present = tiles_left < sub_tiles ? tiles_left : sub_tiles;
-    const bool pixel_end = sub + 1 == present;
+    const bool pixel_end = sub + 1 == sub_tiles || tile + sub + 1 == out_tiles;
     sub = pixel_end ? 0 : sub + 1;
     if (pixel_end) {
       if (walker.map_end()) {
-        tiles_left -= sub_tiles;
-        done = tiles_left <= 0;
+        tile += sub_tiles;
+        done = tile >= out_tiles;
       }
       walker.advance();
     }
   }
 };
+
+template <class Config>
+typename Config::Word with_half(const typename Config::Word &kept, const typename Config::Word &codes, int half) {
+#pragma HLS INLINE
+  typename Config::Word merged;
+merge_bytes:
+  for (int i = 0; i < Config::kPI; ++i) {
+#pragma HLS UNROLL
+    const int code = (int)lane<8>(codes, i) & 0xF, old = (int)lane<8>(kept, i);
+    set_lane<8>(merged, i, (UInt<8>)(half ? (old & 0x0F) | code << 4 : (old & 0xF0) | code));
+  }
+  return merged;
+}
 
 template <class Config>
 typename Config::Operands read_lanes(
@@ -82,10 +103,13 @@ void scratchpad(ExecFields fields, typename Config::Word banks[Config::kBanks][C
                 Stream<Packed<Config::kPP, kAddressBits>, 8> &addresses,
                 Stream<typename Config::Operands, 16> &operands, Stream<typename Config::Word, 16> &residuals,
                 Stream<typename Config::Word, 16> &results) {
-  MapWords<Config> result(fields.output, fields.out_plane, fields.sub_tiles, fields.out_tiles, true);
-  MapWords<Config> residual(fields.residual, fields.res_plane, fields.sub_tiles, fields.out_tiles,
-                            fields.has_residual);
+  MapWords<Config> result(fields.output, fields.out_plane, fields, fields.out_packed, true);
+  MapWords<Config> residual(fields.residual, fields.res_plane, fields, fields.res_packed, fields.has_residual);
   const UInt<8> padding = fields.is_max && fields.in_signed ? 0x80 : 0;
+  // A packed result keeps the other half of its bytes: its word is read in the cycle before it is written, as the
+  // second port of a bank does one or the other.
+  typename Config::Word kept;
+  bool has_kept = false;
 scratchpad_cycles:
   while (!result.done) {
 #pragma HLS PIPELINE II=1
@@ -93,17 +117,30 @@ scratchpad_cycles:
 #pragma HLS DEPENDENCE variable=banks inter false
     const bool feeds = !addresses.empty() && !operands.full();
     const bool writes = !results.empty();
+    const bool keeps = writes && fields.out_packed && !has_kept;
     const bool fetches = !writes && !residual.done && !residuals.full();
+    const int line = writes ? result.line() : residual.line();
+    const int bank = writes ? result.bank() : residual.bank();
+    BITLATHE_CHECK(!(writes || fetches) || (line >= 0 && line < Config::kBankLines), "EXEC beyond the scratchpad");
     if (feeds) operands.write(read_lanes<Config>(banks, addresses.read(), padding));
-    if (writes) {
-      BITLATHE_CHECK(result.line() >= 0 && result.line() < Config::kBankLines, "EXEC writes beyond the scratchpad");
-      banks[result.bank()][result.line()] = results.read();
+    if (writes && !keeps) {
+      const typename Config::Word codes = results.read();
+      const typename Config::Word word = fields.out_packed ? with_half<Config>(kept, codes, result.half()) : codes;
+      banks[bank][line] = word;
       result.advance();
-    } else if (fetches) {
-      BITLATHE_CHECK(residual.line() >= 0 && residual.line() < Config::kBankLines, "EXEC reads a residual beyond the scratchpad");
-      residuals.write(banks[residual.bank()][residual.line()]);
-      residual.advance();
+      // The other half of the same word comes next: it must not read what is still on its way into the bank.
+      kept = word;
+      has_kept = fields.out_packed && result.line() == line && result.bank() == bank;
+    } else if (keeps || fetches) {
+      const typename Config::Word word = banks[bank][line];
+      if (fetches) {
+        residuals.write(word);
+        residual.advance();
+      }
+      kept = word;
+      has_kept = keeps;
     }
+    if (keeps) progress();
     if (!feeds && !writes && !fetches) idle();
   }
 }

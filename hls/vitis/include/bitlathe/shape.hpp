@@ -25,6 +25,7 @@ struct Shape {
     kWordBits = 8 * PI,
     kWordLog = PI == 8 ? 3 : 4,
     kSubTiles = PO / PI,
+    kHalves = PP / 2,  // pairs of pixels, which packed codes share multipliers in
     kDescriptorWords = 64 / PI
   };
   typedef Packed<PI, 8> Word;

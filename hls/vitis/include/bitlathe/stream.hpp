@@ -1,6 +1,6 @@
 // stream: bounded FIFOs between the processes of a dataflow region, in synthesis and in C simulation.
 // Function:   Stream<T, Depth>; BITLATHE_PROCESS(call) is one process, BITLATHE_JOIN() ends the region
-// Interface:  read, write, empty, full as hls::stream; idle() tells the simulation that a poll found nothing to do
+// Interface:  read, write, empty, full as hls::stream; idle() tells the simulation that a poll was in vain
 // Latency:    1 cycle
 // Reset:      empty
 // Reference:  the pragma STREAM beside a declaration repeats its Depth; the pragma linter compares them
@@ -18,6 +18,7 @@ namespace bitlathe {
 template <typename T, int Depth>
 using Stream = hls::stream<T>;
 inline void idle() {}
+inline void progress() {}
 }  // namespace bitlathe
 
 #define BITLATHE_PROCESS(...) __VA_ARGS__
@@ -137,6 +138,9 @@ class Scheduler {
   ucontext_t main_;
   std::string error_;
 };
+
+// A step that moves no token, so that a round of such steps is no deadlock.
+inline void progress() { Scheduler::instance().moved(); }
 
 inline void idle() { Scheduler::instance().pause("polls and finds nothing to do"); }
 

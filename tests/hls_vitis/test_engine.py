@@ -1,0 +1,270 @@
+"""The engine in HLS C++ computes what the reference does, and stops as the hardware stops."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bitlathe.hls.compile import Compiled, compile_graph
+from bitlathe.hls.config import TARGETS, EngineConfiguration, Target
+from bitlathe.hls.decode import decode_program
+from bitlathe.hls.program import DESCRIPTOR_BYTES, TABLES, Descriptor, ErrorCode, Opcode, Program
+from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
+from bitlathe.hls.vitis.csim import Arguments, HlsEngine, Status, Types, aligned
+from bitlathe.hls.vitis.program_header import HEADER_FILE, header_text
+from bitlathe.model.graph.errors import CapacityError, FormatError
+from bitlathe.model.graph.random_graphs import random_graph
+from bitlathe.model.graph.random_inputs import random_inputs
+from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.model.graph.reference import evaluate
+
+PYNQ = TARGETS["pynq-z2"]
+
+
+def _odd(name: str, engine: EngineConfiguration) -> Target:
+    return replace(PYNQ, name=name, engine=engine)
+
+
+# Unlike the boards': several output tiles a pixel, one pixel a cycle, odd counts of pixels, few banks.
+ENGINES = {
+    **TARGETS,
+    "8x16x3": _odd(
+        "8x16x3", EngineConfiguration(pi=8, po=16, pp=3, banks=5, bank_lines=1024, weight_lines=512)
+    ),
+    "8x8x1": _odd("8x8x1", EngineConfiguration(pi=8, po=8, pp=1, banks=3, bank_lines=2048, weight_lines=512)),
+    "8x32x4": _odd(
+        "8x32x4", EngineConfiguration(pi=8, po=32, pp=4, banks=5, bank_lines=2048, weight_lines=1024)
+    ),
+}
+
+
+def _compiled(seeds: range, configuration: EngineConfiguration) -> Iterator[tuple[int, Compiled, np.ndarray]]:
+    """Random networks that the engine can hold, their inputs, and the reference's outputs with them."""
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        graph = random_graph(rng)
+        codes = random_inputs(rng, graph, 3)
+        try:
+            yield seed, compile_graph(graph, configuration), codes
+        except CapacityError:
+            continue
+
+
+def _wrong(target: Target, types: Types, seeds: range) -> tuple[int, list[int]]:
+    """How many networks ran, and the seeds of those whose integers differ from the reference's."""
+    engine, ran, wrong = HlsEngine(target, types), 0, []
+    for seed, network, codes in _compiled(seeds, target.engine):
+        graph = random_graph(np.random.default_rng(seed))
+        outputs = engine.run(network, codes, inputs_per_start=2)
+        ran += 1
+        if not np.array_equal(
+            outputs.reshape(len(codes), -1), evaluate(graph, codes).reshape(len(codes), -1)
+        ):
+            wrong.append(seed)
+    return ran, wrong
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_random_networks_give_the_references_integers(name: str) -> None:
+    ran, wrong = _wrong(ENGINES[name], Types.PLAIN, range(12))
+    assert ran >= 8
+    assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES)
+def test_300_random_networks_give_the_references_integers(name: str) -> None:
+    ran, wrong = _wrong(ENGINES[name], Types.PLAIN, range(300))
+    print(f"{name}: {ran} networks, {len(wrong)} wrong")
+    assert ran >= 200
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["pynq-z2", "8x16x3"])
+def test_integers_of_exact_widths_give_the_same_as_plain_ones(name: str) -> None:
+    pytest.importorskip("hls4ml")
+    ran, wrong = _wrong(ENGINES[name], Types.AP, range(4))
+    assert ran >= 2
+    assert wrong == []
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_resnet_gives_the_references_integers(rng: np.random.Generator, name: str, bits: int) -> None:
+    graph = random_resnet(rng, blocks=2, channels=(8, 16, 32), bits=bits)
+    codes = random_inputs(rng, graph, 2)
+    network = compile_graph(graph, ENGINES[name].engine)
+    outputs = HlsEngine(ENGINES[name]).run(network, codes)
+    assert np.array_equal(outputs.reshape(2, -1), evaluate(graph, codes).reshape(2, -1))
+
+
+def test_a_packed_resnet_needs_no_more_than_the_exact_widths(rng: np.random.Generator) -> None:
+    pytest.importorskip("hls4ml")
+    graph = random_resnet(rng, blocks=1, channels=(8, 16, 32), bits=4)
+    codes = random_inputs(rng, graph, 1)
+    network = compile_graph(graph, PYNQ.engine)
+    packed = [
+        d
+        for d in decode_program(network.program.encode(), PYNQ.engine).descriptors
+        if "in_packed" in d.fields
+    ]
+    assert any(d.fields["in_packed"] and d.fields["out_packed"] for d in packed)
+    outputs = HlsEngine(PYNQ, Types.AP).run(network, codes)
+    assert np.array_equal(outputs.reshape(1, -1), evaluate(graph, codes).reshape(1, -1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_resnet_56_gives_the_references_integers(rng: np.random.Generator, name: str) -> None:
+    graph = random_resnet(rng, blocks=9, channels=(16, 32, 64))
+    codes = random_inputs(rng, graph, 1)
+    network = compile_graph(graph, TARGETS[name].engine)
+    outputs = HlsEngine(TARGETS[name]).run(network, codes)
+    assert np.array_equal(outputs.reshape(1, -1), evaluate(graph, codes).reshape(1, -1))
+
+
+def test_the_committed_header_is_what_the_program_tables_give() -> None:
+    assert HEADER_FILE.read_text() == header_text()
+
+
+class _Bench:
+    """A small network in memory, whose descriptors a test may damage."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        graph = random_resnet(rng, blocks=1, channels=(8, 8, 8))
+        self.network = compile_graph(graph, PYNQ.engine)
+        self.program = bytearray(self.network.program.encode())
+        packed = self.network.input_layout.pack(random_inputs(rng, graph, 1))
+        self.input = aligned(packed.tobytes())
+        self.arguments = Arguments(
+            inputs=1,
+            weights_bytes=len(self.network.weights),
+            input_bytes=self.network.program.input_stride,
+            output_bytes=self.network.program.output_stride,
+            scratch_bytes=self.network.scratch_bytes,
+        )
+
+    def first(self, opcode: Opcode) -> int:
+        """Index of the first descriptor of a kind."""
+        return next(i for i, d in enumerate(self.network.program.descriptors) if d.opcode is opcode)
+
+    def change(self, index: int, **fields: int) -> None:
+        """Other values for some of a descriptor's fields."""
+        old = self.network.program.descriptors[index]
+        changed = Descriptor(opcode=old.opcode, node=old.node, fields={**old.fields, **fields})
+        place = DESCRIPTOR_BYTES * (index + 1)
+        self.program[place : place + DESCRIPTOR_BYTES] = changed.encode()
+
+    def start(self, **arguments: int) -> Status:
+        buffers = (
+            aligned(bytes(self.program)),
+            aligned(self.network.weights),
+            self.input,
+            aligned(bytes(self.network.program.output_stride)),
+            aligned(bytes(self.network.scratch_bytes)),
+        )
+        return HlsEngine(PYNQ).start(*buffers, replace(self.arguments, **arguments))
+
+
+@pytest.fixture
+def bench(rng: np.random.Generator) -> _Bench:
+    return _Bench(rng)
+
+
+def _fault(status: Status) -> tuple[ErrorCode, int]:
+    return ErrorCode(status.error), status.error_index
+
+
+def test_a_good_start_says_who_the_engine_is_and_counts_its_runs(bench: _Bench) -> None:
+    first, second = bench.start(), bench.start()
+    assert _fault(first) == (ErrorCode.NONE, NO_DESCRIPTOR)
+    assert (first.identity, first.version) == (PYNQ.engine.identity, 1)
+    assert second.runs == first.runs + 1
+
+
+@pytest.mark.parametrize("place", [0, 4, 8, 14])
+def test_a_bad_header_is_refused(bench: _Bench, place: int) -> None:
+    bench.program[place] ^= 0x41
+    assert _fault(bench.start()) == (ErrorCode.BAD_HEADER, NO_DESCRIPTOR)
+
+
+@pytest.mark.parametrize("arguments", [{"inputs": 0}, {"profile": 64}], ids=["inputs", "profile"])
+def test_impossible_arguments_are_refused(bench: _Bench, arguments: dict[str, int]) -> None:
+    assert _fault(bench.start(**arguments)) == (ErrorCode.BAD_FIELD, NO_DESCRIPTOR)
+
+
+def test_an_unknown_opcode_is_refused(bench: _Bench) -> None:
+    bench.program[2 * DESCRIPTOR_BYTES] = 5
+    assert _fault(bench.start()) == (ErrorCode.BAD_OPCODE, 1)
+
+
+def test_an_end_before_the_last_descriptor_is_refused(bench: _Bench) -> None:
+    bench.program[2 * DESCRIPTOR_BYTES] = Opcode.END
+    assert _fault(bench.start()) == (ErrorCode.BAD_OPCODE, 1)
+
+
+@pytest.mark.parametrize(
+    ("opcode", "field", "value"),
+    [
+        (Opcode.EXEC, "group_lanes", 0),
+        (Opcode.EXEC, "group_lanes", 7),
+        (Opcode.EXEC, "sub_tiles", 2),
+        (Opcode.EXEC, "kernel_h", 0),
+        (Opcode.EXEC, "out_w", 0),
+        (Opcode.EXEC, "tap_step", 0),
+        (Opcode.EXEC, "out_bank", 7),
+        (Opcode.LOAD, "space", 4),
+        (Opcode.LOAD, "segments", 0),
+        (Opcode.LOAD, "offset", 4),
+        (Opcode.LOAD_WEIGHTS, "beats", 0),
+        (Opcode.STORE, "space", 1),
+        (Opcode.STORE, "row_bank", 7),
+        (Opcode.EXEC, "wait_store", 9),
+    ],
+)
+def test_an_impossible_field_is_refused_with_its_descriptor(
+    bench: _Bench, opcode: Opcode, field: str, value: int
+) -> None:
+    index = bench.first(opcode)
+    assert field in {entry.name for entry in TABLES[opcode]}
+    bench.change(index, **{field: value})
+    assert _fault(bench.start()) == (ErrorCode.BAD_FIELD, index)
+
+
+@pytest.mark.parametrize(
+    ("opcode", "field", "value"),
+    [
+        (Opcode.LOAD, "offset", 1 << 20),
+        (Opcode.LOAD, "line", 0xFFFF),
+        (Opcode.LOAD_WEIGHTS, "offset", 1 << 24),
+        (Opcode.LOAD_WEIGHTS, "weight_line", PYNQ.engine.weight_lines),
+        (Opcode.STORE, "offset", 1 << 20),
+        (Opcode.STORE, "line", 0xFFFF),
+    ],
+)
+def test_a_move_beyond_its_memory_stops_the_run(
+    bench: _Bench, opcode: Opcode, field: str, value: int
+) -> None:
+    index = bench.first(opcode)
+    bench.change(index, **{field: value})
+    assert _fault(bench.start()) == (ErrorCode.OUT_OF_BOUNDS, index)
+
+
+@pytest.mark.parametrize("buffer", ["weights_bytes", "input_bytes", "output_bytes"])
+def test_a_buffer_too_small_for_the_program_stops_the_run(bench: _Bench, buffer: str) -> None:
+    assert bench.start(**{buffer: 8}).error == ErrorCode.OUT_OF_BOUNDS
+
+
+def test_weights_that_are_resident_are_not_loaded_again(bench: _Bench) -> None:
+    assert bench.start().error == ErrorCode.NONE
+    again = bench.start(weights_bytes=0, flags=FLAG_WEIGHTS_RESIDENT)
+    assert again.error == ErrorCode.NONE
+
+
+def test_a_program_for_another_engine_is_refused(bench: _Bench) -> None:
+    other: Program = bench.network.program
+    assert other.configuration == PYNQ.engine
+    codes = np.zeros((1, 1, 1, 1), np.int64)
+    with pytest.raises(FormatError, match="compile it for this target"):
+        HlsEngine(TARGETS["zcu104"]).run(bench.network, codes)
