@@ -7,7 +7,7 @@ SystemVerilog modules named beside them.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -15,6 +15,7 @@ from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode, Program
 
 Fields = Mapping[str, int]
+Window = tuple[float, float]  # from, to; cycles
 
 BURST_BEATS = 16
 SLOTS = 4  # descriptors read ahead (fetch.sv)
@@ -26,10 +27,12 @@ JUDGE = 2  # from the header's last beat to the next request
 DISPATCH = 2  # cycles a descriptor takes at least (fetch.sv)
 PENDING = 2  # from dispatch, or from the count that it waits for, to its unit (pending.sv)
 SPLIT = 5  # from a load's start to its first request (burst_split.sv)
+BURST_CYCLES = 2  # of the splitter, for each burst
 SEGMENT_CYCLES = 4  # of the splitter, for each segment
 GATHER = 1  # cycles a pixel group takes to gather beyond one a pixel (sequencer.sv)
 EXEC_DRAIN = 20  # stages from the sequencer to the scratchpad (compute.sv)
-STORE_DRAIN = 12  # from a store's start to its first word on the bus, and from the last answer to its end
+STORE_DRAIN = 7  # from a store's start to its first word on the bus, and from the last answer to its end
+ROUNDS = 3  # of a prediction
 FINISH = 4  # from END to done
 
 
@@ -160,59 +163,82 @@ def duration(opcode: Opcode, fields: Fields, ddr: DdrModel) -> int:
 
 
 def predict(program: Program, ddr: DdrModel, weights_resident: bool = False) -> Prediction:
-    """Cycles of one input; with `weights_resident` the `once` loads are skipped."""
-    model = _Model(ddr, program.configuration, weights_resident)
-    for descriptor in program.descriptors[:-1]:
-        model.add(descriptor)
+    """Cycles of one input; with `weights_resident` the `once` loads are skipped.
+
+    How many descriptors are fetched amid each load's data follows from times that depend on it, so it is
+    counted in one round for the next.
+    """
+    interruptions: list[int] = []
+    for _ in range(ROUNDS):
+        model = _Model(ddr, program.configuration, weights_resident, interruptions)
+        for descriptor in program.descriptors[:-1]:
+            model.add(descriptor)
+        interruptions = model.channel.interruptions()
     return model.finish()
 
 
 class _ReadChannel:
-    """Descriptors and loads in the order of their requests."""
+    """Descriptors and loads share it; their data come in the order of the requests."""
 
-    def __init__(self, ddr: DdrModel, word_bytes: int) -> None:
+    def __init__(self, ddr: DdrModel, word_bytes: int, interruptions: Sequence[int]) -> None:
         self.ddr = ddr
         self.descriptor_cycles = ddr.transfer(DESCRIPTOR_BYTES // word_bytes)
         self.in_flight = ddr.transfer(OUTSTANDING * BURST_BEATS)
-        self.free = 0.0  # when all that was asked for has come
-        self.load_ends: list[float] = []
+        self.delay = ddr.latency + READ_DELAY
+        self.expected = interruptions  # descriptors that come amid each load
+        self.free = 0.0  # when the last load has come
+        self.fetch_free = 0.0  # when the last descriptor has come
+        self.fetches: list[float] = []  # when descriptors were asked for
+        self.windows: list[Window] = []  # of each load: a descriptor asked for within delays it
+        self.last_asked = 0.0  # when the last burst of the last load was asked for
 
     def fetch(self, asked: float) -> float:
-        """When a descriptor asked for at a time has come; loads under way end so much later."""
-        begin = max(asked + self.ddr.latency + READ_DELAY, min(self.free, asked + self.in_flight))
-        end = begin + self.descriptor_cycles
-        for index in range(bisect_right(self.load_ends, begin), len(self.load_ends)):
-            self.load_ends[index] += self.descriptor_cycles
-        self.free = max(self.free + self.descriptor_cycles if self.free > begin else end, end)
-        return end
+        """When a descriptor asked for at a time has come."""
+        self.fetches.append(asked)
+        begin = max(asked + self.delay, min(self.free, asked + self.in_flight), self.fetch_free)
+        self.fetch_free = begin + self.descriptor_cycles
+        return self.fetch_free
 
-    def load(self, asked: float, cycles: float) -> float:
+    def load(self, asked: float, cycles: float, bursts: int) -> float:
         """When the data of a load asked for at a time have come."""
-        self.free = max(asked + self.ddr.latency + READ_DELAY, self.free) + cycles
-        self.load_ends.append(self.free)
+        busy_until = self.free
+        begin = max(asked + self.delay, busy_until)
+        index = len(self.windows)
+        expected = self.expected[index] if index < len(self.expected) else 0
+        self.free = begin + cycles + expected * self.descriptor_cycles
+        since = self.last_asked
+        if begin > busy_until:
+            since = max(since, asked - self.descriptor_cycles)
+        self.last_asked = max(asked + BURST_CYCLES * bursts, self.free - self.in_flight)
+        self.windows.append((since, self.last_asked))
         return self.free
+
+    def interruptions(self) -> list[int]:
+        """Descriptors that were asked for amid each load."""
+        fetches = sorted(self.fetches)
+        return [bisect_right(fetches, last) - bisect_right(fetches, since) for since, last in self.windows]
 
 
 class _Model:
     """The units' state while descriptors pass in order."""
 
-    def __init__(self, ddr: DdrModel, configuration: EngineConfiguration, weights_resident: bool) -> None:
+    def __init__(
+        self,
+        ddr: DdrModel,
+        configuration: EngineConfiguration,
+        weights_resident: bool,
+        interruptions: Sequence[int],
+    ) -> None:
         self.ddr = ddr
         self.weights_resident = weights_resident
-        self.channel = _ReadChannel(ddr, configuration.word_bytes)
+        self.channel = _ReadChannel(ddr, configuration.word_bytes, interruptions)
         header = self.channel.fetch(START)
         self.arrivals = [self.channel.fetch(START + 1)]
         self.arrivals += [self.channel.fetch(header + JUDGE + index) for index in range(SLOTS - 1)]
         self.dispatches: list[float] = []
         self.latch_free = [0.0, 0.0, 0.0]
         self.starts: list[tuple[Unit, float]] = []
-        self.exec_ends: list[float] = []
-        self.store_ends: list[float] = []
-        self.asking = 0.0  # when the load unit can ask for the next load
-
-    @property
-    def ends(self) -> tuple[list[float], list[float], list[float]]:
-        return self.channel.load_ends, self.exec_ends, self.store_ends
+        self.ends: tuple[list[float], ...] = ([], [], [])  # by unit
 
     def add(self, descriptor: Descriptor) -> None:
         """Let the next descriptor pass."""
@@ -230,27 +256,25 @@ class _Model:
 
     def _run(self, descriptor: Descriptor, ready: float) -> float:
         """Start of a descriptor that is ready at a time; its end joins the others of its unit."""
-        if descriptor.opcode is Opcode.EXEC:
-            start = max(ready, self.exec_ends[-1] + 1 if self.exec_ends else 0.0)
-            self.exec_ends.append(start + exec_cycles(descriptor.fields))
-            return start
-        if descriptor.opcode is Opcode.STORE:
-            start = max(ready, self.store_ends[-1] + 1 if self.store_ends else 0.0)
-            self.store_ends.append(start + store_cycles(descriptor.fields, self.ddr))
-            return start
-        return self._load(descriptor, ready)
+        unit = UNITS[descriptor.opcode]
+        if unit is Unit.LOAD:
+            return self._load(descriptor, ready)
+        ends, fields = self.ends[unit], descriptor.fields
+        start = max(ready, ends[-1] + 1) if ends else ready
+        ends.append(start + (exec_cycles(fields) if unit is Unit.EXEC else store_cycles(fields, self.ddr)))
+        return start
 
     def _load(self, descriptor: Descriptor, ready: float) -> float:
-        ends = self.channel.load_ends
+        ends = self.ends[Unit.LOAD]
         queue_room = ends[-JOBS - 1] if len(ends) > JOBS else 0.0
-        start = max(ready, self.asking, queue_room)
+        start = max(ready, self.channel.last_asked, queue_room)
         if descriptor.fields.get("once", 0) and self.weights_resident:
             ends.append(max(start, ends[-1] if ends else 0.0))
             return start
         cycles = load_cycles(descriptor.opcode, descriptor.fields, self.ddr)
-        end = self.channel.load(start + SPLIT, cycles)
-        asked = start + SPLIT + 2 * move_bursts(descriptor.opcode, descriptor.fields)
-        self.asking = max(asked, end - self.channel.in_flight)
+        ends.append(
+            self.channel.load(start + SPLIT, cycles, move_bursts(descriptor.opcode, descriptor.fields))
+        )
         return start
 
     def finish(self) -> Prediction:

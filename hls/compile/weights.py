@@ -88,7 +88,7 @@ def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source:
 
 
 def _packed_kernel(
-    weight: npt.NDArray[np.signedinteger], columns: npt.NDArray[np.intp], source: Slots, pi: int
+    weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int
 ) -> Lines:
     """(passes, taps * input tiles, po, pi): 4-bit weights of low and high input lanes in a byte."""
     low, high = np.split(_dense_kernel(weight, columns, source, 2 * pi), 2, axis=-1)
