@@ -27,8 +27,10 @@ class EngineConfiguration:
             raise CapacityError(
                 f"array of {self.pi} x {self.po} channels: pi must be 8 or 16 and po 1 to 4 times pi"
             )
-        if not 1 <= self.pp <= self.banks <= 15:
-            raise CapacityError(f"{self.pp} pixels over {self.banks} banks: needs 1 <= pp <= banks <= 15")
+        if not 1 <= self.pp <= self.banks or not 2 <= self.banks <= 15:
+            raise CapacityError(
+                f"{self.pp} pixels over {self.banks} banks: needs 1 <= pp <= banks and 2 <= banks <= 15"
+            )
         if self.bank_lines > 1 << 15 or self.weight_lines > 1 << 16:
             raise CapacityError("a bank holds at most 32768 lines, the weight store 65536; choose fewer")
 

@@ -192,7 +192,7 @@ def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
         kernel=conv.kernel_size,
         stride=effective_stride(lowering.graph, conv),
         padding=conv.padding,
-        tap_step=fold,
+        tap_step=fold if conv.kernel_size[1] > 1 else 1,  # a lone tap takes no step
         lo=conv.lo,
         hi=conv.hi,
     )

@@ -39,10 +39,9 @@ module exec_unit (
   end
 
   always_ff @(posedge clk_i) begin
-    if (take) begin
-      start_q <= now_i;
-      index_o <= desc_index_i;
-    end
+    if (take) start_q <= now_i;
+    if (!rst_ni) index_o <= '0;
+    else if (take) index_o <= desc_index_i;
   end
 
   recorder u_recorder (

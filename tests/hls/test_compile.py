@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
-from compiled_networks import NETWORKS, PYNQ, ROOMY, TINY, compiled_for, computed, inception, vgg
+from compiled_networks import IMAGE, NETWORKS, PYNQ, ROOMY, TINY, compiled_for, computed, inception, vgg
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import SEEDS, graphs_with_inputs
 
-from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.program import Opcode, Space
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
+from bitlathe.model.graph.random_layers import Sketch
 from bitlathe.model.graph.reference import evaluate
 
 
@@ -108,3 +109,15 @@ def test_an_output_that_layers_read_is_never_read_back(rng: np.random.Generator)
     loads = [d.fields["space"] for d in compiled.program.descriptors if d.opcode is Opcode.LOAD]
     assert stores.count(Space.SCRATCH) and Space.OUTPUT not in loads
     assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
+
+
+def test_a_window_folded_into_one_tap_steps_by_one(rng: np.random.Generator) -> None:
+    sketch = Sketch(rng=rng, widths=(8,))
+    logits = sketch.dense(sketch.input(IMAGE, (1, 14, 13)), 10, relu=False)
+    graph = Graph(name="one_tap", nodes=tuple(sketch.nodes), output=logits)
+    (execute,) = (
+        d
+        for d in compiled_for(graph, TARGETS["zcu104"].engine).program.descriptors
+        if d.opcode is Opcode.EXEC
+    )
+    assert (execute.fields["kernel_w"], execute.fields["tap_step"]) == (1, 1)
