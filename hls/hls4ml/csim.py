@@ -83,8 +83,8 @@ def _compile(folder: Path, backend: Backend) -> None:
         raise ToolError(
             f"{compiler} is not found; C simulation compiles the project: install g++ or name yours with CXX"
         )
-    wrapper = f"{PROJECT}_axi" if backend is Backend.VIVADO_ACCELERATOR else KERNEL
-    sources = (f"firmware/{PROJECT}.cpp", f"firmware/{wrapper}.cpp", CSIM)
+    stems = (PROJECT, f"{PROJECT}_axi") if backend is Backend.VIVADO_ACCELERATOR else (KERNEL,)
+    sources = (*(f"firmware/{stem}.cpp" for stem in stems), CSIM)
     weights = f'-DWEIGHTS_DIR="{folder.resolve() / "firmware" / "weights"}"'
     _run([compiler, *FLAGS, weights, *sources, "-o", PROGRAM], folder, COMPILE_SECONDS)
 

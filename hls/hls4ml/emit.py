@@ -15,6 +15,7 @@ from bitlathe.hls.hls4ml.convert import PROJECT, to_model
 from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
 from bitlathe.hls.hls4ml.planning import make_plan
 from bitlathe.hls.render import render
+from bitlathe.hls.tools.scripts import hls_scripts
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.graph import Graph
 
@@ -30,8 +31,6 @@ class KernelView:
     version: str
     project: str
     kernel: str
-    part: str
-    clock_ns: float
     interval_cycles: int
     input_element: str  # C type of a code in memory
     input_word: str  # C type of a word of the network's input stream
@@ -57,8 +56,9 @@ def emit(graph: Graph, target: Target, options: Options | None = None) -> dict[s
         model = to_model(plan, target, options.backend, folder)
         with library.quiet():
             model.write()
-        files = _texts(folder, _stamp(model), graph_file.digest(graph)[:8])
-        return {**files, **_additions(_view(plan, model, target), options.backend)}
+        digest = graph_file.digest(graph)
+        files = _texts(folder, _stamp(model), digest[:8])
+        return {**files, **_additions(_view(plan, model), target, options.backend, digest)}
 
 
 def write(graph: Graph, target: Target, folder: Path, options: Options | None = None) -> None:
@@ -97,17 +97,20 @@ def _texts(folder: Path, stamp: str, digest: str) -> dict[str, str]:
     return {name: text.replace(stamp, digest).replace(str(folder), ".") for name, text in texts.items()}
 
 
-def _additions(view: KernelView, backend: Backend) -> dict[str, str]:
+def _additions(view: KernelView, target: Target, backend: Backend, digest: str) -> dict[str, str]:
     if backend is Backend.VIVADO_ACCELERATOR:
         return {CSIM: render("hls4ml/csim_axi.cpp.j2", v=view)}
+    source = f"firmware/{KERNEL}.cpp"
+    scripts = hls_scripts(target, top=KERNEL, source=source)
     return {
-        f"firmware/{KERNEL}.cpp": render("hls4ml/network_kernel.cpp.j2", v=view),
+        source: render("hls4ml/network_kernel.cpp.j2", v=view),
         CSIM: render("hls4ml/csim_kernel.cpp.j2", v=view),
-        "build_kernel.tcl": render("hls4ml/build_kernel.tcl.j2", v=view),
+        # A rerun continues where the scripts are the same; the digest makes them differ with the network
+        **{name: f"# network {digest}\n{text}" for name, text in scripts.items()},
     }
 
 
-def _view(plan: Plan, model: Any, target: Target) -> KernelView:
+def _view(plan: Plan, model: Any) -> KernelView:
     (entering,), (leaving,) = model.get_input_variables(), model.get_output_variables()
     first, last = plan.layers[0], plan.last
     given, made = first.types["result"], last.types["result"]
@@ -115,8 +118,6 @@ def _view(plan: Plan, model: Any, target: Target) -> KernelView:
         version=version("bitlathe"),
         project=PROJECT,
         kernel=KERNEL,
-        part=target.part,
-        clock_ns=round(1000 / target.clock_mhz, 3),
         interval_cycles=plan.interval_cycles,
         input_element=element(given),
         input_word=entering.type.name,
