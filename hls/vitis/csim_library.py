@@ -79,7 +79,7 @@ def _build(library: Path, command: Sequence[str], config: str) -> None:
         header, made = Path(folder, "bitlathe", "config.hpp"), Path(folder, "csim.so")
         header.parent.mkdir()
         header.write_text(config, encoding="utf-8")
-        includes = [f"-I{folder}", f"-I{ROOM / 'include'}"]
+        includes = [f"-I{path}" for path in (folder, ROOM / "include", ROOM / "include" / "bitlathe")]
         done = subprocess.run(
             [*command, *includes, "-o", str(made), str(ROOM / "csim.cpp")],
             stdout=subprocess.PIPE,

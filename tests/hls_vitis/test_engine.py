@@ -8,7 +8,6 @@ import pytest
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import TARGETS, EngineConfiguration, Target
-from bitlathe.hls.decode import decode_program
 from bitlathe.hls.program import DESCRIPTOR_BYTES, TABLES, Descriptor, ErrorCode, Opcode, Program
 from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
 from bitlathe.hls.vitis.csim import Arguments, HlsEngine, Status, Types, aligned
@@ -26,15 +25,15 @@ def _odd(name: str, engine: EngineConfiguration) -> Target:
     return replace(PYNQ, name=name, engine=engine)
 
 
-# Unlike the boards': several output tiles a pixel, one pixel a cycle, odd counts of pixels, few banks.
+# Unlike the boards': several output tiles a pixel, one pixel a cycle, an odd count of pixels, other banks.
 ENGINES = {
     **TARGETS,
     "8x16x3": _odd(
-        "8x16x3", EngineConfiguration(pi=8, po=16, pp=3, banks=5, bank_lines=1024, weight_lines=512)
+        "8x16x3", EngineConfiguration(pi=8, po=16, pp=3, banks=7, bank_lines=1024, weight_lines=512)
     ),
-    "8x8x1": _odd("8x8x1", EngineConfiguration(pi=8, po=8, pp=1, banks=3, bank_lines=2048, weight_lines=512)),
+    "8x8x1": _odd("8x8x1", EngineConfiguration(pi=8, po=8, pp=1, banks=8, bank_lines=1024, weight_lines=512)),
     "8x32x4": _odd(
-        "8x32x4", EngineConfiguration(pi=8, po=32, pp=4, banks=5, bank_lines=2048, weight_lines=1024)
+        "8x32x4", EngineConfiguration(pi=8, po=32, pp=4, banks=11, bank_lines=1024, weight_lines=1024)
     ),
 }
 

@@ -7,7 +7,7 @@
 #ifndef BITLATHE_ADDRESS_HPP
 #define BITLATHE_ADDRESS_HPP
 
-#include "bitlathe/gather.hpp"
+#include "gather.hpp"
 
 namespace bitlathe {
 

@@ -10,7 +10,7 @@
 #ifndef BITLATHE_ARITHMETIC_HPP
 #define BITLATHE_ARITHMETIC_HPP
 
-#include "bitlathe/types.hpp"
+#include "types.hpp"
 
 namespace bitlathe {
 

@@ -7,8 +7,8 @@
 #ifndef BITLATHE_ARRAY_HPP
 #define BITLATHE_ARRAY_HPP
 
-#include "bitlathe/arithmetic.hpp"
-#include "bitlathe/scratchpad.hpp"
+#include "arithmetic.hpp"
+#include "scratchpad.hpp"
 
 namespace bitlathe {
 

@@ -7,8 +7,8 @@
 #ifndef BITLATHE_CHECK_HPP
 #define BITLATHE_CHECK_HPP
 
-#include "bitlathe/descriptor.hpp"
-#include "bitlathe/shape.hpp"
+#include "descriptor.hpp"
+#include "shape.hpp"
 
 namespace bitlathe {
 

@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#include "bitlathe/program.hpp"
-#include "bitlathe/types.hpp"
+#include "program.hpp"
+#include "types.hpp"
 
 namespace bitlathe {
 

@@ -7,9 +7,9 @@
 #ifndef BITLATHE_ENGINE_HPP
 #define BITLATHE_ENGINE_HPP
 
-#include "bitlathe/check.hpp"
-#include "bitlathe/exec.hpp"
-#include "bitlathe/moves.hpp"
+#include "check.hpp"
+#include "exec.hpp"
+#include "moves.hpp"
 
 namespace bitlathe {
 

@@ -7,7 +7,7 @@
 #ifndef BITLATHE_EXEC_HPP
 #define BITLATHE_EXEC_HPP
 
-#include "bitlathe/output_stage.hpp"
+#include "output_stage.hpp"
 
 namespace bitlathe {
 

@@ -7,8 +7,8 @@
 #ifndef BITLATHE_EXEC_FIELDS_HPP
 #define BITLATHE_EXEC_FIELDS_HPP
 
-#include "bitlathe/descriptor.hpp"
-#include "bitlathe/position.hpp"
+#include "descriptor.hpp"
+#include "position.hpp"
 
 namespace bitlathe {
 

@@ -7,8 +7,8 @@
 #ifndef BITLATHE_GATHER_HPP
 #define BITLATHE_GATHER_HPP
 
-#include "bitlathe/exec_fields.hpp"
-#include "bitlathe/stream.hpp"
+#include "exec_fields.hpp"
+#include "stream.hpp"
 
 namespace bitlathe {
 

@@ -7,9 +7,9 @@
 #ifndef BITLATHE_MOVES_HPP
 #define BITLATHE_MOVES_HPP
 
-#include "bitlathe/descriptor.hpp"
-#include "bitlathe/position.hpp"
-#include "bitlathe/shape.hpp"
+#include "descriptor.hpp"
+#include "position.hpp"
+#include "shape.hpp"
 
 namespace bitlathe {
 

@@ -7,7 +7,7 @@
 #ifndef BITLATHE_OUTPUT_STAGE_HPP
 #define BITLATHE_OUTPUT_STAGE_HPP
 
-#include "bitlathe/array.hpp"
+#include "array.hpp"
 
 namespace bitlathe {
 

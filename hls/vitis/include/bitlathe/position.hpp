@@ -7,7 +7,7 @@
 #ifndef BITLATHE_POSITION_HPP
 #define BITLATHE_POSITION_HPP
 
-#include "bitlathe/types.hpp"
+#include "types.hpp"
 
 namespace bitlathe {
 

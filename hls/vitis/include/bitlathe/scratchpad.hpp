@@ -7,7 +7,7 @@
 #ifndef BITLATHE_SCRATCHPAD_HPP
 #define BITLATHE_SCRATCHPAD_HPP
 
-#include "bitlathe/address.hpp"
+#include "address.hpp"
 
 namespace bitlathe {
 

@@ -7,7 +7,7 @@
 #ifndef BITLATHE_SHAPE_HPP
 #define BITLATHE_SHAPE_HPP
 
-#include "bitlathe/types.hpp"
+#include "types.hpp"
 
 namespace bitlathe {
 
