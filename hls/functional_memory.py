@@ -58,7 +58,7 @@ class Store:
         """Write the low 4 bits of every byte into the low (0) or high (1) half of the bytes at positions."""
         self._check(at, where)
         kept = self.words[at] & (0xF0, 0x0F)[half]
-        self.write(at, kept | (words & 15) << 4 * half, where)
+        self.write(at, (kept | (words & 15) << 4 * half).astype(np.uint8), where)
 
     def _check(self, at: Positions, where: str) -> None:
         if at.size and not 0 <= at.min() <= at.max() < len(self.words):
