@@ -26,16 +26,16 @@ RENDERED = {
 }
 
 # Commands of the vendors' shells that our scripts may call. Sources: AMD UG835, UG902, UG1399.
-KNOWN = set(
-    """
-    add_files apply_bd_automation assign_bd_address config_compile config_interface connect_bd_intf_net
-    connect_bd_net create_bd_cell create_bd_design create_clock create_project csynth_design current_fileset
-    current_project exclude_bd_addr_seg export_design get_bd_addr_segs get_bd_cells get_bd_intf_pins get_bd_pins
-    get_board_parts get_files get_property get_runs launch_runs make_wrapper open_project open_run open_solution
-    report_timing_summary report_utilization save_bd_design set_clock_uncertainty set_part set_property set_top
-    update_compile_order update_ip_catalog validate_bd_design wait_on_run
-    """.split()
-)
+KNOWN = {
+    "add_files", "apply_bd_automation", "assign_bd_address", "config_compile", "config_interface",
+    "connect_bd_intf_net", "connect_bd_net", "create_bd_cell", "create_bd_design", "create_clock",
+    "create_project", "csynth_design", "current_fileset", "current_project", "exclude_bd_addr_seg",
+    "export_design", "get_bd_addr_segs", "get_bd_cells", "get_bd_intf_pins", "get_bd_pins",
+    "get_board_parts", "get_files", "get_property", "get_runs", "launch_runs", "make_wrapper",
+    "open_project", "open_run", "open_solution", "report_timing_summary", "report_utilization",
+    "save_bd_design", "set_clock_uncertainty", "set_part", "set_property", "set_top",
+    "update_compile_order", "update_ip_catalog", "validate_bd_design", "wait_on_run",
+}  # fmt: skip
 
 # Every command that Tcl does not know is told, and answered as a tool that succeeds would.
 PRELUDE = """

@@ -13,7 +13,9 @@ MAIN = """
 #include <cstdio>
 #include "bitlathe/stream.hpp"
 using bitlathe::Stream;
-template <int Depth> void produce(int count, Stream<int, Depth> &out) {{ for (int i = 0; i < count; ++i) out.write(i); }}
+template <int Depth> void produce(int count, Stream<int, Depth> &out) {{
+  for (int i = 0; i < count; ++i) out.write(i);
+}}
 template <int Depth> void consume(int count, Stream<int, Depth> &in, int &sum) {{
   for (int i = 0; i < count; ++i) sum += in.read();
 }}

@@ -1,0 +1,112 @@
+"""`bitlathe hls` and `bitlathe bitstream`: what they leave, what they say, how they end."""
+
+import json
+import os
+from pathlib import Path
+
+import fake_hls_tools as fakes
+import pytest
+from command_line import LENET, run
+
+from bitlathe.flow.integer_network import obtain
+from bitlathe.flow.request import NetworkRequest
+from bitlathe.hls.compile import compile_graph
+from bitlathe.hls.config import TARGETS
+from bitlathe.hls.tools.find import SETTINGS_VARIABLE
+from bitlathe.hls.vitis.csim import HlsEngine
+from bitlathe.model.zoo import NETWORKS
+
+RUN = ("hls", *LENET)
+
+
+@pytest.fixture(autouse=True)
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, and one for tools, first on a PATH without any."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    monkeypatch.delenv(SETTINGS_VARIABLE, raising=False)
+    return folder
+
+
+def test_without_a_tool_it_ends_well_and_says_what_was_not_done() -> None:
+    outcome = run(*RUN)
+    assert outcome.status == 0
+    assert "C simulation of 4 images: equal to the reference" in outcome.stdout
+    assert "not done: synthesis, estimates and IP, as none of vitis-run" in outcome.stdout
+    assert (Path("build/hls/lenet5-pynq-z2-engine") / "run.tcl").exists()
+
+
+def test_a_tool_that_is_required_and_missing_ends_with_3() -> None:
+    outcome = run(*RUN, "--synth", "require")
+    assert outcome.status == 3
+    assert "no HLS tool on PATH" in outcome.stderr
+
+
+@pytest.mark.parametrize("option", ["--flow", "--synth"])
+def test_an_unknown_word_ends_with_2(option: str) -> None:
+    outcome = run(*RUN, option, "magic")
+    assert outcome.status == 2
+    assert f"{option} magic: choose one of" in outcome.stderr
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "work" / "mine").mkdir()
+    (tmp_path / "work" / "mine" / "thesis.txt").write_text("precious")
+    assert run(*RUN, "--out", "mine").status == 2
+    assert list((tmp_path / "work" / "mine").iterdir()) == [tmp_path / "work" / "mine" / "thesis.txt"]
+
+
+def test_with_a_tool_the_report_joins_the_others(tools: Path) -> None:
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
+    result = run(*RUN, "--json", "--out", "project").json
+    assert result["tool"] == "vitis_hls 2023.1"
+    assert result["report"]["dsp"] == 205
+    assert Path(result["ip"]).is_dir()
+    assert result["not_done"] == [
+        "simulation of the exported Verilog; the IP's sources lie in its folder hdl/verilog"
+    ]
+    run(*RUN, "--json", "--out", "project")
+    (row,) = json.loads(Path("build/bench/hls.json").read_text())
+    assert (row["target"], row["flow"], row["lut"]) == ("pynq-z2", "engine", 40_321)
+
+
+def test_a_tool_that_fails_ends_with_3_and_keeps_its_log(tools: Path) -> None:
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1", synthesis="echo too wide; false"))
+    outcome = run(*RUN, "--out", "project")
+    assert outcome.status == 3
+    assert "too wide" in outcome.stderr
+    assert "too wide" in Path("project/csynth.log").read_text()
+
+
+@pytest.mark.parametrize("engine", ["rtl", "hls"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_bitstreams_project_is_emitted_without_vivado(target: str, engine: str) -> None:
+    outcome = run("bitstream", "--target", target, "--engine", engine)
+    assert outcome.status == 0
+    assert "not done: no bitstream, as no Vivado is on PATH" in outcome.stdout
+    assert Path(f"build/bitstream/{target}-{engine}/design.tcl").exists()
+    assert run("bitstream", "--target", target, "--engine", engine, "--require").status == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_of_the_zoo_gives_the_references_integers(
+    network: str, target: str, data_root: Path
+) -> None:
+    own = data_root.parent / "weights" / f"{network}_cifar10.pt"
+    integer = obtain(
+        NetworkRequest(
+            network=network,
+            data=data_root,
+            calibration_images=16,
+            weights=own if network == "resnet20" and own.exists() else None,
+        )
+    )
+    images, _ = integer.test_images(2)
+    compiled = compile_graph(integer.graph, TARGETS[target].engine)
+    outputs = HlsEngine(TARGETS[target]).run(compiled, integer.preprocess.codes(images))
+    assert (outputs.ravel() == integer.reference(images).ravel()).all()
