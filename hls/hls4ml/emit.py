@@ -35,6 +35,7 @@ class KernelView:
     input_element: str  # C type of a code in memory
     input_word: str  # C type of a word of the network's input stream
     input_size: int  # codes of an image
+    input_lanes: int  # codes of a word
     input_depth: int  # words of an image
     input_bits: int
     input_frac: int
@@ -42,6 +43,7 @@ class KernelView:
     output_word: str
     output_integer: str  # C type of an output's bits
     output_size: int
+    output_lanes: int  # codes of a word
     output_depth: int
     output_bits: int
     output_frac: int
@@ -122,6 +124,7 @@ def _view(plan: Plan, model: Any) -> KernelView:
         input_element=element(given),
         input_word=entering.type.name,
         input_size=first.size,
+        input_lanes=first.shape[-1],
         input_depth=first.size // first.shape[-1],
         input_bits=given.bits,
         input_frac=given.frac,
@@ -129,6 +132,7 @@ def _view(plan: Plan, model: Any) -> KernelView:
         output_word=leaving.type.name,
         output_integer=f"ap_{'' if made.signed else 'u'}int<{made.bits}>",
         output_size=last.size,
+        output_lanes=last.shape[-1],
         output_depth=last.size // last.shape[-1],
         output_bits=made.bits,
         output_frac=made.frac,

@@ -19,6 +19,7 @@ from bitlathe.hls.config import target
 from bitlathe.hls.hls4ml import Backend, Options, convert, csim, csimulate, emit, library, make_plan, write
 from bitlathe.hls.hls4ml.plan import Multipliers
 from bitlathe.hls.hls4ml.reuse import legal_reuse_factors
+from bitlathe.hls.lint.pragmas import lint
 from bitlathe.model.graph.errors import CapacityError, ToolError, UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
@@ -170,6 +171,17 @@ def test_the_kernel_moves_codes_not_floats(rng: np.random.Generator) -> None:
     assert "float" not in kernel and "double" not in kernel
 
 
+def test_the_kernels_pragmas_are_known_and_govern_what_they_name(rng: np.random.Generator) -> None:
+    assert lint(emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]) == []
+
+
+def test_scripts_name_the_kernel_and_change_with_the_network(rng: np.random.Generator) -> None:
+    first, second = (emit(_every_form(rng), PYNQ) for _ in range(2))
+    assert "set_top network_kernel" in first["run.tcl"]
+    assert "syn.file=firmware/network_kernel.cpp" in first["hls.cfg"]
+    assert first["run.tcl"] != second["run.tcl"]
+
+
 def test_types_are_as_wide_as_the_graph_needs(rng: np.random.Generator) -> None:
     weight = np.full((1, 1, 1, 1), 127, np.int8)
     plan = make_plan(graph_of(conv2d(weight, bias=np.array([-3], np.int32)), shape=(1, 2, 2)), PYNQ)
@@ -253,8 +265,8 @@ def test_a_reuse_factor_that_needs_too_many_dsps_is_refused(rng: np.random.Gener
 
 def test_an_illegal_reuse_factor_is_refused_with_legal_ones(rng: np.random.Generator) -> None:
     assert _refusal(lambda: make_plan(_every_form(rng), PYNQ, Options(reuse_factor=5))) == (
-        "channels_of_own_frac: reuse factor 5 is not legal for 27 x 6 products; choose one of 1, 3, 9, 27, 54, "
-        "81, 162, or none to have them chosen"
+        "channels_of_own_frac: reuse factor 5 is not legal for 27 x 6 products; choose one of 1, 3, 9, 27, "
+        "54, 81, 162, or none to have them chosen"
     )
 
 
