@@ -26,7 +26,9 @@ from bitlathe.model.graph.errors import ToolError
 RTL = Path(next(iter(hls.__path__))) / "rtl"
 LOG_LINES = 20  # last lines of a failed tool's log that its error shows
 
-_VERILATE = ("--cc", "--vpi", "--public-flat-rw", "--prefix", "Vtop", "--no-timing", "--assert", "-Wno-fatal")
+# A bench sees its top module alone: with every signal public, a big one compiles for minutes and runs slowly.
+_VISIBLE = ("--vpi", "--public-depth", "1")
+_VERILATE = ("--cc", *_VISIBLE, "--prefix", "Vtop", "--no-timing", "--assert", "-Wno-fatal")
 # A register that lacks its reset starts at random, so a bench that needs the reset fails.
 _RANDOM_START = ("--x-assign", "unique", "--x-initial", "unique")
 _MACROS = ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")
