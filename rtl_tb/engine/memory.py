@@ -1,0 +1,88 @@
+"""The DDR of the whole-engine bench: buffers, and a note of every access that none of them allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.hls.compile import Compiled
+from bitlathe.hls.sim.memory import READABLE, WRITABLE, Buffer, Region, lay_out, total_bytes
+
+BASE = 0x1_3000_0000  # of the buffers: needs more than 32 address bits
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class BufferMemory:
+    """Bytes from BASE on, as a target of cocotbext-axi's AxiSlave."""
+
+    regions: Mapping[Buffer, Region]
+    data: Bytes
+    strays: list[str] = field(default_factory=list)  # accesses outside what the engine may touch
+    bytes_read: dict[Buffer, int] = field(default_factory=lambda: dict.fromkeys(Buffer, 0))
+
+    @classmethod
+    def of(cls, compiled: Compiled, inputs: int, rng: np.random.Generator) -> "BufferMemory":
+        """Memory for `inputs` inputs a start, its program and weights in place, random bytes elsewhere."""
+        regions = lay_out(_sizes(compiled, inputs))
+        data = rng.integers(256, size=total_bytes(regions), dtype=np.uint8)
+        memory = cls(regions=regions, data=data)
+        memory.fill(Buffer.PROGRAM, compiled.program.encode())
+        memory.fill(Buffer.WEIGHTS, compiled.weights)
+        return memory
+
+    def fill(self, buffer: Buffer, content: bytes) -> None:
+        """Write the whole of a buffer."""
+        self.view(buffer)[:] = np.frombuffer(content, np.uint8)
+
+    def view(self, buffer: Buffer) -> Bytes:
+        """A buffer's bytes; writing to them writes the memory."""
+        return self.data[self.regions[buffer].slice]
+
+    def address(self, buffer: Buffer) -> int:
+        return BASE + self.regions[buffer].start
+
+    def protected(self) -> Bytes:
+        """A copy in which every buffer that the engine may write is zero."""
+        copy = self.data.copy()
+        for buffer in WRITABLE:
+            copy[self.regions[buffer].slice] = 0
+        return copy
+
+    async def read(self, address: int, length: int) -> bytes:
+        """Bytes of one beat."""
+        buffer = self._owner(address, length, READABLE)
+        if buffer is None:
+            self.strays.append(f"read of {length} bytes at {address:#x}")
+            return bytes(length)
+        self.bytes_read[buffer] += length
+        return self.data[address - BASE : address - BASE + length].tobytes()
+
+    async def write(self, address: int, data: bytes) -> None:
+        """Store one beat."""
+        if self._owner(address, len(data), WRITABLE) is None:
+            self.strays.append(f"write of {len(data)} bytes at {address:#x}")
+            return
+        self.data[address - BASE : address - BASE + len(data)] = np.frombuffer(data, np.uint8)
+
+    def _owner(self, address: int, length: int, buffers: tuple[Buffer, ...]) -> Buffer | None:
+        """Which of `buffers` holds the whole access."""
+        offset = address - BASE
+        for buffer in buffers:
+            region = self.regions[buffer]
+            if region.start <= offset and offset + length <= region.start + region.size:
+                return buffer
+        return None
+
+
+def _sizes(compiled: Compiled, inputs: int) -> dict[Buffer, int]:
+    program = compiled.program
+    return {
+        Buffer.PROGRAM: len(program.encode()),
+        Buffer.WEIGHTS: len(compiled.weights),
+        Buffer.INPUT: inputs * program.input_stride,
+        Buffer.OUTPUT: inputs * program.output_stride,
+        Buffer.SCRATCH: compiled.scratch_bytes,
+        Buffer.PROFILE: len(program.descriptors) * program.configuration.word_bytes,
+    }
