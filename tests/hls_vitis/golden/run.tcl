@@ -1,4 +1,4 @@
-# run.tcl: synthesize and export the engine in HLS C++ for pynq-z2; generated, do not edit
+# run.tcl: synthesize and export bitlathe_engine for pynq-z2; generated, do not edit
 # Run by:  vivado_hls -f run.tcl (2019.2, 2020.1), vitis_hls -f run.tcl (2020.2 to 2024.1),
 #          vitis-run --mode hls --tcl run.tcl (2023.2 and later)
 set stages [list csynth export]
@@ -10,7 +10,7 @@ if {[info exists ::env(BITLATHE_STAGES)]} {
 set fresh [expr {[lsearch $stages csynth] >= 0 ? "-reset" : ""}]
 open_project {*}$fresh hls
 set_top bitlathe_engine
-add_files src/engine_top.cpp -cflags "-std=c++11 -I[file normalize src]"
+add_files src/engine_top.cpp -cflags "-std=c++11 -I[file normalize [file dirname src/engine_top.cpp]]"
 # Vivado HLS knows no flow target, Vitis HLS wants it named.
 if {[catch {open_solution {*}$fresh -flow_target vivado solution1}]} {
   open_solution {*}$fresh solution1
