@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
 
+GOLDEN = Path(__file__).parent / "golden"
 PYNQ, ZCU104 = target("pynq-z2"), target("zcu104")
 RELU6 = FixedPoint(bits=8, frac=5, signed=False)
 
@@ -128,7 +130,9 @@ def _exact(graph: Graph, folder: Path, rng: np.random.Generator, options: Option
     return bool((csimulate(graph, PYNQ, folder, codes, options) == evaluate(graph, codes)).all())
 
 
-@pytest.mark.parametrize("backend", Backend)
+@pytest.mark.parametrize(
+    "backend", [Backend.VITIS, pytest.param(Backend.VIVADO_ACCELERATOR, marks=pytest.mark.slow)]
+)
 def test_every_form_of_layer_computes_the_references_integers(
     tmp_path: Path, rng: np.random.Generator, backend: Backend
 ) -> None:
@@ -169,6 +173,14 @@ def test_the_kernel_moves_codes_not_floats(rng: np.random.Generator) -> None:
     kernel = emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]
     assert 'extern "C" void network_kernel(const int8_t *in, int8_t *out, int images) {' in kernel
     assert "float" not in kernel and "double" not in kernel
+
+
+@pytest.mark.parametrize("name", ["network_kernel.cpp", "csim.cpp"])
+def test_a_tiny_projects_own_sources_are_the_reviewed_ones(name: str) -> None:
+    weight = np.full((2, 1, 1, 1), 3, np.int8)
+    files = emit(graph_of(conv2d(weight, lo=0), shape=(1, 2, 3)), PYNQ)
+    text = next(text for path, text in files.items() if path.endswith(name))
+    assert text == (GOLDEN / name).read_text(encoding="utf-8").replace("VERSION", version("bitlathe"))
 
 
 def test_the_kernels_pragmas_are_known_and_govern_what_they_name(rng: np.random.Generator) -> None:
