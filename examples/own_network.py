@@ -25,7 +25,8 @@ class SmallResidual(nn.Module):
         """Logits (N, 10) of images (N, 1, H, W), x = (pixel - 128) / 128."""
         x = self.first(x)
         x = self.relu(self.second(x) + x)
-        return self.classify(self.flatten(self.pool(x)))
+        logits: torch.Tensor = self.classify(self.flatten(self.pool(x)))
+        return logits
 
 
 def make_network() -> nn.Module:
