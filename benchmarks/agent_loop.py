@@ -23,9 +23,8 @@ from bitlathe.board.local import SCHEME, agents_at
 from bitlathe.board.pool import Pool
 from bitlathe.flow.board_bundle import OverlayFiles, Vectors, make_bundle, simulated_overlay
 from bitlathe.flow.files import write_json
-from bitlathe.hls.compile import compile_graph
+from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import Target, target
-from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
@@ -96,7 +95,7 @@ def _bundle(graph: Graph, board: Target, overlay: OverlayFiles, seed: int, paren
 
 
 def _engine_seconds(graph: Graph, board: Target, seed: int) -> float:
-    compiled = compile_graph(graph, board.engine, DdrModel.of(board))
+    compiled = compile_for(graph, board)
     codes = random_inputs(np.random.default_rng(seed), graph, 1)
     ddr = SimulatedDdr(busy=board.ddr_busy, latency=board.ddr_latency)
     with closing(SimulatedEngine(board.engine, ddr)) as engine:

@@ -19,7 +19,8 @@ from bitlathe.board.manifest import Descriptor, Engine, FileEntry, Manifest, Ove
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.overlay_text import SimulatedOverlay
 from bitlathe.board.sim.settings import Memory, board_model
-from bitlathe.hls.compile import Compiled, InputLayout, OutputLayout, compile_graph
+from bitlathe.hls.compile import Compiled, InputLayout, OutputLayout
+from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.program import ErrorCode
@@ -72,7 +73,7 @@ def make_bundle(
 
     Raises what compiling raises.
     """
-    compiled = compile_graph(graph, target.engine, DdrModel.of(target))
+    compiled = compile_for(graph, target)
     expected = evaluate(graph, vectors.codes)
     files = {
         **overlay.files,

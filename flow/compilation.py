@@ -14,7 +14,7 @@ import numpy as np
 
 from bitlathe.flow import files
 from bitlathe.flow.integer_network import IntegerNetwork, preprocess_path
-from bitlathe.hls.compile import Compiled, compile_graph
+from bitlathe.hls.compile import Compiled, targeting
 from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.emit import emit_rtl
@@ -25,8 +25,8 @@ GRAPH = "graph.blg"
 
 
 def compile_for(network: IntegerNetwork, target: Target) -> Compiled:
-    """Program of a network for a target's engine, scheduled for its memory; errors as `compile_graph`."""
-    return compile_graph(network.graph, target.engine, DdrModel.of(target))
+    """Program of a network for a target; errors as `targeting.compile_for`."""
+    return targeting.compile_for(network.graph, target)
 
 
 def predicted_cycles(compiled: Compiled, target: Target) -> int:

@@ -72,6 +72,7 @@ class Target:
     uram: int
     ddr_busy: float  # share of cycles in which the DDR model delivers a beat
     ddr_latency: int  # cycles from an address to its first beat
+    ddr_window_mib: int  # contiguous memory that the board's image keeps for the fabric (CMA)
     engine: EngineConfiguration
 
 
@@ -89,6 +90,7 @@ TARGETS = {
             uram=0,
             ddr_busy=0.75,
             ddr_latency=40,
+            ddr_window_mib=128,
             engine=EngineConfiguration(),
         ),
         Target(
@@ -102,6 +104,7 @@ TARGETS = {
             uram=96,
             ddr_busy=0.75,
             ddr_latency=60,
+            ddr_window_mib=512,
             engine=EngineConfiguration(pi=16, po=16, pp=6, banks=7, bank_lines=4096, weight_lines=3072),
         ),
     )
