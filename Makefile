@@ -34,6 +34,7 @@ sim: $(STAMP) compiler  ## the simulator benches alone
 
 bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/bench
 	$(PY) benchmarks/cycles.py --workers $(WORKERS)
+	$(PY) benchmarks/narrow.py
 	$(PY) benchmarks/reference.py
 
 resources: $(STAMP)  ## area of the engine by Yosys, minutes once a version

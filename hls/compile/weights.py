@@ -87,9 +87,7 @@ def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source:
     return lines
 
 
-def _packed_kernel(
-    weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int
-) -> Lines:
+def _packed_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Lines:
     """(passes, taps * input tiles, po, pi): 4-bit weights of low and high input lanes in a byte."""
     low, high = np.split(_dense_kernel(weight, columns, source, 2 * pi), 2, axis=-1)
     return ((low & 15) | (high << 4)).astype(np.int8)
