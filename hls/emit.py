@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.render import render
+from bitlathe.model.graph.errors import ToolError
 
 RTL = Path(__file__).parent / "rtl"
 TOP = "engine_top"
@@ -48,7 +49,9 @@ def engine_parameters(configuration: EngineConfiguration) -> dict[str, int]:
 
 
 def engine_sources() -> tuple[Path, ...]:
-    """The engine's SystemVerilog in an order that compiles: packages first."""
+    """The engine's SystemVerilog in an order that compiles: packages first; ToolError where it is missing."""
+    if not (RTL / "engine.sv").exists():
+        raise ToolError(f"{RTL / 'engine.sv'} is missing; reinstall bitlathe")
     return tuple(sorted(RTL.glob("*.sv"), key=lambda path: (not path.stem.endswith("_pkg"), path.name)))
 
 

@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.emit import engine_parameters, engine_sources
 from bitlathe.model.graph.errors import ToolError
 
 ROOM = Path(__file__).resolve().parents[1]
-RTL = ROOM / "rtl"
 HARNESS = tuple(Path(__file__).with_name(name) for name in ("axi.hpp", "ddr.hpp", "harness.cpp"))
 CACHE_VARIABLE = "BITLATHE_CACHE"
 LOG_LINES = 12  # last lines of a failed tool's log that its error shows
@@ -75,23 +75,7 @@ class _Tools:
 
 def engine_model(configuration: EngineConfiguration, options: BuildOptions | None = None) -> Path:
     """Library of a configuration's engine, built where it is not there yet; ToolError as `build_model`."""
-    sources = sorted(RTL.glob("*.sv"), key=lambda path: (not path.stem.endswith("_pkg"), path.name))
-    if not (RTL / "engine.sv").exists():
-        raise ToolError(f"{RTL / 'engine.sv'} is missing; reinstall bitlathe")
-    return build_model(sources, engine_parameters(configuration), "engine", options)
-
-
-def engine_parameters(configuration: EngineConfiguration) -> dict[str, int]:
-    """Parameters of the top module `engine`."""
-    return {
-        "PI": configuration.pi,
-        "PO": configuration.po,
-        "PP": configuration.pp,
-        "Banks": configuration.banks,
-        "BankLines": configuration.bank_lines,
-        "WeightLines": configuration.weight_lines,
-        "Identity": configuration.identity,
-    }
+    return build_model(engine_sources(), engine_parameters(configuration), "engine", options)
 
 
 def build_model(

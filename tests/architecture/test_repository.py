@@ -14,7 +14,7 @@ LONGEST_FILE = 450  # lines; past about 400 a file usually holds two ideas
 # A path of one machine works nowhere else, and a registry's host is the installer's choice.
 MACHINE_PATH = re.compile(r"(?<![\w.}*])/(?:work|tmp|root)/")
 REGISTRY_HOST = re.compile(
-    r"\b(?:pypi\.org|pythonhosted\.org|download\.pytorch\.org|npmjs\.org|deb\.debian\.org|archive\.ubuntu\.com|anaconda\.org)\b"
+    r"\b(?:(?:pypi|pythonhosted|pytorch|npmjs|anaconda)\.org|(?:deb|archive)\.(?:debian|ubuntu)\.(?:org|com))\b"
 )
 
 

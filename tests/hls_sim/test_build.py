@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from echo_engine import SOURCE, echo_library
 
+from bitlathe.hls import emit
 from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.sim import BuildOptions, build, build_model
 from bitlathe.model.graph.errors import ToolError
@@ -100,14 +101,14 @@ def test_a_source_edited_while_it_is_compiled_is_not_kept(
 def test_an_installation_without_the_engine_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(build, "RTL", tmp_path)
+    monkeypatch.setattr(emit, "RTL", tmp_path)
     with pytest.raises(ToolError, match=r"engine\.sv is missing; reinstall bitlathe"):
         build.engine_model(TARGETS["pynq-z2"].engine)
 
 
 def test_the_engines_parameters_follow_its_configuration() -> None:
     configuration = EngineConfiguration(pi=16, po=32, pp=2, banks=3, bank_lines=512, weight_lines=64)
-    assert build.engine_parameters(configuration) == {
+    assert emit.engine_parameters(configuration) == {
         "PI": 16,
         "PO": 32,
         "PP": 2,

@@ -11,7 +11,7 @@ import bitlathe.rtl_tb.engine.bench as engine_bench
 from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.config import TARGETS, EngineConfiguration
-from bitlathe.hls.sim.build import engine_parameters
+from bitlathe.hls.emit import engine_parameters
 from bitlathe.model.data.load import data_root
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.fixed_point import IntArray
