@@ -41,9 +41,9 @@ resources: $(STAMP)  ## area of the engine by Yosys, minutes once a version
 	$(PY) benchmarks/resources.py
 
 hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml SYNTH=require]
-	@for target in $(or $(TARGET),pynq-z2 zcu104); do \
-	  .venv/bin/bitlathe hls --network $(or $(NETWORK),resnet8) --target $$target --flow $(or $(FLOW),engine) \
-	    --synth $(or $(SYNTH),auto) || exit $$?; done
+	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),pynq-z2 zcu104); do \
+	  .venv/bin/bitlathe hls --network $(or $(NETWORK),resnet8) --target $$target --flow $$flow \
+	    --synth $(or $(SYNTH),auto) || exit $$?; done; done
 
 bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado is here: [BOARD= ENGINE=rtl|hls SYNTH=require]
 	@for board in $(or $(BOARD),pynq-z2 zcu104); do \
