@@ -59,7 +59,7 @@ def emit(graph: Graph, target: Target, options: Options | None = None) -> dict[s
         with library.quiet():
             model.write()
         digest = graph_file.digest(graph)
-        files = _texts(folder, _stamp(model), digest[:8])
+        files = _texts(folder, str(model.config.get_config_value("Stamp")), _stamp(digest))
         return {**files, **_additions(_view(plan, model), target, options.backend, digest)}
 
 
@@ -88,15 +88,27 @@ def element(code: ApFixed) -> str:
     return f"{'' if code.signed else 'u'}int{BYTE if code.bits <= BYTE else 2 * BYTE}_t"
 
 
-def _stamp(model: Any) -> str:
-    return str(model.config.get_config_value("Stamp"))
+def _stamp(digest: str) -> str:
+    """A graph's own stamp; the letter keeps it a word in YAML.
+
+    >>> _stamp("sha256:0123456789")
+    'g0123456'
+    """
+    return "g" + digest.partition(":")[2][:7]
 
 
-def _texts(folder: Path, stamp: str, digest: str) -> dict[str, str]:
-    """What hls4ml wrote, its random stamp replaced by the graph's digest and its folder by `.`."""
+def _texts(folder: Path, random_stamp: str, stamp: str) -> dict[str, str]:
+    """What hls4ml wrote, its random stamp and its folder replaced.
+
+    A stamp of digits alone stands in quotes in the configuration, where YAML would read a number.
+    """
+
+    def settled(text: str) -> str:
+        bare = text.replace(f"Stamp: '{random_stamp}'", f"Stamp: {random_stamp}")
+        return bare.replace(random_stamp, stamp).replace(str(folder), ".")
+
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    texts = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-    return {name: text.replace(stamp, digest).replace(str(folder), ".") for name, text in texts.items()}
+    return {path.relative_to(folder).as_posix(): settled(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def _additions(view: KernelView, target: Target, backend: Backend, digest: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed", exc_type=ImportError)
 
@@ -18,6 +19,7 @@ from small_graphs import BYTE, conv2d, graph_of
 
 from bitlathe.hls.config import target
 from bitlathe.hls.hls4ml import Backend, Options, convert, csim, csimulate, emit, library, make_plan, write
+from bitlathe.hls.hls4ml.emit import _stamp, _texts
 from bitlathe.hls.hls4ml.plan import Multipliers
 from bitlathe.hls.hls4ml.reuse import legal_reuse_factors
 from bitlathe.hls.lint.pragmas import lint
@@ -344,3 +346,13 @@ def test_writing_twice_leaves_one_project_and_no_partial_file(tmp_path: Path) ->
         write(_pool(), PYNQ, tmp_path)
     assert list(tmp_path.rglob("*.partial")) == []
     assert (tmp_path / "build_lib.sh").stat().st_mode & 0o100
+
+
+@pytest.mark.parametrize("random_stamp", ["0123abcd", "01234567"])
+def test_a_stamp_that_yaml_reads_as_a_number_is_settled_like_any_other(
+    random_stamp: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yml").write_text(yaml.safe_dump({"Stamp": random_stamp}))
+    (tmp_path / "build.sh").write_text(f"lib-{random_stamp}.so {tmp_path}")
+    texts = _texts(tmp_path, random_stamp, _stamp("sha256:0123456789"))
+    assert texts == {"build.sh": "lib-g0123456.so .", "config.yml": "Stamp: g0123456\n"}
