@@ -4,7 +4,6 @@ cocotb's own build calls make and Verilator's Perl script, and compiles Verilato
 bench; here that library is compiled once and a bench costs two calls.
 """
 
-import hashlib
 import os
 import re
 import shlex
@@ -20,7 +19,7 @@ from pathlib import Path
 import cocotb_tools.config as cocotb_config
 
 from bitlathe import hls
-from bitlathe.hls.sim.build import cache_folder
+from bitlathe.hls.cache import cache_folder, digest_of
 from bitlathe.model.graph.errors import ToolError
 
 RTL = Path(next(iter(hls.__path__))) / "rtl"
@@ -77,7 +76,7 @@ def build(
     """Folder of the compiled bench; built where it is not there yet. ToolError when a tool fails."""
     settings = [top, *(f"{name}={value}" for name, value in parameters.items()), f"waves={waves}"]
     words = [_versions(simulator), *_VERILATE, *_RANDOM_START, *settings]
-    folder = cache_folder() / f"bench-{top}-{simulator.value}-{_digest(words, sources)}"
+    folder = cache_folder() / f"bench-{top}-{simulator.value}-{digest_of(words, sources)}"
     if folder.exists():
         return folder
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as made:
@@ -174,7 +173,7 @@ def _compiler(waves: bool) -> list[str]:
 def _runtime_object(name: str, waves: bool) -> Path:
     """Object file of one of Verilator's own C++ files."""
     source, flags = verilator_root() / "include" / name, _compiler(waves)
-    made = cache_folder() / f"bench-{source.stem}-{_digest([_versions(Simulator.VERILATOR), *flags], [])}.o"
+    made = cache_folder() / f"bench-{source.stem}-{digest_of([_versions(Simulator.VERILATOR), *flags], [])}.o"
     if not made.exists():
         with tempfile.TemporaryDirectory(dir=made.parent, prefix="build-") as folder:
             _run([*flags, "-c", str(source), "-o", str(Path(folder) / made.name)])
@@ -218,10 +217,3 @@ def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -
         last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
         raise ToolError(f"{shlex.join(command)} failed with status {done.returncode}:\n{last}")
     return done.stdout
-
-
-def _digest(words: Sequence[str], files: Sequence[Path]) -> str:
-    digest = hashlib.sha256("\0".join(words).encode())
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:20]

@@ -1,26 +1,22 @@
 """Compiled simulators: SystemVerilog and the harness become one shared library, kept by its digest."""
 
-import fcntl
-import hashlib
 import os
 import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from bitlathe.hls.cache import cache_folder, digest_of, locked
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.emit import engine_parameters, engine_sources
 from bitlathe.model.graph.errors import ToolError
 
-ROOM = Path(__file__).resolve().parents[1]
 HARNESS = tuple(Path(__file__).with_name(name) for name in ("axi.hpp", "ddr.hpp", "harness.cpp"))
-CACHE_VARIABLE = "BITLATHE_CACHE"
 LOG_LINES = 12  # last lines of a failed tool's log that its error shows
 
 # The wheel's makefile fails on split output and needs make and Perl; two plain calls need neither.
@@ -89,25 +85,12 @@ def build_model(
     tools = _tools()
     settings = [*(f"-G{name}={value}" for name, value in parameters.items()), "--top-module", top]
     flags = [*options.verilate, *settings, *_COMPILE, *options.defines]
-    contents = partial(_digest, [tools.versions, *flags], [*HARNESS, *sources])
+    contents = partial(digest_of, [tools.versions, *flags], [*HARNESS, *sources])
     library = cache_folder() / f"{top}-{contents()}.so"
-    with _locked(library):
+    with locked(library):
         if not library.exists():
             _build(library, [*settings, *map(str, sources)], options, tools, contents)
     return library
-
-
-def cache_folder() -> Path:
-    """Where libraries are kept: $BITLATHE_CACHE, else build/sim of a checkout, else the user's cache."""
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        folder = Path(given) / "sim"
-    elif (ROOM.parent / "pyproject.toml").exists():
-        folder = ROOM.parent / "build" / "sim"
-    else:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bitlathe" / "sim"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _build(
@@ -131,8 +114,8 @@ def _build(
 def _runtime_object(name: str, options: BuildOptions, tools: _Tools) -> Path:
     """Object file of one of Verilator's own C++ files: slow to compile, and the same for every model."""
     flags = _compile_flags(options, tools)
-    made = cache_folder() / f"{Path(name).stem}-{_digest([tools.versions, *flags], [])}.o"
-    with _locked(made):
+    made = cache_folder() / f"{Path(name).stem}-{digest_of([tools.versions, *flags], [])}.o"
+    with locked(made):
         if not made.exists():
             source, unfinished = tools.verilator_root / "include" / name, made.with_suffix(".part")
             _run([*tools.compiler, *flags, "-c", str(source), "-o", str(unfinished)], made)
@@ -195,18 +178,3 @@ def _output(*command: str) -> str:
             f"{shlex.join(command)} failed with status {done.returncode}: {done.stderr.strip()[-200:]}"
         )
     return done.stdout
-
-
-def _digest(words: Sequence[str], files: Sequence[Path]) -> str:
-    digest = hashlib.sha256("\0".join(words).encode())
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:20]
-
-
-@contextmanager
-def _locked(product: Path) -> Iterator[None]:
-    """One process at a time makes a product; the others wait for it."""
-    with product.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -1,21 +1,18 @@
 """The HLS engine compiled for the host: one shared library a target, kept by the digest of its contents."""
 
-import fcntl
-import hashlib
 import os
 import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from bitlathe.hls.cache import cache_folder, digest_of, locked
 from bitlathe.hls.config import Target
-from bitlathe.hls.sim.build import cache_folder
 from bitlathe.hls.vitis.view import config_text
 from bitlathe.model.graph.errors import ToolError
 
@@ -48,9 +45,9 @@ def csim_library(target: Target, types: Types = Types.PLAIN) -> Path:
     flags = [*FLAGS, *QUIET, *_type_flags(types)]
     sources = [ROOM / "csim.cpp", ROOM / "engine_top.cpp", *sorted((ROOM / "include").rglob("*.hpp"))]
     config = config_text(target)
-    name = f"hls-{_digest([*compiler, *flags, config], sources)}.so"
+    name = f"hls-{digest_of([*compiler, *flags, config], sources)}.so"
     library = cache_folder() / name
-    with _locked(library):
+    with locked(library):
         if not library.exists():
             _build(library, [*compiler, *flags], config)
     return library
@@ -98,18 +95,3 @@ def _compiler() -> tuple[str, ...]:
     if not command or shutil.which(command[0]) is None:
         raise ToolError("no C++ compiler for the C simulation: install g++, or name yours in CXX")
     return command
-
-
-def _digest(words: Sequence[str], files: Sequence[Path]) -> str:
-    digest = hashlib.sha256("\0".join(words).encode())
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:20]
-
-
-@contextmanager
-def _locked(product: Path) -> Iterator[None]:
-    """One process at a time makes a product; the others wait for it."""
-    with product.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

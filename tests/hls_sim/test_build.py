@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from echo_engine import SOURCE, echo_library
 
-from bitlathe.hls import emit
+from bitlathe.hls import cache, emit
 from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.sim import BuildOptions, build, build_model
 from bitlathe.model.graph.errors import ToolError
@@ -46,13 +46,13 @@ def test_parameters_options_and_sources_each_name_another_library(tmp_path: Path
 def test_a_folder_of_the_callers_choice_holds_the_libraries(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path))
-    assert build.cache_folder() == tmp_path / "sim"
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
+    assert cache.cache_folder() == tmp_path / "sim"
 
 
 def test_a_checkout_holds_its_own_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(build.CACHE_VARIABLE, raising=False)
-    assert build.cache_folder() == build.ROOM.parent / "build" / "sim"
+    monkeypatch.delenv(cache.CACHE_VARIABLE, raising=False)
+    assert cache.cache_folder() == cache.ROOM.parent / "build" / "sim"
 
 
 def test_a_design_that_does_not_compile_shows_the_last_lines_and_keeps_the_log(tmp_path: Path) -> None:
