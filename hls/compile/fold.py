@@ -50,7 +50,8 @@ def folded_layout(graph: Graph, conv: Conv2d, fold: int, word_bytes: int) -> Inp
 
 def folded_convolution(conv: Conv2d, fold: int) -> Conv2d:
     """`conv` over the folded input: lane d * channels + c of tap t is kernel column t * fold + d."""
-    return replace(conv, weight=_folded_weight(conv.weight, fold), padding=(conv.padding[0], 0))
+    padding = (conv.padding[0], 0)
+    return replace(conv, weight=_folded_weight(conv.weight, fold), padding=padding, codebook=None)
 
 
 def _folded_weight(weight: IntWeights, fold: int) -> IntWeights:

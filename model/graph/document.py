@@ -7,9 +7,11 @@ from operator import index
 from typing import Any, get_type_hints
 
 import numpy as np
+import numpy.typing as npt
 
-from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
+from bitlathe.model.graph.codebook import Codebook, index_shape, packed, unpacked
+from bitlathe.model.graph.errors import BitlatheError, FormatError
+from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import (
     AvgPool2d,
@@ -26,9 +28,11 @@ from bitlathe.model.graph.nodes import (
 from bitlathe.model.graph.npy import array_from_npy, npy_from_array
 
 FORMAT = "bitlathe integer graph"
-VERSION = 1
+VERSION = 2  # the newest; a graph is written in the oldest that can hold it
+PLAIN_VERSION = 1  # without codebooks
 LARGEST = (1 << 31) - 1  # of any integer in the JSON
 HEADER_FIELDS = ("format", "version", "name", "output", "nodes")
+CODEBOOK_FIELDS = ("shape", "values", "indices")
 NODE_TYPES: dict[str, type[Node]] = {
     node.__name__: node for node in (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
 }
@@ -40,13 +44,26 @@ class ArrayStore:
 
     members: dict[str, bytes] = field(default_factory=dict)
 
-    def put(self, name: str, array: IntArray) -> str:
+    def put(self, name: str, array: npt.NDArray[np.integer[Any]]) -> str:
         """Add an array; return the name by which the text refers to it."""
         self.members[name] = npy_from_array(array)
         return name
 
-    def take(self, name: str) -> IntArray:
-        """Remove and return an array; FormatError where it is missing."""
+    def take(self, name: str) -> IntWeights:
+        """Remove and return an array of signed integers; FormatError where there is none."""
+        array: npt.NDArray[Any] = self._take(name)
+        if not np.issubdtype(array.dtype, np.signedinteger):
+            raise FormatError(f"{name}: an array of {array.dtype}; save it as int8, int16 or int32")
+        return array
+
+    def take_bytes(self, name: str) -> npt.NDArray[np.uint8]:
+        """Remove and return an array of bytes; FormatError where there is none."""
+        array: npt.NDArray[Any] = self._take(name)
+        if array.dtype != np.uint8:
+            raise FormatError(f"{name}: an array of {array.dtype}; save it as uint8")
+        return array
+
+    def _take(self, name: str) -> npt.NDArray[np.integer[Any]]:
         if name not in self.members:
             raise FormatError(f"array {name!r} is missing; every array belongs to one field")
         return array_from_npy(self.members.pop(name), name)
@@ -55,7 +72,9 @@ class ArrayStore:
 def json_from_graph(graph: Graph, store: ArrayStore) -> bytes:
     """JSON of a graph in ASCII, one line a node; its arrays go to `store`."""
     nodes = (_plain_node(number, node, store) for number, node in enumerate(graph.nodes))
-    header = {"format": FORMAT, "version": VERSION, "name": graph.name, "output": graph.output}
+    shared = any(getattr(node, "codebook", None) is not None for node in graph.nodes)
+    version = VERSION if shared else PLAIN_VERSION
+    header = {"format": FORMAT, "version": version, "name": graph.name, "output": graph.output}
     lines = ",\n".join(json.dumps(node, default=index) for node in nodes)  # `index` takes NumPy's integers
     return f'{json.dumps(header).removesuffix("}")}, "nodes": [\n{lines}\n]}}\n'.encode("ascii")
 
@@ -66,9 +85,10 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FormatError(f"the JSON is no {FORMAT}; name a file that this program saved")
     version = document.get("version")
-    if version != VERSION:
+    if version not in (PLAIN_VERSION, VERSION):
         raise FormatError(
-            f"version {version!r} of the format, this program reads {VERSION}; convert the file"
+            f"version {version!r} of the format, this program reads {PLAIN_VERSION} to {VERSION}; "
+            "convert the file"
         )
     _check_keys("the header", document, HEADER_FIELDS)
     nodes = _list("nodes", document["nodes"])
@@ -80,21 +100,33 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
 
 
 def field_types(node_type: type[Node]) -> dict[str, Any]:
-    """Declared type of each field that is written, in order."""
+    """Declared type of each field that is written, in order; a codebook stands for the weight."""
     hints = get_type_hints(node_type)
-    return {item.name: hints[item.name] for item in fields(node_type)}
+    return {item.name: hints[item.name] for item in fields(node_type) if item.name != "codebook"}
 
 
 def _plain_node(number: int, node: Node, store: ArrayStore) -> dict[str, Any]:
     plain: dict[str, Any] = {"type": type(node).__name__}
     for name in field_types(type(node)):
         value = getattr(node, name)
-        if isinstance(value, np.ndarray):
+        if name == "weight" and isinstance(node, Conv2d | Dense) and node.codebook is not None:
+            plain[name] = _plain_codebook(number, node.codebook, node.weight.shape, store)
+        elif isinstance(value, np.ndarray):
             member = f"{number}.{name}.npy"
             plain[name] = store.put(member, value.astype(_storage_type(node, name)))
         else:
             plain[name] = _plain_format(value) if isinstance(value, FixedPoint) else value
     return plain
+
+
+def _plain_codebook(
+    number: int, codebook: Codebook, shape: tuple[int, ...], store: ArrayStore
+) -> dict[str, Any]:
+    return {
+        "shape": shape,
+        "values": store.put(f"{number}.values.npy", codebook.values),
+        "indices": store.put(f"{number}.indices.npy", packed(codebook)),
+    }
 
 
 def _plain_format(value: FixedPoint) -> dict[str, Any]:
@@ -119,13 +151,34 @@ def _node(number: int, plain: object, store: ArrayStore) -> Node:
     types = field_types(node_type)
     _check_keys(where, plain, ("type", *types))
     values = {name: _value(f"{where}, {name}", kind, plain[name], store) for name, kind in types.items()}
+    if isinstance(values.get("weight"), Codebook):
+        codebook = values["codebook"] = values["weight"]
+        values["weight"] = codebook.decode(plain["weight"]["shape"][1])
     return node_type(**values)
 
 
 def _value(where: str, kind: Any, plain: object, store: ArrayStore) -> Any:
     if kind == IntWeights:
-        return store.take(_string(where, plain))
+        return (
+            _codebook(where, plain, store) if isinstance(plain, dict) else store.take(_string(where, plain))
+        )
     return READERS[kind](where, plain)
+
+
+def _codebook(where: str, plain: dict[str, Any], store: ArrayStore) -> Codebook:
+    _check_keys(where, plain, CODEBOOK_FIELDS)
+    shape = _integers(f"{where}, shape", plain["shape"])
+    values = store.take(_string(f"{where}, values", plain["values"]))
+    data = store.take_bytes(_string(f"{where}, indices", plain["indices"]))
+    if len(shape) not in (2, 4) or min(shape) < 1 or values.ndim != 2 or not values.size:
+        raise FormatError(
+            f"{where}: codewords {values.shape} for weights {shape}; codewords have 2 axes, weights 2 or 4"
+        )
+    try:
+        indices = unpacked(data, len(values), index_shape(shape, values.shape[1]))
+        return Codebook(values=values, indices=indices)
+    except BitlatheError as error:
+        raise FormatError(f"{where}: {error}") from error
 
 
 def _format(where: str, plain: object) -> FixedPoint:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from bitlathe.model.graph.codebook import Codebook, index_shape
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.fixed_point import MAX_BITS, MAX_SHIFT, MIN_BITS, FixedPoint, weight_limit
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Shape
@@ -139,6 +140,25 @@ def _check_weights(node: Conv2d | Dense) -> None:
     if max(-int(node.weight.min()), int(node.weight.max())) > limit:
         raise FormatError(
             f"{node.name}: a weight exceeds +-{limit}, the symmetric range of {node.weight_bits} bits"
+        )
+    if node.codebook is not None:
+        _check_codebook(node, node.codebook, limit)
+
+
+def _check_codebook(node: Conv2d | Dense, codebook: Codebook, limit: int) -> None:
+    shape = index_shape(node.weight.shape, codebook.length)
+    if codebook.indices.shape != shape:
+        raise ShapeError(
+            f"{node.name}: codebook indices are {codebook.indices.shape}, weights {node.weight.shape} in "
+            f"vectors of {codebook.length} take {shape}"
+        )
+    if np.abs(codebook.values.astype(np.int16)).max() > limit:
+        raise FormatError(
+            f"{node.name}: a codeword exceeds +-{limit}, the symmetric range of {node.weight_bits} bits"
+        )
+    if not np.array_equal(codebook.decode(node.weight.shape[1]), node.weight):
+        raise FormatError(
+            f"{node.name}: the weights are not what its codebook decodes to; decode it, or drop the codebook"
         )
 
 

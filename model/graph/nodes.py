@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.model.graph.codebook import Codebook
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint, weight_limit
 
@@ -95,6 +96,7 @@ class Conv2d(Node):
     residual: str | None = None
     lo: int  # clamp, codes of `format`
     hi: int
+    codebook: Codebook | None = None  # what `weight` is decoded from, if shared
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -149,6 +151,7 @@ class Dense(Node):
     weight_frac: tuple[int, ...]
     lo: int
     hi: int
+    codebook: Codebook | None = None  # of sub-vectors along the columns
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -167,7 +170,11 @@ class Dense(Node):
         return int(self.weight.shape[0]), 1, 1
 
     def as_convolution(self, shape: Shape) -> Conv2d:
-        """The same layer as a convolution whose kernel covers the source map of `shape`."""
+        """The same layer as a convolution whose kernel covers the source map of `shape`.
+
+        Its codebook goes along where the map is one pixel; else codewords would lie across kernel positions.
+        """
+        pixel = self.codebook if shape[1:] == (1, 1) else None
         return Conv2d(
             name=self.name,
             format=self.format,
@@ -178,6 +185,7 @@ class Dense(Node):
             weight_frac=self.weight_frac,
             lo=self.lo,
             hi=self.hi,
+            codebook=None if pixel is None else pixel.on_pixels(),
         )
 
 

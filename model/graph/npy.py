@@ -6,23 +6,24 @@ more than is safe from files that come from anywhere. Source of the format: nump
 
 import re
 from math import prod
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.fixed_point import IntArray
 
 MAGIC = b"\x93NUMPY\x01\x00"
 PREAMBLE = len(MAGIC) + 2  # the magic, then the header's length as 16 bits
 ALIGNMENT = 64  # of the data
 HEADER = re.compile(
-    rb"\{'descr': '(?P<type>\|i1|<i2|<i4)', 'fortran_order': False, "
+    rb"\{'descr': '(?P<type>\|i1|\|u1|<i2|<i4)', 'fortran_order': False, "
     rb"'shape': \((?P<shape>[0-9]{1,9},|[0-9]{1,9}(?:, [0-9]{1,9})+)\), \} *\n"
 )
 
 
-def npy_from_array(array: IntArray) -> bytes:
-    """Bytes of an int8, int16 or int32 array, little-endian and in C order."""
+def npy_from_array(array: npt.NDArray[np.integer[Any]]) -> bytes:
+    """Bytes of an int8, uint8, int16 or int32 array, little-endian and in C order."""
     data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     header = f"{{'descr': '{data.dtype.str}', 'fortran_order': False, 'shape': {data.shape}, }}"
     padding = -(PREAMBLE + len(header) + 1) % ALIGNMENT
@@ -30,7 +31,7 @@ def npy_from_array(array: IntArray) -> bytes:
     return MAGIC + len(line).to_bytes(2, "little") + line + data.tobytes()
 
 
-def array_from_npy(data: bytes, name: str) -> IntArray:
+def array_from_npy(data: bytes, name: str) -> npt.NDArray[np.integer[Any]]:
     """Read-only array of .npy bytes; FormatError, naming `name`, where `npy_from_array` makes no such bytes.
 
     >>> array_from_npy(npy_from_array(np.array([[1, -2]], dtype=np.int16)), "bias")
@@ -40,7 +41,7 @@ def array_from_npy(data: bytes, name: str) -> IntArray:
     header = HEADER.fullmatch(data[PREAMBLE:start])
     if not data.startswith(MAGIC) or header is None:
         raise FormatError(
-            f"{name}: no .npy version 1.0 array of int8, int16 or int32 in C order; save it as one"
+            f"{name}: no .npy version 1.0 array of int8, uint8, int16 or int32 in C order; save it as one"
         )
     dtype = np.dtype(header["type"].decode("ascii"))
     shape = tuple(int(axis) for axis in header["shape"].split(b",") if axis.strip())
@@ -48,5 +49,5 @@ def array_from_npy(data: bytes, name: str) -> IntArray:
         raise FormatError(
             f"{name}: {len(data) - start} bytes of data do not fill the shape {shape} of {dtype}"
         )
-    array: IntArray = np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)
+    array: npt.NDArray[np.integer[Any]] = np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)
     return array

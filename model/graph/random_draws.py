@@ -7,10 +7,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from bitlathe.model.graph.codebook import Codebook, index_shape, index_type
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray, weight_limit
 from bitlathe.model.graph.nodes import IntWeights
 
 T = TypeVar("T")
+
+LENGTHS = (1, 2, 4, 8, 8, 8, 9, 16)  # of codewords
+CODEWORDS = (1, 5, 16, 64, 256, 256, 256, 300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,16 @@ def random_weights(rng: np.random.Generator, channels: int, fan_in: int, bits: i
     codes = np.rint(rng.normal(size=(channels, fan_in)) * size * ~pruned).clip(-limit, limit)
     weights: IntWeights = codes.astype(np.int8 if bits <= 8 else np.int16)
     return weights
+
+
+def random_codebook(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> Codebook:
+    """Codewords, few of them zero, that any place of weights (out, in, ...) of `bits` <= 8 may take."""
+    codewords, length = one_of(rng, CODEWORDS), one_of(rng, LENGTHS)
+    indices = rng.integers(codewords, size=index_shape(shape, length))
+    return Codebook(
+        values=random_weights(rng, codewords, length, bits).astype(np.int8),
+        indices=indices.astype(index_type(codewords)),
+    )
 
 
 def random_bias(rng: np.random.Generator, acc: IntArray) -> IntArray:

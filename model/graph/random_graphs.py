@@ -2,7 +2,8 @@
 
 A network grows operation by operation while the codes of a few random images flow through it, so each
 requantize shift is chosen from what its accumulators really hold and outputs are neither all zero nor
-all saturated. Formats have at most 8 bits; 9 to 16 bits come up too when `wide` is set.
+all saturated. Formats have at most 8 bits; 9 to 16 bits come up too when `wide` is set. Most layers have
+codebooks when `product` is set.
 """
 
 from collections.abc import Callable
@@ -28,14 +29,17 @@ LIVELY_CODES = 5
 Operation = Callable[[Sketch, str], str]  # adds nodes that read the named tensor, returns the new head
 
 
-def random_graph(rng: np.random.Generator, *, budget: int = 200_000, wide: bool = False) -> Graph:
+def random_graph(
+    rng: np.random.Generator, *, budget: int = 200_000, wide: bool = False, product: bool = False
+) -> Graph:
     """Random network that passes the overflow proof; its convolutions take at most `budget` MACs an image.
 
     A last dense layer of a few hundred MACs may come on top. Over a few images the output takes at least
     LIVELY_CODES values. The same generator state gives the same network.
     """
     while True:
-        sketch = Sketch(rng=rng, widths=WIDE_WIDTHS if wide else NARROW_WIDTHS, budget=budget)
+        widths = WIDE_WIDTHS if wide else NARROW_WIDTHS
+        sketch = Sketch(rng=rng, widths=widths, budget=budget, product=product)
         head = _grow(sketch)
         if np.unique(sketch.samples[head]).size >= LIVELY_CODES:
             break

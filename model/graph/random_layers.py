@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from bitlathe.model.graph.bounds import CodeRange
+from bitlathe.model.graph.codebook import Codebook
 from bitlathe.model.graph.convolution import products_of
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray, requantize
 from bitlathe.model.graph.nodes import (
@@ -16,6 +17,7 @@ from bitlathe.model.graph.nodes import (
     Conv2d,
     Dense,
     Input,
+    IntWeights,
     MaxPool2d,
     Node,
     Pair,
@@ -29,6 +31,7 @@ from bitlathe.model.graph.random_draws import (
     frac_steps,
     one_of,
     random_bias,
+    random_codebook,
     random_weights,
     relu_choice,
     signed_choice,
@@ -49,6 +52,7 @@ class Sketch:
     rng: np.random.Generator
     widths: Sequence[int]  # bits of weights and activations, one is drawn each time
     budget: float = inf  # MACs left
+    product: bool = False  # some layers share codewords
     nodes: list[Node] = field(default_factory=list)
     samples: dict[str, IntArray] = field(default_factory=dict)  # codes (SAMPLES, H, W, C) of each tensor
 
@@ -101,11 +105,14 @@ class Sketch:
         """A convolution of random weights; `target` is the format that its output must have, if any."""
         fan_in = self.shape(source)[0] // groups * prod(kernel)
         bits = self._weight_bits(source, fan_in)
+        shape = (out_channels, fan_in // prod(kernel), *kernel)
+        weight, codebook = self._weights(shape, bits)
         draft = Conv2d(
             name=f"conv{len(self.nodes)}",
             format=self.format(source),
             source=source,
-            weight=random_weights(self.rng, out_channels, fan_in, bits).reshape(out_channels, -1, *kernel),
+            weight=weight,
+            codebook=codebook,
             bias=np.zeros(out_channels, dtype=np.int32),
             weight_bits=bits,
             weight_frac=(0,) * out_channels,
@@ -123,11 +130,13 @@ class Sketch:
         """A dense layer of random weights; logits (no `relu`) are not narrower than 5 bits."""
         fan_in = prod(self.shape(source))
         bits = self._weight_bits(source, fan_in)
+        weight, codebook = self._weights((features, fan_in), bits)
         draft = Dense(
             name=f"dense{len(self.nodes)}",
             format=self.format(source),
             source=source,
-            weight=random_weights(self.rng, features, fan_in, bits),
+            weight=weight,
+            codebook=codebook,
             bias=np.zeros(features, dtype=np.int32),
             weight_bits=bits,
             weight_frac=(0,) * features,
@@ -182,6 +191,13 @@ class Sketch:
     def _weight_bits(self, source: str, fan_in: int) -> int:
         """Random width that keeps sums of `fan_in` products below 2**LAYER_BITS."""
         return max(2, min(self.width(), LAYER_BITS + 1 - self.format(source).bits - ceil(log2(fan_in))))
+
+    def _weights(self, shape: tuple[int, ...], bits: int) -> tuple[IntWeights, Codebook | None]:
+        """Random weights, and their codebook if they have one."""
+        if self.product and bits <= 8 and self.rng.random() < 0.6:
+            codebook = random_codebook(self.rng, shape, bits)
+            return codebook.decode(shape[1]), codebook
+        return random_weights(self.rng, shape[0], prod(shape[1:]), bits).reshape(shape), None
 
     def _output_choice(self, target: FixedPoint | None, relu: bool | None) -> OutputChoice:
         if target is not None:

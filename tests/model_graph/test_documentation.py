@@ -10,7 +10,16 @@ import pytest
 from repository import ROOT
 
 import bitlathe.model.graph
-from bitlathe.model.graph.document import FORMAT, HEADER_FIELDS, NODE_TYPES, READERS, VERSION, field_types
+from bitlathe.model.graph.document import (
+    CODEBOOK_FIELDS,
+    FORMAT,
+    HEADER_FIELDS,
+    NODE_TYPES,
+    PLAIN_VERSION,
+    READERS,
+    VERSION,
+    field_types,
+)
 from bitlathe.model.graph.file import DIGEST_BYTES
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.nodes import IntWeights
@@ -30,6 +39,7 @@ WORDS = {
     "list of integers": tuple[int, ...],
     "list of strings": tuple[str, ...],
     "array's name": IntWeights,
+    "array's name or codebook": IntWeights,
 }
 
 
@@ -63,10 +73,14 @@ def test_the_specification_lists_exactly_the_header_and_format_fields() -> None:
     assert [name for name, *_ in rows("format field")] == list(FixedPoint.__dataclass_fields__)
 
 
+def test_the_specification_lists_exactly_the_fields_of_a_codebook() -> None:
+    assert tuple(name for name, *_ in rows("codebook field")) == CODEBOOK_FIELDS
+
+
 def test_the_specification_states_format_version_and_digest() -> None:
     meanings = {name: meaning for name, _, meaning in rows("header field")}
     assert meanings["format"] == FORMAT
-    assert meanings["version"] == str(VERSION)
+    assert meanings["version"] == f"{VERSION} where a weight is a codebook, else {PLAIN_VERSION}"
     assert re.search(rf"the last {DIGEST_BYTES} bytes", SPECIFICATION)
 
 

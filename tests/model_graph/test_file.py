@@ -1,6 +1,5 @@
 """The graph's file: what goes in comes out, and anything else is refused."""
 
-import hashlib
 import io
 import json
 import zipfile
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graph_files import file_of, members_of, sealed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import conv2d, graph_of
@@ -27,26 +27,6 @@ from bitlathe.model.graph.reference import evaluate
 
 GRAPH = graph_of(conv2d(np.array([[[[3]]], [[[-4]]]], dtype=np.int8), weight_frac=(7, 9)), shape=(1, 2, 2))
 GOLDEN = "sha256:2a36a1fed688fdb450fb0c526c907012de864196f43dd9dcdb0d2112b25fa0ed"
-
-
-def sealed(archive: bytes) -> bytes:
-    """Archive that ends with its digest, as a file must, whatever it holds."""
-    return archive + f"sha256:{hashlib.sha256(archive).hexdigest()}".encode()
-
-
-def members_of(data: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def file_of(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """Sealed archive of members, names and all as given."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-        archive.comment = bytes(DIGEST_BYTES)
-    return sealed(stream.getvalue()[:-DIGEST_BYTES])
 
 
 def with_document(change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -228,8 +208,8 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         f"the JSON is no {FORMAT}; name a file that this program saved",
     ),
     (
-        lambda d: d.update(version=2),
-        "version 2 of the format, this program reads 1; convert the file",
+        lambda d: d.update(version=3),
+        "version 3 of the format, this program reads 1 to 2; convert the file",
     ),
     (
         lambda d: d.update(author="me"),
@@ -311,7 +291,7 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
     with pytest.raises(FormatError) as caught:
         array_from_npy(stream.getvalue(), "1.bias.npy")
     assert str(caught.value) == (
-        "1.bias.npy: no .npy version 1.0 array of int8, int16 or int32 in C order; save it as one"
+        "1.bias.npy: no .npy version 1.0 array of int8, uint8, int16 or int32 in C order; save it as one"
     )
 
 

@@ -31,16 +31,16 @@ def tensors(draw: st.DrawFn, limits: FixedPoint, shape: tuple[int, ...]) -> IntA
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, budget: int = 20_000, wide: bool = False) -> Graph:
+def graphs(draw: st.DrawFn, *, budget: int = 20_000, wide: bool = False, product: bool = False) -> Graph:
     """Networks of `random_graph`."""
-    return random_graph(np.random.default_rng(draw(SEEDS)), budget=budget, wide=wide)
+    return random_graph(np.random.default_rng(draw(SEEDS)), budget=budget, wide=wide, product=product)
 
 
 @st.composite
 def graphs_with_inputs(
-    draw: st.DrawFn, *, budget: int = 20_000, count: int = 2, wide: bool = False
+    draw: st.DrawFn, *, budget: int = 20_000, count: int = 2, wide: bool = False, product: bool = False
 ) -> tuple[Graph, IntArray]:
     """Networks, each with `count` random inputs and the corners of its input's range."""
     rng = np.random.default_rng(draw(SEEDS))
-    graph = random_graph(rng, budget=budget, wide=wide)
+    graph = random_graph(rng, budget=budget, wide=wide, product=product)
     return graph, np.concatenate([random_inputs(rng, graph, count), corner_inputs(graph)])
