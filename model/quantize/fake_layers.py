@@ -97,7 +97,10 @@ class Weighted(nn.Module):
         weight, bias = self.integers()
         dtype = self.node.weight.dtype
         return replace(
-            self.node, weight=weight.reshape(self.node.weight.shape).astype(dtype), bias=bias.astype(np.int32)
+            self.node,
+            weight=weight.reshape(self.node.weight.shape).astype(dtype),
+            bias=bias.astype(np.int32),
+            codebook=None,  # its weights may have left it
         )
 
     def _quantized(self) -> tuple[Tensor, Tensor]:
