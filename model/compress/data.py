@@ -1,0 +1,76 @@
+"""The images that methods train on, calibrate with and are judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from bitlathe.model.compress.randomness import order_generator, step_generator
+from bitlathe.model.data import Dataset, Images, Labels, to_input
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.train.batches import Batch, pad_border, random_views
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MethodData:
+    """Training images and held-out ones; the test split is not here."""
+
+    train_images: Images
+    train_labels: Labels
+    held_images: Images  # judge candidates; never trained on
+    held_labels: Labels
+    batch_size: int
+    augment: bool  # shifted crops and left-right flips
+
+    @classmethod
+    def split(
+        cls, dataset: Dataset, *, held_out: int, batch_size: int, augment: bool, seed: int = 0
+    ) -> MethodData:
+        """Hold out `held_out` random training images; DataError if that leaves no image on either side."""
+        count = len(dataset.train_labels)
+        if not 0 < held_out < count:
+            raise DataError(
+                f"{dataset.name}: cannot hold out {held_out} of {count} training images; "
+                f"give 1 to {count - 1}"
+            )
+        order = np.random.default_rng(seed).permutation(count)
+        held, kept = np.sort(order[:held_out]), np.sort(order[held_out:])
+        return cls(
+            train_images=dataset.train_images[kept],
+            train_labels=dataset.train_labels[kept],
+            held_images=dataset.train_images[held],
+            held_labels=dataset.train_labels[held],
+            batch_size=batch_size,
+            augment=augment,
+        )
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.train_labels) // self.batch_size)
+
+    def batch(self, seed: int, epoch: int, step: int) -> Batch:
+        """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N,) int64."""
+        order = torch.randperm(len(self.train_labels), generator=order_generator(seed, epoch))
+        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        return to_input(self._views(chosen, step_generator(seed, epoch, step))), self._labels[chosen]
+
+    def _views(self, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if not self.augment:
+            return self._images[chosen]
+        return random_views(self._padded, chosen, generator)
+
+    @cached_property
+    def _images(self) -> torch.Tensor:
+        return torch.from_numpy(self.train_images)
+
+    @cached_property
+    def _labels(self) -> torch.Tensor:
+        return torch.from_numpy(self.train_labels)
+
+    @cached_property
+    def _padded(self) -> torch.Tensor:
+        return pad_border(self._images)

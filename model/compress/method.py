@@ -1,0 +1,43 @@
+"""What a compression method is."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.state import State
+
+
+class Kind(Enum):
+    """What a method changes; of methods of one kind, any satisfies what the kind still owes."""
+
+    TRAIN = "T"
+    PRUNE = "P"
+    WEIGHTS = "W"
+    QUANTIZE = "Q"
+    PRODUCT = "PQ"
+
+
+class Method(Protocol):
+    """One way to shrink a network, plugged in between any two epochs.
+
+    Implementations are frozen dataclasses that can be pickled.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short and unique among a run's methods: "P", "Q(4,8)"."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it changes."""
+
+    def applicable(self, state: State) -> bool:
+        """Whether choosing it still changes or trains anything; a pruner whose target is met says no."""
+
+    def owed(self, state: State) -> int:
+        """Epochs it must still be chosen in to meet its target; 0 if none."""
+
+    def apply(self, state: State, data: MethodData) -> State:
+        """The changed state, before its epoch's training; `state` may be changed in place."""

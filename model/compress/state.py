@@ -1,0 +1,133 @@
+"""State S of Algorithm 1: everything that one epoch hands to the next."""
+
+from __future__ import annotations
+
+import copy
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitlathe.model.compress.architecture import Architecture
+from bitlathe.model.compress.plain import config_from_plain, config_to_plain
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.train.config import TrainConfig
+from bitlathe.model.train.files import read_tensors, write_atomically
+
+FORMAT = "bitlathe-state-1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantization:
+    """A quantizer that stays on: its settings, and the thresholds learned so far."""
+
+    config: QuantizeConfig
+    thresholds: dict[str, Tensor] | None = None  # by name; None: from calibration images
+
+
+@dataclass(kw_only=True, eq=False)
+class State:
+    """A network during a compression.
+
+    The learning rate is a function of `epoch` and `step`, and so is every random number; they are the
+    state of scheduler and generators.
+    """
+
+    model: nn.Module  # float parameters and batch norm, whatever is quantized
+    optimizer: torch.optim.Optimizer
+    seed: int
+    epoch: int = 0  # epochs finished
+    step: int = 0  # steps of the present epoch that are done
+    quantization: Quantization | None = None
+    removed_channels: int = 0
+    history: tuple[str, ...] = field(default=())  # method of each finished epoch
+
+    def copy(self) -> State:
+        """A state that shares nothing with this one; its optimizer owns the copied parameters."""
+        return copy.deepcopy(self)  # one memo for model and optimizer keeps their links
+
+    def content(self) -> dict[str, Any]:
+        """Tensors and plain values that `restore` makes the state from."""
+        quantization = self.quantization
+        return {
+            "format": FORMAT,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "step": self.step,
+            "quantizer": None if quantization is None else config_to_plain(quantization.config),
+            "thresholds": None if quantization is None else quantization.thresholds,
+            "removed_channels": self.removed_channels,
+            "history": list(self.history),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        write_atomically(path, self.content())
+
+    def to_bytes(self) -> bytes:
+        """The content of its file."""
+        buffer = io.BytesIO()
+        torch.save(self.content(), buffer)
+        return buffer.getvalue()
+
+
+def fresh_state(model: nn.Module, settings: TrainConfig) -> State:
+    """State before the first epoch."""
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return State(model=model, optimizer=make_optimizer(model, settings), seed=settings.seed)
+
+
+def make_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.Optimizer:
+    """Nesterov SGD that decays weights, but no bias and no batch norm."""
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True)
+
+
+def restore(content: dict[str, Any], architecture: Architecture, settings: TrainConfig, where: str) -> State:
+    """The state that `content` holds; DataError, naming `where`, if it is no state of this network."""
+    try:
+        if content["format"] != FORMAT:
+            raise DataError(f"{where}: is a {content['format']}, not a {FORMAT}; start anew")
+        model = _rebuilt(architecture, content["model"])
+        state = fresh_state(model, settings)
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.seed, state.epoch, state.step = content["seed"], content["epoch"], content["step"]
+        state.quantization = _quantization(content)
+        state.removed_channels = content["removed_channels"]
+        state.history = tuple(content["history"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{where}: not a state of this network ({error}); start anew") from error
+    return state
+
+
+def load(path: Path, architecture: Architecture, settings: TrainConfig) -> State:
+    """State of a file; DataError if it holds none of this network."""
+    return restore(read_tensors(path), architecture, settings, str(path))
+
+
+def from_bytes(content: bytes, architecture: Architecture, settings: TrainConfig) -> State:
+    """State of `State.to_bytes`."""
+    loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return restore(loaded, architecture, settings, "state")
+
+
+def _rebuilt(architecture: Architecture, tensors: dict[str, Tensor]) -> nn.Module:
+    model = architecture.build()
+    model.load_state_dict(tensors)
+    return model
+
+
+def _quantization(content: dict[str, Any]) -> Quantization | None:
+    plain = content["quantizer"]
+    if plain is None:
+        return None
+    return Quantization(config=config_from_plain(plain), thresholds=content["thresholds"])
