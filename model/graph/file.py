@@ -6,14 +6,16 @@ and NumPy can read the parts. Equal graphs give equal bytes. Nothing in a file i
 """
 
 import hashlib
-import os
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
+from bitlathe.model.graph import compact
+from bitlathe.model.graph.compact import decode_compact
 from bitlathe.model.graph.document import ArrayStore, graph_from_json, json_from_graph
-from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.storage import read_decoded, write_whole
 
 SUFFIX = ".blg"
 DOCUMENT = "graph.json"
@@ -26,27 +28,12 @@ UNIX = 3
 
 def save(graph: Graph, path: Path) -> None:
     """Write a graph to a file, which appears whole or not at all; DataError where it cannot be written."""
-    data = encode(graph)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, encode(graph))
 
 
 def load(path: Path) -> Graph:
-    """Read a graph; FormatError where the file is not what `save` writes, DataError where there is none."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); name a {SUFFIX} file") from error
-    try:
-        return decode(data)
-    except BitlatheError as error:
-        raise FormatError(f"{path}: {error}") from error
+    """Read a graph, compact or not; FormatError where the file is neither, DataError where there is none."""
+    return read_decoded(path, _decode_either, SUFFIX)
 
 
 def encode(graph: Graph) -> bytes:
@@ -69,6 +56,10 @@ def decode(data: bytes) -> Graph:
     if store.members:
         raise FormatError(f"members {sorted(store.members)} belong to no node; save the graph again")
     return graph
+
+
+def _decode_either(data: bytes) -> Graph:
+    return decode_compact(data) if data.startswith(compact.MAGIC) else decode(data)
 
 
 def digest(graph: Graph) -> str:
