@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -59,3 +60,24 @@ class PadShortcut(nn.Module):
         behind = self.out_channels - self.in_channels - self.front
         strided = x[:, :, :: self.stride, :: self.stride]
         return functional.pad(strided, (0, 0, 0, 0, self.front, behind))
+
+
+class ConvNormReLU(nn.Sequential):
+    """Square convolution without bias, padded by half its kernel; batch norm; ReLU."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False
+        )
+        layers = {"conv": conv, "bn": nn.BatchNorm2d(out_channels), "relu": nn.ReLU()}
+        super().__init__(OrderedDict(layers))
+
+
+def initialize(module: nn.Module) -> None:
+    """Draw weights as He et al. 2015, arXiv:1502.01852, and zero biases; for `Module.apply`."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -12,6 +12,8 @@ from torch import nn
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.zoo.layers import Normalize
 from bitlathe.model.zoo.lenet import LeNet5
+from bitlathe.model.zoo.lenet_caffe import CaffeLeNet5
+from bitlathe.model.zoo.mobilenet import CIFAR_STRIDES, SMALL_STRIDES, MobileNet, Strides
 from bitlathe.model.zoo.resnet import CifarResNet, Shortcut, conv_shortcut, pad_shortcut
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
@@ -52,6 +54,28 @@ def _lenet5(inputs: Inputs) -> nn.Module:
     )
 
 
+def _lenet5_caffe(inputs: Inputs) -> nn.Module:
+    return CaffeLeNet5(
+        num_classes=inputs.num_classes,
+        in_channels=inputs.in_channels,
+        input_size=inputs.input_size,
+        normalize=inputs.normalize,
+    )
+
+
+def _mobilenet(*, strides: Strides, width: float = 1.0) -> Builder:
+    def builder(inputs: Inputs) -> nn.Module:
+        return MobileNet(
+            num_classes=inputs.num_classes,
+            in_channels=inputs.in_channels,
+            width=width,
+            strides=strides,
+            normalize=inputs.normalize,
+        )
+
+    return builder
+
+
 def _resnet(name: str, blocks: int, shortcut: Shortcut) -> NetworkSpec:
     def builder(inputs: Inputs) -> nn.Module:
         if inputs.input_size < _RESNET_MIN_SIZE:
@@ -75,10 +99,34 @@ _SPECS = (
     NetworkSpec(
         name="lenet5", builder=_lenet5, dataset="digits", num_classes=10, in_channels=1, input_size=8
     ),
+    NetworkSpec(
+        name="lenet5-caffe",
+        builder=_lenet5_caffe,
+        dataset="mnist",
+        num_classes=10,
+        in_channels=1,
+        input_size=28,
+    ),
     _resnet("resnet8", 1, conv_shortcut),
     _resnet("resnet20", 3, pad_shortcut),
     _resnet("resnet56", 9, pad_shortcut),
     _resnet("resnet110", 18, pad_shortcut),
+    NetworkSpec(
+        name="mobilenet",
+        builder=_mobilenet(strides=CIFAR_STRIDES),
+        dataset="cifar10",
+        num_classes=10,
+        in_channels=3,
+        input_size=32,
+    ),
+    NetworkSpec(
+        name="mobilenet-28",
+        builder=_mobilenet(strides=SMALL_STRIDES),
+        dataset="fashion_mnist",
+        num_classes=10,
+        in_channels=1,
+        input_size=28,
+    ),
 )
 
 NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in _SPECS}

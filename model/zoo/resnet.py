@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from bitlathe.model.zoo.layers import Normalize, PadShortcut
+from bitlathe.model.zoo.layers import Normalize, PadShortcut, initialize
 
 Shortcut = Callable[[int, int, int], nn.Module]  # in_channels, out_channels, stride
 
@@ -71,7 +71,7 @@ class CifarResNet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(64, num_classes)
-        self.apply(_initialize)
+        self.apply(initialize)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (N, num_classes) of images (N, in_channels, H, W)."""
@@ -85,10 +85,3 @@ def _stack(inputs: int, outputs: int, stride: int, blocks: int, shortcut: Shortc
     first = BasicBlock(inputs, outputs, stride, shortcut)
     rest = (BasicBlock(outputs, outputs, 1, shortcut) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)
-
-
-def _initialize(module: nn.Module) -> None:
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

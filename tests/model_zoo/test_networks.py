@@ -55,6 +55,24 @@ def test_a_cifar_resnet_has_the_published_number_of_parameters(name: str, expect
     assert parameters(build(name)) == expected
 
 
+# Sources: Caffe's lenet.prototxt; Howard et al. 2017, table 8 (4.2 M parameters, 569 M multiply-adds)
+@pytest.mark.parametrize(
+    ("name", "arguments", "multiply_accumulates", "count"),
+    [
+        ("lenet5-caffe", {}, 2_293_000, 431_080),
+        ("mobilenet", {}, 46_354_432, 3_217_226),
+        ("mobilenet-28", {}, 33_262_528, 3_216_650),
+    ],
+)
+def test_a_network_has_its_size(
+    name: str, arguments: dict[str, int], multiply_accumulates: int, count: int
+) -> None:
+    spec = network_spec(name)
+    model = build(name, **arguments)
+    assert parameters(model) == count
+    assert macs(model, (spec.in_channels, spec.input_size, spec.input_size)) == multiply_accumulates
+
+
 def test_resnet8_has_the_layers_of_mlperf_tiny() -> None:
     # 12,501,632 multiply-accumulates: MLPerf Tiny's figure for its image classification network
     model = build("resnet8")
@@ -82,7 +100,9 @@ def test_a_resnet_refuses_an_image_too_small_to_halve_twice() -> None:
 
 
 def test_an_unknown_network_lists_the_known_ones() -> None:
-    with pytest.raises(UnsupportedLayer, match="resnet9: no such network; choose one of lenet5, resnet8"):
+    with pytest.raises(
+        UnsupportedLayer, match="resnet9: no such network; choose one of lenet5, lenet5-caffe"
+    ):
         build("resnet9")
 
 
