@@ -1,0 +1,70 @@
+"""Influence of single weights on the result: how much the loss would change without them.
+
+Source: "Pruning and quantization-aware training", which prunes weights by their influence and names Han et
+al. 2015 (magnitude) and LeCun et al. 1990, "Optimal brain damage" (second order) as its grounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.train.batches import Batch
+
+_WEIGHTED = (nn.Conv2d, nn.Linear)
+
+
+class Influence(Enum):
+    """Estimate of a weight's influence on the loss."""
+
+    MAGNITUDE = "magnitude"  # |w|
+    TAYLOR = "taylor"  # |w * dL/dw|, the first-order change of the loss, mean over batches
+    OBD = "obd"  # h * w**2 / 2 with h the mean of (dL/dw)**2 over batches, the empirical Fisher information
+
+
+def weight_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Weights of convolutions and dense layers by name, in the order of the modules."""
+    layers = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, _WEIGHTED))
+    return {f"{name}.weight": layer.get_parameter("weight") for name, layer in layers}
+
+
+def influences(
+    model: nn.Module, kind: Influence, batches: Iterable[Batch] = (), forward: nn.Module | None = None
+) -> dict[str, Tensor]:
+    """Influence of each weight, shaped as the weight, by name; never negative, 0 for a weight that is 0.
+
+    Gradients are of the cross entropy of `batches` through `forward`, by default the model, in evaluation
+    mode; none are left behind in the parameters. Raises DataError without a batch where one is needed.
+    """
+    weights = weight_parameters(model)
+    if kind is Influence.MAGNITUDE:
+        return {name: weight.detach().abs() for name, weight in weights.items()}
+    sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    count = 0
+    for batch in batches:
+        for (name, weight), gradient in zip(
+            weights.items(), _gradients(forward or model, weights, batch), strict=True
+        ):
+            sums[name] += _term(kind, weight.detach(), gradient)
+        count += 1
+    if count == 0:
+        raise DataError(f"influence {kind.value}: needs batches of images; give at least one")
+    return {name: total / count for name, total in sums.items()}
+
+
+def _gradients(forward: nn.Module, weights: dict[str, nn.Parameter], batch: Batch) -> tuple[Tensor, ...]:
+    images, labels = batch
+    training = forward.training
+    loss = functional.cross_entropy(forward.eval()(images), labels)
+    forward.train(training)
+    return torch.autograd.grad(loss, list(weights.values()))
+
+
+def _term(kind: Influence, weight: Tensor, gradient: Tensor) -> Tensor:
+    product = weight * gradient
+    return product.abs() if kind is Influence.TAYLOR else product.square() / 2
