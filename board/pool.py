@@ -21,7 +21,7 @@ class Pool:
     def __init__(self, agents: Sequence[Agent]) -> None:
         if not agents:
             raise AgentError("a pool needs an agent; give --board")
-        self._size = len(agents)
+        self.size = len(agents)  # those that are lost included
         self._lost = 0
         self._free: SimpleQueue[Agent | None] = SimpleQueue()
         for agent in agents:
@@ -47,11 +47,11 @@ class Pool:
 
     def measure_all(self, bundles: Sequence[Bundle], images: int | None = None) -> list[Measurement]:
         """Measurements in the order of `bundles`, as many at a time as there are agents."""
-        with ThreadPoolExecutor(self._size) as threads:
+        with ThreadPoolExecutor(self.size) as threads:
             return list(threads.map(lambda bundle: self.measure(bundle, images), bundles))
 
     def _lose(self, agent: Agent, error: AgentError) -> None:
         _LOG.warning("agent %s is left out: %s", agent, error)
         self._lost += 1
-        if self._lost == self._size:
+        if self._lost == self.size:
             self._free.put(None)

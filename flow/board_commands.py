@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,22 +13,15 @@ import typer
 from bitlathe.board.agent import DEFAULT_PORT, LOOPBACK, add_agent_options, read_token, run_agent
 from bitlathe.board.bundle import Bundle, find_bundle
 from bitlathe.board.client import Agent
-from bitlathe.board.errors import AgentError, BoardError, BundleError, DeviceError
-from bitlathe.board.local import SCHEME, agents_at
+from bitlathe.board.local import agents_at
 from bitlathe.board.measurement import Measurement
-from bitlathe.flow.errors import CheckFailed, UsageError
+from bitlathe.board.pool import Pool
+from bitlathe.flow.board_errors import board_errors
+from bitlathe.flow.errors import CheckFailed
 from bitlathe.flow.options import JsonOption, takes_network
 from bitlathe.flow.output import note, print_json, print_table
 from bitlathe.flow.request import NetworkRequest
-from bitlathe.hls.config import target as find_target
-from bitlathe.model.graph.errors import BitlatheError, FormatError, ToolError
 
-# The first class that fits decides; whatever is not listed is a check that failed.
-_FAMILY: tuple[tuple[type[BoardError], type[BitlatheError]], ...] = (
-    (BundleError, FormatError),
-    (DeviceError, ToolError),
-    (AgentError, ToolError),
-)
 TokenOption = Annotated[
     Path | None, typer.Option("--token-file", help="File with the agent's token; not needed for sim://.")
 ]
@@ -73,9 +64,13 @@ def agent(
 
 def measure(
     request: NetworkRequest,
-    board: Annotated[str, typer.Option("--board", help="HOST[:PORT] of an agent, or sim://pynq-z2.")],
+    board: Annotated[
+        list[str],
+        typer.Option("--board", help="HOST[:PORT] of an agent, or sim://pynq-z2; several share the bundles."),
+    ],
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="Bundle to run; else one is made of the network.")
+        list[Path] | None,
+        typer.Option("--bundle", help="Bundle to run, or several; else one is made of the network."),
     ] = None,
     overlay: Annotated[
         Path | None, typer.Option("--overlay", help="Folder of a real board's .bit and .hwh.")
@@ -85,22 +80,22 @@ def measure(
     out: Annotated[Path, typer.Option("--out", help="Folder of the bundles it makes.")] = Path("build/board"),
     as_json: JsonOption = False,
 ) -> None:
-    """Run test images on a board, compare every output integer, and print the measured latency."""
+    """Run test images on boards, compare every output integer, and print the measured latency."""
     with board_errors(), tempfile.TemporaryDirectory(prefix="bitlathe-") as folder:
         token = read_token(token_file) if token_file else None
-        with agents_at([board], token) as (agent,):
-            found = (
-                find_bundle(bundle, Path(folder))
-                if bundle
-                else _made(request, board, agent, overlay, images, out)
-            )
-            measured = agent.measure(found, images)
+        with agents_at(board, token) as agents:
+            found = [find_bundle(path, Path(folder)) for path in bundle or ()]
+            if not found:
+                found = [_made(request, board, agents, overlay, images, out)]
+            measured = Pool(agents).measure_all(found, images)
     if as_json:
-        print_json(measured.to_json())
+        rows = [each.to_json() for each in measured]
+        print_json({"measurements": rows} if len(rows) > 1 else rows[0])
     else:
-        _show(measured)
-    if measured.mismatches:
-        raise CheckFailed(f"{measured.mismatches} output integers differ from the reference's")
+        for each in measured:
+            _show(each)
+    if wrong := sum(each.mismatches for each in measured):
+        raise CheckFailed(f"{wrong} output integers differ from the reference's")
 
 
 def deploy(
@@ -121,30 +116,23 @@ def deploy(
     print("\n".join(commands[1:] if to else commands))
 
 
-@contextmanager
-def board_errors() -> Iterator[None]:
-    """Turn the board's errors into those of the command line, their words unchanged."""
-    try:
-        yield
-    except BoardError as error:
-        family = next((ours for theirs, ours in _FAMILY if isinstance(error, theirs)), CheckFailed)
-        raise family(str(error)) from error
-
-
 def _made(
-    request: NetworkRequest, board: str, agent: Agent, overlay: Path | None, images: int, out: Path
+    request: NetworkRequest,
+    addresses: list[str],
+    agents: list[Agent],
+    overlay: Path | None,
+    images: int,
+    out: Path,
 ) -> Bundle:
-    """A bundle of the network asked for, for the board that the agent has."""
-    from bitlathe.flow.board_bundle import Vectors, make_bundle, read_overlay, simulated_overlay
+    """A bundle of the network asked for, for the boards that the agents have."""
+    from bitlathe.flow.board_bundle import Vectors, make_bundle
+    from bitlathe.flow.board_latency import common_target, overlay_of
     from bitlathe.flow.integer_network import obtain
 
-    is_simulated = board.startswith(SCHEME)
-    if not is_simulated and overlay is None:
-        raise UsageError("--overlay: name the folder of the board's .bit and .hwh, or give a whole --bundle")
-    target = find_target(board.removeprefix(SCHEME) if is_simulated else agent.status().board)
+    target = common_target(addresses, agents)
+    files = overlay_of(addresses, target, overlay)
     network = obtain(request)
     pictures, labels = network.test_images(images)
-    files = simulated_overlay(target) if overlay is None else read_overlay(overlay, target)
     vectors = Vectors(images=pictures, labels=labels, table=network.preprocess.table)
     return make_bundle(network.graph, target, files, vectors, out, name=network.name)
 

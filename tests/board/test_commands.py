@@ -34,12 +34,27 @@ def test_measure_prints_what_a_bundle_does_on_a_simulated_board() -> None:
     assert measured["latency_ms"] == measured["cycles"] / (1000 * measured["clock_mhz"])
 
 
+def test_several_boards_share_several_bundles_and_answer_in_their_order() -> None:
+    folders = [str(bundle_folder("pynq-z2", network)) for network in ("resnet20", "resnet8")]
+    words = [word for folder in folders for word in ("--bundle", folder)]
+    boards = ["--board", "sim://pynq-z2"] * 2
+    done = bitlathe("measure", *boards, *words, "--images", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)["measurements"]
+    assert [(row["network"], row["mismatches"]) for row in measured] == [("resnet20", 0), ("resnet8", 0)]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
         (["--board", "sim://pynq-z9", "--bundle", "x"], 3, "no simulated board 'pynq-z9'"),
         (["--board", "sim://pynq-z2", "--bundle", "nowhere"], 2, "is no readable bundle"),
         (["--board", "192.0.2.1", "--bundle", "x"], 3, "asks for a token; give its file with --token-file"),
+        (
+            ["--board", "sim://pynq-z2", "--board", "sim://zcu104", "--network", "lenet5"],
+            2,
+            "boards that share work must be equal",
+        ),
     ],
 )
 def test_measure_says_in_one_line_what_is_wrong(words: list[str], status: int, message: str) -> None:
