@@ -4,7 +4,7 @@
         boards.measure(graph).cycles
         [each.latency_ms for each in boards.measure_all(graphs)]
 
-The agents live as long as the block. Candidates go to whichever board is free. Which one it was shows nowhere:
+The agents live as long as the block. A candidate goes to whichever board is free, and nothing shows which:
 equal boards give equal cycles, so a search chooses the same with one board or several.
 """
 
