@@ -18,11 +18,11 @@ from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.model.data import Dataset, Images, Labels
 from bitlathe.model.graph import file as graph_file
-from bitlathe.model.graph import graph as integer_graph
 from bitlathe.model.graph import proof
+from bitlathe.model.graph.account import useful_macs
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import Conv2d, Dense, Node
+from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
@@ -153,19 +153,6 @@ def preprocess_path(path: Path) -> Path:
     'out/net.preprocess.npy'
     """
     return path.with_suffix(".preprocess.npy")
-
-
-def useful_macs(graph: Graph, node: Node) -> int:
-    """Multiply-accumulates of a node, none where every output channel reads one weight at most.
-
-    Such a layer selects or scales channels: a shortcut that is free in the network it came from.
-    """
-    if (
-        isinstance(node, Conv2d)
-        and (np.count_nonzero(node.weight.reshape(len(node.weight), -1), axis=1) <= 1).all()
-    ):
-        return 0
-    return integer_graph.macs(graph, node)
 
 
 def accuracy(outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float:

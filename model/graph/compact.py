@@ -30,9 +30,15 @@ def encode_compact(graph: Graph) -> bytes:
     text = json_from_graph(graph, store)
     names = "\n".join(store.members).encode("ascii")
     document = zlib.compress(names + b"\0" + text, 9)
-    arrays = (encode_array(array_from_npy(data, name)) for name, data in store.members.items())
-    content = b"".join((MAGIC, _LENGTH.pack(len(document)), document, *arrays))
+    content = b"".join((MAGIC, _LENGTH.pack(len(document)), document, *_coded(store).values()))
     return content + hashlib.sha256(content).digest()
+
+
+def encoded_arrays(graph: Graph) -> dict[str, bytes]:
+    """The coded bytes of each array as they stand in the compact file, by the array's name."""
+    store = ArrayStore()
+    json_from_graph(graph, store)
+    return _coded(store)
 
 
 def decode_compact(data: bytes) -> Graph:
@@ -63,6 +69,10 @@ def save_compact(graph: Graph, path: Path) -> int:
 def load_compact(path: Path) -> Graph:
     """Read a compact file; FormatError where it is damaged or another kind, DataError where there is none."""
     return read_decoded(path, decode_compact, SUFFIX)
+
+
+def _coded(store: ArrayStore) -> dict[str, bytes]:
+    return {name: encode_array(array_from_npy(data, name)) for name, data in store.members.items()}
 
 
 def _document(data: bytes) -> tuple[bytes, list[str], bytes]:

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from command_line import LENET, run
 
-from bitlathe.flow.integer_network import IntegerNetwork, accuracy, obtain, useful_macs
+from bitlathe.flow.integer_network import IntegerNetwork, accuracy, obtain
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.config import TARGETS
 from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.account import useful_macs
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.zoo import build, macs
 
 ROW = {
     "network", "dataset", "images", "mismatches", "accuracy_float", "accuracy_integer", "macs", "cycles",
     "clock_mhz", "latency_ms", "array_macs_per_cycle", "efficiency", "cycles_first", "predicted_cycles",
-    "weights", "target", "weight_bits", "activation_bits", "stall_percent", "seed", "seconds", "host",
+    "weights", "target", "array_bound", "ddr_bound", "weight_bits", "activation_bits",
+    "stall_percent", "seed", "seconds", "host",
 }  # fmt: skip
 
 
