@@ -7,7 +7,7 @@ from pathlib import Path
 from bitlathe.flow.compilation import Compilation
 from bitlathe.flow.doctor import Check
 from bitlathe.flow.output import percent, print_table
-from bitlathe.flow.profile import Profile
+from bitlathe.flow.profile import COLUMNS, Profile
 from bitlathe.flow.quantization import Quantization
 from bitlathe.flow.resources import Resources
 from bitlathe.flow.simulation import Simulation
@@ -40,6 +40,7 @@ def show_simulation(result: Simulation) -> None:
         (f"latency at {result.clock_mhz:g} MHz", f"{result.latency_ms:.4f} ms"),
         ("MACs an image", f"{result.macs:,}"),
         (f"efficiency, of {result.array_macs_per_cycle} MACs a cycle", percent(result.efficiency)),
+        ("cycles at least, by array and by DDR", f"{result.array_bound:,.0f} and {result.ddr_bound:,.0f}"),
     ]
     title = f"{result.network} on {result.dataset}, engine of {result.target} as simulated RTL"
     print_table(title, ("measured", ""), rows)
@@ -47,9 +48,7 @@ def show_simulation(result: Simulation) -> None:
 
 def show_profile(profile: Profile, chart: Path) -> None:
     """Print where the cycles of one image go."""
-    print_table(
-        f"cycles by layer (drawn in {chart})", ("layer", "cycles", "share", "MACs a cycle"), profile.table()
-    )
+    print_table(f"cycles by layer (drawn in {chart})", COLUMNS, profile.table())
 
 
 def show_compilation(compiled: Compilation) -> None:

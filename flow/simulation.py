@@ -14,8 +14,10 @@ from bitlathe.flow.compilation import compile_for, predicted_cycles
 from bitlathe.flow.errors import CheckFailed
 from bitlathe.flow.integer_network import Codes, IntegerNetwork, accuracy, float_accuracy
 from bitlathe.flow.profile import Profile
+from bitlathe.hls.bounds import Bounds, bounds
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.config import Target
+from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.many import simulate_many
 from bitlathe.hls.sim.memory import SimulatedDdr
@@ -51,6 +53,8 @@ class Simulation:
     latency_ms: float  # cycles at that clock
     array_macs_per_cycle: int
     efficiency: float  # macs / (cycles * array_macs_per_cycle)
+    array_bound: float  # cycles of an array without idle lanes; depthwise layers and pools by lanes
+    ddr_bound: float  # cycles in which memory moves an image's words
     weight_bits: int
     activation_bits: int
     weights: Mapping[str, object]
@@ -96,7 +100,8 @@ def simulate(
     """
     images, labels = network.test_images(options.images)
     compiled = compile_for(network, target)
-    outputs = _outputs(network, compiled, target, options, images, progress)
+    least = bounds(network.graph, compiled.program, DdrModel.of(target))
+    outputs = _outputs(network, compiled, target, options, images, progress, least)
     cycles = round(median(outputs.cycles[1:] or outputs.cycles))
     simulation = Simulation(
         network=network.name,
@@ -114,6 +119,8 @@ def simulate(
         latency_ms=cycles / (1000 * target.clock_mhz),
         array_macs_per_cycle=target.engine.macs_per_cycle,
         efficiency=network.macs / (cycles * target.engine.macs_per_cycle),
+        array_bound=round(least.array, 1),
+        ddr_bound=round(least.ddr, 1),
         weight_bits=network.weight_bits,
         activation_bits=network.activation_bits,
         weights=network.weights,
@@ -137,6 +144,7 @@ def _outputs(
     options: SimulationOptions,
     images: Images,
     progress: Progress | None,
+    least: Bounds,
 ) -> _Outputs:
     ddr = SimulatedDdr(
         latency=target.ddr_latency,
@@ -156,7 +164,7 @@ def _outputs(
         cycles=many.cycles,
         first_codes=first.codes,
         first_cycles=first.cycles[0],
-        profile=Profile.of(compiled, second.profile, second.cycles[0], network.macs_by_layer),
+        profile=Profile.of(compiled, second.profile, second.cycles[0], network.macs_by_layer, least),
         seconds=time.monotonic() - started,
     )
 

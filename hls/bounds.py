@@ -1,0 +1,102 @@
+"""What no schedule can beat: cycles of an array that never idles, and of the words that memory must move.
+
+One array works on one layer at a time, so the layers' cycles add up. Reads and writes have a channel each,
+so the busier one bounds. docs/performance.md derives both.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cycle_model import DdrModel, move_beats
+from bitlathe.hls.program import Opcode, Program
+from bitlathe.model.graph.graph import Graph, macs
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Node
+
+PACKED_RATE = 2  # packed 4-bit layers, against 8-bit ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerBound:
+    """One layer's least cycles; a layer is a graph node that the program names."""
+
+    array: float  # on the multipliers: all of them, or one input channel a lane
+    ddr: float  # of the words it reads from or writes to memory, weights included where they do not stay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Least cycles of one input whose resident weights are on chip."""
+
+    layers: Mapping[str, LayerBound]
+    array: float
+    lanes: float  # the part of `array` in depthwise convolutions and pools
+    ddr: float
+
+    @property
+    def cycles(self) -> float:
+        """What a perfect schedule could reach."""
+        return max(self.array, self.ddr)
+
+    @property
+    def is_ddr_bound(self) -> bool:
+        return self.ddr > self.array
+
+
+def bounds(graph: Graph, program: Program, ddr: DdrModel) -> Bounds:
+    """Bounds of a compiled network."""
+    packed = {each.node for each in program.descriptors if each.fields.get("in_packed", 0)}
+    array = {
+        node.name: array_cycles(graph, node, program.configuration, node.name in packed)
+        for node in graph.nodes
+    }
+    read, written = _beats(program, stores=False), _beats(program, stores=True)
+    names = array.keys() | read.keys() | written.keys()
+    layers = {
+        name: LayerBound(
+            array=array.get(name, 0.0), ddr=ddr.transfer(max(read.get(name, 0), written.get(name, 0)))
+        )
+        for name in names
+    }
+    return Bounds(
+        layers=layers,
+        array=sum(array.values()),
+        lanes=sum(array[node.name] for node in graph.nodes if is_lanewise(graph, node)),
+        ddr=ddr.transfer(max(sum(read.values()), sum(written.values()))),
+    )
+
+
+def array_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, packed: bool) -> float:
+    """Cycles of a node on an array without idle lanes.
+
+    Where an output channel reads one input channel only `pi` of the `pi` x `po` products a pixel are of use:
+    the scratchpad delivers no more than `pi` channels of `pp` pixels a cycle.
+    """
+    if is_lanewise(graph, node):
+        channels, height, width = graph.shapes[node.name]
+        return prod(_window(node)) * channels * height * width / (configuration.pi * configuration.pp)
+    return macs(graph, node) / configuration.macs_per_cycle / (PACKED_RATE if packed else 1)
+
+
+def is_lanewise(graph: Graph, node: Node) -> bool:
+    """Whether every output channel reads one input channel: a depthwise convolution or a pool."""
+    if isinstance(node, Conv2d | Dense):
+        return graph.convolution(node).is_depthwise
+    return isinstance(node, AvgPool2d | MaxPool2d)
+
+
+def _window(node: Node) -> tuple[int, int]:
+    return node.kernel_size if isinstance(node, Conv2d | AvgPool2d | MaxPool2d) else (1, 1)
+
+
+def _beats(program: Program, *, stores: bool) -> Counter[str]:
+    """Words moved for each node, once-only loads aside."""
+    beats: Counter[str] = Counter()
+    for descriptor in program.descriptors:
+        opcode, fields = descriptor.opcode, descriptor.fields
+        is_wanted = opcode is Opcode.STORE if stores else opcode in (Opcode.LOAD, Opcode.LOAD_WEIGHTS)
+        if is_wanted and not fields.get("once", 0):
+            beats[descriptor.node] += move_beats(opcode, fields)
+    return beats
