@@ -10,16 +10,19 @@ from bitlathe.model.data.catalog import CATALOG, DatasetSpec, Layout
 from bitlathe.model.data.dataset import Dataset, Images, Labels
 from bitlathe.model.data.digits import read_digits
 from bitlathe.model.data.readers import Reader, read_blob
+from bitlathe.model.data.synthetic import read_synthetic
 from bitlathe.model.graph.errors import DataError
 
 DATA_VARIABLE = "BITLATHE_DATA"
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _HINT = f"give --data DIR or set {DATA_VARIABLE} to the folder that holds them"
 
+_EMBEDDED = {"digits": read_digits, "synthetic224": read_synthetic}
+
 
 def dataset_names() -> tuple[str, ...]:
-    """Names that `load_dataset` knows; the first needs no files."""
-    return ("digits", *CATALOG)
+    """Names that `load_dataset` knows; the first two need no files."""
+    return (*_EMBEDDED, *CATALOG)
 
 
 def data_root(explicit: Path | None = None) -> Path | None:
@@ -37,8 +40,8 @@ def load_dataset(name: str, root: Path | None = None) -> Dataset:
 
     Raises DataError for an unknown name, missing files, or files that are not the data set.
     """
-    if name == "digits":
-        return read_digits()
+    if name in _EMBEDDED:
+        return _EMBEDDED[name]()
     if name not in CATALOG:
         raise DataError(f"{name}: no such data set; choose one of {', '.join(dataset_names())}")
     return _read_files(name, CATALOG[name], data_root(root))

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
+from bitlathe.model.zoo.alexnet import AlexNet
+from bitlathe.model.zoo.deep_resnet import Bottleneck, DeepResNet, ProjectedBlock, Stem
+from bitlathe.model.zoo.googlenet import GoogLeNet
 from bitlathe.model.zoo.layers import Normalize
 from bitlathe.model.zoo.lenet import LeNet5
 from bitlathe.model.zoo.lenet_caffe import CaffeLeNet5
-from bitlathe.model.zoo.mobilenet import CIFAR_STRIDES, SMALL_STRIDES, MobileNet, Strides
+from bitlathe.model.zoo.mobilenet import CIFAR_STRIDES, IMAGENET_STRIDES, SMALL_STRIDES, MobileNet
 from bitlathe.model.zoo.resnet import CifarResNet, Shortcut, conv_shortcut, pad_shortcut
+from bitlathe.model.zoo.vgg import Vgg16
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
-_RESNET_MIN_SIZE = 4  # two stacks halve the map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,9 @@ class NetworkSpec:
     input_size: int
 
 
-def _lenet5(inputs: Inputs) -> nn.Module:
-    return LeNet5(
+def _sized(module: Callable[..., nn.Module]) -> Builder:
+    """Builder of a module that depends on the size of the images and judges it itself."""
+    return lambda inputs: module(
         num_classes=inputs.num_classes,
         in_channels=inputs.in_channels,
         input_size=inputs.input_size,
@@ -54,79 +58,77 @@ def _lenet5(inputs: Inputs) -> nn.Module:
     )
 
 
-def _lenet5_caffe(inputs: Inputs) -> nn.Module:
-    return CaffeLeNet5(
-        num_classes=inputs.num_classes,
-        in_channels=inputs.in_channels,
-        input_size=inputs.input_size,
-        normalize=inputs.normalize,
-    )
+def _fully_convolutional(
+    name: str, module: Callable[..., nn.Module], smallest: int, **settings: object
+) -> NetworkSpec:
+    """A CIFAR-10 network of an average over the last map, so of images from `smallest` pixels a side on."""
 
-
-def _mobilenet(*, strides: Strides, width: float = 1.0) -> Builder:
     def builder(inputs: Inputs) -> nn.Module:
-        return MobileNet(
+        if inputs.input_size < smallest:
+            raise ShapeError(f"{name}: image size {inputs.input_size} is too small; use {smallest} or more")
+        return module(
             num_classes=inputs.num_classes,
             in_channels=inputs.in_channels,
-            width=width,
-            strides=strides,
             normalize=inputs.normalize,
+            **settings,
         )
 
-    return builder
+    return _cifar10(name, builder)
 
 
 def _resnet(name: str, blocks: int, shortcut: Shortcut) -> NetworkSpec:
-    def builder(inputs: Inputs) -> nn.Module:
-        if inputs.input_size < _RESNET_MIN_SIZE:
-            raise ShapeError(
-                f"{name}: image size {inputs.input_size} is too small; use {_RESNET_MIN_SIZE} or more"
-            )
-        return CifarResNet(
-            blocks=blocks,
-            shortcut=shortcut,
-            num_classes=inputs.num_classes,
-            in_channels=inputs.in_channels,
-            normalize=inputs.normalize,
-        )
+    return _fully_convolutional(name, CifarResNet, 4, blocks=blocks, shortcut=shortcut)
 
+
+def _resnet18(name: str, stem: Stem, smallest: int) -> NetworkSpec:
+    blocks = (2, 2, 2, 2)
+    return _fully_convolutional(name, DeepResNet, smallest, block=ProjectedBlock, blocks=blocks, stem=stem)
+
+
+def _resnet50(name: str, stem: Stem, smallest: int) -> NetworkSpec:
+    blocks = (3, 4, 6, 3)
+    return _fully_convolutional(name, DeepResNet, smallest, block=Bottleneck, blocks=blocks, stem=stem)
+
+
+def _cifar10(name: str, builder: Builder) -> NetworkSpec:
     return NetworkSpec(
         name=name, builder=builder, dataset="cifar10", num_classes=10, in_channels=3, input_size=32
     )
 
 
+def _grey(name: str, builder: Builder, dataset: str, input_size: int) -> NetworkSpec:
+    return NetworkSpec(
+        name=name, builder=builder, dataset=dataset, num_classes=10, in_channels=1, input_size=input_size
+    )
+
+
+def _imagenet(spec: NetworkSpec) -> NetworkSpec:
+    """The network with the shape of ImageNet's images, and a stand-in for them."""
+    return replace(spec, dataset="synthetic224", num_classes=1000, input_size=224)
+
+
 _SPECS = (
-    NetworkSpec(
-        name="lenet5", builder=_lenet5, dataset="digits", num_classes=10, in_channels=1, input_size=8
-    ),
-    NetworkSpec(
-        name="lenet5-caffe",
-        builder=_lenet5_caffe,
-        dataset="mnist",
-        num_classes=10,
-        in_channels=1,
-        input_size=28,
-    ),
+    _grey("lenet5", _sized(LeNet5), "digits", 8),
+    _grey("lenet5-caffe", _sized(CaffeLeNet5), "mnist", 28),
+    _cifar10("alexnet", _sized(AlexNet)),
+    _cifar10("vgg16", _sized(Vgg16)),
+    _fully_convolutional("googlenet", GoogLeNet, 4),
     _resnet("resnet8", 1, conv_shortcut),
     _resnet("resnet20", 3, pad_shortcut),
     _resnet("resnet56", 9, pad_shortcut),
     _resnet("resnet110", 18, pad_shortcut),
-    NetworkSpec(
-        name="mobilenet",
-        builder=_mobilenet(strides=CIFAR_STRIDES),
-        dataset="cifar10",
-        num_classes=10,
-        in_channels=3,
-        input_size=32,
-    ),
-    NetworkSpec(
-        name="mobilenet-28",
-        builder=_mobilenet(strides=SMALL_STRIDES),
+    _resnet18("resnet18", Stem.CIFAR, 8),
+    _resnet50("resnet50", Stem.CIFAR, 8),
+    _fully_convolutional("mobilenet", MobileNet, 16, strides=CIFAR_STRIDES),
+    replace(
+        _fully_convolutional("mobilenet-28", MobileNet, 16, strides=SMALL_STRIDES),
         dataset="fashion_mnist",
-        num_classes=10,
         in_channels=1,
         input_size=28,
     ),
+    _imagenet(_resnet18("resnet18-224", Stem.IMAGENET, 32)),
+    _imagenet(_resnet50("resnet50-224", Stem.IMAGENET, 32)),
+    _imagenet(_fully_convolutional("mobilenet-224", MobileNet, 32, strides=IMAGENET_STRIDES)),
 )
 
 NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in _SPECS}

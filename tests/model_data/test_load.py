@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bitlathe.model.data import Dataset, data_root, dataset_names, load_dataset
+from bitlathe.model.data import Dataset, data_root, load_dataset
 from bitlathe.model.data import load as load_module
 from bitlathe.model.data.catalog import CATALOG
 from bitlathe.model.graph.errors import DataError
@@ -48,6 +48,14 @@ def test_digits_need_no_file_and_split_1437_to_360() -> None:
 def test_digits_use_the_whole_range_of_a_byte() -> None:
     images = load_dataset("digits").train_images
     assert set(np.unique(images)) == {value * 255 // 16 for value in range(17)}
+
+
+def test_the_stand_in_for_imagenet_needs_no_file_and_never_changes() -> None:
+    noise = load_dataset("synthetic224")
+    assert noise.test_images.shape == (16, 224, 224, 3)
+    assert (noise.num_classes, noise.in_channels, noise.input_size) == (1000, 3, 224)
+    assert (noise.train_images.min(), noise.train_images.max()) == (0, 255)
+    assert int(noise.test_images.astype(np.int64).sum()) == 303_318_006
 
 
 def test_the_split_of_digits_never_changes() -> None:
@@ -92,8 +100,8 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    message = "svhn: no such data set; choose one of digits, mnist, fashion_mnist, cifar10, cifar100"
-    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+    known = "digits, synthetic224, mnist, fashion_mnist, cifar10, cifar100"
+    with pytest.raises(DataError, match=f"^svhn: no such data set; choose one of {known}$"):
         load_dataset("svhn")
 
 
@@ -114,7 +122,7 @@ def test_a_wrong_count_is_refused(tmp_path: Path) -> None:
         load_dataset("mnist", tmp_path)
 
 
-@pytest.mark.parametrize("name", [name for name in dataset_names() if name not in ("digits", "cifar100")])
+@pytest.mark.parametrize("name", [name for name in CATALOG if name != "cifar100"])
 def test_the_real_files_are_read(data_root: Path, name: str) -> None:
     dataset, spec = load_dataset(name, data_root), CATALOG[name]
     assert dataset.train_images.shape == (spec.train_count, *spec.image_shape)

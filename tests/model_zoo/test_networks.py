@@ -13,7 +13,8 @@ from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.train import evaluate, load_state, load_weights
 from bitlathe.model.zoo import NETWORKS, LeNet5, Normalize, build, macs, network_spec
 
-WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "weights"
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT.parent / "shared" / "weights"
 
 
 @pytest.fixture
@@ -55,22 +56,54 @@ def test_a_cifar_resnet_has_the_published_number_of_parameters(name: str, expect
     assert parameters(build(name)) == expected
 
 
-# Sources: Caffe's lenet.prototxt; Howard et al. 2017, table 8 (4.2 M parameters, 569 M multiply-adds)
+# Sources: Caffe's lenet.prototxt; bearpaw/pytorch-classification (AlexNet); Li et al. 2016, table 1 (VGG-16:
+# 3.13e8 multiply-accumulates, 1.5e7 parameters); Lin et al. 2020, arXiv:2002.10179, table 2 (GoogLeNet:
+# 1.52 G, 6.15 M); torchvision (ResNet-18: 1.814 G, 11,689,512; ResNet-50: 4.089 G, 25,557,032); Howard et
+# al. 2017, table 8 (569 M, 4.2 M). The remaining ones are those with other stems or a head of 10.
+SIZES = {  # multiply-accumulates, parameters
+    "lenet5-caffe": (2_293_000, 431_080),
+    "alexnet": (14_957_056, 2_472_266),
+    "vgg16": (313_463_808, 14_986_698),
+    "googlenet": (1_521_756_160, 6_158_346),
+    "resnet18": (555_422_720, 11_173_962),
+    "resnet50": (1_297_829_888, 23_520_842),
+    "mobilenet": (46_354_432, 3_217_226),
+    "mobilenet-28": (33_262_528, 3_216_650),
+    "resnet18-224": (1_814_073_344, 11_689_512),
+    "resnet50-224": (4_089_184_256, 25_557_032),
+    "mobilenet-224": (568_740_352, 4_231_976),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_network_has_the_published_size(name: str) -> None:
+    spec, model = network_spec(name), build(name)
+    assert (macs(model, (spec.in_channels, spec.input_size, spec.input_size)), parameters(model)) == SIZES[
+        name
+    ]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_table_of_networks_is_that_of_the_readme(name: str) -> None:
+    rows = (ROOT / "model" / "zoo" / "README.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in rows if line.startswith(f"| `{name}` |"))
+    assert f"{parameters(build(name)):,} |" in row
+    assert name not in SIZES or f"{SIZES[name][0]:,} |" in row
+
+
 @pytest.mark.parametrize(
-    ("name", "arguments", "multiply_accumulates", "count"),
+    ("name", "size", "message"),
     [
-        ("lenet5-caffe", {}, 2_293_000, 431_080),
-        ("mobilenet", {}, 46_354_432, 3_217_226),
-        ("mobilenet-28", {}, 33_262_528, 3_216_650),
+        ("lenet5-caffe", 15, "image size 15 is too small; use 16 or more, or lenet5"),
+        ("alexnet", 28, "image size 28 is not supported; scale images to 32"),
+        ("vgg16", 48, "image size 48 is not a multiple of 32"),
+        ("resnet50", 7, "image size 7 is too small; use 8 or more"),
+        ("mobilenet-224", 16, "image size 16 is too small; use 32 or more"),
     ],
 )
-def test_a_network_has_its_size(
-    name: str, arguments: dict[str, int], multiply_accumulates: int, count: int
-) -> None:
-    spec = network_spec(name)
-    model = build(name, **arguments)
-    assert parameters(model) == count
-    assert macs(model, (spec.in_channels, spec.input_size, spec.input_size)) == multiply_accumulates
+def test_an_image_that_does_not_fit_is_refused(name: str, size: int, message: str) -> None:
+    with pytest.raises(ShapeError, match=f"^{name}: {message}$"):
+        build(name, input_size=size)
 
 
 def test_resnet8_has_the_layers_of_mlperf_tiny() -> None:
@@ -92,6 +125,13 @@ def test_lenet5_fits_its_image_sizes(size: int, features: int) -> None:
 def test_lenet5_refuses_another_image_size() -> None:
     with pytest.raises(ShapeError, match=r"^lenet5: image size 30 .* one of \[8, 28, 32\]$"):
         build("lenet5", input_size=30)
+
+
+def test_mobilenet_keeps_most_of_its_layers_on_large_enough_maps() -> None:
+    model = build("mobilenet-28")
+    strides = [m.stride[0] for m in model.modules() if isinstance(m, nn.Conv2d) if m.stride[0] != 1]
+    assert strides == [2, 2, 2, 2]
+    assert model.get_submodule("features")[:-2](torch.zeros(1, 32, 14, 14)).shape[1:] == (512, 4, 4)
 
 
 def test_a_resnet_refuses_an_image_too_small_to_halve_twice() -> None:
