@@ -47,9 +47,7 @@ class Worker:
             self._answer({"error": {"kind": type(error).__name__, "message": str(error)}})
 
     def _measure(self, bundle: Bundle, images: int | None) -> None:
-        # A simulated fabric is programmed in no time, and a fresh engine makes equal jobs take equal cycles.
-        is_fresh_wanted = bundle.manifest.overlay.is_simulation
-        if self._overlay is None or is_fresh_wanted or not self._overlay.fits(bundle):
+        if self._overlay is None or not self._overlay.fits(bundle):
             self._overlay = LoadedOverlay(bundle)
         self._answer({"alive": 0})
         measured = measure(
