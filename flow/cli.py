@@ -235,6 +235,24 @@ def resources(
         show_resources(row)
 
 
+@app.command("explore")
+@takes_network
+def explore_command(
+    request: NetworkRequest,
+    target: TargetOption = "pynq-z2",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the engines that a board could hold, by a network's cycles and by area."""
+    from bitlathe.flow.explore import run_explore, show_explored
+    from bitlathe.flow.integer_network import obtain
+
+    row, found = run_explore(obtain(request), find_target(target))
+    if as_json:
+        print_json(row.to_json())
+    else:
+        show_explored(row, found)
+
+
 @app.command("hls")
 @takes_network
 def hls_command(
@@ -267,19 +285,23 @@ def hls_command(
 def bitstream(
     target: TargetOption = "pynq-z2",
     engine: Annotated[
-        str, typer.Option("--engine", help="rtl: the SystemVerilog; hls: the exported IP.")
+        str, typer.Option("--engine", help="rtl: the SystemVerilog; hls, hls4ml: an exported IP.")
     ] = "rtl",
+    project: Annotated[
+        Path | None, typer.Option("--project", help="Folder of `bitlathe hls` with the IP; else found.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the project; else build/bitstream/TARGET-ENGINE.")
     ] = None,
     require: Annotated[bool, typer.Option("--require", help="Fail where Vivado is missing.")] = False,
 ) -> None:
     """Emit Vivado's block design around the engine, and build the bitstream where Vivado is found."""
-    from bitlathe.flow.hls_commands import engine_of, run_bitstream
+    from bitlathe.flow.bitstream import run_bitstream
+    from bitlathe.flow.hls_commands import engine_of
 
     board, kind = find_target(target), engine_of(engine)
     folder = out or Path("build/bitstream") / f"{board.name}-{kind.value}"
-    print("\n".join(run_bitstream(board, kind, folder, require)))
+    print("\n".join(run_bitstream(board, kind, folder, require, project)))
 
 
 @app.command()

@@ -20,7 +20,10 @@ DatasetOption = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of the data sets; BITLATHE_DATA if not given.")
 ]
-TargetOption = Annotated[str, typer.Option("--target", help=f"Board: {' or '.join(TARGETS)}.")]
+TargetOption = Annotated[
+    str,
+    typer.Option("--target", help=f"Board: {' or '.join(TARGETS)}; NAME:ENGINE for another engine on it."),
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Simulated engines side by side.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead.")]
 

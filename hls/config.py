@@ -1,7 +1,8 @@
 """Engine configurations and targets: what is built, and for which board."""
 
+import re
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from bitlathe.model.graph.errors import CapacityError
 
@@ -53,6 +54,16 @@ class EngineConfiguration:
         return self.po // self.pi
 
     @property
+    def label(self) -> str:
+        """The sizes in one word, as `configuration` reads them.
+
+        >>> EngineConfiguration().label
+        '8x8x6-7x4096-4608'
+        """
+        array = f"{self.pi}x{self.po}x{self.pp}"
+        return f"{array}-{self.banks}x{self.bank_lines}-{self.weight_lines}"
+
+    @property
     def identity(self) -> int:
         """32-bit identity read back from the engine; a program names the one it was built for."""
         return zlib.crc32(repr((PROGRAM_VERSION, tuple(sorted(asdict(self).items())))).encode())
@@ -72,6 +83,7 @@ class Target:
     uram: int
     ddr_busy: float  # share of cycles in which the DDR model delivers a beat
     ddr_latency: int  # cycles from an address to its first beat
+    port_bytes: int  # of the widest memory port, a beat of which is a word
     ddr_window_mib: int  # contiguous memory that the board's image keeps for the fabric (CMA)
     engine: EngineConfiguration
 
@@ -90,6 +102,7 @@ TARGETS = {
             uram=0,
             ddr_busy=0.75,
             ddr_latency=40,
+            port_bytes=8,
             ddr_window_mib=128,
             engine=EngineConfiguration(),
         ),
@@ -104,6 +117,7 @@ TARGETS = {
             uram=96,
             ddr_busy=0.75,
             ddr_latency=60,
+            port_bytes=16,
             ddr_window_mib=512,
             engine=EngineConfiguration(pi=16, po=16, pp=6, banks=7, bank_lines=4096, weight_lines=3072),
         ),
@@ -111,8 +125,28 @@ TARGETS = {
 }
 
 
-def target(name: str) -> Target:
-    """Target of a name; CapacityError lists the known ones."""
+_LABEL = re.compile(r"(\d+)x(\d+)x(\d+)-(\d+)x(\d+)-(\d+)", re.ASCII)
+
+
+def target(word: str) -> Target:
+    """Target of a name, or of NAME:SIZES with another engine; CapacityError says what is wrong with either.
+
+    >>> target("pynq-z2:8x8x4-5x4096-4608").engine.pp
+    4
+    """
+    name, colon, sizes = word.partition(":")
     if name not in TARGETS:
         raise CapacityError(f"target {name!r} is unknown; choose one of {', '.join(TARGETS)}")
-    return TARGETS[name]
+    return replace(TARGETS[name], engine=configuration(sizes)) if colon else TARGETS[name]
+
+
+def configuration(sizes: str) -> EngineConfiguration:
+    """Engine configuration of PIxPOxPP-BANKSxBANK_LINES-WEIGHT_LINES; CapacityError where it is none."""
+    found = _LABEL.fullmatch(sizes)
+    if found is None:
+        raise CapacityError(
+            f"engine {sizes!r}: give PIxPOxPP-BANKSxBANK_LINES-WEIGHT_LINES, "
+            f"such as {EngineConfiguration().label}"
+        )
+    names = ("pi", "po", "pp", "banks", "bank_lines", "weight_lines")
+    return EngineConfiguration(**dict(zip(names, map(int, found.groups()), strict=True)))

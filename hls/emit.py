@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitlathe.hls.config import EngineConfiguration, Target
+from bitlathe.hls.explore.area import check_fits
 from bitlathe.hls.render import render
 from bitlathe.model.graph.errors import ToolError
 
@@ -56,7 +57,11 @@ def engine_sources() -> tuple[Path, ...]:
 
 
 def emit_rtl(target: Target) -> dict[str, str]:
-    """The engine's sources, a top module with the target's parameters, and the list of the files in order."""
+    """The engine's sources, a top module with the target's parameters, and the list of the files in order.
+
+    CapacityError where the target's engine cannot fit its part.
+    """
+    check_fits(target)
     sources = {path.name: path.read_text(encoding="utf-8") for path in engine_sources()}
     top = f"{TOP}.v"
     return {**sources, top: top_text(target), FILE_LIST: "".join(f"{name}\n" for name in (*sources, top))}

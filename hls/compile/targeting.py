@@ -3,6 +3,7 @@
 from bitlathe.hls.compile.compiler import Compiled, compile_graph
 from bitlathe.hls.config import Target
 from bitlathe.hls.cycle_model import DdrModel
+from bitlathe.hls.explore.area import check_fits
 from bitlathe.hls.program import DESCRIPTOR_BYTES
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
@@ -11,7 +12,8 @@ MIB = 1 << 20
 
 
 def compile_for(graph: Graph, target: Target) -> Compiled:
-    """Program of `graph` for a target; errors as `compile_graph` and `check_window`."""
+    """Program of `graph` for a target; errors as `check_fits`, `compile_graph` and `check_window`."""
+    check_fits(target)
     compiled = compile_graph(graph, target.engine, DdrModel.of(target))
     check_window(compiled, target)
     return compiled

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bitlathe.hls.config import Target
+from bitlathe.hls.explore.area import check_fits
 from bitlathe.hls.tools.scripts import hls_scripts
 from bitlathe.hls.vitis.view import config_text
 
@@ -12,7 +13,11 @@ SOURCE = "src/engine_top.cpp"
 
 
 def emit_hls(target: Target) -> dict[str, str]:
-    """Sources, configuration and the scripts of every tool generation."""
+    """Sources, configuration and the scripts of every tool generation.
+
+    CapacityError where the target's engine cannot fit its part.
+    """
+    check_fits(target)
     headers = sorted((ROOM / "include" / "bitlathe").glob("*.hpp"))
     sources = {f"src/bitlathe/{path.name}": path.read_text(encoding="utf-8") for path in headers}
     return {

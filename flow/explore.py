@@ -1,0 +1,95 @@
+"""`bitlathe explore`: which engine a board could hold, and how fast a network would run on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from bitlathe.flow.integer_network import IntegerNetwork
+from bitlathe.flow.output import print_table, task
+from bitlathe.hls.config import Target
+from bitlathe.hls.explore.area import Budget, deviations
+from bitlathe.hls.explore.candidates import candidates
+from bitlathe.hls.explore.search import Choice, Exploration, explore
+
+REFUSED_SHOWN = 8
+COLUMNS = ("engine", "cycles", "at least", "DSP", "BRAM36", "LUT", "FF", "area", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explored:
+    """What was explored; the row that --json prints."""
+
+    network: str
+    target: str
+    shipped: str  # the target's own engine
+    budget: Budget
+    choices: tuple[dict[str, object], ...]  # that fit, fastest first
+    refused: tuple[dict[str, object], ...]  # with the first limit that each violates
+    skipped: int  # not compiled, as a bound alone shows that another is at least as good
+    lut_error: float  # largest of the estimates', each measured point against a fit of the others
+    ff_error: float
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+def run_explore(network: IntegerNetwork, target: Target) -> tuple[Explored, Exploration]:
+    """Explore a network on a target's part; the target's own engine is always among the choices."""
+    configurations = list(candidates(target))
+    done = 0
+    with task(f"exploring {len(configurations)} engines", len(configurations) + 1) as advance:
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            advance(done)
+
+        found = explore(network.graph, target, configurations, step)
+    errors = tuple(deviations())
+    row = Explored(
+        network=network.name,
+        target=target.name,
+        shipped=target.engine.label,
+        budget=Budget.of(target),
+        choices=tuple(map(_plain, found.fitting)),
+        refused=tuple(map(_plain, found.refused)),
+        skipped=found.skipped,
+        lut_error=max((abs(error.lut) for error in errors), default=0.0),
+        ff_error=max((abs(error.ff) for error in errors), default=0.0),
+    )
+    return row, found
+
+
+def show_explored(row: Explored, found: Exploration) -> None:
+    """Print the choices that none beats and the target's own, and the smallest that were refused."""
+    shown = [choice for choice in found.fitting if choice.is_best or choice.is_shipped]
+    print_table(f"{row.network} on {row.target}: engines that none beats", COLUMNS, [*map(_cells, shown)])
+    tempting = [choice for choice in found.refused if choice.bound < shown[0].costs()[0]] if shown else []
+    refused = [(choice.configuration.label, choice.limit or "") for choice in tempting[:REFUSED_SHOWN]]
+    if refused:
+        print_table("faster, and refused", ("engine", "first limit violated"), refused, False)
+    print(
+        f"{len(found.fitting)} fit, {len(found.refused)} refused, {row.skipped} skipped; cycles by the cycle "
+        f"model, weights on chip where they fit. LUT and FF are measured by Yosys or estimated, then off by "
+        f"up to {100 * row.lut_error:.0f} % and {100 * row.ff_error:.0f} % where that was tried."
+    )
+
+
+def _cells(choice: Choice) -> tuple[str, ...]:
+    area = choice.area
+    return (
+        choice.configuration.label,
+        f"{choice.cycles:,}" if choice.cycles is not None else "-",
+        f"{choice.bound:,.0f}",
+        f"{area.dsp:,}",
+        f"{area.bram36:g}",
+        f"{area.lut:,}",
+        f"{area.ff:,}",
+        "measured" if area.is_measured else "estimate",
+        "shipped" if choice.is_shipped else "",
+    )
+
+
+def _plain(choice: Choice) -> dict[str, object]:
+    return {"label": choice.configuration.label, "fits": choice.limit is None, **asdict(choice)}

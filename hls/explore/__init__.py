@@ -1,0 +1,1 @@
+"""Which engine for which board: area of a configuration, cycles of networks on it, and their trade."""

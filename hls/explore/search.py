@@ -1,0 +1,111 @@
+"""Cycles against area of every configuration that could be of use, and which of them none beats."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from bitlathe.hls.bounds import array_cycles
+from bitlathe.hls.compile.compiler import compile_graph
+from bitlathe.hls.config import EngineConfiguration, Target
+from bitlathe.hls.cycle_model import DdrModel, predict
+from bitlathe.hls.explore.area import Area, Budget, area_of, family
+from bitlathe.model.graph.errors import CapacityError
+from bitlathe.model.graph.graph import Graph
+
+PACKED_BITS = 4
+Costs = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One configuration on a board."""
+
+    configuration: EngineConfiguration
+    area: Area
+    bound: float  # cycles that its array cannot beat
+    cycles: int | None = None  # of the compiled program by the cycle model; None where it was not compiled
+    limit: str | None = None  # the first one violated
+    is_best: bool = False  # none that fits is at least as good in everything and better in something
+    is_shipped: bool = False  # the target's own
+
+    def costs(self) -> Costs:
+        """What should be small: cycles, or their bound where there are none, and area."""
+        cycles = self.bound if self.cycles is None else self.cycles
+        return cycles, self.area.dsp, self.area.lut, self.area.bram36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """What was found for one network on one board."""
+
+    fitting: tuple[Choice, ...]  # compiled, fastest first
+    refused: tuple[Choice, ...]  # smallest first
+    skipped: int  # whose bound a fitting one already reaches with no more area
+
+
+def explore(
+    graph: Graph,
+    target: Target,
+    configurations: Sequence[EngineConfiguration],
+    progress: Callable[[], None] = lambda: None,
+) -> Exploration:
+    """Compile `graph` for every configuration that fits and is not beaten by a bound alone."""
+    drawn = sorted(_drawn(graph, target, configurations), key=Choice.costs)
+    fitting: list[Choice] = []
+    refused: list[Choice] = []
+    skipped = 0
+    for choice in drawn:
+        progress()
+        if choice.limit is not None:
+            refused.append(choice)
+        elif not choice.is_shipped and any(_beats(other.costs(), choice.costs()) for other in fitting):
+            skipped += 1
+        else:
+            compiled = _compiled(graph, target, choice)
+            (fitting if compiled.limit is None else refused).append(compiled)
+    costs = [choice.costs() for choice in fitting]
+    marked = (
+        replace(choice, is_best=not any(_beats(other, choice.costs()) for other in costs))
+        for choice in fitting
+    )
+    return Exploration(
+        fitting=tuple(sorted(marked, key=Choice.costs)),
+        refused=tuple(sorted(refused, key=lambda choice: (choice.area.dsp, choice.area.lut))),
+        skipped=skipped,
+    )
+
+
+def _drawn(graph: Graph, target: Target, configurations: Sequence[EngineConfiguration]) -> Iterator[Choice]:
+    budget, part = Budget.of(target), family(target)
+    for configuration in dict.fromkeys((target.engine, *configurations)):
+        area = area_of(configuration, part)
+        yield Choice(
+            configuration=configuration,
+            area=area,
+            bound=_bound(graph, configuration),
+            limit=budget.violated(configuration, area),
+            is_shipped=configuration == target.engine,
+        )
+
+
+def _compiled(graph: Graph, target: Target, choice: Choice) -> Choice:
+    """The choice with its cycles, or with the limit of a store that is too small for the network."""
+    ddr = DdrModel.of(target)
+    try:
+        compiled = compile_graph(graph, choice.configuration, ddr)
+    except CapacityError as error:
+        return replace(choice, limit=str(error))
+    return replace(choice, cycles=predict(compiled.program, ddr, weights_resident=True).cycles)
+
+
+def _bound(graph: Graph, configuration: EngineConfiguration) -> float:
+    """Cycles of an array without idle lanes, were every tensor of few bits packed."""
+    narrow = {node.name for node in graph.nodes if node.format.bits <= PACKED_BITS}
+    return sum(
+        array_cycles(graph, node, configuration, packed=not narrow.isdisjoint(node.sources))
+        for node in graph.nodes
+    )
+
+
+def _beats(one: Costs, other: Costs) -> bool:
+    """Whether the first costs are nowhere higher and somewhere lower."""
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
