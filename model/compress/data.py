@@ -24,10 +24,18 @@ class MethodData:
     held_labels: Labels
     batch_size: int
     augment: bool  # shifted crops and left-right flips
+    epoch_images: int | None = None  # random training images that an epoch takes; None: all
 
     @classmethod
     def split(
-        cls, dataset: Dataset, *, held_out: int, batch_size: int, augment: bool, seed: int = 0
+        cls,
+        dataset: Dataset,
+        *,
+        held_out: int,
+        batch_size: int,
+        augment: bool,
+        seed: int = 0,
+        epoch_images: int | None = None,
     ) -> MethodData:
         """Hold out `held_out` random training images; DataError if that leaves no image on either side."""
         count = len(dataset.train_labels)
@@ -45,18 +53,23 @@ class MethodData:
             held_labels=dataset.train_labels[held],
             batch_size=batch_size,
             augment=augment,
+            epoch_images=epoch_images,
         )
 
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return -(-len(self.train_labels) // self.batch_size)
+        return -(-self._epoch_images // self.batch_size)
 
     def batch(self, seed: int, epoch: int, step: int) -> Batch:
         """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N,) int64."""
         order = torch.randperm(len(self.train_labels), generator=order_generator(seed, epoch))
-        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        chosen = order[: self._epoch_images][step * self.batch_size : (step + 1) * self.batch_size]
         return to_input(self._views(chosen, step_generator(seed, epoch, step))), self._labels[chosen]
+
+    @property
+    def _epoch_images(self) -> int:
+        return min(len(self.train_labels), self.epoch_images or len(self.train_labels))
 
     def _views(self, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         if not self.augment:

@@ -60,6 +60,8 @@ def _step(forward: nn.Module, state: State, data: MethodData, settings: TrainCon
     state.optimizer.zero_grad()
     loss.backward()
     state.optimizer.step()
+    if state.masks is not None:
+        state.masks.apply(state.model, state.optimizer)
     return loss.item()
 
 

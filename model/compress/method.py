@@ -39,5 +39,9 @@ class Method(Protocol):
     def owed(self, state: State) -> int:
         """Epochs it must still be chosen in to meet its target; 0 if none."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether its change outlasts the epoch it was chosen in."""
+
     def apply(self, state: State, data: MethodData) -> State:
         """The changed state, before its epoch's training; `state` may be changed in place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bitlathe.model.compress.architecture import Architecture
 from bitlathe.model.compress.plain import config_from_plain, config_to_plain
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.prune.masks import Masks
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.files import read_tensors, write_atomically
@@ -23,10 +24,11 @@ FORMAT = "bitlathe-state-1"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quantization:
-    """A quantizer that stays on: its settings, and the thresholds learned so far."""
+    """A quantizer that is on: its settings, and the thresholds learned so far, never changed in place."""
 
     config: QuantizeConfig
     thresholds: dict[str, Tensor] | None = None  # by name; None: from calibration images
+    lasting: bool = True  # False: it ends with its epoch, and leaves the kernels rounded
 
 
 @dataclass(kw_only=True, eq=False)
@@ -43,12 +45,14 @@ class State:
     epoch: int = 0  # epochs finished
     step: int = 0  # steps of the present epoch that are done
     quantization: Quantization | None = None
+    masks: Masks | None = None  # single weights that stay 0
     removed_channels: int = 0
-    history: tuple[str, ...] = field(default=())  # method of each finished epoch
+    history: tuple[str, ...] = ()  # method of each finished epoch
 
     def copy(self) -> State:
-        """A state that shares nothing with this one; its optimizer owns the copied parameters."""
-        return copy.deepcopy(self)  # one memo for model and optimizer keeps their links
+        """A state that trains apart from this one; its optimizer owns the copied parameters."""
+        model, optimizer = copy.deepcopy((self.model, self.optimizer))  # one memo keeps their links
+        return replace(self, model=model, optimizer=optimizer)
 
     def content(self) -> dict[str, Any]:
         """Tensors and plain values that `restore` makes the state from."""
@@ -62,6 +66,7 @@ class State:
             "step": self.step,
             "quantizer": None if quantization is None else config_to_plain(quantization.config),
             "thresholds": None if quantization is None else quantization.thresholds,
+            "masks": None if self.masks is None else dict(self.masks.kept),
             "removed_channels": self.removed_channels,
             "history": list(self.history),
         }
@@ -79,7 +84,6 @@ class State:
 
 def fresh_state(model: nn.Module, settings: TrainConfig) -> State:
     """State before the first epoch."""
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return State(model=model, optimizer=make_optimizer(model, settings), seed=settings.seed)
 
 
@@ -102,6 +106,7 @@ def restore(content: dict[str, Any], architecture: Architecture, settings: Train
         state.optimizer.load_state_dict(content["optimizer"])
         state.seed, state.epoch, state.step = content["seed"], content["epoch"], content["step"]
         state.quantization = _quantization(content)
+        state.masks = None if content["masks"] is None else Masks(content["masks"])
         state.removed_channels = content["removed_channels"]
         state.history = tuple(content["history"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

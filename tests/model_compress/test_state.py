@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +97,12 @@ def test_a_state_keeps_its_quantizer(tmp_path: Path) -> None:
     assert read.history == state.history
 
 
+def test_quantizer_settings_can_be_sent_to_another_process() -> None:
+    config = QuantizeConfig(weight_bits=4, layers={"conv1": LayerBits(weight_bits=8)})
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert copy.deepcopy(config) == config
+
+
 def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
     fresh_state(LENET.build(), SETTINGS).save(tmp_path / "state.pt")
     with pytest.raises(DataError, match=r"state\.pt: not a state of this network"):
@@ -159,3 +167,16 @@ def test_dropout_repeats_whatever_was_drawn_before(data: MethodData) -> None:
     torch.rand(7)
     train_epoch(second, data, SETTINGS)
     assert same(tensors(first), tensors(second))
+
+
+def test_a_short_epoch_takes_other_images_each_time() -> None:
+    short = MethodData.split(
+        load_dataset("digits"), held_out=200, batch_size=64, augment=False, epoch_images=100
+    )
+    assert short.steps == 2
+    first, second = (
+        [torch.cat([short.batch(0, epoch, step)[part] for step in range(2)]) for part in (0, 1)]
+        for epoch in (0, 1)
+    )
+    assert len(first[1]) == len(second[1]) == 100
+    assert not torch.equal(first[0], second[0])

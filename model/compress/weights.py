@@ -1,0 +1,52 @@
+"""W: single weights pruned by influence, more of them with every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.method import Kind
+from bitlathe.model.compress.state import State
+from bitlathe.model.prune.influence import Influence, influences
+from bitlathe.model.prune.masks import SparsityTarget, choose_masks
+from bitlathe.model.prune.schedule import CubicSchedule
+from bitlathe.model.train.batches import Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneWeights:
+    """W: zeroes the weights of least influence, to its target in `rounds` epochs by a cubic schedule.
+
+    The zeros stay: masks hold them through any training that follows, quantized or not. Source: "Pruning and
+    quantization-aware training".
+    """
+
+    target: SparsityTarget
+    rounds: int = 4  # epochs in which it is chosen until the target is met
+    influence: Influence = Influence.MAGNITUDE
+    batches: int = 8  # that the influence is measured on, where it takes any
+    name: str = "W"
+    kind: Kind = Kind.WEIGHTS
+    lasting: bool = field(default=True, init=False)
+
+    def applicable(self, state: State) -> bool:
+        """Until the target is met."""
+        return self.owed(state) > 0
+
+    def owed(self, state: State) -> int:
+        """Rounds that are left."""
+        return max(0, self.rounds - state.history.count(self.name))
+
+    def apply(self, state: State, data: MethodData) -> State:
+        """The state with this round's share of its weights at 0; changes `state`."""
+        schedule = CubicSchedule(final=self.target.sparsity, end=self.rounds)
+        share = schedule.sparsity(self.rounds - self.owed(state) + 1)
+        scores = influences(state.model, self.influence, self._measured(state, data))
+        state.masks = choose_masks(scores, replace(self.target, sparsity=share))
+        state.masks.apply(state.model, state.optimizer)
+        return state
+
+    def _measured(self, state: State, data: MethodData) -> Iterator[Batch]:
+        steps = range(min(self.batches, data.steps))
+        return (data.batch(state.seed, state.epoch, step) for step in steps)

@@ -1,0 +1,49 @@
+"""W reaches its target in its rounds, and its zeros outlast the epochs that follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bitlathe.model.compress import MethodData, ZooArchitecture
+from bitlathe.model.compress.methods import Train
+from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.state import fresh_state, load
+from bitlathe.model.compress.weights import PruneWeights
+from bitlathe.model.data import load_dataset
+from bitlathe.model.prune.influence import Influence
+from bitlathe.model.prune.masks import Masks, Scope, SparsityTarget
+from bitlathe.model.train import TrainConfig
+
+LENET = ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8)
+SETTINGS = TrainConfig(epochs=4, batch_size=128, lr=0.05)
+
+
+@pytest.fixture(scope="module")
+def data() -> MethodData:
+    return MethodData.split(load_dataset("digits"), held_out=1000, batch_size=128, augment=False)
+
+
+@pytest.mark.parametrize("influence", Influence)
+def test_the_target_is_met_and_kept(influence: Influence, data: MethodData, tmp_path: Path) -> None:
+    method = PruneWeights(
+        target=SparsityTarget(sparsity=0.6, scope=Scope.GLOBAL), rounds=2, influence=influence
+    )
+    recipe = Recipe(stages=(Stage(method=method, epochs=2), Stage(method=Train(), epochs=2)))
+    shares = []
+    state = follow(
+        recipe,
+        fresh_state(LENET.build(), SETTINGS),
+        data,
+        SETTINGS,
+        keep=lambda state: shares.append(Masks.of_zeros(state.model).sparsity),
+    )
+    assert shares == pytest.approx([0.6 - 0.6 / 8, 0.6, 0.6, 0.6], abs=1e-3)
+    assert not method.applicable(state)
+    state.save(tmp_path / "state.pt")
+    again = load(tmp_path / "state.pt", LENET, SETTINGS)
+    assert state.masks is not None
+    assert again.masks is not None
+    assert all(torch.equal(mask, again.masks.kept[name]) for name, mask in state.masks.kept.items())
