@@ -1,0 +1,7 @@
+"""Product quantization: weights as codewords that many places share."""
+
+from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
+from bitlathe.model.product.plan import plan
+from bitlathe.model.product.share import lowered, refresh, share
+
+__all__ = ["LayerCodes", "Objective", "ProductConfig", "lowered", "plan", "refresh", "share"]
