@@ -1,4 +1,4 @@
-"""`bitlathe hls`, `bitlathe bitstream`: emit, prove in C simulation, run vendor tools where there are any."""
+"""`bitlathe hls`: emit, prove in C simulation, run vendor tools where there are any."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.flow.integer_network import Codes, IntegerNetwork
 from bitlathe.flow.output import note
 from bitlathe.hls.config import Target
-from bitlathe.hls.tools.bitstream import build_bitstream
-from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Tool, find_hls, find_vivado
+from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Tool, find_hls
 from bitlathe.hls.tools.reports import HlsReport
-from bitlathe.hls.tools.scripts import Engine, board_scripts
+from bitlathe.hls.tools.scripts import Engine
 from bitlathe.hls.tools.synthesis import Synthesized, synthesize
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
 
 MARKER = "project.json"
+PROJECTS = Path("build/hls")
 REPORTS = Path("build/bench/hls.json")
 
 
@@ -134,13 +134,13 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
 
     Raises ToolError for a tool that fails, or that is required and missing; what the emitters raise.
     """
-    out = request.out or Path("build/hls") / f"{network.name}-{request.target.name}-{request.flow.value}"
+    out = request.out or PROJECTS / f"{network.name}-{request.target.name}-{request.flow.value}"
     files.check_replaceable(out, MARKER)
     tool = None if request.synth is Synth.NEVER else find_hls()
     if tool is None and request.synth is Synth.REQUIRE:
-        raise ToolError(f"no HLS tool on PATH: {_how_to_find('vitis-run, vitis_hls or vivado_hls')}")
+        raise ToolError(f"no HLS tool on PATH: {how_to_find('vitis-run, vitis_hls or vivado_hls')}")
     project = _emitted(network, request)
-    write_project(out, project, {"network": network.name, "target": request.target.name})
+    write_project(out, project, _about(network, request))
     images, _ = network.test_images(request.images)
     started = time.monotonic()
     outputs = _SIMULATIONS[request.flow](network, request.target, out, network.preprocess.codes(images))
@@ -170,28 +170,6 @@ def write_project(out: Path, project: Mapping[str, str], about: Mapping[str, obj
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 files.write_bytes(path, text.encode())
         files.write_json(out / MARKER, {**about, "files": sorted(project)})
-
-
-def run_bitstream(target: Target, engine: Engine, out: Path, required: bool) -> list[str]:
-    """Emit Vivado's project of a board and build it where Vivado is found; lines for a person.
-
-    Raises ToolError where Vivado fails, or is required and missing.
-    """
-    files.check_replaceable(out, MARKER)
-    vivado = find_vivado()
-    if vivado is None and required:
-        raise ToolError(f"no Vivado on PATH: {_how_to_find('vivado')}")
-    project = board_scripts(target, engine)
-    write_project(out, project, {"target": target.name, "engine": engine.value})
-    done = [f"{engine.value} engine for {target.name}: {len(project)} files in {out}"]
-    if vivado is None:
-        return [
-            *done,
-            "not done: no bitstream, as no Vivado is on PATH; "
-            f"{_how_to_find('vivado')}, or run `vivado -mode batch -source design.tcl` in {out} elsewhere",
-        ]
-    note(f"building the bitstream with {vivado.name} {vivado.release}; this takes an hour or more")
-    return [*done, f"bitstream: {build_bitstream(out, engine, vivado)}"]
 
 
 def _emitted(network: IntegerNetwork, request: HlsRequest) -> Mapping[str, str]:
@@ -269,12 +247,28 @@ def _without_tool(request: HlsRequest, out: str) -> tuple[str, ...]:
         return ("synthesis: --synth never",)
     names = "vitis-run, vitis_hls or vivado_hls"
     return (
-        f"synthesis, estimates and IP, as none of {names} is on PATH; {_how_to_find(names)}, "
+        f"synthesis, estimates and IP, as none of {names} is on PATH; {how_to_find(names)}, "
         f"or copy {out} to a machine with one and follow the first lines of its run.tcl",
     )
 
 
-def _how_to_find(names: str) -> str:
+def _about(network: IntegerNetwork, request: HlsRequest) -> dict[str, object]:
+    """What a project's marker says of it; the identity is what its core answers."""
+    identity = request.target.engine.identity
+    if request.flow is Flow.HLS4ML:
+        from bitlathe.hls.hls4ml.emit import identity_of
+
+        identity = identity_of(network.graph)
+    return {
+        "network": network.name,
+        "target": request.target.name,
+        "flow": request.flow.value,
+        "identity": identity,
+    }
+
+
+def how_to_find(names: str) -> str:
+    """What brings a tool."""
     return f"source the settings64.sh that brings {names}, or name it in {SETTINGS_VARIABLE}, then run again"
 
 

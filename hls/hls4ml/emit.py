@@ -8,12 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bitlathe.hls.config import Target
+from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.hls4ml import library
 from bitlathe.hls.hls4ml.ap_fixed import ApFixed
 from bitlathe.hls.hls4ml.convert import PROJECT, to_model
 from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
 from bitlathe.hls.hls4ml.planning import make_plan
+from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.render import render
 from bitlathe.hls.tools.scripts import hls_scripts
 from bitlathe.model.graph import file as graph_file
@@ -25,10 +26,25 @@ BYTE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelOffsets:
+    """Where the kernel's registers lie: where the engine has its like, so that one driver serves both."""
+
+    input: str = f"{OFFSETS['INPUT_LO']:#04x}"
+    output: str = f"{OFFSETS['OUTPUT_LO']:#04x}"
+    inputs: str = f"{OFFSETS['INPUTS']:#04x}"
+    cycles: str = f"{OFFSETS['CYCLES_LO']:#04x}"
+    identity: str = f"{OFFSETS['IDENTITY']:#04x}"
+    version: str = f"{OFFSETS['VERSION']:#04x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelView:
     """What the templates print."""
 
     version: str
+    interface_version: int
+    identity: int
+    offsets: KernelOffsets
     project: str
     kernel: str
     interval_cycles: int
@@ -60,7 +76,7 @@ def emit(graph: Graph, target: Target, options: Options | None = None) -> dict[s
             model.write()
         digest = graph_file.digest(graph)
         files = _texts(folder, str(model.config.get_config_value("Stamp")), _stamp(digest))
-        return {**files, **_additions(_view(plan, model), target, options.backend, digest)}
+        return {**files, **_additions(_view(plan, model, digest), target, options.backend, digest)}
 
 
 def write(graph: Graph, target: Target, folder: Path, options: Options | None = None) -> None:
@@ -97,6 +113,15 @@ def _stamp(digest: str) -> str:
     return "g" + digest.partition(":")[2][:7]
 
 
+def identity_of(graph: Graph) -> int:
+    """What a network's kernel answers in its register IDENTITY: 32 bits of the graph's digest."""
+    return _identity(graph_file.digest(graph))
+
+
+def _identity(digest: str) -> int:
+    return int(digest.partition(":")[2][:8], 16)
+
+
 def _texts(folder: Path, random_stamp: str, stamp: str) -> dict[str, str]:
     """What hls4ml wrote, its random stamp and its folder replaced.
 
@@ -124,12 +149,15 @@ def _additions(view: KernelView, target: Target, backend: Backend, digest: str) 
     }
 
 
-def _view(plan: Plan, model: Any) -> KernelView:
+def _view(plan: Plan, model: Any, digest: str) -> KernelView:
     (entering,), (leaving,) = model.get_input_variables(), model.get_output_variables()
     first, last = plan.layers[0], plan.last
     given, made = first.types["result"], last.types["result"]
     return KernelView(
         version=version("bitlathe"),
+        interface_version=PROGRAM_VERSION,
+        identity=_identity(digest),
+        offsets=KernelOffsets(),
         project=PROJECT,
         kernel=KERNEL,
         interval_cycles=plan.interval_cycles,

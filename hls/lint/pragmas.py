@@ -107,11 +107,13 @@ def _depth(options: dict[str, str | None], block: Block) -> Iterator[str]:
 
 
 def _of_top(block: Block) -> Iterator[Finding]:
-    """Every argument of the top function is a register, every memory port has a depth, offsets differ."""
+    """Arguments of the top function are registers or volatile wires; ports have depths, offsets differ."""
     interfaces = [_options(p.text) for p in block.pragmas if _words(p)[:2] == ["HLS", "INTERFACE"]]
     registers = {options.get("port"): options for options in interfaces if "s_axilite" in options}
+    wires = {options.get("port") for options in interfaces if "ap_none" in options}
     for parameter in (*block.parameters(), "return"):
-        if parameter not in registers:
+        is_wire = parameter in wires and re.search(rf"\bvolatile\b[^,]*\b{parameter}\b", block.head)
+        if parameter not in registers and not is_wire:
             yield Finding(line=block.line, message=f"argument {parameter} has no INTERFACE s_axilite")
     offsets = [options.get("offset") for options in registers.values() if options.get("offset")]
     if len(set(offsets)) != len(offsets):

@@ -1,20 +1,74 @@
-"""Running Vivado on an emitted block design."""
+"""Running Vivado on an emitted block design, and what a bundle must know of the overlay that comes out."""
 
+import json
+import os
+import re
 import subprocess
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from bitlathe.hls.tools.find import Tool
 from bitlathe.hls.tools.scripts import Engine
 from bitlathe.hls.tools.synthesis import DISK_FULL, LOG_LINES
-from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.errors import FormatError, ToolError
 
-BITSTREAM, HANDOFF = "bitlathe.bit", "bitlathe.hwh"
+BITSTREAM, HANDOFF, OVERLAY_FACTS = "bitlathe.bit", "bitlathe.hwh", "overlay.json"
+IP_FOLDER = "ip"
+CELL = "engine"  # the engine's name in the block design
+_CLOCK = re.compile(r"^BITLATHE clock (\d+(?:\.\d+)?) Hz$", re.MULTILINE)
 
 
-def build_bitstream(project: Path, engine: Engine, vivado: Tool) -> Path:
-    """The bitstream that a project's design.tcl gives; ToolError with the log's end when Vivado fails."""
-    if engine is Engine.HLS and not any(project.glob("ip/*")):
-        raise ToolError(f"{project / 'ip'} is empty: copy there the IP that `bitlathe hls` exports")
+def build_bitstream(project: Path, engine: Engine, identity: int, vivado: Tool) -> Path:
+    """The bitstream that a project's design.tcl gives, its .hwh and overlay.json beside it.
+
+    `identity` is what the engine answers in its register. ToolError with the log's end when Vivado fails.
+    """
+    if engine is not Engine.RTL and not any(project.glob(f"{IP_FOLDER}/*")):
+        raise ToolError(
+            f"{project / IP_FOLDER} is empty: run `make hls` with an HLS tool first, or copy there the IP "
+            "that it exports elsewhere"
+        )
+    text = _run(project, vivado)
+    write_facts(project, engine, identity, text)
+    return project / BITSTREAM
+
+
+def write_facts(project: Path, engine: Engine, identity: int, log: str) -> None:
+    """Write overlay.json: which engine, where its registers lie, and the clock at which timing closed.
+
+    FormatError where .hwh or log do not say it.
+    """
+    hertz = _CLOCK.search(log)
+    if hertz is None:
+        raise FormatError(f"{project}: Vivado's log names no clock; emit the project again and rerun")
+    facts = {
+        "engine": engine.value,
+        "ip": CELL,
+        "address": register_address(project / HANDOFF),
+        "clock_mhz": float(hertz[1]) / 1e6,
+        "identity": identity,
+    }
+    partial = project / f".{OVERLAY_FACTS}"
+    partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, project / OVERLAY_FACTS)
+
+
+def register_address(hwh: Path) -> int:
+    """Where a hardware hand-off file maps the engine's registers; FormatError where it does not."""
+    try:
+        ranges = ET.parse(hwh).getroot().iter("MEMRANGE")
+    except (OSError, ET.ParseError) as error:
+        raise FormatError(f"{hwh}: no hardware hand-off file ({error}); build the bitstream again") from error
+    for entry in ranges:
+        if entry.get("INSTANCE") == CELL and entry.get("MEMTYPE") == "REGISTER":
+            return int(entry.get("BASEVALUE", ""), 0)
+    raise FormatError(
+        f"{hwh}: maps no registers of {CELL}; a release whose format is unknown, please report it"
+    )
+
+
+def _run(project: Path, vivado: Tool) -> str:
+    """What Vivado printed; ToolError when it failed."""
     log = project / "vivado.log"
     command = [
         str(vivado.path),
@@ -42,4 +96,4 @@ def build_bitstream(project: Path, engine: Engine, vivado: Tool) -> Path:
     if status or missing or "BITLATHE done" not in text:
         last = "\n".join(text.splitlines()[-LOG_LINES:])
         raise ToolError(f"Vivado {vivado.release} failed with status {status}; whole log in {log}:\n{last}")
-    return project / BITSTREAM
+    return text

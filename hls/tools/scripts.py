@@ -1,14 +1,18 @@
 """Scripts of all tool generations: one Tcl, one cfg, and Vivado's block designs."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from bitlathe.hls.config import Target
 from bitlathe.hls.emit import FILE_LIST, emit_rtl
 from bitlathe.hls.emit import TOP as RTL_TOP
+from bitlathe.hls.explore.area import check_fits
 from bitlathe.hls.render import render
 
 UNCERTAINTY_PERCENT = 12.5  # of the period, what Vivado HLS takes by default
+COUNTER = Path(__file__).parents[1] / "vitis" / "rtl" / "cycle_counter.v"  # what cores made by HLS read
 IP_VENDOR, IP_LIBRARY, IP_VERSION = "bitlathe", "hls", "1.0"
 
 
@@ -17,6 +21,7 @@ class Engine(Enum):
 
     HLS = "hls"  # the IP that HLS exported
     RTL = "rtl"  # the SystemVerilog sources, as a module
+    HLS4ML = "hls4ml"  # the IP of one network's kernel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +66,15 @@ BOARDS = {
 class EngineCell:
     """The engine's cell in a block design."""
 
-    is_hls: bool
+    is_ip: bool
     top: str
     vlnv: str  # of the exported IP
-    sources: tuple[str, ...]  # of the module, relative to the script
+    sources: tuple[str, ...]  # of modules, relative to the script
     clock: str
     reset: str
     interrupt: str
     control: str
-    memory: str
+    memories: tuple[str, ...]  # its master ports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,40 +104,52 @@ def hls_scripts(target: Target, *, top: str, source: str) -> dict[str, str]:
 
 
 def board_scripts(target: Target, engine: Engine) -> dict[str, str]:
-    """Vivado's block design of a target around an engine, and the engine's sources where they are RTL."""
-    sources = emit_rtl(target) if engine is Engine.RTL else {}
+    """Vivado's block design of a target around an engine, and the engine's sources where they are RTL.
+
+    CapacityError where the engine cannot fit the part.
+    """
+    check_fits(target)
+    sources = (
+        emit_rtl(target) if engine is Engine.RTL else {COUNTER.name: COUNTER.read_text(encoding="utf-8")}
+    )
     names = tuple(f"rtl/{name}" for name in sources if name != FILE_LIST)
-    board = BOARDS[target.name]
     view = BoardView(
         target=target.name,
         part=target.part,
         clock_mhz=f"{target.clock_mhz:g}",
         memory_bits=8 * target.engine.word_bytes,
-        board=board,
-        engine=_hls_cell() if engine is Engine.HLS else _rtl_cell(names),
+        board=BOARDS[target.name],
+        engine=_CELLS[engine](names),
     )
-    design = render(board.template, v=view)
+    design = render(view.board.template, v=view)
     return {"design.tcl": design, **{f"rtl/{name}": text for name, text in sources.items()}}
 
 
-def _hls_cell() -> EngineCell:
-    top = "bitlathe_engine"
+def _hls_cell(sources: tuple[str, ...]) -> EngineCell:
+    return _ip_cell("bitlathe_engine", ("m_axi_gmem",), sources)
+
+
+def _hls4ml_cell(sources: tuple[str, ...]) -> EngineCell:
+    return _ip_cell("network_kernel", ("m_axi_gmem0", "m_axi_gmem1"), sources)
+
+
+def _ip_cell(top: str, memories: tuple[str, ...], sources: tuple[str, ...]) -> EngineCell:
     return EngineCell(
-        is_hls=True,
+        is_ip=True,
         top=top,
         vlnv=f"{IP_VENDOR}:{IP_LIBRARY}:{top}:{IP_VERSION}",
-        sources=(),
+        sources=sources,
         clock="ap_clk",
         reset="ap_rst_n",
         interrupt="interrupt",
         control="s_axi_control",
-        memory="m_axi_gmem",
+        memories=memories,
     )
 
 
 def _rtl_cell(sources: tuple[str, ...]) -> EngineCell:
     return EngineCell(
-        is_hls=False,
+        is_ip=False,
         top=RTL_TOP,
         vlnv="",
         sources=sources,
@@ -140,5 +157,12 @@ def _rtl_cell(sources: tuple[str, ...]) -> EngineCell:
         reset="rst_ni",
         interrupt="irq_o",
         control="s_axi_control",
-        memory="m_axi",
+        memories=("m_axi",),
     )
+
+
+_CELLS: Mapping[Engine, Callable[[tuple[str, ...]], EngineCell]] = {
+    Engine.RTL: _rtl_cell,
+    Engine.HLS: _hls_cell,
+    Engine.HLS4ML: _hls4ml_cell,
+}

@@ -58,6 +58,7 @@ class Status:
     runs: int
     identity: int
     version: int
+    cycles: int  # tokens moved between streams: C simulation knows no other time
 
 
 Bytes = NDArray[np.uint8]
@@ -82,16 +83,18 @@ class HlsEngine:
     ) -> Status:
         """One start on the given memory; SimulationError for what no engine may do."""
         results = (ctypes.c_uint32 * 5)()
+        cycles = ctypes.c_uint64()
         message = ctypes.create_string_buffer(MESSAGE_BYTES)
         buffers = [array.ctypes.data for array in (program, weights, input, output, scratch)]
         values = (ctypes.c_uint32 * 6)(*arguments.values())
         with self._lock:
             failed = self._library.bitlathe_csim(
-                *buffers, arguments.profile, values, results, message, MESSAGE_BYTES
+                *buffers, arguments.profile, values, results, ctypes.byref(cycles), message, MESSAGE_BYTES
             )
         if failed:
             raise SimulationError(f"C simulation of {self._target.name}: {message.value.decode()}")
-        return Status(**dict(zip(Status.__slots__, results, strict=True)))
+        registers = dict(zip(Status.__slots__, results, strict=False))
+        return Status(**registers, cycles=cycles.value)
 
     def run(
         self, network: CompiledNetwork, codes: NDArray[np.integer[Any]], *, inputs_per_start: int = 1
@@ -163,6 +166,7 @@ def _load(path: Path) -> tuple[ctypes.CDLL, Lock]:
         *[pointer] * 5,
         ctypes.c_uint64,
         *[ctypes.POINTER(ctypes.c_uint32)] * 2,
+        ctypes.POINTER(ctypes.c_uint64),
         ctypes.c_char_p,
         ctypes.c_size_t,
     ]

@@ -9,12 +9,15 @@
 
 typedef bitlathe::Config::Word Word;
 
-// `profile` must be 0: an HLS core cannot read its clock, so it has no cycles to write.
+// `counter` is a wire from a counter of cycles outside, for HLS code cannot see its clock. Its reads are volatile and
+// stand in the blocks before and after the loops of a run, which no tool moves them across. `profile` must be 0: what
+// runs inside a descriptor is not timed.
 extern "C" void bitlathe_engine(const Word *program, const Word *weights, const Word *input, Word *output,
                                 Word *scratch, uint64_t profile, uint32_t inputs, uint32_t flags,
                                 uint32_t weights_bytes, uint32_t input_bytes, uint32_t output_bytes,
                                 uint32_t scratch_bytes, uint32_t *error, uint32_t *error_index, uint32_t *runs,
-                                uint32_t *identity, uint32_t *version) {
+                                uint32_t *identity, uint32_t *version, uint64_t *cycles,
+                                const volatile uint64_t *counter) {
 #pragma HLS INTERFACE m_axi port=program offset=slave bundle=gmem depth=4096 max_read_burst_length=16 num_read_outstanding=8
 #pragma HLS INTERFACE m_axi port=weights offset=slave bundle=gmem depth=65536 max_read_burst_length=16 num_read_outstanding=8
 #pragma HLS INTERFACE m_axi port=input offset=slave bundle=gmem depth=65536 max_read_burst_length=16 num_read_outstanding=8
@@ -42,6 +45,9 @@ extern "C" void bitlathe_engine(const Word *program, const Word *weights, const 
 #pragma HLS INTERFACE s_axilite port=identity offset=0xB0 bundle=control
 #pragma HLS INTERFACE ap_none port=version
 #pragma HLS INTERFACE s_axilite port=version offset=0xB8 bundle=control
+#pragma HLS INTERFACE ap_vld port=cycles
+#pragma HLS INTERFACE s_axilite port=cycles offset=0xA0 bundle=control
+#pragma HLS INTERFACE ap_none port=counter
 #pragma HLS INTERFACE s_axilite port=return bundle=control
   using bitlathe::Config;
   static Word banks[Config::kBanks][Config::kBankLines];
@@ -50,6 +56,7 @@ extern "C" void bitlathe_engine(const Word *program, const Word *weights, const 
 #pragma HLS ARRAY_PARTITION variable=store complete dim=1
   static uint32_t completed = 0;
 
+  const uint64_t began = *counter;
   const bitlathe::Sizes sizes = {weights_bytes, input_bytes, output_bytes, scratch_bytes};
   bitlathe::Outcome outcome = {bitlathe::kErrorBadField, bitlathe::kNoDescriptor};
   const bool weights_due = !(flags & bitlathe::kFlagWeightsResident);
@@ -57,6 +64,7 @@ extern "C" void bitlathe_engine(const Word *program, const Word *weights, const 
     outcome = bitlathe::run_program<Config>(program, weights, input, output, scratch, sizes, inputs, weights_due, banks,
                                             store);
   }
+  *cycles = *counter - began;
   ++completed;
   *error = outcome.error;
   *error_index = outcome.failing;

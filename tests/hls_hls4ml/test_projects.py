@@ -19,10 +19,11 @@ from small_graphs import BYTE, conv2d, graph_of
 
 from bitlathe.hls.config import target
 from bitlathe.hls.hls4ml import Backend, Options, convert, csim, csimulate, emit, library, make_plan, write
-from bitlathe.hls.hls4ml.emit import _stamp, _texts
+from bitlathe.hls.hls4ml.emit import _stamp, _texts, identity_of
 from bitlathe.hls.hls4ml.plan import Multipliers
 from bitlathe.hls.hls4ml.reuse import legal_reuse_factors
 from bitlathe.hls.lint.pragmas import lint
+from bitlathe.hls.registers import OFFSETS
 from bitlathe.model.graph.errors import CapacityError, ToolError, UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
@@ -173,20 +174,31 @@ def test_equal_graphs_give_equal_files(seed: int, backend: Backend) -> None:
 
 def test_the_kernel_moves_codes_not_floats(rng: np.random.Generator) -> None:
     kernel = emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]
-    assert 'extern "C" void network_kernel(const int8_t *in, int8_t *out, int images) {' in kernel
+    assert 'extern "C" void network_kernel(const int8_t *in, int8_t *out, int images, uint32_t' in kernel
     assert "float" not in kernel and "double" not in kernel
 
 
 @pytest.mark.parametrize("name", ["network_kernel.cpp", "csim.cpp"])
 def test_a_tiny_projects_own_sources_are_the_reviewed_ones(name: str) -> None:
     weight = np.full((2, 1, 1, 1), 3, np.int8)
-    files = emit(graph_of(conv2d(weight, lo=0), shape=(1, 2, 3)), PYNQ)
-    text = next(text for path, text in files.items() if path.endswith(name))
-    assert text == (GOLDEN / name).read_text(encoding="utf-8").replace("VERSION", version("bitlathe"))
+    graph = graph_of(conv2d(weight, lo=0), shape=(1, 2, 3))
+    text = next(text for path, text in emit(graph, PYNQ).items() if path.endswith(name))
+    reviewed = (GOLDEN / name).read_text(encoding="utf-8").replace("VERSION", version("bitlathe"))
+    assert text == reviewed.replace("IDENTITY", str(identity_of(graph)))
 
 
 def test_the_kernels_pragmas_are_known_and_govern_what_they_name(rng: np.random.Generator) -> None:
     assert lint(emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]) == []
+
+
+def test_the_kernels_registers_lie_where_the_engine_has_its_own(rng: np.random.Generator) -> None:
+    kernel = emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]
+    lines = [line.split() for line in kernel.splitlines() if "s_axilite" in line and "offset=" in line]
+    options = [dict(word.split("=") for word in words if "=" in word) for words in lines]
+    names = {"in": "INPUT_LO", "out": "OUTPUT_LO", "images": "INPUTS", "cycles": "CYCLES_LO"}
+    found = {names.get(each["port"], each["port"].upper()): int(each["offset"], 16) for each in options}
+    assert found == {name: OFFSETS[name] for name in found}
+    assert found.keys() == {*names.values(), "IDENTITY", "VERSION"}
 
 
 def test_scripts_name_the_kernel_and_change_with_the_network(rng: np.random.Generator) -> None:

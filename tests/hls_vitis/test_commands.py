@@ -16,6 +16,10 @@ from bitlathe.hls.tools.find import SETTINGS_VARIABLE
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.model.zoo import NETWORKS
 
+HWH = '<E><MEMRANGE INSTANCE="engine" MEMTYPE="REGISTER" BASEVALUE="0x40000000"/></E>'
+BUILT = (
+    f"touch bitlathe.bit; echo '{HWH}' > bitlathe.hwh; echo BITLATHE clock 142857142 Hz; echo BITLATHE done"
+)
 RUN = ("hls", *LENET)
 
 
@@ -81,14 +85,59 @@ def test_a_tool_that_fails_ends_with_3_and_keeps_its_log(tools: Path) -> None:
     assert "too wide" in Path("project/csynth.log").read_text()
 
 
-@pytest.mark.parametrize("engine", ["rtl", "hls"])
+@pytest.mark.parametrize("engine", ["rtl", "hls", "hls4ml"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_bitstreams_project_is_emitted_without_vivado(target: str, engine: str) -> None:
     outcome = run("bitstream", "--target", target, "--engine", engine)
     assert outcome.status == 0
     assert "not done: no bitstream, as no Vivado is on PATH" in outcome.stdout
     assert Path(f"build/bitstream/{target}-{engine}/design.tcl").exists()
+    assert ("has no IP, as no project in build/hls has exported one" in outcome.stdout) == (engine != "rtl")
     assert run("bitstream", "--target", target, "--engine", engine, "--require").status == 3
+
+
+@pytest.fixture
+def exported(tools: Path) -> Path:
+    """A project of `bitlathe hls` whose IP a tool has exported."""
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
+    assert run(*RUN).status == 0
+    return Path("build/hls/lenet5-pynq-z2-engine")
+
+
+def test_the_exported_ip_reaches_the_bitstream_and_its_overlay(exported: Path, tools: Path) -> None:
+    vivado = tools / "vivado"
+    vivado.write_text(f'#!/bin/bash\n[ "$1" = -version ] && echo "Vivado v2022.1" && exit 0\n{BUILT}\n')
+    vivado.chmod(0o755)
+    outcome = run("bitstream", "--engine", "hls", "--out", "design")
+    assert outcome.status == 0, outcome.stderr
+    assert f"exported IP: {exported}/hls/solution1/impl/ip" in outcome.stdout
+    assert Path("design/ip/engine/component.xml").is_file()
+    facts = json.loads(Path("design/overlay.json").read_text())
+    assert (facts["engine"], facts["identity"]) == ("hls", TARGETS["pynq-z2"].engine.identity)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--project", "nowhere"], "is no folder of `bitlathe hls`"),
+        (
+            ["--target", "zcu104", "--project", "build/hls/lenet5-pynq-z2-engine"],
+            "is for pynq-z2, engine flow",
+        ),
+        (["--engine", "hls4ml", "--project", "build/hls/lenet5-pynq-z2-engine"], "needed is pynq-z2, hls4ml"),
+    ],
+)
+def test_an_ip_of_something_else_is_refused(exported: Path, words: list[str], message: str) -> None:
+    outcome = run("bitstream", "--engine", "hls", *words)
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+
+
+def test_an_ip_of_other_sources_is_refused(exported: Path) -> None:
+    (exported / "src" / "engine_top.cpp").write_text("// of an older version\n")
+    outcome = run("bitstream", "--engine", "hls")
+    assert outcome.status == 2
+    assert "its sources are of another version; run `bitlathe hls` again" in outcome.stderr
 
 
 @pytest.mark.slow

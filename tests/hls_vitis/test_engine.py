@@ -178,6 +178,13 @@ def test_a_good_start_says_who_the_engine_is_and_counts_its_runs(bench: _Bench) 
     assert second.runs == first.runs + 1
 
 
+def test_the_counter_outside_is_read_before_and_after_a_run(bench: _Bench) -> None:
+    first = bench.start()
+    assert first.cycles > 0
+    assert bench.start().cycles == first.cycles
+    assert bench.start(inputs=0).cycles == 0
+
+
 @pytest.mark.parametrize("place", [0, 4, 8, 14])
 def test_a_bad_header_is_refused(bench: _Bench, place: int) -> None:
     bench.program[place] ^= 0x41

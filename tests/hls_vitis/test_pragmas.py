@@ -27,7 +27,8 @@ add_all:
 """
 
 TOP = """
-extern "C" void top(const int *memory, int count) {
+extern "C" void top(const int *memory, int count, const volatile int *clock) {
+#pragma HLS INTERFACE ap_none port=clock
 #pragma HLS INTERFACE m_axi port=memory offset=slave bundle=gmem depth=64
 #pragma HLS INTERFACE s_axilite port=memory offset=0x10 bundle=control
 #pragma HLS INTERFACE s_axilite port=count offset=0x1C bundle=control
@@ -91,6 +92,8 @@ def test_a_mistake_is_found(old: str, new: str, message: str) -> None:
         ("port=count offset=0x1C", "port=count offset=0x10", "two registers share an offset"),
         ("m_axi port=memory", "m_axi port=momory", "INTERFACE port=momory: no such variable here"),
         ("s_axilite port=count", "s_axi_lite port=count", "INTERFACE names no mode"),
+        ("const volatile int *clock", "const int *clock", "argument clock has no INTERFACE s_axilite"),
+        ("#pragma HLS INTERFACE ap_none port=clock", "", "argument clock has no INTERFACE s_axilite"),
     ],
 )
 def test_a_mistake_in_the_top_function_is_found(old: str, new: str, message: str) -> None:
@@ -110,7 +113,7 @@ def test_what_the_synthesizer_does_not_see_is_not_linted() -> None:
 
 
 def test_the_top_functions_registers_lie_where_the_register_map_says() -> None:
-    pairs = {"program", "weights", "input", "output", "scratch", "profile"}
+    pairs = {"program", "weights", "input", "output", "scratch", "profile", "cycles"}
     text = PROJECT["src/engine_top.cpp"]
     for line in text.splitlines():
         if "s_axilite" not in line or "port=return" in line:

@@ -17,12 +17,14 @@ TINY = replace(
     engine=EngineConfiguration(pi=8, po=8, pp=1, banks=2, bank_lines=64, weight_lines=32),
     clock_mhz=100.0,
 )
+ZCU104 = TARGETS["zcu104"]
 HLS = emit_hls(TINY)
 RENDERED = {
     "config.hpp": HLS["src/bitlathe/config.hpp"],
     "run.tcl": HLS["run.tcl"],
     "hls.cfg": HLS["hls.cfg"],
     "design.tcl": board_scripts(TINY, Engine.HLS)["design.tcl"],
+    "design_hls4ml.tcl": board_scripts(replace(ZCU104, clock_mhz=200.0), Engine.HLS4ML)["design.tcl"],
 }
 
 # Commands of the vendors' shells that our scripts may call. Sources: AMD UG835, UG902, UG1399.
@@ -42,7 +44,12 @@ PRELUDE = """
 set answers [dict create get_board_parts {vendor:board:1.0 vendor:board:1.1} make_wrapper wrapper.v]
 proc answer {name arguments} {
   if {$name eq "get_property"} {
-    switch [lindex $arguments 0] { PROGRESS {return "100%"} STATS.WNS {return 0.25} default {return ok} }
+    switch [lindex $arguments 0] {
+      PROGRESS {return "100%"}
+      STATS.WNS {return 0.25}
+      CONFIG.FREQ_HZ {return 142857142}
+      default {return ok}
+    }
   }
   if {$name eq "get_bd_addr_segs"} { return {engine/m/SEG_ps_DDR_LOW engine/m/SEG_ps_OCM} }
   if {[dict exists $::answers $name]} { return [dict get $::answers $name] }
@@ -98,15 +105,21 @@ def test_the_block_design_calls_known_commands_and_wires_every_port(
     pins = {words[-1] for words in called if words[0] in ("get_bd_pins", "get_bd_intf_pins")}
     board = BOARDS[name]
     assert {f"ps/{board.control}", f"ps/{board.memory}", "engine/s_axi_control"} <= pins
-    own = {"hls": {"engine/ap_clk", "engine/m_axi_gmem"}, "rtl": {"engine/clk_i", "engine/m_axi"}}
+    counted = {"engine/ap_clk", "engine/counter", "counter/count_o", "counter/clk_i", "counter/rst_ni"}
+    own = {
+        "hls": {*counted, "engine/m_axi_gmem", "memory/S00_AXI"},
+        "hls4ml": {*counted, "engine/m_axi_gmem0", "engine/m_axi_gmem1", "memory/S01_AXI"},
+        "rtl": {"engine/clk_i", "engine/m_axi", "memory/S00_AXI"},
+    }
     assert own[engine.value] <= pins
     excluded = [words[1:] for words in called if words[0] == "exclude_bd_addr_seg"]
     assert excluded == [["engine/m/SEG_ps_OCM"]]
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_design_around_rtl_brings_every_source_it_adds(name: str) -> None:
-    files = board_scripts(TARGETS[name], Engine.RTL)
+@pytest.mark.parametrize("engine", Engine)
+def test_a_design_brings_every_source_it_adds(name: str, engine: Engine) -> None:
+    files = board_scripts(TARGETS[name], engine)
     design = files["design.tcl"]
     for path in files:
         assert path == "design.tcl" or path == "rtl/engine.f" or path in design

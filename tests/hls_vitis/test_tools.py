@@ -194,6 +194,15 @@ def test_a_reports_row_has_the_fields_of_yosys_rows(tmp_path: Path) -> None:
     json.dumps(row)
 
 
+HWH = (
+    '<EDKSYSTEM><MODULES><MODULE INSTANCE="ps"><MEMORYMAP><MEMRANGE INSTANCE="engine" MEMTYPE="REGISTER" '
+    'BASEVALUE="0x40000000" HIGHVALUE="0x4000FFFF"/></MEMORYMAP></MODULE></MODULES></EDKSYSTEM>'
+)
+BUILT = (
+    f"touch bitlathe.bit; echo '{HWH}' > bitlathe.hwh; echo BITLATHE clock 142857142 Hz; echo BITLATHE done"
+)
+
+
 def _vivado(folder: Path, work: str) -> Tool:
     path = folder / "vivado"
     path.write_text(
@@ -206,17 +215,42 @@ def _vivado(folder: Path, work: str) -> Tool:
 
 
 def test_vivado_builds_the_bitstream(tools: Path, project: Path) -> None:
-    vivado = _vivado(tools, "touch bitlathe.bit bitlathe.hwh; echo BITLATHE done")
-    assert build_bitstream(project, Engine.RTL, vivado) == project / "bitlathe.bit"
+    vivado = _vivado(tools, BUILT)
+    assert build_bitstream(project, Engine.RTL, 7, vivado) == project / "bitlathe.bit"
     assert (project / "calls").read_text().split()[:2] == ["-mode", "batch"]
+    facts = json.loads((project / "overlay.json").read_text())
+    assert facts == {
+        "engine": "rtl",
+        "ip": "engine",
+        "address": 0x4000_0000,
+        "clock_mhz": 142.857142,
+        "identity": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("BITLATHE clock 142857142 Hz", "BITLATHE clock  Hz", "Vivado's log names no clock"),
+        ('INSTANCE="engine"', 'INSTANCE="dma"', "maps no registers of engine"),
+        ("</EDKSYSTEM>", "", "no hardware hand-off file"),
+    ],
+)
+def test_an_overlay_that_does_not_say_where_it_lies_is_refused(
+    tools: Path, project: Path, old: str, new: str, message: str
+) -> None:
+    assert old in BUILT
+    with pytest.raises(FormatError, match=message):
+        build_bitstream(project, Engine.RTL, 7, _vivado(tools, BUILT.replace(old, new)))
 
 
 @pytest.mark.parametrize("work", ["exit 1", "echo BITLATHE done", "touch bitlathe.bit bitlathe.hwh"])
 def test_a_vivado_that_fails_is_told_with_its_log(tools: Path, project: Path, work: str) -> None:
     with pytest.raises(ToolError, match=r"Vivado 2022.1 failed with status \d; whole log in"):
-        build_bitstream(project, Engine.RTL, _vivado(tools, work))
+        build_bitstream(project, Engine.RTL, 7, _vivado(tools, work))
 
 
-def test_the_hls_engines_bitstream_needs_the_exported_ip(tools: Path, project: Path) -> None:
+@pytest.mark.parametrize("engine", [Engine.HLS, Engine.HLS4ML])
+def test_a_bitstream_of_an_hls_core_needs_the_exported_ip(tools: Path, project: Path, engine: Engine) -> None:
     with pytest.raises(ToolError, match="copy there the IP"):
-        build_bitstream(project, Engine.HLS, _vivado(tools, "true"))
+        build_bitstream(project, engine, 7, _vivado(tools, "true"))

@@ -6,7 +6,8 @@
 
 #include <vector>
 
-extern "C" void network_kernel(const int8_t *in, uint8_t *out, int images);
+extern "C" void network_kernel(const int8_t *in, uint8_t *out, int images, uint32_t *identity,
+                               uint32_t *version, uint64_t *cycles, const volatile uint64_t *counter);
 
 int main(int argc, char **argv) {
   if (argc != 4) return 2;
@@ -16,7 +17,11 @@ int main(int argc, char **argv) {
   FILE *input = fopen(argv[2], "rb");
   if (!input || fread(in.data(), sizeof in[0], in.size(), input) != in.size()) return 3;
   fclose(input);
-  network_kernel(in.data(), out.data(), static_cast<int>(images));
+  uint32_t identity, version;
+  uint64_t cycles;
+  const uint64_t counter = 0;
+  network_kernel(in.data(), out.data(), static_cast<int>(images), &identity, &version, &cycles, &counter);
+  if (identity != IDENTITYU) return 5;
   FILE *output = fopen(argv[3], "wb");
   if (!output || fwrite(out.data(), sizeof out[0], out.size(), output) != out.size()) return 4;
   return fclose(output) ? 4 : 0;

@@ -1,6 +1,7 @@
 // network_kernel: runs images through an hls4ml network, codes in memory on both sides.
 // Function:   out[n] = network(in[n]) for n < images; codes are (image, height, width, channel)
-// Interface:  m_axi in (int8_t), m_axi out (uint8_t), s_axilite control
+// Interface:  m_axi in (int8_t), m_axi out (uint8_t), s_axilite control at the engine's offsets;
+//             counter: a wire from a counter of cycles, which HLS code cannot count itself
 // Latency:    that of the slowest layer an image, about 12 cycles, once the pipeline is full.
 // Reset:      by the tool.
 // Reference:  model/graph/reference.py, evaluate()
@@ -49,16 +50,28 @@ static void run_image(const int8_t *in, uint8_t *out) {
   write_image(results, out);
 }
 
-extern "C" void network_kernel(const int8_t *in, uint8_t *out, int images) {
+extern "C" void network_kernel(const int8_t *in, uint8_t *out, int images, uint32_t *identity,
+                               uint32_t *version, uint64_t *cycles, const volatile uint64_t *counter) {
 #pragma HLS INTERFACE m_axi port=in offset=slave bundle=gmem0 depth=6
 #pragma HLS INTERFACE m_axi port=out offset=slave bundle=gmem1 depth=12
-#pragma HLS INTERFACE s_axilite port=in bundle=control
-#pragma HLS INTERFACE s_axilite port=out bundle=control
-#pragma HLS INTERFACE s_axilite port=images bundle=control
+#pragma HLS INTERFACE s_axilite port=in offset=0x28 bundle=control
+#pragma HLS INTERFACE s_axilite port=out offset=0x34 bundle=control
+#pragma HLS INTERFACE s_axilite port=images offset=0x58 bundle=control
+#pragma HLS INTERFACE ap_none port=identity
+#pragma HLS INTERFACE s_axilite port=identity offset=0xb0 bundle=control
+#pragma HLS INTERFACE ap_none port=version
+#pragma HLS INTERFACE s_axilite port=version offset=0xb8 bundle=control
+#pragma HLS INTERFACE ap_vld port=cycles
+#pragma HLS INTERFACE s_axilite port=cycles offset=0xa0 bundle=control
+#pragma HLS INTERFACE ap_none port=counter
 #pragma HLS INTERFACE s_axilite port=return bundle=control
+  const uint64_t began = *counter;
 run_images:
   for (int image = 0; image < images; image++) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=10000
     run_image(in + image * 6, out + image * 12);
   }
+  *cycles = *counter - began;
+  *identity = IDENTITYU;
+  *version = 1U;
 }

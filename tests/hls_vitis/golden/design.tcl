@@ -1,5 +1,6 @@
 # design.tcl: a bitstream for pynq-z2 around the engine bitlathe_engine; generated, do not edit
-# Run by:  vivado -mode batch -source design.tcl (2019.2 and later), in this folder; ip/ holds the exported IP
+# Run by:  vivado -mode batch -source design.tcl (2019.2 and later), in this folder; ip/ holds the exported IP, rtl/ holds the sources
+
 set project bitlathe
 create_project -force $project vivado -part xc7z020clg400-1
 set boards [get_board_parts -quiet {*pynq-z2*}]
@@ -9,6 +10,8 @@ if {[llength $boards] == 0} {
 set_property board_part [lindex [lsort -dictionary $boards] end] [current_project]
 set_property ip_repo_paths [list [file normalize ip]] [current_project]
 update_ip_catalog
+add_files -norecurse [list rtl/cycle_counter.v]
+update_compile_order -fileset sources_1
 create_bd_design design_1
 
 # The processing system: registers behind GP0, DDR behind HP0.
@@ -22,6 +25,8 @@ set clock_sinks [list ps/M_AXI_GP0_ACLK ps/S_AXI_HP0_ACLK]
 
 # The engine.
 create_bd_cell -type ip -vlnv bitlathe:hls:bitlathe_engine:1.0 engine
+create_bd_cell -type module -reference cycle_counter counter
+connect_bd_net [get_bd_pins counter/count_o] [get_bd_pins engine/counter]
 create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset
 create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect control
 create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect memory
@@ -32,11 +37,11 @@ set_property -dict [list CONFIG.NUM_SI 1 CONFIG.NUM_MI 1] [get_bd_cells memory]
 foreach pin $clock_sinks {
   connect_bd_net [get_bd_pins $clock] [get_bd_pins $pin]
 }
-foreach pin [list engine/ap_clk reset/slowest_sync_clk control/aclk memory/aclk] {
+foreach pin [list engine/ap_clk counter/clk_i reset/slowest_sync_clk control/aclk memory/aclk] {
   connect_bd_net [get_bd_pins $clock] [get_bd_pins $pin]
 }
 connect_bd_net [get_bd_pins $reset] [get_bd_pins reset/ext_reset_in]
-foreach pin [list engine/ap_rst_n control/aresetn memory/aresetn] {
+foreach pin [list engine/ap_rst_n counter/rst_ni control/aresetn memory/aresetn] {
   connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins $pin]
 }
 
@@ -56,6 +61,8 @@ foreach segment [get_bd_addr_segs -quiet engine/*/SEG_ps_*] {
 }
 validate_bd_design
 save_bd_design
+# What the clock really is: a divided PLL seldom gives the frequency asked for.
+puts "BITLATHE clock [get_property CONFIG.FREQ_HZ [get_bd_pins $clock]] Hz"
 
 set wrapper [make_wrapper -files [get_files design_1.bd] -top]
 add_files -norecurse $wrapper

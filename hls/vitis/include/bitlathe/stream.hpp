@@ -77,6 +77,8 @@ class Scheduler {
 
   void moved() { ++moves_; }
 
+  const uint64_t *moves() const { return &moves_; }
+
   void pause(const char *why) {
     if (!current_) throw SimulationError(std::string("outside a dataflow region: ") + why);
     current_->why = why;
