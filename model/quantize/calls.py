@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Pair, Shape
-from bitlathe.model.quantize.float_network import Float64s, FloatNode
+from bitlathe.model.quantize.float_network import FloatNode
+from bitlathe.model.quantize.formula import Formula, Real
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +19,7 @@ class Traced:
     size: tuple[int, ...]  # with the batch: (N, C, H, W) or (N, features)
 
 
-Argument = object  # Traced, a constant torch.Tensor, a number, a list of these, None
+Argument = object  # Traced, a Formula (a constant tensor), a number, a list of these, None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +60,16 @@ class Call:
             raise self.refusal(f"works on a tensor of size {value.size}", "give it one of size (N, C, H, W)")
         return value
 
-    def constant(self, name: str) -> Float64s:
+    def constant(self, name: str) -> Formula:
         """A weight, bias or other constant."""
         value = self.arguments[name]
-        if not isinstance(value, torch.Tensor):
+        if not isinstance(value, Formula):
             raise self.refusal(
                 f"has a {name} that is no constant", "only weights fixed after training can be loaded"
             )
-        return np.asarray(value.detach().cpu().double().numpy())
+        return Real(value)
 
-    def optional(self, name: str, otherwise: Float64s) -> Float64s:
+    def optional(self, name: str, otherwise: Formula) -> Formula:
         """A constant that may be missing."""
         return otherwise if self.arguments[name] is None else self.constant(name)
 

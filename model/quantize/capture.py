@@ -20,6 +20,7 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.quantize.advice import advice
 from bitlathe.model.quantize.calls import Argument, Call, Traced
 from bitlathe.model.quantize.float_network import FloatInput, FloatNetwork, FloatNode
+from bitlathe.model.quantize.formula import Constant, Formula, Live, State, operation
 from bitlathe.model.quantize.names import identifier, unused
 from bitlathe.model.quantize.operators import HANDLERS
 from bitlathe.model.quantize.simplify import simplify
@@ -39,8 +40,13 @@ def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) ->
     _check_finite(model)
     with _evaluating(model):
         program = _export(title, model, _example(model, input_shape))
-    reader = _Reader(title=title, input_shape=input_shape)
+    reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model))
     return simplify(reader.read(program))
+
+
+def live_tensors(model: nn.Module) -> State:
+    """Parameters and buffers of a module by name: what its captured weights are formulas of."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _check_finite(model: nn.Module) -> None:
@@ -106,6 +112,7 @@ class _Reader:
 
     title: str
     input_shape: Shape
+    live: State
     nodes: dict[str, FloatNode] = field(default_factory=dict)
     values: dict[fx.Node, Argument] = field(default_factory=dict)  # of each operation read so far
 
@@ -118,19 +125,24 @@ class _Reader:
         return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output)
 
     def _read_placeholders(self, program: torch.export.ExportedProgram) -> None:
-        constants = {**dict(program.state_dict), **program.constants}
         placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
         for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
             if spec.kind is InputKind.USER_INPUT:
                 image = self._add(FloatInput(name="input", shape=self.input_shape))
                 self.values[node] = Traced(node=image, size=(_BATCH, *self.input_shape))
             else:
-                self.values[node] = constants[spec.target]
+                self.values[node] = self._tensor(str(spec.target), program)
+
+    def _tensor(self, name: str, program: torch.export.ExportedProgram) -> Formula:
+        """A parameter or buffer of the module, or a tensor that its code holds."""
+        if name in self.live:
+            return Live(name, self.live[name])
+        return Constant(program.constants[name] if name in program.constants else program.state_dict[name])
 
     def _output(self, program: torch.export.ExportedProgram) -> str:
         results = self._resolved(program.graph.output_node().args[0])
         if len(results) != 1 or not isinstance(results[0], Traced):
-            kinds = [type(result).__name__ for result in results]
+            kinds = ["Tensor" if isinstance(result, Formula) else type(result).__name__ for result in results]
             raise UnsupportedLayer(f"{self.title}: returns {kinds}; return one tensor, the logits")
         return results[0].node.name
 
@@ -155,10 +167,23 @@ class _Reader:
         return fx.map_arg(arguments, cast(Any, self.values.__getitem__))
 
     def _constant(self, node: fx.Node) -> Argument:
-        arguments = self._resolved((node.args, node.kwargs))
+        """Result of an operation on constants: a formula, or a number or list as it is."""
         assert callable(node.target)
+        target, sources = node.target, [self.values[source] for source in node.all_input_nodes]
+        formulas = [source for source in sources if isinstance(source, Formula)]
+
+        def function(*tensors: torch.Tensor) -> Any:
+            given = {id(formula): tensor for formula, tensor in zip(formulas, tensors, strict=True)}
+
+            def operand(source: fx.Node) -> Any:
+                return given.get(id(self.values[source]), self.values[source])
+
+            args, kwargs = cast(Any, fx.map_arg((node.args, node.kwargs), operand))
+            return target(*args, **kwargs)
+
         with torch.no_grad():
-            return node.target(*arguments[0], **arguments[1])
+            result = function(*(formula.value for formula in formulas))
+        return operation(function, *formulas) if isinstance(result, torch.Tensor) else result
 
     def _call(self, node: fx.Node) -> Call:
         where, leaf = _module_of(node)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS
 from bitlathe.model.quantize.names import identifier
+
+FLOAT_BITS = 32  # of weights or activations that training leaves real; no integer network holds them
+_STAND_IN_BITS = 8  # of the integer formats that real tensors would have
 
 
 class InputMode(Enum):
@@ -36,7 +41,7 @@ class LayerBits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeConfig:
-    """Settings of post-training quantization."""
+    """Settings of quantization, before training or in it."""
 
     weight_bits: int = 8
     activation_bits: int = 8
@@ -58,9 +63,49 @@ class QuantizeConfig:
         by_name = {identifier(path): bits for path, bits in self.layers.items()}
         object.__setattr__(self, "layers", MappingProxyType(by_name))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as the call that makes it; a read-only mapping can do neither."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return partial(QuantizeConfig, **(values | {"layers": dict(self.layers)})), ()
+
     def layer(self, name: str) -> LayerBits:
         """Deviations of a layer, none by default."""
         return self.layers.get(name, LayerBits())
+
+    def weight_bits_of(self, name: str) -> int:
+        """Width of a layer's weights."""
+        own = self.layer(name).weight_bits
+        return self.weight_bits if own is None else own
+
+    def per_channel_of(self, name: str) -> bool:
+        """Whether each output channel of a layer has a binary point of its own."""
+        own = self.layer(name).per_channel
+        return self.per_channel if own is None else own
+
+    def with_integers(self) -> QuantizeConfig:
+        """The settings with integers in the place of real numbers."""
+        layers = {
+            name: replace(
+                bits,
+                weight_bits=_integer(bits.weight_bits),
+                activation_bits=_integer(bits.activation_bits),
+            )
+            for name, bits in self.layers.items()
+        }
+        return replace(
+            self,
+            weight_bits=_integer(self.weight_bits) or _STAND_IN_BITS,
+            activation_bits=_integer(self.activation_bits) or _STAND_IN_BITS,
+            layers=layers,
+        )
+
+    def check_integer(self) -> None:
+        """Raise FormatError if anything is to stay real."""
+        if self != self.with_integers():
+            raise FormatError(
+                f"quantize: {FLOAT_BITS} bits are real numbers, which an integer network does not hold; "
+                f"choose {MIN_BITS} to {MAX_BITS}"
+            )
 
     def check_layers(self, names: Iterable[str]) -> None:
         """Raise FormatError for settings of a layer that is not among `names`, with the nearest names."""
@@ -71,8 +116,12 @@ class QuantizeConfig:
                 raise FormatError(f"quantize: no layer is called {name}; did you mean {', '.join(near)}?")
 
 
+def _integer(bits: int | None) -> int | None:
+    return _STAND_IN_BITS if bits == FLOAT_BITS else bits
+
+
 def _check_bits(where: str, bits: int | None) -> None:
-    if bits is not None and not MIN_BITS <= bits <= MAX_BITS:
+    if bits not in (None, FLOAT_BITS, *range(MIN_BITS, MAX_BITS + 1)):
         raise FormatError(
             f"quantize: {bits} bits for a {where} are not supported; choose {MIN_BITS} to {MAX_BITS}"
         )

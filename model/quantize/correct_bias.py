@@ -64,7 +64,7 @@ def _corrected(
     wanted = _channel_means(partial(preactivation, node), ideal)
     error = wanted - _channel_means(lambda sources: layer.accumulate(*sources), real)
     layer.bias.add_(error)
-    return replace(node, bias=node.bias + error.numpy())
+    return replace(node, bias=node.bias + error.numpy(), captured=None)
 
 
 def _channel_means(function: Function, sources: list[Tensor]) -> Tensor:

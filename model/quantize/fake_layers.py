@@ -132,8 +132,8 @@ class AveragePool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Output (N, C, H, W)."""
         node, form = self.node, self.node.format
-        padded = _padded(x.to(self.dtype), node.padding, 0.0)
-        total = functional.avg_pool2d(padded, node.kernel_size, node.stride, divisor_override=1)
+        x = padded(x.to(self.dtype), node.padding, 0.0)
+        total = functional.avg_pool2d(x, node.kernel_size, node.stride, divisor_override=1)
         return quantize(total * self.factor, form.scale, form.lo, form.hi).float()
 
 
@@ -147,8 +147,8 @@ class MaximumPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Output (N, C, H, W)."""
         node = self.node
-        padded = _padded(x, node.padding, node.format.lo * node.format.scale)
-        return functional.max_pool2d(padded, node.kernel_size, node.stride)
+        x = padded(x, node.padding, node.format.lo * node.format.scale)
+        return functional.max_pool2d(x, node.kernel_size, node.stride)
 
 
 class Join(nn.Module):
@@ -163,7 +163,8 @@ def _powers(exponents: Ints) -> Tensor:
     return torch.from_numpy(np.ldexp(1.0, exponents))
 
 
-def _padded(x: Tensor, padding: Pair, value: float) -> Tensor:
+def padded(x: Tensor, padding: Pair, value: float) -> Tensor:
+    """Maps (N, C, H, W) with a border of `value`."""
     vertical, horizontal = padding
     if padding == (0, 0):
         return x

@@ -13,12 +13,10 @@ from math import inf
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
 from bitlathe.model.graph.nodes import Pair, Shape
-
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
+from bitlathe.model.quantize.float_arrays import Float32s, Float64s
+from bitlathe.model.quantize.formula import Formula, constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +47,19 @@ class _OneSource(FloatNode):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Origin:
+    """Weight and bias of a layer as formulas of the module's tensors."""
+
+    weight: Formula
+    bias: Formula
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no tensor of the module matters."""
+        return self.weight.is_constant and self.bias.is_constant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FloatConv2d(_OneSource):
     """Convolution, residual add and clamp: y = clamp(bias + sum(x * w) + residual, low, high)."""
 
@@ -60,6 +71,12 @@ class FloatConv2d(_OneSource):
     residual: str | None = None
     low: float = -inf
     high: float = inf
+    captured: Origin | None = None  # None: weight and bias follow from nothing
+
+    @property
+    def origin(self) -> Origin:
+        """Formulas of weight and bias, constant where they follow from nothing."""
+        return self.captured or Origin(weight=constant(self.weight), bias=constant(self.bias))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -82,6 +99,12 @@ class FloatDense(_OneSource):
     bias: Float64s  # (out_features,)
     low: float = -inf
     high: float = inf
+    captured: Origin | None = None  # None: weight and bias follow from nothing
+
+    @property
+    def origin(self) -> Origin:
+        """Formulas of weight and bias, constant where they follow from nothing."""
+        return self.captured or Origin(weight=constant(self.weight), bias=constant(self.bias))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +140,8 @@ class FloatConcat(FloatNode):
 class Affine(_OneSource):
     """y = x * scale + offset, channel by channel: batch norm, or a normalisation of the image."""
 
-    scale: Float64s  # (C,)
-    offset: Float64s  # (C,)
+    scale: Formula  # (C,)
+    offset: Formula  # (C,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,15 +12,16 @@ import numpy as np
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.quantize.float_network import (
     Affine,
-    Float64s,
     FloatConcat,
     FloatConv2d,
     FloatDense,
     FloatInput,
     FloatNode,
     Front,
+    Origin,
     Sum,
 )
+from bitlathe.model.quantize.formula import operation
 
 Weighted = TypeVar("Weighted", bound=FloatConv2d | FloatDense)
 
@@ -36,9 +37,19 @@ def scaled(layer: Weighted, affine: Affine) -> Weighted:
 
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
     """
-    by_channel = affine.scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    weight = (layer.weight * by_channel).astype(np.float32)
-    return replace(layer, weight=weight, bias=layer.bias * affine.scale + affine.offset)
+    shape = (-1, *[1] * (layer.weight.ndim - 1))
+    by_channel = operation(lambda scale: scale.reshape(shape), affine.scale)
+    return following(
+        layer,
+        Origin(
+            weight=layer.origin.weight * by_channel, bias=layer.origin.bias * affine.scale + affine.offset
+        ),
+    )
+
+
+def following(layer: Weighted, origin: Origin) -> Weighted:
+    """The layer with the weight and bias that formulas give."""
+    return replace(layer, weight=origin.weight.float32s(), bias=origin.bias.float64s(), captured=origin)
 
 
 def clamped(layer: Weighted, low: float, high: float) -> Weighted:
@@ -52,31 +63,32 @@ def clamped(layer: Weighted, low: float, high: float) -> Weighted:
 
 def composed(front: Front | None, affine: Affine) -> Front:
     """A normalisation followed by an affine map."""
+    scale, offset = affine.scale.float64s(), affine.offset.float64s()
     if front is None:
-        return Front(scale=affine.scale, offset=affine.offset)
-    return Front(scale=front.scale * affine.scale, offset=front.offset * affine.scale + affine.offset)
+        return Front(scale=scale, offset=offset)
+    return Front(scale=front.scale * scale, offset=front.offset * scale + offset)
 
 
-def pointwise(name: str, source: str, shape: Shape, scale: Float64s, offset: Float64s) -> FloatConv2d:
+def pointwise(affine: Affine) -> FloatConv2d:
     """An affine map of each channel as a depthwise 1x1 convolution."""
-    return FloatConv2d(
-        name=name,
-        shape=shape,
-        source=source,
-        weight=scale.reshape(-1, 1, 1, 1).astype(np.float32),
-        bias=offset,
-        groups=shape[0],
-    )
+    return scaled(identity(affine.name, affine.source, affine.shape), affine)
 
 
 def identity(name: str, source: str, shape: Shape) -> FloatConv2d:
     """A depthwise 1x1 convolution that changes nothing, to carry a clamp or a residual."""
-    return pointwise(name, source, shape, np.ones(shape[0]), np.zeros(shape[0]))
+    return FloatConv2d(
+        name=name,
+        shape=shape,
+        source=source,
+        weight=np.ones((shape[0], 1, 1, 1), dtype=np.float32),
+        bias=np.zeros(shape[0]),
+        groups=shape[0],
+    )
 
 
 def can_merge(layer: FloatConv2d) -> bool:
-    """Whether a layer selects channels or pixels and nothing else."""
-    return layer.groups == 1 and layer.is_selection
+    """Whether a layer selects channels or pixels and nothing else, whatever the module's tensors become."""
+    return layer.groups == 1 and layer.is_selection and layer.origin.is_constant
 
 
 def merged(first: FloatConv2d, second: FloatConv2d, name: str) -> FloatConv2d:

@@ -11,14 +11,17 @@ import numpy.typing as npt
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.quantize.config import InputMode
+from bitlathe.model.quantize.float_arrays import Float64s
 from bitlathe.model.quantize.float_network import (
-    Float64s,
     FloatConv2d,
     FloatDense,
     FloatNetwork,
     FloatNode,
     Front,
+    Origin,
 )
+from bitlathe.model.quantize.folding import following
+from bitlathe.model.quantize.formula import constant, operation
 from bitlathe.model.quantize.groups import INPUT_BITS
 from bitlathe.model.quantize.preprocess import Images, Preprocess
 from bitlathe.model.quantize.rounding import finest_frac, round_half_up
@@ -84,9 +87,9 @@ def _folded(network: FloatNetwork) -> FloatNetwork:
 
 def _fold_into(node: FloatNode, front: Front) -> FloatNode:
     assert isinstance(node, (FloatConv2d, FloatDense))
-    scale, offset = _per_weight(node, front.scale), _per_weight(node, front.offset)
-    shift = (node.weight * offset).reshape(len(node.weight), -1).sum(axis=1)
-    return replace(node, weight=(node.weight * scale).astype(np.float32), bias=node.bias + shift)
+    scale, offset = constant(_per_weight(node, front.scale)), constant(_per_weight(node, front.offset))
+    shift = operation(lambda weight: weight.flatten(1).sum(1), node.origin.weight * offset)
+    return following(node, Origin(weight=node.origin.weight * scale, bias=node.origin.bias + shift))
 
 
 def _per_weight(node: FloatConv2d | FloatDense, by_channel: Float64s) -> Float64s:

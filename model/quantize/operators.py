@@ -13,32 +13,42 @@ from bitlathe.model.quantize.calls import Call, Handler, Traced
 from bitlathe.model.quantize.float_network import (
     Affine,
     Clamp,
-    Float64s,
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
     FloatDense,
     FloatMaxPool2d,
     FloatNode,
+    Origin,
     Sum,
 )
+from bitlathe.model.quantize.formula import Formula, constant, operation
+
+_ZERO, _ONE = constant(np.zeros(1)), constant(np.ones(1))
 
 
 def convolution(call: Call) -> FloatNode:
     """conv2d: groups 1 or depthwise, dilation 1, zeros as padding."""
-    x, weight = call.map("input"), call.constant("weight")
+    x, origin = call.map("input"), _origin(call)
+    size = origin.weight.value.shape
     if set(call.pair("dilation")) != {1}:
         raise call.refusal(f"has dilation {call.pair('dilation')}", "retrain with dilation 1")
     return FloatConv2d(
         name=call.name,
         shape=call.shape,
         source=x.node.name,
-        weight=weight.astype(np.float32),
-        bias=call.optional("bias", np.zeros(len(weight))),
+        weight=origin.weight.float32s(),
+        bias=origin.bias.float64s(),
         stride=call.pair("stride"),
-        padding=_convolution_padding(call, (weight.shape[2], weight.shape[3])),
-        groups=_groups(call, x.node.shape[0], len(weight)),
+        padding=_convolution_padding(call, (size[2], size[3])),
+        groups=_groups(call, x.node.shape[0], size[0]),
+        captured=origin,
     )
+
+
+def _origin(call: Call) -> Origin:
+    weight = call.constant("weight")
+    return Origin(weight=weight, bias=call.optional("bias", constant(np.zeros(len(weight.value)))))
 
 
 def _groups(call: Call, in_channels: int, out_channels: int) -> int:
@@ -65,25 +75,26 @@ def _convolution_padding(call: Call, kernel_size: Pair) -> Pair:
 
 def linear(call: Call) -> FloatNode:
     """linear over a flattened map."""
-    x, weight = call.traced("input"), call.constant("weight")
+    x, origin = call.traced("input"), _origin(call)
     if len(x.size) != 2:
         raise call.refusal(f"works on a tensor of size {x.size}", "flatten to (N, features) before it")
     return FloatDense(
         name=call.name,
         shape=call.shape,
         source=x.node.name,
-        weight=weight.astype(np.float32),
-        bias=call.optional("bias", np.zeros(len(weight))),
+        weight=origin.weight.float32s(),
+        bias=origin.bias.float64s(),
+        captured=origin,
     )
 
 
 def batch_norm(call: Call) -> FloatNode:
     """Batch norm with running statistics: an affine map of each channel."""
     x, mean = call.traced("input"), call.constant("running_mean")
-    with np.errstate(invalid="ignore", divide="ignore"):  # `simplify` names the layer of a NaN
-        deviation = np.sqrt(call.constant("running_var") + call.number("eps"))
-        scale = call.optional("weight", np.ones_like(mean)) / deviation
-    offset = call.optional("bias", np.zeros_like(mean)) - mean * scale
+    ones, eps = constant(np.ones(len(mean.value))), call.number("eps")
+    deviation = operation(lambda variance: torch.sqrt(variance + eps), call.constant("running_var"))
+    scale = call.optional("weight", ones) / deviation
+    offset = call.optional("bias", ones - ones) - mean * scale
     return _affine(call, x, scale, offset)
 
 
@@ -94,31 +105,31 @@ def add(call: Call) -> FloatNode:
     left, right = call.arguments["self"], call.arguments["other"]
     if isinstance(left, Traced) and isinstance(right, Traced):
         return _sum(call, left, right)
-    x, constant = _split(call)
-    return _affine(call, x, np.ones(1), constant)
+    x, summand = _split(call)
+    return _affine(call, x, _ONE, summand)
 
 
 def subtract(call: Call) -> FloatNode:
     """A tensor less a constant for each channel, or the other way round."""
     if call.number("alpha", 1.0) != 1.0:
         raise call.refusal(f"has alpha {call.arguments['alpha']}", "use a plain difference")
-    x, constant = _split(call)
+    x, operand = _split(call)
     is_first = isinstance(call.arguments["self"], Traced) != call.operator.startswith("aten.rsub")
-    sign = 1.0 if is_first else -1.0
-    return _affine(call, x, np.full(1, sign), -sign * constant)
+    sign = constant(np.full(1, 1.0 if is_first else -1.0))
+    return _affine(call, x, sign, _ZERO - sign * operand)
 
 
 def multiply(call: Call) -> FloatNode:
     """A tensor times a constant for each channel."""
-    x, constant = _split(call)
-    return _affine(call, x, constant, np.zeros(1))
+    x, factor = _split(call)
+    return _affine(call, x, factor, _ZERO)
 
 
 def divide(call: Call) -> FloatNode:
     """A tensor by a constant for each channel."""
     x = call.traced("self")
-    _, constant = _split(call)
-    return _affine(call, x, 1 / constant, np.zeros(1))
+    _, divisor = _split(call)
+    return _affine(call, x, _ONE / divisor, _ZERO)
 
 
 def _sum(call: Call, left: Traced, right: Traced) -> FloatNode:
@@ -127,7 +138,7 @@ def _sum(call: Call, left: Traced, right: Traced) -> FloatNode:
     return Sum(name=call.name, shape=left.node.shape, left=left.node.name, right=right.node.name)
 
 
-def _split(call: Call) -> tuple[Traced, Float64s]:
+def _split(call: Call) -> tuple[Traced, Formula]:
     """The tensor and the constant of a call on two operands, one of each."""
     for here, there in (("self", "other"), ("other", "self")):
         value = call.arguments[here]
@@ -136,33 +147,35 @@ def _split(call: Call) -> tuple[Traced, Float64s]:
     raise AssertionError("constants are computed before handlers are called")
 
 
-def _channel_constant(call: Call, name: str, x: Traced) -> Float64s:
+def _channel_constant(call: Call, name: str, x: Traced) -> Formula:
     """A constant operand as one value for all channels (1,) or one each (C,)."""
     if isinstance(call.arguments[name], Traced):
         raise call.refusal(
             "takes two tensors", "only sums of two tensors, and constants per channel, are supported"
         )
-    value = call.arguments[name]
-    array = call.constant(name) if isinstance(value, torch.Tensor) else np.full(1, call.number(name))
-    by_channel = (1,) * (len(x.size) - array.ndim) + array.shape
-    if array.size != 1 and by_channel != (1, x.node.shape[0], 1, 1)[: len(x.size)]:
-        raise call.refusal(f"has a constant of shape {array.shape}", "use one number, or one a channel")
-    return array.reshape(-1)
+    if not isinstance(call.arguments[name], Formula):
+        return constant(np.full(1, call.number(name)))
+    values = call.constant(name)
+    shape = tuple(values.value.shape)
+    by_channel = (1,) * (len(x.size) - len(shape)) + shape
+    if prod(shape) != 1 and by_channel != (1, x.node.shape[0], 1, 1)[: len(x.size)]:
+        raise call.refusal(f"has a constant of shape {shape}", "use one number, or one a channel")
+    return operation(lambda tensor: tensor.reshape(-1), values)
 
 
-def _affine(call: Call, x: Traced, scale: Float64s, offset: Float64s) -> FloatNode:
+def _affine(call: Call, x: Traced, scale: Formula, offset: Formula) -> FloatNode:
     channels = x.node.shape[0]
-    if max(len(scale), len(offset)) not in (1, channels):
+    if max(len(scale.value), len(offset.value)) not in (1, channels):
         raise call.refusal(
-            f"works on {len(scale)} flattened features of a {x.node.shape} map",
+            f"works on {len(scale.value)} flattened features of a {x.node.shape} map",
             "apply it to the map before flattening",
         )
     return Affine(
         name=call.name,
         shape=x.node.shape,
         source=x.node.name,
-        scale=np.broadcast_to(scale, channels).copy(),
-        offset=np.broadcast_to(offset, channels).copy(),
+        scale=operation(lambda values: values.expand(channels), scale),
+        offset=operation(lambda values: values.expand(channels), offset),
     )
 
 
@@ -286,7 +299,7 @@ def index_select(call: Call) -> FloatNode:
     x = call.map()
     if call.integer("dim") % 4 != 1:
         raise call.refusal(f"selects along axis {call.arguments['dim']}", "only channels can be selected")
-    return _selection(call, x, tuple(call.constant("index").astype(int).tolist()))
+    return _selection(call, x, tuple(call.constant("index").value.int().tolist()))
 
 
 def pad(call: Call) -> FloatNode:

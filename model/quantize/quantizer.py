@@ -48,11 +48,12 @@ def quantize(
     where no binary point keeps an accumulator within int32.
     """
     config = QuantizeConfig() if config is None else config
-    images = _calibration_images(calibration_images, config)
-    network = model if isinstance(model, FloatNetwork) else capture(model, _shape(images))
-    if network.input.shape != _shape(images):
+    config.check_integer()
+    images = usable_images(calibration_images, config)
+    network = model if isinstance(model, FloatNetwork) else capture(model, image_shape(images))
+    if network.input.shape != image_shape(images):
         raise ShapeError(
-            f"{network.name}: calibration images are {_shape(images)}, the network takes "
+            f"{network.name}: calibration images are {image_shape(images)}, the network takes "
             f"{network.input.shape}; give images of that size"
         )
     config.check_layers(network.by_name)
@@ -89,7 +90,8 @@ def network_inputs(images: Images) -> Tensor:
     return torch.from_numpy((pixels - 128) / 128)
 
 
-def _calibration_images(images: Images, config: QuantizeConfig) -> Images:
+def usable_images(images: Images, config: QuantizeConfig) -> Images:
+    """The first calibration images, checked; ShapeError and DataError for unfit ones."""
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ShapeError(
             f"quantize: calibration images are {images.dtype} {images.shape}; give uint8 (N, H, W, C)"
@@ -99,6 +101,7 @@ def _calibration_images(images: Images, config: QuantizeConfig) -> Images:
     return images[: config.calibration_images]
 
 
-def _shape(images: Images) -> tuple[int, int, int]:
+def image_shape(images: Images) -> tuple[int, int, int]:
+    """(C, H, W) of byte images (N, H, W, C)."""
     _, height, width, channels = images.shape
     return channels, height, width

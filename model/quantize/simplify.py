@@ -127,7 +127,7 @@ class _Walk:
             self._keep(scaled(producer, node))
             self._forward(node, producer.name)
         else:
-            self._keep(pointwise(node.name, node.source, node.shape, node.scale, node.offset))
+            self._keep(pointwise(node))
 
     def _take_clamp(self, node: Clamp) -> None:
         low, high = self._interval(node.source)

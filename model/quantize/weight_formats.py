@@ -34,7 +34,5 @@ def weight_formats(network: FloatNetwork, config: QuantizeConfig) -> WeightForma
 
 
 def _weight_format(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> WeightFormat:
-    layer = config.layer(node.name)
-    bits = config.weight_bits if layer.weight_bits is None else layer.weight_bits
-    per_channel = config.per_channel if layer.per_channel is None else layer.per_channel
+    bits, per_channel = config.weight_bits_of(node.name), config.per_channel_of(node.name)
     return WeightFormat(bits=bits, fracs=weight_fracs(node.weight, bits, per_channel, config.clipping_steps))

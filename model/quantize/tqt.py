@@ -1,0 +1,103 @@
+"""Trained thresholds: rounding to integer codes with gradients to the values and to log2 of the threshold.
+
+A threshold t puts the binary point where 2**ceil(log2 t) is the end of the codes' range. With step s and
+y = s * clip(round(x / s)), the gradient of y by log2 t is s * ln 2 * (round(x / s) - x / s) inside the range,
+s * ln 2 * bound outside. Tensors hold codes, y / s, so that s cancels. Source: Jain et al. 2019,
+arXiv:1903.08066, equations 6 to 8.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_LN2 = log(2.0)
+_inside = torch.ops.aten.hardtanh_backward  # of (gradient, x, low, high): the gradient where low < x < high
+
+
+class _Codes(torch.autograd.Function):
+    """floor(v) within [lo, hi]; `v` has the rounding constant 1/2 in it."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, log2_t: Tensor, lo: int, hi: int, clips: bool) -> Tensor:
+        codes = v.floor().clamp_(lo, hi)
+        ctx.lo, ctx.hi, ctx.clips = lo, hi, clips
+        ctx.save_for_backward(v, codes if ctx.needs_input_grad[1] else None)
+        return codes
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+        (gradient,), (v, codes) = gradients, ctx.saved_tensors
+        inside: Tensor = _inside(gradient, v, ctx.lo, ctx.hi + 1)
+        if codes is None:
+            return inside, None, None, None, None
+        moved = _dot(gradient if ctx.clips else inside, codes) - _dot(inside, v) + 0.5 * inside.sum()
+        return inside, _LN2 * moved, None, None, None
+
+
+class _WeightCodes(torch.autograd.Function):
+    """Nearest codes within [-limit, limit] of w * steps, halves upwards; one threshold an output channel."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, log2_t: Tensor, steps: Tensor, limit: int) -> Tensor:
+        v = weight * steps
+        codes = (v + 0.5).floor_().clamp_(-limit, limit)
+        ctx.limit, ctx.size = limit, log2_t.numel()
+        ctx.save_for_backward(v, codes, steps)
+        return codes
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        (gradient,), (v, codes, steps) = gradients, ctx.saved_tensors
+        inside: Tensor = _inside(gradient, v, -ctx.limit - 0.5, ctx.limit + 0.5)
+        moved = None
+        if ctx.needs_input_grad[1]:
+            by_channel = (gradient * codes - inside * v).flatten(1).sum(1) * _LN2
+            moved = by_channel if ctx.size > 1 else by_channel.sum(0, keepdim=True)
+        return inside * steps, moved, None, None
+
+
+class _Rounded(torch.autograd.Function):
+    """Nearest integers, halves upwards; the gradient passes."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor) -> Tensor:
+        return (v + 0.5).floor_()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+def codes(v: Tensor, log2_t: Tensor, lo: int, hi: int, *, clips: bool) -> Tensor:
+    """Codes floor(v) within [lo, hi] of v = x / s + 1/2, with gradients to `v` and the scalar `log2_t`.
+
+    `clips` says whether `hi` is the end of the format's range, which a threshold moves.
+    """
+    result: Tensor = _Codes.apply(v, log2_t, lo, hi, clips)  # type: ignore[no-untyped-call]
+    return result
+
+
+def weight_codes(weight: Tensor, log2_t: Tensor, steps: Tensor, limit: int) -> Tensor:
+    """Codes of `weight` (out_channels, ...) at `steps` (out_channels, 1, ...) a unit.
+
+    Gradients go to `weight` and to `log2_t`, (out_channels,) or (1,).
+    """
+    result: Tensor = _WeightCodes.apply(weight, log2_t, steps, limit)  # type: ignore[no-untyped-call]
+    return result
+
+
+def rounded(v: Tensor) -> Tensor:
+    """Nearest integers, halves upwards, with the gradient of the identity."""
+    result: Tensor = _Rounded.apply(v)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """Sum of products; in the order of memory, so that maps with channels last are not copied."""
+    if one.ndim == 4:
+        one, other = one.permute(0, 2, 3, 1), other.permute(0, 2, 3, 1)
+    return torch.dot(one.reshape(-1), other.reshape(-1))
