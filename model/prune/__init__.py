@@ -1,0 +1,1 @@
+"""Pruning of a live network: whole channels, and single weights."""

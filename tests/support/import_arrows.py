@@ -32,8 +32,8 @@ TABLE = {
     "model.zoo": allow("model.graph", "numpy torch"),
     "model.data": allow("model.graph", "numpy sklearn torch"),
     "model.train": allow("model", "numpy torch rich"),  # rich: the progress bar that a caller hands in
-    "model.prune": allow("model", "numpy torch"),
-    "model.product": allow("model", "numpy sklearn torch"),
+    "model.prune": allow("model", "numpy torch torch_pruning"),
+    "model.product": allow("model", "numpy sklearn torch rich"),
     "model.quantize": allow("model", "numpy torch"),
     "model.compress": allow("model", "numpy torch"),
     "model.search": allow("model", "numpy torch ray"),

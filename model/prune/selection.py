@@ -1,0 +1,65 @@
+"""Which channels go: a plain record, and what it means for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitlathe.model.prune.errors import BudgetError
+from bitlathe.model.prune.groups import ChannelGroups
+from bitlathe.model.prune.members import Indices, Role
+
+Cuts = Mapping[tuple[str, Role], Indices]  # sorted indices that each layer loses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Selection:
+    """Channels to remove from some groups of a network.
+
+    Raises Unprunable for an unknown layer and BudgetError for channels that a layer lacks or cannot spare.
+    """
+
+    groups: ChannelGroups
+    removed: Mapping[str, tuple[int, ...]]  # name of a group -> its channels, ascending
+
+    def __post_init__(self) -> None:
+        for name, channels in self.removed.items():
+            width = self.groups.find(name).width
+            if sorted(set(channels)) != list(channels) or not all(0 <= c < width for c in channels):
+                raise BudgetError(
+                    f"{name}: channels {_some(channels)} are to go; "
+                    f"give each once, ascending, of 0..{width - 1}"
+                )
+            if len(channels) >= width:
+                raise BudgetError(f"{name}: all {width} channels are to go; leave one at least")
+
+    @property
+    def count(self) -> int:
+        """Channels removed in all."""
+        return sum(map(len, self.removed.values()))
+
+    @property
+    def widths(self) -> dict[str, tuple[int, int]]:
+        """Width of every group before and after."""
+        gone = {name: len(channels) for name, channels in self.removed.items()}
+        return {g.name: (g.width, g.width - gone.get(g.name, 0)) for g in self.groups}
+
+    def only(self, name: str) -> Selection:
+        """The part that concerns one group."""
+        return Selection(groups=self.groups, removed={name: self.removed[name]})
+
+    def cuts(self) -> Cuts:
+        """Indices that each layer loses in each of its roles."""
+        parts: dict[tuple[str, Role], list[Indices]] = {}
+        for group in self.groups:
+            channels = np.array(self.removed.get(group.name, ()), np.int64)
+            for member in group.members if len(channels) else ():
+                parts.setdefault((member.layer, member.role), []).append(member.at(channels))
+        return {place: np.unique(np.concatenate(indices)) for place, indices in parts.items()}
+
+
+def _some(channels: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, channels[:8]))
+    return f"{shown}, ..." if len(channels) > 8 else shown

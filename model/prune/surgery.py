@@ -1,0 +1,128 @@
+"""Cut tensors out of a live network, and put them back.
+
+A cut makes new parameters: autograd keeps a gradient accumulator of the old shape alive with the old ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from bitlathe.model.prune.members import TENSORS, Indices, Role, size, sizes
+from bitlathe.model.prune.selection import Cuts
+
+Kept = dict[int, torch.Tensor]  # dimension -> indices that stay, ascending int64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Replacement:
+    """One tensor of one layer before and after."""
+
+    layer: nn.Module
+    name: str  # of the tensor in the network, as in a state dict
+    attribute: str
+    old: torch.Tensor
+    new: torch.Tensor
+    kept: Kept
+
+
+@dataclass(slots=True, kw_only=True)
+class Surgery:
+    """All changes of one prune; nothing is changed before `apply`."""
+
+    tensors: list[Replacement] = field(default_factory=list)
+    sizes: list[tuple[nn.Module, str, int, int]] = field(default_factory=list)  # layer, attribute, old, new
+
+    def apply(self) -> None:
+        """Put the cut tensors in place."""
+        for change in self.tensors:
+            setattr(change.layer, change.attribute, change.new)
+        for layer, attribute, _, new in self.sizes:
+            setattr(layer, attribute, new)
+
+    def undo(self) -> None:
+        """Put the very same old tensors back."""
+        for change in self.tensors:
+            setattr(change.layer, change.attribute, change.old)
+        for layer, attribute, old, _ in self.sizes:
+            setattr(layer, attribute, old)
+
+
+def plan(model: nn.Module, cuts: Cuts) -> Surgery:
+    """The changes that take the indices `cuts` out of `model`."""
+    surgery = Surgery()
+    kept: dict[tuple[str, str], Kept] = {}
+    layers = dict(model.named_modules())
+    for (name, role), gone in cuts.items():
+        layer = layers[name]
+        stay = _complement(gone, size(layer, role))
+        for attribute in sizes(layer, role):
+            surgery.sizes.append((layer, attribute, getattr(layer, attribute), len(stay)))
+        for attribute, dimension in TENSORS[role]:
+            if getattr(layer, attribute) is not None:
+                kept.setdefault((name, attribute), {})[dimension] = stay
+    for (name, attribute), by_dimension in kept.items():
+        surgery.tensors.append(_replacement(layers[name], name, attribute, by_dimension))
+    return surgery
+
+
+def cut(tensor: torch.Tensor, kept: Kept) -> torch.Tensor:
+    """The kept indices of a tensor, in its memory order."""
+    result = tensor.detach()
+    for dimension, indices in kept.items():
+        result = result.index_select(dimension, indices.to(tensor.device))
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return result.contiguous(memory_format=torch.channels_last)
+    return result
+
+
+@contextmanager
+def masked(model: nn.Module, cuts: Cuts) -> Iterator[None]:
+    """Inside, no layer reads the channels: in evaluation mode that gives what the pruned network will."""
+    layers = dict(model.named_modules())
+    read = [
+        (layers[name].weight, torch.from_numpy(gone))
+        for (name, role), gone in cuts.items()
+        if role is Role.CONSUMER
+    ]
+    saved = [weight[:, gone].detach().clone() for weight, gone in _on_device(read)]
+    try:
+        with torch.no_grad():
+            for weight, gone in _on_device(read):
+                weight[:, gone] = 0
+        yield
+    finally:
+        with torch.no_grad():
+            for (weight, gone), values in zip(_on_device(read), saved, strict=True):
+                weight[:, gone] = values
+
+
+def _on_device(
+    pairs: Sequence[tuple[torch.Tensor, torch.Tensor]],
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    return ((weight, indices.to(weight.device)) for weight, indices in pairs)
+
+
+def _complement(gone: Indices, width: int) -> torch.Tensor:
+    return torch.from_numpy(np.setdiff1d(np.arange(width), gone))
+
+
+def _replacement(layer: nn.Module, name: str, attribute: str, kept: Kept) -> Replacement:
+    old: torch.Tensor = getattr(layer, attribute)
+    new = cut(old, kept)
+    if isinstance(old, nn.Parameter):
+        new = nn.Parameter(new, requires_grad=old.requires_grad)
+        new.grad = None if old.grad is None else cut(old.grad, kept)
+    return Replacement(
+        layer=layer,
+        name=f"{name}.{attribute}" if name else attribute,
+        attribute=attribute,
+        old=old,
+        new=new,
+        kept=kept,
+    )
