@@ -70,12 +70,23 @@ def train(
 
 
 class Trainer:
-    """One run: network, optimizer and random stream, stepped epoch by epoch."""
+    """One run: network, optimizer and random stream, stepped epoch by epoch.
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, checkpoint: Path) -> None:
+    `model` is trained on instead of a fresh network; `before_epoch` gets the number, from 0, of each epoch.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        checkpoint: Path,
+        model: nn.Module | None = None,
+        before_epoch: Callable[[int], None] = lambda epoch: None,
+    ) -> None:
         self.config, self.dataset, self.checkpoint = config, dataset, checkpoint
+        self._before_epoch = before_epoch
         generator = torch.Generator().manual_seed(config.seed)
-        model = _fresh_model(config, dataset)
+        model = _fresh_model(config, dataset) if model is None else model
         self.state = RunState(model=model, optimizer=_optimizer(model, config), generator=generator)
         self.history: History = ()
         self._batches = Batches(
@@ -109,6 +120,7 @@ class Trainer:
 
     def _epoch(self, advance: Callable[[], None]) -> EpochMetrics:
         started, epoch = time.monotonic(), len(self.history) + 1
+        self._before_epoch(len(self.history))
         losses = []
         for step, batch in enumerate(self._batches.epoch()):
             losses.append(self._step(batch, step))
