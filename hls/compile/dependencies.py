@@ -54,7 +54,10 @@ class _Accesses:
 
     def _conflicts(self, block: Block, accesses: dict[Buffer, list[Access]]) -> Iterator[int]:
         for buffer in self._neighbours(block.buffer):
-            yield from (index for index, other in accesses[buffer] if other.meets(block))
+            if buffer == block.buffer:
+                yield from (index for index, other in accesses[buffer] if other.meets(block))
+            else:  # blocks of different buffers count as their whole buffers
+                yield from (index for index, _ in accesses[buffer])
 
     def _forget_inside(self, block: Block) -> None:
         """Drop accesses that a write covers: whatever conflicts with them conflicts with the write."""
