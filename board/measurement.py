@@ -41,7 +41,7 @@ class Measurement:
         float | None
     )  # of one image, images in to outputs back; None in simulation, where time means nothing
     layers: tuple[LayerCycles, ...]  # of one image; they add up to `profiled_cycles`
-    profiled_cycles: int  # of the image that was profiled
+    profiled_cycles: int  # of the image that was profiled; 0 where the engine writes no profile
     outputs_sha256: str  # of all output codes
 
     def to_json(self) -> dict[str, object]:

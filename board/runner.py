@@ -20,10 +20,11 @@ from bitlathe.board.errors import BundleError, EngineFault, EngineHung
 from bitlathe.board.measurement import Measurement, layers_of, steady_cycles
 from bitlathe.board.overlay import LoadedOverlay
 
-START, WEIGHTS_RESIDENT = 1, 1  # bits of CTRL and FLAGS
+START, IDLE, WEIGHTS_RESIDENT = 1, 4, 1  # bits of CTRL, and of FLAGS
 POISON = 0xA5  # outputs before a run, so that none can pass for a new one
 COUNTER_RANGE = 1 << 32
 STANDSTILL_SECONDS = 5.0  # after which a counter that does not move means a dead clock
+BUFFERS = ("PROGRAM", "WEIGHTS", "INPUT", "OUTPUT", "SCRATCH", "PROFILE")
 LATENCY_RUNS = 2  # of one image, at least: the first also loads the weights
 
 Heard = Callable[[int], None]
@@ -35,6 +36,7 @@ class RunSettings:
 
     deadline_factor: float = 8.0  # times the predicted cycles
     deadline_floor: int = 200_000  # cycles
+    deadline_seconds: float = 60.0  # where the engine has no counter to read while it runs
 
     def deadline(self, predicted: int) -> int:
         """Cycles after which a start counts as hung."""
@@ -112,8 +114,13 @@ class Runner:
         codes = self._codes.unpack(np.stack(outputs))
         return Outcome(codes=codes, cycles=tuple(cycles), wall_seconds=time.monotonic() - began)
 
-    def profile(self, image: NDArray[np.uint8]) -> tuple[list[list[int]], int]:
-        """First and last cycle of each descriptor for one image (H, W, C), and the cycles of the whole."""
+    def profile(self, image: NDArray[np.uint8]) -> tuple[list[list[int]], int] | None:
+        """First and last cycle of each descriptor for one image (H, W, C), and the cycles of the whole.
+
+        None for an engine that writes no profile.
+        """
+        if not self._overlay.has("PROFILE_LO"):
+            return None
         profile = self._buffers["PROFILE"]
         self._write_address("PROFILE", profile.physical_address)
         try:
@@ -128,28 +135,30 @@ class Runner:
 
     def _fill(self) -> None:
         manifest = self.bundle.manifest
-        program = np.frombuffer(self.bundle.bytes(PROGRAM), np.uint8)
-        weights = np.frombuffer(self.bundle.bytes(WEIGHTS), np.uint8)
+        given = {
+            name: np.frombuffer(self.bundle.bytes(file), np.uint8)
+            for name, file in (("PROGRAM", PROGRAM), ("WEIGHTS", WEIGHTS))
+            if self._overlay.has(f"{name}_LO")
+        }
         sizes = {
-            "PROGRAM": len(program),
-            "WEIGHTS": len(weights),
+            **{name: len(data) for name, data in given.items()},
             "INPUT": manifest.input_stride,
             "OUTPUT": manifest.output_stride,
             "SCRATCH": manifest.scratch_bytes,
             "PROFILE": len(manifest.descriptors) * manifest.engine.word_bytes,
         }
-        for name, size in sizes.items():  # a buffer each: caches are flushed a whole buffer at a time
-            self._buffers[name] = self._overlay.allocate(size)
-        self._send("PROGRAM", program)
-        self._send("WEIGHTS", weights)
+        for name in BUFFERS:  # a buffer each: caches are flushed a whole buffer at a time
+            if self._overlay.has(f"{name}_LO"):
+                self._buffers[name] = self._overlay.allocate(sizes[name])
+        for name, data in given.items():
+            self._send(name, data)
         self._write_arguments(sizes)
 
     def _write_arguments(self, sizes: dict[str, int]) -> None:
-        for name in ("PROGRAM", "WEIGHTS", "INPUT", "OUTPUT", "SCRATCH"):
-            self._write_address(name, self._buffers[name].physical_address)
-        for name in ("WEIGHTS", "INPUT", "OUTPUT", "SCRATCH"):
-            self._overlay.write(f"{name}_BYTES", sizes[name])
-        self._write_address("PROFILE", 0)
+        for name, buffer in self._buffers.items():
+            self._write_address(name, 0 if name == "PROFILE" else buffer.physical_address)
+            if self._overlay.has(f"{name}_BYTES"):
+                self._overlay.write(f"{name}_BYTES", sizes[name])
         self._overlay.write("INPUTS", 1)
 
     def _send(self, name: str, data: NDArray[np.uint8]) -> None:
@@ -179,12 +188,18 @@ class Runner:
     def _start(self) -> None:
         manifest = self.bundle.manifest
         predicted = manifest.predicted_cycles if self._resident else manifest.predicted_cycles_first
-        self._overlay.write("FLAGS", WEIGHTS_RESIDENT if self._resident else 0)
+        if self._overlay.has("FLAGS"):
+            self._overlay.write("FLAGS", WEIGHTS_RESIDENT if self._resident else 0)
         self._resident = False
-        runs = self._overlay.read("RUNS")
-        self._overlay.write("CTRL", START)
-        self._wait(runs, self._settings.deadline(predicted))
-        self._check()
+        if self._overlay.has("RUNS"):
+            runs = self._overlay.read("RUNS")
+            self._overlay.write("CTRL", START)
+            self._wait(runs, self._settings.deadline(predicted))
+        else:
+            self._overlay.write("CTRL", START)
+            self._wait_idle(self._settings.deadline(predicted))
+        if self._overlay.has("ERROR"):
+            self._check()
         self._resident = True
 
     def _wait(self, runs: int, deadline: int) -> None:
@@ -200,12 +215,24 @@ class Runner:
             if time.monotonic() - moved > STANDSTILL_SECONDS:
                 raise self._hung("its clock stands still")
 
+    def _wait_idle(self, deadline: int) -> None:
+        """Wait for an engine that has no count of runs and no counter: by the wall clock, patiently."""
+        seconds = max(self._settings.deadline_seconds, deadline / (1e6 * self.clock_mhz))
+        began = time.monotonic()
+        while not self._overlay.read("CTRL") & IDLE:
+            if time.monotonic() - began > seconds:
+                raise self._hung(f"not done after {seconds:g} s")
+
     def _hung(self, why: str) -> EngineHung:
-        place = self.bundle.manifest.describe(self._overlay.read("EXEC_INDEX"))
-        control, error = self._overlay.read("CTRL"), self._overlay.read("ERROR")
+        said = ", ".join(
+            f"{name} {self._overlay.read(name):#x}" for name in ("CTRL", "ERROR") if self._overlay.has(name)
+        )
+        place = ""
+        if self._overlay.has("EXEC_INDEX"):
+            place = f", its array at {self.bundle.manifest.describe(self._overlay.read('EXEC_INDEX'))}"
         return EngineHung(
-            f"engine hangs: {why}, its array at {place} (CTRL {control:#x}, ERROR {error}); load the bundle "
-            "again, and if that hangs too switch the board off and on"
+            f"engine hangs: {why}{place} ({said}); load the bundle again, and if that hangs too switch the "
+            "board off and on"
         )
 
     def _check(self) -> None:
@@ -234,7 +261,7 @@ def measure(
     pictures, labels, expected = _vectors(bundle, images)
     with Runner(bundle, settings, overlay) as runner:
         outcome = runner.run(_at_least(pictures, LATENCY_RUNS), heard)
-        spans, profiled = runner.profile(pictures[0])
+        profile = runner.profile(pictures[0])
         codes = outcome.codes[: len(pictures)]
         cycles = steady_cycles(outcome.cycles)
         manifest = bundle.manifest
@@ -256,8 +283,8 @@ def measure(
             wall_ms=None
             if manifest.overlay.is_simulation
             else 1000 * outcome.wall_seconds / len(outcome.cycles),
-            layers=layers_of(manifest, spans, profiled),
-            profiled_cycles=profiled,
+            layers=layers_of(manifest, *profile) if profile else (),
+            profiled_cycles=profile[1] if profile else 0,
             outputs_sha256=hashlib.sha256(np.ascontiguousarray(codes).astype("<i4").tobytes()).hexdigest(),
         )
 

@@ -94,3 +94,11 @@ REGISTERS = (
 )
 
 OFFSETS = {register.name: register.offset for register in REGISTERS}
+
+# HLS code sees no clock but the wire it is given, and an output without handshake may change before the end.
+_NOT_IN_HLS = ("RUNS", "CYCLE_COUNTER", "EXEC_INDEX", "PROFILE_LO", "PROFILE_HI")
+HLS_OFFSETS = {name: offset for name, offset in OFFSETS.items() if name not in _NOT_IN_HLS}
+_OF_A_KERNEL = ("CTRL", "GIE", "IER", "ISR", "INPUT_LO", "INPUT_HI", "OUTPUT_LO", "OUTPUT_HI", "INPUTS")
+KERNEL_OFFSETS = {  # of one network's kernel: no program, no weights in memory
+    name: OFFSETS[name] for name in (*_OF_A_KERNEL, "CYCLES_LO", "CYCLES_HI", "IDENTITY", "VERSION")
+}
