@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from zoo_graphs import zoo_graph
 
+from bitlathe.hls.bounds import bounds
 from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS
+from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.zoo import NETWORKS
@@ -39,5 +41,9 @@ def check(network: str, size: int | None, target: str) -> None:
     assert np.unique(wanted).size > 2  # an output of zeros would prove nothing
     assert np.array_equal(result.codes, wanted)
     assert not result.counters.broken
-    print(f"{network} on {target}: {result.cycles[0]:,} cycles, predicted {compiled.predicted.cycles:,}")
+    least = bounds(graph, compiled.program, DdrModel.of(board))
+    print(
+        f"{network} on {target}: {result.cycles[0]:,} cycles, predicted {compiled.predicted.cycles:,}, "
+        f"bounds: array {least.array:,.0f}, DDR {least.ddr:,.0f}"
+    )
     assert abs(compiled.predicted.cycles / result.cycles[0] - 1) <= MODEL_ERROR
