@@ -12,7 +12,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo hls bitstream test pynq sim bench resources lint types links clean compiler
+.PHONY: help demo hls bitstream test pynq sim bench resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,17 +33,18 @@ sim: $(STAMP) compiler  ## the simulator benches alone
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)" rtl_tb
 
 bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/bench
-	$(PY) benchmarks/cycles.py --workers $(WORKERS)
-	$(PY) benchmarks/narrow.py
+	$(PY) benchmarks/cycles.py
+	$(PY) benchmarks/bars.py
 	$(PY) benchmarks/reference.py
 
-resources: $(STAMP)  ## area of the engine by Yosys, minutes once a version
+timing: resources
+resources: $(STAMP)  ## area and longest path of the engine by Yosys, minutes once a version
 	$(PY) benchmarks/resources.py
 
-hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml SYNTH=require]
+hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml BACKEND= SYNTH=require]
 	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),pynq-z2 zcu104); do \
 	  .venv/bin/bitlathe hls --network $(or $(NETWORK),resnet8) --target $$target --flow $$flow \
-	    --synth $(or $(SYNTH),auto) || exit $$?; done; done
+	    $(if $(BACKEND),--backend $(BACKEND)) --synth $(or $(SYNTH),auto) || exit $$?; done; done
 
 bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado is here: [BOARD= ENGINE=rtl|hls SYNTH=require]
 	@for board in $(or $(BOARD),pynq-z2 zcu104); do \

@@ -1,153 +1,254 @@
-"""Cycles of networks on every target: cycle model, simulated RTL, and the array's ideal.
+"""Cycles of networks on every target: simulated RTL, cycle model, bounds; and the same under random stalls.
 
 python benchmarks/cycles.py --networks resnet8 resnet20 --targets pynq-z2
 
-Prints a row for each pair and writes them to build/bench/cycles.json. Weights are the package's own where
-there are any, else seeded random ones: cycles depend on shapes and bits only. Images come from the network's
-usual data set.
+Prints a row for each network and target and writes them to build/bench/cycles.json after each. A row is kept
+while program, images, memory and engine are what they were. Cycles are of one start with one image,
+batch 1, transfers included, weights resident from the start before where they fit. Exit status 1 where an
+integer differs or a rule of AXI is broken.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from cases import CASES, Case, Subject
+
 from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
-from bitlathe.flow.integer_network import IntegerNetwork, obtain
 from bitlathe.flow.output import note, percent, print_table
-from bitlathe.flow.request import NetworkRequest
-from bitlathe.flow.simulation import Simulation, SimulationOptions, simulate
+from bitlathe.hls.bounds import bounds
+from bitlathe.hls.cache import digest_of
+from bitlathe.hls.compile import Compiled
+from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS, Target
+from bitlathe.hls.cycle_model import DdrModel, predict
+from bitlathe.hls.emit import engine_sources
+from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
+from bitlathe.hls.sim.build import HARNESS
+from bitlathe.hls.sim.engine import RunResult
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.zoo import NETWORKS
+from bitlathe.model.graph.reference import evaluate
 
-ROOT = Path(__file__).resolve().parents[1]
-CALIBRATION_IMAGES = 64  # enough for sensible integers; accuracy is another benchmark
-COLUMNS = (
-    "network",
-    "target",
-    "bits",
-    "cycles",
-    "ideal",
-    "efficiency",
-    "predicted",
-    "model error",
-    "mismatches",
-)
+OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "cycles.json"
+STALL_PERCENT = 30  # chance that each channel of the memory pauses in a cycle
+STALL_SEED = 1
+OTHER_MEMORIES = (DdrModel(busy=0.4, latency=80), DdrModel(busy=1.0, latency=20))  # for the cycle model alone
+PACKED_BITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One network on one target, batch 1, weights resident where they fit."""
+    """One network on one target."""
 
     network: str
-    target: str
     bits: int  # of weights and activations
+    variant: str
+    target: str
+    weights: str  # where they come from
     images: int
-    cycles: int  # an image, simulated
-    cycles_first: int  # the first, whose start loads the weights
-    ideal: float  # of an array that never idles
+    cycles: int  # of the last image, simulated
+    cycles_first: int  # of the first, whose start loads the weights
+    ideal: float  # of an array that never idles: MACs by its peak, doubled for 4 bits
     efficiency: float  # ideal / cycles
+    array_bound: float  # the same, but depthwise layers and pools by the scratchpad's lanes
+    lanes_bound: float  # their part of it
+    ddr_bound: float  # words that memory moves for an image
+    bound_ratio: float  # cycles / the larger bound
     predicted: int  # by the cycle model
-    mismatches: int
-    latency_ms: float  # at the target's clock
+    model_error: float  # predicted / cycles - 1
+    model_error_worst: float  # in size, of first and later images, on this memory and on OTHER_MEMORIES
+    mismatches: int  # output integers that differ from the reference's, stalled runs included
+    violations: int  # of AXI rules, in all runs
+    cycles_stalled: int  # of one image while memory pauses at random
+    latency_ms: float  # at the clock the target is meant for
     macs: int
-    seconds: float  # wall time of the simulation
+    seconds: float  # wall time
+    digest: str  # of all that it depends on
 
-    @classmethod
-    def of(cls, result: Simulation) -> Row:
-        """Row of a simulation."""
-        return cls(
-            network=result.network,
-            target=result.target,
-            bits=result.weight_bits,
-            images=result.images,
-            cycles=result.cycles,
-            cycles_first=result.cycles_first,
-            ideal=result.macs / result.array_macs_per_cycle,
-            efficiency=result.efficiency,
-            predicted=result.predicted_cycles,
-            mismatches=result.mismatches,
-            latency_ms=result.latency_ms,
-            macs=result.macs,
-            seconds=result.seconds,
-        )
+    @property
+    def head(self) -> tuple[str, ...]:
+        """What was measured."""
+        name = f"{self.network}, {self.variant}" if self.variant else self.network
+        return name, str(self.bits), self.target
 
-    def cells(self) -> tuple[str, ...]:
-        """The row as text, by COLUMNS."""
+    def cycles_cells(self) -> tuple[str, ...]:
+        """Cells by CYCLES."""
         return (
-            self.network,
-            self.target,
-            str(self.bits),
+            *self.head,
             f"{self.cycles:,}",
             f"{self.ideal:,.0f}",
             percent(self.efficiency),
-            f"{self.predicted:,}",
-            percent(self.predicted / self.cycles - 1),
+            f"{self.latency_ms:.4f}",
             str(self.mismatches),
+            str(self.violations),
+        )
+
+    def bounds_cells(self) -> tuple[str, ...]:
+        """Cells by BOUNDS."""
+        return (
+            *self.head,
+            f"{self.array_bound:,.0f}",
+            f"{self.ddr_bound:,.0f}",
+            f"{self.bound_ratio:.2f}",
+            f"{100 * self.model_error:+.2f} %",
+            f"{100 * self.model_error_worst:.2f} %",
+            f"{self.cycles_stalled:,}",
         )
 
 
+_HEAD = ("network", "bits", "target")
+CYCLES = (*_HEAD, "cycles", "ideal", "efficiency", "ms", "mismatches", "violations")
+BOUNDS = (*_HEAD, "array bound", "DDR bound", "of bound", "model", "at worst", "stalled")
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    """Exit status: 1 when an integer differed or a network could not be run, after all others were."""
+    """Exit status: 1 when an integer differed, after all rows were measured."""
     arguments = _parse(words)
-    rows, failed = [], False
-    for network in _networks(arguments):
-        for target in arguments.targets:
-            row = _row(network, TARGETS[target], arguments)
-            failed |= row is None or row.mismatches > 0
-            rows += [row] if row is not None else []
-    print_table("cycles an image, batch 1", COLUMNS, [row.cells() for row in rows])
-    write_json(arguments.out, [asdict(row) for row in rows])
-    return int(failed)
+    wanted = [case for case in CASES if not arguments.networks or case.network in arguments.networks]
+    known = {(row.network, row.bits, row.variant, row.target): row for row in read_rows(arguments.out)}
+    shown: list[Row] = []
+    for case in wanted:
+        for row in _rows(case, arguments, tuple(known.values())):
+            known[row.network, row.bits, row.variant, row.target] = row
+            write_json(arguments.out, [asdict(each) for each in known.values()])
+            shown.append(row)
+    print_table("cycles an image, batch 1", CYCLES, [row.cycles_cells() for row in shown])
+    print_table(
+        "the same: cycles at least, error of the cycle model, cycles while memory stalls at random",
+        BOUNDS,
+        [row.bounds_cells() for row in shown],
+    )
+    return int(any(row.mismatches or row.violations for row in shown))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of an earlier run; none where the file is absent or of another version."""
+    try:
+        return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _rows(case: Case, arguments: argparse.Namespace, known: Sequence[Row]) -> Iterator[Row]:
+    """Rows of a network; what cannot be run is told on stderr."""
+    try:
+        subject = case.make(arguments.images, arguments.data)
+    except (MissingData, BitlatheError) as error:
+        note(f"{case.name} is left out: {error}")
+        return
+    for name in arguments.targets:
+        target = TARGETS[name]
+        try:
+            compiled = compile_for(subject.graph, target)
+        except BitlatheError as error:
+            note(f"{case.name} on {name}: {error}")
+            continue
+        digest = _digest(subject, compiled, target)
+        kept = next((row for row in known if row.digest == digest and _is_of(row, case, name)), None)
+        yield kept or measure(case, subject, compiled, target, digest)
+
+
+def _is_of(row: Row, case: Case, target: str) -> bool:
+    return (row.network, row.bits, row.variant, row.target) == (
+        case.network,
+        case.bits,
+        case.variant,
+        target,
+    )
+
+
+def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, digest: str) -> Row:
+    """Simulate all images one a start, and one more time the first with random stalls."""
+    started = time.monotonic()
+    ddr, model = SimulatedDdr(latency=target.ddr_latency, busy=target.ddr_busy), DdrModel.of(target)
+    stalling = SimulatedDdr(
+        latency=target.ddr_latency, busy=target.ddr_busy, stall_percent=STALL_PERCENT, seed=STALL_SEED
+    )
+    result = _run(compiled, subject, target, ddr)
+    errors = [_model_errors(compiled, subject, target, memory) for memory in OTHER_MEMORIES]
+    with closing(SimulatedEngine(target.engine, stalling)) as engine:
+        stalled = engine.run(compiled, subject.codes[:1])
+    expected = evaluate(subject.graph, subject.codes)
+    least = bounds(subject.graph, compiled.program, model)
+    later = predict(compiled.program, model, weights_resident=True).cycles
+    cycles = result.cycles[-1]
+    ideal = subject.macs / target.engine.macs_per_cycle / (2 if case.bits <= PACKED_BITS else 1)
+    return Row(
+        network=case.network,
+        bits=case.bits,
+        variant=case.variant,
+        target=target.name,
+        weights=subject.weights,
+        images=len(subject.codes),
+        cycles=cycles,
+        cycles_first=result.cycles[0],
+        ideal=round(ideal, 1),
+        efficiency=ideal / cycles,
+        array_bound=round(least.array, 1),
+        lanes_bound=round(least.lanes, 1),
+        ddr_bound=round(least.ddr, 1),
+        bound_ratio=cycles / least.cycles,
+        predicted=later,
+        model_error=later / cycles - 1,
+        model_error_worst=max(_worst(compiled, model, result.cycles), *errors),
+        mismatches=int((result.codes != expected).sum() + (stalled.codes != expected[:1]).sum()),
+        violations=sum(result.counters.violations.values()) + sum(stalled.counters.violations.values()),
+        cycles_stalled=stalled.cycles[0],
+        latency_ms=cycles / (1000 * target.clock_mhz),
+        macs=subject.macs,
+        seconds=round(time.monotonic() - started, 1),
+        digest=digest,
+    )
+
+
+def _run(compiled: Compiled, subject: Subject, target: Target, ddr: SimulatedDdr) -> RunResult:
+    with closing(SimulatedEngine(target.engine, ddr)) as engine:
+        return engine.run(compiled, subject.codes)
+
+
+def _model_errors(compiled: Compiled, subject: Subject, target: Target, model: DdrModel) -> float:
+    """The cycle model's largest error on another memory."""
+    ddr = SimulatedDdr(latency=model.latency, busy=model.busy)
+    return _worst(compiled, model, _run(compiled, subject, target, ddr).cycles)
+
+
+def _worst(compiled: Compiled, model: DdrModel, cycles: tuple[int, ...]) -> float:
+    """Size of the larger error, of the first and of the last start."""
+    pairs = ((False, cycles[0]), (True, cycles[-1]))
+    return max(abs(predict(compiled.program, model, resident).cycles / true - 1) for resident, true in pairs)
+
+
+def _digest(subject: Subject, compiled: Compiled, target: Target) -> str:
+    contents = hashlib.sha256(compiled.program.encode())
+    contents.update(compiled.weights)
+    contents.update(np.ascontiguousarray(subject.codes).tobytes())
+    words = [contents.hexdigest(), repr(target), subject.weights, f"{STALL_PERCENT} {STALL_SEED}"]
+    return digest_of(words, [*engine_sources(), *HARNESS, Path(__file__)])
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS), help="all by default")
+    names = list(dict.fromkeys(case.network for case in CASES))
+    add("--networks", nargs="+", choices=names, help="all by default")
     add("--targets", nargs="+", choices=list(TARGETS), default=list(TARGETS), help="all by default")
-    add("--bits", type=int, default=8, help="of weights and activations (default: 8)")
-    add("--images", type=int, default=3, help="test images a network (default: 3)")
-    add("--workers", type=int, default=1, help="simulated engines side by side (default: 1)")
+    add("--images", type=int, default=2, help="images a network, at least 2 (default: 2)")
     add("--data", type=Path, help="folder of the data sets; BITLATHE_DATA when not given")
-    add("--out", type=Path, default=ROOT / "build" / "bench" / "cycles.json", help="where the rows go")
-    return parser.parse_args(words)
-
-
-def _networks(arguments: argparse.Namespace) -> Iterator[IntegerNetwork]:
-    """The networks asked for; one whose data set is not here is left out, which stderr then tells."""
-    for name in arguments.networks:
-        try:
-            yield _network(name, arguments)
-        except MissingData as error:
-            note(f"{name} is left out: {error}")
-
-
-def _network(name: str, arguments: argparse.Namespace) -> IntegerNetwork:
-    request = NetworkRequest(
-        network=name,
-        data=arguments.data,
-        weight_bits=arguments.bits,
-        activation_bits=arguments.bits,
-        calibration_images=CALIBRATION_IMAGES,
-    )
-    return obtain(request)
-
-
-def _row(network: IntegerNetwork, target: Target, arguments: argparse.Namespace) -> Row | None:
-    """None where a target cannot run the network, which stderr then tells."""
-    options = SimulationOptions(images=arguments.images, workers=arguments.workers)
-    try:
-        result, _ = simulate(network, target, options)
-    except BitlatheError as error:
-        note(f"{network.name} on {target.name}: {error}")
-        return None
-    return Row.of(result)
+    add("--out", type=Path, default=OUT, help="where the rows go")
+    arguments = parser.parse_args(words)
+    if arguments.images < 2:
+        parser.error("--images: the first image's start loads the weights, so there must be a second")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -23,6 +23,12 @@ def module(path: str) -> ModuleType:
     return loaded
 
 
+@pytest.fixture(autouse=True)
+def _beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Benchmarks import one another, as they do when run."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+
 def test_the_steps_from_python_give_equal_integers(capsys: pytest.CaptureFixture[str]) -> None:
     module("examples/from_python.py").main()
     assert capsys.readouterr().out.endswith("integers equal: True\n")
@@ -35,13 +41,49 @@ def test_a_network_of_ones_own_is_bit_exact() -> None:
     assert (result["network"], result["mismatches"]) == ("make_network", 0)
 
 
-def test_the_benchmark_of_cycles_writes_a_row_for_each_pair(tmp_path: Path) -> None:
+def test_the_benchmark_of_cycles_writes_a_row_for_each_pair_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "cycles.json"
     words = ["--networks", "lenet5", "--targets", "pynq-z2", "--images", "2", "--out", str(out)]
-    assert module("benchmarks/cycles.py").main(words) == 0
+    cycles = module("benchmarks/cycles.py")
+    assert cycles.main(words) == 0
     (row,) = json.loads(out.read_text())
     assert (row["network"], row["target"], row["bits"], row["mismatches"]) == ("lenet5", "pynq-z2", 8, 0)
     assert row["efficiency"] == pytest.approx(row["ideal"] / row["cycles"])
+    assert row["cycles"] >= max(row["array_bound"], row["ddr_bound"]) and row["violations"] == 0
+    assert row["cycles_stalled"] > row["cycles"] and row["model_error_worst"] < 0.01
+    monkeypatch.setattr(cycles, "measure", None)  # a row of the same program and engine is not measured again
+    assert cycles.main(words) == 0 and json.loads(out.read_text()) == [row]
+
+
+def test_bars_are_met_missed_or_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bars, cycles = module("benchmarks/bars.py"), importlib.import_module("cycles")
+    names = cycles.Row.__dataclass_fields__
+    whole = {**dict.fromkeys(names, 0), "bits": 8, "variant": "", "target": "pynq-z2"}
+    rows = [
+        cycles.Row(**{**whole, "network": network, "cycles": 37_000}) for network in ("resnet8", "resnet56")
+    ]
+    rows.append(cycles.Row(**{**whole, "network": "resnet8", "bits": 4, "cycles": 37_000}))
+    monkeypatch.setattr(bars, "read_rows", lambda path: rows)
+    monkeypatch.setattr(bars, "OUT", tmp_path / "bars.json")
+    monkeypatch.setattr(bars, "RESOURCES", tmp_path / "none.json")
+    assert bars.main() == 1
+    met = {bar["what"]: bar["is_met"] for bar in json.loads((tmp_path / "bars.json").read_text())}
+    assert met["resnet8: cycles"] and met["resnet56: cycles"] and met["all: mismatches"]
+    assert not met["resnet20: cycles"] and not met["resnet8 at 4 bits: of 8 bits"] and not met["engine: lut"]
+    assert "not measured" in capsys.readouterr().out
+
+
+def test_product_quantized_cases_keep_every_layer_exact() -> None:
+    cases = module("benchmarks/cases.py")
+    subject = cases.shared(cases.zoo("lenet5")).make(2, None)
+    books = [node for node in subject.graph.nodes if getattr(node, "codebook", None) is not None]
+    assert len(books) >= 2 and subject.weights.startswith("codewords of")
+    for node in books:
+        assert (node.codebook.decode(node.weight.shape[1]) == node.weight).all()
 
 
 def test_the_benchmark_of_cycles_leaves_out_what_has_no_data(
