@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from bitlathe.flow.datasets import image_shape, read_dataset
@@ -92,7 +93,7 @@ def find_subject(request: NetworkRequest) -> Subject:
     weights = replace(found, normalization=_normalization(request, found))
     model = _model(request.network, request, dataset, weights.normalization)
     if weights.path is not None:
-        load_weights(model, weights.path)
+        load_weights(model, weights.path, torch.zeros(1, *image_shape(dataset)))
     name = request.network.rpartition(":")[2]
     return Subject(network=name, model=model.eval(), dataset=dataset, weights=weights)
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.prune.rebuild import shrink_to
 from bitlathe.model.train.files import read_tensors, write_atomically
 from bitlathe.model.zoo import build, checkpoint_path
 
@@ -69,15 +70,17 @@ def load_state(path: Path) -> State:
     return state
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a file that `load_state` reads into `model`.
+def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = None) -> None:
+    """Load a file that `load_state` reads into `model`, which shrinks to the file's shapes if it was pruned.
 
-    Raises DataError naming the first tensor that is missing, unknown or of another shape.
+    Raises DataError naming the first tensor that is missing, unknown or of a shape that no pruning gives; an
+    `example` (N, C, H, W) of the network's input makes that check exact.
     """
     state = load_state(path)
-    _check_match(path, _required(model), model.state_dict(), state)
-    # files without batch counters are common; the counters matter to no forward pass here
-    model.load_state_dict(state, strict=False)
+    try:
+        shrink_to(model, state, example)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def load_pretrained(network: str, dataset: str) -> nn.Module:
@@ -116,22 +119,3 @@ def _wrapped_state(content: dict[str, Any]) -> State:
         if isinstance(content.get(key), dict):
             return dict(content[key])
     return {}
-
-
-def _required(model: nn.Module) -> list[str]:
-    return [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
-
-
-def _check_match(path: Path, required: list[str], expected: State, found: State) -> None:
-    advice = "it belongs to another network, give the one it was trained for"
-    for name in required:
-        if name not in found:
-            raise DataError(f"{path}: {name} is missing; {advice}")
-    for name, tensor in found.items():
-        if name not in expected:
-            raise DataError(f"{path}: {name} is unknown to the network; {advice}")
-        if tensor.shape != expected[name].shape:
-            raise DataError(
-                f"{path}: {name} is {tuple(tensor.shape)}, "
-                f"the network's is {tuple(expected[name].shape)}; {advice}"
-            )
