@@ -1,8 +1,8 @@
-"""Area of every target's engine by open synthesis, beside the limits of its part.
+"""Area of every target's engine by open synthesis, beside the limits of its part; and its longest path.
 
 python benchmarks/resources.py
 
-Prints a table a target and writes the rows to build/bench/resources.json.
+Prints the tables of each target and writes the rows to build/bench/resources.json.
 Takes minutes a target; a row whose sources, parameters and tool have not changed is kept.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bitlathe.flow.reports import show_resources
+from bitlathe.flow.reports import show_resources, show_timing
 from bitlathe.flow.resources import measured_resources
 from bitlathe.hls.config import TARGETS
 
@@ -20,10 +20,13 @@ OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "resources.json"
 
 def main() -> int:
     """Exit status: 1 when an engine does not fit its part."""
-    rows = [measured_resources(target, OUT) for target in TARGETS.values()]
-    for row in rows:
+    fits = True
+    for target in TARGETS.values():
+        row = measured_resources(target, OUT)
         show_resources(row)
-    return int(not all(row.fits for row in rows))
+        show_timing(row, target.clock_mhz)
+        fits &= row.fits
+    return int(not fits)
 
 
 if __name__ == "__main__":

@@ -225,14 +225,16 @@ def resources(
     as_json: JsonOption = False,
 ) -> None:
     """Synthesize the engine with Yosys, minutes once a version, and compare its area with the part's."""
-    from bitlathe.flow.reports import show_resources
+    from bitlathe.flow.reports import show_resources, show_timing
     from bitlathe.flow.resources import measured_resources
 
-    row = measured_resources(find_target(target), out)
+    board = find_target(target)
+    row = measured_resources(board, out)
     if as_json:
         print_json(row.to_json())
     else:
         show_resources(row)
+        show_timing(row, board.clock_mhz)
 
 
 @app.command("explore")

@@ -11,6 +11,7 @@ from bitlathe.flow.profile import COLUMNS, Profile
 from bitlathe.flow.quantization import Quantization
 from bitlathe.flow.resources import Resources
 from bitlathe.flow.simulation import Simulation
+from bitlathe.flow.timing import NET_PS
 
 
 def show_quantization(result: Quantization) -> None:
@@ -70,8 +71,23 @@ def show_resources(row: Resources) -> None:
         (kind, f"{used:,}", f"{limit:,}", percent(used / limit if limit else None))
         for kind, used, limit in row.uses()
     ]
-    title = f"engine of {row.target} on {row.part}, {row.tool}: {'fits' if row.fits else 'DOES NOT FIT'}"
+    verdict = "fits" if row.fits else "DOES NOT FIT"
+    title = f"engine {row.engine} of {row.target} on {row.part}, {row.tool}: {verdict}"
     print_table(title, ("resource", "used", "of", "share"), rows)
+
+
+def show_timing(row: Resources, clock_mhz: float) -> None:
+    """Print the longest path of an engine beside the clock it is meant for."""
+    if row.path_ps is None:
+        print(f"engine of {row.target}: Yosys has no delays of the family of {row.part}")
+        return
+    period = row.path_ps / 1000
+    rows = [tuple(step.split(" ")) for step in row.path]
+    print_table(f"longest path, engine {row.engine} of {row.target}", ("ps", "block", "cell"), rows, False)
+    print(
+        f"{period:.2f} ns with nets of {NET_PS} ps: {1000 / period:.0f} MHz, meant for {clock_mhz:g} MHz; "
+        "an estimate, nothing was placed or routed"
+    )
 
 
 def show_checks(checks: tuple[Check, ...]) -> None:

