@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.randomness import step_generator
-from bitlathe.model.compress.state import State
+from bitlathe.model.compress.state import Quantization, State
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.quantize.view import QuantizedView
 from bitlathe.model.train.batches import Batch
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 
@@ -34,35 +37,87 @@ def train_epoch(
     A whole epoch in parts equals one in one go. Raises Diverged; the state is then of no use.
     """
     last = max(1, math.ceil(share * data.steps))
+    trainee = _trainee(state, data)
     losses = []
-    forward = state.model
     while state.step < last:
-        losses.append(_step(forward, state, data, settings))
+        losses.append(_step(trainee, state, data, settings))
         state.step += 1
         advance()
     _check_finite(state)
+    state.quantization = trainee.quantization()
     if state.step == data.steps:
         state.epoch, state.step = state.epoch + 1, 0
     return sum(losses) / max(1, len(losses))
 
 
-def _step(forward: nn.Module, state: State, data: MethodData, settings: TrainConfig) -> float:
-    """Loss of one batch, after one step of the optimizer."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Trainee:
+    """What an epoch's steps move: the module that computes, and the thresholds if there are any."""
+
+    forward: nn.Module
+    before: Quantization | None
+    thresholds: torch.optim.Optimizer | None  # of the view's; None where they are held or there is no view
+
+    def quantization(self) -> Quantization | None:
+        """The quantizer as the steps left it."""
+        if self.thresholds is None or self.before is None:
+            return self.before
+        assert isinstance(self.forward, QuantizedView)
+        learned, moments = self.forward.thresholds(), self.thresholds.state_dict()
+        return replace(self.before, thresholds=learned, moments=moments)
+
+
+def _trainee(state: State, data: MethodData) -> _Trainee:
+    quantization = state.quantization
+    if quantization is None:
+        return _Trainee(forward=state.model, before=None, thresholds=None)
+    view = integer_view(state, data, quantization.config)
+    if quantization.threshold_lr == 0:
+        view.requires_grad_(False)
+        return _Trainee(forward=view, before=quantization, thresholds=None)
+    optimizer = torch.optim.Adam(view.parameters_learned(), lr=quantization.threshold_lr)
+    _take_up(optimizer, quantization)
+    return _Trainee(forward=view, before=quantization, thresholds=optimizer)
+
+
+def _take_up(optimizer: torch.optim.Optimizer, quantization: Quantization) -> None:
+    """Go on with the moments of the thresholds, unless a prune has changed what they are of."""
+    if quantization.moments is None:
+        return
+    shapes = [parameter.shape for parameter in optimizer.param_groups[0]["params"]]
+    found = [entry["exp_avg"].shape for entry in quantization.moments["state"].values()]
+    if shapes == found:
+        optimizer.load_state_dict(quantization.moments)
+
+
+def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConfig) -> float:
+    """Loss of one batch, after one step of the optimizers."""
     done = (state.epoch + state.step / data.steps) / settings.epochs
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(settings, min(1.0, done))
+    rate = learning_rate(settings, min(1.0, done))
+    _set_rates(trainee, state, rate, rate / settings.lr)
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
         generator = step_generator(state.seed, state.epoch, state.step)
         torch.manual_seed(generator.initial_seed())
-        loss = _loss(forward, data.batch(state.seed, state.epoch, state.step), settings)
+        loss = _loss(trainee.forward, data.batch(state.seed, state.epoch, state.step), settings)
     if not math.isfinite(loss.item()):
         raise Diverged(f"the loss became {loss.item()} at step {state.step + 1}; choose a lower lr")
-    state.optimizer.zero_grad()
+    optimizers = [state.optimizer, *([trainee.thresholds] if trainee.thresholds is not None else [])]
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     loss.backward()
-    state.optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     if state.masks is not None:
         state.masks.apply(state.model, state.optimizer)
     return loss.item()
+
+
+def _set_rates(trainee: _Trainee, state: State, rate: float, share: float) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    if trainee.thresholds is not None and trainee.before is not None:
+        for group in trainee.thresholds.param_groups:
+            group["lr"] = trainee.before.threshold_lr * share
 
 
 def _loss(forward: nn.Module, batch: Batch, settings: TrainConfig) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The methods: train on, quantize, prune channels."""
+"""The methods that change no weight: train on, quantize."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class Quantize:
     config: QuantizeConfig = field(default_factory=QuantizeConfig)
     label: str | None = None  # instead of Q(m,n), where layers have bits of their own
     lasting: bool = True
+    threshold_lr: float = 0.0  # highest rate at which thresholds are learned; 0 holds the calibrated ones
     kind: Kind = Kind.QUANTIZE
 
     @property
@@ -60,5 +61,7 @@ class Quantize:
     def apply(self, state: State, data: MethodData) -> State:
         """The state under this quantizer; thresholds learned under equal settings are kept."""
         if state.quantization is None or state.quantization.config != self.config:
-            state.quantization = Quantization(config=self.config, lasting=self.lasting)
+            state.quantization = Quantization(
+                config=self.config, lasting=self.lasting, threshold_lr=self.threshold_lr
+            )
         return state

@@ -7,28 +7,19 @@ from torch import nn
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.state import State
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
+from bitlathe.model.quantize.view import QuantizedView
 
 
-class _View:
-    """Stands in for the live view."""
-
-    def __init__(self, network: QuantizedNetwork) -> None:
-        self._network = network
-        self.module = network.trainable()
-
-    def network(self) -> QuantizedNetwork:
-        return self._network
-
-
-def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> _View:
-    """The state as integers: by its own quantizer, else by `deployment`."""
-    config = deployment if state.quantization is None else state.quantization.config
-    return _View(quantize(state.model.eval(), data.train_images, config))
+def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> QuantizedView:
+    """The live module as integers: by the state's own quantizer, else by `deployment`."""
+    quantization = state.quantization
+    if quantization is None:
+        return QuantizedView.of(state.model, data.train_images, deployment)
+    return QuantizedView.of(
+        state.model, data.train_images, quantization.config, thresholds=quantization.thresholds
+    )
 
 
-def judged_module(state: State, data: MethodData, deployment: QuantizeConfig, as_trained: bool) -> nn.Module:
+def judged_module(state: State, view: QuantizedView, as_trained: bool) -> nn.Module:
     """The module whose accuracy counts: the integers', or the float one of a state `as_trained` in float."""
-    if as_trained and state.quantization is None:
-        return state.model
-    return integer_view(state, data, deployment).module
+    return state.model if as_trained and state.quantization is None else view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from bitlathe.model.compress.architecture import Architecture
 from bitlathe.model.compress.plain import config_from_plain, config_to_plain
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import BitlatheError, DataError
 from bitlathe.model.prune.masks import Masks
+from bitlathe.model.prune.rebuild import shrink_to
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.files import read_tensors, write_atomically
@@ -28,6 +29,8 @@ class Quantization:
 
     config: QuantizeConfig
     thresholds: dict[str, Tensor] | None = None  # by name; None: from calibration images
+    threshold_lr: float = 0.0  # highest rate at which they are learned; 0 holds them
+    moments: dict[str, Any] | None = None  # of the optimizer that learns them
     lasting: bool = True  # False: it ends with its epoch, and leaves the kernels rounded
 
 
@@ -64,8 +67,7 @@ class State:
             "seed": self.seed,
             "epoch": self.epoch,
             "step": self.step,
-            "quantizer": None if quantization is None else config_to_plain(quantization.config),
-            "thresholds": None if quantization is None else quantization.thresholds,
+            "quantization": None if quantization is None else _quantization_content(quantization),
             "masks": None if self.masks is None else dict(self.masks.kept),
             "removed_channels": self.removed_channels,
             "history": list(self.history),
@@ -98,9 +100,9 @@ def make_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.Optim
 
 def restore(content: dict[str, Any], architecture: Architecture, settings: TrainConfig, where: str) -> State:
     """The state that `content` holds; DataError, naming `where`, if it is no state of this network."""
+    if content.get("format") != FORMAT:
+        raise DataError(f"{where}: is a {content.get('format')}, not a {FORMAT}; start anew")
     try:
-        if content["format"] != FORMAT:
-            raise DataError(f"{where}: is a {content['format']}, not a {FORMAT}; start anew")
         model = _rebuilt(architecture, content["model"])
         state = fresh_state(model, settings)
         state.optimizer.load_state_dict(content["optimizer"])
@@ -109,7 +111,7 @@ def restore(content: dict[str, Any], architecture: Architecture, settings: Train
         state.masks = None if content["masks"] is None else Masks(content["masks"])
         state.removed_channels = content["removed_channels"]
         state.history = tuple(content["history"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (BitlatheError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{where}: not a state of this network ({error}); start anew") from error
     return state
 
@@ -126,13 +128,14 @@ def from_bytes(content: bytes, architecture: Architecture, settings: TrainConfig
 
 
 def _rebuilt(architecture: Architecture, tensors: dict[str, Tensor]) -> nn.Module:
-    model = architecture.build()
-    model.load_state_dict(tensors)
-    return model
+    return shrink_to(architecture.build(), tensors)
 
 
 def _quantization(content: dict[str, Any]) -> Quantization | None:
-    plain = content["quantizer"]
-    if plain is None:
-        return None
-    return Quantization(config=config_from_plain(plain), thresholds=content["thresholds"])
+    plain = content["quantization"]
+    return None if plain is None else Quantization(**plain | {"config": config_from_plain(plain["config"])})
+
+
+def _quantization_content(quantization: Quantization) -> dict[str, Any]:
+    values = {field.name: getattr(quantization, field.name) for field in fields(quantization)}
+    return values | {"config": config_to_plain(quantization.config)}

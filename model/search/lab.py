@@ -1,0 +1,138 @@
+"""Where candidates are made: a job is a pure function of a lab's specification and the job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bitlathe.model.compress.architecture import Architecture
+from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.epoch import train_epoch
+from bitlathe.model.compress.method import Method
+from bitlathe.model.compress.precision import integer_view, judged_module
+from bitlathe.model.compress.release import released
+from bitlathe.model.compress.state import State, fresh_state, from_bytes
+from bitlathe.model.data import load_dataset
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.train.config import TrainConfig
+from bitlathe.model.train.evaluate import evaluate
+from bitlathe.model.train.weights import load_weights
+
+
+class Judge(Enum):
+    """Images that candidates are judged by."""
+
+    HELD_OUT = "held-out"  # a part of the training images
+    TEST = "test"  # what the paper did: the choice then flatters the test accuracy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSpec:
+    """What a lab is made from, on any machine that holds the data set; it can be pickled."""
+
+    architecture: Architecture
+    weights: Path | None  # to start from; None: the architecture's own first weights
+    dataset: str
+    data_root: Path | None
+    settings: TrainConfig  # `epochs` is the whole search's
+    held_out: int  # training images that judge
+    judge: Judge
+    deployment: QuantizeConfig  # of a state that is not quantized
+    as_trained: bool = False  # judge the accuracy of such a state in float, as the paper did
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Make a candidate: change a state by a method, train it, judge it."""
+
+    label: str  # unique among the jobs of an epoch
+    state: bytes  # `State.to_bytes`
+    method: Method | None  # None: the state is changed already
+    until: float  # train up to this share of the present epoch; 0: not at all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A candidate, or why there is none."""
+
+    label: str
+    state: bytes = b""
+    graph: bytes = b""  # the integer graph as a file's bytes
+    accuracy: float = 0.0
+    loss: float = 0.0  # mean over the steps taken
+    steps: int = 0
+    seconds: float = 0.0
+    failure: str | None = None
+
+
+class Lab:
+    """Data set and settings in memory. Equal jobs give equal outcomes, times aside."""
+
+    def __init__(self, spec: LabSpec) -> None:
+        self.spec = spec
+        torch.set_num_threads(spec.settings.threads or 1)  # sums depend on it, so all labs have one
+        self.dataset = load_dataset(spec.dataset, spec.data_root)
+        self.data = MethodData.split(
+            self.dataset,
+            held_out=spec.held_out,
+            batch_size=spec.settings.batch_size,
+            augment=spec.settings.augment,
+            seed=spec.settings.seed,
+        )
+
+    def first_state(self) -> State:
+        """The state before the first epoch."""
+        model = self.spec.architecture.build()
+        if self.spec.weights is not None:
+            load_weights(model, self.spec.weights)
+        return fresh_state(model, self.spec.settings)
+
+    def run(self, job: Job, advance: Callable[[], None] = lambda: None) -> Outcome:
+        """The candidate of a job; `advance` is called after each step.
+
+        What a user can mend, a loss that diverged or an accumulator that could overflow, is told of in the
+        outcome, so that other candidates go on.
+        """
+        started = time.monotonic()
+        try:
+            outcome = self._candidate(job, advance)
+        except BitlatheError as error:
+            outcome = Outcome(label=job.label, failure=str(error))
+        return replace(outcome, seconds=time.monotonic() - started)
+
+    def _candidate(self, job: Job, advance: Callable[[], None]) -> Outcome:
+        state = self.read(job.state)
+        if job.method is not None:
+            state = job.method.apply(released(state), self.data)
+        before, loss = self._steps(state), 0.0
+        if job.until:
+            loss = train_epoch(state, self.data, self.spec.settings, share=job.until, advance=advance)
+        view = integer_view(state, self.data, self.spec.deployment)
+        return Outcome(
+            label=job.label,
+            state=state.to_bytes(),
+            graph=graph_file.encode(view.network().graph),
+            accuracy=self._accuracy(judged_module(state, view, self.spec.as_trained)),
+            loss=loss,
+            steps=self._steps(state) - before,
+        )
+
+    def read(self, state: bytes) -> State:
+        """The state of an outcome."""
+        return from_bytes(state, self.spec.architecture, self.spec.settings)
+
+    def _steps(self, state: State) -> int:
+        return state.epoch * self.data.steps + state.step
+
+    def _accuracy(self, module: nn.Module) -> float:
+        if self.spec.judge is Judge.TEST:
+            return evaluate(module, self.dataset.test_images, self.dataset.test_labels).accuracy
+        return evaluate(module, self.data.held_images, self.data.held_labels).accuracy

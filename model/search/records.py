@@ -1,0 +1,85 @@
+"""What a search writes down: each candidate, each epoch's choice; plain values, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from bitlathe.model.search.ladder import Audit
+from bitlathe.model.search.measures import Measures
+
+
+class Stage(Enum):
+    """How far a candidate was trained when it was scored."""
+
+    PROBE = "probe"  # a part of the epoch
+    EPOCH = "epoch"  # all of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateRecord:
+    """One candidate as it was scored."""
+
+    epoch: int  # from 1
+    method: str
+    stage: Stage
+    score: float | None  # by the rule; None if it failed
+    measures: Measures | None
+    loss: float  # mean over the steps it was trained for at this stage
+    steps: int  # those steps
+    seconds: float  # wall time, judging included
+    failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"stage": self.stage.value}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> CandidateRecord:
+        """A record of `to_json`."""
+        return cls(**(plain | {"stage": Stage(plain["stage"]), "measures": _measures(plain["measures"])}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """One epoch: what was tried, what was chosen, and how well the cheaper ways of knowing did."""
+
+    epoch: int  # from 1
+    choice: str
+    measures: Measures  # of the winner after its whole epoch
+    candidates: tuple[CandidateRecord, ...]
+    agreement: float | None  # Kendall's tau of probes with whole epochs, where both were run
+    audits: tuple[Audit, ...]  # of the ladder's lower rungs, on the winner
+    seconds: float
+    removed_channels: int  # so far
+    widths: dict[str, int] = field(default_factory=dict)  # output channels of each weighted layer
+    bits: dict[str, tuple[int, int]] = field(default_factory=dict)  # of its weights and its output
+
+    @property
+    def steps(self) -> int:
+        """Training steps of all candidates."""
+        return sum(candidate.steps for candidate in self.candidates)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"candidates": [c.to_json() for c in self.candidates]}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> EpochRecord:
+        """A record of `to_json`."""
+        return cls(
+            **(
+                plain
+                | {
+                    "measures": Measures(**plain["measures"]),
+                    "candidates": tuple(map(CandidateRecord.from_json, plain["candidates"])),
+                    "audits": tuple(Audit(**audit) for audit in plain["audits"]),
+                    "bits": {name: tuple(pair) for name, pair in plain["bits"].items()},
+                }
+            )
+        )
+
+
+def _measures(plain: dict[str, Any] | None) -> Measures | None:
+    return None if plain is None else Measures(**plain)

@@ -1,0 +1,129 @@
+"""Which methods an epoch may choose from: Algorithm 1, and the pipelines it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+from bitlathe.model.compress.method import Method
+from bitlathe.model.compress.state import State
+from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.search.measures import Measures
+
+
+class Strategy(Protocol):
+    """Decides what is tried; the rule decides what is kept."""
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All it may ever try; their names are unique."""
+
+    def candidates(self, state: State, now: Measures, remaining: int) -> tuple[Method, ...]:
+        """Methods of the next epoch, at least one; the state measured `now`, `remaining` epochs are left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EachEpochTheBest:
+    """Algorithm 1: every method that still does something, until targets leave no choice.
+
+    Where the methods' targets take all remaining epochs, only those that owe some are tried; a method whose
+    change does not outlast its epoch has the last one.
+    """
+
+    methods: tuple[Method, ...]
+
+    def candidates(self, state: State, now: Measures, remaining: int) -> tuple[Method, ...]:
+        """Methods of the next epoch."""
+        closing = tuple(m for m in self.methods if not m.lasting and m.owed(state))
+        if closing and remaining == 1:
+            return closing
+        able = tuple(method for method in self.methods if method.applicable(state))
+        lasting = [method for method in able if method.lasting]
+        if owed(lasting, state) >= remaining - bool(closing):
+            return tuple(method for method in lasting if method.owed(state)) or able
+        return able
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scripted:
+    """A given method for each epoch, whatever is measured: the ordinary pipeline."""
+
+    script: tuple[Method, ...]
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The different ones of the script."""
+        return tuple({method.name: method for method in self.script}.values())
+
+    def candidates(self, state: State, now: Measures, remaining: int) -> tuple[Method, ...]:
+        """The one of this epoch."""
+        return (self.script[state.epoch],)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UntilFast:
+    """Proposals until the network is as fast as wanted, then `after`: NetAdapt's greedy loop.
+
+    `first` is what the first epoch does, such as quantizing. Source: Yang et al. 2018, arXiv:1804.03230.
+    """
+
+    first: Method
+    proposals: tuple[Method, ...]
+    after: Method
+    target_ms: float
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All of them."""
+        return (self.first, *self.proposals, self.after)
+
+    def candidates(self, state: State, now: Measures, remaining: int) -> tuple[Method, ...]:
+        """Proposals that still change something, or `after`."""
+        if state.epoch == 0:
+            return (self.first,)
+        able = tuple(method for method in self.proposals if method.applicable(state))
+        return (self.after,) if now.latency_ms <= self.target_ms or not able else able
+
+
+def ordinary(
+    prune: Method, quantize: Method, train: Method, *, epochs: int, quantized_epochs: int, pruned_epochs: int
+) -> Scripted:
+    """Prune in `pruned_epochs`, train on in float, fine-tune quantized in the last `quantized_epochs`."""
+    floating = epochs - quantized_epochs - pruned_epochs
+    if floating < 0:
+        raise BitlatheError(
+            f"ordinary pipeline: {pruned_epochs} epochs of {prune.name} and {quantized_epochs} of "
+            f"{quantize.name} do not fit {epochs}; give more epochs or prune more an epoch"
+        )
+    script = (prune,) * pruned_epochs + (train,) * floating + (quantize,) * quantized_epochs
+    return Scripted(script=script)
+
+
+def owed(methods: Iterable[Method], state: State) -> int:
+    """Epochs that the targets of `methods` still take; methods of one kind pay for each other."""
+    ordered = sorted(methods, key=lambda method: method.kind.value)
+    kinds = groupby(ordered, key=lambda method: method.kind)
+    return sum(max(method.owed(state) for method in group) for _, group in kinds)
+
+
+def check_names(methods: Sequence[Method]) -> None:
+    """Raise BitlatheError if there is no method, or two of one name."""
+    names = [method.name for method in methods]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        raise BitlatheError(
+            f"search: the methods are {', '.join(names) or 'none'}; give at least one and each name once"
+        )
+
+
+def check_targets(methods: Sequence[Method], state: State, epochs: int) -> None:
+    """Raise BitlatheError if the methods' targets take more than `epochs`."""
+    needed = owed(methods, state)
+    if needed > epochs:
+        each = ", ".join(f"{m.name} {m.owed(state)}" for m in methods if m.owed(state))
+        raise BitlatheError(
+            f"search: the methods' targets take {needed} epochs ({each}), the search has {epochs}; give more "
+            "epochs, let an epoch do more, or aim lower"
+        )

@@ -1,0 +1,127 @@
+"""From outcomes to scores, and from scores to a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from bitlathe.model.compress.method import Method
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.account import Account
+from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.search.agreement import kendall_tau
+from bitlathe.model.search.lab import Outcome
+from bitlathe.model.search.ladder import LatencyRung
+from bitlathe.model.search.measures import Measures
+from bitlathe.model.search.records import CandidateRecord, Stage
+from bitlathe.model.search.rules import Context, Rule, RuleError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trial:
+    """A scored candidate."""
+
+    method: Method
+    outcome: Outcome
+    record: CandidateRecord
+
+    @property
+    def measures(self) -> Measures:
+        """Of a candidate that did not fail."""
+        assert self.record.measures is not None
+        return self.record.measures
+
+    @property
+    def score(self) -> float:
+        """Of a candidate that did not fail."""
+        assert self.record.score is not None
+        return self.record.score
+
+    @property
+    def graph(self) -> Graph:
+        """Integer graph of a candidate that did not fail."""
+        return graph_file.decode(self.outcome.graph)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scorer:
+    """Scores the candidates of one epoch."""
+
+    rule: Rule
+    rung: LatencyRung
+    context: Context
+    epoch: int  # from 1
+
+    def trial(self, method: Method, outcome: Outcome, stage: Stage) -> Trial:
+        """A candidate with its score; one that cannot be measured or scored has failed."""
+        measures, score, failure = None, None, outcome.failure
+        if failure is None:
+            try:
+                measures = measured(outcome, self.rung)
+                score = self._score(measures)
+            except RuleError:
+                raise
+            except BitlatheError as error:
+                measures, failure = None, str(error)
+        record = CandidateRecord(
+            epoch=self.epoch,
+            method=method.name,
+            stage=stage,
+            score=score,
+            measures=measures,
+            loss=outcome.loss,
+            steps=outcome.steps,
+            seconds=outcome.seconds,
+            failure=failure,
+        )
+        return Trial(method=method, outcome=outcome, record=record)
+
+    def _score(self, measures: Measures) -> float:
+        score = self.rule(measures, self.context)
+        try:
+            finite = isfinite(score)
+        except TypeError:  # a rule of the user's own may return anything
+            finite = False
+        if not finite:
+            raise RuleError(f"the rule returned {score!r} for {measures}; it must return a finite number")
+        return float(score)
+
+
+def measured(outcome: Outcome, rung: LatencyRung) -> Measures:
+    """What is known of a candidate; raises BitlatheError where its graph cannot be run."""
+    graph = graph_file.decode(outcome.graph)
+    latency, account = rung.cost(graph), Account.of(graph)
+    return Measures(
+        accuracy=outcome.accuracy,
+        cycles=latency.cycles,
+        latency_ms=latency.milliseconds,
+        macs=account.macs,
+        size_bytes=account.file_bytes,
+    )
+
+
+def best(trials: Sequence[Trial], tie: float) -> Trial:
+    """The trial of the highest score; of those no further than `tie` below it the fastest, then the first.
+
+    Raises BitlatheError, with what each says, if all failed.
+    """
+    able = [trial for trial in trials if trial.record.failure is None]
+    if not able:
+        reasons = "; ".join(f"{trial.method.name}: {trial.record.failure}" for trial in trials)
+        raise BitlatheError(f"search: every candidate of epoch {trials[0].record.epoch} failed: {reasons}")
+    highest = max(trial.score for trial in able)
+    equal = [trial for trial in able if trial.score >= highest - tie]
+    return min(equal, key=lambda trial: (trial.measures.cycles if tie else 0, -trial.score))
+
+
+def agreement(probes: Sequence[Trial], finals: Sequence[Trial]) -> float | None:
+    """Kendall's tau of probes with whole epochs, over the methods that have both; None below two."""
+    scores = {trial.method.name: trial.score for trial in finals if trial.record.failure is None}
+    pairs = [
+        (probe.score, scores[probe.method.name])
+        for probe in probes
+        if probe.record.failure is None and probe.method.name in scores
+    ]
+    return kendall_tau(*zip(*pairs, strict=True)) if len(pairs) > 1 else None

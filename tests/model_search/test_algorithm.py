@@ -1,0 +1,141 @@
+"""Algorithm 1 on a small network: the best candidate of each epoch is the next state, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import search_lab
+from search_lab import METHODS, SPEC, Shake, choices, lasting, make_search, scores
+
+from bitlathe.model.compress.methods import Quantize, Train
+from bitlathe.model.graph.errors import BitlatheError, DataError
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.search import CandidateRecord, Checkpoint, EpochRecord, LocalProcesses, Stage, find_rule
+from bitlathe.model.search.checkpoint import CANDIDATES, CHECKPOINT, CHOICES, load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
+    """A finished search with probes."""
+    folder = tmp_path_factory.mktemp("search")
+    return folder, make_search(folder, probe=0.5).run()
+
+
+def test_every_epoch_keeps_its_best_candidate(searched: tuple[Path, Checkpoint]) -> None:
+    _, done = searched
+    assert done.state.epoch == len(done.records) == search_lab.EPOCHS
+    assert done.state.history == tuple(choices(done))
+    for record in done.records:
+        final = [c for c in record.candidates if c.stage is Stage.EPOCH]
+        best = max(final, key=lambda candidate: candidate.score or 0)
+        assert (record.choice, record.measures) == (best.method, best.measures)
+
+
+def test_probes_are_compared_with_whole_epochs_first_and_trusted_then(
+    searched: tuple[Path, Checkpoint],
+) -> None:
+    _, done = searched
+    first, *later = done.records
+    assert len([c for c in first.candidates if c.stage is Stage.EPOCH]) == len(METHODS)
+    assert first.agreement is not None and -1 <= first.agreement <= 1
+    if first.agreement >= 0.5:
+        assert all(len([c for c in r.candidates if c.stage is Stage.EPOCH]) == 1 for r in later)
+
+
+def test_the_winner_does_not_train_its_probe_twice(searched: tuple[Path, Checkpoint]) -> None:
+    _, done = searched
+    steps = -(-(1437 - 300) // 256)
+    for record in done.records:
+        taken = [c.steps for c in record.candidates if c.method == record.choice]
+        assert sum(taken) == steps
+
+
+def test_lower_rungs_are_audited_each_epoch(searched: tuple[Path, Checkpoint]) -> None:
+    _, done = searched
+    for record in done.records:
+        (audit,) = record.audits
+        assert audit.rung == "rough"
+        assert audit.error == audit.cycles / record.measures.cycles - 1
+
+
+def test_the_files_say_what_the_checkpoint_does(searched: tuple[Path, Checkpoint]) -> None:
+    folder, done = searched
+    read = load_checkpoint(folder, SPEC, {"epochs": search_lab.EPOCHS})
+    assert read.records == done.records
+    assert (read.now, read.reference) == (done.now, done.reference)
+    found = json.loads((folder / CHOICES).read_text())["choices"]
+    assert found == {str(record.epoch): record.choice for record in done.records}
+    lines = (folder / CANDIDATES).read_text().splitlines()
+    records = [CandidateRecord.from_json(json.loads(line)) for line in lines]
+    assert records == [c for record in done.records for c in record.candidates]
+    assert EpochRecord.from_json(json.loads(json.dumps(done.records[0].to_json()))) == done.records[0]
+
+
+def test_a_search_killed_at_any_moment_makes_the_same_choices(
+    searched: tuple[Path, Checkpoint], tmp_path: Path
+) -> None:
+    _, whole = searched
+    process = subprocess.Popen([sys.executable, search_lab.__file__, tmp_path])
+    wanted = tmp_path / "epochs" / "2"  # a candidate of the second epoch is on disk
+    while not wanted.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = load_checkpoint(tmp_path, SPEC, {"epochs": search_lab.EPOCHS})
+    assert killed.state.epoch < search_lab.EPOCHS
+    resumed = make_search(tmp_path, probe=0.5).run(resume=True)
+    assert choices(resumed) == choices(whole)
+    assert scores(resumed) == scores(whole)
+
+
+def test_local_processes_find_the_same_and_survive_a_dead_worker(tmp_path: Path) -> None:
+    methods = (Train(), search_lab.DieOnce(marker=tmp_path / "died"))
+    spec = lasting(SPEC, epochs=1)
+    executor = LocalProcesses(spec, workers=2)
+    try:
+        parallel = make_search(tmp_path / "2", methods=methods, spec=spec, executor=executor).run()
+    finally:
+        executor.close()
+    assert (tmp_path / "died").exists()
+    alone = make_search(tmp_path / "1", methods=methods, spec=spec).run()
+    assert scores(parallel) == scores(alone)
+
+
+def test_a_candidate_that_diverges_loses(tmp_path: Path) -> None:
+    spec = lasting(SPEC, epochs=1)
+    done = make_search(tmp_path, methods=(Shake(strength=1e30), Train()), spec=spec).run()
+    (record,) = done.records
+    assert record.choice == "T"
+    assert "NaN or infinite" in (record.candidates[0].failure or "") or "the loss" in (
+        record.candidates[0].failure or ""
+    )
+
+
+def test_an_epoch_without_a_survivor_ends_the_search(tmp_path: Path) -> None:
+    with pytest.raises(BitlatheError, match=r"every candidate of epoch 1 failed: shake 1e\+30: "):
+        make_search(tmp_path, methods=(Shake(strength=1e30),), spec=lasting(SPEC, epochs=1)).run()
+    assert (tmp_path / CHECKPOINT).exists()
+
+
+def test_another_search_s_checkpoint_is_refused(searched: tuple[Path, Checkpoint]) -> None:
+    folder, _ = searched
+    with pytest.raises(DataError, match="was made with epochs = 3, now it is 4"):
+        make_search(folder, identity={"epochs": 4}).run(resume=True)
+
+
+def test_literal_mode_runs_the_paper_s_small_example(tmp_path: Path) -> None:
+    """C = {P-like, Q(8,8)}, rule top-1 on the test split, judged as trained, Q for its own epoch alone."""
+    spec = replace(SPEC, as_trained=True, judge=search_lab.Judge.TEST)
+    quantize = Quantize(config=QuantizeConfig(calibration_images=32), lasting=False)
+    done = make_search(tmp_path, methods=(Train(), quantize), spec=spec, rule=find_rule("accuracy", {})).run()
+    assert choices(done)[-1] == "Q(8,8)"
+    assert all("T" in {c.method for c in record.candidates} for record in done.records[:-1])

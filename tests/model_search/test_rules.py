@@ -1,0 +1,163 @@
+"""Rules are pure functions of measures; the best score wins, ties go to the fastest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitlathe.model.search.hypervolume import hypervolume, pareto_front
+from bitlathe.model.search.measures import Measures
+from bitlathe.model.search.rules import RULES, Context, RuleError, find_rule
+
+REFERENCE = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400)
+CONTEXT = Context(reference=REFERENCE, parent=REFERENCE)
+
+measures = st.builds(
+    Measures,
+    accuracy=st.floats(0, 1),
+    cycles=st.integers(1, 2000),
+    latency_ms=st.floats(0.01, 2),
+    macs=st.integers(1, 200),
+    size_bytes=st.integers(1, 800),
+)
+
+
+def like_reference(**changes: Any) -> Measures:
+    return replace(REFERENCE, **changes)
+
+
+def score(name: str, candidate: Measures, context: Context = CONTEXT, **parameters: Any) -> float:
+    return find_rule(name, parameters)(candidate, context)
+
+
+PARAMETERS: dict[str, dict[str, Any]] = {"lagrange": {"budget_ms": 0.5}, "mnas": {"budget_ms": 0.5}}
+
+
+@pytest.mark.parametrize("name", RULES)
+@settings(max_examples=25)
+@given(candidate=measures)
+def test_no_rule_prefers_a_slower_one_that_is_otherwise_equal(name: str, candidate: Measures) -> None:
+    slower = replace(candidate, latency_ms=candidate.latency_ms * 2, cycles=candidate.cycles * 2)
+    parameters = PARAMETERS.get(name, {})
+    assert score(name, slower, **parameters) <= score(name, candidate, **parameters) + 1e-12
+
+
+@pytest.mark.parametrize("name", RULES)
+@settings(max_examples=25)
+@given(candidate=measures)
+def test_no_rule_prefers_a_less_accurate_one_that_is_otherwise_equal(name: str, candidate: Measures) -> None:
+    worse = replace(candidate, accuracy=candidate.accuracy / 2)
+    parameters = PARAMETERS.get(name, {})
+    assert score(name, worse, **parameters) <= score(name, candidate, **parameters) + 1e-12
+
+
+def test_single_measures_are_rules() -> None:
+    candidate = like_reference(accuracy=0.8, latency_ms=0.7, macs=60, size_bytes=300)
+    found = [score(name, candidate) for name in ("accuracy", "latency", "macs", "size")]
+    assert found == [0.8, -0.7, -60.0, -300.0]
+
+
+@settings(max_examples=25)
+@given(feasible=measures, other=measures)
+def test_feasible_prefers_whatever_keeps_the_accuracy(feasible: Measures, other: Measures) -> None:
+    kept, lost = replace(feasible, accuracy=0.89), replace(other, accuracy=0.88)
+    assert score("feasible", kept, delta=0.015) > score("feasible", lost, delta=0.015)
+
+
+def test_feasible_takes_the_most_accurate_where_none_keeps_the_accuracy() -> None:
+    slow, fast = like_reference(accuracy=0.7), like_reference(accuracy=0.6, latency_ms=0.1)
+    assert score("feasible", slow) > score("feasible", fast)
+
+
+def test_feasible_can_take_an_absolute_floor_and_another_cost() -> None:
+    small = like_reference(accuracy=0.5, size_bytes=100)
+    quick = like_reference(accuracy=0.5, latency_ms=0.1)
+    assert score("feasible", small, floor=0.5, cost="size_bytes") > score(
+        "feasible", quick, floor=0.5, cost="size_bytes"
+    )
+    with pytest.raises(RuleError, match="no cost is called joules"):
+        score("feasible", small, floor=0.5, cost="joules")
+
+
+def test_ratio_weighs_milliseconds_against_accuracy() -> None:
+    assert score("ratio", like_reference(accuracy=0.88, latency_ms=0.5)) == pytest.approx(25)
+    assert score("ratio", like_reference(latency_ms=0.5)) == pytest.approx(500)
+    assert score("ratio", like_reference(accuracy=0.88, latency_ms=1.5)) == pytest.approx(-0.02)
+
+
+def test_lagranges_price_rises_while_winners_miss_the_budget() -> None:
+    slow = like_reference(latency_ms=1.0)
+    later = replace(CONTEXT, winners=(slow, slow))
+    first = score("lagrange", slow, budget_ms=0.5, rate=0.1, start=0.1)
+    assert first == pytest.approx(0.9 - 0.1)
+    assert score("lagrange", slow, later, budget_ms=0.5, rate=0.1, start=0.1) == pytest.approx(0.9 - 0.3)
+
+
+def test_mnas_is_the_published_product() -> None:
+    assert score("mnas", REFERENCE, budget_ms=0.5) == pytest.approx(0.9 * 2**-0.07)
+
+
+def test_pareto_gives_nothing_for_what_a_winner_dominates() -> None:
+    winner = like_reference(latency_ms=0.5, size_bytes=200)
+    seen = replace(CONTEXT, winners=(winner,))
+    assert score("pareto", like_reference(latency_ms=0.6, size_bytes=300), seen) == pytest.approx(0)
+    assert score("pareto", like_reference(latency_ms=0.4, size_bytes=300), seen) > 0
+
+
+def test_fuzzy_is_full_at_the_target_and_nothing_past_the_loss() -> None:
+    assert score("fuzzy", like_reference(latency_ms=0.5, size_bytes=200)) == 1
+    assert score("fuzzy", like_reference(accuracy=0.87, latency_ms=0.5, size_bytes=200)) == 0
+
+
+def only_bytes(candidate: Measures, context: Context, *, scale: float = 1.0) -> float:
+    """A user's rule."""
+    return -candidate.size_bytes * scale
+
+
+def test_a_rule_of_the_users_own_is_imported() -> None:
+    rule = find_rule(f"{__name__}:only_bytes", {"scale": 2.0})
+    assert rule(REFERENCE, CONTEXT) == -800
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("speed", {}, "no rule is called speed; choose one of accuracy, latency"),
+        ("no.such.module:f", {}, "rule no.such.module:f cannot be imported (No module named 'no'); name it"),
+        ("feasible", {"detla": 1}, "rule feasible has no parameter detla; it takes delta, floor, cost"),
+        ("mnas", {}, "rule mnas needs the parameter budget_ms"),
+    ],
+)
+def test_a_rule_that_misfits_is_told_of(name: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(RuleError, match=re.escape(message)):
+        find_rule(name, parameters)
+
+
+points = st.lists(st.tuples(*[st.integers(1, 6)] * 3), min_size=1, max_size=8)
+
+
+@settings(max_examples=25)
+@given(points)
+def test_the_hypervolume_counts_the_unit_cubes_below_some_point(found: list[tuple[int, ...]]) -> None:
+    cubes = {
+        (x, y, z)
+        for x in range(6)
+        for y in range(6)
+        for z in range(6)
+        if any(x < a and y < b and z < c for a, b, c in found)
+    }
+    assert hypervolume([tuple(map(float, point)) for point in found]) == len(cubes)
+
+
+@settings(max_examples=25)
+@given(points)
+def test_the_front_dominates_what_all_points_do(found: list[tuple[int, ...]]) -> None:
+    floats = [tuple(map(float, point)) for point in found]
+    front = [floats[i] for i in pareto_front(floats)]
+    assert hypervolume(front) == hypervolume(floats)
+    assert all(hypervolume([p for p in front if p is not point]) < hypervolume(front) for point in front)
