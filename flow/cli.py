@@ -265,6 +265,9 @@ def hls_command(
         Path | None, typer.Option("--out", help="Folder of the project; else build/hls/NETWORK-TARGET-FLOW.")
     ] = None,
     images: Annotated[int, typer.Option("--images", help="Test images of the C simulation.")] = 4,
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="hls4ml's: Vitis or VivadoAccelerator; Vitis by default.")
+    ] = None,
     synth: Annotated[
         str, typer.Option("--synth", help="auto: synthesize if a tool is found; require; never.")
     ] = "auto",
@@ -274,7 +277,7 @@ def hls_command(
     from bitlathe.flow.hls_commands import hls_request, run_hls
     from bitlathe.flow.integer_network import obtain
 
-    asked = hls_request(find_target(target), flow, out, images, synth)
+    asked = hls_request(find_target(target), flow, backend, out, images, synth)
     result = run_hls(obtain(request), asked)
     if as_json:
         print_json(result.to_json())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,13 @@ class Flow(Enum):
     HLS4ML = "hls4ml"  # a pipeline of its own, by hls4ml
 
 
+class Hls4mlBackend(Enum):
+    """hls4ml's backend, by its name there."""
+
+    VITIS = "Vitis"
+    VIVADO_ACCELERATOR = "VivadoAccelerator"  # PYNQ-Z2 alone; floats and a DMA around the same network
+
+
 class Synth(Enum):
     """Whether a missing tool is a failure."""
 
@@ -52,10 +59,16 @@ class HlsRequest:
 
     target: Target
     flow: Flow
+    backend: Hls4mlBackend = Hls4mlBackend.VITIS  # of the flow hls4ml
     out: Path | None  # None: named after network, target and flow
     images: int
     synth: Synth
     reports: Path = REPORTS
+
+    def folder(self, network: str) -> Path:
+        """Where the project of a network goes."""
+        other = "" if self.backend is Hls4mlBackend.VITIS else f"-{self.backend.value}"
+        return self.out or PROJECTS / f"{network}-{self.target.name}-{self.flow.value}{other}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +86,7 @@ class HlsResult:
     tool: str | None  # that synthesized
     report: Mapping[str, object] | None
     ip: str | None
+    bench: str | None  # None: not run; empty: passed; else what it failed with
     not_done: tuple[str, ...]  # and how to go on
 
     def to_json(self) -> dict[str, object]:
@@ -91,6 +105,8 @@ class HlsResult:
             done.append(_report_line(self.report))
         if self.ip is not None:
             done.append(f"exported IP: {self.ip}")
+        if self.bench == "":
+            done.append("whole-engine bench on the exported Verilog: every integer equal to the reference")
         return [*done, *(f"not done: {text}" for text in self.not_done)]
 
     def check(self) -> None:
@@ -100,13 +116,24 @@ class HlsResult:
                 f"{self.network}: {self.mismatches} output integers of the C simulation differ from the "
                 "reference; report it with this command"
             )
+        if self.bench:
+            raise CheckFailed(
+                f"{self.ip}: the exported Verilog fails the whole-engine bench, so do not build with it; "
+                f"report it with the tool's release\n{self.bench}"
+            )
 
 
-def hls_request(target: Target, flow: str, out: Path | None, images: int, synth: str) -> HlsRequest:
+def hls_request(
+    target: Target, flow: str, backend: str | None, out: Path | None, images: int, synth: str
+) -> HlsRequest:
     """The request that a command line's words make; UsageError for an unknown one."""
+    chosen = _choice(Flow, "--flow", flow)
+    if backend is not None and chosen is not Flow.HLS4ML:
+        raise UsageError(f"--backend {backend}: is hls4ml's; give --flow hls4ml too")
     return HlsRequest(
         target=target,
-        flow=_choice(Flow, "--flow", flow),
+        flow=chosen,
+        backend=_choice(Hls4mlBackend, "--backend", backend or Hls4mlBackend.VITIS.value),
         out=out,
         images=images,
         synth=_choice(Synth, "--synth", synth),
@@ -134,7 +161,7 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
 
     Raises ToolError for a tool that fails, or that is required and missing; what the emitters raise.
     """
-    out = request.out or PROJECTS / f"{network.name}-{request.target.name}-{request.flow.value}"
+    out = request.folder(network.name)
     files.check_replaceable(out, MARKER)
     tool = None if request.synth is Synth.NEVER else find_hls()
     if tool is None and request.synth is Synth.REQUIRE:
@@ -143,7 +170,7 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
     write_project(out, project, _about(network, request))
     images, _ = network.test_images(request.images)
     started = time.monotonic()
-    outputs = _SIMULATIONS[request.flow](network, request.target, out, network.preprocess.codes(images))
+    outputs = _SIMULATIONS[request.flow](network, request, out, network.preprocess.codes(images))
     expected = network.reference(images)
     result = HlsResult(
         network=network.name,
@@ -157,6 +184,7 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
         tool=None,
         report=None,
         ip=None,
+        bench=None,
         not_done=(),
     )
     return _synthesized(result, request, tool)
@@ -175,32 +203,38 @@ def write_project(out: Path, project: Mapping[str, str], about: Mapping[str, obj
 def _emitted(network: IntegerNetwork, request: HlsRequest) -> Mapping[str, str]:
     if request.flow is Flow.ENGINE:
         return emit_hls(request.target)
-    emit, _ = _hls4ml()
-    return emit(network.graph, request.target)
+    package = _hls4ml()
+    files: Mapping[str, str] = package.emit(network.graph, request.target, _options(package, request))
+    return files
 
 
-def _simulated_engine(network: IntegerNetwork, target: Target, out: Path, codes: Codes) -> Codes:
-    return HlsEngine(target).run(compile_for(network, target), codes)
+def _simulated_engine(network: IntegerNetwork, request: HlsRequest, out: Path, codes: Codes) -> Codes:
+    return HlsEngine(request.target).run(compile_for(network, request.target), codes)
 
 
-def _simulated_hls4ml(network: IntegerNetwork, target: Target, out: Path, codes: Codes) -> Codes:
-    _, csimulate = _hls4ml()
-    return np.asarray(csimulate(network.graph, target, out / "csim", codes))
+def _simulated_hls4ml(network: IntegerNetwork, request: HlsRequest, out: Path, codes: Codes) -> Codes:
+    package = _hls4ml()
+    options = _options(package, request)
+    return np.asarray(package.csimulate(network.graph, request.target, out / "csim", codes, options))
 
 
-_SIMULATIONS: Mapping[Flow, Callable[[IntegerNetwork, Target, Path, Codes], Codes]] = {
+_SIMULATIONS: Mapping[Flow, Callable[[IntegerNetwork, HlsRequest, Path, Codes], Codes]] = {
     Flow.ENGINE: _simulated_engine,
     Flow.HLS4ML: _simulated_hls4ml,
 }
 
 
-def _hls4ml() -> tuple[Callable[..., Mapping[str, str]], Callable[..., Codes]]:
-    """`emit` and `csimulate`, which need an optional package."""
+def _options(package: Any, request: HlsRequest) -> Any:
+    return package.Options(backend=package.Backend(request.backend.value))
+
+
+def _hls4ml() -> Any:
+    """The room that needs an optional package."""
     try:
-        from bitlathe.hls.hls4ml import csimulate, emit
+        import bitlathe.hls.hls4ml as package
     except ImportError as error:
         raise ToolError(f"the hls4ml flow needs hls4ml ({error}): pip install 'bitlathe[hls4ml]'") from error
-    return emit, csimulate
+    return package
 
 
 def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> HlsResult:
@@ -209,25 +243,37 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
     if tool is None:
         return replace(result, not_done=_without_tool(request, result.out))
     folder = Path(result.out)
-    if not (folder / "run.tcl").exists():
+    if request.backend is Hls4mlBackend.VIVADO_ACCELERATOR:
         return replace(
             result, not_done=(f"synthesis: run the scripts that hls4ml wrote in {folder} with {tool.path}",)
         )
     note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes")
     made = synthesize(folder, request.target, tool)
     keep_report(made.report, request)
+    too_large = () if made.report.fits else ("place and route: the estimates exceed the part",)
+    bench, unproven = _bench(made, request)
     return replace(
         result,
         tool=f"{tool.name} {tool.release}",
         report=made.report.to_json(),
         ip=str(made.ip),
-        not_done=_after_synthesis(made),
+        bench=bench,
+        not_done=(*too_large, *unproven),
     )
 
 
-def _after_synthesis(made: Synthesized) -> tuple[str, ...]:
-    fits = () if made.report.fits else ("place and route: the estimates exceed the part",)
-    return (*fits, "simulation of the exported Verilog; the IP's sources lie in its folder hdl/verilog")
+def _bench(made: Synthesized, request: HlsRequest) -> tuple[str | None, tuple[str, ...]]:
+    """What the whole-engine bench says of the exported Verilog, or why it was not run."""
+    if request.flow is not Flow.ENGINE:
+        return None, ("simulation of the kernel's exported Verilog: the bench is the engine's",)
+    try:
+        from bitlathe.rtl_tb.engine.exported import exported_failure
+    except ImportError as error:
+        return None, (
+            f"bench on the exported Verilog ({error}): pip install 'bitlathe[dev]', then run again",
+        )
+    note("running the whole-engine bench on the exported Verilog; this takes minutes")
+    return exported_failure(made.ip, request.target.engine) or "", ()
 
 
 def keep_report(report: HlsReport, request: HlsRequest) -> None:

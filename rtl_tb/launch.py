@@ -39,19 +39,43 @@ def run_bench(
     reason = missing(simulator)
     if reason:
         pytest.skip(reason)
-    parameters = parameters or {}
+    design = library_sources(top, sources)
+    failure = bench_failure(
+        top, bench=bench, seed=seed, parameters=parameters or {}, design=design, simulator=simulator
+    )
+    if failure:
+        pytest.fail(failure, pytrace=False)
+
+
+def bench_failure(
+    top: str,
+    *,
+    bench: str,
+    seed: int,
+    parameters: Mapping[str, int],
+    design: Sequence[Path],
+    beside: Sequence[Path] = (),
+    simulator: Simulator = Simulator.VERILATOR,
+) -> str | None:
+    """What `run_bench` fails with, None where every test passed; `design` is every source, packages first.
+
+    The files `beside` lie in the folder where the simulator runs. ToolError where a tool fails.
+    """
     waves = bool(os.environ.get(WAVES_VARIABLE))
-    built = build(simulator, top, library_sources(top, sources), parameters, waves=waves)
+    built = build(simulator, top, design, parameters, waves=waves)
     runs = cache_folder() / "runs"
     runs.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=runs, prefix=f"{top}-"))
+    for path in beside:
+        shutil.copy(path, folder)
     failed = _simulate(simulator, top, bench, seed, built, folder, waves)
     if failed:
-        pytest.fail(_message(top, failed, seed, parameters, folder), pytrace=False)
+        return _message(top, failed, seed, parameters, folder)
     if waves:
         print(f"waves: {folder / 'dump.vcd'}")
     else:
         shutil.rmtree(folder)
+    return None
 
 
 def _simulate(

@@ -10,24 +10,26 @@ from bitlathe.hls.compile import Compiled
 from bitlathe.hls.sim.memory import READABLE, WRITABLE, Buffer, Region, lay_out, total_bytes
 
 BASE = 0x1_3000_0000  # of the buffers: needs more than 32 address bits
+LOW_BASE = 0x3000_0000  # for a core that has no more
 Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class BufferMemory:
-    """Bytes from BASE on, as a target of cocotbext-axi's AxiSlave."""
+    """Bytes from `base` on, as a target of cocotbext-axi's AxiSlave."""
 
     regions: Mapping[Buffer, Region]
     data: Bytes
+    base: int
     strays: list[str] = field(default_factory=list)  # accesses outside what the engine may touch
     bytes_read: dict[Buffer, int] = field(default_factory=lambda: dict.fromkeys(Buffer, 0))
 
     @classmethod
-    def of(cls, compiled: Compiled, inputs: int, rng: np.random.Generator) -> "BufferMemory":
+    def of(cls, compiled: Compiled, inputs: int, rng: np.random.Generator, base: int) -> "BufferMemory":
         """Memory for `inputs` inputs a start, its program and weights in place, random bytes elsewhere."""
         regions = lay_out(_sizes(compiled, inputs))
         data = rng.integers(256, size=total_bytes(regions), dtype=np.uint8)
-        memory = cls(regions=regions, data=data)
+        memory = cls(regions=regions, data=data, base=base)
         memory.fill(Buffer.PROGRAM, compiled.program.encode())
         memory.fill(Buffer.WEIGHTS, compiled.weights)
         return memory
@@ -41,7 +43,7 @@ class BufferMemory:
         return self.data[self.regions[buffer].slice]
 
     def address(self, buffer: Buffer) -> int:
-        return BASE + self.regions[buffer].start
+        return self.base + self.regions[buffer].start
 
     def protected(self) -> Bytes:
         """A copy in which every buffer that the engine may write is zero."""
@@ -57,18 +59,18 @@ class BufferMemory:
             self.strays.append(f"read of {length} bytes at {address:#x}")
             return bytes(length)
         self.bytes_read[buffer] += length
-        return self.data[address - BASE : address - BASE + length].tobytes()
+        return self.data[address - self.base :][:length].tobytes()
 
     async def write(self, address: int, data: bytes) -> None:
         """Store one beat."""
         if self._owner(address, len(data), WRITABLE) is None:
             self.strays.append(f"write of {len(data)} bytes at {address:#x}")
             return
-        self.data[address - BASE : address - BASE + len(data)] = np.frombuffer(data, np.uint8)
+        self.data[address - self.base :][: len(data)] = np.frombuffer(data, np.uint8)
 
     def _owner(self, address: int, length: int, buffers: tuple[Buffer, ...]) -> Buffer | None:
         """Which of `buffers` holds the whole access."""
-        offset = address - BASE
+        offset = address - self.base
         for buffer in buffers:
             region = self.regions[buffer]
             if region.start <= offset and offset + length <= region.start + region.size:

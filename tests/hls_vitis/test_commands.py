@@ -2,11 +2,13 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import fake_hls_tools as fakes
 import pytest
 from command_line import LENET, run
+from exported_ip import write_ip
 
 from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
@@ -15,6 +17,7 @@ from bitlathe.hls.config import TARGETS
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.model.zoo import NETWORKS
+from bitlathe.rtl_tb.engine import exported
 
 HWH = '<E><MEMRANGE INSTANCE="engine" MEMTYPE="REGISTER" BASEVALUE="0x40000000"/></E>'
 BUILT = (
@@ -56,6 +59,23 @@ def test_an_unknown_word_ends_with_2(option: str) -> None:
     assert f"{option} magic: choose one of" in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--backend", "Vitis"], "--backend Vitis: is hls4ml's; give --flow hls4ml too"),
+        (["--flow", "hls4ml", "--backend", "magic"], "choose one of Vitis, VivadoAccelerator"),
+        (
+            ["--flow", "hls4ml", "--backend", "VivadoAccelerator", "--target", "zcu104"],
+            "VivadoAccelerator",
+        ),
+    ],
+)
+def test_a_backend_that_does_not_suit_ends_with_2(words: list[str], message: str) -> None:
+    outcome = run(*RUN, *words)
+    assert outcome.status == 2
+    assert message in outcome.stderr
+
+
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "work" / "mine").mkdir()
     (tmp_path / "work" / "mine" / "thesis.txt").write_text("precious")
@@ -63,15 +83,20 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     assert list((tmp_path / "work" / "mine").iterdir()) == [tmp_path / "work" / "mine" / "thesis.txt"]
 
 
+@pytest.fixture
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bench on the exported Verilog passes without being run."""
+    monkeypatch.setattr(exported, "exported_failure", lambda ip, configuration: None)
+
+
+@pytest.mark.usefixtures("proven")
 def test_with_a_tool_the_report_joins_the_others(tools: Path) -> None:
     fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
     result = run(*RUN, "--json", "--out", "project").json
     assert result["tool"] == "vitis_hls 2023.1"
     assert result["report"]["dsp"] == 205
     assert Path(result["ip"]).is_dir()
-    assert result["not_done"] == [
-        "simulation of the exported Verilog; the IP's sources lie in its folder hdl/verilog"
-    ]
+    assert (result["bench"], result["not_done"]) == ("", [])
     run(*RUN, "--json", "--out", "project")
     (row,) = json.loads(Path("build/bench/hls.json").read_text())
     assert (row["target"], row["flow"], row["lut"]) == ("pynq-z2", "engine", 40_321)
@@ -96,21 +121,63 @@ def test_a_bitstreams_project_is_emitted_without_vivado(target: str, engine: str
     assert run("bitstream", "--target", target, "--engine", engine, "--require").status == 3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_the_exported_verilog_runs_in_the_whole_engine_bench(tools: Path, tmp_path: Path, wrong: int) -> None:
+    ip = write_ip(tmp_path / "ip", TARGETS["pynq-z2"].engine, wrong=wrong)
+    place = "hls/solution1/impl"
+    export = f"mkdir -p {place} && cp -r {ip} {place}/"
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1", export=export))
+    outcome = run(*RUN, "--out", "project")
+    if wrong:
+        assert outcome.status == 1
+        assert "the exported Verilog fails the whole-engine bench, so do not build with it" in outcome.stderr
+        assert "a_network_gives_the_references_integers_twice" in outcome.stderr
+    else:
+        assert outcome.status == 0, outcome.stderr
+        assert "whole-engine bench on the exported Verilog: every integer equal" in outcome.stdout
+
+
+def test_an_export_without_verilog_is_noticed(tools: Path) -> None:
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
+    outcome = run(*RUN, "--out", "project")
+    assert outcome.status == 3
+    assert "no Verilog in the exported IP" in outcome.stderr
+
+
+def test_a_bench_that_fails_is_told_and_ends_with_1(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exported, "exported_failure", lambda ip, configuration: "engine: failed: a test")
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
+    outcome = run(*RUN, "--out", "project")
+    assert outcome.status == 1
+    assert "do not build with it" in outcome.stderr and "engine: failed: a test" in outcome.stderr
+    assert "exported IP: project" in outcome.stdout
+
+
+def test_without_cocotb_the_bench_is_told_as_not_done(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, exported.__name__, None)
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
+    outcome = run(*RUN, "--out", "project")
+    assert outcome.status == 0
+    assert "not done: bench on the exported Verilog" in outcome.stdout
+    assert "pip install 'bitlathe[dev]'" in outcome.stdout
+
+
 @pytest.fixture
-def exported(tools: Path) -> Path:
+def project(tools: Path, proven: None) -> Path:
     """A project of `bitlathe hls` whose IP a tool has exported."""
     fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
     assert run(*RUN).status == 0
     return Path("build/hls/lenet5-pynq-z2-engine")
 
 
-def test_the_exported_ip_reaches_the_bitstream_and_its_overlay(exported: Path, tools: Path) -> None:
+def test_the_exported_ip_reaches_the_bitstream_and_its_overlay(project: Path, tools: Path) -> None:
     vivado = tools / "vivado"
     vivado.write_text(f'#!/bin/bash\n[ "$1" = -version ] && echo "Vivado v2022.1" && exit 0\n{BUILT}\n')
     vivado.chmod(0o755)
     outcome = run("bitstream", "--engine", "hls", "--out", "design")
     assert outcome.status == 0, outcome.stderr
-    assert f"exported IP: {exported}/hls/solution1/impl/ip" in outcome.stdout
+    assert f"exported IP: {project}/hls/solution1/impl/ip" in outcome.stdout
     assert Path("design/ip/engine/component.xml").is_file()
     facts = json.loads(Path("design/overlay.json").read_text())
     assert (facts["engine"], facts["identity"]) == ("hls", TARGETS["pynq-z2"].engine.identity)
@@ -127,14 +194,14 @@ def test_the_exported_ip_reaches_the_bitstream_and_its_overlay(exported: Path, t
         (["--engine", "hls4ml", "--project", "build/hls/lenet5-pynq-z2-engine"], "needed is pynq-z2, hls4ml"),
     ],
 )
-def test_an_ip_of_something_else_is_refused(exported: Path, words: list[str], message: str) -> None:
+def test_an_ip_of_something_else_is_refused(project: Path, words: list[str], message: str) -> None:
     outcome = run("bitstream", "--engine", "hls", *words)
     assert (outcome.status, outcome.stdout) == (2, "")
     assert message in outcome.stderr
 
 
-def test_an_ip_of_other_sources_is_refused(exported: Path) -> None:
-    (exported / "src" / "engine_top.cpp").write_text("// of an older version\n")
+def test_an_ip_of_other_sources_is_refused(project: Path) -> None:
+    (project / "src" / "engine_top.cpp").write_text("// of an older version\n")
     outcome = run("bitstream", "--engine", "hls")
     assert outcome.status == 2
     assert "its sources are of another version; run `bitlathe hls` again" in outcome.stderr
