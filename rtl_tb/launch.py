@@ -117,13 +117,14 @@ def _failures(results: Path) -> list[str]:
 
 def _message(top: str, failed: list[str], seed: int, parameters: Mapping[str, int], folder: Path) -> str:
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    again = f"python -m pytest '{test}' --seed {seed}" if test else "the same command"
     log = (folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     settings = " ".join(f"{name}={value}" for name, value in parameters.items())
     return "\n".join(
         [
             f"{top}: failed: {', '.join(failed)}",
             f"seed {seed}; parameters {settings or 'as in the module'}; whole log in {folder / 'log'}",
-            f"repeat with waves: {WAVES_VARIABLE}=1 python -m pytest '{test}' --seed {seed}",
+            f"repeat with waves: {WAVES_VARIABLE}=1 {again}",
             *log,
         ]
     )
