@@ -373,6 +373,7 @@ HANDLERS: dict[str, Handler] = {
     "aten.pad.default": pad,
     "aten.constant_pad_nd.default": pad,
     "aten.view.default": reshape,
+    "aten._unsafe_view.default": reshape,  # flatten of a map in channels_last order
     "aten.reshape.default": reshape,
     "aten.flatten.using_ints": reshape,
     "aten.squeeze.default": reshape,

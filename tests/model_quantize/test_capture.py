@@ -131,6 +131,14 @@ def test_networks_of_the_zoo_are_captured(name: str) -> None:
     assert torch.allclose(logits(network, x), expected, rtol=0, atol=tolerance)
 
 
+def test_a_network_in_channels_last_order_is_the_same_network() -> None:
+    model = build("lenet5").eval()
+    plain = capture(model, (1, 8, 8))
+    turned = capture(model.to(memory_format=torch.channels_last), (1, 8, 8))  # type: ignore[call-overload]
+    x = pixel_inputs(2, (1, 8, 8))
+    assert torch.equal(logits(plain, x), logits(turned, x))
+
+
 def test_a_residual_network_becomes_convolutions_a_pool_and_a_dense_layer() -> None:
     network = capture(build("resnet20", normalize=Normalize.imagenet()), (3, 32, 32))
     assert [node.name for node in network.nodes] == [
