@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 
 from bitlathe.model.graph.errors import CapacityError
 
-PROGRAM_VERSION = 1
+PROGRAM_VERSION = 2
+CODEWORDS, CODEWORD_BYTES = 256, 8  # of the codebook, which product-quantized weights index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

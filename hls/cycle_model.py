@@ -29,7 +29,6 @@ PENDING = 2  # from dispatch, or from the count that it waits for, to its unit (
 SPLIT = 5  # from a load's start to its first request (burst_split.sv)
 BURST_CYCLES = 2  # of the splitter, for each burst
 SEGMENT_CYCLES = 4  # of the splitter, for each segment
-GATHER = 1  # cycles a pixel group takes to gather beyond one a pixel (sequencer.sv)
 EXEC_DRAIN = 20  # stages from the sequencer to the scratchpad (compute.sv)
 STORE_DRAIN = 7  # from a store's start to its first word on the bus, and from the last answer to its end
 ROUNDS = 3  # of a prediction
@@ -66,10 +65,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """Cycles of one input, from start to done."""
+    """Cycles of a start, until done."""
 
     cycles: int
-    timings: tuple[Timing, ...]  # in order of the descriptors
+    timings: tuple[Timing, ...]  # of the last input, in order of the descriptors
 
 
 class Unit(IntEnum):
@@ -97,15 +96,15 @@ def exec_passes(fields: Fields) -> int:
 def pass_cycles(runs: int, run: int, lanes: int, group_cycles: int) -> int:
     """Cycles of a pass over `runs` runs of `run` pixels, each cut into groups of up to `lanes`.
 
-    A group lasts `group_cycles`, or a cycle a pixel and one more to gather the next one where that is longer;
-    the parameter line takes a cycle of its own unless the gathering hides it.
+    A group lasts `group_cycles`, or a cycle a pixel to gather the next one where that is longer; the
+    parameter line takes a cycle of its own unless the gathering hides it.
 
     >>> pass_cycles(1, 60, 6, 9), pass_cycles(1, 58, 6, 6)
-    (91, 69)
+    (91, 61)
     """
     full, rest = divmod(run, lanes)
-    cycles = full * max(group_cycles, lanes + GATHER) + (max(group_cycles, rest + GATHER) if rest else 0)
-    return runs * cycles + (group_cycles >= min(lanes, run) + GATHER)
+    cycles = full * max(group_cycles, lanes) + (max(group_cycles, rest) if rest else 0)
+    return runs * cycles + (group_cycles >= min(lanes, run))
 
 
 def exec_cycles(fields: Fields) -> int:
@@ -162,8 +161,8 @@ def duration(opcode: Opcode, fields: Fields, ddr: DdrModel) -> int:
     return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(opcode, fields, ddr))
 
 
-def predict(program: Program, ddr: DdrModel, weights_resident: bool = False) -> Prediction:
-    """Cycles of one input; with `weights_resident` the `once` loads are skipped.
+def predict(program: Program, ddr: DdrModel, weights_resident: bool = False, inputs: int = 1) -> Prediction:
+    """Cycles of a start of `inputs`, timings of the last; with `weights_resident` no `once` load is done.
 
     How many descriptors are fetched amid each load's data follows from times that depend on it, so it is
     counted in one round for the next.
@@ -171,8 +170,11 @@ def predict(program: Program, ddr: DdrModel, weights_resident: bool = False) -> 
     interruptions: list[int] = []
     for _ in range(ROUNDS):
         model = _Model(ddr, program.configuration, weights_resident, interruptions)
-        for descriptor in program.descriptors[:-1]:
-            model.add(descriptor)
+        for done in range(inputs):
+            if done:
+                model.next_input()
+            for descriptor in program.descriptors[:-1]:
+                model.add(descriptor)
         interruptions = model.channel.interruptions()
     return model.finish()
 
@@ -239,16 +241,30 @@ class _Model:
         self.latch_free = [0.0, 0.0, 0.0]
         self.starts: list[tuple[Unit, float]] = []
         self.ends: tuple[list[float], ...] = ([], [], [])  # by unit
+        self.bases = [0, 0, 0]  # descriptors of earlier inputs, by unit
+        self.first = 0  # descriptor of this input
+
+    def next_input(self) -> None:
+        """Let END pass."""
+        self._dispatch(0.0)
+        self.weights_resident = True
+        self.bases = [len(ends) for ends in self.ends]
+        self.first = len(self.starts)
+
+    def _dispatch(self, room: float) -> float:
+        """When the next descriptor is handed on, at the earliest when there is `room`."""
+        before = self.dispatches[-1] if self.dispatches else 0.0
+        dispatched = max(self.arrivals[len(self.dispatches)], before, room) + DISPATCH
+        self.dispatches.append(dispatched)
+        self.arrivals.append(self.channel.fetch(dispatched))
+        return dispatched
 
     def add(self, descriptor: Descriptor) -> None:
         """Let the next descriptor pass."""
-        unit, index = UNITS[descriptor.opcode], len(self.dispatches)
-        before = self.dispatches[-1] if self.dispatches else 0.0
-        dispatched = max(self.arrivals[index], before, self.latch_free[unit]) + DISPATCH
-        self.dispatches.append(dispatched)
-        self.arrivals.append(self.channel.fetch(dispatched))
-        counts = (descriptor.fields.get(name, 0) for name in WAITS)
-        met = [ends[count - 1] for ends, count in zip(self.ends, counts, strict=True) if count]
+        unit = UNITS[descriptor.opcode]
+        dispatched = self._dispatch(self.latch_free[unit])
+        counts = (base + descriptor.fields.get(name, 0) for base, name in zip(self.bases, WAITS, strict=True))
+        met = [ends[count - 1] for ends, count in zip(self.ends, counts, strict=True) if count > 0]
         ready = max(dispatched, *met, 0.0) + PENDING
         start = self._run(descriptor, ready)
         self.latch_free[unit] = start + 1
@@ -281,9 +297,11 @@ class _Model:
         """The whole run, END included."""
         idle = max((ends[-1] for ends in self.ends if ends), default=0.0)
         end = max(self.arrivals[len(self.dispatches)], self.dispatches[-1], idle) + DISPATCH
-        counts, last_end = [0, 0, 0], [0.0, 0.0, 0.0]
+        counts = list(self.bases)
+        last_end = [ends[base - 1] if base else 0.0 for ends, base in zip(self.ends, counts, strict=True)]
         timings = []
-        for dispatched, (unit, start) in zip(self.dispatches, self.starts, strict=True):
+        own = self.starts[self.first :]
+        for dispatched, (unit, start) in zip(self.dispatches[-len(own) :], own, strict=True):
             ended = self.ends[unit][counts[unit]]
             stall = max(0.0, start - last_end[unit])
             timings.append(

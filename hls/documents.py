@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from bitlathe.hls.config import PROGRAM_VERSION
-from bitlathe.hls.program import COMMON, EXEC, HEADER, LOAD_WEIGHTS, MOVE, ErrorCode, Field, Opcode, Space
+from bitlathe.hls.program import (
+    COMMON,
+    EXEC,
+    HEADER,
+    LOAD_WEIGHTS,
+    MOVE,
+    Encoding,
+    ErrorCode,
+    Field,
+    Opcode,
+    Space,
+)
 from bitlathe.hls.registers import REGISTERS
 from bitlathe.hls.render import render
 
@@ -20,7 +31,7 @@ _ERRORS = {
     ErrorCode.BAD_OPCODE: "an unknown opcode, an END before the last descriptor, or none there",
     ErrorCode.BAD_FIELD: "an impossible field, waits that nothing can meet, or (no descriptor) an argument: "
     "`INPUTS` is 0 or an address is not aligned",
-    ErrorCode.OUT_OF_BOUNDS: "an access beyond its space, the scratchpad or the weight store",
+    ErrorCode.OUT_OF_BOUNDS: "an access beyond its space, the scratchpad, the weight store or the codebook",
     ErrorCode.AXI_READ: "memory answered a read with an error",
     ErrorCode.AXI_WRITE: "memory answered a write with an error (no descriptor: a profile word)",
 }
@@ -31,11 +42,22 @@ _SPACES = {
     Space.SCRATCH: "what does not stay on the chip",
 }
 _OPCODES = {
-    Opcode.END: ("none", "waits until every unit is idle"),
+    Opcode.END: ("none", "the next input follows; after the last one waits until every unit is idle"),
     Opcode.LOAD: ("LOAD", "memory to scratchpad"),
-    Opcode.LOAD_WEIGHTS: ("LOAD", "memory to weight store"),
+    Opcode.LOAD_WEIGHTS: ("LOAD", "memory to weight store or codebook"),
     Opcode.EXEC: ("EXEC", "convolution, depthwise convolution or maximum over the scratchpad"),
     Opcode.STORE: ("STORE", "scratchpad to memory"),
+}
+
+_ENCODINGS = {
+    Encoding.COLUMNS: ("`po`", "a column: byte i is input lane i"),
+    Encoding.DIAGONAL: ("1", "a whole line: byte o of column o is byte o of the beat, all else 0"),
+    Encoding.NIBBLES: ("`po` / 2", "two columns of 4-bit weights, the first in the low halves of the bytes"),
+    Encoding.INDICES: (
+        "`po` / 8",
+        "eight columns: a byte is the index of the next codeword, and `pi` / 8 codewords fill a column",
+    ),
+    Encoding.CODEBOOK: ("1", "`pi` / 8 codewords of the codebook; a line is one of its words"),
 }
 
 
@@ -82,6 +104,10 @@ def _program() -> str:
         weights=_field_table(LOAD_WEIGHTS[body:]),
         exec=_field_table(EXEC[body:]),
         opcodes=opcodes,
+        encodings=[
+            _Row(code=code.value, name=code.name, unit=unit, meaning=meaning)
+            for code, (unit, meaning) in _ENCODINGS.items()
+        ],
         spaces=_rows(_SPACES),
     )
 

@@ -2,7 +2,8 @@
 
 Memories start poisoned: reading a word that nothing wrote is an error, as are bank conflicts inside a pixel
 group, accesses beyond a memory, and a wait for a descriptor that comes later. With a random generator the
-units advance in any order that the waits allow, so a missing wait shows as a wrong result or as poison.
+units advance in any order that the waits allow, into the next inputs too, so a missing wait shows as a wrong
+result or as poison.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,17 +40,22 @@ class Simulation:
         """
         decoded = decode_program(self.program, self.configuration)
         machine = Machine.poisoned(self.configuration, self.weights, self.scratch_bytes)
-        outputs = np.zeros((len(inputs), decoded.header["output_stride"]), np.uint8)
-        for index, data in enumerate(inputs):
-            machine.open_input(data, decoded.header["output_stride"])
-            for descriptor in _order(decoded, rng):
+        queues = _queues(decoded)
+        machine.open(inputs, decoded.header["output_stride"])
+        if rng is not None:
+            for index, descriptor in _order(queues, len(inputs), rng):
                 _run(machine, descriptor, index, trace)
-            outputs[index] = machine.output()
-        return outputs
+            return machine.outputs()
+        for index in range(len(inputs)):
+            machine.forget()
+            for _, descriptor in _order(queues, 1, None):
+                _run(machine, descriptor, index, trace)
+        return machine.outputs()
 
 
 def _run(machine: Machine, descriptor: Decoded, index: int, trace: Trace | None) -> None:
     fields = descriptor.fields
+    machine.present(index)
     if descriptor.opcode is Opcode.LOAD:
         machine.load(descriptor)
     elif descriptor.opcode is Opcode.STORE:
@@ -62,24 +68,37 @@ def _run(machine: Machine, descriptor: Decoded, index: int, trace: Trace | None)
             trace(descriptor.index, words)
 
 
-def _order(program: DecodedProgram, rng: np.random.Generator | None) -> Iterator[Decoded]:
-    """Descriptors in an order that the waits allow."""
-    queues = _queues(program)
+def _order(
+    queues: list[list[Decoded]], inputs: int, rng: np.random.Generator | None
+) -> Iterator[tuple[int, Decoded]]:
+    """Inputs and their descriptors in an order that the waits allow."""
+    sizes = [len(queue) for queue in queues]
     done = [0, 0, 0]
-    while any(done[unit] < len(queue) for unit, queue in enumerate(queues)):
-        heads = [queue[done[unit]] for unit, queue in enumerate(queues) if done[unit] < len(queue)]
-        ready = [
-            head for head in heads if all(head.fields[name] <= n for name, n in zip(WAITS, done, strict=True))
+    while any(count < inputs * size for count, size in zip(done, sizes, strict=True)):
+        heads = [
+            (done[unit] // size, queues[unit][done[unit] % size])
+            for unit, size in enumerate(sizes)
+            if done[unit] < inputs * size
         ]
+        ready = [(index, head) for index, head in heads if _may_run(head, index, sizes, done)]
         if not ready:
             raise FormatError(
-                f"{heads[0].where}: waits for descriptors that cannot run; the program never ends"
+                f"{heads[0][1].where}: waits for descriptors that cannot run; the program never ends"
             )
         chosen = (
-            min(ready, key=lambda head: head.index) if rng is None else ready[int(rng.integers(len(ready)))]
+            min(ready, key=lambda one: (one[0], one[1].index))
+            if rng is None
+            else ready[int(rng.integers(len(ready)))]
         )
         yield chosen
-        done[UNITS[chosen.opcode]] += 1
+        done[UNITS[chosen[1].opcode]] += 1
+
+
+def _may_run(descriptor: Decoded, index: int, sizes: list[int], done: list[int]) -> bool:
+    if descriptor.fields["once"] and index:
+        return True  # skipped, and it waits for nothing
+    waits = (descriptor.fields[name] for name in WAITS)
+    return all(index * size + wait <= count for wait, size, count in zip(waits, sizes, done, strict=True))
 
 
 def _queues(program: DecodedProgram) -> list[list[Decoded]]:

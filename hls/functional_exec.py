@@ -172,7 +172,8 @@ class _Exec:
 
     def _lines(self, done: int, first: int, count: int) -> Bytes:
         """Lines of a pass, (count, po, pi)."""
-        stride = 0 if self.fields["is_max"] else 1 + self.taps * self.fields["ci_tiles"]
+        repeats = self.fields["is_max"] or self.fields["repeat_weights"]
+        stride = 0 if repeats else 1 + self.taps * self.fields["ci_tiles"]
         po = self.configuration.po
         line = self.fields["weight_line"] + done * stride + first
         return self.machine.weights.read(np.arange(line * po, (line + count) * po), self.where).reshape(

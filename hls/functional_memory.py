@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
 from bitlathe.hls.decode import Decoded
-from bitlathe.hls.program import Space
+from bitlathe.hls.moves import line_beats
+from bitlathe.hls.program import Encoding, Space
 from bitlathe.model.graph.errors import FormatError
 
 Bytes = npt.NDArray[np.uint8]
@@ -84,12 +85,14 @@ def strided(origin: int, steps: tuple[int, ...], counts: tuple[int, ...]) -> Pos
 
 @dataclass(slots=True, kw_only=True)
 class Machine:
-    """Scratchpad, weight store and DDR of one engine."""
+    """Scratchpad, weight store, codebook and DDR of one engine."""
 
     configuration: EngineConfiguration
     scratchpad: Store  # word line * banks + bank
     weights: Store  # word line * po + column
+    codebook: Store
     ddr: dict[Space, Store] = field(default_factory=dict)
+    ends: list[dict[Space, Store]] = field(default_factory=list)  # input and output of each input
 
     @classmethod
     def poisoned(cls, configuration: EngineConfiguration, weights: bytes, scratch_bytes: int) -> "Machine":
@@ -99,24 +102,37 @@ class Machine:
             configuration=configuration,
             scratchpad=Store.poisoned("scratchpad", configuration.bank_lines * configuration.banks, word),
             weights=Store.poisoned("weight store", configuration.weight_lines * configuration.po, word),
+            codebook=Store.poisoned("codebook", CODEWORDS * CODEWORD_BYTES // word, word),
         )
         machine.ddr[Space.WEIGHTS] = Store.filled("weights in DDR", np.frombuffer(weights, np.uint8), word)
         machine.ddr[Space.SCRATCH] = Store.poisoned("scratch space", scratch_bytes // word, word)
         return machine
 
-    def open_input(self, data: Bytes, output_bytes: int) -> None:
-        """Present the next input; its output and all intermediate maps are poison again."""
+    def open(self, inputs: Bytes, output_bytes: int) -> None:
+        """Place inputs (N, bytes) in DDR, and poison where their outputs go."""
         word = self.configuration.word_bytes
-        self.ddr[Space.INPUT] = Store.filled("input", data, word)
-        self.ddr[Space.OUTPUT] = Store.poisoned("output", output_bytes // word, word)
+        self.ends = [
+            {
+                Space.INPUT: Store.filled("input", data, word),
+                Space.OUTPUT: Store.poisoned("output", output_bytes // word, word),
+            }
+            for data in inputs
+        ]
+
+    def present(self, index: int) -> None:
+        """Let descriptors see the input and the output of a number."""
+        self.ddr.update(self.ends[index])
+
+    def forget(self) -> None:
+        """Make all intermediate maps poison again."""
         for store in (self.scratchpad, self.ddr[Space.SCRATCH]):
             store.words[:] = POISON
             store.written[:] = False
 
-    def output(self) -> Bytes:
-        """Bytes of the finished output."""
-        store = self.ddr[Space.OUTPUT]
-        return store.read(np.arange(len(store.words)), "the host").ravel()
+    def outputs(self) -> Bytes:
+        """Bytes of the finished outputs, (N, bytes)."""
+        stores = [end[Space.OUTPUT] for end in self.ends]
+        return np.stack([store.read(np.arange(len(store.words)), "the host").ravel() for store in stores])
 
     def load(self, descriptor: Decoded) -> None:
         """DDR to scratchpad."""
@@ -153,19 +169,52 @@ class Machine:
         return ddr, chip, self.ddr[Space(fields["space"])]
 
     def load_weights(self, descriptor: Decoded) -> None:
-        """DDR to weight store."""
+        """DDR to weight store, or to the codebook."""
         fields, word = descriptor.fields, self.configuration.word_bytes
         if fields["offset"] % word:
             raise FormatError(f"{descriptor.where}: offset {fields['offset']} is no multiple of {word}")
         source = fields["offset"] // word + np.arange(fields["beats"])
         beats = self.ddr[Space(fields["space"])].read(source, descriptor.where)
+        encoding = Encoding(fields["encoding"])
+        if encoding is Encoding.CODEBOOK:
+            self.codebook.write(fields["weight_line"] + np.arange(len(beats)), beats, descriptor.where)
+            return
+        columns = beats if encoding is Encoding.COLUMNS else self._decoded(descriptor, encoding, beats)
         first = fields["weight_line"] * self.configuration.po
-        lines = self._diagonal(beats) if fields["diagonal"] else beats
-        self.weights.write(first + np.arange(len(lines)), lines, descriptor.where)
+        self.weights.write(first + np.arange(len(columns)), columns, descriptor.where)
 
-    def _diagonal(self, beats: Bytes) -> Bytes:
+    def _decoded(self, descriptor: Decoded, encoding: Encoding, beats: Bytes) -> Bytes:
+        """Columns of whole passes: a parameter line and `pass_lines` encoded lines each."""
+        po, pi, lines = self.configuration.po, self.configuration.pi, descriptor.fields["pass_lines"]
+        size = po + lines * line_beats(encoding, po)
+        if not lines or len(beats) % size:
+            raise FormatError(f"{descriptor.where}: {len(beats)} beats are no passes of {size}")
+        passes = beats.reshape(-1, size, pi)
+        decoder = {
+            Encoding.DIAGONAL: self._diagonal,
+            Encoding.NIBBLES: self._nibbles,
+            Encoding.INDICES: self._codewords,
+        }[encoding]
+        coded = decoder(passes[:, po:].reshape(-1, pi), descriptor.where)
+        columns: Bytes = np.concatenate([passes[:, :po], coded.reshape(len(passes), -1, pi)], axis=1)
+        return columns.reshape(-1, pi)
+
+    def _diagonal(self, beats: Bytes, where: str) -> Bytes:
         """Columns of one line a beat: column o < pi holds byte o at place o."""
         pi, po = self.configuration.pi, self.configuration.po
         lines = np.zeros((len(beats), po, pi), np.uint8)
         lines[:, np.arange(pi), np.arange(pi)] = beats
-        return lines.reshape(-1, pi)
+        return lines
+
+    def _nibbles(self, beats: Bytes, where: str) -> Bytes:
+        """Two columns a beat, the low halves first."""
+        halves = np.stack([beats & 15, beats >> 4], axis=1)
+        return np.where(halves > 7, halves | 0xF0, halves).astype(np.uint8)
+
+    def _codewords(self, beats: Bytes, where: str) -> Bytes:
+        """Eight bytes an index."""
+        words = self.configuration.pi // CODEWORD_BYTES
+        at = beats.astype(np.int64)
+        found = self.codebook.read(at // words, where).reshape(-1, words, CODEWORD_BYTES)
+        codewords: Bytes = found[np.arange(at.size), at.ravel() % words]
+        return codewords

@@ -6,6 +6,10 @@ The hardware's address generators are compared with it. Fields are those of a de
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
+
+from bitlathe.hls.config import CODEWORD_BYTES
+from bitlathe.hls.program import Encoding
 
 BURST_BEATS = 16  # an AXI3 port takes no more
 PAGE_BYTES = 4096  # no AXI burst may cross one
@@ -40,13 +44,62 @@ def pixel_positions(fields: Mapping[str, int], banks: int) -> Iterator[tuple[int
             position = add_positions(position, row_step if row_ends else (0, 1), banks)
 
 
-def weight_columns(fields: Mapping[str, int], po: int) -> Iterator[tuple[int, int | None]]:
-    """(line, column) of every beat of a LOAD_WEIGHTS; column None: the beat is the line's diagonal."""
-    for beat in range(fields["beats"]):
-        if fields["diagonal"]:
-            yield fields["weight_line"] + beat, None
-        else:
-            yield fields["weight_line"] + beat // po, beat % po
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightBeat:
+    """What a beat of a LOAD_WEIGHTS is."""
+
+    encoding: Encoding  # COLUMNS for a parameter line, whatever follows it
+    line: int  # of the weight store; of a CODEBOOK, word of the codebook
+    columns: range  # of the line
+
+
+_BEAT_COLUMNS = {Encoding.COLUMNS: 1, Encoding.NIBBLES: 2, Encoding.INDICES: CODEWORD_BYTES}
+
+
+def line_beats(encoding: Encoding, po: int) -> int:
+    """Beats of an encoded line.
+
+    >>> [line_beats(encoding, 16) for encoding in Encoding]
+    [16, 1, 8, 2, 1]
+    """
+    return po // _BEAT_COLUMNS.get(encoding, po)
+
+
+def weight_beats(fields: Mapping[str, int], po: int) -> Iterator[WeightBeat]:
+    """Every beat of a LOAD_WEIGHTS, in order."""
+    left = fields["beats"]
+    for line, encoding in enumerate(_line_encodings(fields), fields["weight_line"]):
+        beats = line_beats(encoding, po)
+        for beat in range(min(beats, left)):
+            columns = range(beat * (po // beats), (beat + 1) * (po // beats))
+            yield WeightBeat(encoding=encoding, line=line, columns=columns)
+        left -= beats
+        if left <= 0:
+            return
+
+
+def _line_encodings(fields: Mapping[str, int]) -> Iterator[Encoding]:
+    """Encoding of each line of a LOAD_WEIGHTS, without end."""
+    encoding = Encoding(fields["encoding"])
+    if encoding in (Encoding.COLUMNS, Encoding.CODEBOOK):
+        yield from repeat(encoding)
+    while True:
+        yield Encoding.COLUMNS
+        yield from repeat(encoding, fields["pass_lines"])
+
+
+def decoded_columns(beat: WeightBeat, data: bytes, codebook: bytes) -> list[bytes]:
+    """The columns that a beat of `data` (pi bytes) fills, given the codebook's bytes."""
+    size = len(data)
+    if beat.encoding is Encoding.DIAGONAL:
+        return [bytes(data[i] if i == o else 0 for i in range(size)) for o in beat.columns]
+    if beat.encoding is Encoding.NIBBLES:
+        halves = [[byte & 15 for byte in data], [byte >> 4 for byte in data]]
+        return [bytes(half | 0xF0 if half > 7 else half for half in column) for column in halves]
+    if beat.encoding is Encoding.INDICES:
+        words = b"".join(codebook[CODEWORD_BYTES * index :][:CODEWORD_BYTES] for index in data)
+        return [words[first : first + size] for first in range(0, len(words), size)]
+    return [data]
 
 
 def segments(fields: Mapping[str, int]) -> Iterator[tuple[int, int]]:

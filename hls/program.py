@@ -18,7 +18,7 @@ MAGIC = 0x4C544C42  # "BLTL"
 class Opcode(IntEnum):
     """What a descriptor does, and the unit that does it."""
 
-    END = 0  # all done for this input: waits until every unit is idle
+    END = 0  # the next input's descriptors follow; after the last input's the run ends
     LOAD = 1  # DDR -> scratchpad
     LOAD_WEIGHTS = 2  # DDR -> weight store
     EXEC = 3  # convolution, depthwise convolution or max pool over the scratchpad
@@ -32,6 +32,16 @@ class Space(IntEnum):
     INPUT = 1  # advances by `input_stride` for every input of a start
     OUTPUT = 2  # advances by `output_stride`
     SCRATCH = 3
+
+
+class Encoding(IntEnum):
+    """How the lines of the weight store lie in DDR; parameter lines always lie there as COLUMNS."""
+
+    COLUMNS = 0  # a beat is one column of a line
+    DIAGONAL = 1  # a beat is a line's diagonal, all else 0 (depthwise weights)
+    NIBBLES = 2  # a beat is two columns of 4-bit weights
+    INDICES = 3  # a byte is the index of a codeword: eight weights of a column
+    CODEBOOK = 4  # no lines: codewords, for the INDICES that follow
 
 
 class ErrorCode(IntEnum):
@@ -88,11 +98,17 @@ COMMON = _table(
     ("opcode", 8, "Opcode"),
     ("once", 1, "skip when the weights are resident (a later input, or a start that says so)"),
     ("flags_reserved", 7, "zero"),
-    ("wait_load", 16, "start when this many LOAD and LOAD_WEIGHTS of this input are complete"),
-    ("wait_exec", 16, "start when this many EXEC of this input are complete"),
-    ("wait_store", 16, "start when this many STORE of this input are complete"),
+    (
+        "wait_load",
+        -16,
+        "start when all LOAD and LOAD_WEIGHTS of earlier inputs and this many of this one's are complete; "
+        "negative: all but so many of the earlier inputs'",
+    ),
+    ("wait_exec", -16, "the same, EXEC"),
+    ("wait_store", -16, "the same, STORE"),
 )
 _BODY = 64
+NO_WAIT = -(1 << 15)  # the least that a wait can hold
 
 # A position is the pair (line, bank) = divmod(y * pitch + x, banks); steps are pairs too, the
 # bank in 0..banks-1 and the line signed, so that address generation needs no division.
@@ -169,6 +185,7 @@ EXEC = COMMON + _table(
         4,
         "columns from tap to tap of a kernel row, 1..banks-1; more than 1 where columns are folded",
     ),
+    ("repeat_weights", 1, "every output tile takes the lines of the first one again"),
     start=_BODY,
 )
 
@@ -190,15 +207,13 @@ MOVE = COMMON + _table(
 
 LOAD_WEIGHTS = COMMON + _table(
     ("space", 4, "Space of the DDR offset"),
-    (
-        "diagonal",
-        1,
-        "a beat holds one line's diagonal (depthwise weights); 0: po beats a line, one an output lane",
-    ),
-    ("weights_reserved", 27, "zero"),
+    ("encoding", 3, "Encoding of the lines"),
+    ("weights_reserved", 25, "zero"),
     ("offset", 32, "byte offset, a multiple of the word"),
     ("beats", 32, "beats to load"),
-    ("weight_line", 16, "first line in the weight store"),
+    ("weight_line", 16, "first line in the weight store; of a CODEBOOK, first word in the codebook"),
+    ("lines_reserved", 24, "zero"),
+    ("pass_lines", 16, "encoded lines after each parameter line; not 0 for DIAGONAL, NIBBLES and INDICES"),
     start=_BODY,
 )
 

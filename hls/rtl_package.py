@@ -13,6 +13,7 @@ from bitlathe.hls.program import (
     LOAD_WEIGHTS,
     MAGIC,
     MOVE,
+    Encoding,
     ErrorCode,
     Field,
     Opcode,
@@ -59,6 +60,7 @@ def package_text() -> str:
         constants=[
             *_constants("OP", Opcode, 8),
             *_constants("SPACE", Space, 4),
+            *_constants("ENCODING", Encoding, 3),
             *_constants("ERR", ErrorCode, 8),
         ],
         fields=[

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bitlathe.hls.program import Descriptor, Opcode, Space
+from bitlathe.hls.moves import weight_beats
+from bitlathe.hls.program import Descriptor, Encoding, Opcode, Space
 
 # Odd places, so that an address that loses or gains a base is seen; one beyond 32 bits.
 BASES = {
@@ -27,12 +28,10 @@ def space_range(space: Space) -> range:
     return range(BASES[space], BASES[space] + BYTES[space])
 
 
-def drive_spaces(dut, word_bytes: int) -> None:
+def drive_spaces(dut) -> None:
     """Set the inputs that describe the spaces."""
-    width = 33 - (word_bytes.bit_length() - 1)
     dut.space_base_i.value = sum(BASES[space] << (40 * space) for space in Space)
     dut.space_bytes_i.value = sum(BYTES[space] << (32 * space) for space in Space)
-    dut.space_offset_i.value = sum(ADVANCE[space] // word_bytes << (width * space) for space in Space)
 
 
 def encode(opcode: Opcode, fields: Mapping[str, int]) -> int:
@@ -67,14 +66,16 @@ def random_move(
 
 
 def random_weights(rng: np.random.Generator, *, po: int, lines: int, word_bytes: int) -> dict[str, int]:
-    """Fields of a LOAD_WEIGHTS that stays within its space and the weight store."""
-    diagonal = int(rng.integers(2))
-    beats = int(rng.integers(1, 9)) * (1 if diagonal else po)
+    """Fields of a LOAD_WEIGHTS that stays within its space and the weight store; no CODEBOOK."""
+    beats, longest = int(rng.integers(1, 8 * po)), min(lines, 40)
     room = BYTES[Space.WEIGHTS] // word_bytes - beats
-    return {
+    fields = {
         "space": Space.WEIGHTS,
-        "diagonal": diagonal,
+        "encoding": int(rng.integers(Encoding.CODEBOOK)),
         "offset": int(rng.integers(0, room)) * word_bytes,
         "beats": beats,
-        "weight_line": int(rng.integers(0, lines - 8)),
+        "pass_lines": int(rng.integers(1, 8)),
+        "weight_line": 0,
     }
+    taken = [beat.line for beat in weight_beats(fields, po) if beat.line < longest]
+    return fields | {"beats": len(taken), "weight_line": int(rng.integers(0, lines - taken[-1]))}

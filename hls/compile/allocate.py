@@ -80,11 +80,22 @@ def lowest_gap(taken: list[Span], lines: int, capacity: int) -> int | None:
 
 
 def resident_buffers(
-    network: Network, pitches: Mapping[str, int], spilled: frozenset[str], configuration: EngineConfiguration
+    network: Network,
+    pitches: Mapping[str, int],
+    spilled: frozenset[str],
+    configuration: EngineConfiguration,
+    *,
+    ends_apart: bool = False,
 ) -> dict[str, Buffer] | Item:
-    """Buffers of all regions but the spilled ones, by name; or the region that finds no room."""
+    """Buffers of all regions but the spilled ones, by name; or the region that finds no room.
+
+    With `ends_apart` the network's input and output share their lines with no other region, so that the next
+    input can come, and the output leave, under the other layers.
+    """
+    always = (0, len(network.layers))
+    ends = {network.input.region, network.output.region} if ends_apart else set()
     regions = {
-        region.name: (region, life)
+        region.name: (region, always if region in ends else life)
         for region, life in lifetimes(network).items()
         if region.name not in spilled
     }

@@ -4,7 +4,6 @@ The order is a legal one for a machine that takes one step at a time; `dependenc
 matters, and `schedule` moves the loads forward.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bitlathe.hls.compile.fast_residual import raster, with_fast_residual
@@ -12,9 +11,9 @@ from bitlathe.hls.compile.groups import Grouping
 from bitlathe.hls.compile.memory import Block, Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map
 from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
-from bitlathe.hls.compile.steps import Exec, LoadWeights, Move, Step
+from bitlathe.hls.compile.steps import CODEBOOK, Exec, LoadWeights, Move, Step
 from bitlathe.hls.compile.weights import WeightImage, pass_lines
-from bitlathe.hls.program import Opcode
+from bitlathe.hls.program import Encoding, Opcode
 
 Span = tuple[int, int]  # first, end
 ZERO_LINE = Buffer(name="zero line", memory=Memory.WEIGHTS, line=0, lines=1)
@@ -62,6 +61,7 @@ class _Builder:
     input_rows: int = 0  # rows of a whole input loaded so far
     strips: dict[str, tuple[_Part, _Strip]] = field(default_factory=dict)  # what turning buffers hold
     weights: dict[str, tuple[Span, Buffer]] = field(default_factory=dict)  # passes in the weight store
+    codebook: Span | None = None  # words of the image that the codebook holds
     turns: dict[str, int] = field(default_factory=dict)  # strips taken so far, by place
 
     def turn(self, place: Place) -> Buffer:
@@ -82,13 +82,13 @@ def build_steps(plan: Plan, image: WeightImage) -> tuple[Step, ...]:
 
 def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
     layer, words = plan.layer, plan.output_words(piece)
-    weights = _weights(builder, plan, piece)
     source_part = _Part(
         map=layer.source,
         tiles=(0, layer.source.tiles) if layer.kind is Kind.DENSE else words,
         rows=layer.rows_read(piece.row, piece.row + piece.rows),
     )
     source = _fetched(builder, layer.node, plan.source, source_part)
+    weights = _weights(builder, plan, piece)
     residual = _residual(builder, plan, piece)
     rows = (piece.row, piece.row + piece.rows)
     target_part = _Part(map=layer.output, tiles=layer.output.tiles_of(words), rows=rows)
@@ -164,7 +164,8 @@ def _add_move(builder: _Builder, opcode: Opcode, node: str, chip: Block, ddr: Bl
 
 def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:
     """Lines of a piece's weights, after the load that brings them unless they are there."""
-    layer, span = plan.layer, (piece.first_pass, piece.end_pass)
+    layer = plan.layer
+    span = (0, 1) if layer.repeats_weights else (piece.first_pass, piece.end_pass)
     if layer.kind is Kind.MAX:
         return _zero_line(builder, layer.node)
     key = f"{layer.name} {span}" if builder.image.stays else layer.name
@@ -172,8 +173,7 @@ def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:
         return builder.weights[key][1]
     lines = _lines(builder, layer, span)
     builder.weights[key] = span, lines
-    for load in _weight_loads(builder, layer, span, lines):
-        builder.steps.append(load)
+    _add_weights(builder, layer, span, lines)
     return lines
 
 
@@ -199,21 +199,28 @@ def _lines(builder: _Builder, layer: Layer, span: Span) -> Buffer:
     return lines
 
 
-def _weight_loads(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> Iterator[LoadWeights]:
-    """Loads of some passes' lines; the parameter lines overwrite the zeros that come with diagonals."""
-    image, po = builder.image.layers[layer.name], builder.plan.configuration.po
-    words = 1 if image.parameter_word is not None else po  # a line
-    yield LoadWeights(
+def _add_weights(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> None:
+    """Loads of some passes' lines, and of the codebook before them unless it is there."""
+    image = builder.image.layers[layer.name]
+    if image.codebook is not None and image.codebook != builder.codebook:
+        builder.codebook = image.codebook
+        word, beats = image.codebook
+        load = LoadWeights(
+            node=layer.node,
+            lines=CODEBOOK,
+            word=word,
+            beats=beats,
+            once=builder.image.stays,
+            encoding=Encoding.CODEBOOK,
+        )
+        builder.steps.append(load)
+    load = LoadWeights(
         node=layer.node,
         lines=lines,
-        word=image.word + span[0] * pass_lines(layer) * words,
-        beats=lines.lines * words,
+        word=image.word + span[0] * image.pass_words,
+        beats=(span[1] - span[0]) * image.pass_words,
         once=builder.image.stays,
-        diagonal=image.parameter_word is not None,
+        encoding=image.encoding,
+        pass_lines=pass_lines(layer) - 1,
     )
-    if image.parameter_word is not None:
-        for index, done in enumerate(range(*span)):
-            line = lines.line + index * pass_lines(layer)
-            parameters = Buffer(name=f"{lines.name} {done}", memory=Memory.WEIGHTS, line=line, lines=1)
-            word = image.parameter_word + done * po
-            yield LoadWeights(node=layer.node, lines=parameters, word=word, beats=po, once=False)
+    builder.steps.append(load)

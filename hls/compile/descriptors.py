@@ -53,10 +53,11 @@ def _load_weights_fields(step: LoadWeights, configuration: EngineConfiguration) 
     return {
         "once": step.once,
         "space": Space.WEIGHTS,
-        "diagonal": step.diagonal,
+        "encoding": step.encoding,
         "offset": step.word * configuration.word_bytes,
         "beats": step.beats,
         "weight_line": step.lines.line,
+        "pass_lines": step.pass_lines,
     }
 
 
@@ -83,6 +84,7 @@ def _exec_fields(step: Exec, configuration: EngineConfiguration) -> Fields:
         "out_tiles": step.words,
         "weight_line": step.weights.line,
         "tap_step": layer.tap_step,
+        "repeat_weights": layer.repeats_weights,
         **_source_fields(step, configuration.banks),
         **_target_fields(step, configuration.banks),
         **_residual_fields(step, configuration.banks),

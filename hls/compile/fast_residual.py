@@ -15,7 +15,6 @@ from bitlathe.hls.compile.groups import Grouping, best_grouping, passes, sub_til
 from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import Layer
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import GATHER
 
 WRITE_DELAY = 7  # hls/rtl/output_stage.sv, Latency
 
@@ -45,7 +44,7 @@ def with_fast_residual(
 ) -> Grouping:
     """The grouping with its groups as short as a residual word every cycle allows, over `rows` rows."""
     words = sub_tiles(layer, configuration)
-    least = max(layer.taps * layer.ci_tiles, grouping.lanes * words, grouping.lanes + GATHER)
+    least = max(layer.taps * layer.ci_tiles, grouping.lanes * words)
     cycles = _shortest(
         (rows, layer.output.width, grouping.lanes, int(grouping.row_break), words),
         residual,

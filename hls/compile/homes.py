@@ -45,9 +45,14 @@ class HomeFinder:
             spilled |= {self._victim(strips, spilled)}
 
     def find_without_spilling(self) -> Homes | None:
-        """Homes with every region in the scratchpad, or None."""
-        resident = resident_buffers(self.network, self.pitches, frozenset(), self.configuration)
-        return None if isinstance(resident, Item) else Homes(resident=resident, strips={})
+        """Homes with every region in the scratchpad, input and output apart if they fit so; or None."""
+        for apart in (True, False):
+            resident = resident_buffers(
+                self.network, self.pitches, frozenset(), self.configuration, ends_apart=apart
+            )
+            if not isinstance(resident, Item):
+                return Homes(resident=resident, strips={})
+        return None
 
     def _strips(self, resident: Mapping[str, Buffer]) -> dict[str, Strips] | Layer:
         """Strips of every layer that streams; or the first layer that finds no room for them."""

@@ -11,6 +11,7 @@ class Memory(Enum):
 
     SCRATCHPAD = "scratchpad"
     WEIGHTS = "weight store"
+    CODEBOOK = "codebook"
     DDR = "DDR"
 
 

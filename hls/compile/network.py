@@ -90,6 +90,12 @@ class Parameters:
     shifts: tuple[int, ...]  # requantize shift of each output channel
     residual_shifts: tuple[int, ...]  # left shift of the residual; zeros without one
 
+    @property
+    def is_uniform(self) -> bool:
+        """Whether every output channel has the same ones."""
+        by_channel = (self.weight, self.bias, np.array(self.shifts), np.array(self.residual_shifts))
+        return all(bool((values == values[:1]).all()) for values in by_channel)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layer:
@@ -129,6 +135,13 @@ class Layer:
     @property
     def taps(self) -> int:
         return self.kernel[0] * self.kernel[1]
+
+    @property
+    def repeats_weights(self) -> bool:
+        """Whether the lines of its first pass do for all: those of an average, or the one of a maximum."""
+        if self.kind is Kind.DENSE or self.parameters is None:
+            return self.kind is Kind.MAX
+        return self.parameters.is_uniform
 
     def rows_read(self, first: int, last: int) -> tuple[int, int]:
         """Rows of the source that output rows first..last-1 read: (first, end), inside the map."""

@@ -98,6 +98,8 @@ def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfigu
             f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, "
             f"there are {room}; use a smaller kernel, fewer input channels or more weight_lines"
         )
+    if layer.repeats_weights:
+        return count
     step = chunk_step(layer, configuration)
     fitting = max(1, room // shares // (step * pass_lines(layer)))
     steps = -(-count // step)

@@ -5,6 +5,9 @@ is free it takes, of the loads whose destination is free, the one that is needed
 sequence, waits follow from the dependencies, and the stream lists the steps in the order in which their units
 could take them; so in-order dispatch never holds one back, and a step only ever waits for steps before it: no
 deadlock.
+
+The next input's steps follow without a barrier. What they must wait for in this input is found where the
+steps are laid out twice. Every input makes the same accesses, so nothing else of earlier ones can matter.
 """
 
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from bitlathe.hls.compile.steps import Step
 from bitlathe.hls.compile.units import NEVER, Task, simulated_starts
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import UNITS, WAITS, DdrModel, Unit, duration
-from bitlathe.hls.program import Descriptor, Opcode
+from bitlathe.hls.program import NO_WAIT, Descriptor, Opcode
 
 
 def scheduled(
@@ -24,11 +27,11 @@ def scheduled(
 ) -> tuple[Descriptor, ...]:
     """Descriptors of steps given in lazy order, END last."""
     fields = [fields_of(step, configuration) for step in steps]
-    needs = dependencies(steps)
+    needs, across = _needs(steps)
     tasks = _tasks(steps, needs, [duration(s.opcode, f, ddr) for s, f in zip(steps, fields, strict=True)])
     starts = simulated_starts(tasks)
     sequences = _sequences(tasks, starts)
-    waits = _waits(tasks, sequences)
+    waits = _waits(tasks, across, sequences)
     stream = [
         Descriptor(opcode=steps[i].opcode, node=steps[i].node, fields={**fields[i], **waits[i]})
         for i in _stream(tasks, sequences, starts)
@@ -36,12 +39,23 @@ def scheduled(
     return (*stream, Descriptor(opcode=Opcode.END, node="end", fields={}))
 
 
+def _needs(steps: Sequence[Step]) -> tuple[list[frozenset[int]], list[frozenset[int]]]:
+    """Steps that each one must follow: those of its own input, and those of the input before."""
+    count = len(steps)
+    unrolled = dependencies((*steps, *steps))
+    own = [
+        first | frozenset(index - count for index in second if index >= count)
+        for first, second in zip(unrolled[:count], unrolled[count:], strict=True)
+    ]
+    return own, [frozenset(index for index in needs if index < count) for needs in unrolled[count:]]
+
+
 def _tasks(steps: Sequence[Step], needs: Sequence[frozenset[int]], cycles: Sequence[int]) -> list[Task]:
     first_reader = [NEVER] * len(steps)
     for index in reversed(range(len(steps))):
-        if steps[index].opcode is Opcode.EXEC:
-            for needed in needs[index]:
-                first_reader[needed] = index
+        own = index if steps[index].opcode is Opcode.EXEC else first_reader[index]
+        for needed in needs[index]:
+            first_reader[needed] = min(first_reader[needed], own)
     return [
         Task(index=i, unit=UNITS[step.opcode], cycles=cycles[i], needs=needs[i], first_reader=first_reader[i])
         for i, step in enumerate(steps)
@@ -53,17 +67,19 @@ def _sequences(tasks: Sequence[Task], starts: dict[int, int]) -> list[list[Task]
     return [[task for task in order if task.unit == unit] for unit in (Unit.LOAD, Unit.EXEC, Unit.STORE)]
 
 
-def _waits(tasks: Sequence[Task], sequences: list[list[Task]]) -> list[dict[str, int]]:
-    """Counts of finished steps that each step waits for, by unit."""
+def _waits(
+    tasks: Sequence[Task], across: Sequence[frozenset[int]], sequences: list[list[Task]]
+) -> list[dict[str, int]]:
+    """Counts of complete steps that each step waits for, by unit; below 1 they are of the input before."""
     places = {task.index: place for sequence in sequences for place, task in enumerate(sequence)}
     waits = []
-    for task in tasks:
-        counts = [0, 0, 0]
-        for needed in task.needs:
+    for task, before in zip(tasks, across, strict=True):
+        counts = [NO_WAIT] * len(sequences)
+        for needed, passed in (*((n, 0) for n in task.needs), *((n, 1) for n in before)):
             unit = tasks[needed].unit
             if unit != task.unit:
-                counts[unit] = max(counts[unit], places[needed] + 1)
-        waits.append({name: count for name, count in zip(WAITS, counts, strict=True) if count})
+                counts[unit] = max(counts[unit], places[needed] + 1 - passed * len(sequences[unit]))
+        waits.append(dict(zip(WAITS, counts, strict=True)))
     return waits
 
 

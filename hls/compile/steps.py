@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from bitlathe.hls.compile.groups import Grouping
-from bitlathe.hls.compile.memory import Block, Buffer, whole
+from bitlathe.hls.compile.memory import Block, Buffer, Memory, whole
 from bitlathe.hls.compile.network import Kind, Layer
-from bitlathe.hls.program import Opcode
+from bitlathe.hls.program import Encoding, Opcode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,21 +26,25 @@ class Move:
         return (self.chip,) if self.opcode is Opcode.LOAD else (self.ddr,)
 
 
+CODEBOOK = Buffer(name="codebook", memory=Memory.CODEBOOK, line=0, lines=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadWeights:
-    """Lines from the weight image to the weight store."""
+    """Lines from the weight image to the weight store, or codewords to the codebook."""
 
     node: str
     lines: Buffer
     word: int  # first word in the weight image
     beats: int
     once: bool  # stays for later inputs
-    diagonal: bool = False
+    encoding: Encoding = Encoding.COLUMNS
+    pass_lines: int = 0  # encoded lines after each parameter line
     opcode: Opcode = Opcode.LOAD_WEIGHTS
 
     @property
     def reads(self) -> tuple[Block, ...]:
-        return ()
+        return (whole(CODEBOOK),) if self.encoding is Encoding.INDICES else ()
 
     @property
     def writes(self) -> tuple[Block, ...]:

@@ -160,7 +160,7 @@ class StripMiner:
 
     def _weights_again(self, strips: int, chunks: int) -> int:
         """Beats of the weights beyond their first load, strips outside."""
-        if chunks == 1 or self.layer.kind is Kind.MAX:
+        if chunks == 1 or self.layer.repeats_weights:
             return 0
         lines = passes(self.layer, self.configuration) * (1 + self.layer.taps * self.layer.ci_tiles)
         return (strips - 1) * lines * self.configuration.po

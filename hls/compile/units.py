@@ -19,7 +19,7 @@ class Task:
     unit: Unit
     cycles: int
     needs: frozenset[int]
-    first_reader: int  # index of the first EXEC that depends on it
+    first_reader: int  # index of the first EXEC that depends on it, or on what does
 
 
 class _Queue(Protocol):

@@ -1,7 +1,8 @@
 """Independent check of a program: nothing can hang, and no two units touch the same words unordered.
 
 It knows the descriptors only, not how they came about. The order that the waits enforce is kept as a clock a
-descriptor: how many of each unit are complete when it starts.
+descriptor: how many of each unit are complete when it starts. Two inputs are looked at: every further one
+makes the accesses of the one before.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
 from bitlathe.hls.cycle_model import UNITS, WAITS, exec_passes
 from bitlathe.hls.decode import Decoded, Fields, decode_program
-from bitlathe.hls.program import Opcode, Program, Space
+from bitlathe.hls.moves import line_beats
+from bitlathe.hls.program import Encoding, Opcode, Program, Space
 from bitlathe.model.graph.errors import FormatError
 
+INPUTS = 2  # looked at
 Intervals = npt.NDArray[np.int64]  # (n, 2): first, end; sorted and apart
-SCRATCHPAD, WEIGHT_STORE = "scratchpad", "weight store"
+SCRATCHPAD, WEIGHT_STORE, CODEBOOK = "scratchpad", "weight store", "codebook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,45 +47,88 @@ def validate(program: Program) -> None:
     for descriptor, touched in zip(descriptors, touches, strict=True):
         _check_bounds(descriptor, touched, configuration)
         _check_itself(descriptor, touched)
-    clocks = _clocks(descriptors)
-    for first, second in _unordered_pairs(descriptors, clocks):
-        if any(a.conflicts(b) for a in touches[first] for b in touches[second]):
+    steps = _steps(descriptors)
+    clocks = _clocks(steps)
+    for first, second in _unordered_pairs(steps, clocks):
+        a, b = steps[first], steps[second]
+        if _conflict(a, b, touches):
             raise FormatError(
-                f"{descriptors[first].where} and {descriptors[second].where} touch the same words and "
-                "neither waits for the other; the schedule is wrong"
+                f"{a.where} and {b.where} touch the same words and neither waits for the other; "
+                "the schedule is wrong"
             )
 
 
-def _clocks(descriptors: Sequence[Decoded]) -> list[tuple[int, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A descriptor of an input."""
+
+    number: int  # of the input
+    descriptor: Decoded
+    is_skipped: bool
+
+    @property
+    def waits(self) -> list[int]:
+        return [self.descriptor.fields[name] for name in WAITS]
+
+    @property
+    def where(self) -> str:
+        return self.descriptor.where + (" of the next input" if self.number else "")
+
+
+def _steps(descriptors: Sequence[Decoded]) -> list[_Step]:
+    return [
+        _Step(number=number, descriptor=one, is_skipped=bool(number and one.fields["once"]))
+        for number in range(INPUTS)
+        for one in descriptors
+    ]
+
+
+def _clocks(steps: Sequence[_Step]) -> list[tuple[int, ...]]:
     """Descriptors of each unit that are surely complete when each one starts."""
     queues: list[list[int]] = [[], [], []]
     clocks: list[tuple[int, ...]] = []
-    for descriptor in descriptors:
-        unit = UNITS[descriptor.opcode]
-        counts = [descriptor.fields[name] for name in WAITS]
+    bases = [0, 0, 0]
+    for index, step in enumerate(steps):
+        unit = UNITS[step.descriptor.opcode]
+        if step.number and not steps[index - 1].number:
+            bases = [len(queue) for queue in queues]
+        counts = [
+            0 if step.is_skipped else max(base + wait, 0)
+            for base, wait in zip(bases, step.waits, strict=True)
+        ]
         counts[unit] = max(counts[unit], len(queues[unit]))
         if any(count > len(queue) for count, queue in zip(counts, queues, strict=True)):
-            raise FormatError(
-                f"{descriptor.where}: waits for a descriptor after it; in-order dispatch would hang"
-            )
+            raise FormatError(f"{step.where}: waits for a descriptor after it; in-order dispatch would hang")
         last = [queue[count - 1] for count, queue in zip(counts, queues, strict=True) if count]
-        clocks.append(tuple(np.max([counts, *(clocks[index] for index in last)], axis=0).tolist()))
-        queues[unit].append(descriptor.index)
+        clocks.append(tuple(np.max([counts, *(clocks[each] for each in last)], axis=0).tolist()))
+        queues[unit].append(index)
     return clocks
 
 
-def _unordered_pairs(
-    descriptors: Sequence[Decoded], clocks: Sequence[tuple[int, ...]]
-) -> Iterator[tuple[int, int]]:
-    """Pairs of different units, in order of the stream, of which neither surely ends before the other."""
+def _unordered_pairs(steps: Sequence[_Step], clocks: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
+    """Pairs of different units, in order of the stream, of which neither surely ends before the other.
+
+    Of two steps of the second input nothing is said that the first one's do not say.
+    """
     queues: list[list[int]] = [[], [], []]
-    for descriptor in descriptors:
-        own = UNITS[descriptor.opcode]
+    for index, step in enumerate(steps):
+        own = UNITS[step.descriptor.opcode]
         for unit, queue in enumerate(queues):
-            if unit != own:
+            if unit != own and not step.is_skipped:
                 # None of the queue waits for this descriptor: it comes later in the stream.
-                yield from ((index, descriptor.index) for index in queue[clocks[descriptor.index][unit] :])
-        queues[own].append(descriptor.index)
+                yield from ((each, index) for each in queue[clocks[index][unit] :])
+        if not step.number:
+            queues[own].append(index)
+
+
+def _conflict(first: _Step, second: _Step, touches: Sequence[tuple[Touch, ...]]) -> bool:
+    """Whether the order of two steps matters; every input has an output of its own."""
+    return any(
+        a.conflicts(b)
+        for a in touches[first.descriptor.index]
+        for b in touches[second.descriptor.index]
+        if first.number == second.number or a.memory != Space.OUTPUT.name
+    )
 
 
 def _touches(descriptor: Decoded, configuration: EngineConfiguration) -> Iterator[Touch]:
@@ -90,11 +136,20 @@ def _touches(descriptor: Decoded, configuration: EngineConfiguration) -> Iterato
     if descriptor.opcode is Opcode.EXEC:
         yield from _exec_touches(fields, configuration)
     elif descriptor.opcode is Opcode.LOAD_WEIGHTS:
-        beats_a_line = 1 if fields["diagonal"] else configuration.po
-        lines = -(-fields["beats"] // beats_a_line)
-        yield _touch(WEIGHT_STORE, True, [(fields["weight_line"], fields["weight_line"] + lines)])
+        store = CODEBOOK if fields["encoding"] == Encoding.CODEBOOK else WEIGHT_STORE
+        first = fields["weight_line"]
+        yield _touch(store, True, [(first, first + _lines_loaded(fields, configuration.po))])
     else:
         yield from _move_touches(descriptor, configuration)
+
+
+def _lines_loaded(fields: Fields, po: int) -> int:
+    encoding = Encoding(fields["encoding"])
+    beats = line_beats(encoding, po)
+    if encoding in (Encoding.COLUMNS, Encoding.CODEBOOK):
+        return -(-fields["beats"] // beats)
+    passes, rest = divmod(fields["beats"], po + fields["pass_lines"] * beats)
+    return passes * (1 + fields["pass_lines"]) + (1 + -(-max(rest - po, 0) // beats) if rest else 0)
 
 
 def _move_touches(descriptor: Decoded, configuration: EngineConfiguration) -> Iterator[Touch]:
@@ -121,7 +176,7 @@ def _exec_touches(fields: Fields, configuration: EngineConfiguration) -> Iterato
     if fields["has_residual"]:
         yield _touch(SCRATCHPAD, False, _pixels(fields, "res", banks))
     taps = fields["kernel_h"] * fields["kernel_w"] * fields["ci_tiles"]
-    lines = 1 if fields["is_max"] else passes * (1 + taps)
+    lines = 1 if fields["is_max"] else (1 if fields["repeat_weights"] else passes) * (1 + taps)
     yield _touch(WEIGHT_STORE, False, [(fields["weight_line"], fields["weight_line"] + lines)])
 
 
@@ -189,6 +244,7 @@ def _check_bounds(
     sizes: dict[str, Any] = {
         SCRATCHPAD: configuration.bank_lines * configuration.banks,
         WEIGHT_STORE: configuration.weight_lines,
+        CODEBOOK: CODEWORDS * CODEWORD_BYTES // configuration.word_bytes,
     }
     for touch in touched:
         size = sizes.get(touch.memory)

@@ -2,7 +2,8 @@
 
 A line is `po` columns of `pi` bytes: byte i of column o multiplies input lane i for output lane o. Every pass
 of the array takes one parameter line (column o: int32 bias, requantize shift, residual shift) and then its
-kernel, row by row, tap by tap, input tiles innermost. In DDR lines follow each other, columns in order.
+kernel, row by row, tap by tap, input tiles innermost. In DDR the passes follow each other, encoded as
+`encodings` says.
 """
 
 from collections.abc import Mapping
@@ -11,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.hls.compile.encodings import encoded
 from bitlathe.hls.compile.groups import passes
 from bitlathe.hls.compile.layout import UNUSED, Slots
 from bitlathe.hls.compile.network import Kind, Layer, Network, Parameters
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.program import Encoding
 from bitlathe.model.graph.nodes import IntWeights
 
-Lines = npt.NDArray[np.int8]  # (lines, po, pi)
-Words = npt.NDArray[np.int8]  # (words, pi)
+Lines = npt.NDArray[np.int8]  # (..., po, pi)
 
 BIAS_BYTES = 4
 PARAMETER_BYTES = BIAS_BYTES + 2
@@ -29,23 +31,30 @@ def pass_lines(layer: Layer) -> int:
     return 1 if layer.kind is Kind.MAX else 1 + layer.taps * layer.ci_tiles
 
 
+def stored_passes(layer: Layer, configuration: EngineConfiguration) -> int:
+    """Passes that have lines of their own."""
+    return 1 if layer.repeats_weights else passes(layer, configuration)
+
+
 def layer_lines(layer: Layer, configuration: EngineConfiguration) -> Lines:
-    """All lines of a weighted layer, pass after pass: (passes * pass_lines, po, pi)."""
+    """All lines of a weighted layer, (stored passes, pass_lines, po, pi)."""
     parameters = layer.parameters
     assert parameters is not None
-    count, po, pi = passes(layer, configuration), configuration.po, configuration.pi
-    columns = _columns(layer, configuration)
+    columns, po, pi = _columns(layer, configuration), configuration.po, configuration.pi
     kernel = _KERNELS[layer.kind, layer.source.is_packed]
-    lines = np.zeros((count, pass_lines(layer), po, pi), np.int8)
+    lines = np.zeros((len(columns), pass_lines(layer), po, pi), np.int8)
     lines[:, 0, :, :PARAMETER_BYTES] = _parameter_bytes(parameters, columns)
     lines[:, 1:] = kernel(parameters.weight, columns, layer.source.slots, pi)
-    return lines.reshape(-1, po, pi)
+    return lines
 
 
 def _columns(layer: Layer, configuration: EngineConfiguration) -> npt.NDArray[np.intp]:
     """Channel of each pass and column, UNUSED where there is none: (passes, po)."""
     used = configuration.po if layer.kind is Kind.DENSE else configuration.pi
     columns = np.full((passes(layer, configuration), configuration.po), UNUSED, np.intp)
+    if layer.repeats_weights:
+        columns[0, :used] = 0  # a lane that this pass leaves out may be one of another's
+        return columns[:1]
     slots = np.full(columns.shape[0] * used, UNUSED, np.intp)
     taken = min(len(slots), len(layer.output.slots))
     slots[:taken] = layer.output.slots[:taken]
@@ -104,17 +113,16 @@ _KERNELS = {
 class LayerImage:
     """Where a layer's weights lie in DDR, in words, and in the store if all weights stay there."""
 
-    word: int  # first word: of its lines, or of its diagonals, one a line (parameter lines have one of zeros)
-    parameter_word: int | None  # first word of the parameter lines, where they lie apart from diagonals
+    encoding: Encoding
+    word: int  # first word
+    pass_words: int  # words a pass
+    codebook: tuple[int, int] | None  # of INDICES: first word and words of the codebook
     line: int  # first line in the store, if all stay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightImage:
-    """All weights as they lie in DDR.
-
-    Depthwise weights that are loaded for every input lie there as diagonals: a word a line instead of `po`.
-    """
+    """All weights as they lie in DDR."""
 
     data: bytes
     layers: Mapping[str, LayerImage]  # of each weighted layer
@@ -123,28 +131,35 @@ class WeightImage:
 
 
 def weight_image(network: Network, configuration: EngineConfiguration) -> WeightImage:
-    """Image of every layer's weights, in order of the layers."""
+    """Image of every layer's weights, in order of the layers; layers of one codebook share it."""
     weighted = [layer for layer in network.layers if layer.kind is not Kind.MAX]
     pinned = int(len(weighted) < len(network.layers))
-    counts = [passes(layer, configuration) * pass_lines(layer) for layer in weighted]
-    stays = pinned + sum(counts) <= configuration.weight_lines
     parts = [np.zeros((pinned * configuration.po, configuration.pi), np.int8)]
-    words, line, layers = len(parts[0]), pinned, {}
-    for layer, count in zip(weighted, counts, strict=True):
-        own = _layer_parts(layer, configuration, layer.kind is Kind.DEPTHWISE and not stays)
-        apart = words + len(own[0]) if len(own) > 1 else None
-        layers[layer.name] = LayerImage(word=words, parameter_word=apart, line=line)
-        parts.extend(own)
-        words, line = words + sum(map(len, own)), line + count
-    return WeightImage(data=np.concatenate(parts).tobytes(), layers=layers, pinned_lines=pinned, stays=stays)
-
-
-def _layer_parts(layer: Layer, configuration: EngineConfiguration, diagonal: bool) -> list[Words]:
-    """Words of a layer's lines; or of its diagonals and of its parameter lines."""
-    lines = layer_lines(layer, configuration)
-    if not diagonal:
-        return [lines.reshape(-1, configuration.pi)]
-    lane = np.arange(configuration.pi)
-    diagonals = lines[:, lane, lane]
-    diagonals[:: pass_lines(layer)] = 0
-    return [diagonals, lines[:: pass_lines(layer)].reshape(-1, configuration.pi)]
+    word, line = len(parts[0]), pinned
+    layers: dict[str, LayerImage] = {}
+    codebooks: dict[bytes, int] = {}  # first word
+    for layer in weighted:
+        count = stored_passes(layer, configuration)
+        own = encoded(layer_lines(layer, configuration), _columns(layer, configuration) != UNUSED)
+        codebook = None
+        if len(own.codebook):
+            if own.codebook.tobytes() not in codebooks:
+                codebooks[own.codebook.tobytes()] = word
+                parts.append(own.codebook)
+                word += len(own.codebook)
+            codebook = codebooks[own.codebook.tobytes()], len(own.codebook)
+        layers[layer.name] = LayerImage(
+            encoding=own.encoding,
+            word=word,
+            pass_words=len(own.words) // count,
+            codebook=codebook,
+            line=line,
+        )
+        parts.append(own.words)
+        word, line = word + len(own.words), line + count * pass_lines(layer)
+    return WeightImage(
+        data=np.concatenate(parts).tobytes(),
+        layers=layers,
+        pinned_lines=pinned,
+        stays=line <= configuration.weight_lines,
+    )

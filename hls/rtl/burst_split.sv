@@ -1,5 +1,5 @@
 // burst_split: the AXI bursts of one move, bounds checked before any burst.
-// Function:   address = base(space) + space offset + offset + s * stride; <= 16 beats, 4 KiB kept
+// Function:   address = base(space) + advance + offset + s * stride; <= 16 beats, 4 KiB kept
 // Interface:  job -> bursts (byte address, beats), valid/ready; out_of_bounds_o stays until clear
 // Latency:    4 cycles to the first burst.   Throughput: a burst every 2 cycles, a segment every 4.
 // Reset:      synchronous, active low; the state only
@@ -13,10 +13,10 @@ module burst_split #(
     input  wire logic                         clear_i,
     input  wire logic [                159:0] space_base_i,    // 40-bit byte address a space
     input  wire logic [                127:0] space_bytes_i,   // 32-bit size a space
-    input  wire logic [4*(33-$clog2(PI))-1:0] space_offset_i,  // words, for this input
     input  wire logic                         job_valid_i,
     output logic                              job_ready_o,
     input  wire logic [                  1:0] job_space_i,
+    input  wire logic [     32-$clog2(PI):0]  job_advance_i,   // words, of its input in its space
     input  wire logic [     31-$clog2(PI):0]  job_offset_i,
     input  wire logic [     31-$clog2(PI):0]  job_stride_i,
     input  wire logic [                 31:0] job_words_i,     // words a segment, not 0
@@ -31,7 +31,7 @@ module burst_split #(
   localparam int WordLog = $clog2(PI);
   localparam int AddressW = 40 - WordLog;  // addresses, offsets and sizes are in words
   localparam int SpaceW = 32 - WordLog;
-  localparam int OffsetW = SpaceW + 2;  // holds offset + space offset, and one stride more
+  localparam int OffsetW = SpaceW + 2;  // holds offset + advance, and one stride more
   localparam int PageW = 12 - WordLog;
 
   typedef enum logic [2:0] {Idle, Bound, Check, Length, Send, Fault} state_e;
@@ -74,8 +74,7 @@ module burst_split #(
       Idle: begin
         base_q <= space_base_i[40*job_space_i+WordLog+:AddressW];
         limit_q <= space_bytes_i[32*job_space_i+WordLog+:SpaceW];
-        offset_q <= OffsetW'(job_offset_i) +
-            OffsetW'(space_offset_i[(SpaceW+1)*job_space_i+:SpaceW+1]);
+        offset_q <= OffsetW'(job_offset_i) + OffsetW'(job_advance_i);
         stride_q <= job_stride_i;
         words_q <= job_words_i;
         segments_q <= job_segments_i;

@@ -80,7 +80,7 @@ module engine #(
   logic [39:0] program_address, profile_address;
   logic [159:0] space_base;
   logic [127:0] space_bytes;
-  logic [4*(33-WordLog)-1:0] space_offset;
+  logic [32-WordLog:0] load_advance, store_advance;
   logic [31:0] inputs, error_index;
   logic [7:0] error_code;
   logic [63:0] cycles;
@@ -126,14 +126,14 @@ module engine #(
       .read_address_o(fetch_read_address),
       .rvalid_i(fetch_rvalid), .rdata_i(rdata), .rerror_i(rerror),
       .flying_i(read_busy || write_busy),
-      .stop_o(stop), .clear_o(clear), .space_offset_o(space_offset),
+      .stop_o(stop), .clear_o(clear),
       .load_valid_o(load_valid), .load_ready_i(load_ready), .load_desc_o(load_desc),
-      .load_index_o(load_index), .load_skip_o(load_skip),
+      .load_index_o(load_index), .load_advance_o(load_advance), .load_skip_o(load_skip),
       .load_busy_i(load_busy), .load_done_i(load_done),
       .exec_valid_o(exec_valid), .exec_ready_i(exec_ready), .exec_desc_o(exec_desc),
       .exec_index_o(exec_pending_index), .exec_busy_i(exec_busy), .exec_done_i(exec_done),
       .store_valid_o(store_valid), .store_ready_i(store_ready), .store_desc_o(store_desc),
-      .store_index_o(store_pending_index), .store_busy_i(store_busy), .store_done_i(store_done),
+      .store_index_o(store_pending_index), .store_advance_o(store_advance), .store_busy_i(store_busy), .store_done_i(store_done),
       .profile_on_o(profile_on), .profile_busy_i(profile_busy),
       .record_valid_o(record_valid[3]), .record_ready_i(record_ready[3]),
       .record_o(record[240+:80]),
@@ -162,9 +162,9 @@ module engine #(
   ) u_load (
       .clk_i, .rst_ni, .clear_i(clear), .stop_i(stop), .busy_o(load_busy),
       .now_i(cycles[31:0]), .profile_on_i(profile_on),
-      .space_base_i(space_base), .space_bytes_i(space_bytes), .space_offset_i(space_offset),
+      .space_base_i(space_base), .space_bytes_i(space_bytes),
       .desc_valid_i(load_valid), .desc_ready_o(load_ready), .desc_i(load_desc),
-      .desc_index_i(load_index), .desc_skip_i(load_skip),
+      .desc_index_i(load_index), .desc_advance_i(load_advance), .desc_skip_i(load_skip),
       .burst_valid_o(burst_read_valid), .burst_ready_i(burst_read_ready),
       .burst_address_o(burst_read_address), .burst_beats_o(burst_read_beats),
       .rvalid_i(load_rvalid), .rready_o(load_rready), .rdata_i(rdata), .rerror_i(rerror),
@@ -180,9 +180,9 @@ module engine #(
   store_unit #(.PI(PI), .Banks(Banks), .BankLines(BankLines)) u_store (
       .clk_i, .rst_ni, .clear_i(clear), .stop_i(stop), .busy_o(store_busy),
       .now_i(cycles[31:0]), .profile_on_i(profile_on),
-      .space_base_i(space_base), .space_bytes_i(space_bytes), .space_offset_i(space_offset),
+      .space_base_i(space_base), .space_bytes_i(space_bytes),
       .desc_valid_i(store_valid), .desc_ready_o(store_ready), .desc_i(store_desc),
-      .desc_index_i(store_pending_index),
+      .desc_index_i(store_pending_index), .desc_advance_i(store_advance),
       .store_valid_o(pad_store_valid), .store_ready_i(pad_store_ready),
       .store_line_o(pad_store_line), .store_bank_o(pad_store_bank),
       .store_rvalid_i(pad_store_rvalid), .store_rdata_i(pad_store_rdata),

@@ -1,5 +1,6 @@
 // fetch: run a program: read it, check it, hand each descriptor to its unit, input after input.
-// Function:   a unit gets its next descriptor, in order, once the counts it waits for are reached
+// Function:   a unit gets its next descriptor, in order, once the counts it waits for are reached;
+//             the next input's follow those of the present one without a gap
 // Interface:  start, arguments -> reads of the program; descriptors -> the units; done pulses back
 // Latency:    4 cycles from the last beat to the unit.   Throughput: 1 in 2 cycles, 3 to one unit.
 // Reset:      synchronous, active low; control only
@@ -37,11 +38,11 @@ module fetch #(
     // units
     output logic                              stop_o,
     output logic                              clear_o,
-    output logic      [4*(33-$clog2(PI))-1:0] space_offset_o,
     output logic                              load_valid_o,
     input  wire logic                         load_ready_i,
     output logic      [                271:0] load_desc_o,
     output logic      [                 15:0] load_index_o,
+    output logic      [      32-$clog2(PI):0] load_advance_o,
     output logic                              load_skip_o,
     input  wire logic                         load_busy_i,
     input  wire logic                         load_done_i,
@@ -55,6 +56,7 @@ module fetch #(
     input  wire logic                         store_ready_i,
     output logic      [                271:0] store_desc_o,
     output logic      [                 15:0] store_index_o,
+    output logic      [      32-$clog2(PI):0] store_advance_o,
     input  wire logic                         store_busy_i,
     input  wire logic                         store_done_i,
     // profile
@@ -71,6 +73,7 @@ module fetch #(
   localparam int WordLog = $clog2(PI);
   localparam int Slots = 4;
   localparam int StrideW = 32 - WordLog;
+  localparam int CountW = 18;  // more than twice what the waits of an input span
   localparam logic [15:0] NoIndex = '1;
 
   typedef enum logic [2:0] {Idle, Header, Judge, Check, Dispatch, Finished} state_e;
@@ -127,7 +130,7 @@ module fetch #(
   logic [31:0] inputs_left_q;
   logic [StrideW-1:0] input_stride_q, output_stride_q;
   logic [7:0] opcode;
-  logic good, is_end, is_weights, last_input, input_ends, weights_due_q;
+  logic good, is_end, is_weights, last_input, input_ends, run_ends, weights_due_q;
   logic load_room, exec_room, store_room, unit_room, units_busy, all_idle;
   logic [2:0] put;
   logic unused_bits;
@@ -169,9 +172,10 @@ module fetch #(
   assign unit_room = (put[0] && load_room) || (put[1] && exec_room) || (put[2] && store_room);
   assign units_busy = load_busy_i || exec_busy_i || store_busy_i;
   assign all_idle = load_room && exec_room && store_room && !units_busy;
-  assign record_valid_o = good && is_end && all_idle && profile_on_o;
+  assign run_ends = good && is_end && last_input && all_idle;
+  assign record_valid_o = run_ends && profile_on_o;
   assign record_o = {cycles_o[31:0], cycles_o[31:0], index_q};
-  assign input_ends = good && is_end && all_idle && (!profile_on_o || record_ready_i);
+  assign input_ends = good && is_end && (!last_input || (all_idle && (!profile_on_o || record_ready_i)));
   assign last_input = inputs_left_q == 32'd1;
   assign take = state_q == Judge || unit_room || input_ends;
 
@@ -206,21 +210,26 @@ module fetch #(
     end else if (unit_room) index_q <= index_q + 16'd1;
   end
 
-  // ---- What is complete for this input, and how far the inputs have advanced in their spaces. The
-  // top bit of an offset stays once set: such an offset is beyond any space.
-  logic [15:0] loads_q, execs_q, stores_q;
+  // ---- What is dispatched and what is complete since the start, by unit, modulo 2**CountW; how much
+  // the inputs before this one made of it. How far the inputs have advanced in their spaces: the top
+  // bit stays once set, such an offset is beyond any space.
+  logic [2:0] done;
+  logic [3*CountW-1:0] sent_q, base_q, counts_q, targets;
   logic [StrideW:0] input_offset_q, output_offset_q;
+  assign done = {store_done_i, exec_done_i, load_done_i};
 
   always_ff @(posedge clk_i) begin
-    if (start || input_ends) begin
-      loads_q <= '0;
-      execs_q <= '0;
-      stores_q <= '0;
-    end else begin
-      loads_q <= loads_q + 16'(load_done_i);
-      execs_q <= execs_q + 16'(exec_done_i);
-      stores_q <= stores_q + 16'(store_done_i);
+    for (int u = 0; u < 3; u++) begin
+      if (start) begin
+        sent_q[CountW*u+:CountW] <= '0;
+        counts_q[CountW*u+:CountW] <= '0;
+      end else begin
+        sent_q[CountW*u+:CountW] <= sent_q[CountW*u+:CountW] + CountW'(put[u] && unit_room);
+        counts_q[CountW*u+:CountW] <= counts_q[CountW*u+:CountW] + CountW'(done[u]);
+      end
     end
+    if (start) base_q <= '0;
+    else if (input_ends) base_q <= sent_q;
     if (start) begin
       input_offset_q <= '0;
       output_offset_q <= '0;
@@ -236,32 +245,45 @@ module fetch #(
     if (offset[StrideW]) advance = offset;
   endfunction
 
-  localparam logic [StrideW:0] Still = '0;
-  assign space_offset_o = {Still, output_offset_q, input_offset_q, Still};
-
   // ---- One pending descriptor a unit. Weights that are resident wait for nothing.
   logic skip;
-  logic [47:0] counts, waits;
-  assign counts = {stores_q, execs_q, loads_q};
-  assign waits = desc[program_pkg::COMMON_WAIT_LOAD_LSB+:48];
+  logic [StrideW:0] move_advance;
+  logic [15:0] wait_field[3];
   assign skip = is_weights && desc[program_pkg::COMMON_ONCE_LSB] && !weights_due_q;
+  assign wait_field[0] = desc[program_pkg::COMMON_WAIT_LOAD_LSB+:16];
+  assign wait_field[1] = desc[program_pkg::COMMON_WAIT_EXEC_LSB+:16];
+  assign wait_field[2] = desc[program_pkg::COMMON_WAIT_STORE_LSB+:16];
+  for (genvar u = 0; u < 3; u++) begin : gen_target
+    assign targets[CountW*u+:CountW] = base_q[CountW*u+:CountW] +
+        {{(CountW - 15){skip || wait_field[u][15]}}, skip ? 15'd0 : wait_field[u][14:0]};
+  end
 
-  pending #(.Width(272 + 17)) u_load (
-      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
-      .valid_i(put[0]), .ready_o(load_room), .waits_i(skip ? '0 : waits),
-      .data_i({skip, index_q, desc[271:0]}),
+  // LOAD, LOAD_WEIGHTS and STORE have space at the same place.
+  always_comb begin
+    unique case (desc[program_pkg::MOVE_SPACE_LSB+:program_pkg::MOVE_SPACE_W])
+      program_pkg::SPACE_INPUT:  move_advance = input_offset_q;
+      program_pkg::SPACE_OUTPUT: move_advance = output_offset_q;
+      default:                   move_advance = '0;
+    endcase
+  end
+
+  pending #(.Width(272 + 17 + StrideW + 1), .CountW(CountW)) u_load (
+      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts_q),
+      .valid_i(put[0]), .ready_o(load_room), .targets_i(targets),
+      .data_i({move_advance, skip, index_q, desc[271:0]}),
       .valid_o(load_valid_o), .ready_i(load_ready_i),
-      .data_o({load_skip_o, load_index_o, load_desc_o})
+      .data_o({load_advance_o, load_skip_o, load_index_o, load_desc_o})
   );
-  pending #(.Width(512 + 16)) u_exec (
-      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
-      .valid_i(put[1]), .ready_o(exec_room), .waits_i(waits), .data_i({index_q, desc}),
+  pending #(.Width(512 + 16), .CountW(CountW)) u_exec (
+      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts_q),
+      .valid_i(put[1]), .ready_o(exec_room), .targets_i(targets), .data_i({index_q, desc}),
       .valid_o(exec_valid_o), .ready_i(exec_ready_i), .data_o({exec_index_o, exec_desc_o})
   );
-  pending #(.Width(272 + 16)) u_store (
-      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts),
-      .valid_i(put[2]), .ready_o(store_room), .waits_i(waits), .data_i({index_q, desc[271:0]}),
-      .valid_o(store_valid_o), .ready_i(store_ready_i), .data_o({store_index_o, store_desc_o})
+  pending #(.Width(272 + 16 + StrideW + 1), .CountW(CountW)) u_store (
+      .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts_q),
+      .valid_i(put[2]), .ready_o(store_room), .targets_i(targets),
+      .data_i({move_advance, index_q, desc[271:0]}),
+      .valid_o(store_valid_o), .ready_i(store_ready_i), .data_o({store_advance_o, store_index_o, store_desc_o})
   );
 
   // ---- Waits that nothing can meet any more would hang: all units are idle, no pending descriptor

@@ -23,7 +23,7 @@ module field_check #(
   logic [7:0] opcode;
   logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank;
   logic [3:0] lanes, space;
-  logic [2:0] sub_tiles;
+  logic [2:0] sub_tiles, encoding;
   logic [15:0] group_cycles;
   logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
 
@@ -41,7 +41,11 @@ module field_check #(
       desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:program_pkg::MOVE_ROW_WORDS_W] == '0 ||
       desc_i[program_pkg::MOVE_BANK_LSB+:program_pkg::MOVE_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::MOVE_ROW_BANK_LSB+:program_pkg::MOVE_ROW_BANK_W] >= 4'(Banks);
-  assign bad_weights = desc_i[program_pkg::LW_BEATS_LSB+:program_pkg::LW_BEATS_W] == '0;
+  assign encoding = desc_i[program_pkg::LW_ENCODING_LSB+:program_pkg::LW_ENCODING_W];
+  assign bad_weights = desc_i[program_pkg::LW_BEATS_LSB+:program_pkg::LW_BEATS_W] == '0 ||
+      encoding > program_pkg::ENCODING_CODEBOOK ||
+      (encoding != program_pkg::ENCODING_COLUMNS && encoding != program_pkg::ENCODING_CODEBOOK &&
+       desc_i[program_pkg::LW_PASS_LINES_LSB+:program_pkg::LW_PASS_LINES_W] == '0);
 
   assign lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
   assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];

@@ -1,7 +1,7 @@
 // load_unit: LOAD and LOAD_WEIGHTS: words from DDR into the scratchpad or the weight store.
 // Function:   the request side runs up to four descriptors ahead of the data side, both in order
 // Interface:  descriptor -> bursts; data -> scratchpad words (valid/ready), weight columns; done_o
-// Latency:    4 cycles to the first burst, 1 from beat to store.   Throughput: 1 beat per cycle.
+// Latency:    4 cycles to the first burst; from beat to store 1, for weights 2.   Throughput: 1 beat per cycle.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/moves.py
 `default_nettype none
@@ -21,11 +21,11 @@ module load_unit #(
     input  wire logic                         profile_on_i,
     input  wire logic [                159:0] space_base_i,
     input  wire logic [                127:0] space_bytes_i,
-    input  wire logic [4*(33-$clog2(PI))-1:0] space_offset_i,
     input  wire logic                         desc_valid_i,
     output logic                              desc_ready_o,
     input  wire logic [                271:0] desc_i,
     input  wire logic [                 15:0] desc_index_i,
+    input  wire logic [      32-$clog2(PI):0] desc_advance_i,   // words, of its input in its space
     input  wire logic                         desc_skip_i,      // resident weights: only count it
     output logic                              burst_valid_o,
     input  wire logic                         burst_ready_i,
@@ -53,9 +53,10 @@ module load_unit #(
     output logic      [                 15:0] error_index_o
 );
   localparam int WordLog = $clog2(PI);
+  localparam int CodebookWords = 2048 / PI;  // 256 codewords of 8 bytes
 
   // What the data side must know of a descriptor, through a queue.
-  localparam int JobW = 3 + 16 + 32 + 32 + 16 + 16 + 16 + 4 + 16 + 16 + 4;
+  localparam int JobW = 2 + 3 + 16 + 32 + 32 + 16 + 16 + 16 + 4 + 16 + 16 + 4;
 
   // ---- Request side: a descriptor becomes bursts, and a job for the data side.
   logic weights, split_ready, queue_ready, take, out_of_bounds;
@@ -78,10 +79,11 @@ module load_unit #(
   burst_split #(.PI(PI)) u_split (
       .clk_i, .rst_ni,
       .clear_i(clear_i || stop_i),
-      .space_base_i, .space_bytes_i, .space_offset_i,
+      .space_base_i, .space_bytes_i,
       .job_valid_i(take && !desc_skip_i), .job_ready_o(split_ready),
       // LOAD_WEIGHTS has space and offset at the same place.
       .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),
+      .job_advance_i(desc_advance_i),
       .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
       .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
       .job_words_i(words), .job_segments_i(segments),
@@ -90,7 +92,8 @@ module load_unit #(
       .out_of_bounds_o(out_of_bounds)
   );
 
-  logic job_valid, job_ready, job_skip, job_weights, job_diagonal;
+  logic job_valid, job_ready, job_skip, job_weights;
+  logic [2:0] job_encoding;
   logic [31:0] job_start, job_words;
   logic [15:0] job_index, job_segments, job_row_words, job_line, job_plane, job_row_line;
   logic [3:0] job_bank, job_row_bank;
@@ -99,9 +102,9 @@ module load_unit #(
       .clk_i, .rst_ni, .clear_i,
       .valid_i(take), .ready_o(queue_ready),
       .data_i({
-        desc_skip_i, weights, desc_i[program_pkg::LW_DIAGONAL_LSB], desc_index_i, now_i, words,
+        desc_skip_i, weights, desc_i[program_pkg::LW_ENCODING_LSB+:3], desc_index_i, now_i, words,
         segments,
-        desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:16],
+        desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:16],  // of LOAD_WEIGHTS: pass_lines
         line,
         desc_i[program_pkg::MOVE_BANK_LSB+:4],
         desc_i[program_pkg::MOVE_PLANE_LSB+:16],
@@ -110,7 +113,7 @@ module load_unit #(
       }),
       .valid_o(job_valid), .ready_i(job_ready),
       .data_o({
-        job_skip, job_weights, job_diagonal, job_index, job_start, job_words,
+        job_skip, job_weights, job_encoding, job_index, job_start, job_words,
         job_segments, job_row_words, job_line, job_bank, job_plane, job_row_line, job_row_bank
       })
   );
@@ -119,18 +122,24 @@ module load_unit #(
   logic active, walker_ready, walker_last, skip;
   logic [16:0] walker_line;
   logic [3:0] walker_bank;
-  logic weights_q, diagonal_q;  // of the present job
+  logic weights_q;             // of the present job
+  logic [2:0] encoding_q, code;
   logic [15:0] index_q;
   logic [31:0] start_q;
   logic [16:0] weight_line_q;  // one bit more than a line has: stops at the end instead of wrapping
-  logic [PO-1:0] column_q;     // one-hot
+  logic [PO-1:0] column_q;     // one-hot: the first column of the beat
+  logic plain_q, line_ends;    // the present line is a parameter line
+  logic [15:0] pass_lines_q, lines_left_q;
   logic beat, outside, done, record_free;
   logic out_valid_q, out_weights_q, out_last_q, out_go, out_leaves;
+  logic [2:0] out_code_q;
   logic [15:0] out_line_q, out_index_q;
   logic [31:0] out_start_q;
-  logic [8*PI-1:0] out_data_q, out_off_diagonal_q;
+  logic [8*PI-1:0] out_data_q;
+  logic [PO-1:0] out_mask_q;
 
-  assign outside = weights_q ? weight_line_q >= 17'(WeightLines) : walker_line >= 17'(BankLines);
+  assign outside = !weights_q ? walker_line >= 17'(BankLines) : weight_line_q >=
+      (code == program_pkg::ENCODING_CODEBOOK ? 17'(CodebookWords) : 17'(WeightLines));
   assign out_go = !out_last_q || record_free;
   assign out_leaves = out_go && (out_weights_q || load_ready_i);
   assign rready_o = stop_i || (active && (!out_valid_q || out_leaves));
@@ -148,17 +157,40 @@ module load_unit #(
       .line_o(walker_line), .bank_o(walker_bank)
   );
 
+  // A beat brings one column, two of 4-bit weights, eight of indices, or a line.
+  assign code = plain_q ? program_pkg::ENCODING_COLUMNS : encoding_q;
+  always_comb begin
+    unique case (code)
+      program_pkg::ENCODING_COLUMNS: line_ends = column_q[PO-1];
+      program_pkg::ENCODING_NIBBLES: line_ends = column_q[PO-2];
+      program_pkg::ENCODING_INDICES: line_ends = column_q[PO-8];
+      default:                       line_ends = 1'b1;
+    endcase
+  end
+
   always_ff @(posedge clk_i) begin
     if (walker_ready) begin
       weights_q <= job_weights;
-      diagonal_q <= job_diagonal;
+      encoding_q <= job_encoding;
+      pass_lines_q <= job_row_words;
+      plain_q <= job_encoding != program_pkg::ENCODING_CODEBOOK;
       index_q <= job_index;
       start_q <= job_start;
       weight_line_q <= 17'(job_line);
       column_q <= PO'(1);
     end else if (beat) begin
-      column_q <= {column_q[PO-2:0], column_q[PO-1]};
-      if (diagonal_q || column_q[PO-1]) weight_line_q <= weight_line_q + 17'd1;
+      unique case (code)
+        program_pkg::ENCODING_COLUMNS: column_q <= {column_q[PO-2:0], column_q[PO-1]};
+        program_pkg::ENCODING_NIBBLES: column_q <= {column_q[PO-3:0], column_q[PO-1:PO-2]};
+        program_pkg::ENCODING_INDICES: column_q <= line_ends ? PO'(1) : column_q << 8;
+        default: ;
+      endcase
+      if (line_ends) begin
+        weight_line_q <= weight_line_q + 17'd1;
+        lines_left_q <= plain_q ? pass_lines_q : lines_left_q - 16'd1;
+        plain_q <= encoding_q == program_pkg::ENCODING_COLUMNS ||
+            (encoding_q != program_pkg::ENCODING_CODEBOOK && !plain_q && lines_left_q == 16'd1);
+      end
     end
   end
 
@@ -176,26 +208,69 @@ module load_unit #(
       out_index_q <= index_q;
       out_start_q <= start_q;
       out_data_q <= rdata_i;
-      out_off_diagonal_q <= diagonal_q ? '0 : rdata_i;
+      out_code_q <= code;
       load_bank_o <= walker_bank;
-      wload_mask_o <= diagonal_q ? '1 : column_q;
+      for (int o = 0; o < PO; o++) begin
+        unique case (code)
+          program_pkg::ENCODING_COLUMNS: out_mask_q[o] <= column_q[o];
+          program_pkg::ENCODING_NIBBLES: out_mask_q[o] <= column_q[o/2*2];
+          program_pkg::ENCODING_INDICES: out_mask_q[o] <= column_q[o/8*8];
+          default:                       out_mask_q[o] <= 1'b1;
+        endcase
+      end
     end
   end
 
   assign load_valid_o = out_valid_q && !out_weights_q && out_go;
   assign load_line_o = out_line_q;
   assign load_data_o = out_data_q;
-  assign wload_valid_o = out_valid_q && out_weights_q && out_go;
-  assign wload_line_o = out_line_q;
+
+  // ---- Weights are decoded into a register of their own.
+  logic to_codebook, from_weights;
+  logic [64*PI-1:0] codewords;
+  assign from_weights = out_valid_q && out_weights_q && out_go;
+  assign to_codebook = out_code_q == program_pkg::ENCODING_CODEBOOK;
+
+  codebook #(.PI(PI)) u_codebook (
+      .clk_i,
+      .write_en_i(from_weights && to_codebook),
+      .write_word_i(out_line_q[10-WordLog:0]),
+      .write_data_i(out_data_q),
+      .indices_i(out_data_q),
+      .codewords_o(codewords)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) wload_valid_o <= 1'b0;
+    else wload_valid_o <= from_weights && !to_codebook;
+  end
+
+  always_ff @(posedge clk_i) begin
+    wload_line_o <= out_line_q;
+    wload_mask_o <= out_mask_q;
+  end
+
   for (genvar o = 0; o < PO; o++) begin : gen_column
+    logic [8*PI-1:0] diagonal, halves;
     for (genvar i = 0; i < PI; i++) begin : gen_byte
-      assign wload_data_o[8*(o*PI+i)+:8] = o == i ? out_data_q[8*i+:8] : out_off_diagonal_q[8*i+:8];
+      assign diagonal[8*i+:8] = o == i ? out_data_q[8*i+:8] : 8'd0;
+      assign halves[8*i+:8] = {{4{out_data_q[8*i+4*(o%2)+3]}}, out_data_q[8*i+4*(o%2)+:4]};
+    end
+    always_ff @(posedge clk_i) begin
+      if (from_weights) begin
+        unique case (out_code_q)
+          program_pkg::ENCODING_DIAGONAL: wload_data_o[8*PI*o+:8*PI] <= diagonal;
+          program_pkg::ENCODING_NIBBLES:  wload_data_o[8*PI*o+:8*PI] <= halves;
+          program_pkg::ENCODING_INDICES:  wload_data_o[8*PI*o+:8*PI] <= codewords[8*PI*(o%8)+:8*PI];
+          default:                        wload_data_o[8*PI*o+:8*PI] <= out_data_q;
+        endcase
+      end
     end
   end
 
   assign done = skip || (out_valid_q && out_last_q && out_leaves);
   assign done_o = done;
-  assign busy_o = !split_ready || job_valid || active || out_valid_q;
+  assign busy_o = !split_ready || job_valid || active || out_valid_q || wload_valid_o;
 
   recorder u_recorder (
       .clk_i, .rst_ni, .clear_i,

@@ -32,7 +32,7 @@ module sequencer #(
   // Descriptor fields.
   logic [15:0] group_cycles, weight_line, in_plane;
   logic [3:0] group_lanes, in_bank, in_row_bank, in_step_bank, tap_row_bank, tap_step, stride_h, stride_w;
-  logic row_break, is_max;
+  logic row_break, is_max, repeats;
   logic [2:0] sub_tiles;
   logic [7:0] kernel_h, kernel_w;
   logic [11:0] ci_tiles, in_h, in_w, out_h, out_w, out_tiles;
@@ -43,6 +43,7 @@ module sequencer #(
   assign group_lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
   assign row_break = desc_i[program_pkg::EXEC_ROW_BREAK_LSB];
   assign is_max = desc_i[program_pkg::EXEC_IS_MAX_LSB];
+  assign repeats = desc_i[program_pkg::EXEC_REPEAT_WEIGHTS_LSB];
   assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
   assign kernel_h = desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W];
   assign kernel_w = desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W];
@@ -71,15 +72,16 @@ module sequencer #(
 
   // ---- Gathering: the walker fills the next group's lanes, one pixel a cycle, under the present group.
   logic gathering_q, full_q, next_map_end_q, take;
-  logic [3:0] next_count_q;
+  logic [3:0] next_count_q, place;
   logic signed [11:0] tiles_to_walk_q;
   logic signed [12:0] row_q, column_q;  // input coordinates of the window's origin
   logic signed [15:0] walk_line;
   logic [3:0] walk_bank;
   logic row_end, map_end, gather, group_end;
 
-  assign gather = gathering_q && !full_q;
-  assign group_end = map_end || (row_break && row_end) || next_count_q + 4'd1 == group_lanes;
+  assign gather = gathering_q && (!full_q || take);
+  assign place = take ? 4'd0 : next_count_q;
+  assign group_end = map_end || (row_break && row_end) || place + 4'd1 == group_lanes;
 
   pixel_walker #(
       .Banks(Banks)
@@ -118,11 +120,13 @@ module sequencer #(
     end else begin
       if (init_i) gathering_q <= 1'b1;
       else if (gather && map_end && tiles_to_walk_q <= 12'(sub_tiles)) gathering_q <= 1'b0;
-      if (init_i || take) full_q <= 1'b0;
+      if (init_i) full_q <= 1'b0;
       else if (gather && group_end) full_q <= 1'b1;
+      else if (take) full_q <= 1'b0;
     end
-    if (init_i || take) next_count_q <= '0;
-    else if (gather) next_count_q <= next_count_q + 4'd1;
+    if (init_i) next_count_q <= '0;
+    else if (gather) next_count_q <= place + 4'd1;
+    else if (take) next_count_q <= '0;
   end
 
   // ---- Feeding: taps and input tiles of the present group.
@@ -135,11 +139,12 @@ module sequencer #(
   logic signed [15:0] tap_line_q, ct_line_q;
   logic [3:0] tap_bank_q;
   logic [15:0] weight_q, tile_weight_q;
-  logic group_over, ct_end, kx_end, ky_end, feed_first, feed_last;
+  logic group_over, tile_ends, ct_end, kx_end, ky_end, feed_first, feed_last;
   logic [4:0] tap_sum;
   logic tap_wraps;
 
   assign group_over = cycles_left_q <= 16'd1;
+  assign tile_ends = cycles_left_q == 16'd1 && map_end_q && !final_q;
   assign take = full_q && group_over && !(map_end_q && cycles_left_q != '0);
   assign ct_end = ct_q + 12'd1 == ci_tiles;
   assign kx_end = kx_q + 8'd1 == kernel_w;
@@ -174,7 +179,7 @@ module sequencer #(
       end
     end
 
-    if (init_i) begin
+    if (init_i || (tile_ends && repeats)) begin
       weight_q <= weight_line;
     end else if (!is_max) begin
       if (take) weight_q <= param_due_q ? weight_q + 16'd1 : tile_weight_q;
@@ -188,7 +193,7 @@ module sequencer #(
       cycles_left_q <= '0;
     end else begin
       // A tile's parameters are read in the cycle after the last group of the tile before.
-      param_due_q <= init_i || (cycles_left_q == 16'd1 && map_end_q && !final_q);
+      param_due_q <= init_i || tile_ends;
       if (init_i) feeding_q <= 1'b0;
       else if (take) feeding_q <= 1'b1;
       else if (feed_last) feeding_q <= 1'b0;
@@ -233,9 +238,10 @@ module sequencer #(
     assign wraps = bank_sum >= 5'(Banks);
 
     always_ff @(posedge clk_i) begin
-      if (init_i || take) next_on_q <= 1'b0;
-      else if (gather && next_count_q == 4'(j)) next_on_q <= 1'b1;
-      if (gather && next_count_q == 4'(j)) begin
+      if (init_i) next_on_q <= 1'b0;
+      else if (gather && place == 4'(j)) next_on_q <= 1'b1;
+      else if (take) next_on_q <= 1'b0;
+      if (gather && place == 4'(j)) begin
         next_line_q <= walk_line;
         next_bank_q <= walk_bank;
         next_row_q <= row_q;

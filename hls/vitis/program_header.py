@@ -13,6 +13,7 @@ from bitlathe.hls.program import (
     LOAD_WEIGHTS,
     MAGIC,
     MOVE,
+    Encoding,
     ErrorCode,
     Field,
     Opcode,
@@ -70,7 +71,12 @@ def program_view() -> ProgramView:
         version=PROGRAM_VERSION,
         no_descriptor=NO_DESCRIPTOR,
         flag_weights_resident=FLAG_WEIGHTS_RESIDENT,
-        codes=(_codes("Op", Opcode), _codes("Space", Space), _codes("Error", ErrorCode)),
+        codes=(
+            _codes("Op", Opcode),
+            _codes("Space", Space),
+            _codes("Encoding", Encoding),
+            _codes("Error", ErrorCode),
+        ),
         tables=(
             Table(name="common", fields=COMMON),
             Table(name="exec", fields=EXEC[body:]),

@@ -7,7 +7,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, ErrorCode, Opcode
+from bitlathe.hls.program import DESCRIPTOR_BYTES, NO_WAIT, Descriptor, ErrorCode, Opcode, Space
 from bitlathe.rtl_tb.fetch.programs import (
     STRIDES,
     UNITS,
@@ -49,13 +49,13 @@ class Unit:
         }
         self.handle = handle
         self.skip = dut.load_skip_o if name == "load" else None
-        self.offset = dut.space_offset_o
+        self.advance = None if name == "exec" else getattr(dut, f"{name}_advance_o")
         self.working: deque[int] = deque()  # cycle each is complete
         self.taken: list[tuple[int, int, bool]] = []  # index, descriptor, skipped
-        self.offsets: list[int] = []
+        self.advances: list[int] = []
         self.counts_at: list[tuple[int, int, int]] = []
         self.units: list[Unit] = []
-        self.done = 0  # of this input, as the module has seen it
+        self.done = 0  # as the module has seen it
         self.finishing = False
         self.cycles: list[int] = []
         self.now = 0
@@ -70,7 +70,7 @@ class Unit:
         if int(self.handle["valid_o"].value) and len(self.working) < self.depth:
             skipped = bool(self.skip is not None and int(self.skip.value))
             self.taken.append((int(self.handle["index_o"].value), int(self.handle["desc_o"].value), skipped))
-            self.offsets.append(int(self.offset.value))
+            self.advances.append(0 if self.advance is None else int(self.advance.value))
             self.counts_at.append((self.units[0].done, self.units[1].done, self.units[2].done))
             self.cycles.append(self.now)
             last = self.working[-1] if self.working else self.now
@@ -154,7 +154,7 @@ class Bench:
         self.ends.clear()
         for unit in self.units:
             unit.working.clear()
-            for seen in (unit.taken, unit.offsets, unit.counts_at, unit.cycles):
+            for seen in (unit.taken, unit.advances, unit.counts_at, unit.cycles):
                 seen.clear()
             unit.done = 0
         dut.program_i.value, dut.inputs_i.value = PROGRAM, inputs
@@ -164,7 +164,7 @@ class Bench:
         dut.start_i.value = 0
 
     async def finish(self) -> None:
-        """Run until done; the units' counts restart with every input."""
+        """Run until done."""
         watch = Watch(self)
         await run(self.dut, [*self.agents, watch], lambda: watch.done)
 
@@ -184,6 +184,7 @@ class Bench:
 
     def check(self, program: list[Descriptor], *, inputs: int, resident: bool) -> None:
         """Every unit took its descriptors, in order, whole, when it was allowed to."""
+        sizes = [sum(UNITS.get(one.opcode) == unit for one in program) for unit in range(len(self.units))]
         for unit_number, unit in enumerate(self.units):
             expected = [
                 (number, index, one)
@@ -193,36 +194,33 @@ class Bench:
             ]
             assert [index for index, _, _ in unit.taken] == [index for _, index, _ in expected]
             for place, (number, _, one) in enumerate(expected):
-                self.check_one(unit, place, number, one, resident or number > 0)
+                before = [number * size for size in sizes]
+                self.check_one(unit, place, one, before, resident or number > 0)
+                space = one.fields.get("space", 0)
+                strides = {Space.INPUT: STRIDES["input_stride"], Space.OUTPUT: STRIDES["output_stride"]}
+                assert unit.advances[place] == strides.get(Space(space), 0) * number // self.pi
 
-    def check_one(self, unit: Unit, place: int, number: int, one: Descriptor, resident: bool) -> None:
+    def check_one(self, unit: Unit, place: int, one: Descriptor, before: list[int], resident: bool) -> None:
         _, bits, skipped = unit.taken[place]
         kept = (1 << len(unit.handle["desc_o"].value)) - 1
         assert bits == int.from_bytes(one.encode(), "little") & kept
         assert skipped == (resident and bool(one.fields.get("once")))
         waits = [one.fields.get(name, 0) for name in WAITS]
-        assert skipped or all(wait <= count for wait, count in zip(waits, unit.counts_at[place], strict=True))
-        width = 33 - (self.pi.bit_length() - 1)
-        advance = [STRIDES["input_stride"] * number // self.pi, STRIDES["output_stride"] * number // self.pi]
-        assert unit.offsets[place] == advance[0] << width | advance[1] << (2 * width)
+        reached = zip(before, waits, unit.counts_at[place], strict=True)
+        assert skipped or all(base + wait <= count for base, wait, count in reached)
 
 
 class Watch:
-    """Sees the end of the run, and of each input."""
+    """Sees the end of the run."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench, self.done, self.total = bench, False, 0
+        self.bench, self.done = bench, False
 
     def drive(self) -> None:
         pass
 
     def sample(self) -> None:
-        bench = self.bench
-        self.done = self.done or bool(int(bench.dut.done_o.value))
-        if len(bench.ends) > self.total:  # with a profile, every END leaves a record
-            self.total = len(bench.ends)
-            for unit in bench.units:
-                unit.done = 0
+        self.done = self.done or bool(int(self.bench.dut.done_o.value))
 
 
 @cocotb.test()
@@ -234,7 +232,24 @@ async def every_descriptor_reaches_its_unit_in_order_when_it_may(dut, stall, res
         arguments = {"inputs": inputs, "resident": resident, "profile": 0x8000}
         assert await bench.result(encode(program), **arguments) == (ErrorCode.NONE, 0xFFFF_FFFF)
         bench.check(program, inputs=inputs, resident=resident)
-        assert bench.ends == [length] * inputs
+        assert bench.ends == [length], "the last input's END leaves a record"
+
+
+@cocotb.test()
+async def the_next_inputs_descriptors_wait_for_no_more_than_they_say(dut):
+    bench = await Bench.start(dut, longest=200)
+    free = dict.fromkeys(WAITS, NO_WAIT)
+    program = [
+        descriptor(Opcode.LOAD, **free | {"wait_exec": -1}),  # of the input before, all EXECs but one
+        descriptor(Opcode.EXEC, **free | {"wait_load": 1}),
+        descriptor(Opcode.EXEC, **free),
+        descriptor(Opcode.STORE, **free | {"wait_exec": 2}),
+        descriptor(Opcode.END),
+    ]
+    assert await bench.result(encode(program), inputs=8) == (ErrorCode.NONE, 0xFFFF_FFFF)
+    bench.check(program, inputs=8, resident=False)
+    execs_done = [counts[1] for counts in bench.units[0].counts_at]
+    assert any(done < 2 * number for number, done in enumerate(execs_done)), "no load went ahead"
 
 
 @cocotb.test()

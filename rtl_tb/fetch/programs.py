@@ -10,6 +10,7 @@ from bitlathe.hls.program import (
     MAGIC,
     PROGRAM_VERSION,
     Descriptor,
+    Encoding,
     ErrorCode,
     Field,
     Opcode,
@@ -44,12 +45,14 @@ def descriptor(opcode: Opcode, **fields: int) -> Descriptor:
 
 
 def random_program(rng: np.random.Generator, length: int) -> list[Descriptor]:
-    """Descriptors that wait for random earlier ones; offsets tell them apart."""
+    """Descriptors that wait for random earlier ones, of the input before too; offsets tell them apart."""
     sent, program = [0, 0, 0], []
     for place in range(length):
         opcode = Opcode(int(rng.integers(Opcode.LOAD, Opcode.STORE + 1)))
-        fields = {name: int(rng.integers(0, count + 1)) for name, count in zip(WAITS, sent, strict=True)}
+        fields = {name: int(rng.integers(-6, count + 1)) for name, count in zip(WAITS, sent, strict=True)}
         mark = {"lo": place} if opcode is Opcode.EXEC else {"offset": 16 * place}
+        if opcode is Opcode.LOAD:
+            mark["space"] = int(rng.integers(len(Space)))
         if opcode is Opcode.LOAD_WEIGHTS:
             mark["once"] = int(rng.integers(2))
         program.append(descriptor(opcode, **fields, **mark))
@@ -94,7 +97,8 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
         {"segment_stride": 1},
         {"space": 4},
     ]
-    weights = [{"beats": 0}, {"space": 15}, {"offset": 1}]
+    weights = [{"beats": 0}, {"space": 15}, {"offset": 1}, {"encoding": Encoding.CODEBOOK + 1}]
+    weights += [{"encoding": code} for code in (Encoding.DIAGONAL, Encoding.NIBBLES, Encoding.INDICES)]
     counts = (
         "group_lanes",
         "kernel_h",

@@ -6,8 +6,9 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from bitlathe.hls.moves import bursts, pixel_positions, weight_columns, word_offsets
-from bitlathe.hls.program import ErrorCode, Opcode, Space
+from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS
+from bitlathe.hls.moves import bursts, decoded_columns, pixel_positions, weight_beats, word_offsets
+from bitlathe.hls.program import Encoding, ErrorCode, Opcode, Space
 from bitlathe.rtl_tb.descriptors import (
     ADVANCE,
     BASES,
@@ -40,6 +41,7 @@ INPUTS = (
     "desc_valid_i",
     "desc_i",
     "desc_index_i",
+    "desc_advance_i",
     "desc_skip_i",
 )
 
@@ -76,6 +78,7 @@ class Bench:
         self.sent = 0
         self.expected_words: list[tuple[int, ...]] = []
         self.expected_columns: list[tuple[int, ...]] = []
+        self.codebook = bytearray(CODEWORDS * CODEWORD_BYTES)
         self.expected_bursts: list[tuple[int, int]] = []
 
     @classmethod
@@ -83,7 +86,7 @@ class Bench:
         """A bench after reset."""
         quiet(dut, INPUTS)
         bench = cls(dut, random_generator(), stall)
-        drive_spaces(dut, bench.pi)
+        drive_spaces(dut)
         await reset(dut)
         dut.profile_on_i.value = int(profile)
         return bench
@@ -96,7 +99,14 @@ class Bench:
     def send(self, opcode: Opcode, fields: Mapping[str, int], *, skip: bool = False) -> None:
         """Queue a descriptor."""
         bits = encode(opcode, fields) & ((1 << 272) - 1)
-        self.descriptors.queue.append({"desc_i": bits, "desc_index_i": self.sent, "desc_skip_i": int(skip)})
+        self.descriptors.queue.append(
+            {
+                "desc_i": bits,
+                "desc_index_i": self.sent,
+                "desc_advance_i": ADVANCE[Space(fields["space"])] // self.pi,
+                "desc_skip_i": int(skip),
+            }
+        )
         self.sent += 1
 
     def load(self, **changes: int) -> dict[str, int]:
@@ -119,22 +129,28 @@ class Bench:
             self.expected_words.append((*place, data))
 
     def expect_weights(self, fields: Mapping[str, int]) -> None:
-        for (line, column), data in zip(weight_columns(fields, self.po), self.data(fields), strict=True):
-            mask = (1 << self.po) - 1 if column is None else 1 << column
-            self.expected_columns.append((line, mask, self.weight_line(column, data)))
+        for beat, data in zip(weight_beats(fields, self.po), self.data(fields), strict=True):
+            word = data.to_bytes(self.pi, "little")
+            if beat.encoding is Encoding.CODEBOOK:
+                self.codebook[beat.line * self.pi : (beat.line + 1) * self.pi] = word
+                continue
+            columns = decoded_columns(beat, word, bytes(self.codebook))
+            first = beat.columns.start
+            line = int.from_bytes(b"".join(columns), "little") << (8 * self.pi * first)
+            mask = ((1 << len(columns)) - 1) << first
+            self.expected_columns.append((beat.line, mask, line))
+
+    def fill_codebook(self) -> None:
+        """Load all codewords, so that any index has one."""
+        beats = CODEWORDS * CODEWORD_BYTES // self.pi
+        fields = {"encoding": Encoding.CODEBOOK, "beats": beats, "weight_line": 0, "offset": 8 * self.pi}
+        self.expect_weights(self.load_weights(**fields))
 
     def data(self, fields: Mapping[str, int]) -> list[int]:
         """Words that memory holds where the fields point; notes the bursts on the way."""
         base = BASES[Space(fields["space"])] + ADVANCE[Space(fields["space"])]
         self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(fields, base, self.pi)]
         return [word_at(base + offset, self.pi) for offset in word_offsets(fields, self.pi)]
-
-    def weight_line(self, column: int | None, data: int) -> int:
-        """All columns of a line; columns outside the mask are cut away before a comparison."""
-        width = 8 * self.pi
-        if column is not None:
-            return data << (width * column)
-        return sum((data & (0xFF << (8 * o))) << (width * o) for o in range(self.pi))
 
     def columns_seen(self) -> list[tuple[int, ...]]:
         """What reached the weight store, without the columns that its mask leaves out."""
@@ -165,7 +181,8 @@ class Bench:
 @cocotb.parametrize(stall=[0.0, 0.3], profile=[False, True])
 async def every_word_lands_where_its_descriptor_says(dut, stall, profile):
     bench = await Bench.start(dut, stall=stall, profile=profile)
-    for _ in range(25):
+    bench.fill_codebook()
+    for _ in range(24):
         if bench.rng.random() < 0.5:
             bench.expect_load(bench.load())
         elif bench.rng.random() < 0.3:
@@ -191,6 +208,33 @@ async def loads_follow_each_other_without_a_gap(dut):
     assert last - first + 1 <= 6 * 64 + 6, "more than a cycle lost from a load to the next"
     assert bench.memory.burst_cycles[0] == 4, "cycles from a descriptor to its first burst"
     assert first == bench.memory.burst_cycles[0] + bench.memory.latency + 1
+
+
+@cocotb.test()
+@cocotb.parametrize(encoding=[Encoding.DIAGONAL, Encoding.NIBBLES, Encoding.INDICES])
+async def encoded_weights_take_a_beat_a_cycle(dut, encoding):
+    bench = await Bench.start(dut)
+    bench.fill_codebook()
+    coded = {"encoding": encoding, "pass_lines": 3, "weight_line": 0, "offset": 0}
+    for _ in range(2):
+        bench.expect_weights(bench.load_weights(**coded, beats=64))
+    await bench.run(3)
+    bench.check()
+    first, last = bench.columns.cycles[0], bench.columns.cycles[-1]
+    assert last - first + 1 <= 2 * 64 + 1, "more than a cycle lost from a load to the next"
+
+
+@cocotb.test()
+async def an_index_finds_the_codeword_of_the_beat_before(dut):
+    bench = await Bench.start(dut)
+    for beats in (1, CODEWORDS * CODEWORD_BYTES // bench.pi):
+        codewords = {"encoding": Encoding.CODEBOOK, "weight_line": 0, "beats": beats}
+        indices = {"encoding": Encoding.INDICES, "pass_lines": 1, "beats": bench.po + 1, "weight_line": 5}
+        bench.fill_codebook()
+        bench.expect_weights(bench.load_weights(**codewords))
+        bench.expect_weights(bench.load_weights(**indices))
+    await bench.run(6)
+    bench.check()
 
 
 @cocotb.test()
@@ -221,6 +265,8 @@ async def fails_with(bench: Bench, code: ErrorCode, index: int) -> None:
     for sink in (bench.words, bench.columns, bench.completions):
         sink.items.clear()
         sink.cycles.clear()
+    for expected in (bench.expected_words, bench.expected_columns, bench.expected_bursts):
+        expected.clear()
     bench.memory.bursts.clear()
     bench.memory.broken.clear()
     bench.expect_load(bench.load())
@@ -293,14 +339,30 @@ async def a_line_beyond_the_scratchpad_is_never_written(dut, line):
 
 
 @cocotb.test()
-@cocotb.parametrize(diagonal=[0, 1])
-async def weights_beyond_their_store_are_never_written(dut, diagonal):
+@cocotb.parametrize(encoding=list(Encoding)[:-1])
+async def weights_beyond_their_store_are_never_written(dut, encoding):
     bench = await Bench.start(dut)
-    beats = 2 if diagonal else bench.po + 1
-    bench.load_weights(diagonal=diagonal, beats=beats, weight_line=bench.weight_lines - 1, offset=0)
+    bench.fill_codebook()
+    last = {"weight_line": bench.weight_lines - 1, "pass_lines": 1}
+    bench.load_weights(encoding=encoding, **last, beats=bench.po + 1, offset=0)
     await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
     assert {line for line, _, _ in bench.columns.items} == {bench.weight_lines - 1}
-    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 0)
+    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 1)
+
+
+@cocotb.test()
+async def codewords_beyond_the_codebook_change_none(dut):
+    bench = await Bench.start(dut)
+    bench.fill_codebook()
+    words = CODEWORDS * CODEWORD_BYTES // bench.pi
+    beyond = bench.load_weights(encoding=Encoding.CODEBOOK, weight_line=words - 1, beats=3)
+    bench.codebook[-bench.pi :] = bench.data(beyond)[0].to_bytes(bench.pi, "little")
+    await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
+    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 1)
+    coded = {"encoding": Encoding.INDICES, "pass_lines": 8, "beats": bench.po + 8, "weight_line": 0}
+    bench.expect_weights(bench.load_weights(**coded))
+    await bench.run(2)
+    bench.check()
 
 
 @cocotb.test()

@@ -19,6 +19,7 @@ class Layer:
     group_lanes: int
     row_break: bool
     is_max: bool
+    repeats: bool
     kernel: tuple[int, int]
     stride: tuple[int, int]
     start: tuple[int, int]
@@ -40,7 +41,7 @@ class Layer:
 
     @property
     def group_cycles(self) -> int:
-        return max(self.kernel_cycles, self.group_lanes * self.sub_tiles, self.group_lanes + 1) + self.slack
+        return max(self.kernel_cycles, self.group_lanes * self.sub_tiles) + self.slack
 
     def fields(self) -> dict[str, int]:
         def pair(position: int) -> tuple[int, int]:
@@ -55,6 +56,7 @@ class Layer:
             "group_lanes": self.group_lanes,
             "row_break": int(self.row_break),
             "is_max": int(self.is_max),
+            "repeat_weights": int(self.repeats),
             "sub_tiles": self.sub_tiles,
             "kernel_h": self.kernel[0],
             "kernel_w": self.kernel[1],
@@ -118,6 +120,7 @@ def random_layer(rng: np.random.Generator, pp: int, banks: int) -> Layer:
         group_lanes=pick(1, pp),
         row_break=bool(rng.random() < 0.5),
         is_max=is_max,
+        repeats=bool(rng.random() < 0.3),
         kernel=kernel,
         stride=(pick(1, 3), pick(1, 3)),
         start=(-pick(0, kernel[0] - 1), -pick(0, kernel[1] - 1)),
@@ -153,7 +156,7 @@ def expected(layer: Layer, pp: int) -> list[tuple]:
                 )
                 line = None if layer.is_max else weight + 1 + at
                 rows.append((*marks, line, lanes + (None,) * (pp - len(group))))
-        weight += 1 + layer.kernel_cycles
+        weight += 0 if layer.repeats else 1 + layer.kernel_cycles
     return rows
 
 
@@ -205,7 +208,7 @@ async def every_address_matches_plain_division(dut) -> None:
         for got, want in zip(rows, expected(layer, pp), strict=True):
             assert got == want, (layer, got, want)
         tiles = -(-layer.out_tiles // layer.sub_tiles)
-        step = 0 if layer.is_max else 1 + layer.kernel_cycles
+        step = 0 if layer.is_max or layer.repeats else 1 + layer.kernel_cycles
         assert params == [100 + tile * step for tile in range(tiles)]
         groups = len(layer.groups())
         # A tile costs a parameter cycle and its groups; after the last group only its kernel is seen.

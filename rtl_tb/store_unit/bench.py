@@ -14,7 +14,8 @@ from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import Sink, Source, check_burst, quiet, run
 
 INPUTS = (
-    *("clear_i", "stop_i", "now_i", "profile_on_i", "desc_valid_i", "desc_i", "desc_index_i"),
+    *("clear_i", "stop_i", "now_i", "profile_on_i", "desc_valid_i", "desc_i"),
+    *("desc_index_i", "desc_advance_i"),
     *("store_ready_i", "store_rvalid_i", "store_rdata_i", "burst_ready_i", "word_ready_i", "written_i"),
 )
 READ_LATENCY = 3
@@ -112,7 +113,7 @@ class Bench:
         """A bench after reset."""
         quiet(dut, INPUTS)
         bench = cls(dut, random_generator(), stall)
-        drive_spaces(dut, bench.pi)
+        drive_spaces(dut)
         await reset(dut)
         dut.profile_on_i.value = int(profile)
         return bench
@@ -123,7 +124,8 @@ class Bench:
         move = random_move(self.rng, banks=self.banks, lines=self.lines, word_bytes=self.pi, space=space)
         fields: Mapping[str, int] = move | changes
         bits = encode(Opcode.STORE, fields) & ((1 << 272) - 1)
-        self.descriptors.queue.append({"desc_i": bits, "desc_index_i": self.sent})
+        advance = ADVANCE[Space(fields["space"])] // self.pi
+        self.descriptors.queue.append({"desc_i": bits, "desc_index_i": self.sent, "desc_advance_i": advance})
         self.sent += 1
         base = BASES[Space(fields["space"])] + ADVANCE[Space(fields["space"])]
         self.expected_reads += pixel_positions(fields, self.banks)

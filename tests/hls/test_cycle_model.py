@@ -26,7 +26,7 @@ def test_a_pass_takes_its_groups_and_a_parameter_line() -> None:
 
 
 def test_gathering_bounds_a_pass_of_short_groups() -> None:
-    assert pass_cycles(4, 16, 6, 2) == 4 * (7 + 7 + 5)
+    assert pass_cycles(4, 16, 6, 2) == 4 * (6 + 6 + 4)
 
 
 def test_row_breaks_cost_a_group_a_row() -> None:

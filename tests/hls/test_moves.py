@@ -6,13 +6,15 @@ from hypothesis import strategies as st
 from bitlathe.hls.moves import (
     BURST_BEATS,
     PAGE_BYTES,
+    WeightBeat,
     add_positions,
     bursts,
+    decoded_columns,
     pixel_positions,
-    segments,
-    weight_columns,
+    weight_beats,
     word_offsets,
 )
+from bitlathe.hls.program import Encoding
 
 WORD = st.sampled_from([8, 16])
 
@@ -67,8 +69,26 @@ def test_positions_add_as_their_linear_indices(first, second, first_bank, second
     assert line * 7 + bank == first * 7 + first_bank + second * 7 + second_bank
 
 
-def test_weights_fill_the_columns_of_a_line_or_one_diagonal_each():
-    fields = {"beats": 5, "weight_line": 3, "offset": 64, "diagonal": 0}
-    assert list(weight_columns(fields, 4)) == [(3, 0), (3, 1), (3, 2), (3, 3), (4, 0)]
-    assert list(weight_columns({**fields, "diagonal": 1}, 4)) == [(line, None) for line in range(3, 8)]
-    assert list(segments(fields)) == [(64, 5)]
+def _places(po: int, **fields: int) -> list[tuple[int, int, int]]:
+    beats = weight_beats({"weight_line": 3, "pass_lines": 2, **fields}, po)
+    return [(beat.line, beat.columns.start, beat.columns.stop) for beat in beats]
+
+
+def test_a_beat_fills_a_column_two_eight_or_a_line() -> None:
+    parameters = [(3, column, column + 1) for column in range(8)]
+    assert _places(8, encoding=Encoding.COLUMNS, beats=9) == [*parameters, (4, 0, 1)]
+    assert _places(8, encoding=Encoding.DIAGONAL, beats=11) == [*parameters, (4, 0, 8), (5, 0, 8), (6, 0, 1)]
+    assert _places(8, encoding=Encoding.NIBBLES, beats=10) == [*parameters, (4, 0, 2), (4, 2, 4)]
+    assert _places(8, encoding=Encoding.INDICES, beats=10) == [*parameters, (4, 0, 8), (5, 0, 8)]
+    assert _places(16, encoding=Encoding.INDICES, beats=18)[-2:] == [(4, 0, 8), (4, 8, 16)]
+    assert _places(8, encoding=Encoding.CODEBOOK, beats=2) == [(3, 0, 8), (4, 0, 8)]
+
+
+def test_codewords_and_halves_of_bytes_become_columns() -> None:
+    codebook = bytes(range(256)) * 8
+    indices = WeightBeat(encoding=Encoding.INDICES, line=0, columns=range(8))
+    columns = decoded_columns(indices, bytes([1, 0, 33, 2, 3, 4, 5, 255]), codebook)
+    assert columns[:3] == [bytes(range(8, 16)), bytes(range(8)), bytes(range(8, 16))]
+    assert columns[7] == bytes(range(248, 256))
+    nibbles = WeightBeat(encoding=Encoding.NIBBLES, line=0, columns=range(2))
+    assert decoded_columns(nibbles, b"\x8f\x70", codebook) == [b"\xff\x00", b"\xf8\x07"]

@@ -9,7 +9,7 @@ from compiled_networks import PYNQ, compiled_for, vgg
 
 from bitlathe.hls.compile.validate import validate
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import Descriptor, Opcode, Program
+from bitlathe.hls.program import NO_WAIT, Descriptor, Opcode, Program
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.random_resnet import random_resnet
 
@@ -34,17 +34,26 @@ def test_a_program_without_one_kind_of_wait_is_refused(streaming: Program, wait:
         validate(changed(streaming, lambda d: {wait: 0}))
 
 
-def test_the_first_exec_must_wait_for_its_input(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("wait", ["wait_exec", "wait_store"])
+def test_an_input_must_wait_for_what_the_one_before_still_does(rng: np.random.Generator, wait: str) -> None:
+    program = compiled_for(vgg(rng, 32, 8), EngineConfiguration(bank_lines=1000)).program
+    validate(program)
+    free = changed(program, lambda d: {wait: NO_WAIT} if d.fields.get(wait, 1) <= 0 else {})
+    with pytest.raises(FormatError, match="of the next input touch the same words and neither waits"):
+        validate(free)
+
+
+def test_the_first_exec_must_wait_for_its_weights(rng: np.random.Generator) -> None:
     program = compiled_for(random_resnet(rng, blocks=1), PYNQ).program
     first = next(d for d in program.descriptors if d.opcode is Opcode.EXEC)
-    with pytest.raises(FormatError, match=r"descriptor \d+ \(LOAD\) and descriptor \d+ \(EXEC\)"):
+    with pytest.raises(FormatError, match=r"descriptor \d+ \(LOAD_WEIGHTS\) and descriptor \d+ \(EXEC\)"):
         validate(changed(program, lambda d: {"wait_load": d.fields["wait_load"] - 1} if d is first else {}))
 
 
 def test_a_wait_for_a_later_descriptor_is_refused(streaming: Program) -> None:
     last = streaming.descriptors[-2]
     with pytest.raises(FormatError, match="waits for a descriptor after it; in-order dispatch would hang"):
-        validate(changed(streaming, lambda d: {"wait_exec": 60_000} if d is last else {}))
+        validate(changed(streaming, lambda d: {"wait_exec": 30_000} if d is last else {}))
 
 
 def test_maps_beyond_the_scratchpad_are_refused(streaming: Program) -> None:

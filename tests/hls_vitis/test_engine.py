@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from bitlathe.hls.compile import Compiled, compile_graph
-from bitlathe.hls.config import TARGETS, EngineConfiguration, Target
+from bitlathe.hls.config import PROGRAM_VERSION, TARGETS, EngineConfiguration, Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, TABLES, Descriptor, ErrorCode, Opcode, Program
 from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
 from bitlathe.hls.vitis.csim import Arguments, HlsEngine, Status, Types, aligned
 from bitlathe.hls.vitis.program_header import HEADER_FILE, header_text
 from bitlathe.model.graph.errors import CapacityError, FormatError
+from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
@@ -39,13 +40,18 @@ ENGINES = {
 }
 
 
+def _graph(rng: np.random.Generator, seed: int) -> Graph:
+    """A random network; odd seeds have codewords."""
+    return random_graph(rng, product=seed % 2 == 1)
+
+
 def _compiled(
     seeds: Iterable[int], configuration: EngineConfiguration
 ) -> Iterator[tuple[int, Compiled, np.ndarray]]:
     """Random networks that the engine can hold, their inputs, and the reference's outputs with them."""
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        graph = random_graph(rng)
+        graph = _graph(rng, seed)
         codes = random_inputs(rng, graph, 3)
         try:
             yield seed, compile_graph(graph, configuration), codes
@@ -58,7 +64,7 @@ def _wrong(target: Target, types: Types, count: int) -> list[int]:
     engine, wrong, ran = HlsEngine(target, types), [], 0
     for seed, network, codes in islice(_compiled(range(10 * count), target.engine), count):
         ran += 1
-        graph = random_graph(np.random.default_rng(seed))
+        graph = _graph(np.random.default_rng(seed), seed)
         outputs = engine.run(network, codes, inputs_per_start=2)
         if not np.array_equal(
             outputs.reshape(len(codes), -1), evaluate(graph, codes).reshape(len(codes), -1)
@@ -171,7 +177,7 @@ def _fault(status: Status) -> tuple[ErrorCode, int]:
 def test_a_good_start_says_who_the_engine_is_and_counts_its_runs(bench: _Bench) -> None:
     first, second = bench.start(), bench.start()
     assert _fault(first) == (ErrorCode.NONE, NO_DESCRIPTOR)
-    assert (first.identity, first.version) == (PYNQ.engine.identity, 1)
+    assert (first.identity, first.version) == (PYNQ.engine.identity, PROGRAM_VERSION)
     assert second.runs == first.runs + 1
 
 
@@ -217,6 +223,7 @@ def test_an_end_before_the_last_descriptor_is_refused(bench: _Bench) -> None:
         (Opcode.LOAD, "segments", 0),
         (Opcode.LOAD, "offset", 4),
         (Opcode.LOAD_WEIGHTS, "beats", 0),
+        (Opcode.LOAD_WEIGHTS, "encoding", 5),
         (Opcode.STORE, "space", 1),
         (Opcode.STORE, "row_bank", 7),
         (Opcode.EXEC, "wait_store", 9),

@@ -78,5 +78,5 @@ def test_a_residual_network_on_the_boards_engine(run_network, rng: np.random.Gen
 def test_a_random_network_on_a_small_engine(
     run_network, rng: np.random.Generator, draw: int, stall: int
 ) -> None:
-    graph = random_graph(rng, budget=60_000)
+    graph = random_graph(rng, budget=60_000, product=draw == 2)
     run_network(graph, random_inputs(rng, graph, 2), SMALL, stall=stall)

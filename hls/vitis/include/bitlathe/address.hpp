@@ -105,6 +105,7 @@ address_cycles:
         tap = Tap<Config>();
         tile_first = due = group.map_end && !group.final;
         if (!group.map_end) line = tile_line;
+        else if (fields.repeats) line = fields.weight_line;
         final = group.final;
       }
     }

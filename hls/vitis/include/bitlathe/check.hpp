@@ -38,6 +38,14 @@ bool bad_move(const Descriptor &d) {
          field<move::row_bank>(d) >= Config::kBanks;
 }
 
+inline bool bad_weights(const Descriptor &d) {
+#pragma HLS INLINE
+  const uint32_t encoding = field<weights::encoding>(d);
+  const bool in_passes = encoding != kEncodingColumns && encoding != kEncodingCodebook;
+  return field<weights::beats>(d) == 0 || encoding > kEncodingCodebook ||
+         (in_passes && field<weights::pass_lines>(d) == 0);
+}
+
 template <class Config>
 bool bad_exec(const Descriptor &d) {
 #pragma HLS INLINE
@@ -66,7 +74,7 @@ uint32_t check_descriptor(const Descriptor &d, bool is_last) {
   bool bad = false;
   if (opcode > kOpStore || (opcode == kOpEnd) != is_last) return kErrorBadOpcode;
   if (opcode == kOpLoad || opcode == kOpStore) bad = bad_space<Config>(d, opcode == kOpStore) || bad_move<Config>(d);
-  if (opcode == kOpLoadWeights) bad = bad_space<Config>(d, false) || field<weights::beats>(d) == 0;
+  if (opcode == kOpLoadWeights) bad = bad_space<Config>(d, false) || bad_weights(d);
   if (opcode == kOpExec) bad = bad_exec<Config>(d) || bad_exec_bank<Config>(d);
   return bad ? kErrorBadField : kErrorNone;
 }

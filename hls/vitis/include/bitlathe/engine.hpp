@@ -58,10 +58,12 @@ descriptor_words:
   return d;
 }
 
+// Everything of earlier inputs is complete, so a wait below 1 is met.
 inline bool waits_are_met(const Descriptor &d, const Progress &progress) {
 #pragma HLS INLINE
-  return field<common::wait_load>(d) <= progress.loads && field<common::wait_exec>(d) <= progress.execs &&
-         field<common::wait_store>(d) <= progress.stores;
+  return signed_field<common::wait_load>(d) <= (int32_t)progress.loads &&
+         signed_field<common::wait_exec>(d) <= (int32_t)progress.execs &&
+         signed_field<common::wait_store>(d) <= (int32_t)progress.stores;
 }
 
 template <class Config>
@@ -86,17 +88,18 @@ template <class Config>
 uint32_t run_load_weights(const Descriptor &d, const typename Config::Word *weights, const typename Config::Word *input,
                           const typename Config::Word *output, const typename Config::Word *scratch,
                           const Sizes &sizes, const Progress &progress,
-                          typename Config::Word lines[Config::kPO][Config::kWeightLines]) {
+                          typename Config::Word lines[Config::kPO][Config::kWeightLines],
+                          typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
 #pragma HLS INLINE
   switch (field<move::space>(d)) {
     case kSpaceWeights:
-      return load_weights<Config>(d, weights, 0, sizes.weights, lines);
+      return load_weights<Config>(d, weights, 0, sizes.weights, lines, codewords);
     case kSpaceInput:
-      return load_weights<Config>(d, input, progress.input_advance, sizes.input, lines);
+      return load_weights<Config>(d, input, progress.input_advance, sizes.input, lines, codewords);
     case kSpaceOutput:
-      return load_weights<Config>(d, output, progress.output_advance, sizes.output, lines);
+      return load_weights<Config>(d, output, progress.output_advance, sizes.output, lines, codewords);
     default:
-      return load_weights<Config>(d, scratch, 0, sizes.scratch, lines);
+      return load_weights<Config>(d, scratch, 0, sizes.scratch, lines, codewords);
   }
 }
 
@@ -115,7 +118,8 @@ uint32_t run_descriptor(const Descriptor &d, bool weights_due, const typename Co
                         const typename Config::Word *input, typename Config::Word *output,
                         typename Config::Word *scratch, const Sizes &sizes, Progress &progress,
                         typename Config::Word banks[Config::kBanks][Config::kBankLines],
-                        typename Config::Word lines[Config::kPO][Config::kWeightLines]) {
+                        typename Config::Word lines[Config::kPO][Config::kWeightLines],
+                        typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
 #pragma HLS INLINE
   const uint32_t opcode = field<common::opcode>(d);
   uint32_t error = kErrorNone;
@@ -130,7 +134,7 @@ uint32_t run_descriptor(const Descriptor &d, bool weights_due, const typename Co
       ++progress.loads;
       break;
     case kOpLoadWeights:
-      error = run_load_weights<Config>(d, weights, input, output, scratch, sizes, progress, lines);
+      error = run_load_weights<Config>(d, weights, input, output, scratch, sizes, progress, lines, codewords);
       ++progress.loads;
       break;
     case kOpExec:
@@ -152,7 +156,8 @@ Outcome run_program(const typename Config::Word *program, const typename Config:
                     const typename Config::Word *input, typename Config::Word *output, typename Config::Word *scratch,
                     const Sizes &sizes, uint32_t inputs, bool weights_due,
                     typename Config::Word banks[Config::kBanks][Config::kBankLines],
-                    typename Config::Word lines[Config::kPO][Config::kWeightLines]) {
+                    typename Config::Word lines[Config::kPO][Config::kWeightLines],
+                    typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
 #pragma HLS INLINE
   Outcome outcome = {kErrorNone, kNoDescriptor};
   const Descriptor head = read_descriptor<Config>(program, 0);
@@ -170,7 +175,7 @@ program_inputs:
       outcome.error = check_descriptor<Config>(d, index + 1 == descriptors);
       if (outcome.error == kErrorNone)
         outcome.error = run_descriptor<Config>(d, weights_due, weights, input, output, scratch, sizes, progress,
-                                               banks, lines);
+                                               banks, lines, codewords);
       if (outcome.error != kErrorNone) outcome.failing = index;
     }
     weights_due = false;

@@ -14,7 +14,7 @@ namespace bitlathe {
 
 struct ExecFields {
   UInt<4> group_lanes;
-  bool row_break, is_max, in_signed, has_residual, res_signed, in_packed, out_packed, res_packed;
+  bool row_break, is_max, in_signed, has_residual, res_signed, in_packed, out_packed, res_packed, repeats;
   UInt<3> sub_tiles;
   Int<16> lo, hi;
   UInt<8> kernel_h, kernel_w;
@@ -39,6 +39,7 @@ inline ExecFields exec_fields(const Descriptor &d) {
   f.in_packed = field<exec::in_packed>(d) != 0;
   f.out_packed = field<exec::out_packed>(d) != 0;
   f.res_packed = field<exec::res_packed>(d) != 0;
+  f.repeats = field<exec::repeat_weights>(d) != 0;
   f.sub_tiles = field<exec::sub_tiles>(d);
   f.lo = signed_field<exec::lo>(d);
   f.hi = signed_field<exec::hi>(d);

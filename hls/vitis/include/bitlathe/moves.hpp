@@ -117,37 +117,96 @@ store_segments:
   return error;
 }
 
+// The lines of a LOAD_WEIGHTS while its beats come.
+template <class Config>
+struct LineWalk {
+  uint32_t encoding, pass_lines, line, left;  // left: encoded lines of this pass
+  int column;
+  bool plain;  // a parameter line
+
+  uint32_t code() const {
+#pragma HLS INLINE
+    return plain ? (uint32_t)kEncodingColumns : encoding;
+  }
+
+  // Columns that a beat fills.
+  int columns() const {
+#pragma HLS INLINE
+    const uint32_t now = code();
+    return now == kEncodingColumns ? 1 : now == kEncodingNibbles ? 2 : now == kEncodingIndices ? 8 : (int)Config::kPO;
+  }
+
+  void advance() {
+#pragma HLS INLINE
+    column += columns();
+    if (column < Config::kPO) return;
+    column = 0;
+    ++line;
+    if (encoding == kEncodingColumns || encoding == kEncodingCodebook) return;
+    left = plain ? pass_lines : left - 1;
+    plain = !plain && left == 0;
+  }
+};
+
+// Column o of the line that a beat decodes to, whether the beat fills it or not.
+template <class Config>
+typename Config::Word decoded(uint32_t code, int o, const typename Config::Word &beat,
+                              const typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
+#pragma HLS INLINE
+  typename Config::Word column;
+decoded_bytes:
+  for (int i = 0; i < Config::kPI; ++i) {
+#pragma HLS UNROLL
+    const UInt<8> whole = lane<8>(beat, i);
+    UInt<8> value = whole;
+    if (code == kEncodingDiagonal && i != o) value = 0;
+    if (code == kEncodingNibbles) {
+      const uint32_t half = ((uint32_t)whole >> (4 * (o % 2))) & 15;
+      value = (UInt<8>)((half ^ 8) - 8);
+    }
+    if (code == kEncodingIndices) {
+      const int port = o % 8 * (Config::kPI / 8) + i / 8;
+      const uint32_t index = (uint32_t)lane<8>(beat, port);
+      const typename Config::Word word = codewords[port][index * 8 / Config::kPI];
+      value = lane<8>(word, index * 8 % Config::kPI + i % 8);
+    }
+    set_lane<8>(column, i, value);
+  }
+  return column;
+}
+
 template <class Config>
 uint32_t load_weights(const Descriptor &d, const typename Config::Word *memory, uint64_t advance, uint32_t bytes,
-                      typename Config::Word weights[Config::kPO][Config::kWeightLines]) {
+                      typename Config::Word weights[Config::kPO][Config::kWeightLines],
+                      typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
   const uint32_t beats = field<weights::beats>(d);
   const uint64_t offset = field<weights::offset>(d) >> Config::kWordLog;
-  const bool diagonal = field<weights::diagonal>(d) != 0;
   if (!inside<Config>(offset, beats, advance, bytes)) return kErrorOutOfBounds;
   const uint64_t base = offset + (advance >> Config::kWordLog);
-  uint32_t line = field<weights::weight_line>(d), error = kErrorNone;
-  int column = 0;
+  const uint32_t encoding = field<weights::encoding>(d);
+  const bool to_codebook = encoding == kEncodingCodebook;
+  const uint32_t room = to_codebook ? Config::kCodebookWords : Config::kWeightLines;
+  LineWalk<Config> walk = {encoding, field<weights::pass_lines>(d), field<weights::weight_line>(d), 0, 0, !to_codebook};
+  uint32_t error = kErrorNone;
 load_beats:
   for (uint32_t k = 0; k < beats; ++k) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536 avg=4096
     const typename Config::Word word = memory[base + k];
-    const bool bad = line >= (uint32_t)Config::kWeightLines;
+    const bool bad = walk.line >= room;
     if (bad) error = kErrorOutOfBounds;
+  codebook_copies:
+    for (int p = 0; p < Config::kPI; ++p) {
+#pragma HLS UNROLL
+      if (!bad && to_codebook) codewords[p][walk.line] = word;
+    }
   beat_columns:
     for (int o = 0; o < Config::kPO; ++o) {
 #pragma HLS UNROLL
-      typename Config::Word value;
-    beat_bytes:
-      for (int i = 0; i < Config::kPI; ++i) {
-#pragma HLS UNROLL
-        set_lane<8>(value, i, !diagonal || i == o ? lane<8>(word, i) : (UInt<8>)0);
-      }
-      if (!bad && (diagonal || o == column)) weights[o][line] = value;
+      const bool filled = o >= walk.column && o < walk.column + walk.columns();
+      if (!bad && !to_codebook && filled) weights[o][walk.line] = decoded<Config>(walk.code(), o, word, codewords);
     }
-    const bool line_end = diagonal || column + 1 == Config::kPO;
-    column = line_end ? 0 : column + 1;
-    if (line_end) ++line;
+    walk.advance();
   }
   return error;
 }

@@ -13,7 +13,7 @@ namespace bitlathe {
 
 enum { kDescriptorBytes = 64 };
 static const uint32_t kMagic = 1280592962U;
-static const uint32_t kVersion = 1U;
+static const uint32_t kVersion = 2U;
 static const uint32_t kNoDescriptor = 4294967295U;
 static const uint32_t kFlagWeightsResident = 1U;
 
@@ -30,6 +30,14 @@ enum Space : uint32_t {
   kSpaceInput = 1,
   kSpaceOutput = 2,
   kSpaceScratch = 3
+};
+
+enum Encoding : uint32_t {
+  kEncodingColumns = 0,
+  kEncodingDiagonal = 1,
+  kEncodingNibbles = 2,
+  kEncodingIndices = 3,
+  kEncodingCodebook = 4
 };
 
 enum Error : uint32_t {
@@ -105,6 +113,7 @@ typedef Field<444, 16> res_plane;
 typedef Field<460, 16> res_row_line;
 typedef Field<476, 4> res_row_bank;
 typedef Field<480, 4> tap_step;
+typedef Field<484, 1> repeat_weights;
 }  // namespace exec
 
 namespace move {
@@ -124,11 +133,13 @@ typedef Field<268, 4> row_bank;
 
 namespace weights {
 typedef Field<64, 4> space;
-typedef Field<68, 1> diagonal;
-typedef Field<69, 27> weights_reserved;
+typedef Field<68, 3> encoding;
+typedef Field<71, 25> weights_reserved;
 typedef Field<96, 32> offset;
 typedef Field<128, 32> beats;
 typedef Field<160, 16> weight_line;
+typedef Field<176, 24> lines_reserved;
+typedef Field<200, 16> pass_lines;
 }  // namespace weights
 
 namespace header {

@@ -22,6 +22,7 @@ struct Shape {
     kBanks = Banks,
     kBankLines = BankLines,
     kWeightLines = WeightLines,
+    kCodebookWords = 2048 / PI,  // 256 codewords of 8 bytes
     kWordBits = 8 * PI,
     kWordLog = PI == 8 ? 3 : 4,
     kSubTiles = PO / PI,

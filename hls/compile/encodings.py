@@ -1,0 +1,88 @@
+"""How the lines of a layer lie in DDR: of the encodings that give the same lines, the one of fewest beats.
+
+What a graph says of 4-bit weights or of codebooks is not asked: the lines themselves tell. So weights that
+were trained as codewords, but that do not suit the engine, lie there as they are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS
+from bitlathe.hls.program import Encoding
+
+Lines = npt.NDArray[np.int8]  # (passes, lines, po, pi)
+Words = npt.NDArray[np.int8]  # (words, pi)
+Used = npt.NDArray[np.bool_]  # (passes, po)
+
+SAMPLE = 1 << 13  # codewords looked at before the rest
+NIBBLE = range(-8, 8)
+CODEBOOK_COST = 32  # beats in the time that one more load takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A layer's lines in DDR."""
+
+    encoding: Encoding
+    words: Words  # passes of equal size: a parameter line, then the kernel's lines as encoded
+    codebook: Words  # none but for INDICES
+
+    @property
+    def cost(self) -> int:
+        """Beats that load it all; a codebook's descriptor counts too."""
+        return len(self.words) + len(self.codebook) + (CODEBOOK_COST if len(self.codebook) else 0)
+
+
+def encoded(lines: Lines, used: Used) -> Encoded:
+    """The encoding of fewest beats; the first line of each pass holds parameters.
+
+    Columns that are not `used` hold no channel: a codeword there may be any.
+    """
+    return min(_candidates(lines, used), key=lambda one: (one.cost, one.encoding))
+
+
+def _candidates(lines: Lines, used: Used) -> Iterator[Encoded]:
+    kernel, none = lines[:, 1:], np.zeros((0, lines.shape[-1]), np.int8)
+    yield _encoded(Encoding.COLUMNS, lines, kernel, none)
+    if not kernel.size:
+        return
+    if _is_diagonal(kernel):
+        lane = np.arange(kernel.shape[-1])
+        yield _encoded(Encoding.DIAGONAL, lines, kernel[:, :, lane, lane], none)
+    if NIBBLE.start <= kernel.min() and kernel.max() < NIBBLE.stop:
+        halves = (kernel[:, :, ::2] & 15) | (kernel[:, :, 1::2] << 4)
+        yield _encoded(Encoding.NIBBLES, lines, halves, none)
+    if (found := _indices(kernel, used)) is not None:
+        yield _encoded(Encoding.INDICES, lines, *found)
+
+
+def _encoded(encoding: Encoding, lines: Lines, kernel: npt.NDArray[np.int8], codebook: Words) -> Encoded:
+    passes, pi = len(lines), lines.shape[-1]
+    words = np.concatenate([lines[:, 0], kernel.reshape(passes, -1, pi)], axis=1)
+    return Encoded(encoding=encoding, words=words.reshape(-1, pi), codebook=codebook)
+
+
+def _is_diagonal(kernel: Lines) -> bool:
+    po, pi = kernel.shape[-2:]
+    return not kernel[..., ~np.eye(po, pi, dtype=bool)].any()
+
+
+def _indices(kernel: Lines, used: Used) -> tuple[npt.NDArray[np.int8], Words] | None:
+    """Indices (passes, lines * po * pi / 8) and the codebook; None when there are too many codewords."""
+    passes, count, po, pi = kernel.shape
+    rows = np.ascontiguousarray(kernel).reshape(-1, CODEWORD_BYTES).view(np.uint64)
+    rows = rows.reshape(passes, count, po, -1)
+    taken = rows.transpose(0, 2, 1, 3)[used].ravel()
+    if len(np.unique(taken[:SAMPLE])) > CODEWORDS:
+        return None
+    codewords = np.unique(taken)
+    if not 0 < len(codewords) <= CODEWORDS:
+        return None
+    indices = np.searchsorted(codewords, np.where(used[:, None, :, None], rows, codewords[0]))
+    room = -(-codewords.nbytes // pi) * pi // CODEWORD_BYTES
+    codebook = np.zeros(room, np.uint64)
+    codebook[: len(codewords)] = codewords
+    return indices.astype(np.uint8).view(np.int8).reshape(passes, -1), codebook.view(np.int8).reshape(-1, pi)
