@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from bitlathe.flow.board_commands import register as register_board_commands
+from bitlathe.flow.compress_commands import register as register_compress
 from bitlathe.flow.errors import ExitStatus, status_of
 from bitlathe.flow.options import (
     DataOption,
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 
 register_board_commands(app)
+register_compress(app)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from bitlathe.model.graph.errors import (
     ToolError,
     UnsupportedLayer,
 )
+from bitlathe.model.prune.errors import PruneError
 
 
 class ExitStatus(IntEnum):
@@ -49,6 +50,7 @@ _STATUS: tuple[tuple[type[BitlatheError], ExitStatus], ...] = (
     (UnsupportedLayer, ExitStatus.BAD_INPUT),
     (ShapeError, ExitStatus.BAD_INPUT),
     (CapacityError, ExitStatus.BAD_INPUT),
+    (PruneError, ExitStatus.BAD_INPUT),
 )
 
 

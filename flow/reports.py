@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitlathe.flow.compilation import Compilation
+from bitlathe.flow.compression import Compression
 from bitlathe.flow.doctor import Check
 from bitlathe.flow.output import percent, print_table
 from bitlathe.flow.profile import COLUMNS, Profile
@@ -26,6 +27,29 @@ def show_quantization(result: Quantization) -> None:
         ("integer graph", result.out or "not written (no --out)"),
     ]
     print_table(f"{result.network} on {result.dataset}", ("quantized", ""), rows)
+
+
+def show_compression(result: Compression) -> None:
+    """Print a network's sizes before and after."""
+    old, new = result.before, result.after
+    rows = [
+        ("accuracy, integer", percent(old.accuracy), percent(new.accuracy), ""),
+        _change("parameters", old.parameters, new.parameters),
+        _change("parameters that are not 0", old.nonzero, new.nonzero),
+        _change("MACs an image", old.macs, new.macs),
+        _change(f"cycles an image on {result.target}, predicted", old.cycles, new.cycles),
+        _change("bytes of the parameters as float32", old.float_bytes, new.float_bytes),
+        _change("bytes of the file", old.file_bytes, new.file_bytes),
+    ]
+    kinds = sorted({*old.parts, *new.parts})
+    rows += [_change(f"  of these, {kind}", old.parts.get(kind, 0), new.parts.get(kind, 0)) for kind in kinds]
+    title = f"{result.network} on {result.dataset}, {result.images:,} test images, in {result.out}"
+    print_table(title, ("quantized to integers", "before", "after", "ratio"), rows)
+
+
+def _change(what: str, before: int, after: int) -> tuple[str, str, str, str]:
+    ratio = f"{after / before:.3f}" if before else ""
+    return what, f"{before:,}", f"{after:,}", ratio
 
 
 def show_simulation(result: Simulation) -> None:

@@ -1,0 +1,226 @@
+"""`bitlathe compress`: methods one after the other, and what the network takes before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from bitlathe.flow.compress_stages import ProductStage, stage
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.files import check_replaceable, writable, write_json
+from bitlathe.flow.integer_network import accuracy, preprocess_path
+from bitlathe.flow.latency import CycleModelRung
+from bitlathe.flow.output import note, progress
+from bitlathe.flow.quantize_settings import quantize_config
+from bitlathe.flow.request import NetworkRequest
+from bitlathe.flow.subject import Subject, find_subject
+from bitlathe.hls.config import Target
+from bitlathe.model.compress import MethodData
+from bitlathe.model.compress.precision import integer_view
+from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.state import fresh_state, load
+from bitlathe.model.data import Images, Labels, to_input
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph import proof
+from bitlathe.model.graph.account import Account
+from bitlathe.model.graph.compact import save_compact
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.product.finetuning import finetune
+from bitlathe.model.product.share import lowered, share
+from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
+from bitlathe.model.train import TrainConfig
+from bitlathe.model.train import evaluate as evaluate_float
+from bitlathe.model.train.config import Schedule
+
+STATE_NAME, GRAPH_NAME, COMPACT_NAME, ACCOUNT_NAME = "state.pt", "network.blg", "network.blgc", "account.json"
+CODED_IMAGES = 256  # that tell which weights matter, for Objective.OUTPUTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressOptions:
+    """How a network is trained under its methods."""
+
+    methods: tuple[str, ...]  # NAME:KEY=VALUE,...
+    lr: float = 0.01
+    batch_size: int = 128
+    augment: bool = False
+    epoch_images: int | None = None  # training images an epoch takes; None: all
+    held_out: int = 1000  # training images that no method sees
+    images: int | None = None  # test images that accuracy is told of; None: all
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """A network's measures."""
+
+    accuracy: float  # of its integers, 0..1
+    parameters: int
+    nonzero: int
+    macs: int
+    float_bytes: int
+    file_bytes: int
+    parts: Mapping[str, int]  # of the file, bytes by kind of content
+    cycles: int  # predicted, of one image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """What was done and what it gained; the row that --json prints."""
+
+    network: str
+    dataset: str
+    target: str
+    methods: tuple[str, ...]
+    images: int
+    accuracy_float: float  # before
+    before: Size  # quantized as the options say, and nothing else
+    after: Size
+    graph: str  # digest
+    out: str
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requested:
+    """The network that a request names, to be made anew when a state is read."""
+
+    request: NetworkRequest
+
+    def build(self) -> nn.Module:
+        """The network with the request's weights."""
+        return find_subject(self.request).model.train()
+
+
+def compress(request: NetworkRequest, options: CompressOptions, target: Target, out: Path) -> Compression:
+    """Carry out the methods, write the network into `out` in every form, and tell sizes before and after.
+
+    Errors: those of the methods, UsageError for methods or a folder that do not fit.
+    """
+    stages, product = _stages(options.methods)
+    if not options.resume:
+        check_replaceable(out, ACCOUNT_NAME)
+    subject = find_subject(request)
+    note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
+    images, labels = (
+        subject.dataset.test_images[: options.images],
+        subject.dataset.test_labels[: options.images],
+    )
+    float_before = evaluate_float(subject.model, images, labels).accuracy
+    before = quantize(subject.model, subject.dataset.train_images, quantize_config(request))
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
+        network = _compressed(subject, request, options, Recipe(stages=stages), out)
+        graph = network.graph if product is None else _coded(network, subject, product, options, out)
+        _write(graph, network.preprocess, out)
+    sizes = [_size(g, network.preprocess, target, images, labels) for g in (before.graph, graph)]
+    result = Compression(
+        network=subject.network,
+        dataset=subject.dataset.name,
+        target=target.name,
+        methods=options.methods,
+        images=len(labels),
+        accuracy_float=float_before,
+        before=sizes[0],
+        after=sizes[1],
+        graph=graph_file.digest(graph),
+        out=str(out),
+    )
+    write_json(out / ACCOUNT_NAME, result.to_json())
+    return result
+
+
+def _stages(texts: Sequence[str]) -> tuple[tuple[Stage, ...], ProductStage | None]:
+    """The stages of the recipe, and the product quantization that may end it."""
+    if not texts:
+        raise UsageError("nothing to do: give --method once or more")
+    made = [stage(text) for text in texts]
+    coded = [one for one in made if isinstance(one, ProductStage)]
+    if coded and (len(coded) > 1 or made[-1] is not coded[0]):
+        raise UsageError(
+            "--method product: ties the final weights to codewords; give it once, as the last method"
+        )
+    return tuple(one for one in made if isinstance(one, Stage)), coded[0] if coded else None
+
+
+def _compressed(
+    subject: Subject, request: NetworkRequest, options: CompressOptions, recipe: Recipe, out: Path
+) -> QuantizedNetwork:
+    """The network after the recipe; goes on from the state in `out` if asked to."""
+    settings = _settings(options, recipe.epochs, request.seed)
+    data = MethodData.split(
+        subject.dataset,
+        held_out=options.held_out,
+        batch_size=options.batch_size,
+        augment=options.augment,
+        epoch_images=options.epoch_images,
+    )
+    kept = out / STATE_NAME
+    resumed = options.resume and kept.exists()
+    state = (
+        load(kept, Requested(request=request), settings) if resumed else fresh_state(subject.model, settings)
+    )
+    with progress() as bars:
+        task = bars.add_task(
+            subject.network, total=recipe.epochs * data.steps, completed=state.epoch * data.steps
+        )
+        state = follow(recipe, state, data, settings, lambda s: s.save(kept), lambda: bars.advance(task))
+    state.save(kept)
+    if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
+        return quantize(state.model.eval(), data.train_images, quantize_config(request))
+    return integer_view(state, data, state.quantization.config).network()
+
+
+def _settings(options: CompressOptions, epochs: int, seed: int) -> TrainConfig:
+    return TrainConfig(
+        epochs=max(1, epochs),
+        batch_size=options.batch_size,
+        lr=options.lr,
+        schedule=Schedule.COSINE,
+        augment=options.augment,
+        seed=seed,
+    )
+
+
+def _coded(
+    network: QuantizedNetwork, subject: Subject, product: ProductStage, options: CompressOptions, out: Path
+) -> Graph:
+    """The network with its weights tied to codewords, which were trained on."""
+    module = network.trainable()
+    share(module, product.config, to_input(subject.dataset.train_images[:CODED_IMAGES]))
+    if product.epochs:
+        settings = replace(
+            _settings(options, product.epochs, 0), network=subject.network, dataset=subject.dataset.name
+        )
+        finetune(module, subject.dataset, settings, out / "product", resume=options.resume)
+    return lowered(module.eval())
+
+
+def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:
+    proof.check(graph)
+    graph_file.save(graph, out / GRAPH_NAME)
+    save_compact(graph, out / COMPACT_NAME)
+    for name in (GRAPH_NAME, COMPACT_NAME):
+        preprocess.save(preprocess_path(out / name))
+
+
+def _size(graph: Graph, preprocess: Preprocess, target: Target, images: Images, labels: Labels) -> Size:
+    account = Account.of(graph)
+    return Size(
+        accuracy=accuracy(evaluate(graph, preprocess.codes(images)), labels),
+        parameters=account.parameters,
+        nonzero=account.nonzero,
+        macs=account.macs,
+        float_bytes=account.float_bytes,
+        file_bytes=account.file_bytes,
+        parts=account.parts,
+        cycles=CycleModelRung(target=target).cost(graph).cycles,
+    )
