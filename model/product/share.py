@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from bitlathe.model.graph.fixed_point import weight_limit
+from bitlathe.model.graph.codebook import Codebook
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense
-from bitlathe.model.product.cluster import cluster
 from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
-from bitlathe.model.product.importance import importance, mean_squares
+from bitlathe.model.product.importance import mean_squares
+from bitlathe.model.product.make_tie import make_tie
 from bitlathe.model.product.plan import plan
 from bitlathe.model.product.tie import Tie
-from bitlathe.model.product.vectors import Layout
 from bitlathe.model.quantize.fake_layers import Weighted
 from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
-
-ZERO_SHARE = 0.1  # of vectors that are zero, from which on a codeword is spent on them
 
 
 def share(module: FakeQuantNetwork, config: ProductConfig, images: Tensor | None = None) -> tuple[str, ...]:
@@ -56,8 +53,12 @@ def refresh(module: FakeQuantNetwork) -> int:
 
 def lowered(module: FakeQuantNetwork) -> Graph:
     """Integer graph of the present weights, with the codebooks they are made of."""
-    graph = module.to_graph()
     codebooks = {layer.node.name: tie.codebook(_free(layer)) for layer, tie in ties(module)}
+    return with_codebooks(module.to_graph(), codebooks)
+
+
+def with_codebooks(graph: Graph, codebooks: Mapping[str, Codebook]) -> Graph:
+    """The graph with codebooks by node; FormatError where one does not decode to its node's weights."""
     nodes = (
         replace(node, codebook=codebooks[node.name])
         if isinstance(node, Conv2d | Dense) and node.name in codebooks
@@ -68,30 +69,7 @@ def lowered(module: FakeQuantNetwork) -> Graph:
 
 
 def _tie(layer: Weighted, codes: LayerCodes, config: ProductConfig, squares: Tensor | None) -> None:
-    node = layer.node
-    layout = Layout(shape=node.weight.shape, length=codes.length)
-    factor = importance(node, layout, config.objective, squares)
-    vectors = (layout.split(layer.weight.detach()) * layout.scales(node.weight_frac)[:, None]).numpy()
-    zero = config.zero
-    if zero is None:
-        zero = bool((~vectors.any(axis=1)).mean() >= ZERO_SHARE)
-    clusters = cluster(
-        node.name,
-        vectors,
-        factor.numpy(),
-        codes.codewords,
-        zero=zero,
-        iterations=config.iterations,
-        seed=config.seed,
-    )
-    tie = Tie(
-        layout,
-        clusters,
-        fracs=node.weight_frac,
-        importance=factor,
-        zero=zero,
-        limit=weight_limit(node.weight_bits),
-    )
+    tie = make_tie(layer.node, layer.weight.detach(), codes, config, squares)
     parametrize.register_parametrization(layer, "weight", tie)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bitlathe.model.graph.codebook import Codebook, index_type
-from bitlathe.model.product.cluster import Clusters, assign
+from bitlathe.model.product.cluster import assign
 from bitlathe.model.product.vectors import Layout
 
 
@@ -45,7 +45,8 @@ class Tie(nn.Module):
     def __init__(
         self,
         layout: Layout,
-        clusters: Clusters,
+        members: Tensor,
+        codewords: int,
         *,
         fracs: tuple[int, ...],
         importance: Tensor,
@@ -53,18 +54,18 @@ class Tie(nn.Module):
         limit: int,
     ) -> None:
         super().__init__()
-        self.layout, self.codewords, self.zero, self.limit = layout, len(clusters.codewords), zero, limit
+        self.layout, self.codewords, self.zero, self.limit = layout, codewords, zero, limit
         self.register_buffer("scale", layout.scales(fracs)[:, None])
         self.register_buffer("importance", importance.float())
         for name in ("members", "order", "starts", "inverse"):
             self.register_buffer(name, torch.empty(0))
-        self._arrange(torch.from_numpy(clusters.members).long())
+        self._arrange(members)
 
     def forward(self, weight: Tensor) -> Tensor:
         """The tied weights, in the shape of `weight`."""
         with torch.no_grad():
             vectors = functional.embedding(self.members, self.means(weight)) / self.scale
-            tied = self.layout.join(vectors).reshape(weight.shape)
+            tied = self.layout.join(vectors).reshape(weight.shape).to(weight.dtype)
         result: Tensor = _Replace.apply(weight, tied)  # type: ignore[no-untyped-call]
         return result
 

@@ -1,0 +1,46 @@
+"""From a layer's weights to the tie between them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bitlathe.model.graph.fixed_point import weight_limit
+from bitlathe.model.graph.nodes import Conv2d, Dense
+from bitlathe.model.product.cluster import cluster
+from bitlathe.model.product.config import LayerCodes, ProductConfig
+from bitlathe.model.product.importance import importance
+from bitlathe.model.product.tie import Tie
+from bitlathe.model.product.vectors import Layout
+
+ZERO_SHARE = 0.1  # of vectors that are zero, from which on a codeword is spent on them
+
+
+def make_tie(
+    node: Conv2d | Dense, weight: Tensor, codes: LayerCodes, config: ProductConfig, squares: Tensor | None
+) -> Tie:
+    """Cluster real weights of a layer; `squares` as `importance` takes them. Errors: those of `cluster`."""
+    layout = Layout(shape=node.weight.shape, length=codes.length)
+    factor = importance(node, layout, config.objective, squares)
+    vectors = (layout.split(weight) * layout.scales(node.weight_frac)[:, None]).numpy()
+    zero = config.zero
+    if zero is None:
+        zero = bool((~vectors.any(axis=1)).mean() >= ZERO_SHARE)
+    clusters = cluster(
+        node.name,
+        vectors,
+        factor.numpy(),
+        codes.codewords,
+        zero=zero,
+        iterations=config.iterations,
+        seed=config.seed,
+    )
+    return Tie(
+        layout,
+        torch.from_numpy(clusters.members).long(),
+        len(clusters.codewords),
+        fracs=node.weight_frac,
+        importance=factor,
+        zero=zero,
+        limit=weight_limit(node.weight_bits),
+    )
