@@ -11,11 +11,11 @@ from torch import Tensor
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.fixed_point import FixedPoint
-from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.config import QuantizeConfig, Ranges
 from bitlathe.model.quantize.float_forward import forward
 from bitlathe.model.quantize.float_network import FloatNetwork
 from bitlathe.model.quantize.groups import Group, format_groups
-from bitlathe.model.quantize.rounding import finest_frac
+from bitlathe.model.quantize.rounding import finest_frac, ristretto_frac
 
 Formats = dict[str, FixedPoint]  # of each tensor
 
@@ -28,7 +28,8 @@ def activation_formats(
     """Format of every tensor of `network`, chosen over `images` (N, C, H, W), x = (pixel - 128) / 128.
 
     For each group of tensors that share a format, the finest binary point that clips nothing and
-    `config.clipping_steps` finer ones compete; the least squared error of the tensors wins. `fixed`
+    `config.clipping_steps` finer ones compete; the least squared error of the tensors wins. Or the largest
+    magnitude decides alone (`Ranges.RISTRETTO`). `fixed`
     prescribes some. Raises DataError when an activation is NaN or infinite.
     """
     states = [_Candidates.of(group, fixed) for group in format_groups(network, config)]
@@ -36,7 +37,7 @@ def activation_formats(
     for name, values in _activations(network, images):
         by_tensor[name].see_magnitude(name, values)
     for state in states:
-        state.open(config.clipping_steps)
+        state.open(config)
     for name, values in _activations(network, images):
         by_tensor[name].add_errors(values)
     return {name: by_tensor[name].best() for name in network.by_name}
@@ -77,15 +78,17 @@ class _Candidates:
             )
         self.largest = max(self.largest, largest)
 
-    def open(self, clipping_steps: int) -> None:
+    def open(self, config: QuantizeConfig) -> None:
         """Admit the candidates, now that the range is known."""
-        finest = finest_frac(self.largest, self.format(0).hi)
+        finest, steps = finest_frac(self.largest, self.format(0).hi), config.clipping_steps
+        if config.ranges is Ranges.RISTRETTO:
+            finest, steps = ristretto_frac(self.largest, self.group.bits - self.signed), 0
         if self.prescribed is not None:
             candidates = range(self.prescribed, self.prescribed + 1)
         elif finest is None:
             candidates = range(self.group.bits, self.group.bits + 1)
         else:
-            candidates = range(finest, finest + clipping_steps + 1)
+            candidates = range(finest, finest + steps + 1)
         self.errors = dict.fromkeys(candidates, 0.0)
 
     def add_errors(self, values: Tensor) -> None:

@@ -37,6 +37,7 @@ def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) ->
     take `input_shape`.
     """
     title = identifier(name or type(model).__name__.lower())
+    _check_own(model)
     _check_finite(model)
     with _evaluating(model):
         program = _export(title, model, _example(model, input_shape))
@@ -47,6 +48,15 @@ def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) ->
 def live_tensors(model: nn.Module) -> State:
     """Parameters and buffers of a module by name: what its captured weights are formulas of."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _check_own(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if type(module).__module__.split(".")[0] == "brevitas":
+            raise UnsupportedLayer(
+                f"{path}: {type(module).__name__} is quantized by brevitas, which rounds halves to even; "
+                "integers here round them up, so load its float weights into the plain network"
+            )
 
 
 def _check_finite(model: nn.Module) -> None:

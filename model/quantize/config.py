@@ -26,6 +26,13 @@ class InputMode(Enum):
     TABLE = "table"  # onto the host: a table from pixels to input codes
 
 
+class Ranges(Enum):
+    """How a binary point is chosen before thresholds are learned."""
+
+    SQUARED_ERROR = "squared-error"  # the least, of some that clip
+    RISTRETTO = "ristretto"  # the finest whose range ends at or above the power of two that holds all values
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerBits:
     """Deviations of one layer from the network's settings; None keeps them."""
@@ -47,7 +54,8 @@ class QuantizeConfig:
     activation_bits: int = 8
     per_channel: bool = True  # one binary point for each output channel's weights, else one a layer
     calibration_images: int = 512  # at most; the first ones given are used
-    clipping_steps: int = 2  # binary points tried beyond the finest one that clips nothing
+    clipping_steps: int = 2  # binary points tried beyond the finest one that clips nothing (squared error)
+    ranges: Ranges = Ranges.SQUARED_ERROR
     correct_bias: bool = True  # subtract each channel's mean error over the calibration images
     input_mode: InputMode = InputMode.AUTO
     layers: Mapping[str, LayerBits] = field(default_factory=dict)  # by module path or node name

@@ -25,23 +25,39 @@ FINER_THAN_ANY = 1 << 20  # a binary point beyond all that occur
 
 
 def legal_activations(
-    network: FloatNetwork, formats: Formats, weights: WeightFormats, groups: tuple[Group, ...], fixed: Formats
+    network: FloatNetwork,
+    formats: Formats,
+    weights: WeightFormats,
+    groups: tuple[Group, ...],
+    fixed: Formats,
+    *,
+    clip: bool = False,
 ) -> Formats:
     """Formats with the binary points lowered that would need a negative shift; those in `fixed` stay.
 
-    Raises FormatError, naming the layer, where no binary points are legal.
+    Raises FormatError, naming the layer, where no binary points are legal. With `clip` it leaves such layers
+    to `legal_weights`, which then clips their weights.
     """
     legal = dict(formats)
     members = {name: group.tensors for group in groups for name in group.tensors}
     for _ in range(len(network.nodes) + 1):
         excess = [(node, name, by) for node in network.nodes for name, by in _excess(node, legal, weights)]
-        if not excess:
+        stuck = [(node, name) for node, name, _ in excess if _is_stuck(node, members[name], fixed)]
+        if stuck and not clip:
+            raise _refusal(*stuck[0])
+        if len(excess) == len(stuck):
             return legal
         for node, name, by in excess:
-            if any(member in fixed for member in members[name]):
-                raise _refusal(node, name)
-            _lower(legal, members[name], by)
+            if (node, name) not in stuck:
+                _lower(legal, members[name], by)
+    if clip:  # around a cycle of groups; nothing lowered is nothing lost
+        return dict(formats)
     raise _refusal(excess[0][0], excess[0][1])
+
+
+def _is_stuck(node: FloatNode, members: tuple[str, ...], fixed: Formats) -> bool:
+    """Whether lowering a group cannot help: it stays, or the layer's source goes down with it."""
+    return node.sources[0] in members or any(member in fixed for member in members)
 
 
 def _excess(node: FloatNode, formats: Formats, weights: WeightFormats) -> Iterator[tuple[str, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import floor, log2
+from collections.abc import Callable
+from math import ceil, floor, log2
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,18 @@ def finest_frac(largest: float, hi: int) -> int | None:
     return floor(log2(hi / largest)) if largest > 0 else None
 
 
+def ristretto_frac(largest: float, magnitude_bits: int) -> int | None:
+    """Frac at which `magnitude_bits` span the smallest power of two that is at least `largest`.
+
+    None where nothing needs one. `largest` itself may be clipped by one step. Source: Gysel et al. 2018,
+    Ristretto, dynamic fixed point.
+
+    >>> ristretto_frac(1.0, 7), ristretto_frac(1.1, 7), ristretto_frac(0.0, 7)
+    (7, 6, None)
+    """
+    return magnitude_bits - ceil(log2(largest)) if largest > 0 else None
+
+
 def weight_codes(weight: Floats, bits: int, fracs: Fracs) -> Ints:
     """Codes of weights (out_channels, ...) in the symmetric range of `bits`; one frac an output channel."""
     limit = weight_limit(bits)
@@ -47,22 +60,25 @@ def weight_values(codes: Ints, fracs: Fracs) -> npt.NDArray[np.float64]:
     return np.ldexp(codes.astype(np.float64), -_by_channel(fracs, codes.ndim))
 
 
-def weight_fracs(weight: Floats, bits: int, per_channel: bool, clipping_steps: int) -> Fracs:
-    """Binary point with the least squared error of the weights, one an output channel or one for all.
+Choice = Callable[[Floats], int | None]  # binary point of some rows of weights; None where all are zero
 
-    Tried are the finest that clips no weight and `clipping_steps` finer ones. A channel of zeros takes the
-    finest of the others.
+
+def weight_fracs(weight: Floats, per_channel: bool, choose: Choice) -> Fracs:
+    """Binary point of weights (out_channels, ...), one an output channel or one for all.
+
+    A channel of zeros takes the finest of the others.
     """
     rows = weight.reshape(len(weight), -1)
     if not per_channel:
-        frac = _weight_frac(rows, bits, clipping_steps)
+        frac = choose(rows)
         return (0 if frac is None else frac,) * len(rows)
-    fracs = [_weight_frac(row[np.newaxis], bits, clipping_steps) for row in rows]
+    fracs = [choose(row[np.newaxis]) for row in rows]
     spare = max((frac for frac in fracs if frac is not None), default=0)
     return tuple(spare if frac is None else frac for frac in fracs)
 
 
-def _weight_frac(rows: Floats, bits: int, clipping_steps: int) -> int | None:
+def least_error_frac(rows: Floats, bits: int, clipping_steps: int) -> int | None:
+    """Binary point with the least squared error: the finest that clips no weight, or some finer ones."""
     finest = finest_frac(float(np.abs(rows).max(initial=0)), weight_limit(bits))
     if finest is None:
         return None

@@ -75,7 +75,7 @@ class _Rounded(torch.autograd.Function):
 def codes(v: Tensor, log2_t: Tensor, lo: int, hi: int, *, clips: bool) -> Tensor:
     """Codes floor(v) within [lo, hi] of v = x / s + 1/2, with gradients to `v` and the scalar `log2_t`.
 
-    `clips` says whether `hi` is the end of the format's range, which a threshold moves.
+    `clips` says whether the bounds are those of the format, which a threshold moves, or 0.
     """
     result: Tensor = _Codes.apply(v, log2_t, lo, hi, clips)  # type: ignore[no-untyped-call]
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, prod
 
 from torch import Tensor
 
@@ -67,12 +67,17 @@ class TrainingForward:
         if isinstance(node, (Conv2d, Dense)):
             return self._weighted(node)
         if isinstance(node, AvgPool2d):
-            places = self._exponent(node.name) - self._exponent(node.source) - node.multiplier_frac
-            return Average(node=node, scale=node.multiplier * 2.0**places, finish=self._finish(node))
+            places = self._exponent(node.name) - self._exponent(node.source)
+            return Average(node=node, scale=self._share(node) * 2.0**places, finish=self._finish(node))
         if isinstance(node, MaxPool2d):
             real = node.name in self._unrounded.activations
             return Maximum(node=node, lowest=-inf if real else node.format.lo)
         return Join()
+
+    def _share(self, node: AvgPool2d) -> float:
+        """Of one pixel in an average."""
+        real = node.name in self._unrounded.activations
+        return 1 / prod(node.kernel_size) if real else node.multiplier * 2.0**-node.multiplier_frac
 
     def _weighted(self, node: Conv2d | Dense) -> Weighted:
         layer, conv = self._network.by_name[node.name], self.graph.convolution(node)
@@ -112,7 +117,12 @@ class TrainingForward:
                 return Limit(low=layer.low, high=layer.high)
             return Limit(low=-inf, high=inf)
         lo, hi = (form.lo, form.hi) if isinstance(node, AvgPool2d) else (node.lo, node.hi)
-        return Rounding(lo=lo, hi=hi, clips=hi == form.hi, log2_t=self._thresholds.of_tensor(node.name))
+        return Rounding(
+            lo=lo,
+            hi=hi,
+            clips=hi == form.hi and lo in (0, form.lo),
+            log2_t=self._thresholds.of_tensor(node.name),
+        )
 
     def _exponent(self, tensor: str) -> int:
         """log2 of the codes of a unit; tensors that stay real count in units."""

@@ -27,7 +27,7 @@ class Rounding:
 
     lo: int
     hi: int
-    clips: bool  # whether `hi` is the format's own bound, which a threshold moves
+    clips: bool  # whether `lo` and `hi` are the bounds of the format, which a threshold moves, or 0
     log2_t: Tensor
 
     half: float = 0.5  # the rounding constant, which a layer adds with its bias

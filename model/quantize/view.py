@@ -77,6 +77,11 @@ class QuantizedView(nn.Module):
         """The live module."""
         return self._model[0]
 
+    @property
+    def frame(self) -> Frame:
+        """What no training changes; another view may be made of it."""
+        return self._frame
+
     def parameters_learned(self) -> list[nn.Parameter]:
         """The log2 thresholds: one scalar a group of activations, (C,) or (1,) a layer's weights."""
         return list(self.learned.parameters())
@@ -206,7 +211,7 @@ class Frame:
     def lowered(self, network: FloatNetwork, wanted: Wanted) -> Graph:
         """Integer graph of the nearest legal formats."""
         formats, weights = wanted
-        legal = legal_activations(network, formats, weights, self.groups, self.fixed_formats)
+        legal = legal_activations(network, formats, weights, self.groups, self.fixed_formats, clip=True)
         return lower(network, legal, legal_weights(network, legal, weights))
 
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from bitlathe.model.graph.nodes import AvgPool2d, average_multiplier
-from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.config import QuantizeConfig, Ranges
 from bitlathe.model.quantize.float_network import FloatAvgPool2d, FloatConv2d, FloatDense, FloatNetwork
-from bitlathe.model.quantize.rounding import Fracs, weight_fracs
+from bitlathe.model.quantize.rounding import (
+    Floats,
+    Fracs,
+    least_error_frac,
+    ristretto_frac,
+    weight_fracs,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,4 +43,10 @@ def weight_formats(network: FloatNetwork, config: QuantizeConfig) -> WeightForma
 
 def _weight_format(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> WeightFormat:
     bits, per_channel = config.weight_bits_of(node.name), config.per_channel_of(node.name)
-    return WeightFormat(bits=bits, fracs=weight_fracs(node.weight, bits, per_channel, config.clipping_steps))
+
+    def choose(rows: Floats) -> int | None:
+        if config.ranges is Ranges.RISTRETTO:
+            return ristretto_frac(float(np.abs(rows).max(initial=0)), bits - 1)
+        return least_error_frac(rows, bits, config.clipping_steps)
+
+    return WeightFormat(bits=bits, fracs=weight_fracs(node.weight, per_channel, choose))

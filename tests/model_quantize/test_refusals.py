@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from exact_modules import Forward
@@ -181,3 +183,11 @@ def test_control_flow_on_values_is_refused() -> None:
         match=r"^forward: torch.export cannot trace it \(.*\); let no control flow in forward depend",
     ):
         capture(Forward(lambda m, x: x if x.sum() > 0 else -x), (4, 8, 8))
+
+
+def test_a_layer_of_brevitas_is_refused_for_its_rounding() -> None:
+    kind = type("QuantConv2d", (nn.Conv2d,), {"__module__": "brevitas.nn.quant_conv"})
+    with pytest.raises(
+        UnsupportedLayer, match="conv: QuantConv2d is quantized by brevitas, which rounds halves"
+    ):
+        capture(nn.Sequential(OrderedDict(conv=kind(1, 2, 3))), (1, 8, 8))
