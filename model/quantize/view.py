@@ -7,8 +7,9 @@ statistics), and optimizers go on as if there were no quantizer.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,12 @@ class QuantizedView(nn.Module):
             started.load(thresholds)
         return cls(model, frame, started)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> QuantizedView:
+        """A view with thresholds of its own, of the copied module; copy both in one call."""
+        copied = QuantizedView(deepcopy(self.model, memo), self._frame, deepcopy(self.learned, memo))
+        memo[id(self)] = copied
+        return copied.train(self.training)
+
     @property
     def model(self) -> nn.Module:
         """The live module."""
@@ -118,10 +125,17 @@ class QuantizedView(nn.Module):
         return Evaluation(state=state, dtype=dtype, device=next(iter(state.values())).device)
 
     def _fake_quantized(self, x: Tensor) -> Tensor:
+        if not all(bool(threshold.isfinite().all()) for threshold in self.parameters_learned()):
+            return self._nowhere(x)
         at, wanted = self.evaluation(torch.float32), self._frame.wanted(self.learned)
         if self._trained is None or self._trained[0] != wanted:
             self._trained = wanted, self._training_forward(wanted, at)
         return self._trained[1](self._pixels.to(x.device)(x), at)
+
+    def _nowhere(self, x: Tensor) -> Tensor:
+        """NaN for logits, as of any module whose parameters are NaN: a training loop stops there."""
+        classes = self._frame.placed.network.by_name[self._frame.placed.network.output].shape[0]
+        return x.new_full((len(x), classes), torch.nan).requires_grad_()
 
     def _training_forward(self, wanted: Wanted, at: Evaluation) -> TrainingForward:
         frame, graph = self._frame, self._frame.lowered(self.float_network(), wanted)

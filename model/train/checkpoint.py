@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -29,12 +29,32 @@ class EpochMetrics:
     seconds: float  # wall time, evaluation included
 
 
+class Optimizer(Protocol):
+    """One of PyTorch's optimizers, or several that step together."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters, each with its rate `lr`."""
+
+    def zero_grad(self) -> None:
+        """Forget gradients."""
+
+    def step(self) -> Any:
+        """Move the parameters."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
     """The moving parts of a run."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     generator: torch.Generator
 
 

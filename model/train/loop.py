@@ -20,6 +20,7 @@ from bitlathe.model.train.batches import Batch, Batches
 from bitlathe.model.train.checkpoint import (
     EpochMetrics,
     History,
+    Optimizer,
     RunState,
     load_checkpoint,
     save_checkpoint,
@@ -31,6 +32,8 @@ from bitlathe.model.zoo import build
 _LOG = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "checkpoint.pt"
+
+Objective = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]  # of images, logits, labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +76,7 @@ class Trainer:
     """One run: network, optimizer and random stream, stepped epoch by epoch.
 
     `model` is trained on instead of a fresh network; `before_epoch` gets the number, from 0, of each epoch.
+    A group of `optimizer` may scale the schedule's rate by its `rate_scale`.
     """
 
     def __init__(
@@ -82,12 +86,16 @@ class Trainer:
         checkpoint: Path,
         model: nn.Module | None = None,
         before_epoch: Callable[[int], None] = lambda epoch: None,
+        optimizer: Optimizer | None = None,
+        objective: Objective | None = None,
     ) -> None:
         self.config, self.dataset, self.checkpoint = config, dataset, checkpoint
         self._before_epoch = before_epoch
+        self._objective = objective or (lambda images, logits, labels: cross_entropy(logits, labels, config))
         generator = torch.Generator().manual_seed(config.seed)
         model = _fresh_model(config, dataset) if model is None else model
-        self.state = RunState(model=model, optimizer=_optimizer(model, config), generator=generator)
+        optimizer = weight_optimizer(model, config) if optimizer is None else optimizer
+        self.state = RunState(model=model, optimizer=optimizer, generator=generator)
         self.history: History = ()
         self._batches = Batches(
             dataset.train_images,
@@ -148,12 +156,12 @@ class Trainer:
         self.state.model.train()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
             logits = self.state.model(images)
-        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+        return self._objective(images, logits.float(), labels)
 
     def _set_rate(self, step: int) -> None:
         done = len(self.history) + step / len(self._batches)
         for group in self.state.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, done / self.config.epochs)
+            group["lr"] = learning_rate(self.config, done / self.config.epochs) * group.get("rate_scale", 1.0)
 
     def _measure(self, epoch: int, train_loss: float, started: float) -> EpochMetrics:
         if not all(tensor.isfinite().all() for tensor in self.state.model.state_dict().values()):
@@ -186,7 +194,13 @@ def _fresh_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, config: TrainConfig) -> torch.Tensor:
+    """Mean cross-entropy of a batch, labels smoothed as settings say."""
+    return functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+
+
+def weight_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD on all parameters; biases and batch norm do not decay."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
