@@ -18,7 +18,7 @@ from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.flow.integer_network import Codes, IntegerNetwork
 from bitlathe.flow.output import note
 from bitlathe.hls.config import Target
-from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Tool, find_hls
+from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Kind, Tool, find_hls
 from bitlathe.hls.tools.reports import HlsReport
 from bitlathe.hls.tools.scripts import Engine
 from bitlathe.hls.tools.synthesis import Synthesized, synthesize
@@ -246,6 +246,11 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
     if request.backend is Hls4mlBackend.VIVADO_ACCELERATOR:
         return replace(
             result, not_done=(f"synthesis: run the scripts that hls4ml wrote in {folder} with {tool.path}",)
+        )
+    if request.flow is Flow.HLS4ML and tool.name == Kind.VIVADO_HLS.value:
+        return replace(
+            result,
+            not_done=(f"synthesis: hls4ml's sources need Vitis HLS 2020.2 or later, {tool.path} is older",),
         )
     note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes")
     made = synthesize(folder, request.target, tool)

@@ -10,12 +10,16 @@ import pytest
 from command_line import LENET, run
 from exported_ip import write_ip
 
+from bitlathe.flow import hls_commands
+from bitlathe.flow.board_bundle import read_overlay
+from bitlathe.flow.hls_commands import Flow
 from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.config import TARGETS
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE
 from bitlathe.hls.vitis.csim import HlsEngine
+from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.zoo import NETWORKS
 from bitlathe.rtl_tb.engine import exported
 
@@ -138,6 +142,21 @@ def test_the_exported_verilog_runs_in_the_whole_engine_bench(tools: Path, tmp_pa
         assert "whole-engine bench on the exported Verilog: every integer equal" in outcome.stdout
 
 
+def test_hls4ml_is_not_given_to_a_synthesizer_too_old_for_it(
+    tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hls4ml")
+    exact = {Flow.HLS4ML: lambda network, request, out, codes: evaluate(network.graph, codes)}
+    monkeypatch.setattr(
+        hls_commands, "_SIMULATIONS", exact
+    )  # compiling it takes long and proves nothing here
+    log = fakes.install(tools, fakes.Fake(name="vivado_hls", version="2019.2"))
+    outcome = run(*RUN, "--flow", "hls4ml", "--images", "1")
+    assert outcome.status == 0
+    assert "hls4ml's sources need Vitis HLS 2020.2 or later" in outcome.stdout
+    assert not log.exists()
+
+
 def test_an_export_without_verilog_is_noticed(tools: Path) -> None:
     fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
     outcome = run(*RUN, "--out", "project")
@@ -181,6 +200,9 @@ def test_the_exported_ip_reaches_the_bitstream_and_its_overlay(project: Path, to
     assert Path("design/ip/engine/component.xml").is_file()
     facts = json.loads(Path("design/overlay.json").read_text())
     assert (facts["engine"], facts["identity"]) == ("hls", TARGETS["pynq-z2"].engine.identity)
+    overlay = read_overlay(Path("design"), TARGETS["pynq-z2"])  # as a bundle takes it
+    assert (overlay.kind.value, overlay.overlay.address, overlay.overlay.ip) == ("hls", 0x4000_0000, "engine")
+    assert overlay.overlay.clock_mhz == 142.857142
 
 
 @pytest.mark.parametrize(
