@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,15 @@ def _beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_steps_from_python_give_equal_integers(capsys: pytest.CaptureFixture[str]) -> None:
     module("examples/from_python.py").main()
     assert capsys.readouterr().out.endswith("integers equal: True\n")
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "examples" / "papers").glob("*.py")), ids=lambda p: p.stem)
+def test_each_paper_has_a_script_that_keeps_the_accuracy(
+    script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module(str(script.relative_to(ROOT))).main()
+    told = re.findall(r"accuracy (0\.\d+)", capsys.readouterr().out)
+    assert told and all(float(accuracy) > 0.94 for accuracy in told)
 
 
 def test_a_network_of_ones_own_is_bit_exact() -> None:
@@ -75,6 +85,28 @@ def test_bars_are_met_missed_or_not_measured(
     assert met["resnet8: cycles"] and met["resnet56: cycles"] and met["all: mismatches"]
     assert not met["resnet20: cycles"] and not met["resnet8 at 4 bits: of 8 bits"] and not met["engine: lut"]
     assert "not measured" in capsys.readouterr().out
+
+
+def test_a_routed_block_is_read_from_its_report() -> None:
+    def step(kind: str, delay: float, cell: str) -> dict[str, object]:
+        end = {"cell": cell, "port": "Q"}
+        return {"type": kind, "delay": delay, "from": end, "to": end}
+
+    steps = [
+        step("clk-to-q", 0.4, "a_q_TRELLIS_FF_Q"),
+        step("routing", 0.8, "x"),
+        step("setup", 0.1, "b_q_TRELLIS_FF_Q"),
+    ]
+    report = {
+        "fmax": {"clk_i": {"achieved": 92.106, "constraint": 150}},
+        "critical_paths": [
+            {"from": "async", "to": "posedge clk_i", "path": steps[:1]},
+            {"from": "posedge clk_i", "to": "posedge clk_i", "path": steps},
+        ],
+    }
+    routed = module("benchmarks/timing.py").routed_of("sequencer", report)
+    assert (routed.fmax_mhz, routed.logic_ns, routed.routing_ns) == (92.1, 0.5, 0.8)
+    assert (routed.begins, routed.ends) == ("a_q", "b_q")
 
 
 def test_product_quantized_cases_keep_every_layer_exact() -> None:

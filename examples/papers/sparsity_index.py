@@ -1,0 +1,39 @@
+"""Prune channels by the sparsity index with L2, and by L2 alone, at equal size.
+
+The paper's subject: channel pruning on regularized sparsity.
+
+    python examples/papers/sparsity_index.py
+"""
+
+from __future__ import annotations
+
+from bitlathe.model.compress import MethodData
+from bitlathe.model.compress.one_shot import PruneOnce
+from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.state import fresh_state
+from bitlathe.model.data import load_dataset
+from bitlathe.model.prune.budget import CostShare
+from bitlathe.model.prune.costs import Metric
+from bitlathe.model.prune.plug_in import PruneSettings
+from bitlathe.model.train import TrainConfig, evaluate, load_pretrained
+from bitlathe.model.train.config import Schedule
+
+SETTINGS = TrainConfig(epochs=2, batch_size=64, lr=0.02, schedule=Schedule.COSINE)
+
+
+def main() -> None:
+    """Print the accuracy of both after equal training."""
+    digits = load_dataset("digits")
+    data = MethodData.split(digits, held_out=200, batch_size=64, augment=False)
+    state = fresh_state(load_pretrained("lenet5", "digits"), SETTINGS)
+    half = CostShare(share=0.5, metric=Metric.PARAMETERS)
+    for criterion in ("sparsity", "l2"):
+        pruning = PruneOnce(settings=PruneSettings(budget=half, criterion=criterion))
+        pruned = follow(Recipe(stages=(Stage(method=pruning, epochs=2),)), state.copy(), data, SETTINGS)
+        size = sum(parameter.numel() for parameter in pruned.model.parameters())
+        tested = evaluate(pruned.model, digits.test_images, digits.test_labels)
+        print(f"{criterion}: {size:,} parameters, accuracy {tested.accuracy:.4f}")
+
+
+if __name__ == "__main__":
+    main()
