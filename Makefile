@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) compiler  ## train, quantize, compile and simulate a small network, bit for bit
+demo: $(STAMP) compiler  ## search, compile and simulate a small network, bit for bit
 	.venv/bin/bitlathe demo
 
 test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or board
@@ -37,9 +37,11 @@ bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/ben
 	$(PY) benchmarks/bars.py
 	$(PY) benchmarks/reference.py
 
-timing: resources
 resources: $(STAMP)  ## area and longest path of the engine by Yosys, minutes once a version
 	$(PY) benchmarks/resources.py
+
+timing: $(STAMP)  ## longest path by Yosys, and blocks routed on another part; estimates
+	$(PY) benchmarks/timing.py
 
 hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml BACKEND= SYNTH=require]
 	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),pynq-z2 zcu104); do \

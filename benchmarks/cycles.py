@@ -26,13 +26,14 @@ from cases import CASES, Case, Subject
 from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
 from bitlathe.flow.output import note, percent, print_table
-from bitlathe.hls.bounds import bounds
+from bitlathe.hls.bounds import bounds, is_lanewise
 from bitlathe.hls.cache import digest_of
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS, Target
-from bitlathe.hls.cycle_model import DdrModel, predict
+from bitlathe.hls.cycle_model import DdrModel, exec_cycles, predict
 from bitlathe.hls.emit import engine_sources
+from bitlathe.hls.program import Opcode
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.hls.sim.build import HARNESS
 from bitlathe.hls.sim.engine import RunResult
@@ -62,6 +63,7 @@ class Row:
     efficiency: float  # ideal / cycles
     array_bound: float  # the same, but depthwise layers and pools by the scratchpad's lanes
     lanes_bound: float  # their part of it
+    lanes_cycles: int  # that the array takes for those layers, by the cycle model
     ddr_bound: float  # words that memory moves for an image
     bound_ratio: float  # cycles / the larger bound
     predicted: int  # by the cycle model
@@ -196,6 +198,7 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
         efficiency=ideal / cycles,
         array_bound=round(least.array, 1),
         lanes_bound=round(least.lanes, 1),
+        lanes_cycles=_lanes_cycles(subject, compiled),
         ddr_bound=round(least.ddr, 1),
         bound_ratio=cycles / least.cycles,
         predicted=later,
@@ -209,6 +212,12 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
         seconds=round(time.monotonic() - started, 1),
         digest=digest,
     )
+
+
+def _lanes_cycles(subject: Subject, compiled: Compiled) -> int:
+    lanewise = {node.name for node in subject.graph.nodes if is_lanewise(subject.graph, node)}
+    done = (each for each in compiled.program.descriptors if each.opcode is Opcode.EXEC)
+    return sum(exec_cycles(each.fields) for each in done if each.node in lanewise)
 
 
 def _run(compiled: Compiled, subject: Subject, target: Target, ddr: SimulatedDdr) -> RunResult:
