@@ -65,8 +65,7 @@ def show_explored(row: Explored, found: Exploration) -> None:
     """Print the choices that none beats and the target's own, and the smallest that were refused."""
     shown = [choice for choice in found.fitting if choice.is_best or choice.is_shipped]
     print_table(f"{row.network} on {row.target}: engines that none beats", COLUMNS, [*map(_cells, shown)])
-    tempting = [choice for choice in found.refused if choice.bound < shown[0].costs()[0]] if shown else []
-    refused = [(choice.configuration.label, choice.limit or "") for choice in tempting[:REFUSED_SHOWN]]
+    refused = [(choice.configuration.label, choice.limit or "") for choice in _tempting(found)]
     if refused:
         print_table("faster, and refused", ("engine", "first limit violated"), refused, False)
     print(
@@ -74,6 +73,17 @@ def show_explored(row: Explored, found: Exploration) -> None:
         f"model, weights on chip where they fit. LUT and FF are measured by Yosys or estimated, then off by "
         f"up to {100 * row.lut_error:.0f} % and {100 * row.ff_error:.0f} % where that was tried."
     )
+
+
+def _tempting(found: Exploration) -> list[Choice]:
+    """The smallest refused engine of each array whose bound is below all cycles."""
+    least = min((choice.costs()[0] for choice in found.fitting), default=0)
+    arrays: dict[tuple[int, int, int], Choice] = {}
+    for choice in found.refused:
+        each = choice.configuration
+        if choice.bound < least:
+            arrays.setdefault((each.pi, each.po, each.pp), choice)
+    return list(arrays.values())[:REFUSED_SHOWN]
 
 
 def _cells(choice: Choice) -> tuple[str, ...]:
