@@ -24,6 +24,7 @@ from bitlathe.flow.options import (
 )
 from bitlathe.flow.output import log_to_stderr, note, print_json, task
 from bitlathe.flow.request import NetworkRequest
+from bitlathe.flow.search_command import register as register_search_command
 from bitlathe.hls.config import target as find_target
 from bitlathe.model.graph.errors import BitlatheError, ToolError
 
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 
 register_board_commands(app)
+register_search_command(app)
 register_compress(app)
 
 
@@ -208,7 +210,7 @@ def demo(
     workers: WorkersOption = 2,
     as_json: JsonOption = False,
 ) -> None:
-    """Train LeNet-5 on digits, quantize it, compile it, and simulate every test image on the hardware."""
+    """Search for a small LeNet-5, compile it, and simulate every test image of digits on the hardware."""
     from bitlathe.flow.demo import run_demo
     from bitlathe.flow.reports import show_simulation
 
@@ -263,13 +265,13 @@ def hls_command(
     request: NetworkRequest,
     target: TargetOption = "pynq-z2",
     flow: Annotated[str, typer.Option("--flow", help="engine or hls4ml.")] = "engine",
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="hls4ml's: Vitis or VivadoAccelerator; Vitis by default.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the project; else build/hls/NETWORK-TARGET-FLOW.")
     ] = None,
     images: Annotated[int, typer.Option("--images", help="Test images of the C simulation.")] = 4,
-    backend: Annotated[
-        str | None, typer.Option("--backend", help="hls4ml's: Vitis or VivadoAccelerator; Vitis by default.")
-    ] = None,
     synth: Annotated[
         str, typer.Option("--synth", help="auto: synthesize if a tool is found; require; never.")
     ] = "auto",

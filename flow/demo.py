@@ -1,36 +1,43 @@
-"""`bitlathe demo`: the whole way of a small network, from training to bit-exact simulated hardware."""
+"""`bitlathe demo`: the whole way of a small network, from a search to bit-exact simulated hardware."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from bitlathe.flow.compilation import check_replaceable, compile_for, write_compilation
+from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
-from bitlathe.flow.integer_network import obtain, save_network
+from bitlathe.flow.integer_network import read_network
 from bitlathe.flow.output import note, task
-from bitlathe.flow.request import NetworkRequest
+from bitlathe.flow.search import NETWORK, SearchRequest, run_search
+from bitlathe.flow.search_report import show_search
 from bitlathe.flow.simulation import Simulation, SimulationOptions, simulate
-from bitlathe.flow.training import run_training
 from bitlathe.hls.config import target as find_target
-from bitlathe.model.train import TrainConfig
+from bitlathe.model.search.checkpoint import CHECKPOINT
 
-NETWORK, DATASET, TARGET = "lenet5", "digits", "pynq-z2"
+CONFIG = Path(__file__).resolve().parents[1] / "examples" / "search" / "digits.toml"
 
 
 def run_demo(out: Path, workers: int) -> Simulation:
-    """Train, quantize, compile and simulate all test images; everything made lies in `out`."""
-    target, folder = find_target(TARGET), out / TARGET
-    check_replaceable(folder)
-    note(f"1/4 training {NETWORK} on {DATASET}")
-    trained = run_training(TrainConfig(network=NETWORK, dataset=DATASET), None, out / "train", resume=False)
-    note("2/4 quantizing to 8-bit integers")
-    network = obtain(NetworkRequest(network=NETWORK, dataset=DATASET, weights=trained.weights))
-    save_network(network, out / f"{NETWORK}.blg")
-    note(f"3/4 compiling for {target.name}")
-    write_compilation(network, compile_for(network, target), target, folder)
+    """Search, compile and simulate all test images; everything made lies in `out`."""
+    if not CONFIG.exists():
+        raise UsageError("the demo's configuration lies in a checkout's examples/search; run it from a clone")
+    note("1/3 searching: LeNet-5 on digits (the simulator is built first, once)")
+    folder = out / "search"
+    if (folder / CHECKPOINT).exists():
+        shutil.rmtree(folder)  # of an earlier demo
+    finished = run_search(SearchRequest(config=CONFIG, out=folder))
+    result = finished.result
+    show_search(result, finished.baselines, finished.report)
+    target = find_target(result.target)
+    note(f"2/3 compiling for {target.name}")
+    network = read_network(folder / NETWORK, result.dataset, None)
+    check_replaceable(out / target.name)
+    write_compilation(network, compile_for(network, target), target, out / target.name)
     images = len(network.dataset.test_labels)
-    note(f"4/4 simulating {images} images on the engine's RTL (the simulator is built first, once)")
+    note(f"3/3 simulating {images} images on the engine's RTL")
     with task("simulating", images) as advance:
-        result, _ = simulate(network, target, SimulationOptions(workers=workers), advance)
-    write_json(out / "result.json", result.to_json())
-    return result
+        simulation, _ = simulate(network, target, SimulationOptions(workers=workers), advance)
+    write_json(out / "result.json", simulation.to_json())
+    return simulation

@@ -2,7 +2,7 @@
 
 from bitlathe.model.compress.architecture import Architecture, ZooArchitecture
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.epoch import Diverged, train_epoch
+from bitlathe.model.compress.epoch import Diverged, Trained, train_epoch
 from bitlathe.model.compress.method import Kind, Method
 from bitlathe.model.compress.state import Quantization, State
 
@@ -14,6 +14,7 @@ __all__ = [
     "MethodData",
     "Quantization",
     "State",
+    "Trained",
     "ZooArchitecture",
     "train_epoch",
 ]

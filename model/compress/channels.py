@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -107,6 +107,8 @@ def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int
     state.removed_channels += report.removed
     if state.masks is not None:
         state.masks = Masks.of_zeros(state.model)
+    if state.sharing is not None:
+        state.sharing = replace(state.sharing, assignments=None)  # narrower layers are clustered anew
     settle(state.model, batches_of(state, data, _SETTLING))
     return state
 

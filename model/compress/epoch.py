@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from torch.nn import functional
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.randomness import step_generator
+from bitlathe.model.compress.sharing import shared
 from bitlathe.model.compress.state import Quantization, State
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.quantize.view import QuantizedView
@@ -31,8 +33,8 @@ def train_epoch(
     *,
     share: float = 1.0,
     advance: Callable[[], None] = lambda: None,
-) -> float:
-    """Train `state` in place up to `share` (0..1) of its present epoch; mean loss of the steps taken.
+) -> Trained:
+    """Train `state` in place up to `share` (0..1) of its present epoch.
 
     A whole epoch in parts equals one in one go. Raises Diverged; the state is then of no use.
     """
@@ -45,9 +47,20 @@ def train_epoch(
         advance()
     _check_finite(state)
     state.quantization = trainee.quantization()
+    if state.sharing is not None:
+        state.sharing = shared(trainee.view, state.sharing)
     if state.step == data.steps:
         state.epoch, state.step = state.epoch + 1, 0
-    return sum(losses) / max(1, len(losses))
+    loss = sum(losses) / max(1, len(losses))
+    return Trained(loss=loss, view=None if trainee.before is None else trainee.view)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """What a training tells beside the state."""
+
+    loss: float  # mean over the steps taken
+    view: QuantizedView | None  # that a quantized state trained through, good for judging it too
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,12 +71,17 @@ class _Trainee:
     before: Quantization | None
     thresholds: torch.optim.Optimizer | None  # of the view's; None where they are held or there is no view
 
+    @property
+    def view(self) -> QuantizedView:
+        """The module that computes, of a quantized state."""
+        assert isinstance(self.forward, QuantizedView)
+        return self.forward
+
     def quantization(self) -> Quantization | None:
         """The quantizer as the steps left it."""
         if self.thresholds is None or self.before is None:
             return self.before
-        assert isinstance(self.forward, QuantizedView)
-        learned, moments = self.forward.thresholds(), self.thresholds.state_dict()
+        learned, moments = self.view.thresholds(), self.thresholds.state_dict()
         return replace(self.before, thresholds=learned, moments=moments)
 
 
@@ -84,10 +102,12 @@ def _take_up(optimizer: torch.optim.Optimizer, quantization: Quantization) -> No
     """Go on with the moments of the thresholds, unless a prune has changed what they are of."""
     if quantization.moments is None:
         return
-    shapes = [parameter.shape for parameter in optimizer.param_groups[0]["params"]]
-    found = [entry["exp_avg"].shape for entry in quantization.moments["state"].values()]
-    if shapes == found:
-        optimizer.load_state_dict(quantization.moments)
+    shapes = dict(enumerate(parameter.shape for parameter in optimizer.param_groups[0]["params"]))
+    found = {i: entry["exp_avg"].shape for i, entry in quantization.moments["state"].items()}
+    known = len(shapes) == len(quantization.moments["param_groups"][0]["params"])
+    if known and found.items() <= shapes.items():  # a threshold that nothing asked of has no moments
+        # Adam steps them in place, and other copies of the state hold them too
+        optimizer.load_state_dict(copy.deepcopy(quantization.moments))
 
 
 def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConfig) -> float:

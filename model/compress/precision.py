@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.sharing import tied
 from bitlathe.model.compress.state import State
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.view import QuantizedView
@@ -15,9 +16,10 @@ def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> 
     quantization = state.quantization
     if quantization is None:
         return QuantizedView.of(state.model, data.train_images, deployment)
-    return QuantizedView.of(
+    view = QuantizedView.of(
         state.model, data.train_images, quantization.config, thresholds=quantization.thresholds
     )
+    return view if state.sharing is None else tied(view, state.sharing)
 
 
 def judged_module(state: State, view: QuantizedView, as_trained: bool) -> nn.Module:

@@ -34,6 +34,16 @@ class Quantization:
     lasting: bool = True  # False: it ends with its epoch, and leaves the kernels rounded
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sharing:
+    """Weights tied to codewords: the codebooks' sizes, and which codeword each vector takes."""
+
+    length: int  # weights a codeword of a convolution
+    dense_length: int
+    codewords: int
+    assignments: dict[str, Tensor] | None = None  # by layer; None: not clustered yet
+
+
 @dataclass(kw_only=True, eq=False)
 class State:
     """A network during a compression.
@@ -49,6 +59,7 @@ class State:
     step: int = 0  # steps of the present epoch that are done
     quantization: Quantization | None = None
     masks: Masks | None = None  # single weights that stay 0
+    sharing: Sharing | None = None  # of a quantized state's weights
     removed_channels: int = 0
     history: tuple[str, ...] = ()  # method of each finished epoch
 
@@ -68,6 +79,7 @@ class State:
             "epoch": self.epoch,
             "step": self.step,
             "quantization": None if quantization is None else _quantization_content(quantization),
+            "sharing": None if self.sharing is None else _fields_of(self.sharing),
             "masks": None if self.masks is None else dict(self.masks.kept),
             "removed_channels": self.removed_channels,
             "history": list(self.history),
@@ -108,6 +120,7 @@ def restore(content: dict[str, Any], architecture: Architecture, settings: Train
         state.optimizer.load_state_dict(content["optimizer"])
         state.seed, state.epoch, state.step = content["seed"], content["epoch"], content["step"]
         state.quantization = _quantization(content)
+        state.sharing = None if content["sharing"] is None else Sharing(**content["sharing"])
         state.masks = None if content["masks"] is None else Masks(content["masks"])
         state.removed_channels = content["removed_channels"]
         state.history = tuple(content["history"])
@@ -137,5 +150,8 @@ def _quantization(content: dict[str, Any]) -> Quantization | None:
 
 
 def _quantization_content(quantization: Quantization) -> dict[str, Any]:
-    values = {field.name: getattr(quantization, field.name) for field in fields(quantization)}
-    return values | {"config": config_to_plain(quantization.config)}
+    return _fields_of(quantization) | {"config": config_to_plain(quantization.config)}
+
+
+def _fields_of(part: Quantization | Sharing) -> dict[str, Any]:
+    return {field.name: getattr(part, field.name) for field in fields(part)}

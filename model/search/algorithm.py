@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bitlathe.model.compress.method import Method
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.search.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -43,9 +43,9 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         if self.probe is not None and not 0 < self.probe < 1:
-            raise BitlatheError(f"search: a probe of {self.probe} of an epoch; give a share between 0 and 1")
+            raise FormatError(f"search: a probe of {self.probe} of an epoch; give a share between 0 and 1")
         if self.tie < 0 or self.audited_epochs < 0:
-            raise BitlatheError("search: tie and audited_epochs must be 0 or more")
+            raise FormatError("search: tie and audited_epochs must be 0 or more")
 
 
 class Listener(Protocol):

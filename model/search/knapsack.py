@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import CapacityError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Plan:
 
 
 def solve(settings: Sequence[Setting], budget: float) -> Plan:
-    """The plan of least loss whose cycles fit `budget`; BitlatheError if none does.
+    """The plan of least loss whose cycles fit `budget`; CapacityError if none does.
 
     One binary variable a setting, and one an option of each group under it; a group takes one option if its
     setting is chosen, else none.
@@ -75,7 +75,7 @@ def solve(settings: Sequence[Setting], budget: float) -> Plan:
     )
     if not solution.success:
         least = min(s.cycles - sum(max(o.cycles for o in group) for group in s.groups) for s in settings)
-        raise BitlatheError(
+        raise CapacityError(
             f"knapsack: no choice of widths and bits fits {budget:,.0f} cycles; the least is {least:,.0f}"
         )
     taken = np.round(solution.x).astype(bool)

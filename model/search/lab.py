@@ -13,10 +13,11 @@ from torch import nn
 
 from bitlathe.model.compress.architecture import Architecture
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.epoch import train_epoch
+from bitlathe.model.compress.epoch import Trained, train_epoch
 from bitlathe.model.compress.method import Method
 from bitlathe.model.compress.precision import integer_view, judged_module
 from bitlathe.model.compress.release import released
+from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import State, fresh_state, from_bytes
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph import file as graph_file
@@ -46,6 +47,7 @@ class LabSpec:
     held_out: int  # training images that judge
     judge: Judge
     deployment: QuantizeConfig  # of a state that is not quantized
+    epoch_images: int | None = None  # random training images that an epoch takes; None: all
     as_trained: bool = False  # judge the accuracy of such a state in float, as the paper did
 
 
@@ -86,6 +88,7 @@ class Lab:
             batch_size=spec.settings.batch_size,
             augment=spec.settings.augment,
             seed=spec.settings.seed,
+            epoch_images=spec.epoch_images,
         )
 
     def first_state(self) -> State:
@@ -112,16 +115,16 @@ class Lab:
         state = self.read(job.state)
         if job.method is not None:
             state = job.method.apply(released(state), self.data)
-        before, loss = self._steps(state), 0.0
+        before, trained = self._steps(state), Trained(loss=0.0, view=None)
         if job.until:
-            loss = train_epoch(state, self.data, self.spec.settings, share=job.until, advance=advance)
-        view = integer_view(state, self.data, self.spec.deployment)
+            trained = train_epoch(state, self.data, self.spec.settings, share=job.until, advance=advance)
+        view = trained.view or integer_view(state, self.data, self.spec.deployment)
         return Outcome(
             label=job.label,
             state=state.to_bytes(),
-            graph=graph_file.encode(view.network().graph),
+            graph=graph_file.encode(integer_network(view).graph),
             accuracy=self._accuracy(judged_module(state, view, self.spec.as_trained)),
-            loss=loss,
+            loss=trained.loss,
             steps=self._steps(state) - before,
         )
 

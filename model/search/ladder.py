@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.graph import Graph
 
 
@@ -39,13 +39,13 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
-    """Rungs from quick to true; the last one decides. Raises BitlatheError if there is none."""
+    """Rungs from quick to true; the last one decides. Raises FormatError if there is none."""
 
     rungs: tuple[LatencyRung, ...]
 
     def __post_init__(self) -> None:
         if not self.rungs:
-            raise BitlatheError("the latency ladder has no rung; name at least one, such as the cycle model")
+            raise FormatError("the latency ladder has no rung; name at least one, such as the cycle model")
 
     @property
     def highest(self) -> LatencyRung:

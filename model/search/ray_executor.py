@@ -11,6 +11,8 @@ from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.search.executors import RETRIES, Done, workers_died
 from bitlathe.model.search.lab import Job, Lab, LabSpec, Outcome
 
+_STARTS = 3  # attempts: a busy machine may miss the time that Ray gives itself
+
 
 class RayExecutor:
     """Jobs as Ray tasks, one processor each. Raises ToolError where Ray is not installed.
@@ -46,8 +48,15 @@ class RayExecutor:
     def _start(self, workers: int, address: str | None) -> None:
         if address is not None:
             self._ray.init(address=address, log_to_driver=False)
-        else:
-            self._ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+            return
+        for attempt in range(1, _STARTS + 1):
+            try:
+                self._ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+                return
+            except Exception as error:  # Ray raises a bare Exception
+                self._ray.shutdown()
+                if attempt == _STARTS:
+                    raise ToolError(f"Ray did not start: {error}; choose --executor local") from error
 
     def _result(self, task: Any, label: str) -> Outcome:
         try:

@@ -14,7 +14,7 @@ from importlib import import_module
 from math import prod
 from typing import Any, TypeAlias
 
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.search.hypervolume import hypervolume
 from bitlathe.model.search.measures import Measures
 
@@ -33,7 +33,7 @@ _BOX = 1.1  # side of the volume of `pareto`, in shares of the reference
 Rule: TypeAlias = Callable[[Measures, Context], float]
 
 
-class RuleError(BitlatheError):
+class RuleError(FormatError):
     """A rule that is unknown, has other parameters, or returns no number."""
 
 

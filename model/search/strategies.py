@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bitlathe.model.compress.method import Method
 from bitlathe.model.compress.state import State
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.search.measures import Measures
 
 
@@ -93,7 +93,7 @@ def ordinary(
     """Prune in `pruned_epochs`, train on in float, fine-tune quantized in the last `quantized_epochs`."""
     floating = epochs - quantized_epochs - pruned_epochs
     if floating < 0:
-        raise BitlatheError(
+        raise FormatError(
             f"ordinary pipeline: {pruned_epochs} epochs of {prune.name} and {quantized_epochs} of "
             f"{quantize.name} do not fit {epochs}; give more epochs or prune more an epoch"
         )
@@ -109,21 +109,21 @@ def owed(methods: Iterable[Method], state: State) -> int:
 
 
 def check_names(methods: Sequence[Method]) -> None:
-    """Raise BitlatheError if there is no method, or two of one name."""
+    """Raise FormatError if there is no method, or two of one name."""
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
-        raise BitlatheError(
+        raise FormatError(
             f"search: the methods are {', '.join(names) or 'none'}; give at least one and each name once"
         )
 
 
 def check_targets(methods: Sequence[Method], state: State, epochs: int) -> None:
-    """Raise BitlatheError if the methods' targets take more than `epochs`."""
+    """Raise FormatError if the methods' targets take more than `epochs`."""
     needed = owed(methods, state)
     if needed > epochs:
         each = ", ".join(f"{m.name} {m.owed(state)}" for m in methods if m.owed(state))
-        raise BitlatheError(
+        raise FormatError(
             f"search: the methods' targets take {needed} epochs ({each}), the search has {epochs}; give more "
             "epochs, let an epoch do more, or aim lower"
         )

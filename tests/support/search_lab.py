@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bitlathe.model.compress import Kind, Method, MethodData, State, ZooArchitecture
-from bitlathe.model.compress.methods import Quantize, Train
+from bitlathe.model.compress.methods import Train
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.config import QuantizeConfig
@@ -37,7 +37,7 @@ from bitlathe.model.search import (
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.zoo import checkpoint_path
 
-EPOCHS = 3
+EPOCHS = 2
 SETTINGS = TrainConfig(epochs=EPOCHS, batch_size=256, lr=0.02, threads=1)
 SPEC = LabSpec(
     architecture=ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8),
@@ -125,7 +125,7 @@ class DieOnce:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-METHODS: tuple[Method, ...] = (Train(), Shake(strength=0.4), Quantize(config=QuantizeConfig(weight_bits=4)))
+METHODS: tuple[Method, ...] = (Train(), Shake(strength=0.4))
 
 
 def make_search(

@@ -1,0 +1,216 @@
+"""`bitlathe search`: compression methods chosen epoch by epoch, by a rule that may be measured latency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from bitlathe.flow.board_latency import BoardLatency, board_latency
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.files import write_json
+from bitlathe.flow.integer_network import IntegerNetwork, save_network
+from bitlathe.flow.output import note
+from bitlathe.flow.search_baselines import baseline_strategy
+from bitlathe.flow.search_config import read_config
+from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
+from bitlathe.flow.search_report import write_report
+from bitlathe.flow.search_results import SearchResult, comparisons, training_cost
+from bitlathe.flow.search_setup import Setup, set_up
+from bitlathe.model.compress.precision import integer_view
+from bitlathe.model.compress.sharing import integer_network
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph import proof
+from bitlathe.model.quantize.quantizer import QuantizedNetwork
+from bitlathe.model.search import (
+    Checkpoint,
+    Executor,
+    Lab,
+    Ladder,
+    LocalProcesses,
+    Rule,
+    Search,
+    Sequential,
+    Strategy,
+)
+from bitlathe.model.search.checkpoint import CHECKPOINT
+from bitlathe.model.train import evaluate
+
+RESULT, NETWORK = "result.json", "network.blg"
+ALGORITHM = "search"  # name of the pipeline that is no baseline
+
+
+class ExecutorKind(Enum):
+    """Who trains the candidates."""
+
+    SEQUENTIAL = "sequential"  # this process, one after the other
+    LOCAL = "local"  # processes of this machine
+    RAY = "ray"  # a Ray cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What the user asked for."""
+
+    config: Path
+    out: Path
+    resume: bool = False
+    data: Path | None = None
+    boards: tuple[str, ...] = ()
+    token_file: Path | None = None
+    overlay: Path | None = None
+    executor: ExecutorKind = ExecutorKind.SEQUENTIAL
+    workers: int = 2
+    ray_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A search, what it is compared with, and its report."""
+
+    result: SearchResult
+    baselines: tuple[SearchResult, ...]
+    report: Path
+
+    def to_json(self) -> dict[str, object]:
+        """The object that --json prints."""
+        rows = [baseline.to_json() for baseline in self.baselines]
+        return {**self.result.to_json(), "baselines": rows, "report": str(self.report)}
+
+
+def run_search(request: SearchRequest) -> Finished:
+    """Search, run the baselines, look at the test images once each, and write the report.
+
+    Raises UsageError for a bad configuration or folder, and what the search raises; every finished epoch is
+    on disk then.
+    """
+    setup = set_up(read_config(request.config), request.data)
+    check_folder(request.out, request.resume)
+    lab = Lab(setup.spec)
+    with boards_of(request) as boards, executor_of(request, lab) as executor:
+        ladder = setup.ladder(boards)
+        runner = _Runner(setup=setup, lab=lab, ladder=ladder, executor=executor, resume=request.resume)
+        result = runner.run(ALGORITHM, setup.strategy, setup.config.rule, request.out)
+        baselines = []
+        for kind in setup.config.baselines.run:
+            strategy, rule = baseline_strategy(kind, setup, lab, ladder, result.reference)
+            folder = request.out / "baselines" / kind.value
+            baselines.append(runner.run(kind.value, strategy, rule, folder))
+    report = write_report(request.out, result, baselines)
+    return Finished(result=result, baselines=tuple(baselines), report=report)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runner:
+    """Runs pipelines on one lab and one ladder."""
+
+    setup: Setup
+    lab: Lab
+    ladder: Ladder
+    executor: Executor
+    resume: bool
+
+    def run(self, name: str, strategy: Strategy, rule: Rule, folder: Path) -> SearchResult:
+        """One pipeline to its end and to the test images."""
+        config = self.setup.config
+        with ExitStack() as stack:
+            bar = stack.enter_context(ProgressBar.of(name, self.setup.spec.settings.epochs))
+            log = stack.enter_context(TensorBoardLog.at(folder / "tensorboard"))
+            checkpoint = Search(
+                lab=self.lab,
+                strategy=strategy,
+                rule=rule,
+                ladder=self.ladder,
+                executor=self.executor,
+                settings=config.search.settings,
+                folder=folder,
+                identity=config.identity(),
+                listeners=(bar, log),
+            ).run(self.resume)
+        return self._finished(name, checkpoint, folder)
+
+    def _finished(self, name: str, checkpoint: Checkpoint, folder: Path) -> SearchResult:
+        """Deploy the last state and look at the test images."""
+        spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
+        view = integer_view(checkpoint.state, data, spec.deployment)
+        made = integer_network(view)
+        before = integer_view(self.lab.first_state(), data, spec.deployment).network()
+        proof.check(made.graph)
+        save_network(self._network(made), folder / NETWORK)
+        result = SearchResult(
+            name=name,
+            dataset=dataset.name,
+            target=self.setup.target.name,
+            test_accuracy=evaluate(view, dataset.test_images, dataset.test_labels).accuracy,
+            reference=checkpoint.reference,
+            now=checkpoint.now,
+            records=checkpoint.records,
+            removed_channels=checkpoint.state.removed_channels,
+            training_cost=training_cost(checkpoint, data.steps),
+            graph=graph_file.digest(made.graph),
+            **comparisons(before.graph, made.graph, self.setup.target),
+        )
+        write_json(folder / RESULT, result.to_json())
+        note(f"{name}: {100 * result.test_accuracy:.2f} % of the test images, {result.now.cycles:,} cycles")
+        return result
+
+    def _network(self, made: QuantizedNetwork) -> IntegerNetwork:
+        return IntegerNetwork(
+            name=self.setup.subject.network,
+            graph=made.graph,
+            preprocess=made.preprocess,
+            dataset=self.lab.dataset,
+            subject=None,
+            file=None,
+        )
+
+
+def executor_kind(word: str) -> ExecutorKind:
+    """The executor of a name; UsageError lists them."""
+    names = [kind.value for kind in ExecutorKind]
+    if word not in names:
+        raise UsageError(f"--executor {word}: choose one of {', '.join(names)}")
+    return ExecutorKind(word)
+
+
+def check_folder(out: Path, resume: bool) -> None:
+    """Raise UsageError where a search would write over another, or over anything else."""
+    if out.is_file():
+        raise UsageError(f"{out}: is a file; name a folder")
+    if not out.exists() or not any(out.iterdir()) or resume:
+        return
+    if (out / CHECKPOINT).exists():
+        raise UsageError(f"{out}: holds a search; go on with it by --resume, or name another folder")
+    raise UsageError(f"{out}: holds files that are no search's; name a new or empty folder")
+
+
+@contextmanager
+def boards_of(request: SearchRequest) -> Iterator[BoardLatency | None]:
+    """The boards named, for the time of the block; None if there are none."""
+    if not request.boards:
+        yield None
+        return
+    with board_latency(request.boards, token_file=request.token_file, overlay=request.overlay) as boards:
+        yield boards
+
+
+@contextmanager
+def executor_of(request: SearchRequest, lab: Lab) -> Iterator[Executor]:
+    """The executor asked for, closed after the block."""
+    executor = _new_executor(request, lab)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _new_executor(request: SearchRequest, lab: Lab) -> Executor:
+    if request.executor is ExecutorKind.LOCAL:
+        return LocalProcesses(lab.spec, request.workers)
+    if request.executor is ExecutorKind.RAY:
+        from bitlathe.model.search.ray_executor import RayExecutor  # Ray is optional
+
+        return RayExecutor(lab.spec, workers=request.workers, address=request.ray_address)
+    return Sequential(lab)

@@ -1,0 +1,62 @@
+"""`bitlathe search` on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitlathe.flow.options import DataOption, JsonOption, WorkersOption
+from bitlathe.flow.output import print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(search)
+
+
+def search(
+    config: Annotated[
+        Path, typer.Argument(help="Configuration (.toml); examples/search has commented ones.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of choices.json, the network and index.html.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in --out.")] = False,
+    board: Annotated[
+        list[str] | None,
+        typer.Option("--board", help="HOST[:PORT] or sim://BOARD that measures latency; several share."),
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option("--token-file", help="Token of real boards.")] = None,
+    overlay: Annotated[Path | None, typer.Option("--overlay", help="Folder of real boards' overlay.")] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="Who trains candidates: sequential, local or ray.")
+    ] = "sequential",
+    workers: WorkersOption = 2,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="Ray cluster; one is started here if not given.")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose pruning and quantization epoch by epoch, by a rule such as measured latency (Algorithm 1)."""
+    from bitlathe.flow.search import SearchRequest, executor_kind, run_search
+    from bitlathe.flow.search_report import show_search
+
+    finished = run_search(
+        SearchRequest(
+            config=config,
+            out=out,
+            resume=resume,
+            data=data,
+            boards=tuple(board or ()),
+            token_file=token_file,
+            overlay=overlay,
+            executor=executor_kind(executor),
+            workers=workers,
+            ray_address=ray_address,
+        )
+    )
+    if as_json:
+        print_json(finished.to_json())
+    else:
+        show_search(finished.result, finished.baselines, finished.report)

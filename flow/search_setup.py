@@ -1,0 +1,195 @@
+"""From a configuration to the parts of a search."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from bitlathe.flow.board_latency import BoardLatency
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.latency import RUNGS, rungs
+from bitlathe.flow.own_network import is_own, make_own
+from bitlathe.flow.request import NetworkRequest, Normalization
+from bitlathe.flow.search_config import Mode, SearchConfig, WeightsSection
+from bitlathe.flow.subject import Subject, find_subject
+from bitlathe.hls.config import Target
+from bitlathe.hls.config import target as find_target
+from bitlathe.model.compress import Architecture, Method, ZooArchitecture
+from bitlathe.model.compress.channels import PruneChannels
+from bitlathe.model.compress.methods import Quantize, Train
+from bitlathe.model.compress.product import ShareWeights
+from bitlathe.model.compress.weights import PruneWeights
+from bitlathe.model.data import to_input
+from bitlathe.model.prune.groups import channel_groups
+from bitlathe.model.prune.masks import SparsityTarget
+from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
+from bitlathe.model.search import EachEpochTheBest, Judge, LabSpec, Ladder
+from bitlathe.model.train import TrainConfig
+
+_FULL_BITS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnArchitecture:
+    """A network that a function in the user's own file makes."""
+
+    network: str  # FILE.py:FUNCTION
+    seed: int
+
+    def build(self) -> nn.Module:
+        """What the function returns."""
+        return make_own(self.network, self.seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A configuration made ready."""
+
+    config: SearchConfig
+    subject: Subject
+    spec: LabSpec
+    methods: tuple[Method, ...]
+    target: Target
+
+    @property
+    def strategy(self) -> EachEpochTheBest:
+        """Algorithm 1 over all methods."""
+        return EachEpochTheBest(methods=self.methods)
+
+    def ladder(self, boards: BoardLatency | None = None) -> Ladder:
+        """The rungs that the configuration names, and the boards if there are any."""
+        unknown = sorted(set(self.config.latency.rungs) - set(RUNGS))
+        if unknown:
+            raise UsageError(
+                f"{self.config.path}: no rung is called {unknown[0]}; choose of {', '.join(RUNGS)}"
+            )
+        if boards is not None and boards.target.name != self.target.name:
+            raise UsageError(f"--board: is a {boards.target.name}, {self.config.path} for {self.target.name}")
+        return Ladder(rungs=rungs(self.config.latency.rungs, self.target, boards))
+
+
+def set_up(config: SearchConfig, data: Path | None) -> Setup:
+    """Find network, weights and data set; raises what finding them raises."""
+    subject = find_subject(
+        NetworkRequest(
+            network=config.network.name,
+            dataset=config.network.dataset,
+            weights=config.network.weights,
+            normalization=config.network.normalize,
+            seed=config.training.seed,
+            data=data,
+        )
+    )
+    return Setup(
+        config=config,
+        subject=subject,
+        spec=lab_spec(config, subject, data),
+        methods=methods_of(config, subject),
+        target=find_target(config.latency.target),
+    )
+
+
+def lab_spec(config: SearchConfig, subject: Subject, data: Path | None) -> LabSpec:
+    """What every worker makes its lab from."""
+    literal = config.search.mode is Mode.LITERAL
+    return LabSpec(
+        architecture=architecture_of(config, subject),
+        weights=subject.weights.path,
+        dataset=subject.dataset.name,
+        data_root=data,
+        settings=training_settings(config, subject),
+        held_out=config.search.held_out,
+        judge=Judge.TEST if literal else config.search.judge,
+        deployment=quantize_config(config, config.search.deployment),
+        epoch_images=config.training.epoch_images,
+        as_trained=literal,
+    )
+
+
+def training_settings(config: SearchConfig, subject: Subject) -> TrainConfig:
+    """Settings of every epoch."""
+    values = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
+    del values["epoch_images"]  # the lab's, not the training's
+    return TrainConfig(network=subject.network, dataset=subject.dataset.name, **values)
+
+
+def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
+    """How a worker makes the network."""
+    if is_own(config.network.name):
+        return OwnArchitecture(network=config.network.name, seed=config.training.seed)
+    return ZooArchitecture(
+        network=config.network.name,
+        num_classes=subject.dataset.num_classes,
+        in_channels=subject.dataset.in_channels,
+        input_size=subject.dataset.input_size,
+        imagenet=subject.weights.normalization is Normalization.IMAGENET,
+        seed=config.training.seed,
+    )
+
+
+def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
+    """The set C, in the order that breaks ties: P, Q from the first pair of bits on, W, PQ, T."""
+    found: list[Method] = []
+    if config.prune is not None:
+        found.append(prune_method(config, subject))
+    if config.quantize is not None:
+        found.extend(quantize_method(config, bits) for bits in config.quantize.bits)
+    if config.weights is not None:
+        found.append(weights_method(config.weights))
+    if config.product is not None:
+        found.append(ShareWeights(**dataclasses.asdict(config.product)))
+    if config.train is not None:
+        found.append(Train())
+    return tuple(found)
+
+
+def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:
+    """P with its share as a number of channels."""
+    section = config.prune
+    assert section is not None
+    example = to_input(subject.dataset.train_images[:2])
+    groups = channel_groups(subject.model, example, section.scope).without(section.skip)
+    return PruneChannels(
+        channels=section.channels,
+        target=round(section.share * groups.width),
+        criterion=section.criterion,
+        scope=section.scope,
+        floor=section.floor,
+        lanes=section.lanes,
+        skip=section.skip,
+        required=section.required,
+    )
+
+
+def weights_method(section: WeightsSection) -> PruneWeights:
+    """W with its target."""
+    target = SparsityTarget(sparsity=section.sparsity, scope=section.scope)
+    return PruneWeights(target=target, rounds=section.rounds, influence=section.influence)
+
+
+def quantize_method(config: SearchConfig, bits: tuple[int, int]) -> Quantize:
+    """Q of a pair of bits."""
+    return Quantize(
+        config=quantize_config(config, bits),
+        lasting=config.search.mode is not Mode.LITERAL,
+        threshold_lr=0.0 if config.quantize is None else config.quantize.threshold_lr,
+    )
+
+
+def quantize_config(config: SearchConfig, bits: tuple[int, int]) -> QuantizeConfig:
+    """Quantizer of a pair of bits, with the layers that stay at 8."""
+    weight_bits, activation_bits = bits
+    section = config.quantize
+    if section is None:
+        return QuantizeConfig(weight_bits=weight_bits, activation_bits=activation_bits)
+    full = LayerBits(weight_bits=_FULL_BITS, activation_bits=_FULL_BITS)
+    return QuantizeConfig(
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        per_channel=section.per_channel,
+        calibration_images=section.calibration_images,
+        layers=dict.fromkeys(section.full, full),
+    )

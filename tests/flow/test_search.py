@@ -1,0 +1,211 @@
+"""`bitlathe search` from a configuration to a report that a browser draws."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import run
+
+from bitlathe.flow.latency import CycleModelRung, RtlRung
+from bitlathe.flow.search_charts import charts
+from bitlathe.flow.search_report import render, report_view
+from bitlathe.flow.search_results import SearchResult
+from bitlathe.hls.config import target
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
+from bitlathe.model.search.ladder import Audit
+
+CONFIG = """\
+[network]
+name = "lenet5"
+
+[training]
+epochs = 2
+batch_size = 256
+lr = 0.02
+
+[search]
+held_out = 300
+
+[methods.P]
+channels = 23
+share = 0.1
+
+[methods.Q]
+bits = [[4, 4]]
+full = ["conv1", "fc3"]
+calibration_images = 32
+
+[baselines]
+run = ["ordinary"]
+"""
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Folder and JSON of a small search, latency by the simulated hardware."""
+    folder = tmp_path_factory.mktemp("search")
+    (folder / "search.toml").write_text(CONFIG)
+    outcome = run("search", folder / "search.toml", "--out", folder / "out", "--json")
+    assert outcome.status == 0, outcome.stderr
+    return folder, outcome.json
+
+
+def test_a_search_meets_its_targets(searched: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = searched
+    assert sorted(result["choices"]) == ["P", "Q(4,4)"]
+    assert result["removed_channels"] == round(0.1 * (6 + 16 + 120 + 84))
+    assert result["found"]["cycles"] < result["reference"]["cycles"]
+    assert [row["name"] for row in result["baselines"]] == ["ordinary"]
+    assert result["baselines"][0]["choices"] == ["P", "Q(4,4)"]
+    assert json.loads((folder / "out" / "choices.json").read_text())["choices"] == dict(
+        zip("12", result["choices"], strict=True)
+    )
+
+
+def test_the_network_found_runs_on_the_simulated_hardware_in_the_cycles_told(
+    searched: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = searched
+    graph = folder / "out" / "network.blg"
+    assert graph_file.digest(graph_file.load(graph)) == result["graph"]
+    simulated = run("simulate", graph, "--dataset", "digits", "--images", "8", "--json").json
+    assert simulated["mismatches"] == 0
+    assert simulated["cycles"] == pytest.approx(result["found"]["cycles"], abs=1)
+    measured = run("quantize", graph, "--dataset", "digits", "--json").json
+    assert measured["accuracy_integer"] == result["test_accuracy"]
+
+
+def test_a_folder_that_holds_a_search_is_not_overwritten(searched: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = searched
+    again = run("search", folder / "search.toml", "--out", folder / "out")
+    assert again.status == 2
+    assert "holds a search; go on with it by --resume" in again.stderr
+
+
+def test_the_rungs_agree_on_the_network_found(searched: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = searched
+    graph, board = graph_file.load(folder / "out" / "network.blg"), target("pynq-z2")
+    predicted, simulated = (rung(target=board).cost(graph) for rung in (CycleModelRung, RtlRung))
+    assert simulated.cycles == result["found"]["cycles"]
+    assert predicted.cycles == pytest.approx(simulated.cycles, rel=0.03)  # a network of a thousand cycles
+
+
+def test_the_report_is_drawn_by_a_browser_without_a_network(searched: tuple[Path, dict[str, Any]]) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium: install it (Debian, Ubuntu: apt-get install chromium)")
+    page = searched[0] / "out" / "index.html"
+    assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=", page.read_text())
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom"]
+    drawn = subprocess.run([chromium, *words, page.as_uri()], capture_output=True, text=True, check=True)
+    assert drawn.stdout.count('data-drawn="yes"') == drawn.stdout.count('class="chart') == 9
+    assert "Search and baselines" in drawn.stdout
+
+
+@pytest.mark.slow
+def test_boards_decide_and_both_lower_rungs_are_audited(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(CONFIG.replace('run = ["ordinary"]', "run = []"))
+    boards = ("--board", "sim://pynq-z2", "--board", "sim://pynq-z2")
+    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out", *boards, "--json")
+    assert outcome.status == 0, outcome.stderr
+    records = [json.loads(line) for line in (tmp_path / "out" / "candidates.jsonl").read_text().splitlines()]
+    assert records
+    alone = run("search", tmp_path / "search.toml", "--out", tmp_path / "rtl", "--json")
+    assert outcome.json["choices"] == alone.json["choices"]
+
+
+MEASURES = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400)
+
+
+def result_named(name: str) -> SearchResult:
+    candidates = (
+        CandidateRecord(
+            epoch=1,
+            method="P",
+            stage=Stage.EPOCH,
+            score=0.5,
+            measures=MEASURES,
+            loss=1.0,
+            steps=4,
+            seconds=2.0,
+        ),
+        CandidateRecord(
+            epoch=1,
+            method="<Q>",
+            stage=Stage.PROBE,
+            score=None,
+            measures=None,
+            loss=1.0,
+            steps=4,
+            seconds=2.0,
+            failure="it diverged",
+        ),
+    )
+    record = EpochRecord(
+        epoch=1,
+        choice="P",
+        measures=MEASURES,
+        candidates=candidates,
+        agreement=0.5,
+        audits=(Audit(rung="model", cycles=990, error=-0.01),),
+        seconds=4.0,
+        removed_channels=3,
+    )
+    return SearchResult(
+        name=name,
+        dataset="digits",
+        target="pynq-z2",
+        test_accuracy=0.91,
+        reference=MEASURES,
+        now=MEASURES,
+        records=(record,),
+        removed_channels=3,
+        training_cost=2.0,
+        graph="sha256:0",
+        widths={"conv1": (6, 4)},
+        weight_bits={"conv1": (8, 4)},
+        activation_bits={"conv1": (8, 4)},
+        layer_cycles={"conv1": (100, 50)},
+    )
+
+
+def test_a_report_shows_failures_and_no_markup_of_names() -> None:
+    page = render(report_view(result_named("<b>"), [result_named("other")]))
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page.split("</script>", 1)[1]
+    assert "failed" in page
+
+
+def test_every_chart_is_there() -> None:
+    drawn = {chart.name for chart in charts(result_named("search"), [result_named("ordinary")])}
+    assert drawn == {
+        "choices", "front", "course", "widths", "weight-bits", "activation-bits", "cycles", "ladder",
+        "agreement",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--executor", "cloud"), "--executor cloud: choose one of sequential, local, ray"),
+        (("--resume",), ""),
+    ],
+)
+def test_bad_options_are_told_of(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    outcome = run("search", tmp_path / "none.toml", "--out", tmp_path / "out", *words)
+    assert outcome.status == 2
+    assert message in outcome.stderr
+
+
+def test_an_unknown_rung_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(CONFIG + '[latency]\nrungs = ["guess"]\n')
+    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out")
+    assert outcome.status == 2
+    assert "no rung is called guess; choose of cycle-model, rtl, board" in outcome.stderr

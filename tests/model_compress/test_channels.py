@@ -1,0 +1,130 @@
+"""P and Q on one live network: exact counts, states that survive a file, epochs that survive a cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bitlathe.model.compress import MethodData, State, ZooArchitecture, train_epoch
+from bitlathe.model.compress.channels import PruneChannels, batches_of, settle, width
+from bitlathe.model.compress.methods import Quantize
+from bitlathe.model.compress.precision import integer_view
+from bitlathe.model.compress.release import released, rounded
+from bitlathe.model.compress.state import fresh_state, load
+from bitlathe.model.data import load_dataset
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.train import TrainConfig, evaluate
+from bitlathe.model.zoo import build
+
+LENET = ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8)
+SETTINGS = TrainConfig(epochs=4, batch_size=256, lr=0.05)
+PRUNE = PruneChannels(channels=20, target=50)
+QUANTIZE = Quantize(
+    config=QuantizeConfig(weight_bits=4, activation_bits=4, calibration_images=32), threshold_lr=0.01
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> MethodData:
+    return MethodData.split(load_dataset("digits"), held_out=400, batch_size=256, augment=False)
+
+
+@pytest.fixture(scope="module")
+def compressed(data: MethodData) -> State:
+    """A state that was pruned, then quantized, then pruned under the quantizer; an epoch each."""
+    state = fresh_state(LENET.build(), SETTINGS)
+    for method in (PRUNE, QUANTIZE, PRUNE):
+        state = method.apply(state, data)
+        train_epoch(state, data, SETTINGS)
+    return state
+
+
+def tensors(state: State) -> dict[str, torch.Tensor]:
+    assert state.quantization is not None and state.quantization.thresholds is not None
+    return {k: v.clone() for k, v in (state.model.state_dict() | state.quantization.thresholds).items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_channels_go_as_many_as_asked_until_the_target(compressed: State) -> None:
+    layers = ("conv1", "conv2", "fc1", "fc2")
+    widths = [width(compressed.model, layer) for layer in layers]
+    assert sum((6, 16, 120, 84)) - sum(widths) == compressed.removed_channels == 40
+    assert PRUNE.applicable(compressed)
+    assert PRUNE.owed(compressed) == 1
+    assert not PRUNE.applicable(replace(compressed, removed_channels=50))
+
+
+def test_one_layer_can_be_pruned_alone(data: MethodData) -> None:
+    state = fresh_state(LENET.build(), SETTINGS)
+    method = PruneChannels(channels=8, target=99, layer="conv2", floor=8, required=False)
+    assert (method.name, method.owed(state)) == ("P[conv2]", 0)
+    state = method.apply(state, data)
+    assert width(state.model, "conv2") == 8
+    assert not method.applicable(state)
+
+
+def test_a_pruned_and_quantized_state_survives_a_file(
+    compressed: State, data: MethodData, tmp_path: Path
+) -> None:
+    compressed.save(tmp_path / "state.pt")
+    read = load(tmp_path / "state.pt", LENET, SETTINGS)
+    assert same(tensors(read), tensors(compressed))
+    others = compressed.copy(), read
+    for state in others:
+        train_epoch(state, data, SETTINGS, share=0.5)
+    assert same(tensors(others[0]), tensors(others[1]))
+
+
+def test_a_quantized_epoch_in_parts_equals_one_in_one_go(compressed: State, data: MethodData) -> None:
+    whole, parts = compressed.copy(), compressed.copy()
+    train_epoch(whole, data, SETTINGS)
+    for share in (0.4, 1.0):
+        train_epoch(parts, data, SETTINGS, share=share)
+    assert same(tensors(whole), tensors(parts))
+
+
+def test_the_view_that_trained_is_the_view_made_anew(compressed: State, data: MethodData) -> None:
+    state = compressed.copy()
+    view = train_epoch(state, data, SETTINGS, share=0.5).view
+    assert view is not None
+    again = integer_view(state, data, QuantizeConfig())
+    images, labels = data.held_images, data.held_labels
+    assert evaluate(view, images, labels) == evaluate(again, images, labels)
+
+
+def test_equal_settings_keep_thresholds_and_others_begin_anew(compressed: State, data: MethodData) -> None:
+    state = compressed.copy()
+    kept = state.quantization
+    assert QUANTIZE.apply(state, data).quantization is kept
+    other = Quantize(config=QuantizeConfig(calibration_images=32)).apply(state, data).quantization
+    assert other is not None and other.thresholds is None
+
+
+def test_what_does_not_last_leaves_rounded_kernels(data: MethodData) -> None:
+    state = fresh_state(LENET.build(), SETTINGS)
+    state = replace(QUANTIZE, lasting=False).apply(state, data)
+    train_epoch(state, data, SETTINGS, share=0.5)
+    assert released(state).quantization is not None, "it lasts to the end of its epoch"
+    train_epoch(state, data, SETTINGS)
+    released(state)
+    assert state.quantization is None
+    kernel = state.model.get_submodule("conv1").weight
+    assert isinstance(kernel, torch.Tensor)
+    assert len(kernel.unique()) <= 2**4
+    assert torch.equal(rounded(kernel.detach(), 4), kernel)
+
+
+def test_settling_takes_the_batches_own_statistics(data: MethodData) -> None:
+    model = build("resnet8", in_channels=1, input_size=8)
+    state = fresh_state(model, SETTINGS)
+    settle(state.model, batches_of(state, data, 1))
+    images, _ = data.batch(0, 0, 0)
+    norm, seen = model.get_submodule("bn1"), model.get_submodule("conv1")(images)
+    assert torch.allclose(norm.running_mean, seen.mean(dim=(0, 2, 3)), atol=1e-5)  # type: ignore[arg-type]
+    assert norm.momentum == 0.1
