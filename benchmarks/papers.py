@@ -46,12 +46,11 @@ def main() -> None:
     """Measure the rows asked for, then print the table."""
     arguments = _parse()
     torch.set_num_threads(arguments.threads)
-    kept = read_results(arguments.results)
     for name in _names(arguments.run):
-        row = ROWS[name]
-        kept[name] = _measure(row, arguments)
-        write_results(arguments.results, kept)
-    show(kept)
+        measured = _measure(ROWS[name], arguments)
+        # read anew: rows may be measured side by side
+        write_results(arguments.results, {**read_results(arguments.results), name: measured})
+    show(read_results(arguments.results))
 
 
 def read_results(path: Path) -> dict[str, Measured]:
