@@ -26,8 +26,11 @@ module codebook #(
     assign word = write_en_i ? write_word_i : indices_i[8*p+8-WordW+:WordW];
     always_ff @(posedge clk_i) if (write_en_i) memory[word] <= write_data_i;
     assign data = memory[word];
-    if (PI == 8) assign codewords_o[64*p+:64] = data;
-    else assign codewords_o[64*p+:64] = data[64*indices_i[8*p+:8-WordW]+:64];
+    if (PI == 8) begin : gen_word
+      assign codewords_o[64*p+:64] = data;
+    end else begin : gen_part
+      assign codewords_o[64*p+:64] = data[64*indices_i[8*p+:8-WordW]+:64];
+    end
   end
 endmodule
 `default_nettype wire
