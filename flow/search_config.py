@@ -104,7 +104,8 @@ class PruneSection:
     criterion: str = "l2"
     scope: Scope = Scope.INTERNAL
     floor: int = 1
-    lanes: int = 1
+    lanes: tuple[int, ...] = (1,)  # one method for each: so many channels go together
+    stages: tuple[str, ...] = ()  # one method for each: layers whose names begin so; none: one for all
     skip: tuple[str, ...] = ()
     required: bool = True  # the share must be reached by the end, else it is only a bound
 

@@ -9,12 +9,14 @@ from bitlathe.flow.output import task
 from bitlathe.flow.search_config import PruneSection
 from bitlathe.flow.search_setup import Setup, quantize_method
 from bitlathe.model.compress import Method
-from bitlathe.model.compress.channels import PruneLayers
 from bitlathe.model.compress.methods import Quantize
+from bitlathe.model.compress.one_shot import PruneOnce
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
+from bitlathe.model.prune.budget import PerLayer
 from bitlathe.model.prune.groups import ChannelGroup, channel_groups
+from bitlathe.model.prune.plug_in import PruneSettings
 from bitlathe.model.search import Lab, LatencyRung, Measures, Scripted
 from bitlathe.model.search.knapsack import Option, Plan, Setting, solve
 from bitlathe.model.train import evaluate
@@ -45,9 +47,18 @@ def _add(advance: Callable[[int], None], before: int, done: int) -> None:
     advance(before + done)
 
 
-def _method(section: PruneSection, plan: Plan, groups: Sequence[ChannelGroup]) -> PruneLayers | None:
-    amounts = tuple((g.name, o.removed) for g, o in zip(groups, plan.options, strict=True) if o.removed)
-    return PruneLayers(amounts=amounts, criterion=section.criterion, scope=section.scope) if amounts else None
+def _method(section: PruneSection, plan: Plan, groups: Sequence[ChannelGroup]) -> PruneOnce | None:
+    amounts: dict[str, int | float] = {
+        g.name: o.removed for g, o in zip(groups, plan.options, strict=True) if o.removed
+    }
+    return _removal(section, amounts) if amounts else None
+
+
+def _removal(section: PruneSection, amounts: dict[str, int | float]) -> PruneOnce:
+    settings = PruneSettings(
+        budget=PerLayer(amounts=amounts), criterion=section.criterion, scope=section.scope
+    )
+    return PruneOnce(settings=settings, name="P[planned]")
 
 
 def _setting(
@@ -64,9 +75,7 @@ def _setting(
     for position, group in enumerate(groups, 1):
         options = [Option(removed=0, cycles=0.0, loss=0.0)]
         for removed in range(_LANES, group.width - section.floor + 1, _LANES):
-            method = PruneLayers(
-                amounts=((group.name, removed),), criterion=section.criterion, scope=section.scope
-            )
+            method = _removal(section, {group.name: removed})
             cycles, loss = _cost(lab, rung, _quantized(lab, quantizer, (method,)))
             options.append(Option(removed=removed, cycles=full[0] - cycles, loss=loss - full[1]))
         offers.append(tuple(options))
@@ -74,7 +83,7 @@ def _setting(
     return Setting(name=quantizer.name, cycles=full[0], loss=full[1], groups=tuple(offers))
 
 
-def _quantized(lab: Lab, quantizer: Quantize, before: tuple[PruneLayers, ...]) -> State:
+def _quantized(lab: Lab, quantizer: Quantize, before: tuple[PruneOnce, ...]) -> State:
     state = lab.first_state()
     methods: tuple[Method, ...] = (*before, quantizer)
     for method in methods:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -134,7 +134,7 @@ def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
     """The set C, in the order that breaks ties: P, Q from the first pair of bits on, W, PQ, T."""
     found: list[Method] = []
     if config.prune is not None:
-        found.append(prune_method(config, subject))
+        found.extend(prune_methods(config, subject))
     if config.quantize is not None:
         found.extend(quantize_method(config, bits) for bits in config.quantize.bits)
     if config.weights is not None:
@@ -146,8 +146,16 @@ def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
     return tuple(found)
 
 
+def prune_methods(config: SearchConfig, subject: Subject) -> tuple[PruneChannels, ...]:
+    """P for each stage and each number of lanes."""
+    section, base = config.prune, prune_method(config, subject)
+    assert section is not None
+    stages: tuple[str | None, ...] = section.stages or (None,)
+    return tuple(replace(base, stage=stage, lanes=lanes) for stage in stages for lanes in section.lanes)
+
+
 def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:
-    """P with its share as a number of channels."""
+    """P over the whole network, its share as a number of channels."""
     section = config.prune
     assert section is not None
     example = to_input(subject.dataset.train_images[:2])
@@ -158,7 +166,7 @@ def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:
         criterion=section.criterion,
         scope=section.scope,
         floor=section.floor,
-        lanes=section.lanes,
+        lanes=min(section.lanes, default=1),
         skip=section.skip,
         required=section.required,
     )

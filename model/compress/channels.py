@@ -13,7 +13,7 @@ from bitlathe.model.compress.method import Kind
 from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
 from bitlathe.model.prune.budget import Count, Limits, PerLayer
-from bitlathe.model.prune.groups import Scope
+from bitlathe.model.prune.groups import Scope, channel_groups
 from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
 from bitlathe.model.train.batches import Batch
@@ -29,6 +29,7 @@ class PruneChannels:
     channels: int  # an epoch
     target: int  # in all
     layer: str | None = None  # only of this one
+    stage: str | None = None  # only of layers whose names begin so
     criterion: str = "l2"
     scope: Scope = Scope.INTERNAL
     floor: int = 1  # channels a layer keeps at least
@@ -41,8 +42,9 @@ class PruneChannels:
 
     @property
     def name(self) -> str:
-        """P, with the layer if it prunes only one."""
-        return "P" if self.layer is None else f"P[{self.layer}]"
+        """P, with the layer or stage that it is confined to, and /N where N channels go together."""
+        part = self.layer or self.stage
+        return ("P" if part is None else f"P[{part}]") + (f"/{self.lanes}" if self.lanes > 1 else "")
 
     def applicable(self, state: State) -> bool:
         """Until the target is met, or the one layer is as narrow as it may get."""
@@ -63,36 +65,17 @@ class PruneChannels:
             criterion=self.criterion,
             limits=Limits(floor=self.floor, lanes=self.lanes),
             scope=self.scope,
-            skip=self.skip,
+            skip=(*self.skip, *self._outside(state.model, data)),
             seed=state.seed + state.epoch,
         )
         return pruned(state, data, settings, self.batches)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneLayers:
-    """P with given amounts: all of them go in the first epoch it is chosen in."""
-
-    amounts: tuple[tuple[str, int], ...]  # layer, channels
-    criterion: str = "l2"
-    scope: Scope = Scope.INTERNAL
-    name: str = "P[planned]"
-    kind: Kind = Kind.PRUNE
-    lasting: bool = True
-
-    def applicable(self, state: State) -> bool:
-        """Until it was chosen."""
-        return self.name not in state.history
-
-    def owed(self, state: State) -> int:
-        """One epoch."""
-        return int(self.applicable(state))
-
-    def apply(self, state: State, data: MethodData) -> State:
-        """The state without these channels; changes `state`."""
-        budget = PerLayer(amounts=dict(self.amounts))
-        settings = PruneSettings(budget=budget, criterion=self.criterion, scope=self.scope, seed=state.seed)
-        return pruned(state, data, settings)
+    def _outside(self, model: nn.Module, data: MethodData) -> tuple[str, ...]:
+        """Groups that are not of the stage."""
+        if self.stage is None:
+            return ()
+        groups = channel_groups(model, to_input(data.train_images[:_EXAMPLES]), self.scope)
+        return tuple(g.name for g in groups if not g.name.startswith(self.stage) and g.name not in self.skip)
 
 
 def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int = 4) -> State:

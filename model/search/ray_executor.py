@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,7 +13,7 @@ from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.search.executors import RETRIES, Done, workers_died
 from bitlathe.model.search.lab import Job, Lab, LabSpec, Outcome
 
-_STARTS = 3  # attempts: a busy machine may miss the time that Ray gives itself
+_STARTS = 2  # attempts: a busy machine may miss the time that Ray gives itself
 
 
 class RayExecutor:
@@ -49,9 +51,12 @@ class RayExecutor:
         if address is not None:
             self._ray.init(address=address, log_to_driver=False)
             return
+        paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}  # methods of one's own
         for attempt in range(1, _STARTS + 1):
             try:
-                self._ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+                self._ray.init(
+                    num_cpus=workers, include_dashboard=False, log_to_driver=False, runtime_env=paths
+                )
                 return
             except Exception as error:  # Ray raises a bare Exception
                 self._ray.shutdown()

@@ -63,6 +63,7 @@ def test_a_search_meets_its_targets(searched: tuple[Path, dict[str, Any]]) -> No
     assert result["removed_channels"] == round(0.1 * (6 + 16 + 120 + 84))
     assert result["found"]["cycles"] < result["reference"]["cycles"]
     assert [row["name"] for row in result["baselines"]] == ["ordinary"]
+    assert list((folder / "out" / "tensorboard").glob("events.*"))
     assert result["baselines"][0]["choices"] == ["P", "Q(4,4)"]
     assert json.loads((folder / "out" / "choices.json").read_text())["choices"] == dict(
         zip("12", result["choices"], strict=True)

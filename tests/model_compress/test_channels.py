@@ -69,6 +69,15 @@ def test_one_layer_can_be_pruned_alone(data: MethodData) -> None:
     assert not method.applicable(state)
 
 
+def test_one_stage_can_be_pruned_alone(data: MethodData) -> None:
+    state = fresh_state(LENET.build(), SETTINGS)
+    method = PruneChannels(channels=8, target=99, stage="fc", lanes=8)
+    assert method.name == "P[fc]/8"
+    state = method.apply(state, data)
+    assert [width(state.model, name) for name in ("conv1", "conv2")] == [6, 16]
+    assert sorted(width(state.model, name) for name in ("fc1", "fc2")) in ([80, 120], [84, 112], [76, 120])
+
+
 def test_a_pruned_and_quantized_state_survives_a_file(
     compressed: State, data: MethodData, tmp_path: Path
 ) -> None:
