@@ -48,17 +48,17 @@ class PruneChannels:
 
     def applicable(self, state: State) -> bool:
         """Until the target is met, or the one layer is as narrow as it may get."""
-        if state.removed_channels >= self.target:
+        if not self._left(state):
             return False
         return self.layer is None or width(state.model, self.layer) - self.channels >= self.floor
 
     def owed(self, state: State) -> int:
         """Epochs until the target is met, if it must be."""
-        return -(-max(0, self.target - state.removed_channels) // self.channels) if self.required else 0
+        return -(-self._left(state) // self.channels) if self.required else 0
 
     def apply(self, state: State, data: MethodData) -> State:
         """The state with fewer channels and batch norm's statistics taken anew; changes `state`."""
-        count = min(self.channels, self.target - state.removed_channels)
+        count = min(self.channels, self._left(state))
         single = PerLayer(amounts={self.layer: count}) if self.layer is not None else None
         settings = PruneSettings(
             budget=single or Count(channels=count),
@@ -69,6 +69,10 @@ class PruneChannels:
             seed=state.seed + state.epoch,
         )
         return pruned(state, data, settings, self.batches)
+
+    def _left(self, state: State) -> int:
+        """Channels still to go, in whole blocks."""
+        return max(0, self.target - state.removed_channels) // self.lanes * self.lanes
 
     def _outside(self, model: nn.Module, data: MethodData) -> tuple[str, ...]:
         """Groups that are not of the stage."""

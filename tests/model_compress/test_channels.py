@@ -58,6 +58,9 @@ def test_channels_go_as_many_as_asked_until_the_target(compressed: State) -> Non
     assert PRUNE.applicable(compressed)
     assert PRUNE.owed(compressed) == 1
     assert not PRUNE.applicable(replace(compressed, removed_channels=50))
+    blocks = replace(PRUNE, channels=8, lanes=8)
+    assert not blocks.applicable(replace(compressed, removed_channels=43)), "less than a block is left"
+    assert blocks.owed(replace(compressed, removed_channels=30)) == 2
 
 
 def test_one_layer_can_be_pruned_alone(data: MethodData) -> None:
