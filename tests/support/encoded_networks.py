@@ -19,7 +19,7 @@ def chain(
     codewords: int | None = None,
     weight_bits: int = 8,
 ) -> Graph:
-    """3x3 convolutions, pools of 2 and a dense layer; all but the first convolution of `codewords`, if given."""
+    """3x3 convolutions, pools of 2, a dense layer; all but the first convolution of `codewords`, if given."""
     sketch = Sketch(rng=rng, widths=(8,))
     head = sketch.input(IMAGE, (3, size, size))
     for number, width in enumerate(channels):
