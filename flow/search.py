@@ -13,7 +13,7 @@ from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
 from bitlathe.flow.integer_network import IntegerNetwork, save_network
 from bitlathe.flow.output import note
-from bitlathe.flow.search_baselines import baseline_strategy
+from bitlathe.flow.search_baselines import baseline_strategy, check_baselines
 from bitlathe.flow.search_config import read_config
 from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
 from bitlathe.flow.search_report import write_report
@@ -88,6 +88,7 @@ def run_search(request: SearchRequest) -> Finished:
     """
     setup = set_up(read_config(request.config), request.data)
     check_folder(request.out, request.resume)
+    check_baselines(setup)
     lab = Lab(setup.spec)
     with boards_of(request) as boards, executor_of(request, lab) as executor:
         ladder = setup.ladder(boards)

@@ -20,17 +20,29 @@ _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the 
 def baseline_strategy(
     kind: Baseline, setup: Setup, lab: Lab, ladder: Ladder, reference: Measures
 ) -> tuple[Strategy, Rule]:
-    """Strategy and rule of a baseline; UsageError where the configuration lacks its methods."""
-    config = setup.config
-    if config.prune is None or config.quantize is None:
-        raise UsageError(f"{config.path}: the baseline {kind.value} needs [methods.P] and [methods.Q]")
+    """Strategy and rule of a baseline; errors are those of `check_baselines`."""
+    _check_methods(kind, setup)
     makers: Mapping[Baseline, Callable[[], Strategy]] = {
         Baseline.ORDINARY: lambda: _ordinary(setup),
         Baseline.GREEDY: lambda: _greedy(setup, reference),
         Baseline.KNAPSACK: lambda: knapsack(setup, lab, ladder.quickest, reference),
     }
-    rule = find_rule("ratio", {}) if kind is Baseline.GREEDY else config.rule
+    rule = find_rule("ratio", {}) if kind is Baseline.GREEDY else setup.config.rule
     return makers[kind](), rule
+
+
+def check_baselines(setup: Setup) -> None:
+    """Raise UsageError or FormatError, before anything is trained, for baselines that cannot be run."""
+    for kind in setup.config.baselines.run:
+        _check_methods(kind, setup)
+        if kind is Baseline.ORDINARY:
+            _ordinary(setup)
+
+
+def _check_methods(kind: Baseline, setup: Setup) -> None:
+    config = setup.config
+    if config.prune is None or config.quantize is None:
+        raise UsageError(f"{config.path}: the baseline {kind.value} needs [methods.P] and [methods.Q]")
 
 
 def _bits(setup: Setup) -> Quantize:

@@ -205,6 +205,14 @@ def test_bad_options_are_told_of(words: tuple[str, ...], message: str, tmp_path:
     assert message in outcome.stderr
 
 
+def test_a_baseline_that_does_not_fit_is_told_of_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(CONFIG.replace("channels = 23", "channels = 2\nrequired = false"))
+    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out")
+    assert outcome.status == 2
+    assert "12 epochs of P and 1 of Q(4,4) do not fit 2" in outcome.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_rung_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "search.toml").write_text(CONFIG + '[latency]\nrungs = ["guess"]\n')
     outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out")
