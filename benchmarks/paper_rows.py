@@ -171,14 +171,20 @@ def integer_accuracy(network: QuantizedNetwork, dataset: Dataset) -> float:
 
 
 def prune_and_quantize(
-    bench: Bench, name: str, config: TrainConfig, target: SparsityTarget, rounds: int, tuning: Tuning
+    bench: Bench,
+    name: str,
+    config: TrainConfig,
+    target: SparsityTarget,
+    rounds: int,
+    tuned: int,
+    tuning: Tuning,
 ) -> Metrics:
     """Train, prune weights by influence, fine-tune, quantize with training; bytes of the file."""
     subject = trained(bench, config)
     recipe = Recipe(
         stages=(
             Stage(method=PruneWeights(target=target, rounds=rounds), epochs=rounds),
-            Stage(method=Train(), epochs=1),
+            Stage(method=Train(), epochs=tuned),
             Stage(method=Quantize(config=INT8), epochs=1),
         )
     )
@@ -312,7 +318,8 @@ _ROWS = (
             name="lenet5-weights",
             config=LENET,
             target=SparsityTarget(sparsity=0.80, scope=Scope.GLOBAL),
-            rounds=3,
+            rounds=2,
+            tuned=3,
             tuning=Tuning(lr=0.01, batch_size=64, augment=False),
         ),
         met=lambda m: m["file MiB"] <= 0.20 and m["drop"] <= 0.2,
@@ -328,6 +335,7 @@ _ROWS = (
             config=MOBILENET,
             target=SparsityTarget(sparsity=0.6, scope=Scope.GLOBAL),
             rounds=1,
+            tuned=1,
             tuning=Tuning(lr=0.02, augment=False, epoch_images=20_000),
         ),
         met=lambda m: m["file share %"] <= 18,
