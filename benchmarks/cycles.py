@@ -184,7 +184,7 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
     least = bounds(subject.graph, compiled.program, model)
     later = predict(compiled.program, model, weights_resident=True).cycles
     cycles = result.cycles[-1]
-    ideal = subject.macs / target.engine.macs_per_cycle / (2 if case.bits <= PACKED_BITS else 1)
+    ideal = round(subject.macs / target.engine.macs_per_cycle / (2 if case.bits <= PACKED_BITS else 1), 1)
     return Row(
         network=case.network,
         bits=case.bits,
@@ -194,7 +194,7 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
         images=len(subject.codes),
         cycles=cycles,
         cycles_first=result.cycles[0],
-        ideal=round(ideal, 1),
+        ideal=ideal,
         efficiency=ideal / cycles,
         array_bound=round(least.array, 1),
         lanes_bound=round(least.lanes, 1),

@@ -267,9 +267,7 @@ def test_a_clock_that_cannot_be_set_is_refused(z2: Bundle, monkeypatch: pytest.M
 
 def test_another_engine_in_the_overlay_is_refused(z2: Bundle) -> None:
     activate("pynq-z2", SimulationSettings(faults=Faults(identity=0x1234)))
-    with pytest.raises(
-        BundleError, match="the overlay's engine is 0x00001234 of version 1, the program is for"
-    ):
+    with pytest.raises(BundleError, match=r"the overlay's engine is 0x00001234 of version \d+, the program"):
         measure(z2, 1)
 
 

@@ -111,7 +111,7 @@ def test_simulate_finds_every_integer_equal_and_draws_a_profile() -> None:
     assert result["efficiency"] == pytest.approx(42_024 / (result["cycles"] * result["array_macs_per_cycle"]))
     assert result["latency_ms"] == pytest.approx(result["cycles"] / result["clock_mhz"] / 1000)
     assert result["cycles_first"] > result["cycles"]
-    assert {row["layer"] for row in result["profile"]} >= {"conv1", "fc3", "(array idle)"}
+    assert {row["layer"] for row in result["profile"]} >= {"conv1", "fc3", "(last words out)"}
     assert Path(result["chart"]).read_bytes().startswith(b"\x89PNG")
 
 

@@ -73,5 +73,5 @@ run_images:
   }
   *cycles = *counter - began;
   *identity = IDENTITYU;
-  *version = 1U;
+  *version = 2U;
 }
