@@ -34,6 +34,7 @@ sim: $(STAMP) compiler  ## the simulator benches alone
 
 bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/bench
 	$(PY) benchmarks/cycles.py
+	$(PY) benchmarks/batch.py
 	$(PY) benchmarks/bars.py
 	$(PY) benchmarks/reference.py
 
