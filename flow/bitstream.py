@@ -15,7 +15,7 @@ from bitlathe.hls.config import Target
 from bitlathe.hls.tools.bitstream import IP_FOLDER, build_bitstream
 from bitlathe.hls.tools.find import find_vivado
 from bitlathe.hls.tools.scripts import Engine, board_scripts
-from bitlathe.hls.tools.synthesis import ip_path
+from bitlathe.hls.tools.synthesis import ip_path, is_exported
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
 
@@ -90,6 +90,11 @@ def _ip_in(project: Path, target: Target, engine: Engine) -> ExportedIp:
         )
     if engine is Engine.HLS and not _is_current(project, target):
         raise UsageError(f"{project}: its sources are of another version; run `bitlathe hls` again")
+    if not is_exported(project):
+        raise UsageError(
+            f"{project}: its IP was exported from other sources than lie there now; run `bitlathe hls` again "
+            "with an HLS tool"
+        )
     return ExportedIp(folder=ip_path(project), identity=said[2])
 
 

@@ -29,6 +29,7 @@ from bitlathe.model.graph.errors import ToolError
 MARKER = "project.json"
 PROJECTS = Path("build/hls")
 REPORTS = Path("build/bench/hls.json")
+LOOPS_SHOWN = 5
 
 
 class Flow(Enum):
@@ -170,7 +171,8 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
     write_project(out, project, _about(network, request))
     images, _ = network.test_images(request.images)
     started = time.monotonic()
-    outputs = _SIMULATIONS[request.flow](network, request, out, network.preprocess.codes(images))
+    with files.writable(out):
+        outputs = _SIMULATIONS[request.flow](network, request, out, network.preprocess.codes(images))
     expected = network.reference(images)
     result = HlsResult(
         network=network.name,
@@ -215,7 +217,8 @@ def _simulated_engine(network: IntegerNetwork, request: HlsRequest, out: Path, c
 def _simulated_hls4ml(network: IntegerNetwork, request: HlsRequest, out: Path, codes: Codes) -> Codes:
     package = _hls4ml()
     options = _options(package, request)
-    return np.asarray(package.csimulate(network.graph, request.target, out / "csim", codes, options))
+    plan = package.make_plan(network.graph, request.target, options)
+    return np.asarray(package.simulate_project(plan, out, codes, options.backend))
 
 
 _SIMULATIONS: Mapping[Flow, Callable[[IntegerNetwork, HlsRequest, Path, Codes], Codes]] = {
@@ -253,7 +256,8 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
             not_done=(f"synthesis: hls4ml's sources need Vitis HLS 2020.2 or later, {tool.path} is older",),
         )
     note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes")
-    made = synthesize(folder, request.target, tool)
+    with files.writable(folder):
+        made = synthesize(folder, request.target, tool)
     keep_report(made.report, request)
     too_large = () if made.report.fits else ("place and route: the estimates exceed the part",)
     bench, unproven = _bench(made, request)
@@ -328,5 +332,15 @@ def _report_line(report: Mapping[str, object]) -> str:
     return (
         f"estimates of {report['tool']}: {used}; clock {report['estimated_clock_ns']} of "
         f"{report['clock_ns']} ns; "
-        f"{'fits' if report['fits'] else 'does NOT fit'} the part"
+        f"{'fits' if report['fits'] else 'does NOT fit'} the part; {_loops_line(report['slow_loops'])}"
     )
+
+
+def _loops_line(slow: object) -> str:
+    """Which pipelined loops miss an iteration a cycle."""
+    assert isinstance(slow, Mapping)
+    named = [f"{name} every {interval} cycles" for name, interval in slow.items()]
+    if not named:
+        return "every pipelined loop starts an iteration a cycle"
+    more = f" and {len(named) - LOOPS_SHOWN} more" if len(named) > LOOPS_SHOWN else ""
+    return f"slower than an iteration a cycle: {', '.join(named[:LOOPS_SHOWN])}{more}"

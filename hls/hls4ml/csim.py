@@ -27,7 +27,7 @@ from bitlathe.model.graph.reference import check_input
 
 Codes = npt.NDArray[np.int32]
 
-PROGRAM, LOG = "csim", "csim.log"
+PROGRAM, LOG = "csim.out", "csim.log"
 LOG_LINES = 12
 FLAGS = (
     "-O1",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bitlathe.hls.tools.find import Tool
 from bitlathe.hls.tools.scripts import Engine
-from bitlathe.hls.tools.synthesis import DISK_FULL, LOG_LINES
+from bitlathe.hls.tools.synthesis import LOG_LINES, is_disk_full
 from bitlathe.model.graph.errors import FormatError, ToolError
 
 BITSTREAM, HANDOFF, OVERLAY_FACTS = "bitlathe.bit", "bitlathe.hwh", "overlay.json"
@@ -90,10 +90,10 @@ def _run(project: Path, vivado: Tool) -> str:
             env=dict(vivado.environment),
         ).returncode
     text = log.read_text(encoding="utf-8", errors="replace")
-    if any(words in text.lower() for words in DISK_FULL):
-        raise ToolError(f"Vivado {vivado.release}: the disk is full; free some space, run again. Log: {log}")
     missing = [name for name in (BITSTREAM, HANDOFF) if not (project / name).exists()]
     if status or missing or "BITLATHE done" not in text:
+        if is_disk_full(text.lower(), project):
+            raise ToolError(f"Vivado {vivado.release}: the disk is full; free some, run again. Log: {log}")
         last = "\n".join(text.splitlines()[-LOG_LINES:])
         raise ToolError(f"Vivado {vivado.release} failed with status {status}; whole log in {log}:\n{last}")
     return text

@@ -1,6 +1,7 @@
-"""What a synthesizer's csynth.xml says, as plain values."""
+"""What a synthesizer's reports say, as plain values: csynth.xml, and those of its modules beside it."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class HlsReport:
     latency_max: int | None
     interval_min: int | None
     interval_max: int | None
+    slow_loops: Mapping[str, int]  # pipelined loops that start no iteration every cycle, with their intervals
     tool: str
 
     def to_json(self) -> dict[str, object]:
@@ -70,6 +72,7 @@ def read_report(path: Path, target: Target) -> HlsReport:
         latency_max=_cycles(root, f"{latency}/Worst-caseLatency"),
         interval_min=_cycles(root, f"{latency}/Interval-min"),
         interval_max=_cycles(root, f"{latency}/Interval-max"),
+        slow_loops=_slow_loops(path),
         tool=f"HLS {_text(root, path, 'ReportVersion/Version')}",
     )
 
@@ -101,3 +104,21 @@ def _number(root: ET.Element, path: Path, place: str) -> float:
 def _cycles(root: ET.Element, place: str) -> int | None:
     text = (root.findtext(place) or "").strip()
     return None if text.lower() in UNKNOWN else int(float(text))
+
+
+def _slow_loops(path: Path) -> dict[str, int]:
+    """Loops whose initiation interval exceeds 1, by name, of the top function's modules too."""
+    pairs = {pair for report in sorted(path.parent.glob("*csynth.xml")) for pair in _loops(report)}
+    return {name: interval for name, interval in sorted(pairs) if interval > 1}
+
+
+def _loops(report: Path) -> Iterator[tuple[str, int]]:
+    """Names and intervals of the pipelined loops in one report; old releases name the element by the loop."""
+    try:
+        summaries = ET.parse(report).getroot().iter("SummaryOfLoopLatency")
+    except (OSError, ET.ParseError) as error:
+        raise FormatError(f"{report}: no synthesis report ({error}); see the tool's log") from error
+    for loop in (element for summary in summaries for element in summary.iter()):
+        interval = (loop.findtext("PipelineII") or "").strip()
+        if interval.isdigit():
+            yield (loop.findtext("Name") or loop.tag).strip(), int(interval)

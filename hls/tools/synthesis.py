@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from bitlathe.model.graph.errors import ToolError
 LOG_LINES = 12
 STAMP = "stages.json"
 DISK_FULL = ("no space left on device", "disk quota exceeded")
+LEAST_FREE_BYTES = 16 << 20  # a tool that can't write its log either says nothing of a full disk
+SIGNALLED = 128  # a launcher's status for a tool that signal n ended is this and n
 EXPORT_BUG = ("bad lexical cast", "core_revision")
 
 
@@ -36,19 +40,36 @@ class Synthesized:
     stages_run: tuple[Stage, ...]  # those that were not done already
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stamp:
+    """What earlier runs finished, kept beside the project."""
+
+    sources: str  # digest of what was synthesized
+    tool: str
+    stages: tuple[Stage, ...] = ()
+
+
 def synthesize(project: Path, target: Target, tool: Tool) -> Synthesized:
     """Synthesize and export a project's folder; ToolError with the log's end when a stage fails.
 
-    A stage that an earlier run finished with the same sources and the same tool is not run again.
+    A stage that an earlier run finished with the same sources and the same tool is not run again, unless what
+    it left is gone.
     """
-    digest = _digest(project, tool)
-    done = _read_stamp(project, digest)
+    stamp = _Stamp(sources=_sources_digest(project), tool=f"{tool.path} {tool.release}")
+    done = _finished(project, stamp)
     run = tuple(stage for stage in Stage if stage not in done)
     for stage in run:
         _run_stage(project, tool, stage)
-        done = [*done, stage]
-        _write_stamp(project, digest, done)
+        _only(project, stage)
+        done = (*done, stage)
+        _write_stamp(project, replace(stamp, stages=done))
     return Synthesized(report=read_report(report_path(project), target), ip=ip_path(project), stages_run=run)
+
+
+def is_exported(project: Path) -> bool:
+    """Whether a project's IP was made from the sources that lie beside it, as far as a run of ours tells."""
+    stamp = _read_stamp(project)
+    return stamp is None or (Stage.EXPORT in stamp.stages and stamp.sources == _sources_digest(project))
 
 
 def stage_command(tool: Tool, stage: Stage) -> list[str]:
@@ -66,17 +87,30 @@ def stage_command(tool: Tool, stage: Stage) -> list[str]:
 
 def report_path(project: Path) -> Path:
     """The synthesis report, wherever this generation puts it; ToolError where there is none."""
-    return _only(project, ("hls/solution1/syn/report/csynth.xml", "hls/hls/syn/report/csynth.xml"), "report")
+    return _only(project, Stage.CSYNTH)
 
 
 def ip_path(project: Path) -> Path:
     """Folder of the exported IP; ToolError where there is none."""
-    return _only(project, ("hls/solution1/impl/ip", "hls/hls/impl/ip"), "exported IP")
+    return _only(project, Stage.EXPORT)
 
 
-def _only(project: Path, places: Sequence[str], what: str) -> Path:
-    found = next((project / place for place in places if (project / place).exists()), None)
+_OUTPUTS = {  # of each stage: where the generations leave it
+    Stage.CSYNTH: ("report", ("hls/solution1/syn/report/csynth.xml", "hls/hls/syn/report/csynth.xml")),
+    Stage.EXPORT: ("exported IP", ("hls/solution1/impl/ip", "hls/hls/impl/ip")),
+}
+
+
+def _output(project: Path, stage: Stage) -> Path | None:
+    """What a stage left, if it is there."""
+    _, places = _OUTPUTS[stage]
+    return next((project / place for place in places if (project / place).exists()), None)
+
+
+def _only(project: Path, stage: Stage) -> Path:
+    found = _output(project, stage)
     if found is None:
+        what, places = _OUTPUTS[stage]
         raise ToolError(f"{project}: the tool ended well but left no {what}: see {' or '.join(places)}")
     return found
 
@@ -107,37 +141,58 @@ def _explain(tool: Tool, stage: Stage, status: int, text: str, log: Path) -> str
     lower = text.lower()
     last = "\n".join(text.splitlines()[-LOG_LINES:])
     head = f"{tool.name} {tool.release} failed in {stage.value} with status {status}"
-    if any(words in lower for words in DISK_FULL):
+    if is_disk_full(lower, log.parent):
         return f"{head}: the disk is full; free some and run again, finished stages are kept. Log: {log}"
     if stage is Stage.EXPORT and tool.has_export_bug and any(words in lower for words in EXPORT_BUG):
         return (
             f"{head}: releases up to 2021.2 can't export since 2022; install AMD's patch y2k22 "
             f"(answer record 76960) or run under a date before 2022, then run again. Log: {log}"
         )
+    if status in (-signal.SIGKILL, SIGNALLED + signal.SIGKILL):
+        return (
+            f"{head}: it was killed, as the system does where memory runs out; give it more, then run again, "
+            f"finished stages are kept. Log: {log}"
+        )
     return f"{head}; whole log in {log}:\n{last}"
 
 
-def _digest(project: Path, tool: Tool) -> str:
-    digest = hashlib.sha256(f"{tool.path} {tool.release}".encode())
-    sources = (project / "run.tcl", project / "hls.cfg", *sorted((project / "src").rglob("*")))
-    for path in sources:
-        if path.is_file():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+def is_disk_full(log: str, folder: Path) -> bool:
+    """Whether a tool that failed had no room, by its log in lower case or by what is left."""
+    return any(words in log for words in DISK_FULL) or shutil.disk_usage(folder).free < LEAST_FREE_BYTES
+
+
+def _sources_digest(project: Path) -> str:
+    """Digest of all that a synthesizer reads."""
+    folders = (project / "src", project / "firmware")
+    listed = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in (project / "run.tcl", project / "hls.cfg", *listed):
+        name = path.relative_to(project).as_posix()
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:20]
 
 
-def _read_stamp(project: Path, digest: str) -> list[Stage]:
+def _finished(project: Path, stamp: _Stamp) -> tuple[Stage, ...]:
+    """Stages that need not be run again, in order and without a gap."""
+    earlier = _read_stamp(project)
+    if earlier is None or replace(earlier, stages=()) != stamp:
+        return ()
+    kept = [stage in earlier.stages and _output(project, stage) is not None for stage in Stage]
+    return tuple(stage for place, stage in enumerate(Stage) if all(kept[: place + 1]))
+
+
+def _read_stamp(project: Path) -> _Stamp | None:
+    """The stamp of a project, None where there is none that can be read."""
     try:
-        stamp: Mapping[str, object] = json.loads((project / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    done = stamp.get("stages")
-    if stamp.get("digest") != digest or not isinstance(done, list):
-        return []
-    return [stage for stage in Stage if stage.value in done]
+        said: Mapping[str, str] = json.loads((project / STAMP).read_text(encoding="utf-8"))
+        stages = tuple(Stage(word) for word in said["stages"])
+        return _Stamp(sources=said["sources"], tool=said["tool"], stages=stages)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _write_stamp(project: Path, digest: str, done: Sequence[Stage]) -> None:
+def _write_stamp(project: Path, stamp: _Stamp) -> None:
     unfinished = project / f".{STAMP}"
-    unfinished.write_text(json.dumps({"digest": digest, "stages": [stage.value for stage in done]}))
+    text = json.dumps({**asdict(stamp), "stages": [stage.value for stage in stamp.stages]})
+    unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, project / STAMP)

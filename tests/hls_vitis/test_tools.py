@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import fake_hls_tools as fakes
@@ -9,11 +10,12 @@ import pytest
 
 from bitlathe.flow.hls_commands import write_project
 from bitlathe.hls.config import TARGETS
+from bitlathe.hls.tools import synthesis
 from bitlathe.hls.tools.bitstream import build_bitstream
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Tool, find_hls, find_vivado
 from bitlathe.hls.tools.reports import read_report
 from bitlathe.hls.tools.scripts import Engine
-from bitlathe.hls.tools.synthesis import Stage, synthesize
+from bitlathe.hls.tools.synthesis import STAMP, Stage, is_exported, synthesize
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import FormatError, ToolError
 
@@ -106,6 +108,14 @@ def test_every_generation_synthesizes_and_exports(tools: Path, project: Path, ge
     assert made.report.fits
     assert made.ip.name == "ip"
     assert made.stages_run == tuple(Stage)
+    assert made.report.slow_loops == {}
+    assert "Final II = 1" in (project / "csynth.log").read_text()
+
+
+@pytest.mark.parametrize("fake", [VIVADO_HLS, VITIS_HLS], ids=lambda fake: fake.name)
+def test_a_loop_that_misses_a_cycle_is_told(tools: Path, project: Path, fake: fakes.Fake) -> None:
+    fakes.install(tools, fakes.changed(fake, interval=2))
+    assert synthesize(project, PYNQ, _found()).report.slow_loops == {"scratchpad_cycles": 2}
 
 
 def test_a_rerun_repeats_nothing_that_is_done(tools: Path, project: Path) -> None:
@@ -114,10 +124,33 @@ def test_a_rerun_repeats_nothing_that_is_done(tools: Path, project: Path) -> Non
     assert synthesize(project, PYNQ, _found()).stages_run == ()
 
 
-def test_changed_sources_are_synthesized_again(tools: Path, project: Path) -> None:
+@pytest.mark.parametrize("source", ["src/engine_top.cpp", "firmware/network_kernel.cpp", "hls.cfg"])
+def test_changed_sources_are_synthesized_again(tools: Path, project: Path, source: str) -> None:
     fakes.install(tools, VITIS_HLS)
     synthesize(project, PYNQ, _found())
-    (project / "src" / "engine_top.cpp").write_text("// changed\n")
+    assert is_exported(project)
+    (project / source).parent.mkdir(exist_ok=True)
+    (project / source).write_text("// changed\n")
+    assert not is_exported(project)
+    assert synthesize(project, PYNQ, _found()).stages_run == tuple(Stage)
+
+
+@pytest.mark.parametrize(
+    ("lost", "again"), [("hls/solution1/impl", (Stage.EXPORT,)), ("hls/solution1/syn", tuple(Stage))]
+)
+def test_a_stage_whose_results_are_gone_is_run_again(
+    tools: Path, project: Path, lost: str, again: tuple[Stage, ...]
+) -> None:
+    fakes.install(tools, VITIS_HLS)
+    synthesize(project, PYNQ, _found())
+    shutil.rmtree(project / lost)
+    assert synthesize(project, PYNQ, _found()).stages_run == again
+
+
+@pytest.mark.parametrize("stamp", ["", "[]", "{}", '{"sources": 1, "tool": "", "stages": ["magic"]}'])
+def test_a_damaged_stamp_counts_as_none(tools: Path, project: Path, stamp: str) -> None:
+    (project / STAMP).write_text(stamp)
+    fakes.install(tools, VITIS_HLS)
     assert synthesize(project, PYNQ, _found()).stages_run == tuple(Stage)
 
 
@@ -132,23 +165,46 @@ def test_a_failed_export_is_continued_by_a_rerun(tools: Path, project: Path) -> 
 
 @pytest.mark.parametrize("fake", [VIVADO_HLS, fakes.changed(VITIS_HLS, version="2021.2")])
 def test_the_export_bug_of_2022_is_recognised(tools: Path, project: Path, fake: object) -> None:
-    words = "echo 'ERROR: bad lexical cast: source type value could not be interpreted as target'; false"
-    fakes.install(tools, fakes.changed(fake, export=words))
+    fakes.install(tools, fakes.changed(fake, export=fakes.EXPORT_BUG))
     with pytest.raises(ToolError, match="y2k22"):
         synthesize(project, PYNQ, _found())
 
 
 def test_a_newer_release_with_those_words_is_no_export_bug(tools: Path, project: Path) -> None:
-    fakes.install(tools, fakes.changed(VITIS_HLS, export="echo bad lexical cast; false"))
+    fakes.install(tools, fakes.changed(VITIS_HLS, export=fakes.EXPORT_BUG))
     with pytest.raises(ToolError) as error:
         synthesize(project, PYNQ, _found())
     assert "y2k22" not in str(error.value)
 
 
 def test_a_full_disk_is_told_as_such(tools: Path, project: Path) -> None:
-    fakes.install(tools, fakes.changed(VITIS_HLS, synthesis="echo 'No space left on device'; false"))
+    fakes.install(tools, fakes.changed(VITIS_HLS, synthesis=fakes.FULL_DISK))
     with pytest.raises(ToolError, match="the disk is full; free some"):
         synthesize(project, PYNQ, _found())
+    assert "No space left on device" in (project / "csynth.log").read_text()
+
+
+def test_a_disk_too_full_for_the_log_is_told_too(
+    tools: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.install(tools, fakes.changed(VITIS_HLS, export="false"))
+    full = shutil.disk_usage(project)._replace(free=4096)
+    monkeypatch.setattr(synthesis.shutil, "disk_usage", lambda folder: full)
+    with pytest.raises(ToolError, match=r"failed in export with status 1: the disk is full"):
+        synthesize(project, PYNQ, _found())
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("work", [fakes.KILLED, f"({fakes.KILLED.replace('$$', '$BASHPID')})"])
+def test_a_tool_that_was_killed_is_told_as_such(tools: Path, project: Path, work: str) -> None:
+    fakes.install(tools, fakes.changed(VITIS_HLS, synthesis=work))
+    with pytest.raises(
+        ToolError, match=r"it was killed, as the system does where memory runs out.*csynth\.log"
+    ):
+        synthesize(project, PYNQ, _found())
+    assert "Starting scheduling" in (project / "csynth.log").read_text()
+    fakes.install(tools, VITIS_HLS)
+    assert synthesize(project, PYNQ, _found()).stages_run == tuple(Stage)
 
 
 def test_a_tool_that_dies_silently_is_noticed(tools: Path, project: Path) -> None:
@@ -161,6 +217,8 @@ def test_a_tool_that_leaves_no_ip_is_noticed(tools: Path, project: Path) -> None
     fakes.install(tools, fakes.changed(VITIS_HLS, export="true"))
     with pytest.raises(ToolError, match="left no exported IP"):
         synthesize(project, PYNQ, _found())
+    fakes.install(tools, VITIS_HLS)
+    assert synthesize(project, PYNQ, _found()).stages_run == (Stage.EXPORT,)
 
 
 def test_vitis_run_without_its_compiler_is_refused(tools: Path, project: Path) -> None:

@@ -1,4 +1,7 @@
-"""Vendor tools as small scripts: they write down how they were called and replay what a tool would leave."""
+"""Vendor tools as small scripts: they check how they are called, and replay a tool's logs and reports.
+
+Sources of logs and reports: UG902, UG1399, answer record 76960, and what users of the tools have published.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +25,47 @@ REPORT = """<profile>
 """
 
 
+# Of a module below the top function; old releases name a loop's element by its label.
+MODULE = """<profile>
+  <UserAssignments><TopModelName>scratchpad_Config_s</TopModelName></UserAssignments>
+  <PerformanceEstimates><SummaryOfLoopLatency>{loop}</SummaryOfLoopLatency></PerformanceEstimates>
+</profile>
+"""
+OLD_LOOP = (
+    "<scratchpad_cycles><TripCount>undef</TripCount><PipelineII>{interval}</PipelineII></scratchpad_cycles>"
+)
+NEW_LOOP = "<Loop><Name>scratchpad_cycles</Name><PipelineII>{interval}</PipelineII></Loop>"
+
+BANNER = """
+****** {name} - High-Level Synthesis from C, C++ and OpenCL v{version} (64-bit)
+  **** Copyright 1986-2022 Xilinx, Inc. All Rights Reserved.
+
+INFO: [HLS 200-10] Running '{name}'
+"""
+SYNTHESIZED = """INFO: [SCHED 204-61] Pipelining loop 'scratchpad_cycles'.
+INFO: [SCHED 204-61] Pipelining result : Target II = 1, Final II = {interval}, Depth = 4.
+INFO: [HLS 200-111] Finished Command csynth_design CPU user time: 412.1 seconds.
+INFO: [HLS 200-112] Total CPU user time: 419.5 seconds."""
+EXPORTED = """INFO: [IMPL 213-8] Exporting RTL as a Vivado IP.
+INFO: [Common 17-206] Exiting Vivado at Fri Feb 21 17:37:03 2025...
+INFO: [HLS 200-802] Generated output file hls/solution1/impl/export.zip"""
+# Shell commands in place of a stage that succeeds.
+FULL_DISK = "echo 'INFO: [HLS 200-10] Starting code transformations ...'; echo 42 > /dev/full"
+KILLED = "echo 'INFO: [SCHED 204-11] Starting scheduling ...'; kill -KILL $$"
+EXPORT_BUG = """cat <<'END'
+source run_ippack.tcl -notrace
+bad lexical cast: source type value could not be interpreted as target
+    while executing
+"rdi::set_property core_revision 2502211736 {component component_1}"
+    invoked from within
+"set_property core_revision $Revision $core"
+    (file "run_ippack.tcl" line 1173)
+INFO: [Common 17-206] Exiting Vivado at Fri Feb 21 17:37:03 2025...
+ERROR: [IMPL 213-28] Failed to generate IP.
+END
+false"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fake:
     """How a fake tool behaves."""
@@ -31,6 +75,7 @@ class Fake:
     synthesis: str = ""  # shell commands in place of a synthesis that succeeds
     export: str = ""  # the same of an export
     report: str = REPORT
+    interval: int = 1  # of the loop scratchpad_cycles
 
     @property
     def solution(self) -> str:
@@ -42,25 +87,36 @@ def install(folder: Path, fake: Fake) -> Path:
     """Put a fake tool into a folder; the log of its calls, one line each, is returned."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{fake.name}.calls"
-    report = folder / f"{fake.name}.xml"
     old = fake.name == "vivado_hls"
-    report.write_text(
-        fake.report.format(
-            version=fake.version, dsp="DSP48E" if old else "DSP", uram="" if old else "<URAM>0</URAM>"
-        )
-    )
+    numbers = {"dsp": "DSP48E" if old else "DSP", "uram": "" if old else "<URAM>0</URAM>"}
+    loop = (OLD_LOOP if old else NEW_LOOP).format(interval=fake.interval)
+    texts = {
+        "csynth.xml": fake.report.format(version=fake.version, **numbers),
+        "scratchpad_Config_s_csynth.xml": MODULE.format(loop=loop),
+        "banner": BANNER.format(name=fake.name, version=fake.version),
+        "csynth.log": SYNTHESIZED.format(interval=fake.interval),
+        "export.log": EXPORTED,
+    }
+    replayed = folder / f"{fake.name}.replayed"
+    replayed.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (replayed / name).write_text(text + "\n")
     reports, ip = f"{fake.solution}/syn/report", f"{fake.solution}/impl/ip"
-    synthesis = fake.synthesis or f"mkdir -p {reports} && cp {report} {reports}/csynth.xml"
-    export = fake.export or f"mkdir -p {ip}/hdl/verilog && touch {ip}/component.xml"
+    made = {
+        "csynth": f"mkdir -p {reports} && cp {replayed}/*.xml {reports} && cat {replayed}/csynth.log",
+        "export": f"mkdir -p {ip}/hdl/verilog && touch {ip}/component.xml && cat {replayed}/export.log",
+    }
     script = f"""#!/bin/bash
 case "$*" in
   -version|--version) echo "{fake.name} v{fake.version} (64-bit)"; exit 0 ;;
 esac
 echo "$BITLATHE_STAGES: $*" >> {log}
-echo "{fake.name} at work"
+cat {replayed}/banner
+{_CHECKS[fake.name]} || {{ echo "ERROR: [HLS 200-1022] bad arguments: $*"; exit 64; }}
 case "$BITLATHE_STAGES" in
-  csynth) {synthesis} ;;
-  export) {export} ;;
+  csynth) {fake.synthesis or made["csynth"]} ;;
+  export) {fake.export or made["export"]} ;;
+  *) echo "ERROR: no stage is asked for"; exit 64 ;;
 esac
 status=$?
 [ $status = 0 ] && echo "BITLATHE done"
@@ -72,6 +128,16 @@ exit $status
     return log
 
 
-def changed(fake: Fake, **changes: str) -> Fake:
+_SCRIPT = '[ "$#" = 2 ] && [ "$1" = -f ] && grep -q "^set_top" "$2"'
+_CONFIGURED = '[[ "$*" =~ {} ]] && grep -q "^syn.top=" "${{BASH_REMATCH[1]}}"'
+_CHECKS = {  # in the shell's words: whether the tool would take its arguments
+    "vivado_hls": _SCRIPT,
+    "vitis_hls": _SCRIPT,
+    "v++": _CONFIGURED.format(r"^-c\ --mode\ hls\ --config\ ([^\ ]+)\ --work_dir\ [^\ ]+$"),
+    "vitis-run": _CONFIGURED.format(r"^--mode\ hls\ --package\ --config\ ([^\ ]+)\ --work_dir\ [^\ ]+$"),
+}
+
+
+def changed(fake: Fake, **changes: str | int) -> Fake:
     """A fake with other behaviour."""
     return replace(fake, **changes)
