@@ -37,7 +37,9 @@ _BOTH = (Scope.FUNCTION, Scope.LOOP)
 MODES = ("m_axi", "s_axilite", "axis", "ap_none", "ap_ctrl_hs", "ap_ctrl_none", "ap_memory", "ap_vld")
 
 DIRECTIVES = {
-    "PIPELINE": Directive(options={"II": Value.NUMBER, "rewind": Value.FLAG}, scopes=_BOTH, first=True),
+    "PIPELINE": Directive(
+        options={"II": Value.NUMBER, "rewind": Value.FLAG}, required=("II",), scopes=_BOTH, first=True
+    ),
     "UNROLL": Directive(options={"factor": Value.NUMBER}, scopes=(Scope.LOOP,), first=True),
     "DATAFLOW": Directive(options={}, scopes=_BOTH, first=True),
     "INLINE": Directive(

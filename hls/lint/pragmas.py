@@ -11,6 +11,8 @@ _OPTION = re.compile(r"(?P<name>\w+)\s*(?:=\s*(?P<value>\S+))?")
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d+)$")
 _STATIC_FOR = re.compile(r"\bfor\s*\(\s*int \w+ = 0; \w+ < (?:(?:Config::)?k\w+(?: / \d+)?|\d+);")
 
+_ANY_STREAM = re.compile(r"\b(?:Stream|hls::stream)<.*>\s+(?P<name>\w+)\s*[\[(;]", re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -33,15 +35,45 @@ def _of_block(block: Block) -> Iterator[Finding]:
     for pragma in block.pragmas:
         for message in _of_pragma(pragma, block):
             yield Finding(line=pragma.line, message=message)
-    directives = {_words(pragma)[1] for pragma in block.pragmas if len(_words(pragma)) > 1}
-    if (
-        block.scope is Scope.LOOP
-        and not _STATIC_FOR.search(block.head)
-        and "LOOP_TRIPCOUNT" not in directives
-    ):
-        yield Finding(line=block.line, message="loop of unknown length has no LOOP_TRIPCOUNT")
+    if block.scope is Scope.LOOP:
+        yield from _of_loop(block)
+    yield from _of_streams(block)
     if "m_axi" in " ".join(pragma.text for pragma in block.pragmas):
         yield from _of_top(block)
+
+
+def _of_loop(block: Block) -> Iterator[Finding]:
+    """A loop's length is in its head or told; what a pipeline holds is unrolled, which needs the length."""
+    directives, is_static = _directives(block), _STATIC_FOR.search(block.head) is not None
+    if not is_static and "LOOP_TRIPCOUNT" not in directives:
+        yield Finding(line=block.line, message="loop of unknown length has no LOOP_TRIPCOUNT")
+    if not is_static and "factor" not in directives.get("UNROLL", {"factor": None}):
+        yield Finding(line=block.line, message="loop of unknown length can't be unrolled without a factor")
+    if "UNROLL" not in directives and _is_pipelined(block.parent):
+        yield Finding(line=block.line, message="loop in a pipeline has no UNROLL")
+
+
+def _is_pipelined(block: Block | None) -> bool:
+    """Whether a block lies in a pipelined loop or function."""
+    if block is None or block.scope is None:
+        return block is not None and _is_pipelined(block.parent)
+    return "PIPELINE" in _directives(block) or (block.scope is Scope.LOOP and _is_pipelined(block.parent))
+
+
+def _of_streams(block: Block) -> Iterator[Finding]:
+    """Every stream has a depth: a synthesizer's own is 2, a simulation's may be another."""
+    pragmas = [_options(pragma.text) for pragma in block.pragmas if _words(pragma)[:2] == ["HLS", "STREAM"]]
+    given = {options.get("variable") for options in pragmas}
+    for statement in block.statements:
+        declared = _ANY_STREAM.search(statement)
+        if declared and declared["name"] not in given:
+            yield Finding(line=block.line, message=f"stream {declared['name']} has no pragma STREAM")
+
+
+def _directives(block: Block) -> dict[str, dict[str, str | None]]:
+    """Options of the directives that stand in a block."""
+    named = [(_words(pragma), pragma.text) for pragma in block.pragmas]
+    return {words[1]: _options(text.split(words[1], 1)[1]) for words, text in named if len(words) > 1}
 
 
 def _words(pragma: Pragma) -> list[str]:

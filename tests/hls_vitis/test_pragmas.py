@@ -1,9 +1,13 @@
 """The pragma linter knows our sources to be right, and finds the mistakes that g++ is silent about."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from bitlathe.hls.config import TARGETS
+from bitlathe.hls.lint.directives import Scope
 from bitlathe.hls.lint.pragmas import lint
+from bitlathe.hls.lint.source import Block, blocks
 from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.vitis.project import emit_hls
 
@@ -56,6 +60,16 @@ def test_the_examples_are_right_before_they_are_damaged() -> None:
         ("II=1", "LL=1", "PIPELINE has no option 'LL'"),
         ("II=1", "II=one", "PIPELINE II=one: must be a number"),
         ("II=1", "II", "PIPELINE II: takes a number"),
+        ("PIPELINE II=1", "PIPELINE", "PIPELINE lacks II="),
+        ("PIPELINE II=1", "UNROLL", "loop of unknown length can't be unrolled without a factor"),
+        (
+            "part[0] =",
+            "for (int i = 0; i < 8; ++i) { part[i]++; }\n part[0] =",
+            "in a pipeline has no UNROLL",
+        ),
+        ("part[0] =", "if (part[0]) { while (part[1]) { part[1]--; } }\n part[0] =", "in a pipeline has no"),
+        ("#pragma HLS STREAM variable=words depth=16\n", "", "stream words has no pragma STREAM"),
+        ("  Stream<Packed", '  hls::stream<int> more("more");\n  Stream<Packed', "stream more has no pragma"),
         ("INLINE off", "INLINE off=1", "INLINE off: takes nothing"),
         ("variable=part", "variable=parts", "ARRAY_PARTITION variable=parts: no such variable here"),
         ("variable=part complete", "complete", "ARRAY_PARTITION lacks variable="),
@@ -99,6 +113,25 @@ def test_a_mistake_is_found(old: str, new: str, message: str) -> None:
 def test_a_mistake_in_the_top_function_is_found(old: str, new: str, message: str) -> None:
     assert old in TOP
     assert any(message in finding.message for finding in lint(TOP.replace(old, new, 1)))
+
+
+def test_every_innermost_loop_starts_an_iteration_a_cycle() -> None:
+    found = [block for text in PROJECT.values() for block in blocks(text)]
+    loops = [block for block in found if block.scope is Scope.LOOP]
+    outer = {id(block.parent) for block in _with_parents(loops)}
+    for loop in (block for block in loops if id(block) not in outer):
+        pragmas = {pragma.text for pragma in loop.pragmas}
+        called = "program_descriptors:" in loop.head  # its body is functions with loops of their own
+        assert called or pragmas & {"HLS PIPELINE II=1", "HLS UNROLL"}, loop.head
+
+
+def _with_parents(loops: list[Block]) -> Iterator[Block]:
+    """Loops and the blocks between them and the loops around them."""
+    for loop in loops:
+        block: Block | None = loop
+        while block is not None and (block is loop or block.scope is None):
+            yield block
+            block = block.parent
 
 
 def test_a_finding_names_its_line() -> None:
