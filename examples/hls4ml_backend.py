@@ -1,10 +1,10 @@
 """An hls4ml model, made without Keras, on the engine: backend='bitlathe'.
 
-    python examples/hls4ml_backend.py [--execution program] [--out folder]
+    python examples/hls4ml_backend.py [--execution program] [--compare] [--out folder]
 
 The model is a list of layers with fixed-point types, as hls4ml's own frontends produce it. Its predictions
 are computed by the integer graph, by the compiled program, or by the simulated hardware; all give the same
-integers.
+integers, and those of hls4ml's own C simulation, with which `--compare` compares them: a minute of g++.
 """
 
 from __future__ import annotations
@@ -95,13 +95,20 @@ def main() -> None:
     """Build, predict, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--execution", default="reference", choices=("reference", "program", "rtl"))
+    parser.add_argument("--compare", action="store_true", help="with hls4ml's own C simulation")
     parser.add_argument("--board", default="pynq-z2")
     parser.add_argument("--out", type=Path, default=Path("build/hls4ml_backend"))
     arguments = parser.parse_args()
     model = build(arguments.out, execution=arguments.execution, board=arguments.board)
     model.compile()
-    print(model.predict(images(4)))
+    x = images(4)
+    predicted = model.predict(x)
+    print(predicted)
     print(f"{arguments.out} holds the graph, its program and weights, and the engine")
+    if arguments.compare:
+        own = build(arguments.out / "vitis", "Vitis", io_type="io_parallel")
+        own.compile()
+        print("equal to hls4ml's own C simulation:", bool((own.predict(x) == predicted).all()))
 
 
 if __name__ == "__main__":

@@ -31,9 +31,11 @@ from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
 
+EXAMPLE = str(ROOT / "examples" / "hls4ml_backend.py")
+
 
 def _example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("hls4ml_backend", ROOT / "examples" / "hls4ml_backend.py")
+    spec = importlib.util.spec_from_file_location("hls4ml_backend", EXAMPLE)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -66,6 +68,25 @@ def test_the_example_compiles_and_writes_equal_bytes_twice(tmp_path: Path) -> No
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
     written = graph_file.load(tmp_path / "first" / "graph.blg")
     assert [type(node).__name__ for node in written.nodes] == ["Input", *["Conv2d"] * 4]
+
+
+def _run_example(folder: Path, *words: str) -> str:
+    """What the example prints when run as a program where Keras can't be imported."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('keras', 'tensorflow', 'qkeras')))"
+    runs = f"import runpy; sys.argv[0] = {EXAMPLE!r}; runpy.run_path({EXAMPLE!r}, run_name='__main__')"
+    command = [sys.executable, "-c", f"{blocked}; {runs}", "--out", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+
+
+def test_the_example_runs_without_keras(tmp_path: Path) -> None:
+    printed = _run_example(tmp_path, "--execution", "program")
+    assert str(_example().build(tmp_path).predict(_example().images(4))) in printed
+    assert (tmp_path / "program.bin").exists()
+
+
+@pytest.mark.slow
+def test_the_example_predicts_what_hls4mls_own_c_simulation_does(tmp_path: Path) -> None:
+    assert "equal to hls4ml's own C simulation: True" in _run_example(tmp_path, "--compare")
 
 
 def test_a_single_sample_gives_a_single_row_of_the_inputs_type(tmp_path: Path) -> None:
