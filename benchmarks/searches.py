@@ -1,0 +1,165 @@
+"""What the search buys: against the ordinary pipeline, against a MACs rule, and on the simulated RTL.
+
+python benchmarks/searches.py                       # the table of what was measured
+python benchmarks/searches.py --run resnet20-fast   # a file of benchmarks/search; goes on where it stopped
+python benchmarks/searches.py --simulate            # SIMULATED's network on all test images in simulated RTL
+
+Rows and bars are written to benchmarks/results/searches.json. Needs BITLATHE_DATA and the published weights
+that the configurations name. Exit status 1 where a bar is missed or not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from bitlathe.flow.files import write_json
+from bitlathe.flow.output import percent, print_table
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "searches.json"
+CONFIGS = {path.stem: path for path in sorted((ROOT / "benchmarks" / "search").glob("*.toml"))}
+BITLATHE = Path(sys.executable).with_name("bitlathe")
+SIMULATED, IMAGES = "resnet20-fast", 10_000
+FLOOR, SHARE = 0.90, 0.60  # accuracy, and cycles of the int8 network's, that SIMULATED must reach
+COST = 1.5  # training steps, of plain training's
+EQUAL = 0.002  # of accuracy
+PRUNED = ("resnet20-w8a8", "resnet20-w4a8")  # compared with their baseline
+RULES = ("resnet20-latency-rule", "resnet20-macs-rule")
+
+Found = dict[str, Any]  # one pipeline's result.json
+HEAD = ("search", "pipeline", "accuracy", "cycles", "of int8's", "MACs", "training", "choices")
+
+
+def main() -> int:
+    """Exit status: 1 where a bar is missed or not measured."""
+    arguments = _parse()
+    for name in arguments.run:
+        _run("search", CONFIGS[name], "--out", arguments.out / name, "--resume")
+    if arguments.simulate:
+        told = _run("simulate", arguments.out / SIMULATED / "network.blg", "--dataset", "cifar10",
+                    "--images", IMAGES, "--workers", arguments.workers, "--json")  # fmt: skip
+        write_json(arguments.out / SIMULATED / "simulate.json", json.loads(told))
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    rows = {**known.get("pipelines", {}), **dict(_measured(arguments.out))}
+    bars = dict(_bars(rows))
+    write_json(RESULTS, {"pipelines": rows, "bars": bars})
+    print_table("networks found", HEAD, [_cells(name, row) for name, row in rows.items()])
+    print_table("to reach", ("what", "reached", "met"), [_bar_cells(*bar) for bar in bars.items()])
+    return int(not all(met for _, met in bars.values()))
+
+
+def _measured(out: Path) -> Iterator[tuple[str, Found]]:
+    """Finished pipelines by `search/pipeline`, dated by their files."""
+    for name in CONFIGS:
+        for path in sorted((out / name).glob("**/result.json")):
+            row: Found = json.loads(path.read_text(encoding="utf-8"))
+            when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
+            simulated = path.with_name("simulate.json")
+            if simulated.exists():
+                row["simulated"] = json.loads(simulated.read_text(encoding="utf-8"))
+            command = f"python benchmarks/searches.py --run {name}"
+            yield f"{name}/{row['name']}", {**row, "command": command, "date": when}
+
+
+def _bars(rows: Mapping[str, Found]) -> Iterator[tuple[str, tuple[str, bool]]]:
+    """What is to be reached, with what was and whether that is enough."""
+    searched = {name: rows.get(f"{name}/search") for name in CONFIGS}
+    yield (
+        f"{SIMULATED}: at least {FLOOR:.0%} of CIFAR-10 in {SHARE:.0%} of int8's cycles",
+        _fast(searched[SIMULATED]),
+    )
+    yield f"{SIMULATED}: RTL equal on {IMAGES:,} images", _exact(searched[SIMULATED])
+    for name in PRUNED:
+        yield (
+            f"{name}: no less accurate than the ordinary pipeline",
+            _against(searched[name], rows.get(f"{name}/ordinary")),
+        )
+        yield f"{name}: training at most {COST} times plain", _cheap(searched[name])
+    yield (
+        "latency rule: fewer cycles than the MACs rule at equal accuracy",
+        _by_rule(*(searched[name] for name in RULES)),
+    )
+
+
+NOT_MEASURED = ("not measured", False)
+
+
+def _fast(row: Found | None) -> tuple[str, bool]:
+    if row is None:
+        return NOT_MEASURED
+    reached = row["test_accuracy"] >= FLOOR and row["cycles_share"] <= SHARE
+    return f"{percent(row['test_accuracy'])} in {row['cycles_share']:.3f}", reached
+
+
+def _exact(row: Found | None) -> tuple[str, bool]:
+    simulated = (row or {}).get("simulated")
+    if simulated is None:
+        return NOT_MEASURED
+    text = f"{simulated['mismatches']} integers differ, {percent(simulated['accuracy_integer'])}"
+    return text, simulated["mismatches"] == 0 and simulated["images"] == IMAGES
+
+
+def _against(search: Found | None, ordinary: Found | None) -> tuple[str, bool]:
+    if search is None or ordinary is None:
+        return NOT_MEASURED
+    gain = search["test_accuracy"] - ordinary["test_accuracy"]
+    return f"{100 * gain:+.2f} points", gain >= 0
+
+
+def _cheap(row: Found | None) -> tuple[str, bool]:
+    return NOT_MEASURED if row is None else (f"{row['training_cost']:.2f}", row["training_cost"] <= COST)
+
+
+def _by_rule(latency: Found | None, macs: Found | None) -> tuple[str, bool]:
+    if latency is None or macs is None:
+        return NOT_MEASURED
+    share = latency["found"]["cycles"] / macs["found"]["cycles"]
+    gap = latency["test_accuracy"] - macs["test_accuracy"]
+    return f"{share:.3f} of its cycles at {100 * gap:+.2f} points", share < 1 and gap >= -EQUAL
+
+
+def _cells(name: str, row: Found) -> tuple[str, ...]:
+    search, pipeline = name.split("/")
+    found = row["found"]
+    return (
+        search,
+        pipeline,
+        percent(row["test_accuracy"]),
+        f"{found['cycles']:,}",
+        f"{row['cycles_share']:.3f}",
+        f"{found['macs']:,}",
+        f"{row['training_cost']:.2f}",
+        " ".join(row["choices"]),
+    )
+
+
+def _bar_cells(what: str, reached: tuple[str, bool]) -> tuple[str, str, str]:
+    return what, reached[0], "yes" if reached[1] else "NO"
+
+
+def _run(command: str, *words: object) -> str:
+    """What the command prints; its messages go on to stderr."""
+    done = subprocess.run([BITLATHE, command, *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return done.stdout
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--run", nargs="+", default=[], choices=list(CONFIGS), metavar="SEARCH")
+    parser.add_argument("--simulate", action="store_true", help=f"{SIMULATED} on {IMAGES:,} images: an hour")
+    parser.add_argument("--workers", type=int, default=2, help="simulated engines side by side")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench" / "search")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
