@@ -14,6 +14,7 @@ from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
 from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, Share
 from bitlathe.model.prune.costs import Metric
+from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.prune.groups import Scope as ChannelScope
 from bitlathe.model.prune.influence import Influence
 from bitlathe.model.prune.masks import Scope as WeightScope
@@ -22,6 +23,7 @@ from bitlathe.model.prune.plug_in import PruneSettings
 from bitlathe.model.quantize.config import QuantizeConfig
 
 Value = TypeVar("Value")
+Default = TypeVar("Default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Settings:
         self.text, self._pairs = text, dict(pairs)
         self._known: list[str] = []
 
-    def get(self, key: str, read: Callable[[str], Value], default: Value) -> Value:
+    def get(self, key: str, read: Callable[[str], Value], default: Default) -> Value | Default:
         """Value of a key, or the default; UsageError for one that `read` refuses."""
         self._known.append(key)
         if key not in self._pairs:
@@ -95,7 +97,8 @@ def _pair(text: str, word: str) -> tuple[str, str]:
 
 
 def _train(settings: Settings) -> Stage:
-    return Stage(method=Train(), epochs=settings.get("epochs", int, 1))
+    penalty = settings.get("group_lasso", lambda word: GroupLasso(strength=float(word)), None)
+    return Stage(method=Train(), epochs=settings.get("epochs", int, 1), penalty=penalty)
 
 
 def _prune(settings: Settings) -> Stage:

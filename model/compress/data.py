@@ -61,6 +61,11 @@ class MethodData:
         """Batches of an epoch."""
         return -(-self._epoch_images // self.batch_size)
 
+    @property
+    def classes(self) -> int:
+        """Classes that the training images show."""
+        return int(self.train_labels.max()) + 1
+
     def batch(self, seed: int, epoch: int, step: int) -> Batch:
         """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N,) int64."""
         order = torch.randperm(len(self.train_labels), generator=order_generator(seed, epoch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,14 +16,20 @@ from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.randomness import step_generator
 from bitlathe.model.compress.sharing import shared
 from bitlathe.model.compress.state import Quantization, State
+from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.quantize.view import QuantizedView
 from bitlathe.model.train.batches import Batch
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 
+_EXAMPLES = 2  # images to trace a network with
+_GOOD, _BAD = 0.5, 0.9  # shares of a guess's loss: one known to have learned, one that knows nothing
+_LAST = 0.25  # share of an epoch's steps that its end is told by
+
 
 class Diverged(BitlatheError):
-    """A loss or a weight left the finite numbers."""
+    """A loss or a weight left the finite numbers, or what had been learned was lost."""
 
 
 def train_epoch(
@@ -32,20 +38,22 @@ def train_epoch(
     settings: TrainConfig,
     *,
     share: float = 1.0,
+    penalty: GroupLasso | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Trained:
-    """Train `state` in place up to `share` (0..1) of its present epoch.
+    """Train `state` in place up to `share` (0..1) of its present epoch, with `penalty` added to the loss.
 
     A whole epoch in parts equals one in one go. Raises Diverged; the state is then of no use.
     """
     last = max(1, math.ceil(share * data.steps))
-    trainee = _trainee(state, data)
+    trainee = _trainee(state, data, penalty)
     losses = []
     while state.step < last:
         losses.append(_step(trainee, state, data, settings))
         state.step += 1
         advance()
     _check_finite(state)
+    _check_learning(losses, math.log(data.classes), state)
     state.quantization = trainee.quantization()
     if state.sharing is not None:
         state.sharing = shared(trainee.view, state.sharing)
@@ -59,7 +67,7 @@ def train_epoch(
 class Trained:
     """What a training tells beside the state."""
 
-    loss: float  # mean over the steps taken
+    loss: float  # mean over the steps taken, without the penalty
     view: QuantizedView | None  # that a quantized state trained through, good for judging it too
 
 
@@ -70,6 +78,7 @@ class _Trainee:
     forward: nn.Module
     before: Quantization | None
     thresholds: torch.optim.Optimizer | None  # of the view's; None where they are held or there is no view
+    penalty: Callable[[], torch.Tensor] | None = None  # added to the loss
 
     @property
     def view(self) -> QuantizedView:
@@ -85,7 +94,14 @@ class _Trainee:
         return replace(self.before, thresholds=learned, moments=moments)
 
 
-def _trainee(state: State, data: MethodData) -> _Trainee:
+def _trainee(state: State, data: MethodData, penalty: GroupLasso | None) -> _Trainee:
+    trainee = _of_precision(state, data)
+    if penalty is None:
+        return trainee
+    return replace(trainee, penalty=penalty.on(state.model, to_input(data.train_images[:_EXAMPLES])))
+
+
+def _of_precision(state: State, data: MethodData) -> _Trainee:
     quantization = state.quantization
     if quantization is None:
         return _Trainee(forward=state.model, before=None, thresholds=None)
@@ -124,7 +140,7 @@ def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConf
     optimizers = [state.optimizer, *([trainee.thresholds] if trainee.thresholds is not None else [])]
     for optimizer in optimizers:
         optimizer.zero_grad()
-    loss.backward()
+    (loss if trainee.penalty is None else loss + trainee.penalty()).backward()
     for optimizer in optimizers:
         optimizer.step()
     if state.masks is not None:
@@ -152,3 +168,19 @@ def _check_finite(state: State) -> None:
     for name, tensor in state.model.state_dict().items():
         if not tensor.isfinite().all():
             raise Diverged(f"{name} became NaN or infinite in epoch {state.epoch + 1}; choose a lower lr")
+
+
+def _check_learning(losses: Sequence[float], guess: float, state: State) -> None:
+    """Raise Diverged where training began far below the loss of a guess and ended at it.
+
+    Under a quantizer too high a rate does not end in NaN: fake-quantized values saturate.
+    """
+    if not losses:
+        return
+    end = losses[-max(1, round(_LAST * len(losses))) :]
+    reached = sum(end) / len(end)
+    if losses[0] < _GOOD * guess and reached > _BAD * guess:
+        raise Diverged(
+            f"the loss rose from {losses[0]:.2f} to {reached:.2f} in epoch {state.epoch + 1}, where a guess "
+            f"has {guess:.2f}; choose a lower lr"
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.epoch import train_epoch
@@ -12,6 +11,7 @@ from bitlathe.model.compress.method import Method
 from bitlathe.model.compress.release import released
 from bitlathe.model.compress.state import State
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.train.config import TrainConfig
 
 
@@ -21,15 +21,16 @@ class Stage:
 
     method: Method
     epochs: int
+    penalty: GroupLasso | None = None  # added to the loss of these epochs
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise FormatError(f"{self.method.name}: {self.epochs} epochs; give 0 or more")
 
     @property
-    def steps(self) -> tuple[tuple[Method, bool], ...]:
-        """The method as often as it is applied, and whether an epoch follows."""
-        return ((self.method, self.epochs > 0),) * max(1, self.epochs)
+    def times(self) -> int:
+        """How often the method is applied."""
+        return max(1, self.epochs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +40,9 @@ class Recipe:
     stages: tuple[Stage, ...]
 
     @property
-    def steps(self) -> tuple[tuple[Method, bool], ...]:
-        """Every application of a method in order, and whether an epoch follows."""
-        return tuple(chain.from_iterable(stage.steps for stage in self.stages))
+    def steps(self) -> tuple[Stage, ...]:
+        """The stage of every application of a method, in order."""
+        return tuple(stage for stage in self.stages for _ in range(stage.times))
 
     @property
     def epochs(self) -> int:
@@ -62,12 +63,12 @@ def follow(
     `settings.epochs` should be the recipe's, for the learning rate's sake. Raises what the methods raise, and
     Diverged; what was kept last is then the last good state.
     """
-    for method, trains in recipe.steps[len(state.history) :]:
-        if state.step == 0 and method.applicable(state):
-            state = method.apply(state, data)
-        if trains:
-            train_epoch(state, data, settings, advance=advance)
-        state.history += (method.name,)
+    for stage in recipe.steps[len(state.history) :]:
+        if state.step == 0 and stage.method.applicable(state):
+            state = stage.method.apply(state, data)
+        if stage.epochs:
+            train_epoch(state, data, settings, penalty=stage.penalty, advance=advance)
+        state.history += (stage.method.name,)
         state = released(state)
         keep(state)
     return state

@@ -17,6 +17,7 @@ from bitlathe.model.compress.state import State
 from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.file import digest, load
+from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.prune.influence import Influence
 
 SHORT = ("--lr", "0.02", "--batch-size", "64", "--held-out", "1000", "--images", "100")
@@ -77,6 +78,10 @@ def test_a_stage_says_what_its_text_says() -> None:
     assert isinstance(weights, Stage) and isinstance(weights.method, PruneWeights)
     assert weights.method.influence is Influence.OBD
     assert isinstance(product, ProductStage)
+    sparse, plain = stage("train:group_lasso=1e-4,epochs=3"), stage("train")
+    assert isinstance(sparse, Stage) and isinstance(plain, Stage)
+    assert (sparse.penalty, sparse.epochs) == (GroupLasso(strength=1e-4), 3)
+    assert plain.penalty is None
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,7 @@ def test_a_stage_says_what_its_text_says() -> None:
         ("weights:influence=luck", "influence=luck"),
         ("quantize:weights=1", "1 bits"),
         ("train:epochs=-1", "-1 epochs"),
+        ("train:group_lasso=-1", "group lasso: a strength of -1"),
         ("product:codewords=1", "1 codewords"),
         ("product:length=9999", "of 9999 weights"),
     ],

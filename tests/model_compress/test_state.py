@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from bitlathe.model.compress.state import fresh_state, from_bytes, load
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.quantize.config import InputMode, LayerBits, QuantizeConfig
-from bitlathe.model.train import TrainConfig
+from bitlathe.model.train import Schedule, TrainConfig, load_pretrained
 
 LENET = ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8)
 RESNET = ZooArchitecture(network="resnet8", num_classes=10, in_channels=1, input_size=8)
@@ -116,6 +117,25 @@ def test_a_diverging_epoch_is_told_of(data: MethodData) -> None:
     state = fresh_state(RESNET.build(), SETTINGS)
     with pytest.raises(Diverged, match="choose a lower lr"):
         train_epoch(state, data, replace(SETTINGS, lr=1e20))
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        (0.05, None),
+        (1.0, r"rose from 0\.\d\d to [\d.]+ in epoch 1, where a guess has 2\.30; choose a lower lr"),
+    ],
+)
+def test_an_epoch_that_ends_as_a_guess_has_diverged_though_its_loss_is_finite(
+    rate: float, told: str | None
+) -> None:
+    plain = MethodData.split(load_dataset("digits"), held_out=400, batch_size=64, augment=False)
+    settings = replace(SETTINGS, batch_size=64, schedule=Schedule.COSINE, lr=rate)
+    state = fresh_state(load_pretrained("lenet5", "digits"), settings)
+    config = QuantizeConfig(weight_bits=4, activation_bits=4, calibration_images=32)
+    state.quantization = Quantization(config=config)
+    with pytest.raises(Diverged, match=told) if told else nullcontext():
+        train_epoch(state, plain, settings)
 
 
 def test_every_candidate_sees_the_same_batches(data: MethodData) -> None:
