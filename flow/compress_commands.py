@@ -1,4 +1,4 @@
-"""`bitlathe compress` on the command line."""
+"""`bitlathe compress` and `bitlathe sensitivity` on the command line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from bitlathe.hls.config import target as find_target
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
+    """Add the commands to the command line."""
     app.command()(takes_network(compress))
+    app.command()(takes_network(sensitivity))
 
 
 def compress(
@@ -61,3 +62,24 @@ def compress(
         print_json(result.to_json())
     else:
         show_compression(result)
+
+
+def sensitivity(
+    request: NetworkRequest,
+    criterion: Annotated[str, typer.Option("--criterion", help="What ranks a layer's channels.")] = "l2",
+    shares: Annotated[
+        str, typer.Option("--shares", help="Shares of a layer's channels that go, with a comma between.")
+    ] = "0.25,0.5,0.75",
+    scope: Annotated[str, typer.Option("--scope", help="Which channels: internal or all.")] = "internal",
+    images: Annotated[int, typer.Option("--images", min=1, help="Last training images to judge by.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Prune each layer alone and tell what accuracy that costs: which layers to skip."""
+    from bitlathe.flow.sensitivity import measure_sensitivity, sensitivity_options, show_sensitivity
+
+    options = sensitivity_options(criterion=criterion, shares=shares, scope=scope, images=images)
+    result = measure_sensitivity(request, options)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        show_sensitivity(result)
