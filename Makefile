@@ -44,10 +44,10 @@ resources: $(STAMP)  ## area and longest path of the engine by Yosys, minutes on
 timing: $(STAMP)  ## longest path by Yosys, and blocks routed on another part; estimates
 	$(PY) benchmarks/timing.py
 
-hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml BACKEND= SYNTH=require]
+hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml BACKEND= REUSE= SYNTH=require]
 	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),pynq-z2 zcu104); do \
 	  .venv/bin/bitlathe hls --network $(or $(NETWORK),resnet8) --target $$target --flow $$flow \
-	    $(if $(BACKEND),--backend $(BACKEND)) --synth $(or $(SYNTH),auto) || exit $$?; done; done
+	    $(if $(BACKEND),--backend $(BACKEND)) $(if $(REUSE),--reuse $(REUSE)) --synth $(or $(SYNTH),auto) || exit $$?; done; done
 
 bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado is here: [BOARD= ENGINE=rtl|hls SYNTH=require]
 	@for board in $(or $(BOARD),pynq-z2 zcu104); do \

@@ -268,6 +268,9 @@ def hls_command(
     backend: Annotated[
         str | None, typer.Option("--backend", help="hls4ml's: Vitis or VivadoAccelerator; Vitis by default.")
     ] = None,
+    reuse: Annotated[
+        int | None, typer.Option("--reuse", help="hls4ml's reuse factor of all layers; else by the DSPs.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the project; else build/hls/NETWORK-TARGET-FLOW.")
     ] = None,
@@ -281,7 +284,7 @@ def hls_command(
     from bitlathe.flow.hls_commands import hls_request, run_hls
     from bitlathe.flow.integer_network import obtain
 
-    asked = hls_request(find_target(target), flow, backend, out, images, synth)
+    asked = hls_request(find_target(target), flow, backend, reuse, out, images, synth)
     result = run_hls(obtain(request), asked)
     if as_json:
         print_json(result.to_json())

@@ -61,6 +61,7 @@ class HlsRequest:
     target: Target
     flow: Flow
     backend: Hls4mlBackend = Hls4mlBackend.VITIS  # of the flow hls4ml
+    reuse_factor: int | None = None  # of the flow hls4ml, for all layers; None: chosen for the target's DSPs
     out: Path | None  # None: named after network, target and flow
     images: int
     synth: Synth
@@ -125,16 +126,25 @@ class HlsResult:
 
 
 def hls_request(
-    target: Target, flow: str, backend: str | None, out: Path | None, images: int, synth: str
+    target: Target,
+    flow: str,
+    backend: str | None,
+    reuse: int | None,
+    out: Path | None,
+    images: int,
+    synth: str,
 ) -> HlsRequest:
     """The request that a command line's words make; UsageError for an unknown one."""
     chosen = _choice(Flow, "--flow", flow)
     if backend is not None and chosen is not Flow.HLS4ML:
         raise UsageError(f"--backend {backend}: is hls4ml's; give --flow hls4ml too")
+    if reuse is not None and chosen is not Flow.HLS4ML:
+        raise UsageError(f"--reuse {reuse}: is hls4ml's; give --flow hls4ml too")
     return HlsRequest(
         target=target,
         flow=chosen,
         backend=_choice(Hls4mlBackend, "--backend", backend or Hls4mlBackend.VITIS.value),
+        reuse_factor=reuse,
         out=out,
         images=images,
         synth=_choice(Synth, "--synth", synth),
@@ -228,7 +238,7 @@ _SIMULATIONS: Mapping[Flow, Callable[[IntegerNetwork, HlsRequest, Path, Codes], 
 
 
 def _options(package: Any, request: HlsRequest) -> Any:
-    return package.Options(backend=package.Backend(request.backend.value))
+    return package.Options(backend=package.Backend(request.backend.value), reuse_factor=request.reuse_factor)
 
 
 def _hls4ml() -> Any:

@@ -1,6 +1,5 @@
 """The files of an hls4ml project: {relative path: text}, equal for equal networks."""
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from bitlathe.hls.render import render
 from bitlathe.hls.tools.scripts import hls_scripts
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.storage import write_whole
 
 KERNEL = f"{PROJECT}_kernel"
 CSIM = "csim.cpp"
@@ -85,14 +85,12 @@ def write(graph: Graph, target: Target, folder: Path, options: Options | None = 
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> None:
-    """Write texts, each to a temporary name first; a script keeps its right to run."""
+    """Write texts, each whole or not at all; a script keeps its right to run. DataError where that fails."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.chmod(0o755 if path.suffix == ".sh" else 0o644)
-        os.replace(partial, path)
+        write_whole(path, text.encode())
+        path.chmod(0o755 if path.suffix == ".sh" else 0o644)
 
 
 def element(code: ApFixed) -> str:

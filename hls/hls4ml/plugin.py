@@ -6,7 +6,6 @@ integer graph, or refuses it by name; `predict` runs that graph; `write` emits w
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -36,6 +35,7 @@ from bitlathe.model.graph.errors import FormatError, ShapeError, ToolError
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.storage import write_whole
 
 NAME = "bitlathe"
 MANIFEST = "manifest.json"
@@ -134,14 +134,12 @@ class BitlatheWriter(Writer):  # type: ignore[misc]  # hls4ml has no types
     """Writes what `Lathe.files` gives into the model's output folder."""
 
     def write_hls(self, model: Any) -> None:
-        """Write the files, each to a temporary name first."""
+        """Write the files, each whole or not at all; DataError where that fails."""
         folder = Path(model.config.get_output_dir())
         for name, content in lathe_of(model).files().items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
-            partial.write_bytes(content)
-            os.replace(partial, path)
+            write_whole(path, content)
 
 
 class BitlatheBackend(FPGABackend):  # type: ignore[misc]  # hls4ml has no types

@@ -1,7 +1,6 @@
 """Running Vivado on an emitted block design, and what a bundle must know of the overlay that comes out."""
 
 import json
-import os
 import re
 import subprocess
 import xml.etree.ElementTree as ET
@@ -11,6 +10,7 @@ from bitlathe.hls.tools.find import Tool
 from bitlathe.hls.tools.scripts import Engine
 from bitlathe.hls.tools.synthesis import LOG_LINES, is_disk_full
 from bitlathe.model.graph.errors import FormatError, ToolError
+from bitlathe.model.graph.storage import write_whole
 
 BITSTREAM, HANDOFF, OVERLAY_FACTS = "bitlathe.bit", "bitlathe.hwh", "overlay.json"
 IP_FOLDER = "ip"
@@ -48,9 +48,7 @@ def write_facts(project: Path, engine: Engine, identity: int, log: str) -> None:
         "clock_mhz": float(hertz[1]) / 1e6,
         "identity": identity,
     }
-    partial = project / f".{OVERLAY_FACTS}"
-    partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, project / OVERLAY_FACTS)
+    write_whole(project / OVERLAY_FACTS, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def register_address(hwh: Path) -> int:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from bitlathe.hls.config import Target
 from bitlathe.hls.tools.find import Kind, Tool, find_tool
 from bitlathe.hls.tools.reports import HlsReport, read_report
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.storage import write_whole
 
 LOG_LINES = 12
 STAMP = "stages.json"
@@ -192,7 +192,5 @@ def _read_stamp(project: Path) -> _Stamp | None:
 
 
 def _write_stamp(project: Path, stamp: _Stamp) -> None:
-    unfinished = project / f".{STAMP}"
-    text = json.dumps({**asdict(stamp), "stages": [stage.value for stage in stamp.stages]})
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, project / STAMP)
+    said = {**asdict(stamp), "stages": [stage.value for stage in stamp.stages]}
+    write_whole(project / STAMP, json.dumps(said).encode())

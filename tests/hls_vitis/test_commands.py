@@ -1,5 +1,6 @@
 """`bitlathe hls` and `bitlathe bitstream`: what they leave, what they say, how they end."""
 
+import errno
 import json
 import os
 import sys
@@ -67,6 +68,7 @@ def test_an_unknown_word_ends_with_2(option: str) -> None:
     ("words", "message"),
     [
         (["--backend", "Vitis"], "--backend Vitis: is hls4ml's; give --flow hls4ml too"),
+        (["--reuse", "4"], "--reuse 4: is hls4ml's; give --flow hls4ml too"),
         (["--flow", "hls4ml", "--backend", "magic"], "choose one of Vitis, VivadoAccelerator"),
         (
             ["--flow", "hls4ml", "--backend", "VivadoAccelerator", "--target", "zcu104"],
@@ -78,6 +80,48 @@ def test_a_backend_that_does_not_suit_ends_with_2(words: list[str], message: str
     outcome = run(*RUN, *words)
     assert outcome.status == 2
     assert message in outcome.stderr
+
+
+OWN = """
+from torch import nn
+
+def make():
+    pools = nn.MaxPool2d(3, 2), nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), *pools, nn.Flatten(), nn.Linear(4, 10))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--network", "own.py:make", "--dataset", "digits"],
+            "a 3x3 max pool of stride 2x2; hls4ml",
+        ),
+        ([*LENET, "--reuse", "1"], "pynq-z2: reuse factor 1 needs "),
+    ],
+    ids=["network", "dsps"],
+)
+def test_what_hls4ml_or_the_target_cannot_take_ends_with_2_and_leaves_nothing(
+    words: list[str], message: str
+) -> None:
+    pytest.importorskip("hls4ml", exc_type=ImportError)
+    Path("own.py").write_text(OWN)
+    outcome = run("hls", *words, "--flow", "hls4ml")
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+    assert not Path("build").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(hls_commands, "synthesize", full)
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
+    outcome = run(*RUN, "--out", "project")
+    assert outcome.status == 2
+    assert "project: cannot be written (No space left on device)" in outcome.stderr
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
@@ -95,10 +139,11 @@ def proven(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("proven")
 def test_with_a_tool_the_report_joins_the_others(tools: Path) -> None:
-    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1"))
+    fakes.install(tools, fakes.Fake(name="vitis_hls", version="2023.1", interval=2))
     result = run(*RUN, "--json", "--out", "project").json
     assert result["tool"] == "vitis_hls 2023.1"
     assert result["report"]["dsp"] == 205
+    assert result["report"]["slow_loops"] == {"scratchpad_cycles": 2}
     assert Path(result["ip"]).is_dir()
     assert (result["bench"], result["not_done"]) == ("", [])
     run(*RUN, "--json", "--out", "project")
@@ -222,11 +267,18 @@ def test_an_ip_of_something_else_is_refused(project: Path, words: list[str], mes
     assert message in outcome.stderr
 
 
-def test_an_ip_of_other_sources_is_refused(project: Path) -> None:
-    (project / "src" / "engine_top.cpp").write_text("// of an older version\n")
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("engine_top.cpp", "its sources are of another version; run `bitlathe hls` again"),
+        ("added.hpp", "its IP was exported from other sources than lie there now"),
+    ],
+)
+def test_an_ip_of_other_sources_is_refused(project: Path, changed: str, message: str) -> None:
+    (project / "src" / changed).write_text("// of another version\n")
     outcome = run("bitstream", "--engine", "hls")
     assert outcome.status == 2
-    assert "its sources are of another version; run `bitlathe hls` again" in outcome.stderr
+    assert message in outcome.stderr
 
 
 @pytest.mark.slow

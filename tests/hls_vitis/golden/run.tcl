@@ -18,7 +18,7 @@ if {[catch {open_solution {*}$fresh -flow_target vivado solution1}]} {
 set_part {xc7z020clg400-1}
 create_clock -period 10.000 -name default
 set_clock_uncertainty 1.250
-# Every pointer register is 64 bits wide, as the register map has it; Vivado HLS has no such option.
+# Every pointer register is 64 bits wide, as the register map has it; old releases may not know the option.
 catch {config_interface -m_axi_addr64}
 config_compile -name_max_length 80
 
