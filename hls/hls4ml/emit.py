@@ -11,7 +11,7 @@ from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.hls4ml import library
 from bitlathe.hls.hls4ml.ap_fixed import ApFixed
 from bitlathe.hls.hls4ml.convert import PROJECT, to_model
-from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
+from bitlathe.hls.hls4ml.plan import Backend, Layer, Options, Plan
 from bitlathe.hls.hls4ml.planning import make_plan
 from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.render import render
@@ -38,6 +38,37 @@ class KernelOffsets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TensorView:
+    """The network's input or output, in memory and as a stream."""
+
+    element: str  # C type of a code in memory
+    integer: str  # C type of a code's bits
+    word: str  # C type of a word of the stream: a pixel
+    size: int  # codes of an image
+    lanes: int  # codes of a word
+    depth: int  # words of an image
+    top_bit: int  # of a code
+    frac: int
+    exponent: int  # a code's value is code * 2**exponent
+
+    @classmethod
+    def of(cls, layer: Layer, word: str) -> "TensorView":
+        """View of what a layer gives, in words of a C type."""
+        code, lanes = layer.types["result"], layer.shape[-1]
+        return cls(
+            element=element(code),
+            integer=f"ap_{'' if code.signed else 'u'}int<{code.bits}>",
+            word=word,
+            size=layer.size,
+            lanes=lanes,
+            depth=layer.size // lanes,
+            top_bit=code.bits - 1,
+            frac=code.frac,
+            exponent=-code.frac,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelView:
     """What the templates print."""
 
@@ -48,21 +79,8 @@ class KernelView:
     project: str
     kernel: str
     interval_cycles: int
-    input_element: str  # C type of a code in memory
-    input_word: str  # C type of a word of the network's input stream
-    input_size: int  # codes of an image
-    input_lanes: int  # codes of a word
-    input_depth: int  # words of an image
-    input_bits: int
-    input_frac: int
-    output_element: str
-    output_word: str
-    output_integer: str  # C type of an output's bits
-    output_size: int
-    output_lanes: int  # codes of a word
-    output_depth: int
-    output_bits: int
-    output_frac: int
+    input: TensorView
+    output: TensorView
 
 
 def emit(graph: Graph, target: Target, options: Options | None = None) -> dict[str, str]:
@@ -149,8 +167,6 @@ def _additions(view: KernelView, target: Target, backend: Backend, digest: str) 
 
 def _view(plan: Plan, model: Any, digest: str) -> KernelView:
     (entering,), (leaving,) = model.get_input_variables(), model.get_output_variables()
-    first, last = plan.layers[0], plan.last
-    given, made = first.types["result"], last.types["result"]
     return KernelView(
         version=version("bitlathe"),
         interface_version=PROGRAM_VERSION,
@@ -159,19 +175,6 @@ def _view(plan: Plan, model: Any, digest: str) -> KernelView:
         project=PROJECT,
         kernel=KERNEL,
         interval_cycles=plan.interval_cycles,
-        input_element=element(given),
-        input_word=entering.type.name,
-        input_size=first.size,
-        input_lanes=first.shape[-1],
-        input_depth=first.size // first.shape[-1],
-        input_bits=given.bits,
-        input_frac=given.frac,
-        output_element=element(made),
-        output_word=leaving.type.name,
-        output_integer=f"ap_{'' if made.signed else 'u'}int<{made.bits}>",
-        output_size=last.size,
-        output_lanes=last.shape[-1],
-        output_depth=last.size // last.shape[-1],
-        output_bits=made.bits,
-        output_frac=made.frac,
+        input=TensorView.of(plan.layers[0], entering.type.name),
+        output=TensorView.of(plan.last, leaving.type.name),
     )

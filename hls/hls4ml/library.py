@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from io import StringIO
-from pathlib import Path
 from types import ModuleType
 
 from bitlathe.model.graph.errors import ToolError
@@ -36,14 +34,6 @@ def load(module: str) -> ModuleType:
     require()
     with quiet():
         return import_module(module)
-
-
-def headers() -> Path:
-    """Folder of ap_int.h, ap_fixed.h and hls_stream.h, found without importing hls4ml."""
-    require()
-    spec = find_spec("hls4ml")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "templates" / "vivado" / "ap_types"
 
 
 @contextmanager
