@@ -25,6 +25,7 @@ from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 
 _EXAMPLES = 2  # images to trace a network with
 _GOOD, _BAD = 0.5, 0.9  # shares of a guess's loss: one known to have learned, one that knows nothing
+_FEWEST = 16  # steps below which an epoch is too short to tell a rise from noise
 _LAST = 0.25  # share of an epoch's steps that its end is told by
 
 
@@ -175,9 +176,9 @@ def _check_learning(losses: Sequence[float], guess: float, state: State) -> None
 
     Under a quantizer too high a rate does not end in NaN: fake-quantized values saturate.
     """
-    if not losses:
+    if len(losses) < _FEWEST:
         return
-    end = losses[-max(1, round(_LAST * len(losses))) :]
+    end = losses[-round(_LAST * len(losses)) :]
     reached = sum(end) / len(end)
     if losses[0] < _GOOD * guess and reached > _BAD * guess:
         raise Diverged(
