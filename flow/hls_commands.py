@@ -268,7 +268,7 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
     note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes")
     with files.writable(folder):
         made = synthesize(folder, request.target, tool)
-    keep_report(made.report, request)
+    keep_report(made.report, request, result.network)
     too_large = () if made.report.fits else ("place and route: the estimates exceed the part",)
     bench, unproven = _bench(made, request)
     return replace(
@@ -295,16 +295,27 @@ def _bench(made: Synthesized, request: HlsRequest) -> tuple[str | None, tuple[st
     return exported_failure(made.ip, request.target.engine) or "", ()
 
 
-def keep_report(report: HlsReport, request: HlsRequest) -> None:
-    """Put the estimates into the file of all of them, in place of older ones of the same target and flow."""
+def keep_report(report: HlsReport, request: HlsRequest, network: str) -> None:
+    """Put the estimates into the file of all of them, in place of older ones of the same core."""
     try:
         rows = json.loads(request.reports.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         rows = []
-    key = (request.target.name, request.flow.value)
-    others = [row for row in rows if (row.get("target"), row.get("flow")) != key]
-    kept = [*others, {**report.to_json(), "flow": request.flow.value}]
-    files.write_json(request.reports, sorted(kept, key=lambda row: (row["target"], row["flow"])))
+    core = _core(request, network)
+    others = [row for row in rows if any(row.get(name) != core[name] for name in core)]
+    kept = [*others, {**report.to_json(), **core}]
+    files.write_json(request.reports, sorted(kept, key=lambda row: [str(row.get(name)) for name in core]))
+
+
+def _core(request: HlsRequest, network: str) -> dict[str, str | None]:
+    """What tells a core from others: an engine's sizes, as in Yosys' rows, or the network that it is of."""
+    is_engine = request.flow is Flow.ENGINE
+    return {
+        "target": request.target.name,
+        "flow": request.flow.value,
+        "engine": request.target.engine.label if is_engine else None,
+        "network": None if is_engine else network,
+    }
 
 
 def _without_tool(request: HlsRequest, out: str) -> tuple[str, ...]:

@@ -13,12 +13,13 @@ from exported_ip import write_ip
 
 from bitlathe.flow import hls_commands
 from bitlathe.flow.board_bundle import read_overlay
-from bitlathe.flow.hls_commands import Flow
+from bitlathe.flow.hls_commands import Flow, hls_request, keep_report
 from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.compile import compile_graph
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.config import TARGETS, target
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE
+from bitlathe.hls.tools.reports import read_report
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.zoo import NETWORKS
@@ -149,6 +150,25 @@ def test_with_a_tool_the_report_joins_the_others(tools: Path) -> None:
     run(*RUN, "--json", "--out", "project")
     (row,) = json.loads(Path("build/bench/hls.json").read_text())
     assert (row["target"], row["flow"], row["lut"]) == ("pynq-z2", "engine", 40_321)
+    assert (row["engine"], row["network"]) == (TARGETS["pynq-z2"].engine.label, None)
+
+
+def test_estimates_of_each_core_have_a_row_of_their_own() -> None:
+    text = fakes.REPORT.format(version="2024.1", dsp="DSP", uram="")
+    Path("csynth.xml").write_text(text)
+    report = read_report(Path("csynth.xml"), TARGETS["pynq-z2"])
+    cores = [
+        ("pynq-z2", "engine", "lenet5"),
+        ("pynq-z2", "engine", "resnet8"),  # the same engine
+        ("pynq-z2:8x8x4-5x4096-4608", "engine", "lenet5"),
+        ("pynq-z2", "hls4ml", "lenet5"),
+        ("pynq-z2", "hls4ml", "resnet8"),
+    ]
+    for name, flow, network in cores:
+        keep_report(report, hls_request(target(name), flow, None, None, None, 1, "never"), network)
+    rows = json.loads(Path("build/bench/hls.json").read_text())
+    assert [row["network"] for row in rows] == [None, None, "lenet5", "resnet8"]
+    assert rows[0]["engine"] != rows[1]["engine"]
 
 
 def test_a_tool_that_fails_ends_with_3_and_keeps_its_log(tools: Path) -> None:

@@ -1,5 +1,6 @@
 """Scripts for the vendors' tools: reviewed, deterministic, and Tcl that Tcl accepts."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,14 @@ TINY = replace(
 )
 ZCU104 = TARGETS["zcu104"]
 HLS = emit_hls(TINY)
+# Which sources there are is told elsewhere, and changes.
+WITH_RTL = re.sub(r"\[list rtl/[^]]*\]", "[list SOURCES]", board_scripts(TINY, Engine.RTL)["design.tcl"])
 RENDERED = {
     "config.hpp": HLS["src/bitlathe/config.hpp"],
     "run.tcl": HLS["run.tcl"],
     "hls.cfg": HLS["hls.cfg"],
     "design.tcl": board_scripts(TINY, Engine.HLS)["design.tcl"],
+    "design_rtl.tcl": WITH_RTL,
     "design_hls4ml.tcl": board_scripts(replace(ZCU104, clock_mhz=200.0), Engine.HLS4ML)["design.tcl"],
 }
 

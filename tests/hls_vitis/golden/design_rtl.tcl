@@ -1,0 +1,86 @@
+# design.tcl: a bitstream for pynq-z2 around the engine engine_top; generated, do not edit
+# Run by:  vivado -mode batch -source design.tcl (2019.2 and later), in this folder; rtl/ holds the sources
+
+set project bitlathe
+create_project -force $project vivado -part xc7z020clg400-1
+set boards [get_board_parts -quiet {*pynq-z2*}]
+if {[llength $boards] == 0} {
+  error "Vivado knows no board *pynq-z2*: install its board files, whose preset sets up DDR and clocks"
+}
+set_property board_part [lindex [lsort -dictionary $boards] end] [current_project]
+add_files -norecurse [list SOURCES]
+update_compile_order -fileset sources_1
+create_bd_design design_1
+
+# The processing system: registers behind GP0, DDR behind HP0.
+create_bd_cell -type ip -vlnv xilinx.com:ip:processing_system7 ps
+apply_bd_automation -rule xilinx.com:bd_rule:processing_system7 -config [list make_external "FIXED_IO, DDR" apply_board_preset 1 Master Disable Slave Disable] [get_bd_cells ps]
+set_property -dict [list CONFIG.PCW_USE_M_AXI_GP0 1 CONFIG.PCW_USE_S_AXI_HP0 1 CONFIG.PCW_S_AXI_HP0_DATA_WIDTH 64 CONFIG.PCW_USE_FABRIC_INTERRUPT 1 CONFIG.PCW_IRQ_F2P_INTR 1 CONFIG.PCW_EN_CLK0_PORT 1 CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ 100] [get_bd_cells ps]
+set clock ps/FCLK_CLK0
+set reset ps/FCLK_RESET0_N
+set interrupt ps/IRQ_F2P
+set clock_sinks [list ps/M_AXI_GP0_ACLK ps/S_AXI_HP0_ACLK]
+
+# The engine.
+create_bd_cell -type module -reference engine_top engine
+create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset reset
+create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect control
+create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect memory
+set_property -dict [list CONFIG.NUM_SI 1 CONFIG.NUM_MI 1] [get_bd_cells control]
+set_property -dict [list CONFIG.NUM_SI 1 CONFIG.NUM_MI 1] [get_bd_cells memory]
+
+# One clock for everything.
+foreach pin $clock_sinks {
+  connect_bd_net [get_bd_pins $clock] [get_bd_pins $pin]
+}
+foreach pin [list engine/clk_i reset/slowest_sync_clk control/aclk memory/aclk] {
+  connect_bd_net [get_bd_pins $clock] [get_bd_pins $pin]
+}
+connect_bd_net [get_bd_pins $reset] [get_bd_pins reset/ext_reset_in]
+foreach pin [list engine/rst_ni control/aresetn memory/aresetn] {
+  connect_bd_net [get_bd_pins reset/peripheral_aresetn] [get_bd_pins $pin]
+}
+
+# Registers, memory, interrupt.
+connect_bd_intf_net [get_bd_intf_pins ps/M_AXI_GP0] [get_bd_intf_pins control/S00_AXI]
+connect_bd_intf_net [get_bd_intf_pins control/M00_AXI] [get_bd_intf_pins engine/s_axi_control]
+connect_bd_intf_net [get_bd_intf_pins engine/m_axi] [get_bd_intf_pins memory/S00_AXI]
+connect_bd_intf_net [get_bd_intf_pins memory/M00_AXI] [get_bd_intf_pins ps/S_AXI_HP0]
+connect_bd_net [get_bd_pins engine/irq_o] [get_bd_pins $interrupt]
+
+assign_bd_address
+# A memory port of the processing system reaches more than DDR; the engine needs nothing else.
+foreach segment [get_bd_addr_segs -quiet engine/*/SEG_ps_*] {
+  if {![string match "*DDR*" $segment]} {
+    exclude_bd_addr_seg $segment
+  }
+}
+validate_bd_design
+save_bd_design
+# What the clock really is: a divided PLL seldom gives the frequency asked for.
+puts "BITLATHE clock [get_property CONFIG.FREQ_HZ [get_bd_pins $clock]] Hz"
+
+set wrapper [make_wrapper -files [get_files design_1.bd] -top]
+add_files -norecurse $wrapper
+set_property top design_1_wrapper [current_fileset]
+launch_runs impl_1 -to_step write_bitstream -jobs 2
+wait_on_run impl_1
+if {[get_property PROGRESS [get_runs impl_1]] ne "100%"} {
+  error "implementation failed: [get_property STATUS [get_runs impl_1]]; see vivado/$project.runs/impl_1/runme.log"
+}
+set slack [get_property STATS.WNS [get_runs impl_1]]
+puts "BITLATHE worst slack $slack ns"
+open_run impl_1
+report_utilization -file utilization.rpt
+report_timing_summary -file timing.rpt
+file copy -force vivado/$project.runs/impl_1/design_1_wrapper.bit bitlathe.bit
+# The description of the hardware lies elsewhere by release.
+set found [concat [glob -nocomplain vivado/$project.srcs/sources_1/bd/design_1/hw_handoff/design_1.hwh] [glob -nocomplain vivado/$project.gen/sources_1/bd/design_1/hw_handoff/design_1.hwh]]
+if {[llength $found] == 0} {
+  error "no design_1.hwh below vivado/: generate the block design's output products"
+}
+file copy -force [lindex $found 0] bitlathe.hwh
+if {$slack < 0} {
+  error "timing is not met by $slack ns: lower the target's clock in hls/config.py"
+}
+puts "BITLATHE done"
