@@ -67,6 +67,13 @@ def test_the_benchmark_of_cycles_writes_a_row_for_each_pair_and_keeps_it(
     assert cycles.main(words) == 0 and json.loads(out.read_text()) == [row]
 
 
+def test_the_c_simulation_is_exact_at_a_hundred_million_products_a_second() -> None:
+    csim = module("benchmarks/csim.py")
+    row = csim.measure(csim.TARGETS["pynq-z2"], csim.Types.PLAIN, images=2, seed=0)
+    assert row.mismatches == 0
+    assert row.mega_macs_per_cpu_second > 100  # 300 on a core shared with trainings
+
+
 def test_bars_are_met_missed_or_not_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
