@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from bitlathe.hls.config import EngineConfiguration, Target
+from bitlathe.hls.config import Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode, Program
 
 Fields = Mapping[str, int]
@@ -32,7 +32,7 @@ SEGMENT_CYCLES = 4  # of the splitter, for each segment
 EXEC_DRAIN = 20  # stages from the sequencer to the scratchpad (compute.sv)
 STORE_DRAIN = 7  # from a store's start to its first word on the bus, and from the last answer to its end
 ROUNDS = 3  # of a prediction
-FINISH = 4  # from END to done
+FINISH = 3  # from END to done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ def store_cycles(fields: Fields, ddr: DdrModel) -> float:
     """Cycles from a store's start to the last answer."""
     words = fields["segment_words"] * fields["segments"]
     first = min(fields["segment_words"], BURST_BEATS)
-    split_bound = fields["segments"] * SEGMENT_CYCLES
+    split_bound = (fields["segments"] - 1) * SEGMENT_CYCLES + 1
     return STORE_DRAIN + first + max(ddr.transfer(words), split_bound) + ddr.write_latency
 
 
@@ -169,7 +169,7 @@ def predict(program: Program, ddr: DdrModel, weights_resident: bool = False, inp
     """
     interruptions: list[int] = []
     for _ in range(ROUNDS):
-        model = _Model(ddr, program.configuration, weights_resident, interruptions)
+        model = _Model(ddr, program, inputs, weights_resident, interruptions)
         for done in range(inputs):
             if done:
                 model.next_input()
@@ -203,14 +203,13 @@ class _ReadChannel:
 
     def load(self, asked: float, cycles: float, bursts: int) -> float:
         """When the data of a load asked for at a time have come."""
-        busy_until = self.free
-        begin = max(asked + self.delay, busy_until)
         index = len(self.windows)
         expected = self.expected[index] if index < len(self.expected) else 0
+        begin, since = self.free, self.last_asked
+        if asked + self.delay > begin:  # no load before it: the descriptors asked for so far come first
+            begin = max(asked + self.delay, self.fetch_free)
+            since = max(since, self.fetches[-1], asked - self.descriptor_cycles)
         self.free = begin + cycles + expected * self.descriptor_cycles
-        since = self.last_asked
-        if begin > busy_until:
-            since = max(since, asked - self.descriptor_cycles)
         self.last_asked = max(asked + BURST_CYCLES * bursts, self.free - self.in_flight)
         self.windows.append((since, self.last_asked))
         return self.free
@@ -227,16 +226,19 @@ class _Model:
     def __init__(
         self,
         ddr: DdrModel,
-        configuration: EngineConfiguration,
+        program: Program,
+        inputs: int,
         weights_resident: bool,
         interruptions: Sequence[int],
     ) -> None:
         self.ddr = ddr
         self.weights_resident = weights_resident
-        self.channel = _ReadChannel(ddr, configuration.word_bytes, interruptions)
+        self.channel = _ReadChannel(ddr, program.configuration.word_bytes, interruptions)
+        self.descriptors = inputs * len(program.descriptors)  # to read
         header = self.channel.fetch(START)
         self.arrivals = [self.channel.fetch(START + 1)]
-        self.arrivals += [self.channel.fetch(header + JUDGE + index) for index in range(SLOTS - 1)]
+        ahead = min(SLOTS, self.descriptors)
+        self.arrivals += [self.channel.fetch(header + JUDGE + index) for index in range(ahead - 1)]
         self.dispatches: list[float] = []
         self.latch_free = [0.0, 0.0, 0.0]
         self.starts: list[tuple[Unit, float]] = []
@@ -256,7 +258,8 @@ class _Model:
         before = self.dispatches[-1] if self.dispatches else 0.0
         dispatched = max(self.arrivals[len(self.dispatches)], before, room) + DISPATCH
         self.dispatches.append(dispatched)
-        self.arrivals.append(self.channel.fetch(dispatched))
+        if len(self.arrivals) < self.descriptors:
+            self.arrivals.append(self.channel.fetch(dispatched))
         return dispatched
 
     def add(self, descriptor: Descriptor) -> None:
@@ -285,7 +288,7 @@ class _Model:
         queue_room = ends[-JOBS - 1] if len(ends) > JOBS else 0.0
         start = max(ready, self.channel.last_asked, queue_room)
         if descriptor.fields.get("once", 0) and self.weights_resident:
-            ends.append(max(start, ends[-1] if ends else 0.0))
+            ends.append(max(start, ends[-1] + 1 if ends else 0.0))
             return start
         cycles = load_cycles(descriptor.opcode, descriptor.fields, self.ddr)
         ends.append(

@@ -95,7 +95,7 @@ def test_the_rungs_agree_on_the_network_found(searched: tuple[Path, dict[str, An
     graph, board = graph_file.load(folder / "out" / "network.blg"), target("pynq-z2")
     predicted, simulated = (rung(target=board).cost(graph) for rung in (CycleModelRung, RtlRung))
     assert simulated.cycles == result["found"]["cycles"]
-    assert predicted.cycles == pytest.approx(simulated.cycles, rel=0.03)  # a network of a thousand cycles
+    assert predicted.cycles == pytest.approx(simulated.cycles, rel=0.01)
 
 
 def test_the_report_is_drawn_by_a_browser_without_a_network(searched: tuple[Path, dict[str, Any]]) -> None:
