@@ -59,6 +59,7 @@ def synthesize(project: Path, target: Target, tool: Tool) -> Synthesized:
     done = _finished(project, stamp)
     run = tuple(stage for stage in Stage if stage not in done)
     for stage in run:
+        _remove_output(project, stage)
         _run_stage(project, tool, stage)
         _only(project, stage)
         done = (*done, stage)
@@ -105,6 +106,15 @@ def _output(project: Path, stage: Stage) -> Path | None:
     """What a stage left, if it is there."""
     _, places = _OUTPUTS[stage]
     return next((project / place for place in places if (project / place).exists()), None)
+
+
+def _remove_output(project: Path, stage: Stage) -> None:
+    """Remove what an earlier run of a stage left, of any generation: it must not pass for this one's."""
+    while (old := _output(project, stage)) is not None:
+        if old.is_dir():
+            shutil.rmtree(old)
+        else:
+            old.unlink()
 
 
 def _only(project: Path, stage: Stage) -> Path:

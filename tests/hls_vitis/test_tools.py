@@ -147,6 +147,19 @@ def test_a_stage_whose_results_are_gone_is_run_again(
     assert synthesize(project, PYNQ, _found()).stages_run == again
 
 
+def test_what_another_generation_left_is_not_taken_for_this_ones(tools: Path, project: Path) -> None:
+    fakes.install(tools, VITIS_HLS)
+    synthesize(project, PYNQ, _found())
+    fakes.install(tools, VITIS_RUN)
+    fakes.install(tools, fakes.changed(COMPILER, report=fakes.REPORT.replace("40321", "12345")))
+    made = synthesize(project, PYNQ, _found())
+    assert (made.report.lut, made.ip.relative_to(project).parts[:2]) == (12_345, ("hls", "hls"))
+    fakes.install(tools, fakes.changed(COMPILER, synthesis="true"))
+    (project / "hls.cfg").write_text("syn.top=changed\n")
+    with pytest.raises(ToolError, match="left no report"):
+        synthesize(project, PYNQ, _found())
+
+
 @pytest.mark.parametrize("stamp", ["", "[]", "{}", '{"sources": 1, "tool": "", "stages": ["magic"]}'])
 def test_a_damaged_stamp_counts_as_none(tools: Path, project: Path, stamp: str) -> None:
     (project / STAMP).write_text(stamp)
