@@ -29,10 +29,10 @@ PENDING = 2  # from dispatch, or from the count that it waits for, to its unit (
 SPLIT = 5  # from a load's start to its first request (burst_split.sv)
 BURST_CYCLES = 2  # of the splitter, for each burst
 SEGMENT_CYCLES = 4  # of the splitter, for each segment
-EXEC_DRAIN = 20  # stages from the sequencer to the scratchpad (compute.sv)
+EXEC_DRAIN = 21  # stages from the sequencer to the scratchpad (compute.sv)
 STORE_DRAIN = 7  # from a store's start to its first word on the bus, and from the last answer to its end
 ROUNDS = 3  # of a prediction
-FINISH = 3  # from END to done
+FINISH = 4  # from END, all units idle, to done (run_control.sv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import Layer
 from bitlathe.hls.config import EngineConfiguration
 
-WRITE_DELAY = 7  # hls/rtl/output_stage.sv, Latency
+WRITE_DELAY = 7  # hls/rtl/output_stage.sv: Latency less the register of the residual's address
 
 Ints = npt.NDArray[np.int64]
 

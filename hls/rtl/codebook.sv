@@ -9,6 +9,7 @@ module codebook #(
     parameter int PI = 8
 ) (
     input  wire logic                          clk_i,
+    input  wire logic                          writes_i,      // the word is a codeword, to be written on write_en_i
     input  wire logic                          write_en_i,
     input  wire logic [10-$clog2(PI):0]        write_word_i,
     input  wire logic [       8*PI-1:0]        write_data_i,
@@ -23,7 +24,7 @@ module codebook #(
     (* ram_style = "distributed" *) logic [8*PI-1:0] memory[2**WordW];
     logic [WordW-1:0] word;
     logic [8*PI-1:0] data;
-    assign word = write_en_i ? write_word_i : indices_i[8*p+8-WordW+:WordW];
+    assign word = writes_i ? write_word_i : indices_i[8*p+8-WordW+:WordW];
     always_ff @(posedge clk_i) if (write_en_i) memory[word] <= write_data_i;
     assign data = memory[word];
     if (PI == 8) begin : gen_word

@@ -130,8 +130,9 @@ module fetch #(
   logic [31:0] inputs_left_q;
   logic [StrideW-1:0] input_stride_q, output_stride_q;
   logic [7:0] opcode;
-  logic good, is_end, is_weights, last_input, input_ends, run_ends, weights_due_q;
-  logic load_room, exec_room, store_room, unit_room, units_busy, all_idle;
+  logic load_q, exec_q, store_q, end_q, once_q;  // what the descriptor looked at a cycle ago is
+  logic good, last_input, input_ends, weights_due_q;
+  logic load_room, exec_room, store_room, unit_room, units_busy, all_idle, all_idle_q;
   logic [2:0] put;
   logic unused_bits;
   assign unused_bits = &{1'b0, space_base_i};  // only the alignment is looked at
@@ -163,19 +164,21 @@ module fetch #(
       .bad_opcode_o(bad_opcode), .bad_field_o(bad_field)
   );
 
+  always_ff @(posedge clk_i) begin
+    all_idle_q <= all_idle;  // what was handed on before this descriptor is seen in time
+    load_q <= opcode == program_pkg::OP_LOAD || opcode == program_pkg::OP_LOAD_WEIGHTS;
+    exec_q <= opcode == program_pkg::OP_EXEC;
+    store_q <= opcode == program_pkg::OP_STORE;
+    end_q <= opcode == program_pkg::OP_END;
+    once_q <= opcode == program_pkg::OP_LOAD_WEIGHTS && desc[program_pkg::COMMON_ONCE_LSB];
+  end
+
   assign good = state_q == Dispatch && !bad_opcode && !bad_field && !stop_o;
-  assign is_end = opcode == program_pkg::OP_END;
-  assign is_weights = opcode == program_pkg::OP_LOAD_WEIGHTS;
-  assign put[0] = good && (opcode == program_pkg::OP_LOAD || is_weights);
-  assign put[1] = good && opcode == program_pkg::OP_EXEC;
-  assign put[2] = good && opcode == program_pkg::OP_STORE;
+  assign put = {3{good}} & {store_q, exec_q, load_q};
   assign unit_room = (put[0] && load_room) || (put[1] && exec_room) || (put[2] && store_room);
   assign units_busy = load_busy_i || exec_busy_i || store_busy_i;
   assign all_idle = load_room && exec_room && store_room && !units_busy;
-  assign run_ends = good && is_end && last_input && all_idle;
-  assign record_valid_o = run_ends && profile_on_o;
-  assign record_o = {cycles_o[31:0], cycles_o[31:0], index_q};
-  assign input_ends = good && is_end && (!last_input || (all_idle && (!profile_on_o || record_ready_i)));
+  assign input_ends = good && end_q && (!last_input || all_idle_q);
   assign last_input = inputs_left_q == 32'd1;
   assign take = state_q == Judge || unit_room || input_ends;
 
@@ -224,8 +227,8 @@ module fetch #(
         sent_q[CountW*u+:CountW] <= '0;
         counts_q[CountW*u+:CountW] <= '0;
       end else begin
-        sent_q[CountW*u+:CountW] <= sent_q[CountW*u+:CountW] + CountW'(put[u] && unit_room);
-        counts_q[CountW*u+:CountW] <= counts_q[CountW*u+:CountW] + CountW'(done[u]);
+        if (put[u] && unit_room) sent_q[CountW*u+:CountW] <= sent_q[CountW*u+:CountW] + CountW'(1);
+        if (done[u]) counts_q[CountW*u+:CountW] <= counts_q[CountW*u+:CountW] + CountW'(1);
       end
     end
     if (start) base_q <= '0;
@@ -249,7 +252,7 @@ module fetch #(
   logic skip;
   logic [StrideW:0] move_advance;
   logic [15:0] wait_field[3];
-  assign skip = is_weights && desc[program_pkg::COMMON_ONCE_LSB] && !weights_due_q;
+  assign skip = once_q && !weights_due_q;
   assign wait_field[0] = desc[program_pkg::COMMON_WAIT_LOAD_LSB+:16];
   assign wait_field[1] = desc[program_pkg::COMMON_WAIT_EXEC_LSB+:16];
   assign wait_field[2] = desc[program_pkg::COMMON_WAIT_STORE_LSB+:16];
@@ -286,30 +289,40 @@ module fetch #(
       .valid_o(store_valid_o), .ready_i(store_ready_i), .data_o({store_advance_o, store_index_o, store_desc_o})
   );
 
+  logic unused_record_free;  // only one END is recorded
+  recorder u_recorder (
+      .clk_i, .rst_ni, .clear_i(clear),
+      .enable_i(profile_on_o),
+      .done_i(input_ends && last_input), .ready_o(unused_record_free),
+      .index_i(index_q), .start_i(cycles_o[31:0]), .now_i(cycles_o[31:0]),
+      .record_valid_o, .record_ready_i, .record_o
+  );
+
   // ---- Waits that nothing can meet any more would hang: all units are idle, no pending descriptor
   // can go, none can be handed on.
   logic stuck, stuck_fault;
   logic [3:0] stuck_q;
   logic [15:0] stuck_index;
-  assign stuck = good && !take && !all_idle && !units_busy &&
+  assign stuck = good && !take && !all_idle_q && !units_busy &&
       !load_valid_o && !exec_valid_o && !store_valid_o;
   assign stuck_fault = &stuck_q;
   assign stuck_index = !load_room ? load_index_o : !exec_room ? exec_index_o : store_index_o;
   always_ff @(posedge clk_i) stuck_q <= stuck ? stuck_q + 4'd1 : '0;
 
   // ---- Errors found here: of the program's bytes, of its header, of a descriptor.
-  logic fault, read_fault, header_fault, field_fault;
-  logic [7:0] fault_code;
-  logic [15:0] fault_index, read_index_q;
+  logic read_fault, header_fault, field_fault, fault_q;
+  logic [7:0] fault_code_q;
+  logic [15:0] fault_index_q, read_index_q;
   assign header_fault = state_q == Judge && (header_bad_q || misplaced_q);
   assign read_fault = rvalid_i && rerror_i;
   assign field_fault = state_q == Dispatch && (bad_opcode || bad_field);
-  assign fault = read_fault || header_fault || field_fault || stuck_fault;
-  assign fault_code = read_fault ? program_pkg::ERR_AXI_READ :
-      header_fault && !misplaced_q ? program_pkg::ERR_BAD_HEADER :
-      field_fault && bad_opcode ? program_pkg::ERR_BAD_OPCODE : program_pkg::ERR_BAD_FIELD;
-  assign fault_index = read_fault ? read_index_q : header_fault ? NoIndex :
-      stuck_fault ? stuck_index : index_q;
+  always_ff @(posedge clk_i) begin
+    fault_q <= read_fault || header_fault || field_fault || stuck_fault;
+    fault_code_q <= read_fault ? program_pkg::ERR_AXI_READ :
+        header_fault && !misplaced_q ? program_pkg::ERR_BAD_HEADER :
+        field_fault && bad_opcode ? program_pkg::ERR_BAD_OPCODE : program_pkg::ERR_BAD_FIELD;
+    fault_index_q <= read_fault ? read_index_q : header_fault ? NoIndex : stuck_fault ? stuck_index : index_q;
+  end
 
   // Index of the descriptor that arrives.
   logic [5-WordLog:0] beat_q;
@@ -330,9 +343,9 @@ module fetch #(
       .start_i, .idle_o, .done_o, .stop_o,
       .finished_i(state_q == Finished),
       .flying_i, .profile_busy_i,
-      .error_i({error_i, fault}),
-      .error_codes_i({error_codes_i, fault_code}),
-      .error_indices_i({error_indices_i, fault_index}),
+      .error_i({error_i, fault_q}),
+      .error_codes_i({error_codes_i, fault_code_q}),
+      .error_indices_i({error_indices_i, fault_index_q}),
       .error_code_o, .error_index_o, .cycles_o
   );
 

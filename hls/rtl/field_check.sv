@@ -1,6 +1,6 @@
 // field_check: is a descriptor one that the engine can execute?
 // Function:   opcode known, END last and only last; counts, banks, alignment and spaces possible
-// Interface:  descriptor in; bad_opcode_o, bad_field_o registered
+// Interface:  descriptor in; bad_opcode_o, bad_field_o from registers
 // Latency:    1 cycle.   Throughput: 1 descriptor per cycle.
 // Reset:      none
 // Reference:  hls/program.py; docs/program.md lists the checks
@@ -25,6 +25,7 @@ module field_check #(
   logic [3:0] lanes, space;
   logic [2:0] sub_tiles, encoding;
   logic [15:0] group_cycles;
+  logic short_q, bad_q;
   logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
 
   assign opcode = desc_i[program_pkg::COMMON_OPCODE_LSB+:program_pkg::COMMON_OPCODE_W];
@@ -54,7 +55,6 @@ module field_check #(
       (desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB] && !desc_i[program_pkg::EXEC_RES_FAST_LSB]);
   assign bad_exec = lanes == '0 || lanes > 4'(PP) ||
       (sub_tiles != 3'd1 && sub_tiles != 3'(SubTiles)) ||
-      group_cycles < 16'(words) ||
       desc_i[program_pkg::EXEC_TAP_STEP_LSB+:program_pkg::EXEC_TAP_STEP_W] == '0 ||
       desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W] == '0 ||
       desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W] == '0 ||
@@ -72,13 +72,16 @@ module field_check #(
       desc_i[program_pkg::EXEC_RES_BANK_LSB+:program_pkg::EXEC_RES_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_RES_ROW_BANK_LSB+:program_pkg::EXEC_RES_ROW_BANK_W] >= 4'(Banks);
 
+  assign bad_field_o = bad_q || short_q;
+
   always_ff @(posedge clk_i) begin
     bad_opcode_o <= opcode > program_pkg::OP_STORE || (opcode == program_pkg::OP_END) != final_i;
+    short_q <= opcode == program_pkg::OP_EXEC && group_cycles < 16'(words);
     unique case (opcode)
-      program_pkg::OP_LOAD, program_pkg::OP_STORE: bad_field_o <= bad_space || bad_move;
-      program_pkg::OP_LOAD_WEIGHTS:   bad_field_o <= bad_space || bad_weights;
-      program_pkg::OP_EXEC:           bad_field_o <= bad_exec || bad_exec_bank;
-      default:           bad_field_o <= 1'b0;
+      program_pkg::OP_LOAD, program_pkg::OP_STORE: bad_q <= bad_space || bad_move;
+      program_pkg::OP_LOAD_WEIGHTS:   bad_q <= bad_space || bad_weights;
+      program_pkg::OP_EXEC:           bad_q <= bad_exec || bad_exec_bank;
+      default:           bad_q <= 1'b0;
     endcase
   end
 endmodule

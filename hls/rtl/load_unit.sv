@@ -32,7 +32,7 @@ module load_unit #(
     output logic      [                 39:0] burst_address_o,
     output logic      [                  4:0] burst_beats_o,
     input  wire logic                         rvalid_i,
-    output logic                              rready_o,         // combinational on load_ready_i
+    output logic                              rready_o,
     input  wire logic [             8*PI-1:0] rdata_i,
     input  wire logic                         rerror_i,
     output logic                              load_valid_o,
@@ -119,8 +119,8 @@ module load_unit #(
   );
 
   // ---- Data side: walk the present job's positions; one register towards the two stores.
-  logic active, walker_ready, walker_last, skip;
-  logic [16:0] walker_line;
+  logic active, walker_ready, walker_last, walker_outside, skip;
+  logic [15:0] walker_line;
   logic [3:0] walker_bank;
   logic weights_q;             // of the present job
   logic [2:0] encoding_q, code;
@@ -130,31 +130,30 @@ module load_unit #(
   logic [PO-1:0] column_q;     // one-hot: the first column of the beat
   logic plain_q, line_ends;    // the present line is a parameter line
   logic [15:0] pass_lines_q, lines_left_q;
+  logic [PO-1:0] mask;         // columns that the beat fills
   logic beat, outside, done, record_free;
-  logic out_valid_q, out_weights_q, out_last_q, out_go, out_leaves;
-  logic [2:0] out_code_q;
-  logic [15:0] out_line_q, out_index_q;
-  logic [31:0] out_start_q;
-  logic [8*PI-1:0] out_data_q;
-  logic [PO-1:0] out_mask_q;
+  logic room, out_valid, out_weights, out_last, out_go, out_leaves;
+  logic [2:0] out_code;
+  logic [15:0] out_line, out_index;
+  logic [31:0] out_start;
+  logic [8*PI-1:0] out_data;
+  logic [PO-1:0] out_mask;
 
-  assign outside = !weights_q ? walker_line >= 17'(BankLines) : weight_line_q >=
+  assign outside = !weights_q ? walker_outside : weight_line_q >=
       (code == program_pkg::ENCODING_CODEBOOK ? 17'(CodebookWords) : 17'(WeightLines));
-  assign out_go = !out_last_q || record_free;
-  assign out_leaves = out_go && (out_weights_q || load_ready_i);
-  assign rready_o = stop_i || (active && (!out_valid_q || out_leaves));
-  assign beat = rvalid_i && rready_o && !stop_i;
-  assign skip = job_valid && job_skip && !active && !out_valid_q && record_free;
+  assign rready_o = stop_i || (active && room);
+  assign beat = rvalid_i && active && room && !stop_i;
+  assign skip = job_valid && job_skip && !active && !out_valid && record_free;
   assign job_ready = job_skip ? skip : walker_ready;
 
-  move_walker #(.Banks(Banks)) u_walker (
+  move_walker #(.Banks(Banks), .Lines(BankLines)) u_walker (
       .clk_i, .rst_ni, .clear_i,
       .job_valid_i(job_valid && !job_skip), .job_ready_o(walker_ready),
       .job_words_i(job_words), .job_segments_i(job_segments), .job_row_words_i(job_row_words),
       .job_line_i(job_line), .job_bank_i(job_bank), .job_plane_i(job_plane),
       .job_row_line_i(job_row_line), .job_row_bank_i(job_row_bank),
       .step_i(beat), .active_o(active), .last_o(walker_last),
-      .line_o(walker_line), .bank_o(walker_bank)
+      .line_o(walker_line), .bank_o(walker_bank), .outside_o(walker_outside)
   );
 
   // A beat brings one column, two of 4-bit weights, eight of indices, or a line.
@@ -194,49 +193,49 @@ module load_unit #(
     end
   end
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni || clear_i) out_valid_q <= 1'b0;
-    else if (beat) out_valid_q <= !outside && !rerror_i;
-    else if (out_leaves) out_valid_q <= 1'b0;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (beat) begin
-      out_weights_q <= weights_q;
-      out_last_q <= walker_last;
-      out_line_q <= weights_q ? weight_line_q[15:0] : walker_line[15:0];
-      out_index_q <= index_q;
-      out_start_q <= start_q;
-      out_data_q <= rdata_i;
-      out_code_q <= code;
-      load_bank_o <= walker_bank;
-      for (int o = 0; o < PO; o++) begin
-        unique case (code)
-          program_pkg::ENCODING_COLUMNS: out_mask_q[o] <= column_q[o];
-          program_pkg::ENCODING_NIBBLES: out_mask_q[o] <= column_q[o/2*2];
-          program_pkg::ENCODING_INDICES: out_mask_q[o] <= column_q[o/8*8];
-          default:                       out_mask_q[o] <= 1'b1;
-        endcase
-      end
+  always_comb begin
+    for (int o = 0; o < PO; o++) begin
+      unique case (code)
+        program_pkg::ENCODING_COLUMNS: mask[o] = column_q[o];
+        program_pkg::ENCODING_NIBBLES: mask[o] = column_q[o/2*2];
+        program_pkg::ENCODING_INDICES: mask[o] = column_q[o/8*8];
+        default:                       mask[o] = 1'b1;
+      endcase
     end
   end
 
-  assign load_valid_o = out_valid_q && !out_weights_q && out_go;
-  assign load_line_o = out_line_q;
-  assign load_data_o = out_data_q;
+  // A word that meets a conflict of banks waits here, and what follows it stops a cycle later.
+  skid #(.Width(73 + 8 * PI + PO)) u_out (
+      .clk_i, .rst_ni, .clear_i,
+      .valid_i(beat && !outside && !rerror_i), .ready_o(room),
+      .data_i({
+        weights_q, walker_last, weights_q ? weight_line_q[15:0] : walker_line, index_q, start_q, code,
+        walker_bank, mask, rdata_i
+      }),
+      .valid_o(out_valid), .ready_i(out_leaves),
+      .data_o({
+        out_weights, out_last, out_line, out_index, out_start, out_code, load_bank_o, out_mask, out_data
+      })
+  );
+  assign out_go = !out_last || record_free;
+  assign out_leaves = out_go && (out_weights || load_ready_i);
+
+  assign load_valid_o = out_valid && !out_weights && out_go;
+  assign load_line_o = out_line;
+  assign load_data_o = out_data;
 
   // ---- Weights are decoded into a register of their own.
   logic to_codebook, from_weights;
   logic [64*PI-1:0] codewords;
-  assign from_weights = out_valid_q && out_weights_q && out_go;
-  assign to_codebook = out_code_q == program_pkg::ENCODING_CODEBOOK;
+  assign from_weights = out_valid && out_weights && out_go;
+  assign to_codebook = out_code == program_pkg::ENCODING_CODEBOOK;
 
   codebook #(.PI(PI)) u_codebook (
       .clk_i,
-      .write_en_i(from_weights && to_codebook),
-      .write_word_i(out_line_q[10-WordLog:0]),
-      .write_data_i(out_data_q),
-      .indices_i(out_data_q),
+      .writes_i(to_codebook), .write_en_i(from_weights && to_codebook),
+      .write_word_i(out_line[10-WordLog:0]),
+      .write_data_i(out_data),
+      .indices_i(out_data),
       .codewords_o(codewords)
   );
 
@@ -246,37 +245,37 @@ module load_unit #(
   end
 
   always_ff @(posedge clk_i) begin
-    wload_line_o <= out_line_q;
-    wload_mask_o <= out_mask_q;
+    wload_line_o <= out_line;
+    wload_mask_o <= out_mask;
   end
 
   for (genvar o = 0; o < PO; o++) begin : gen_column
     logic [8*PI-1:0] diagonal, halves;
     for (genvar i = 0; i < PI; i++) begin : gen_byte
-      assign diagonal[8*i+:8] = o == i ? out_data_q[8*i+:8] : 8'd0;
-      assign halves[8*i+:8] = {{4{out_data_q[8*i+4*(o%2)+3]}}, out_data_q[8*i+4*(o%2)+:4]};
+      assign diagonal[8*i+:8] = o == i ? out_data[8*i+:8] : 8'd0;
+      assign halves[8*i+:8] = {{4{out_data[8*i+4*(o%2)+3]}}, out_data[8*i+4*(o%2)+:4]};
     end
     always_ff @(posedge clk_i) begin
       if (from_weights) begin
-        unique case (out_code_q)
+        unique case (out_code)
           program_pkg::ENCODING_DIAGONAL: wload_data_o[8*PI*o+:8*PI] <= diagonal;
           program_pkg::ENCODING_NIBBLES:  wload_data_o[8*PI*o+:8*PI] <= halves;
           program_pkg::ENCODING_INDICES:  wload_data_o[8*PI*o+:8*PI] <= codewords[8*PI*(o%8)+:8*PI];
-          default:                        wload_data_o[8*PI*o+:8*PI] <= out_data_q;
+          default:                        wload_data_o[8*PI*o+:8*PI] <= out_data;
         endcase
       end
     end
   end
 
-  assign done = skip || (out_valid_q && out_last_q && out_leaves);
+  assign done = skip || (out_valid && out_last && out_leaves);
   assign done_o = done;
-  assign busy_o = !split_ready || job_valid || active || out_valid_q || wload_valid_o;
+  assign busy_o = !split_ready || job_valid || active || out_valid || wload_valid_o;
 
   recorder u_recorder (
       .clk_i, .rst_ni, .clear_i,
       .enable_i(profile_on_i),
       .done_i(done), .ready_o(record_free),
-      .index_i(skip ? job_index : out_index_q), .start_i(skip ? now_i : out_start_q), .now_i,
+      .index_i(skip ? job_index : out_index), .start_i(skip ? now_i : out_start), .now_i,
       .record_valid_o, .record_ready_i, .record_o
   );
 

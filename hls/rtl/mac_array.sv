@@ -130,16 +130,15 @@ module mac_array #(
     for (genvar o = 0; o < PO; o++) begin : gen_lane
       logic signed [23:0] sum_q;
       logic signed [31:0] acc_q;
-      logic beaten, keep;
+      logic beaten;
       always_ff @(posedge clk_i) begin
         if (packed_i) sum_q <= 24'($signed(fields[12*(p*PO+o)+:12]));
         else sum_q <= row_sums[48*(p*Pairs+o/2)+24*(o%2)+:24];
       end
-      // A maximum that wins replaces the accumulator, one that loses adds nothing.
+      // A maximum that wins replaces the accumulator, one that loses leaves it.
       assign beaten = is_max_i && !start && $signed(sum_q[8:0]) <= $signed(acc_q[8:0]);
-      assign keep   = !start && (!is_max_i || beaten);
       always_ff @(posedge clk_i) begin
-        if (valid) acc_q <= (keep ? acc_q : 32'sd0) + (beaten ? 32'sd0 : 32'(sum_q));
+        if (valid && !beaten) acc_q <= (start || is_max_i ? 32'sd0 : acc_q) + 32'(sum_q);
       end
       assign acc_o[32*(p*PO+o)+:32] = acc_q;
     end

@@ -6,7 +6,8 @@
 // Reference:  hls/moves.py, pixel_positions()
 `default_nettype none
 module move_walker #(
-    parameter int Banks = 7
+    parameter int Banks = 7,
+    parameter int Lines = 4096
 ) (
     input  wire logic        clk_i,
     input  wire logic        rst_ni,
@@ -24,26 +25,33 @@ module move_walker #(
     input  wire logic        step_i,
     output logic             active_o,
     output logic             last_o,           // the present word is the job's last
-    output logic      [16:0] line_o,           // a bit more than a line: out of range stays so
-    output logic      [ 3:0] bank_o
+    output logic      [15:0] line_o,
+    output logic      [ 3:0] bank_o,
+    output logic             outside_o         // no bank has such a line
 );
   logic [31:0] words_q, words_left_q;
   logic [15:0] segments_left_q, row_words_q, row_left_q, plane_q, row_line_q;
-  logic [16:0] segment_line_q, line_step, stepped_line;
+  logic [16:0] line_q, segment_line_q, line_step, stepped_line;  // a bit more: out of range stays so
   logic [3:0] first_bank_q, row_bank_q;
-  logic [4:0] bank_sum;
-  logic wraps, row_ends, segment_ends, take;
+  logic [3:0] stepped_bank;
+  logic wraps, take;
+  logic row_ends_q, segment_ends_q, last_segment_q;  // of the present word; decided a cycle ahead
 
-  assign row_ends = row_left_q == 16'd1;
-  assign segment_ends = words_left_q == 32'd1;
-  assign last_o = segment_ends && segments_left_q == 16'd1;
+  assign line_o = line_q[15:0];
+  assign last_o = segment_ends_q && last_segment_q;
+  if (Lines == 1 << $clog2(Lines)) begin : gen_outside
+    assign outside_o = |line_q[16:$clog2(Lines)];  // said so, as synthesis would subtract
+  end else begin : gen_compare
+    assign outside_o = line_q >= 17'(Lines);
+  end
   assign job_ready_o = !active_o || (step_i && last_o);
   assign take = job_valid_i && job_ready_o;
 
-  assign bank_sum = 5'(bank_o) + (row_ends ? 5'(row_bank_q) : 5'd1);
-  assign wraps = bank_sum >= 5'(Banks);
-  assign line_step = row_ends ? {row_line_q[15], row_line_q} : 17'd0;
-  assign stepped_line = line_o + line_step + 17'(wraps);
+  bank_step #(.Banks(Banks)) u_step (
+      .bank_i(bank_o), .step_i(row_ends_q ? row_bank_q : 4'd1), .bank_o(stepped_bank), .wraps_o(wraps)
+  );
+  assign line_step = row_ends_q ? {row_line_q[15], row_line_q} : 17'd0;
+  assign stepped_line = line_q + line_step + 17'(wraps);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) active_o <= 1'b0;
@@ -59,23 +67,31 @@ module move_walker #(
       row_bank_q <= job_row_bank_i;
       first_bank_q <= job_bank_i;
       segment_line_q <= 17'(job_line_i);
-      line_o <= 17'(job_line_i);
+      line_q <= 17'(job_line_i);
       bank_o <= job_bank_i;
       words_left_q <= job_words_i;
       row_left_q <= job_row_words_i;
       segments_left_q <= job_segments_i;
-    end else if (step_i && segment_ends) begin
+      row_ends_q <= job_row_words_i == 16'd1;
+      segment_ends_q <= job_words_i == 32'd1;
+      last_segment_q <= job_segments_i == 16'd1;
+    end else if (step_i && segment_ends_q) begin
       segment_line_q <= segment_line_q + 17'(plane_q);
-      line_o <= segment_line_q + 17'(plane_q);
+      line_q <= segment_line_q + 17'(plane_q);
       bank_o <= first_bank_q;
       words_left_q <= words_q;
       row_left_q <= row_words_q;
       segments_left_q <= segments_left_q - 16'd1;
+      row_ends_q <= row_words_q == 16'd1;
+      segment_ends_q <= words_q == 32'd1;
+      last_segment_q <= segments_left_q == 16'd2;
     end else if (step_i) begin
-      line_o <= stepped_line;
-      bank_o <= wraps ? 4'(bank_sum - 5'(Banks)) : bank_sum[3:0];
+      line_q <= stepped_line;
+      bank_o <= stepped_bank;
       words_left_q <= words_left_q - 32'd1;
-      row_left_q <= row_ends ? row_words_q : row_left_q - 16'd1;
+      row_left_q <= row_ends_q ? row_words_q : row_left_q - 16'd1;
+      row_ends_q <= row_ends_q ? row_words_q == 16'd1 : row_left_q == 16'd2;
+      segment_ends_q <= words_left_q == 32'd2;
     end
   end
 endmodule

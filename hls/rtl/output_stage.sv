@@ -1,7 +1,7 @@
 // output_stage: drains finished groups, one word of PI channels a slot, and writes codes to the scratchpad.
 // Function:   word = requantize(acc, bias, residual) for each pixel and sub-tile, in raster order
 // Interface:  group and parameter pulses in; residual reads and result writes to the scratchpad out
-// Latency:    8 cycles from a group's arrival to its first write.
+// Latency:    9 cycles from a group's arrival to its first write.
 // Throughput: 1 word a cycle; 1 in 2 with a residual, unless res_fast says that reads and writes never meet.
 // Reset:      synchronous, active low; valid bits only.
 // Reference:  hls/functional.py
@@ -40,7 +40,8 @@ module output_stage #(
     output logic                            done_o
 );
   localparam int SubTiles = PO / PI;
-  localparam int Latency = 7;  // of requantize; odd, so writes fall on the cycles between residual reads
+  localparam int Latency = 8;  // of a register and requantize; a write comes an odd number of cycles after its
+                               // residual's read, so that writes fall on the cycles between reads
   localparam int ParamW = 42;  // bias, shift, residual shift
 
   logic has_residual, res_signed, res_fast, out_packed, res_packed;
@@ -186,30 +187,43 @@ module output_stage #(
   end
 
   // ---- One word through the requantizers.
-  logic [Latency-1:0] write_q, done_q, odd_q;
+  logic [Latency-1:0] done_q;
+  logic [Latency-2:0] write_q, odd_q;  // the last stage of these is the port's own register
+  logic [4*(Latency-1)-1:0] bank_q;
   logic [16*Latency-1:0] line_q;
-  logic [4*Latency-1:0] bank_q;
   logic present;
+  logic [1:0] halves;
   assign present = slot && 13'($signed({1'b0, sub_q})) < tiles_left_q;
+
+  always_comb begin
+    halves = {odd_q[Latency-2], !odd_q[Latency-2]};
+    if (!out_packed) halves = 2'b11;
+    if (!write_q[Latency-2]) halves = 2'b00;
+  end
 
   always_ff @(posedge clk_i) begin
     line_q <= {line_q[16*(Latency-1)-1:0], 16'(out_pixel_line + out_sub_q)};
-    bank_q <= {bank_q[4*(Latency-1)-1:0], out_pixel_bank};
-    odd_q  <= {odd_q[Latency-2:0], odd};
+    bank_q <= {bank_q[4*(Latency-2)-1:0], out_pixel_bank};
     if (!rst_ni) begin
       write_q <= '0;
+      odd_q   <= '0;
       done_q  <= '0;
       done_o  <= 1'b0;
+      result_halves_o <= '0;
+      result_bank_o <= '0;
     end else begin
-      write_q <= {write_q[Latency-2:0], present};
+      write_q <= {write_q[Latency-3:0], present};
+      odd_q   <= {odd_q[Latency-3:0], odd};
+      result_halves_o <= halves;
+      result_bank_o <= bank_q[4*(Latency-2)+:4];
       done_q  <= {done_q[Latency-2:0], pixel_end && final_q && pixels_left_q == 4'd1};
       done_o  <= done_q[Latency-1];
     end
   end
 
-  logic [32*PI-1:0] slot_acc;
-  logic [ParamW*PI-1:0] slot_param;
-  logic [2:0] residual_q;  // the residual read of a slot comes back 3 cycles later
+  logic [32*PI-1:0] slot_acc, slot_acc_q;
+  logic [ParamW*PI-1:0] slot_param, slot_param_q;
+  logic [3:0] residual_q;  // the residual read of a slot comes back 4 cycles later
   always_comb begin
     slot_acc   = acc_q[32*PI-1:0];
     slot_param = param_q[ParamW*PI-1:0];
@@ -220,36 +234,37 @@ module output_stage #(
       end
     end
   end
-  always_ff @(posedge clk_i) residual_q <= {residual_q[1:0], has_residual && slot};
+  always_ff @(posedge clk_i) begin
+    slot_acc_q <= slot_acc;
+    slot_param_q <= slot_param;
+    residual_q <= {residual_q[2:0], has_residual && slot};
+    residual_line_o <= 16'(res_pixel_line + res_sub_q);
+    residual_bank_o <= res_pixel_bank;
+    if (!rst_ni) residual_valid_o <= 1'b0;
+    else residual_valid_o <= has_residual && present;
+  end
 
   for (genvar i = 0; i < PI; i++) begin : gen_lane
     logic [7:0] stored, code;
     logic [3:0] half;
     logic signed [8:0] residual;
     assign stored = residual_data_i[8*i+:8];
-    assign half = odd_q[2] ? stored[7:4] : stored[3:0];
+    assign half = odd_q[3] ? stored[7:4] : stored[3:0];
     assign residual = res_packed ? 9'($signed({res_signed & half[3], half})) : $signed({res_signed & stored[7], stored});
     assign result_data_o[8*i+:8] = out_packed ? {code[3:0], code[3:0]} : code;
     requantize u_requantize (
         .clk_i,
-        .acc_i           (slot_acc[32*i+:32]),
-        .bias_i          (slot_param[ParamW*i+:32]),
-        .shift_i         (slot_param[ParamW*i+32+:5]),
-        .residual_shift_i(slot_param[ParamW*i+37+:5]),
-        .residual_i      (residual_q[2] ? residual : 9'sd0),
+        .acc_i           (slot_acc_q[32*i+:32]),
+        .bias_i          (slot_param_q[ParamW*i+:32]),
+        .shift_i         (slot_param_q[ParamW*i+32+:5]),
+        .residual_shift_i(slot_param_q[ParamW*i+37+:5]),
+        .residual_i      (residual_q[3] ? residual : 9'sd0),
         .lo_i            (lo),
         .hi_i            (hi),
         .code_o          (code)
     );
   end
 
-  logic write;
-  assign write = write_q[Latency-1];
-  assign result_halves_o = !write ? 2'b00 : !out_packed ? 2'b11 : odd_q[Latency-1] ? 2'b10 : 2'b01;
   assign result_line_o = line_q[16*(Latency-1)+:16];
-  assign result_bank_o = bank_q[4*(Latency-1)+:4];
-  assign residual_valid_o = has_residual && present;
-  assign residual_line_o = 16'(res_pixel_line + res_sub_q);
-  assign residual_bank_o = res_pixel_bank;
 endmodule
 `default_nettype wire

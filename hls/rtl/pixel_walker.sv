@@ -25,15 +25,22 @@ module pixel_walker #(
     output logic                    row_end_o,
     output logic                    map_end_o
 );
-  logic [11:0] x_q, y_q;
+  logic last_row;
   logic signed [15:0] map_line_q, stepped_line;
-  logic [4:0] bank_sum;
+  logic [3:0] stepped_bank;
   logic wraps;
 
-  assign row_end_o = x_q + 12'd1 == columns_i;
-  assign map_end_o = row_end_o && y_q + 12'd1 == rows_i;
-  assign bank_sum = 5'(bank_o) + 5'(row_end_o ? row_bank_i : step_bank_i);
-  assign wraps = bank_sum >= 5'(Banks);
+  loop_counter #(.Width(12)) u_columns (
+      .clk_i, .restart_i(init_i), .step_i(advance_i), .count_i(columns_i), .last_o(row_end_o)
+  );
+  loop_counter #(.Width(12)) u_rows (
+      .clk_i, .restart_i(init_i), .step_i(advance_i && row_end_o), .count_i(rows_i), .last_o(last_row)
+  );
+
+  assign map_end_o = row_end_o && last_row;
+  bank_step #(.Banks(Banks)) u_step (
+      .bank_i(bank_o), .step_i(row_end_o ? row_bank_i : step_bank_i), .bank_o(stepped_bank), .wraps_o(wraps)
+  );
   assign stepped_line = line_o + (row_end_o ? row_line_i : step_line_i) + 16'(wraps);
 
   always_ff @(posedge clk_i) begin
@@ -41,18 +48,14 @@ module pixel_walker #(
       map_line_q <= origin_line_i + map_lines_i;
       line_o <= origin_line_i;
       bank_o <= origin_bank_i;
-      x_q <= '0;
-      y_q <= '0;
     end else if (advance_i) begin
-      x_q <= row_end_o ? '0 : x_q + 12'd1;
-      if (row_end_o) y_q <= map_end_o ? '0 : y_q + 12'd1;
       if (map_end_o) begin
         line_o <= map_line_q;
         bank_o <= origin_bank_i;
         map_line_q <= map_line_q + map_lines_i;
       end else begin
         line_o <= stepped_line;
-        bank_o <= wraps ? 4'(bank_sum - 5'(Banks)) : bank_sum[3:0];
+        bank_o <= stepped_bank;
       end
     end
   end

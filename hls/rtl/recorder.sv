@@ -1,7 +1,7 @@
 // recorder: count a unit's complete descriptors to the profile: which, started when, complete when.
 // Function:   a record (complete, start, index) for each done_i while enable_i, held until taken
 // Interface:  done_i only while ready_o; record valid/ready
-// Latency:    1 cycle.   Throughput: 1 record per cycle while the profile takes them.
+// Latency:    1 cycle.   Throughput: 1 record in 2 cycles while the profile takes them.
 // Reset:      synchronous, active low; valid only
 // Reference:  docs/program.md, Profile
 `default_nettype none
@@ -11,7 +11,7 @@ module recorder (
     input  wire logic        clear_i,
     input  wire logic        enable_i,
     input  wire logic        done_i,
-    output logic             ready_o,         // combinational on record_ready_i
+    output logic             ready_o,
     input  wire logic [15:0] index_i,
     input  wire logic [31:0] start_i,
     input  wire logic [31:0] now_i,
@@ -19,11 +19,11 @@ module recorder (
     input  wire logic        record_ready_i,
     output logic      [79:0] record_o
 );
-  assign ready_o = !record_valid_o || record_ready_i;
+  assign ready_o = !record_valid_o;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) record_valid_o <= 1'b0;
-    else if (ready_o) record_valid_o <= done_i && enable_i;
+    else record_valid_o <= record_valid_o ? !record_ready_i : done_i && enable_i;
   end
 
   always_ff @(posedge clk_i) if (done_i && ready_o) record_o <= {now_i, start_i, index_i};

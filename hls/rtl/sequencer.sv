@@ -132,27 +132,35 @@ module sequencer #(
   // ---- Feeding: taps and input tiles of the present group.
   logic param_due_q, feeding_q, tile_first_q, map_end_q, final_q;
   logic [3:0] count_q;
-  logic [15:0] cycles_left_q;
-  logic [11:0] ct_q;
-  logic [7:0] kx_q, ky_q;
+  logic running_q;  // in a group's cycles, of which the first ones feed
+  logic [7:0] ky_q;
   logic [11:0] tap_column_q;
   logic signed [15:0] tap_line_q, ct_line_q;
   logic [3:0] tap_bank_q;
   logic [15:0] weight_q, tile_weight_q;
-  logic group_over, tile_ends, ct_end, kx_end, ky_end, feed_first, feed_last;
-  logic [4:0] tap_sum;
+  logic cycles_end, tile_ends, ct_end, kx_end, ky_end, feed_first_q, feed_last;
+  logic [3:0] next_tap_bank;
   logic tap_wraps;
 
-  assign group_over = cycles_left_q <= 16'd1;
-  assign tile_ends = cycles_left_q == 16'd1 && map_end_q && !final_q;
-  assign take = full_q && group_over && !(map_end_q && cycles_left_q != '0);
-  assign ct_end = ct_q + 12'd1 == ci_tiles;
-  assign kx_end = kx_q + 8'd1 == kernel_w;
-  assign ky_end = ky_q + 8'd1 == kernel_h;
-  assign feed_first = ct_q == '0 && kx_q == '0 && ky_q == '0;
+  loop_counter #(.Width(16)) u_cycles (
+      .clk_i, .restart_i(take), .step_i(running_q), .count_i(group_cycles), .last_o(cycles_end)
+  );
+  loop_counter #(.Width(12)) u_ct (
+      .clk_i, .restart_i(take), .step_i(feeding_q), .count_i(ci_tiles), .last_o(ct_end)
+  );
+  loop_counter #(.Width(8)) u_kx (
+      .clk_i, .restart_i(take), .step_i(feeding_q && ct_end), .count_i(kernel_w), .last_o(kx_end)
+  );
+  loop_counter #(.Width(8)) u_ky (
+      .clk_i, .restart_i(take), .step_i(feeding_q && ct_end && kx_end), .count_i(kernel_h), .last_o(ky_end)
+  );
+
+  assign tile_ends = running_q && cycles_end && map_end_q && !final_q;
+  assign take = full_q && (!running_q || (cycles_end && !map_end_q));
   assign feed_last = ct_end && kx_end && ky_end;
-  assign tap_sum = 5'(tap_bank_q) + 5'(kx_end ? tap_row_bank : tap_step);
-  assign tap_wraps = tap_sum >= 5'(Banks);
+  bank_step #(.Banks(Banks)) u_tap (
+      .bank_i(tap_bank_q), .step_i(kx_end ? tap_row_bank : tap_step), .bank_o(next_tap_bank), .wraps_o(tap_wraps)
+  );
 
   always_ff @(posedge clk_i) begin
     if (take) begin
@@ -160,21 +168,19 @@ module sequencer #(
       map_end_q <= next_map_end_q;
       final_q <= next_map_end_q && !gathering_q;
       tile_first_q <= param_due_q || map_end_q;
-      ct_q <= '0;
-      kx_q <= '0;
+      feed_first_q <= 1'b1;
       ky_q <= '0;
       tap_column_q <= '0;
       tap_line_q <= '0;
       tap_bank_q <= '0;
       ct_line_q <= '0;
     end else if (feeding_q) begin
-      ct_q <= ct_end ? '0 : ct_q + 12'd1;
+      feed_first_q <= 1'b0;
       ct_line_q <= ct_end ? '0 : ct_line_q + $signed(in_plane);
       if (ct_end) begin
-        kx_q <= kx_end ? '0 : kx_q + 8'd1;
         tap_column_q <= kx_end ? '0 : tap_column_q + 12'(tap_step);
         tap_line_q <= tap_line_q + (kx_end ? tap_row_line : 16'sd0) + 16'(tap_wraps);
-        tap_bank_q <= tap_wraps ? 4'(tap_sum - 5'(Banks)) : tap_sum[3:0];
+        tap_bank_q <= next_tap_bank;
         if (kx_end) ky_q <= ky_q + 8'd1;
       end
     end
@@ -190,16 +196,16 @@ module sequencer #(
     if (!rst_ni) begin
       param_due_q <= 1'b0;
       feeding_q <= 1'b0;
-      cycles_left_q <= '0;
+      running_q <= 1'b0;
     end else begin
       // A tile's parameters are read in the cycle after the last group of the tile before.
       param_due_q <= init_i || tile_ends;
       if (init_i) feeding_q <= 1'b0;
       else if (take) feeding_q <= 1'b1;
       else if (feed_last) feeding_q <= 1'b0;
-      if (init_i) cycles_left_q <= '0;
-      else if (take) cycles_left_q <= group_cycles;
-      else if (cycles_left_q != '0) cycles_left_q <= cycles_left_q - 16'd1;
+      if (init_i) running_q <= 1'b0;
+      else if (take) running_q <= 1'b1;
+      else if (cycles_end) running_q <= 1'b0;
     end
     if (init_i) map_end_q <= 1'b1;
   end
@@ -208,7 +214,7 @@ module sequencer #(
   always_ff @(posedge clk_i) begin
     weight_en_o <= param_due_q || (feeding_q && !is_max);
     weight_line_o <= weight_q;
-    first_o <= feed_first;
+    first_o <= feed_first_q;
     count_o <= count_q;
     tile_first_o <= tile_first_q;
     final_o <= final_q;
@@ -229,13 +235,12 @@ module sequencer #(
     logic [3:0] next_bank_q, bank_q;
     logic signed [12:0] next_row_q, row_j_q, next_column_q, column_j_q;
     logic signed [13:0] row, column;
-    logic [4:0] bank_sum;
+    logic [3:0] bank;
     logic wraps;
 
     assign row = 14'(row_j_q) + 14'(ky_q);
     assign column = 14'(column_j_q) + 14'(tap_column_q);
-    assign bank_sum = 5'(bank_q) + 5'(tap_bank_q);
-    assign wraps = bank_sum >= 5'(Banks);
+    bank_step #(.Banks(Banks)) u_step (.bank_i(bank_q), .step_i(tap_bank_q), .bank_o(bank), .wraps_o(wraps));
 
     always_ff @(posedge clk_i) begin
       if (init_i) next_on_q <= 1'b0;
@@ -256,7 +261,7 @@ module sequencer #(
       end
       lane_on_o[j] <= feeding_q && on_q && row >= 0 && row < 14'(in_h) && column >= 0 && column < 14'(in_w);
       lane_line_o[16*j+:16] <= line_q + tap_line_q + ct_line_q + 16'(wraps);
-      lane_bank_o[4*j+:4] <= wraps ? 4'(bank_sum - 5'(Banks)) : bank_sum[3:0];
+      lane_bank_o[4*j+:4] <= bank;
     end
   end
 endmodule

@@ -47,9 +47,8 @@ module store_unit #(
   localparam int WordLog = $clog2(PI);
   localparam int Depth = 32;  // two bursts: one leaves while the next one is read
 
-  logic take, active, out_of_bounds, outside;
+  logic take, active, out_of_bounds, beyond, outside;
   logic split_valid, split_last, sent_all_q, busy_q, done, record_free, read, claim;
-  logic [16:0] line;
   logic [31:0] segment_words;
   logic [31:0] start_q;
   logic [5:0] room_q, queued_q;  // words not asked for yet; words that no burst has claimed
@@ -74,7 +73,7 @@ module store_unit #(
   end
 
   // ---- Reads
-  move_walker #(.Banks(Banks)) u_walker (
+  move_walker #(.Banks(Banks), .Lines(BankLines)) u_walker (
       .clk_i, .rst_ni, .clear_i,
       .job_valid_i(take), .job_ready_o(unused_walker_ready),
       .job_words_i(segment_words),
@@ -86,11 +85,10 @@ module store_unit #(
       .job_row_line_i(desc_i[program_pkg::MOVE_ROW_LINE_LSB+:program_pkg::MOVE_ROW_LINE_W]),
       .job_row_bank_i(desc_i[program_pkg::MOVE_ROW_BANK_LSB+:program_pkg::MOVE_ROW_BANK_W]),
       .step_i(read), .active_o(active), .last_o(unused_last),
-      .line_o(line), .bank_o(store_bank_o)
+      .line_o(store_line_o), .bank_o(store_bank_o), .outside_o(beyond)
   );
-  assign outside = active && line >= 17'(BankLines);
+  assign outside = active && beyond;
   assign store_valid_o = active && !outside && room_q != '0 && !stop_i;
-  assign store_line_o = line[15:0];
   assign read = store_valid_o && store_ready_i;
 
   fifo #(.Width(8 * PI), .Depth(Depth)) u_words (
