@@ -22,7 +22,7 @@ from bitlathe.model.quantize.calls import Argument, Call, Traced
 from bitlathe.model.quantize.float_network import FloatInput, FloatNetwork, FloatNode
 from bitlathe.model.quantize.formula import Constant, Formula, Live, State, operation
 from bitlathe.model.quantize.names import identifier, unused
-from bitlathe.model.quantize.operators import HANDLERS
+from bitlathe.model.quantize.operators import BATCH_NORM, HANDLERS
 from bitlathe.model.quantize.simplify import simplify
 
 _BATCH = 2  # of the example: 1 would hide operations that mix images
@@ -86,12 +86,18 @@ def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
 
 
 def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
-    """Exported program without in-place operations."""
+    """Exported program without in-place operations.
+
+    Replacing them takes longer than the export itself, so a program that has handlers for all its operations,
+    none of which is in place, is taken as it is.
+    """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # PyTorch's own, about its internals
         _try(title, model, example)
         try:
             program: torch.export.ExportedProgram = torch.export.export(model, (example,))
+            if _is_understood(program):
+                return program
             # with an empty table of decompositions, only in-place operations are replaced
             functional: torch.export.ExportedProgram = program.run_decompositions({})
         except Exception as error:  # export fails with many types, some of them private
@@ -100,6 +106,16 @@ def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export
                 "let no control flow in forward depend on values of tensors"
             ) from error
     return functional
+
+
+def _is_understood(program: torch.export.ExportedProgram) -> bool:
+    calls = (node for node in program.graph.nodes if node.op == "call_function")
+    return all(str(node.target) in HANDLERS and not _takes_own_statistics(node) for node in calls)
+
+
+def _takes_own_statistics(node: fx.Node) -> bool:
+    """Whether it is a batch norm of the batch's statistics, its sixth argument."""
+    return str(node.target) == BATCH_NORM and bool(node.args[5])
 
 
 def _try(title: str, model: nn.Module, example: torch.Tensor) -> None:

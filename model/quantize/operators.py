@@ -348,10 +348,13 @@ def identity(call: Call) -> FloatNode:
     return call.traced().node
 
 
+BATCH_NORM = "aten.batch_norm.default"
+
 HANDLERS: dict[str, Handler] = {
     "aten.conv2d.default": convolution,
     "aten.conv2d.padding": convolution,
     "aten.linear.default": linear,
+    BATCH_NORM: batch_norm,
     "aten._native_batch_norm_legit_no_training.default": batch_norm,
     "aten.relu.default": lambda call: _clamp(call, 0.0, inf),
     "aten.relu6.default": lambda call: _clamp(call, 0.0, 6.0),

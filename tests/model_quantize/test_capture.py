@@ -131,6 +131,23 @@ def test_networks_of_the_zoo_are_captured(name: str) -> None:
     assert torch.allclose(logits(network, x), expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet-28"])
+def test_a_program_that_needs_no_decomposition_is_the_same_without_one(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(name).eval()
+    shape = (1, 28, 28) if name == "mobilenet-28" else (3, 32, 32)
+    quick = capture(model, shape)
+    monkeypatch.setattr("bitlathe.model.quantize.capture._is_understood", lambda program: False)
+    slow = capture(model, shape)
+    assert [(node.name, node.shape) for node in quick.nodes] == [(n.name, n.shape) for n in slow.nodes]
+    for node, same in zip(quick.nodes, slow.nodes, strict=True):
+        if isinstance(node, FloatConv2d):
+            assert isinstance(same, FloatConv2d)
+            assert np.array_equal(node.weight, same.weight)
+            assert np.array_equal(node.bias, same.bias)
+
+
 def test_a_network_in_channels_last_order_is_the_same_network() -> None:
     model = build("lenet5").eval()
     plain = capture(model, (1, 8, 8))

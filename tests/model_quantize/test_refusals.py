@@ -62,7 +62,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "batch norm of flattened maps": (
         nn.Sequential(nn.Flatten(), nn.BatchNorm1d(256)),
-        "aten._native_batch_norm_legit_no_training.default works on 256 flattened features "
+        "aten.batch_norm.default works on 256 flattened features "
         "of a (4, 8, 8) map; apply it to the map before flattening",
     ),
     "ceil mode": (
@@ -141,11 +141,11 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "mixed images": (
         Forward(lambda m, x: x.reshape(1, -1)),
-        "aten.view.default makes size (1, 512) of 2 images; keep the images of a batch apart",
+        "aten.reshape.default makes size (1, 512) of 2 images; keep the images of a batch apart",
     ),
     "sequences": (
         Forward(lambda m, x: x.flatten(2)),
-        "aten.view.default makes a tensor of size (2, 4, 64); keep to (N, C, H, W) and (N, features)",
+        "aten.flatten.using_ints makes a tensor of size (2, 4, 64); keep to (N, C, H, W) and (N, features)",
     ),
     "another type": (
         Forward(lambda m, x: x.half()),
