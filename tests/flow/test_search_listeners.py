@@ -1,0 +1,89 @@
+"""What a user sees of a running search: the progress bar, and TensorBoard's log."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress, TimeRemainingColumn
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from bitlathe.flow.output import progress
+from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
+from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
+from bitlathe.model.search.ladder import Audit
+
+
+def measures(accuracy: float) -> Measures:
+    return Measures(accuracy=accuracy, cycles=1000, latency_ms=0.5, macs=100, size_bytes=400)
+
+
+def candidate(epoch: int, method: str, score: float | None) -> CandidateRecord:
+    return CandidateRecord(
+        epoch=epoch,
+        method=method,
+        stage=Stage.EPOCH,
+        score=score,
+        measures=None if score is None else measures(score),
+        loss=0.25,
+        steps=4,
+        seconds=2.0,
+        failure="it diverged" if score is None else None,
+    )
+
+
+def finished(epoch: int, accuracy: float) -> EpochRecord:
+    return EpochRecord(
+        epoch=epoch,
+        choice="P",
+        measures=measures(accuracy),
+        candidates=(candidate(epoch, "P", accuracy), candidate(epoch, "Q(4,8)", None)),
+        agreement=1.0,
+        audits=(Audit(rung="cycle-model", cycles=990, error=-0.01),),
+        seconds=4.0,
+        removed_channels=3,
+    )
+
+
+def test_the_bar_shows_epoch_candidate_score_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    with Progress(*Progress.get_default_columns(), console=console) as bars:
+        bar = ProgressBar(bars=bars, task=bars.add_task("search", total=2), name="search")
+        (row,) = bars.tasks
+        bar.epoch_started(1, ["P", "Q(4,8)"])
+        assert row.description == "search 1: P, Q(4,8)"
+        bar.candidate_scored(candidate(1, "P", 0.875))
+        assert (row.description, row.completed) == ("search 1: P 0.875", pytest.approx(1 / 3))
+        bar.candidate_scored(candidate(1, "Q(4,8)", None))
+        assert row.description == "search 1: Q(4,8) failed"
+        bar.epoch_finished(finished(1, 0.875))
+        assert row.completed == 1
+        bars.refresh()
+    assert "50%" in screen.getvalue()
+    assert any(isinstance(column, TimeRemainingColumn) for column in progress().columns)
+    line = capsys.readouterr().err
+    assert "search epoch 1: P, 87.50 %, 1,000 cycles (P 0.875, Q(4,8) failed; 4 s)" in line
+
+
+def test_tensorboard_reads_every_winner_and_candidate_and_a_repeated_epoch_once(tmp_path: Path) -> None:
+    with TensorBoardLog.at(tmp_path) as log:
+        for record in (finished(1, 0.5), finished(2, 0.25), finished(2, 0.75)):  # killed after the second
+            log.epoch_started(record.epoch, ["P", "Q(4,8)"])
+            for one in record.candidates:
+                log.candidate_scored(one)
+            log.epoch_finished(record)
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert set(read.Tags()["scalars"]) == {
+        *(f"winner/{name}" for name in ("accuracy", "cycles", "latency_ms", "macs", "size_bytes")),
+        "score/epoch/P",
+        "loss/epoch/P",
+        "probe/agreement",
+        "ladder/cycle-model",
+    }
+    for tag, values in (("winner/accuracy", (0.5, 0.75)), ("ladder/cycle-model", (-0.01, -0.01))):
+        found = read.Scalars(tag)
+        assert [event.step for event in found] == [1, 2]
+        assert [event.value for event in found] == pytest.approx(values)
