@@ -18,7 +18,7 @@ NET_PS = 450  # a routed net, on average: an assumption, see docs/timing.md
 CLOCKED = RTL.parent / "tools" / "xc7_clocked.sv"
 CELLS, CLOCKED_CELLS = "cells_with_nets.v", "clocked_with_nets.sv"  # made where Yosys runs
 _FABRIC = re.compile(
-    r"LUT[1-6]|CARRY4|SRL16E|FDRE|FDSE|RAM32M"
+    r"LUT[1-6]|CARRY4|SRL16E|FDRE|FDSE|RAM32M|RAM256X1S"
 )  # primitives whose nets are added to their delays
 _LONE = re.compile(r"RAMB|DSP48")  # whose delays are functions: their nets are added to the sum
 _MODULE = re.compile(r"^module (\w+).*?^endmodule", re.MULTILINE | re.DOTALL)

@@ -49,3 +49,16 @@ module RAM32M (
     $setup(WE, posedge WCLK, 654);
   endspecify
 endmodule
+
+// Its models have no delays: those of the four LUTs and the two levels of dedicated multiplexers that it is made of.
+(* blackbox *)
+module RAM256X1S (output O, input [7:0] A, input D, WCLK, WE);
+  parameter INIT = 0, IS_WCLK_INVERTED = 0;
+  specify
+    (A *> O) = 963;
+    (posedge WCLK => (O : D)) = 1509;
+    $setup(A, posedge WCLK, 245);
+    $setup(D, posedge WCLK, 461);
+    $setup(WE, posedge WCLK, 654);
+  endspecify
+endmodule
