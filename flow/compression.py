@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bitlathe.flow.quantize_settings import quantize_config
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.hls.config import Target
-from bitlathe.model.compress import MethodData
+from bitlathe.model.compress import Diverged, MethodData
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import fresh_state, load
@@ -168,7 +169,7 @@ def _compressed(
     state = (
         load(kept, Requested(request=request), settings) if resumed else fresh_state(subject.model, settings)
     )
-    with progress() as bars:
+    with progress() as bars, _telling_what_is_kept(kept):
         task = bars.add_task(
             subject.network, total=recipe.epochs * data.steps, completed=state.epoch * data.steps
         )
@@ -177,6 +178,16 @@ def _compressed(
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
         return quantize(state.model.eval(), data.train_images, quantize_config(request))
     return integer_view(state, data, state.quantization.config).network()
+
+
+@contextmanager
+def _telling_what_is_kept(path: Path) -> Iterator[None]:
+    """Add to the error of a training that diverged where its last good state is."""
+    try:
+        yield
+    except Diverged as error:
+        kept = f"{path} keeps the state before, --resume goes on" if path.exists() else "nothing was kept"
+        raise Diverged(f"{error}; {kept}") from error
 
 
 def _settings(options: CompressOptions, epochs: int, seed: int) -> TrainConfig:

@@ -127,6 +127,19 @@ def test_methods_that_cannot_be_carried_out_are_refused_in_one_line(
     assert len(result.stderr.strip().splitlines()) <= 2
 
 
+def test_a_training_that_diverges_leaves_its_last_good_state() -> None:
+    words = ("--method", "train", "--batch-size", "64", "--images", "100", "--out", "out")
+    assert run("compress", *LENET, *words, "--lr", "0.01").status == 0
+    good = Path("out", STATE_NAME).read_bytes()
+    words = ("--method", "train:epochs=2", *words[2:], "--resume")
+    result = run("compress", *LENET, *words, "--lr", "1e30")
+    assert result.status == 1
+    line = result.stderr.strip().splitlines()[-1]
+    assert "choose a lower lr; out/state.pt keeps the state before, --resume goes on" in line
+    assert Path("out", STATE_NAME).read_bytes() == good
+    assert run("compress", *LENET, *words, "--lr", "0.01").status == 0
+
+
 def test_foreign_files_are_left_alone() -> None:
     Path("out").mkdir()
     Path("out/mine.txt").write_text("mine")

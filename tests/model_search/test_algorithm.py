@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,24 @@ import pytest
 import search_lab
 from search_lab import METHODS, SPEC, DieOnce, Shake, choices, lasting, make_search, scores
 
+from bitlathe.model.compress.channels import PruneChannels
 from bitlathe.model.compress.methods import Quantize, Train
 from bitlathe.model.graph.errors import BitlatheError, DataError
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search import CandidateRecord, Checkpoint, EpochRecord, LocalProcesses, Stage, find_rule
+from bitlathe.model.search import (
+    CandidateRecord,
+    Checkpoint,
+    EpochRecord,
+    Job,
+    Lab,
+    LocalProcesses,
+    Outcome,
+    Sequential,
+    Stage,
+    find_rule,
+)
 from bitlathe.model.search.checkpoint import CANDIDATES, CHECKPOINT, CHOICES, load_checkpoint
+from bitlathe.model.search.executors import Done
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +148,33 @@ def test_another_search_s_checkpoint_is_refused(searched: tuple[Path, Checkpoint
 
 
 def test_literal_mode_runs_the_paper_s_small_example(tmp_path: Path) -> None:
-    """C = {P-like, Q(8,8)}, rule top-1 on the test split, judged as trained, Q for its own epoch alone."""
-    spec = replace(SPEC, as_trained=True, judge=search_lab.Judge.TEST)
+    """C = {P, Q(8,8)}: some channels of the network an epoch until 30 % are gone, rule top-1 on the test set.
+
+    Each epoch is judged as it trained, a Q ends with its epoch, and the last one is a Q.
+    """
+    spec = replace(lasting(SPEC, epochs=4), as_trained=True, judge=search_lab.Judge.TEST)
+    prune = PruneChannels(channels=34, target=68)  # of 226
     quantize = Quantize(config=QuantizeConfig(calibration_images=32), lasting=False)
-    done = make_search(tmp_path, methods=(Train(), quantize), spec=spec, rule=find_rule("accuracy", {})).run()
-    assert choices(done)[-1] == "Q(8,8)"
-    (first,) = done.records[:-1]
-    assert {c.method for c in first.candidates} == {"T", "Q(8,8)"}
-    assert done.state.quantization is not None
-    assert not done.state.quantization.lasting
+    lab, quantizers = Lab(spec), []
+
+    class Watching(Sequential):
+        def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+            outcomes = super().run(jobs, done)
+            quantizers.extend(
+                (job.label, lab.read(o.state).quantization) for job, o in zip(jobs, outcomes, strict=True)
+            )
+            return outcomes
+
+    methods = (prune, quantize)
+    rule, executor = find_rule("accuracy", {}), Watching(lab)
+    done = make_search(tmp_path, methods=methods, spec=spec, rule=rule, executor=executor).run()
+    tried = [{c.method for c in record.candidates} for record in done.records]
+    assert tried[0] == {"P", "Q(8,8)"}
+    assert sorted(choices(done)[:3]) == ["P", "P", "Q(8,8)"], "the target leaves room for one Q before"
+    assert choices(done)[3] == "Q(8,8)"
+    assert done.state.removed_channels == 68
+    for record in done.records:
+        scored = {c.method: c.score for c in record.candidates}
+        assert scored[record.choice] == max(score for score in scored.values() if score is not None)
+    assert "P" in choices(done)[choices(done).index("Q(8,8)") :], "a P follows a Q"
+    assert all((quantizer is None) == (label == "P") for label, quantizer in quantizers)
