@@ -90,6 +90,28 @@ def test_a_folder_that_holds_a_search_is_not_overwritten(searched: tuple[Path, d
     assert "holds a search; go on with it by --resume" in again.stderr
 
 
+def test_a_finished_search_resumed_trains_nothing_and_says_the_same(
+    searched: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: object, **__: object) -> None:
+        raise AssertionError("it trained")
+
+    monkeypatch.setattr("bitlathe.model.search.lab.train_epoch", train)
+    folder, result = searched
+    again = run("search", folder / "search.toml", "--out", folder / "out", "--resume", "--json")
+    assert again.status == 0, again.stderr
+    assert again.json == result
+
+
+def test_another_search_is_not_resumed(searched: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = searched
+    (folder / "other.toml").write_text(CONFIG.replace("lr = 0.02", "lr = 0.03"))
+    again = run("search", folder / "other.toml", "--out", folder / "out", "--resume")
+    assert again.status == 2
+    assert "was made with training = " in again.stderr
+    assert "give the same configuration or start anew without --resume" in again.stderr
+
+
 def test_the_rungs_agree_on_the_network_found(searched: tuple[Path, dict[str, Any]]) -> None:
     folder, result = searched
     graph, board = graph_file.load(folder / "out" / "network.blg"), target("pynq-z2")
