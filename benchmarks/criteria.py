@@ -1,11 +1,9 @@
-"""How far pruning criteria agree on a trained network, and which of its layers stand pruning.
+"""How far pruning criteria agree on a trained network.
 
 python benchmarks/criteria.py --network resnet20 --weights ../shared/weights/resnet20_cifar10.pt
-python benchmarks/criteria.py --network resnet20 --weights ../shared/weights/resnet20_cifar10.pt --images 1000
 
-Prints the share of the lowest channels of each layer that two criteria have in common, and with --images the
-accuracy lost by each layer pruned alone, measured on the last training images. Writes both to
-build/bench/criteria-NETWORK.json.
+Prints the share of the lowest channels of each layer that two criteria have in common and writes it to
+build/bench/criteria-NETWORK.json. What each layer stands is `bitlathe sensitivity`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +18,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitlathe.model.data import load_dataset
 from bitlathe.model.prune.budget import whole_channels
 from bitlathe.model.prune.groups import ChannelGroups, channel_groups
 from bitlathe.model.prune.scores import Scores, find_criterion, score_channels
-from bitlathe.model.prune.sensitivity import sensitivity
-from bitlathe.model.train import evaluate, load_weights
+from bitlathe.model.train import load_weights
 from bitlathe.model.zoo import Normalize, build, network_spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,15 +43,6 @@ def main() -> None:
     for row in rows:
         print(f"{row['criteria']:>30} {row['overlap']:8.1%} {row['spearman_median']:9.3f}")
     result: dict[str, Any] = {"network": arguments.network, "share": arguments.share, "agreement": rows}
-    if arguments.images:
-        table = sensitivity(model, groups, scores[arguments.criterion], _accuracy(arguments))
-        print(f"\npoints lost by each layer pruned alone by {arguments.criterion}, of {table.base:.2%}")
-        print(table.table())
-        result["sensitivity"] = {
-            "criterion": arguments.criterion,
-            "images": arguments.images,
-            **table.to_json(),
-        }
     out = ROOT / "build" / "bench" / f"criteria-{arguments.network}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
@@ -81,12 +67,6 @@ def _agreement(
     }
 
 
-def _accuracy(arguments: argparse.Namespace) -> Callable[[nn.Module], float]:
-    dataset = load_dataset(network_spec(arguments.network).dataset)
-    images, labels = dataset.train_images[-arguments.images :], dataset.train_labels[-arguments.images :]
-    return lambda model: evaluate(model, images, labels).accuracy
-
-
 def _model(network: str, weights: Path) -> nn.Module:
     model = build(network, normalize=Normalize.imagenet())
     load_weights(model, weights)
@@ -100,8 +80,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--network", default="resnet20")
     parser.add_argument("--weights", type=Path, required=True, help="published CIFAR-10 weights")
     parser.add_argument("--share", type=float, default=0.4, help="of each layer's channels (default 0.4)")
-    parser.add_argument("--images", type=int, default=0, help="measure sensitivity on so many images")
-    parser.add_argument("--criterion", default="std", choices=OF_WEIGHTS, help="of the sensitivity table")
     return parser.parse_args()
 
 
