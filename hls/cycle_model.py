@@ -191,6 +191,7 @@ class _ReadChannel:
         self.free = 0.0  # when the last load has come
         self.fetch_free = 0.0  # when the last descriptor has come
         self.fetches: list[float] = []  # when descriptors were asked for
+        self.fetched: list[float] = []  # when they had come
         self.windows: list[Window] = []  # of each load: a descriptor asked for within delays it
         self.last_asked = 0.0  # when the last burst of the last load was asked for
 
@@ -199,20 +200,28 @@ class _ReadChannel:
         self.fetches.append(asked)
         begin = max(asked + self.delay, min(self.free, asked + self.in_flight), self.fetch_free)
         self.fetch_free = begin + self.descriptor_cycles
+        self.fetched.append(self.fetch_free)
         return self.fetch_free
 
     def load(self, asked: float, cycles: float, bursts: int) -> float:
         """When the data of a load asked for at a time have come."""
         index = len(self.windows)
         expected = self.expected[index] if index < len(self.expected) else 0
-        begin, since = self.free, self.last_asked
+        begin, since, room = self.free, self.last_asked, 0.0
         if asked + self.delay > begin:  # no load before it: the descriptors asked for so far come first
             begin = max(asked + self.delay, self.fetch_free)
             since = max(since, self.fetches[-1], asked - self.descriptor_cycles)
+            room = self._room(asked, bursts)
         self.free = begin + cycles + expected * self.descriptor_cycles
-        self.last_asked = max(asked + BURST_CYCLES * bursts, self.free - self.in_flight)
+        self.last_asked = max(asked + BURST_CYCLES * bursts, self.free - self.in_flight, room)
         self.windows.append((since, self.last_asked))
         return self.free
+
+    def _room(self, asked: float, bursts: int) -> float:
+        """When the descriptors in flight leave room for the last of a load's bursts."""
+        coming = [time for time in self.fetched if time > asked]
+        too_many = min(len(coming) + bursts - OUTSTANDING, len(coming))
+        return coming[too_many - 1] if too_many > 0 else 0.0
 
     def interruptions(self) -> list[int]:
         """Descriptors that were asked for amid each load."""
