@@ -30,6 +30,7 @@ SIMULATED, IMAGES = "resnet20-fast", 10_000
 FLOOR, SHARE = 0.90, 0.60  # accuracy, and cycles of the int8 network's, that SIMULATED must reach
 COST = 1.5  # training steps, of plain training's
 EQUAL = 0.002  # of accuracy
+TOLD = ("target", "images", "mismatches", "accuracy_integer")  # of `simulate`
 PRUNED = ("resnet20-w8a8", "resnet20-w4a8")  # compared with their baseline
 RULES = ("resnet20-latency-rule", "resnet20-macs-rule")
 
@@ -63,7 +64,8 @@ def _measured(out: Path) -> Iterator[tuple[str, Found]]:
             when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
             simulated = path.with_name("simulate.json")
             if simulated.exists():
-                row["simulated"] = json.loads(simulated.read_text(encoding="utf-8"))
+                told = json.loads(simulated.read_text(encoding="utf-8"))
+                row["simulated"] = {key: told[key] for key in TOLD}
             command = f"python benchmarks/searches.py --run {name}"
             yield f"{name}/{row['name']}", {**row, "command": command, "date": when}
 
