@@ -8,13 +8,11 @@ synthesizer. Prints a line each and writes them to build/bench/csim.json.
 
 from __future__ import annotations
 
-import argparse
-import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from reference import machine
+from speed import parse, timed
 
 from bitlathe.flow.files import write_json
 from bitlathe.hls.compile import compile_graph
@@ -25,7 +23,6 @@ from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
 
-ROOT = Path(__file__).resolve().parents[1]
 EXACT_IMAGES = 1  # exact widths take seconds an image
 
 
@@ -48,7 +45,7 @@ class Row:
 
 def main() -> int:
     """Measure each target; 1 where an integer is not the reference's."""
-    arguments = _parse()
+    arguments = parse((__doc__ or "").splitlines()[0], "csim.json")
     rows = []
     print(f"{'target':>10} {'integers':>8} {'MMAC/s':>7} {'a CPU second':>12} {'wrong':>6} {'build':>8}")
     for name in arguments.targets:
@@ -69,12 +66,8 @@ def measure(target: Target, types: Types, images: int, seed: int) -> Row:
     graph = random_resnet(rng, blocks=1)
     network = compile_graph(graph, target.engine)
     codes = random_inputs(rng, graph, images if types is Types.PLAIN else EXACT_IMAGES)
-    began = time.perf_counter()
-    engine = HlsEngine(target, types)
-    built = time.perf_counter() - began
-    wall, cpu = time.perf_counter(), time.process_time()
-    outputs = engine.run(network, codes)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    engine, built = timed(lambda: HlsEngine(target, types))
+    outputs, took = timed(lambda: engine.run(network, codes))
     macs = sum(useful_macs(graph, node) for node in graph.nodes)
     return Row(
         target=target.name,
@@ -83,21 +76,12 @@ def measure(target: Target, types: Types, images: int, seed: int) -> Row:
         mega_macs=macs / 1e6,
         images=len(codes),
         mismatches=int((outputs.ravel() != evaluate(graph, codes).ravel()).sum()),
-        seconds=wall,
-        cpu_seconds=cpu,
-        mega_macs_per_second=len(codes) * macs / wall / 1e6,
-        mega_macs_per_cpu_second=len(codes) * macs / cpu / 1e6,
-        build_seconds=built,
+        seconds=took.wall,
+        cpu_seconds=took.cpu,
+        mega_macs_per_second=len(codes) * macs / took.wall / 1e6,
+        mega_macs_per_cpu_second=len(codes) * macs / took.cpu / 1e6,
+        build_seconds=built.wall,
     )
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--targets", nargs="+", choices=sorted(TARGETS), default=list(TARGETS))
-    parser.add_argument("--images", type=int, default=8, help="images that are simulated")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and images")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench" / "csim.json")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

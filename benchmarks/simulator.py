@@ -7,14 +7,12 @@ Runs a ResNet-8 of random weights; prints a line a target and writes them to bui
 
 from __future__ import annotations
 
-import argparse
-import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from reference import machine
+from speed import parse, timed
 
 from bitlathe.flow.files import write_json
 from bitlathe.hls.compile import compile_graph
@@ -22,8 +20,6 @@ from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine, engine_model
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +40,7 @@ class Row:
 
 
 def main() -> None:
-    arguments = _parse()
+    arguments = parse((__doc__ or "").splitlines()[0], "simulator.json")
     rows = []
     print(
         f"{'target':>10} {'MAC/cycle':>9} {'Mcycle/s':>9} {'a CPU second':>12} {'images/s':>9} {'build':>8}"
@@ -64,15 +60,11 @@ def measure(target: Target, images: int, seed: int) -> Row:
     rng = np.random.default_rng(seed)
     graph = random_resnet(rng, blocks=1)
     network, codes = compile_graph(graph, target.engine), random_inputs(rng, graph, images)
-    began = time.perf_counter()
-    library = engine_model(target.engine)
-    built = time.perf_counter() - began
+    library, built = timed(lambda: engine_model(target.engine))
     ddr = SimulatedDdr(latency=target.ddr_latency, busy=target.ddr_busy)
     with closing(SimulatedEngine(target.engine, ddr, library=library)) as engine:
         engine.run(network, codes[:1])
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = engine.run(network, codes)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        result, took = timed(lambda: engine.run(network, codes))
     cycles = result.counters.statistics["cycles"]
     return Row(
         target=target.name,
@@ -80,22 +72,13 @@ def measure(target: Target, images: int, seed: int) -> Row:
         network=graph.name,
         cycles_per_image=result.cycles[-1],
         images=images,
-        seconds=wall,
-        cpu_seconds=cpu,
-        mega_cycles_per_second=cycles / wall / 1e6,
-        mega_cycles_per_cpu_second=cycles / cpu / 1e6,
-        images_per_second=images / wall,
-        build_seconds=built,
+        seconds=took.wall,
+        cpu_seconds=took.cpu,
+        mega_cycles_per_second=cycles / took.wall / 1e6,
+        mega_cycles_per_cpu_second=cycles / took.cpu / 1e6,
+        images_per_second=images / took.wall,
+        build_seconds=built.wall,
     )
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--targets", nargs="+", choices=sorted(TARGETS), default=list(TARGETS))
-    parser.add_argument("--images", type=int, default=8, help="images that are simulated")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and images")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench" / "simulator.json")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":
