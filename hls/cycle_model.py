@@ -13,6 +13,7 @@ from enum import IntEnum
 
 from bitlathe.hls.config import Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode, Program
+from bitlathe.hls.skipping import Sweep, skipping_groups
 
 Fields = Mapping[str, int]
 Window = tuple[float, float]  # from, to; cycles
@@ -113,6 +114,8 @@ def exec_cycles(fields: Fields) -> int:
     if fields.get("row_break", 0):
         runs, run = fields["out_h"], fields["out_w"]
     a_pass = pass_cycles(runs, run, lanes, fields["group_cycles"])
+    if skipped := fields.get("skip_weights", 0):
+        a_pass -= skipped * int(skipping_groups(Sweep.of(fields)).sum())
     taps = fields["kernel_h"] * fields["kernel_w"] * fields["ci_tiles"]
     slow_residual = fields.get("has_residual", 0) and not fields.get("res_fast", 0)
     last_words = ((run - 1) % lanes + 1) * fields["sub_tiles"] * (2 if slow_residual else 1)

@@ -49,8 +49,10 @@ class _Exec:
             raise FormatError(
                 f"{self.where}: {fields['sub_tiles']} sub-tiles on a {self.configuration.po} wide array"
             )
+        self._check_skip()
         slow = fields["has_residual"] and not fields["res_fast"]
-        cycles = max(self.taps * fields["ci_tiles"], lanes * fields["sub_tiles"] * (1 + slow) + slow)
+        words = lanes * fields["sub_tiles"] * (1 + slow) + slow
+        cycles = max(self.taps * fields["ci_tiles"], words + fields["skip_weights"])
         if fields["group_cycles"] < cycles:
             raise FormatError(f"{self.where}: {fields['group_cycles']} cycles a group, needed {cycles}")
         for group in self._groups():
@@ -58,6 +60,16 @@ class _Exec:
                 raise FormatError(
                     f"{self.where}: pixels at {group.tolist()} ask one of {self.banks} banks twice"
                 )
+
+    def _check_skip(self) -> None:
+        """Raise FormatError where the rows left out are not the kernel's."""
+        fields = self.fields
+        if not fields["skip_weights"]:
+            return
+        row = self.position("tap_row") + (fields["kernel_w"] - 1) * fields["tap_step"]
+        lines = fields["kernel_w"] * fields["ci_tiles"]
+        if fields["kernel_h"] < 2 or (fields["skip_weights"], self.position("skip")) != (lines, row):
+            raise FormatError(f"{self.where}: skips {fields['skip_weights']} lines, a kernel row has {lines}")
 
     def _groups(self) -> list[Positions]:
         origins, lanes = self.origins(), self.fields["group_lanes"]

@@ -113,7 +113,11 @@ NO_WAIT = -(1 << 15)  # the least that a wait can hold
 # A position is the pair (line, bank) = divmod(y * pitch + x, banks); steps are pairs too, the
 # bank in 0..banks-1 and the line signed, so that address generation needs no division.
 EXEC = COMMON + _table(
-    ("group_cycles", 16, "cycles a pixel group takes: max(kernel cycles, output cycles)"),
+    (
+        "group_cycles",
+        16,
+        "cycles a pixel group takes that leaves no kernel row out: max(kernel cycles, output cycles)",
+    ),
     ("group_lanes", 4, "pixels a group, 1..pp"),
     ("row_break", 1, "a group ends at the end of an output row"),
     ("is_max", 1, "1: maximum of codes (max pool), 0: multiply and accumulate"),
@@ -186,6 +190,14 @@ EXEC = COMMON + _table(
         "columns from tap to tap of a kernel row, 1..banks-1; more than 1 where columns are folded",
     ),
     ("repeat_weights", 1, "every output tile takes the lines of the first one again"),
+    (
+        "skip_weights",
+        12,
+        "weight lines of a kernel row where rows that meet nothing but padding are left out, else 0: a "
+        "group's first kernel row if all of its pixels have it above the input map, its last if below",
+    ),
+    ("skip_line", 8, "position step from a kernel row to the next, line"),
+    ("skip_bank", 4, "the same, bank"),
     start=_BODY,
 )
 

@@ -4,10 +4,10 @@ The order is a legal one for a machine that takes one step at a time; `dependenc
 matters, and `schedule` moves the loads forward.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bitlathe.hls.compile.fast_residual import raster, with_fast_residual
-from bitlathe.hls.compile.groups import Grouping
+from bitlathe.hls.compile.groups import Grouping, sweep
 from bitlathe.hls.compile.memory import Block, Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map
 from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
@@ -102,7 +102,7 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         residual=residual,
         row=piece.row,
         weights=weights,
-        grouping=_grouping(builder, plan, residual, target),
+        grouping=_grouping(builder, plan, piece, source, residual, target),
         words=words[1] - words[0],
         sub_tiles=plan.sub_tiles,
     )
@@ -111,11 +111,20 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
         _add_move(builder, Opcode.STORE, layer.node, target, target_part.block(home))
 
 
-def _grouping(builder: _Builder, plan: LayerPlan, residual: Block | None, target: Block) -> Grouping:
+def _grouping(
+    builder: _Builder, plan: LayerPlan, piece: Piece, source: _Strip, residual: Block | None, target: Block
+) -> Grouping:
     if residual is None:
         return plan.grouping
+    layer, grouping = plan.layer, plan.grouping
+    strip = replace(
+        sweep(layer, grouping),
+        out_h=target.rows,
+        start_y=piece.row * layer.stride[0] - layer.padding[0] - source.row,
+        in_h=source.rows,
+    )
     return with_fast_residual(
-        plan.grouping, plan.layer, target.rows, raster(residual), raster(target), builder.plan.configuration
+        grouping, layer, strip, raster(residual), raster(target), builder.plan.configuration
     )
 
 

@@ -16,7 +16,7 @@ from bitlathe.hls.program import Program
 from bitlathe.model.graph.graph import Graph
 
 INPUT_STRIPS = (2, 3, 4, 6, 8)
-RING_SHARES = (2, 4, 8)
+RING_SHARES = (2, 3, 4, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

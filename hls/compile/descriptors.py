@@ -85,6 +85,7 @@ def _exec_fields(step: Exec, configuration: EngineConfiguration) -> Fields:
         "weight_line": step.weights.line,
         "tap_step": layer.tap_step,
         "repeat_weights": layer.repeats_weights,
+        "skip_weights": step.grouping.skip_weights,
         **_source_fields(step, configuration.banks),
         **_target_fields(step, configuration.banks),
         **_residual_fields(step, configuration.banks),
@@ -107,6 +108,7 @@ def _source_fields(step: Exec, banks: int) -> Fields:
         **_pair("in_step", layer.stride[1], banks),
         **_pair("in_row", layer.stride[0] * buffer.pitch - layer.stride[1] * (layer.output.width - 1), banks),
         **_pair("tap_row", buffer.pitch - layer.tap_step * (layer.kernel[1] - 1), banks),
+        **(_pair("skip", buffer.pitch, banks) if step.grouping.skip_weights else {}),
     }
 
 

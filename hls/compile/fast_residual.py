@@ -11,10 +11,19 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.compile.groups import Grouping, best_grouping, passes, sub_tiles
+from bitlathe.hls.compile.groups import (
+    Grouping,
+    best_grouping,
+    pass_over,
+    passes,
+    sub_tiles,
+    sweep,
+    with_skips,
+)
 from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import Layer
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.skipping import Sweep, skipping_groups
 
 WRITE_DELAY = 7  # hls/rtl/output_stage.sv: Latency less the register of the residual's address
 
@@ -37,21 +46,21 @@ def raster(block: Block) -> Raster:
 def with_fast_residual(
     grouping: Grouping,
     layer: Layer,
-    rows: int,
+    strip: Sweep,
     residual: Raster,
     target: Raster,
     configuration: EngineConfiguration,
 ) -> Grouping:
-    """The grouping with its groups as short as a residual word every cycle allows, over `rows` rows."""
+    """The grouping with its groups as short as a residual word every cycle allows, over a strip of rows."""
+    if grouping.skip_weights:
+        return grouping
     words = sub_tiles(layer, configuration)
     least = max(layer.taps * layer.ci_tiles, grouping.lanes * words)
-    cycles = _shortest(
-        (rows, layer.output.width, grouping.lanes, int(grouping.row_break), words),
-        residual,
-        target,
-        configuration.banks,
-        (least, grouping.group_cycles),
-    )
+    skipping = with_skips(replace(grouping, group_cycles=least), layer, grouping.lanes * words)
+    slots = Slots(sweep=strip, words=words, residual=residual, target=target, banks=configuration.banks)
+    if skipping.skip_weights and are_apart(slots, least, skipping.skip_weights):
+        return replace(skipping, residual_every_cycle=True)
+    cycles = next((c for c in range(least, grouping.group_cycles) if are_apart(slots, c)), None)
     return grouping if cycles is None else replace(grouping, group_cycles=cycles, residual_every_cycle=True)
 
 
@@ -59,51 +68,46 @@ def sum_cycles(
     layer: Layer, source_pitch: int, residual_pitch: int, pitch: int, configuration: EngineConfiguration
 ) -> int:
     """Cycles of the array for a layer with a residual whose maps have these pitches."""
-    height, width = layer.output.height, layer.output.width
     residual, target = Raster(origin=0, pitch=residual_pitch), Raster(origin=0, pitch=pitch)
     slow = best_grouping(layer, source_pitch, configuration)
-    grouping = with_fast_residual(slow, layer, height, residual, target, configuration)
-    return passes(layer, configuration) * grouping.cycles(height, width)
+    grouping = with_fast_residual(slow, layer, sweep(layer, slow), residual, target, configuration)
+    return passes(layer, configuration) * pass_over(layer, grouping)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """The cycles in which the output stage reads a residual word, and the words' places."""
+
+    sweep: Sweep
+    words: int  # a pixel
+    residual: Raster
+    target: Raster
+    banks: int
+
+    def times(self, cycles: int, skip: int) -> Ints:
+        """Cycle of every slot of two passes: a pass starts one cycle late."""
+        lasts = cycles - skip * skipping_groups(self.sweep)
+        pixels = np.arange(self.sweep.out_h * self.sweep.out_w)
+        run = self.sweep.out_w if self.sweep.row_break else len(pixels)
+        lane = pixels % run % self.sweep.group_lanes
+        group = np.cumsum(lane == 0) - 1
+        one_pass = np.repeat(np.cumsum(lasts)[group] + lane * self.words, self.words)
+        one_pass += np.tile(np.arange(self.words), len(pixels))
+        return np.concatenate([one_pass, one_pass + lasts.sum() + 1])
+
+    def banks_of(self, where: Raster) -> Ints:
+        """Bank of every slot's pixel, two passes over the map."""
+        rows = np.arange(self.sweep.out_h)[:, None] * where.pitch
+        positions = where.origin + rows + np.arange(self.sweep.out_w)
+        return np.tile(np.repeat(positions.ravel() % self.banks, self.words), 2)
 
 
 @lru_cache(maxsize=4096)
-def _shortest(
-    shape: tuple[int, int, int, int, int],
-    residual: Raster,
-    target: Raster,
-    banks: int,
-    span: tuple[int, int],
-) -> int | None:
-    """Fewest cycles a group, below the end of `span`, at which no read meets a write."""
-    height, width, lanes, row_break, words = shape
-    reads, writes = (_banks_of(where, height, width, words, banks) for where in (residual, target))
-    for cycles in range(*span):
-        times = _slot_times((height, width) if row_break else (1, height * width), lanes, words, cycles)
-        if not _meet(times, reads, writes):
-            return cycles
-    return None
-
-
-def _banks_of(where: Raster, height: int, width: int, words: int, banks: int) -> Ints:
-    """Bank of every slot's pixel, two passes over the map."""
-    positions = where.origin + np.arange(height)[:, None] * where.pitch + np.arange(width)
-    return np.tile(np.repeat(positions.ravel() % banks, words), 2)
-
-
-def _slot_times(runs: tuple[int, int], lanes: int, words: int, cycles: int) -> Ints:
-    """Cycle of every slot of two passes: groups start every `cycles`, a pass one cycle later."""
-    count, run = runs
-    pixel = np.arange(run)
-    groups = -(-run // lanes)
-    one_run = np.repeat(pixel // lanes * cycles + pixel % lanes * words, words) + np.tile(
-        np.arange(words), run
-    )
-    one_pass = (np.arange(count)[:, None] * groups * cycles + one_run).ravel()
-    return np.concatenate([one_pass, one_pass + count * groups * cycles + 1])
-
-
-def _meet(times: Ints, reads: Ints, writes: Ints) -> bool:
+def are_apart(slots: Slots, cycles: int, skip: int = 0) -> bool:
+    """Whether no read meets a write if a group takes `cycles`, `skip` less where it leaves a row out."""
+    times = slots.times(cycles, skip)
+    reads, writes = slots.banks_of(slots.residual), slots.banks_of(slots.target)
     at = np.searchsorted(times, times + WRITE_DELAY)
     inside = at < len(times)
     same_cycle = times[at[inside]] == times[inside] + WRITE_DELAY
-    return bool((same_cycle & (reads[at[inside]] == writes[inside])).any())
+    return not (same_cycle & (reads[at[inside]] == writes[inside])).any()

@@ -5,7 +5,7 @@ at the same tap offset, so no bank is asked twice exactly when the window origin
 `banks`. The engine relies on it: it has no arbiter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import gcd
 
@@ -15,6 +15,10 @@ import numpy.typing as npt
 from bitlathe.hls.compile.network import Kind, Layer
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import pass_cycles
+from bitlathe.hls.skipping import Sweep, skipping_groups
+
+LONGEST_SKIP = (1 << 12) - 1  # weight lines of a kernel row that a descriptor can name
+WIDEST_SKIP = 1 << 8  # scratchpad lines of a map's row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +29,10 @@ class Grouping:
     row_break: bool  # a group ends with its row
     group_cycles: int
     residual_every_cycle: bool = False  # else every second one
+    skip_weights: int = 0  # weight lines of a kernel row where groups leave out rows of padding
 
     def cycles(self, height: int, width: int) -> int:
-        """Cycles of one pass over `height` rows."""
+        """Cycles of one pass over `height` rows that leaves nothing out."""
         runs, run = (height, width) if self.row_break else (1, height * width)
         return pass_cycles(runs, run, self.lanes, self.group_cycles)
 
@@ -48,6 +53,26 @@ def chunk_step(layer: Layer, configuration: EngineConfiguration) -> int:
     return max(m.halves for m in maps) if sub_tiles(layer, configuration) % 2 else 1
 
 
+def sweep(layer: Layer, grouping: Grouping) -> Sweep:
+    """The groups of a whole layer."""
+    return Sweep(
+        out_h=layer.output.height,
+        out_w=layer.output.width,
+        group_lanes=grouping.lanes,
+        row_break=grouping.row_break,
+        kernel_h=layer.kernel[0],
+        stride_h=layer.stride[0],
+        start_y=-layer.padding[0],
+        in_h=layer.source.height,
+    )
+
+
+def pass_over(layer: Layer, grouping: Grouping) -> int:
+    """Cycles of one pass over a whole layer."""
+    skipping = int(skipping_groups(sweep(layer, grouping)).sum()) if grouping.skip_weights else 0
+    return grouping.cycles(layer.output.height, layer.output.width) - skipping * grouping.skip_weights
+
+
 def group_cycles(taps: int, words: int, has_residual: bool) -> int:
     """Cycles of a group: of its multiplications or of its `words` output words, whichever takes longer.
 
@@ -61,7 +86,7 @@ def group_cycles(taps: int, words: int, has_residual: bool) -> int:
 
 def best_grouping(layer: Layer, pitch: int, configuration: EngineConfiguration) -> Grouping:
     """The conflict-free grouping of fewest cycles for a source of `pitch` positions a row."""
-    return _best_grouping(
+    grouping = _best_grouping(
         (layer.output.height, layer.output.width),
         (layer.stride[0] * pitch % configuration.banks, layer.stride[1] % configuration.banks),
         layer.taps * layer.ci_tiles,
@@ -69,6 +94,17 @@ def best_grouping(layer: Layer, pitch: int, configuration: EngineConfiguration) 
         layer.residual is not None,
         (_largest_group(layer, configuration), configuration.banks),
     )
+    words = group_cycles(0, grouping.lanes * sub_tiles(layer, configuration), layer.residual is not None)
+    return with_skips(grouping, layer, words) if pitch < WIDEST_SKIP * configuration.banks else grouping
+
+
+def with_skips(grouping: Grouping, layer: Layer, words: int) -> Grouping:
+    """The grouping that leaves out rows of padding, if a shorter group still lasts `words` cycles."""
+    row = layer.kernel[1] * layer.ci_tiles
+    taps = layer.kernel[0] * row
+    if grouping.group_cycles > taps or taps - row < words or row > LONGEST_SKIP:
+        return grouping
+    return replace(grouping, skip_weights=row) if skipping_groups(sweep(layer, grouping)).any() else grouping
 
 
 def _largest_group(layer: Layer, configuration: EngineConfiguration) -> int:
@@ -123,5 +159,4 @@ def _collide(residues: npt.NDArray[np.int64], lanes: int) -> bool:
 
 def layer_cycles(layer: Layer, pitch: int, configuration: EngineConfiguration) -> int:
     """Cycles of the array for a whole layer over a source of `pitch`."""
-    grouping = best_grouping(layer, pitch, configuration)
-    return passes(layer, configuration) * grouping.cycles(layer.output.height, layer.output.width)
+    return passes(layer, configuration) * pass_over(layer, best_grouping(layer, pitch, configuration))

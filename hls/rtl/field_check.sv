@@ -24,7 +24,7 @@ module field_check #(
   logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank;
   logic [3:0] lanes, space;
   logic [2:0] sub_tiles, encoding;
-  logic [15:0] group_cycles;
+  logic [15:0] group_cycles, skip_weights;
   logic short_q, bad_q;
   logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
 
@@ -51,12 +51,13 @@ module field_check #(
   assign lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
   assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
   assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:16];
+  assign skip_weights = 16'(desc_i[program_pkg::EXEC_SKIP_WEIGHTS_LSB+:program_pkg::EXEC_SKIP_WEIGHTS_W]);
   assign words = (sub_tiles == 3'd1 ? 7'(lanes) : 7'(lanes) * 7'(SubTiles)) <<
       (desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB] && !desc_i[program_pkg::EXEC_RES_FAST_LSB]);
   assign bad_exec = lanes == '0 || lanes > 4'(PP) ||
       (sub_tiles != 3'd1 && sub_tiles != 3'(SubTiles)) ||
       desc_i[program_pkg::EXEC_TAP_STEP_LSB+:program_pkg::EXEC_TAP_STEP_W] == '0 ||
-      desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W] == '0 ||
+      desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W] <= 8'(skip_weights != '0) ||
       desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W] == '0 ||
       desc_i[program_pkg::EXEC_CI_TILES_LSB+:program_pkg::EXEC_CI_TILES_W] == '0 ||
       desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W] == '0 ||
@@ -67,6 +68,7 @@ module field_check #(
       desc_i[program_pkg::EXEC_IN_STEP_BANK_LSB+:program_pkg::EXEC_IN_STEP_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_IN_ROW_BANK_LSB+:program_pkg::EXEC_IN_ROW_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:program_pkg::EXEC_TAP_ROW_BANK_W] >= 4'(Banks) ||
+      desc_i[program_pkg::EXEC_SKIP_BANK_LSB+:program_pkg::EXEC_SKIP_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_OUT_BANK_LSB+:program_pkg::EXEC_OUT_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_OUT_ROW_BANK_LSB+:program_pkg::EXEC_OUT_ROW_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_RES_BANK_LSB+:program_pkg::EXEC_RES_BANK_W] >= 4'(Banks) ||
@@ -76,7 +78,7 @@ module field_check #(
 
   always_ff @(posedge clk_i) begin
     bad_opcode_o <= opcode > program_pkg::OP_STORE || (opcode == program_pkg::OP_END) != final_i;
-    short_q <= opcode == program_pkg::OP_EXEC && group_cycles < 16'(words);
+    short_q <= opcode == program_pkg::OP_EXEC && 17'(group_cycles) < 17'(words) + 17'(skip_weights);
     unique case (opcode)
       program_pkg::OP_LOAD, program_pkg::OP_STORE: bad_q <= bad_space || bad_move;
       program_pkg::OP_LOAD_WEIGHTS:   bad_q <= bad_space || bad_weights;

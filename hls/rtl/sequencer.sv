@@ -1,7 +1,8 @@
 // sequencer: the loops of an EXEC: output tiles, pixel groups, kernel taps, input channel tiles.
 // Function:   per cycle one (tap, input tile) of a pixel group: PP scratchpad addresses and one weight line
 // Interface:  init with a held descriptor; addresses and marks out, all registered, no back-pressure
-// Latency:    group_lanes + 3 cycles from init to the first address; then 1 + groups * group_cycles a tile.
+// Latency:    group_lanes + 3 cycles from init to the first address; then 1 + groups * group_cycles a tile,
+//             less skip_weights cycles for each kernel row that a group leaves out.
 // Reset:      synchronous, active low; control bits only.
 // Reference:  hls/functional.py; hls/cycle_model.py
 `default_nettype none
@@ -38,6 +39,8 @@ module sequencer #(
   logic [11:0] ci_tiles, in_h, in_w, out_h, out_w, out_tiles;
   logic signed [11:0] start_y, start_x;
   logic signed [15:0] in_line, in_tile_step, in_row_line, tap_row_line, in_step_line;
+  logic [15:0] skip_weights, skip_line;
+  logic [3:0] skip_bank;
 
   assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:program_pkg::EXEC_GROUP_CYCLES_W];
   assign group_lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
@@ -70,15 +73,22 @@ module sequencer #(
   assign tap_row_bank = desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:program_pkg::EXEC_TAP_ROW_BANK_W];
   assign tap_step = desc_i[program_pkg::EXEC_TAP_STEP_LSB+:program_pkg::EXEC_TAP_STEP_W];
 
+  assign skip_weights = 16'(desc_i[program_pkg::EXEC_SKIP_WEIGHTS_LSB+:program_pkg::EXEC_SKIP_WEIGHTS_W]);
+  assign skip_line = 16'(desc_i[program_pkg::EXEC_SKIP_LINE_LSB+:program_pkg::EXEC_SKIP_LINE_W]);
+  assign skip_bank = desc_i[program_pkg::EXEC_SKIP_BANK_LSB+:program_pkg::EXEC_SKIP_BANK_W];
+
   // ---- Gathering: the walker fills the next group's lanes, one pixel a cycle, under the present group.
   logic gathering_q, full_q, next_map_end_q, take;
   logic [3:0] next_count_q, place;
   logic signed [11:0] tiles_to_walk_q;
   logic signed [12:0] row_q, column_q;  // input coordinates of the window's origin
+  logic signed [12:0] beyond_q;  // of the window's last row, from the first row below the map
+  logic skips, next_above_q, next_below_q;  // the group leaves out its first kernel row, else its last
   logic signed [15:0] walk_line;
   logic [3:0] walk_bank;
   logic row_end, map_end, gather, group_end;
 
+  assign skips = skip_weights != '0;
   assign gather = gathering_q && (!full_q || take);
   assign place = take ? 4'd0 : next_count_q;
   assign group_end = map_end || (row_break && row_end) || place + 4'd1 == group_lanes;
@@ -105,8 +115,16 @@ module sequencer #(
   );
 
   always_ff @(posedge clk_i) begin
-    if (init_i || (gather && map_end)) row_q <= 13'(start_y);
-    else if (gather && row_end) row_q <= row_q + 13'(stride_h);
+    if (init_i || (gather && map_end)) begin
+      row_q <= 13'(start_y);
+      beyond_q <= 13'(start_y) + 13'(kernel_h) - 13'(in_h) - 13'sd1;
+    end else if (gather && row_end) begin
+      row_q <= row_q + 13'(stride_h);
+      beyond_q <= beyond_q + 13'(stride_h);
+    end
+    // Rows only grow within a group: the last pixel is the last to be above, the first the last to be below.
+    if (gather) next_above_q <= skips && row_q < 0;
+    if (gather && place == '0) next_below_q <= skips && beyond_q >= 0;
     if (init_i || (gather && row_end)) column_q <= 13'(start_x);
     else if (gather) column_q <= column_q + 13'(stride_w);
     if (gather && group_end) next_map_end_q <= map_end;
@@ -137,13 +155,25 @@ module sequencer #(
   logic [11:0] tap_column_q;
   logic signed [15:0] tap_line_q, ct_line_q;
   logic [3:0] tap_bank_q;
-  logic [15:0] weight_q, tile_weight_q;
+  logic [15:0] weight_q, tile_weight_q, weight_base, weight_lines;
+  logic [15:0] fewer_cycles_q, skip_and_one_q;
+  logic next_skips, below_q;
   logic cycles_end, tile_ends, ct_end, kx_end, ky_end, feed_first_q, feed_last;
   logic [3:0] next_tap_bank;
   logic tap_wraps;
 
+  assign next_skips = next_above_q || next_below_q;
+  always_ff @(posedge clk_i) begin
+    fewer_cycles_q <= group_cycles - skip_weights;
+    skip_and_one_q <= skip_weights + 16'd1;
+  end
+
   loop_counter #(.Width(16)) u_cycles (
-      .clk_i, .restart_i(take), .step_i(running_q), .count_i(group_cycles), .last_o(cycles_end)
+      .clk_i,
+      .restart_i(take),
+      .step_i   (running_q),
+      .count_i  (next_skips ? fewer_cycles_q : group_cycles),
+      .last_o   (cycles_end)
   );
   loop_counter #(.Width(12)) u_ct (
       .clk_i, .restart_i(take), .step_i(feeding_q), .count_i(ci_tiles), .last_o(ct_end)
@@ -152,7 +182,11 @@ module sequencer #(
       .clk_i, .restart_i(take), .step_i(feeding_q && ct_end), .count_i(kernel_w), .last_o(kx_end)
   );
   loop_counter #(.Width(8)) u_ky (
-      .clk_i, .restart_i(take), .step_i(feeding_q && ct_end && kx_end), .count_i(kernel_h), .last_o(ky_end)
+      .clk_i,
+      .restart_i(take),
+      .step_i   (feeding_q && ct_end && kx_end),
+      .count_i  (kernel_h - 8'(next_skips)),
+      .last_o   (ky_end)
   );
 
   assign tile_ends = running_q && cycles_end && map_end_q && !final_q;
@@ -162,6 +196,17 @@ module sequencer #(
       .bank_i(tap_bank_q), .step_i(kx_end ? tap_row_bank : tap_step), .bank_o(next_tap_bank), .wraps_o(tap_wraps)
   );
 
+  // The line after this one, past what the group that begins or the tile that ends leaves out.
+  assign weight_base = take && !param_due_q ? tile_weight_q : weight_q;
+  always_comb begin
+    unique case ({(take && next_above_q) || (tile_ends && below_q), param_due_q || (feeding_q && !take)})
+      2'b00: weight_lines = '0;
+      2'b01: weight_lines = 16'd1;
+      2'b10: weight_lines = skip_weights;
+      default: weight_lines = skip_and_one_q;
+    endcase
+  end
+
   always_ff @(posedge clk_i) begin
     if (take) begin
       count_q <= next_count_q;
@@ -169,10 +214,11 @@ module sequencer #(
       final_q <= next_map_end_q && !gathering_q;
       tile_first_q <= param_due_q || map_end_q;
       feed_first_q <= 1'b1;
-      ky_q <= '0;
+      below_q <= next_below_q && !next_above_q;
+      ky_q <= 8'(next_above_q);
       tap_column_q <= '0;
-      tap_line_q <= '0;
-      tap_bank_q <= '0;
+      tap_line_q <= next_above_q ? skip_line : '0;
+      tap_bank_q <= next_above_q ? skip_bank : '0;
       ct_line_q <= '0;
     end else if (feeding_q) begin
       feed_first_q <= 1'b0;
@@ -185,12 +231,8 @@ module sequencer #(
       end
     end
 
-    if (init_i || (tile_ends && repeats)) begin
-      weight_q <= weight_line;
-    end else if (!is_max) begin
-      if (take) weight_q <= param_due_q ? weight_q + 16'd1 : tile_weight_q;
-      else if (param_due_q || feeding_q) weight_q <= weight_q + 16'd1;
-    end
+    if (init_i || (tile_ends && repeats)) weight_q <= weight_line;
+    else if (!is_max) weight_q <= weight_base + weight_lines;
     if (param_due_q) tile_weight_q <= weight_q + 16'd1;
 
     if (!rst_ni) begin

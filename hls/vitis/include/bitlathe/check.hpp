@@ -50,10 +50,12 @@ template <class Config>
 bool bad_exec(const Descriptor &d) {
 #pragma HLS INLINE
   const uint32_t lanes = field<exec::group_lanes>(d), sub_tiles = field<exec::sub_tiles>(d);
+  const uint32_t skip = field<exec::skip_weights>(d);  // taken for padding here: it gives the same sums
   const bool slow = field<exec::has_residual>(d) && !field<exec::res_fast>(d);
   const uint32_t words = (lanes * (sub_tiles == 1 ? 1 : Config::kSubTiles)) << (slow ? 1 : 0);
   return lanes == 0 || lanes > Config::kPP || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) ||
-         field<exec::group_cycles>(d) < words || field<exec::tap_step>(d) == 0 || field<exec::kernel_h>(d) == 0 || field<exec::kernel_w>(d) == 0 ||
+         field<exec::group_cycles>(d) < words + skip || field<exec::tap_step>(d) == 0 || field<exec::kernel_h>(d) <= (skip ? 1 : 0) ||
+         field<exec::kernel_w>(d) == 0 ||
          field<exec::ci_tiles>(d) == 0 || field<exec::out_h>(d) == 0 || field<exec::out_w>(d) == 0 ||
          field<exec::out_tiles>(d) == 0;
 }
@@ -62,7 +64,7 @@ template <class Config>
 bool bad_exec_bank(const Descriptor &d) {
 #pragma HLS INLINE
   return field<exec::tap_step>(d) >= Config::kBanks || field<exec::in_bank>(d) >= Config::kBanks || field<exec::in_step_bank>(d) >= Config::kBanks ||
-         field<exec::in_row_bank>(d) >= Config::kBanks || field<exec::tap_row_bank>(d) >= Config::kBanks ||
+         field<exec::in_row_bank>(d) >= Config::kBanks || field<exec::tap_row_bank>(d) >= Config::kBanks || field<exec::skip_bank>(d) >= Config::kBanks ||
          field<exec::out_bank>(d) >= Config::kBanks || field<exec::out_row_bank>(d) >= Config::kBanks ||
          field<exec::res_bank>(d) >= Config::kBanks || field<exec::res_row_bank>(d) >= Config::kBanks;
 }

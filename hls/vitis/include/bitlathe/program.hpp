@@ -114,6 +114,9 @@ typedef Field<460, 16> res_row_line;
 typedef Field<476, 4> res_row_bank;
 typedef Field<480, 4> tap_step;
 typedef Field<484, 1> repeat_weights;
+typedef Field<485, 12> skip_weights;
+typedef Field<497, 8> skip_line;
+typedef Field<505, 4> skip_bank;
 }  // namespace exec
 
 namespace move {

@@ -1,0 +1,50 @@
+"""Kernel rows that nothing but padding meets: a pixel group takes no cycles for them.
+
+A group's first kernel row is left out where it lies above the input map for all of its pixels, else its last
+one where it lies below (hls/rtl/sequencer.sv).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """The windows of an EXEC, pixel group by pixel group."""
+
+    out_h: int
+    out_w: int
+    group_lanes: int
+    row_break: bool  # a group ends with its row
+    kernel_h: int
+    stride_h: int
+    start_y: int  # row of the first window's origin
+    in_h: int
+
+    @classmethod
+    def of(cls, fields: Mapping[str, int]) -> "Sweep":
+        """That of an EXEC's descriptor."""
+        names = ("out_h", "out_w", "group_lanes", "kernel_h", "stride_h", "start_y", "in_h")
+        return cls(row_break=bool(fields.get("row_break", 0)), **{name: fields[name] for name in names})
+
+
+@lru_cache(maxsize=4096)
+def skipping_groups(sweep: Sweep) -> npt.NDArray[np.bool_]:
+    """Whether each group of a pass leaves a kernel row out.
+
+    >>> size = {"out_h": 4, "out_w": 4, "in_h": 4, "kernel_h": 3, "stride_h": 1, "start_y": -1}
+    >>> skipping_groups(Sweep(**size, group_lanes=6, row_break=False)).tolist()
+    [False, False, True]
+    """
+    origin = sweep.start_y + np.arange(sweep.out_h) * sweep.stride_h
+    run = sweep.out_w if sweep.row_break else sweep.out_h * sweep.out_w
+    first = np.arange(0, run, sweep.group_lanes)
+    last = np.minimum(first + sweep.group_lanes, run) - 1
+    if sweep.row_break:
+        first, last = (np.repeat(np.arange(sweep.out_h) * run, len(at)) for at in (first, last))
+    above, below = origin < 0, origin + sweep.kernel_h > sweep.in_h
+    return np.asarray(above[last // sweep.out_w] | below[first // sweep.out_w])
