@@ -149,7 +149,7 @@ module engine #(
   logic burst_write_valid, burst_write_ready, word_ready, written;
   logic profile_burst_valid, profile_burst_ready, profile_word_ready;
   logic [8*PI-1:0] word, profile_word;
-  logic pad_load_valid, pad_load_ready, pad_store_valid, pad_store_ready, pad_store_rvalid;
+  logic pad_load_claim, pad_load_valid, pad_load_ready, pad_store_valid, pad_store_ready, pad_store_rvalid;
   logic [15:0] pad_load_line, pad_store_line, wload_line;
   logic [3:0] pad_load_bank, pad_store_bank;
   logic [8*PI-1:0] pad_load_data, pad_store_rdata;
@@ -168,7 +168,7 @@ module engine #(
       .burst_valid_o(burst_read_valid), .burst_ready_i(burst_read_ready),
       .burst_address_o(burst_read_address), .burst_beats_o(burst_read_beats),
       .rvalid_i(load_rvalid), .rready_o(load_rready), .rdata_i(rdata), .rerror_i(rerror),
-      .load_valid_o(pad_load_valid), .load_ready_i(pad_load_ready),
+      .load_claim_o(pad_load_claim), .load_valid_o(pad_load_valid), .load_ready_i(pad_load_ready),
       .load_line_o(pad_load_line), .load_bank_o(pad_load_bank), .load_data_o(pad_load_data),
       .wload_valid_o(wload_valid), .wload_line_o(wload_line),
       .wload_mask_o(wload_mask), .wload_data_o(wload_data),
@@ -208,7 +208,7 @@ module engine #(
       .clk_i, .rst_ni, .abort_i(stop),
       .exec_valid_i(compute_valid), .exec_ready_o(compute_ready), .exec_desc_i(exec_desc),
       .exec_done_o(compute_done),
-      .load_valid_i(pad_load_valid), .load_ready_o(pad_load_ready),
+      .load_claim_i(pad_load_claim), .load_valid_i(pad_load_valid), .load_ready_o(pad_load_ready),
       .load_line_i(pad_load_line), .load_bank_i(pad_load_bank), .load_data_i(pad_load_data),
       .store_valid_i(pad_store_valid), .store_ready_o(pad_store_ready),
       .store_line_i(pad_store_line), .store_bank_i(pad_store_bank),

@@ -35,6 +35,7 @@ module load_unit #(
     output logic                              rready_o,
     input  wire logic [             8*PI-1:0] rdata_i,
     input  wire logic                         rerror_i,
+    output logic                              load_claim_o,  // a word waits for its bank, valid or not yet
     output logic                              load_valid_o,
     input  wire logic                         load_ready_i,
     output logic      [                 15:0] load_line_o,
@@ -220,7 +221,8 @@ module load_unit #(
   assign out_go = !out_last || record_free;
   assign out_leaves = out_go && (out_weights || load_ready_i);
 
-  assign load_valid_o = out_valid && !out_weights && out_go;
+  assign load_claim_o = out_valid && !out_weights;
+  assign load_valid_o = load_claim_o && out_go;
   assign load_line_o = out_line;
   assign load_data_o = out_data;
 

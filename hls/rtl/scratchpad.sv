@@ -29,6 +29,7 @@ module scratchpad #(
     input  wire logic [        3:0] residual_bank_i,
     output logic      [   8*PI-1:0] residual_data_o,
     // LOAD
+    input  wire logic               load_claim_i,  // STORE gives way to a word of LOAD, valid or not yet
     input  wire logic               load_valid_i,
     output logic                    load_ready_o,
     input  wire logic [       15:0] load_line_i,
@@ -53,7 +54,7 @@ module scratchpad #(
       && !(residual_valid_i && residual_bank_i == load_bank_i);
   assign store_ready_o = !(result_valid && result_bank_i == store_bank_i)
       && !(residual_valid_i && residual_bank_i == store_bank_i)
-      && !(load_valid_i && load_bank_i == store_bank_i);
+      && !(load_claim_i && load_bank_i == store_bank_i);
 
   for (genvar b = 0; b < Banks; b++) begin : gen_bank
     // Array port: the one lane whose bank this is.
@@ -78,7 +79,8 @@ module scratchpad #(
     assign result_here = result_valid && result_bank_i == 4'(b);
     assign residual_here = residual_valid_i && residual_bank_i == 4'(b) && !result_here;
     assign load_here = load_valid_i && load_bank_i == 4'(b) && !result_here && !residual_here;
-    assign store_here = store_valid_i && store_bank_i == 4'(b) && !result_here && !residual_here && !load_here;
+    assign store_here = store_valid_i && store_bank_i == 4'(b) && !result_here && !residual_here
+        && !(load_claim_i && load_bank_i == 4'(b));
 
     always_ff @(posedge clk_i) begin
       array_en_q    <= array_en_d;
