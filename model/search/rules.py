@@ -28,6 +28,7 @@ class Context:
     winners: tuple[Measures, ...] = ()  # of the epochs before, oldest first
 
 
+TIE = 1e-6  # weight of the accuracy among candidates that cost the same
 _BOX = 1.1  # side of the volume of `pareto`, in shares of the reference
 
 Rule: TypeAlias = Callable[[Measures, Context], float]
@@ -67,14 +68,15 @@ def feasible(
 ) -> float:
     """Cheapest candidate that loses at most `delta` of the reference's accuracy; if none, the most accurate.
 
-    `floor` is an accuracy instead of a loss; `cost` one of latency_ms, cycles, macs and size_bytes. Scores
-    are in 0..1 where the constraint holds and below 0 elsewhere.
+    Of equally cheap ones the most accurate too. `floor` is an accuracy instead of a loss; `cost` one of
+    latency_ms, cycles, macs and size_bytes. Scores are in 0..1 where the constraint holds and below 0
+    elsewhere.
     """
     least = context.reference.accuracy - delta if floor is None else floor
     if candidate.accuracy < least:
         return candidate.accuracy - 1.0
     before, now = _cost(context.reference, cost), _cost(candidate, cost)
-    return before / (before + now)
+    return before / (before + now) * (1 - TIE) + TIE * candidate.accuracy
 
 
 def ratio(candidate: Measures, context: Context, *, epsilon: float = 0.001) -> float:

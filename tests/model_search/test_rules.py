@@ -69,6 +69,12 @@ def test_feasible_prefers_whatever_keeps_the_accuracy(feasible: Measures, other:
     assert score("feasible", kept, delta=0.015) > score("feasible", lost, delta=0.015)
 
 
+def test_feasible_takes_the_more_accurate_of_equally_cheap_ones_only() -> None:
+    better, worse = like_reference(accuracy=0.9), like_reference(accuracy=0.895)
+    assert score("feasible", better) > score("feasible", worse)
+    assert score("feasible", better) < score("feasible", replace(worse, latency_ms=0.999))
+
+
 def test_feasible_takes_the_most_accurate_where_none_keeps_the_accuracy() -> None:
     slow, fast = like_reference(accuracy=0.7), like_reference(accuracy=0.6, latency_ms=0.1)
     assert score("feasible", slow) > score("feasible", fast)
