@@ -148,7 +148,7 @@ def _by_rule(latency: Found | None, macs: Found | None) -> tuple[str, bool]:
     if latency is None or macs is None:
         return NOT_MEASURED
     share = latency["cycles"] / macs["cycles"]
-    gap = latency["test_accuracy"] - macs["test_accuracy"]
+    gap = round(latency["test_accuracy"] - macs["test_accuracy"], 4)  # to a test image
     return f"{share:.3f} of its cycles at {100 * gap:+.2f} points", share < 1 and gap >= -EQUAL
 
 
