@@ -56,7 +56,8 @@ def with_fast_residual(
         return grouping
     words = sub_tiles(layer, configuration)
     least = max(layer.taps * layer.ci_tiles, grouping.lanes * words)
-    skipping = with_skips(replace(grouping, group_cycles=least), layer, grouping.lanes * words)
+    shortest = replace(grouping, group_cycles=least)
+    skipping = with_skips(shortest, layer, grouping.lanes * words, configuration.banks)
     slots = Slots(sweep=strip, words=words, residual=residual, target=target, banks=configuration.banks)
     if skipping.skip_weights and are_apart(slots, least, skipping.skip_weights):
         return replace(skipping, residual_every_cycle=True)

@@ -18,7 +18,7 @@ from bitlathe.hls.cycle_model import pass_cycles
 from bitlathe.hls.skipping import Sweep, skipping_groups
 
 LONGEST_SKIP = (1 << 12) - 1  # weight lines of a kernel row that a descriptor can name
-WIDEST_SKIP = 1 << 8  # scratchpad lines of a map's row
+WIDEST_SKIP = (1 << 8) - 1  # scratchpad lines of a map's row, whose pitch adds less than a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +95,15 @@ def best_grouping(layer: Layer, pitch: int, configuration: EngineConfiguration) 
         (_largest_group(layer, configuration), configuration.banks),
     )
     words = group_cycles(0, grouping.lanes * sub_tiles(layer, configuration), layer.residual is not None)
-    return with_skips(grouping, layer, words) if pitch < WIDEST_SKIP * configuration.banks else grouping
+    return with_skips(grouping, layer, words, configuration.banks)
 
 
-def with_skips(grouping: Grouping, layer: Layer, words: int) -> Grouping:
+def with_skips(grouping: Grouping, layer: Layer, words: int, banks: int) -> Grouping:
     """The grouping that leaves out rows of padding, if a shorter group still lasts `words` cycles."""
     row = layer.kernel[1] * layer.ci_tiles
     taps = layer.kernel[0] * row
-    if grouping.group_cycles > taps or taps - row < words or row > LONGEST_SKIP:
+    is_too_long = row > LONGEST_SKIP or layer.source.width >= WIDEST_SKIP * banks
+    if is_too_long or grouping.group_cycles > taps or taps - row < words:
         return grouping
     return replace(grouping, skip_weights=row) if skipping_groups(sweep(layer, grouping)).any() else grouping
 

@@ -5,6 +5,7 @@ import pytest
 from compiled_networks import IMAGE, NETWORKS, PYNQ, ROOMY, TINY, compiled_for, computed, inception, vgg
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from small_graphs import conv2d, graph_of
 from strategies import SEEDS, graphs_with_inputs
 
 from bitlathe.hls.config import TARGETS, EngineConfiguration
@@ -121,3 +122,18 @@ def test_a_window_folded_into_one_tap_steps_by_one(rng: np.random.Generator) -> 
         if d.opcode is Opcode.EXEC
     )
     assert (execute.fields["kernel_w"], execute.fields["tap_step"]) == (1, 1)
+
+
+@pytest.mark.parametrize("width", [1784, 1785, 2000])
+def test_rows_too_long_for_a_descriptors_step_are_not_left_out(width: int, rng: np.random.Generator) -> None:
+    def weights() -> np.ndarray:
+        return rng.integers(-8, 9, (16, 16, 3, 3), dtype=np.int8)
+
+    first = conv2d(weights(), name="first", padding=(1, 1))
+    added = conv2d(weights(), name="added", source="first", residual="first", padding=(1, 1))
+    graph = graph_of(first, added, shape=(16, 2, width))
+    compiled = compiled_for(graph, PYNQ)
+    skips = [d.fields["skip_weights"] for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
+    assert any(skips) == (width < 255 * PYNQ.banks)
+    codes = random_inputs(rng, graph, 1)
+    assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
