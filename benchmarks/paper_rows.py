@@ -268,7 +268,7 @@ _ROWS = (
             name="resnet20-deviation",
             network="resnet20",
             budget=THIRD,
-            epochs=12,
+            epochs=8,
             images=22_500,
         ),
         met=lambda m: m["MACs less %"] >= 30 and m["drop"] <= 1.0,
