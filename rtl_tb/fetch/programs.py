@@ -115,6 +115,7 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
         "in_step_bank",
         "in_row_bank",
         "tap_row_bank",
+        "skip_bank",
         "out_bank",
         "out_row_bank",
         "res_bank",
@@ -126,6 +127,8 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
     exec_ += [{"group_lanes": pp + 1, "group_cycles": 99}, {"sub_tiles": sub_tiles + 1, "group_cycles": 99}]
     exec_ += [full | {"group_cycles": pp * sub_tiles - 1}]
     exec_ += [full | {"group_cycles": 2 * pp * sub_tiles - 1, "has_residual": 1}]
+    exec_ += [full | {"group_cycles": pp * sub_tiles + 2, "kernel_h": 2, "skip_weights": 3}]
+    exec_ += [{"group_cycles": 99, "kernel_h": 1, "skip_weights": 1}]  # no row would be left
     return [
         *(descriptor(Opcode.LOAD, **fields) for fields in move),
         *(

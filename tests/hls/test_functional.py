@@ -54,6 +54,11 @@ def test_groups_shorter_than_their_arithmetic_are_refused(compiled: Compiled) ->
         run(compiled, on(Opcode.EXEC, group_cycles=1))
 
 
+def test_skipped_rows_that_are_not_the_kernels_are_refused(compiled: Compiled) -> None:
+    with pytest.raises(FormatError, match=r"skips 5 lines, a kernel row has \d+"):
+        run(compiled, on(Opcode.EXEC, skip_weights=5))
+
+
 def test_more_lanes_than_the_array_has_are_refused(compiled: Compiled) -> None:
     with pytest.raises(FormatError, match=r"7 lanes are not 1\.\.6"):
         run(compiled, on(Opcode.EXEC, group_lanes=7))

@@ -219,6 +219,8 @@ def test_an_end_before_the_last_descriptor_is_refused(bench: _Bench) -> None:
         (Opcode.EXEC, "out_w", 0),
         (Opcode.EXEC, "tap_step", 0),
         (Opcode.EXEC, "out_bank", 7),
+        (Opcode.EXEC, "skip_bank", 7),
+        (Opcode.EXEC, "skip_weights", 4095),
         (Opcode.LOAD, "space", 4),
         (Opcode.LOAD, "segments", 0),
         (Opcode.LOAD, "offset", 4),
