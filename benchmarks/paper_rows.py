@@ -269,7 +269,7 @@ _ROWS = (
             network="resnet20",
             budget=THIRD,
             epochs=8,
-            images=22_500,
+            images=45_000,
         ),
         met=lambda m: m["MACs less %"] >= 30 and m["drop"] <= 1.0,
     ),

@@ -17,7 +17,7 @@ from bitlathe.model.graph.reference import evaluate as evaluate_integers
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
 from bitlathe.model.train import TrainConfig, evaluate, load_weights, train
-from bitlathe.model.train.config import Schedule
+from bitlathe.model.train.config import Precision, Schedule
 
 HELD_OUT = 5000  # training images that no method sees
 
@@ -30,6 +30,7 @@ class Bench:
     weights: Path  # folder of the published CIFAR ResNets
     work: Path
     seed: int
+    precision: Precision = Precision.FLOAT32  # of every training but a trained network's own
 
     def folder(self, name: str) -> Path:
         """Folder of a run, made if it is missing."""
@@ -96,7 +97,7 @@ class Tuning:
     augment: bool = True
     epoch_images: int | None = None  # None: all training images
 
-    def settings(self, recipe: Recipe, seed: int) -> TrainConfig:
+    def settings(self, recipe: Recipe, bench: Bench) -> TrainConfig:
         """Cosine from `lr` to 0 over the recipe."""
         return TrainConfig(
             epochs=max(1, recipe.epochs),
@@ -104,7 +105,8 @@ class Tuning:
             lr=self.lr,
             schedule=Schedule.COSINE,
             augment=self.augment,
-            seed=seed,
+            precision=bench.precision,
+            seed=bench.seed,
         )
 
     def images(self, dataset: Dataset) -> MethodData:
@@ -120,7 +122,7 @@ class Tuning:
 
 def carried_out(bench: Bench, name: str, subject: Subject, recipe: Recipe, tuning: Tuning) -> State:
     """The state after the recipe; goes on from the state kept last."""
-    path, settings = bench.folder(name) / "state.pt", tuning.settings(recipe, bench.seed)
+    path, settings = bench.folder(name) / "state.pt", tuning.settings(recipe, bench)
     if path.exists():
         state = load(path, subject.architecture, settings)
     else:

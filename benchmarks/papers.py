@@ -23,6 +23,8 @@ from paper_rows import ROWS, Bench, Row
 from rich.console import Console
 from rich.table import Table
 
+from bitlathe.model.train.config import Precision
+
 RESULTS = Path(__file__).resolve().parent / "results" / "papers.json"
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,7 +85,15 @@ def show(kept: Mapping[str, Measured]) -> None:
 
 def _measure(row: Row, arguments: argparse.Namespace) -> Measured:
     runs = [
-        row.run(Bench(data=arguments.data, weights=arguments.weights, work=arguments.work, seed=seed))
+        row.run(
+            Bench(
+                data=arguments.data,
+                weights=arguments.weights,
+                work=arguments.work,
+                seed=seed,
+                precision=arguments.precision,
+            )
+        )
         for seed in arguments.seeds
     ]
     metrics = {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}
@@ -94,10 +104,18 @@ def _measure(row: Row, arguments: argparse.Namespace) -> Measured:
         metrics={name: round(value, 5) for name, value in metrics.items()},
         bar=row.bar,
         met=row.met(metrics),
-        command=f"python benchmarks/papers.py --run {row.name} --seeds {' '.join(map(str, arguments.seeds))}",
+        command=_command(row, arguments),
         seeds=tuple(arguments.seeds),
         date=datetime.now(timezone.utc).date().isoformat(),
     )
+
+
+def _command(row: Row, arguments: argparse.Namespace) -> str:
+    seeds = " ".join(map(str, arguments.seeds))
+    precision = (
+        "" if arguments.precision is Precision.FLOAT32 else f" --precision {arguments.precision.value}"
+    )
+    return f"python benchmarks/papers.py --run {row.name} --seeds {seeds}{precision}"
 
 
 def _values(metrics: Mapping[str, float]) -> Iterable[str]:
@@ -117,6 +135,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "papers", help="states of the runs")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--precision",
+        type=Precision,
+        default=Precision.FLOAT32,
+        help="bfloat16: half the time where the processor multiplies it (AMX), ten times as long elsewhere",
+    )
     return parser.parse_args()
 
 

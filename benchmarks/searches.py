@@ -2,6 +2,7 @@
 
 python benchmarks/searches.py                       # the table of what was measured
 python benchmarks/searches.py --run resnet20-fast   # a file of benchmarks/search; goes on where it stopped
+python benchmarks/searches.py --run resnet20-w8a8 --seeds 0 1 2
 python benchmarks/searches.py --simulate            # SIMULATED's network on all test images in simulated RTL
 
 Rows and bars are written to benchmarks/results/searches.json. Cycles are those of the engine as it is now,
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,8 @@ FLOOR, SHARE = 0.90, 0.60  # accuracy, and cycles of the int8 network's, that SI
 COST = 1.5  # training steps, of plain training's
 EQUAL = 0.002  # of accuracy
 TOLD = ("target", "images", "mismatches", "accuracy_integer")  # of `simulate`
-PRUNED = {  # searches compared with their baselines, seed by seed
-    "[8, 8]": ("resnet20-w8a8", "resnet20-w8a8-seed1"),
-    "[4, 8]": ("resnet20-w4a8",),
-}
+PRUNED = {"[8, 8]": "resnet20-w8a8", "[4, 8]": "resnet20-w4a8"}  # compared with their baselines
+SEEDS = (0, 1, 2)  # of those
 RULES = ("resnet20-latency-rule", "resnet20-macs-rule")
 WHOLE = zoo("resnet20")
 
@@ -55,8 +55,9 @@ HEAD = ("search", "pipeline", "accuracy", "cycles", "of int8's", "MACs", "traini
 def main() -> int:
     """Exit status: 1 where a bar is missed or not measured."""
     arguments = _parse()
-    for name in arguments.run:
-        _run("search", CONFIGS[name], "--out", arguments.out / name, "--resume")
+    for name, seed in product(arguments.run, arguments.seeds):
+        out = arguments.out / _folder(name, seed)
+        _run("search", CONFIGS[name], "--out", out, "--resume", "--seed", seed)
     if arguments.simulate:
         told = _run("simulate", arguments.out / SIMULATED / "network.blg", "--dataset", "cifar10",
                     "--images", IMAGES, "--workers", arguments.workers, "--json")  # fmt: skip
@@ -72,8 +73,9 @@ def main() -> int:
 
 def _measured(out: Path) -> Iterator[tuple[str, Found]]:
     """Finished pipelines by `search/pipeline`, dated by their files."""
-    for name in CONFIGS:
-        for path in sorted((out / name).glob("**/result.json")):
+    for name, seed in product(CONFIGS, SEEDS):
+        folder = _folder(name, seed)
+        for path in sorted((out / folder).glob("**/result.json")):
             row: Found = json.loads(path.read_text(encoding="utf-8"))
             when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
             simulated = path.with_name("simulate.json")
@@ -82,8 +84,12 @@ def _measured(out: Path) -> Iterator[tuple[str, Found]]:
                 row["simulated"] = {key: told[key] for key in TOLD}
             row["cycles"] = _cycles(load(path.with_name("network.blg")), row["target"])
             row["cycles_share"] = row["cycles"] / _whole(row["target"])
-            command = f"python benchmarks/searches.py --run {name}"
-            yield f"{name}/{row['name']}", {**row, "command": command, "date": when}
+            command = f"python benchmarks/searches.py --run {name} --seeds {seed}"
+            yield f"{folder}/{row['name']}", {**row, "command": command, "date": when}
+
+
+def _folder(name: str, seed: int) -> str:
+    return f"{name}-seed{seed}" if seed else name
 
 
 def _cycles(graph: Graph, target: str) -> int:
@@ -106,8 +112,9 @@ def _bars(rows: Mapping[str, Found]) -> Iterator[tuple[str, tuple[str, bool]]]:
         _fast(searched[SIMULATED]),
     )
     yield f"{SIMULATED}: RTL equal on {IMAGES:,} images", _exact(searched[SIMULATED])
-    for bits, names in PRUNED.items():
-        pairs = [(searched[name], rows.get(f"{name}/ordinary")) for name in names]
+    for bits, name in PRUNED.items():
+        folders = [_folder(name, seed) for seed in SEEDS]
+        pairs = [(rows.get(f"{folder}/search"), rows.get(f"{folder}/ordinary")) for folder in folders]
         yield f"{bits}: no less accurate than the ordinary pipeline", _against(pairs)
         yield f"{bits}: training at most {COST} times plain", _cheap([search for search, _ in pairs])
     yield (
@@ -188,6 +195,7 @@ def _run(command: str, *words: object) -> str:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--run", nargs="+", default=[], choices=list(CONFIGS), metavar="SEARCH")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], choices=SEEDS, help="of --run")
     parser.add_argument("--simulate", action="store_true", help=f"{SIMULATED} on {IMAGES:,} images: an hour")
     parser.add_argument("--workers", type=int, default=2, help="simulated engines side by side")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench" / "search")

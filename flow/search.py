@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bitlathe.flow.files import write_json
 from bitlathe.flow.integer_network import IntegerNetwork, save_network
 from bitlathe.flow.output import note
 from bitlathe.flow.search_baselines import baseline_strategy, check_baselines
-from bitlathe.flow.search_config import read_config
+from bitlathe.flow.search_config import SearchConfig, read_config
 from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
 from bitlathe.flow.search_report import write_report
 from bitlathe.flow.search_results import SearchResult, comparisons, training_cost
@@ -57,6 +57,7 @@ class SearchRequest:
     config: Path
     out: Path
     resume: bool = False
+    seed: int | None = None  # instead of the configuration's
     data: Path | None = None
     boards: tuple[str, ...] = ()
     token_file: Path | None = None
@@ -86,7 +87,7 @@ def run_search(request: SearchRequest) -> Finished:
     Raises UsageError for a bad configuration or folder, and what the search raises; every finished epoch is
     on disk then.
     """
-    setup = set_up(read_config(request.config), request.data)
+    setup = set_up(_seeded(read_config(request.config), request.seed), request.data)
     check_folder(request.out, request.resume)
     check_baselines(setup)
     lab = Lab(setup.spec)
@@ -166,6 +167,10 @@ class _Runner:
             subject=None,
             file=None,
         )
+
+
+def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:
+    return config if seed is None else replace(config, training=replace(config.training, seed=seed))
 
 
 def executor_kind(word: str) -> ExecutorKind:

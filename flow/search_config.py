@@ -16,6 +16,7 @@ from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.prune.groups import Scope
 from bitlathe.model.prune.influence import Influence
 from bitlathe.model.prune.masks import Scope as WeightScope
+from bitlathe.model.prune.scores import find_criterion
 from bitlathe.model.search import Judge, Rule, SearchSettings, find_rule
 from bitlathe.model.train import Precision, Schedule
 
@@ -101,13 +102,24 @@ class PruneSection:
 
     channels: int
     share: float = 0.3  # of the channels in scope, at the end
-    criterion: str = "l2"
+    criteria: tuple[str, ...] = ("l2",)  # one method for each: what ranks the channels
     scope: Scope = Scope.INTERNAL
     floor: int = 1
     lanes: tuple[int, ...] = (1,)  # one method for each: so many channels go together
     stages: tuple[str, ...] = ()  # one method for each: layers whose names begin so; none: one for all
     skip: tuple[str, ...] = ()
     required: bool = True  # the share must be reached by the end, else it is only a bound
+
+    def __post_init__(self) -> None:
+        if not self.criteria:
+            raise UsageError("criteria: is empty; name one at least")
+        for name in self.criteria:
+            find_criterion(name)
+
+    @property
+    def criterion(self) -> str:
+        """The first: of the baselines, which know but one."""
+        return self.criteria[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from torch import nn
@@ -147,11 +148,14 @@ def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
 
 
 def prune_methods(config: SearchConfig, subject: Subject) -> tuple[PruneChannels, ...]:
-    """P for each stage and each number of lanes."""
+    """P for each stage, each criterion and each number of lanes."""
     section, base = config.prune, prune_method(config, subject)
     assert section is not None
     stages: tuple[str | None, ...] = section.stages or (None,)
-    return tuple(replace(base, stage=stage, lanes=lanes) for stage in stages for lanes in section.lanes)
+    return tuple(
+        replace(base, stage=stage, criterion=criterion, lanes=lanes)
+        for stage, criterion, lanes in product(stages, section.criteria, section.lanes)
+    )
 
 
 def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:

@@ -42,9 +42,14 @@ class PruneChannels:
 
     @property
     def name(self) -> str:
-        """P, with the layer or stage that it is confined to, and /N where N channels go together."""
+        """P, with the layer or stage that it is confined to, what ranks if not L2, /N where N go together."""
         part = self.layer or self.stage
-        return ("P" if part is None else f"P[{part}]") + (f"/{self.lanes}" if self.lanes > 1 else "")
+        parts = (
+            "" if part is None else f"[{part}]",
+            "" if self.criterion == "l2" else f"({self.criterion})",
+            f"/{self.lanes}" if self.lanes > 1 else "",
+        )
+        return "P" + "".join(parts)
 
     def applicable(self, state: State) -> bool:
         """Until the target is met, or the one layer is as narrow as it may get."""

@@ -79,13 +79,15 @@ def feasible(
     return before / (before + now) * (1 - TIE) + TIE * candidate.accuracy
 
 
-def ratio(candidate: Measures, context: Context, *, epsilon: float = 0.001) -> float:
-    """Milliseconds gained for each unit of accuracy lost, both against the parent.
+def ratio(
+    candidate: Measures, context: Context, *, epsilon: float = 0.001, cost: str = "latency_ms"
+) -> float:
+    """Cost saved for each unit of accuracy lost, both against the parent.
 
-    A loss below `epsilon` counts as one; what gains nothing scores by its loss. Source: Yang et al. 2018,
-    arXiv:1804.03230, which compares equal gains.
+    A loss below `epsilon` counts as one; what gains nothing scores by its loss. `cost` is one of latency_ms,
+    cycles, macs and size_bytes. Source: Yang et al. 2018, arXiv:1804.03230, which compares equal gains.
     """
-    gain = context.parent.latency_ms - candidate.latency_ms
+    gain = _cost(context.parent, cost) - _cost(candidate, cost)
     loss = context.parent.accuracy - candidate.accuracy
     return gain / max(loss, epsilon) if gain > 0 else -max(loss, 0.0)
 

@@ -14,8 +14,10 @@ from command_line import run
 
 from bitlathe.flow.latency import CycleModelRung, RtlRung
 from bitlathe.flow.search_charts import charts
+from bitlathe.flow.search_config import read_config
 from bitlathe.flow.search_report import render, report_view
 from bitlathe.flow.search_results import SearchResult
+from bitlathe.flow.search_setup import set_up
 from bitlathe.hls.config import target
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
@@ -81,6 +83,23 @@ def test_the_network_found_runs_on_the_simulated_hardware_in_the_cycles_told(
     assert simulated["cycles"] == pytest.approx(result["found"]["cycles"], abs=1)
     measured = run("quantize", graph, "--dataset", "digits", "--json").json
     assert measured["accuracy_integer"] == result["test_accuracy"]
+
+
+def test_each_criterion_and_block_is_a_method_of_its_own(tmp_path: Path) -> None:
+    choices = 'channels = 24\ncriteria = ["l2", "geometric_median"]\nlanes = [1, 8]'
+    (tmp_path / "search.toml").write_text(CONFIG.replace("channels = 23", choices))
+    setup = set_up(read_config(tmp_path / "search.toml"), None)
+    names = [method.name for method in setup.methods]
+    assert names == ["P", "P/8", "P(geometric_median)", "P(geometric_median)/8", "Q(4,4)"]
+
+
+def test_a_search_of_one_seed_is_not_resumed_with_another(
+    searched: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, _ = searched
+    again = run("search", folder / "search.toml", "--out", folder / "out", "--resume", "--seed", "1")
+    assert again.status == 2
+    assert "was made with training = " in again.stderr
 
 
 def test_a_folder_that_holds_a_search_is_not_overwritten(searched: tuple[Path, dict[str, Any]]) -> None:

@@ -96,6 +96,12 @@ def test_ratio_weighs_milliseconds_against_accuracy() -> None:
     assert score("ratio", like_reference(accuracy=0.88, latency_ms=1.5)) == pytest.approx(-0.02)
 
 
+def test_ratio_weighs_another_cost_where_asked() -> None:
+    fewer = like_reference(accuracy=0.88, macs=60)
+    assert score("ratio", fewer) == pytest.approx(-0.02)
+    assert score("ratio", fewer, cost="macs") == pytest.approx(40 / 0.02)
+
+
 def test_lagranges_price_rises_while_winners_miss_the_budget() -> None:
     slow = like_reference(latency_ms=1.0)
     later = replace(CONTEXT, winners=(slow, slow))
