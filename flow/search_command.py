@@ -22,7 +22,7 @@ def search(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of choices.json, the network and index.html.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch in --out.")] = False,
-    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the configuration's.")] = None,
+    own_seed: Annotated[int | None, typer.Option("--seed", help="Instead of the configuration's.")] = None,
     board: Annotated[
         list[str] | None,
         typer.Option("--board", help="HOST[:PORT] or sim://BOARD that measures latency; several share."),
@@ -48,7 +48,7 @@ def search(
             config=config,
             out=out,
             resume=resume,
-            seed=seed,
+            seed=own_seed,
             data=data,
             boards=tuple(board or ()),
             token_file=token_file,
