@@ -28,7 +28,7 @@ class Context:
     winners: tuple[Measures, ...] = ()  # of the epochs before, oldest first
 
 
-TIE = 1e-6  # weight of the accuracy among candidates that cost the same
+TIE = 1e-6  # weight of the accuracy among candidates that are equal otherwise
 _BOX = 1.1  # side of the volume of `pareto`, in shares of the reference
 
 Rule: TypeAlias = Callable[[Measures, Context], float]
@@ -84,12 +84,13 @@ def ratio(
 ) -> float:
     """Cost saved for each unit of accuracy lost, both against the parent.
 
-    A loss below `epsilon` counts as one; what gains nothing scores by its loss. `cost` is one of latency_ms,
-    cycles, macs and size_bytes. Source: Yang et al. 2018, arXiv:1804.03230, which compares equal gains.
+    A loss below `epsilon` counts as one; what gains nothing scores by its loss, and where it loses nothing
+    the most accurate is best. `cost` is one of latency_ms, cycles, macs and size_bytes. Source: Yang et al.
+    2018, arXiv:1804.03230, which compares equal gains.
     """
     gain = _cost(context.parent, cost) - _cost(candidate, cost)
     loss = context.parent.accuracy - candidate.accuracy
-    return gain / max(loss, epsilon) if gain > 0 else -max(loss, 0.0)
+    return gain / max(loss, epsilon) if gain > 0 else -max(loss, TIE * (1 + loss))
 
 
 def lagrange(

@@ -96,6 +96,11 @@ def test_ratio_weighs_milliseconds_against_accuracy() -> None:
     assert score("ratio", like_reference(accuracy=0.88, latency_ms=1.5)) == pytest.approx(-0.02)
 
 
+def test_of_those_that_gain_and_lose_nothing_ratio_takes_the_most_accurate() -> None:
+    same, better, best = (score("ratio", like_reference(accuracy=a)) for a in (0.9, 0.91, 0.92))
+    assert same < better < best < score("ratio", like_reference(accuracy=0.5, latency_ms=0.99))
+
+
 def test_ratio_weighs_another_cost_where_asked() -> None:
     fewer = like_reference(accuracy=0.88, macs=60)
     assert score("ratio", fewer) == pytest.approx(-0.02)
