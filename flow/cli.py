@@ -213,11 +213,13 @@ def demo(
     """Search for a small LeNet-5, compile it, and simulate every test image of digits on the hardware."""
     from bitlathe.flow.demo import run_demo
     from bitlathe.flow.reports import show_simulation
+    from bitlathe.flow.search_report import show_search
 
-    result = run_demo(out, workers)
+    search, result = run_demo(out, workers)
     if as_json:
         print_json(result.to_json())
     else:
+        show_search(search.result, search.baselines, search.report)
         show_simulation(result)
     result.check()
 

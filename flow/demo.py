@@ -10,8 +10,7 @@ from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
 from bitlathe.flow.integer_network import read_network
 from bitlathe.flow.output import note, task
-from bitlathe.flow.search import NETWORK, SearchRequest, run_search
-from bitlathe.flow.search_report import show_search
+from bitlathe.flow.search import NETWORK, Finished, SearchRequest, run_search
 from bitlathe.flow.simulation import Simulation, SimulationOptions, simulate
 from bitlathe.hls.config import target as find_target
 from bitlathe.model.search.checkpoint import CHECKPOINT
@@ -19,7 +18,7 @@ from bitlathe.model.search.checkpoint import CHECKPOINT
 CONFIG = Path(__file__).resolve().parents[1] / "examples" / "search" / "digits.toml"
 
 
-def run_demo(out: Path, workers: int) -> Simulation:
+def run_demo(out: Path, workers: int) -> tuple[Finished, Simulation]:
     """Search, compile and simulate all test images; everything made lies in `out`."""
     if not CONFIG.exists():
         raise UsageError("the demo's configuration lies in a checkout's examples/search; run it from a clone")
@@ -29,7 +28,6 @@ def run_demo(out: Path, workers: int) -> Simulation:
         shutil.rmtree(folder)  # of an earlier demo
     finished = run_search(SearchRequest(config=CONFIG, out=folder))
     result = finished.result
-    show_search(result, finished.baselines, finished.report)
     target = find_target(result.target)
     note(f"2/3 compiling for {target.name}")
     network = read_network(folder / NETWORK, result.dataset, None)
@@ -40,4 +38,4 @@ def run_demo(out: Path, workers: int) -> Simulation:
     with task("simulating", images) as advance:
         simulation, _ = simulate(network, target, SimulationOptions(workers=workers), advance)
     write_json(out / "result.json", simulation.to_json())
-    return simulation
+    return finished, simulation

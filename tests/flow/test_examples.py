@@ -133,7 +133,6 @@ def test_the_benchmark_of_cycles_leaves_out_what_has_no_data(
     assert "resnet8 is left out: cifar10: files not found" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_the_demo_is_bit_exact_on_every_test_image(tmp_path: Path) -> None:
     result = run("demo", "--out", tmp_path / "demo", "--json").json
     assert (result["images"], result["mismatches"]) == (360, 0)
