@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bitlathe.model.graph.bounds import CodeRange, accumulator_range, product_range
+from bitlathe.model.graph.bounds import CodeRange, SumRange, accumulator_range, product_range
 from bitlathe.model.graph.convolution import FLOAT32_EXACT, INT32_EXACT
 from bitlathe.model.graph.fixed_point import weight_limit
 from bitlathe.model.graph.graph import Graph
@@ -46,9 +46,10 @@ def quantize(x: Tensor, scale: Tensor | float, lo: int, hi: int) -> Tensor:
 class Weighted(nn.Module):
     """A convolution or dense layer, the latter as a convolution whose kernel covers the map.
 
-    In evaluation mode exact: float32 where it holds every partial sum, else float64. Off the CPU, where a
-    library may transform a convolution, float64 sums are rounded to the integers they must be. In training
-    mode float32, whatever the accumulator's range.
+    In evaluation mode exact: float32 where it holds every partial sum, or those of the weights' upper and
+    lower digits apart, which is faster than float64; else float64. Off the CPU, where a library may
+    transform a convolution, float64 sums are rounded to the integers they must be. In training mode float32,
+    whatever the accumulator's range.
     """
 
     weight_scale: Tensor  # (out_channels, 1, 1, 1) float64
@@ -75,15 +76,31 @@ class Weighted(nn.Module):
 
     def accumulate(self, *sources: Tensor) -> Tensor:
         """Accumulator before it is requantized, (N, C, H, W)."""
-        on_cpu, conv = sources[0].device.type == "cpu", self.conv
-        dtype = torch.float32 if self.training or (on_cpu and self.fits_float32()) else torch.float64
-        weight, bias = (tensor.to(dtype) for tensor in self._quantized())
-        x = sources[0].to(dtype)
-        total = functional.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups)
-        if not on_cpu and not self.training:
+        (weight, bias), x = self._quantized(), sources[0]
+        if x.device.type == "cpu" and not self.training:
+            total = self._exact(x, weight, bias)
+        else:
+            total = self._convolved(x, weight, bias, torch.float32 if self.training else torch.float64)
+        if x.device.type != "cpu" and not self.training:
             step = self.sum_scale.view(-1, 1, 1)
             total = torch.round(total / step) * step
-        return total + sources[1].to(dtype) if len(sources) > 1 else total
+        return total + sources[1].to(total.dtype) if len(sources) > 1 else total
+
+    def _exact(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if self.fits_float32():
+            return self._convolved(x, weight, bias, torch.float32)
+        high = self._upper_digits(weight)
+        if not self._digits_fit_float32(high):
+            return self._convolved(x, weight, bias, torch.float64)
+        total = self._convolved(x, high, None, torch.float32).double()
+        total += self._convolved(x, weight - high, None, torch.float32)
+        return total.add_(bias.view(-1, 1, 1))
+
+    def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
+        conv, bias = self.conv, None if bias is None else bias.to(dtype)
+        return functional.conv2d(
+            x.to(dtype), weight.to(dtype), bias, conv.stride, conv.padding, groups=conv.groups
+        )
 
     @torch.no_grad()
     def integers(self) -> tuple[Ints, Ints]:
@@ -114,7 +131,26 @@ class Weighted(nn.Module):
         products = product_range(weight, self.source_range)
         highest = products.highest + np.maximum(bias, 0) + self.rest.highest
         lowest = products.lowest + np.minimum(bias, 0) + self.rest.lowest
-        exact = max(int(highest.max()), -int(lowest.min())) < FLOAT32_EXACT
+        return self._in_float32(SumRange(lowest=lowest, highest=highest))
+
+    def _upper_digits(self, weight: Tensor) -> Tensor:
+        """`weight` with the lower half of its bits rounded away."""
+        step = self.weight_scale * (1 << self._low_bits)
+        return torch.floor(weight.detach() / step + 0.5) * step
+
+    def _digits_fit_float32(self, high: Tensor) -> bool:
+        """Whether float32 holds the partial sums of the upper digits, and those of the lower ones."""
+        weight, _ = self.integers()
+        upper = (high / self.weight_scale).numpy().astype(np.int64)
+        digits = (upper >> self._low_bits, weight - upper)
+        return all(self._in_float32(product_range(digit, self.source_range)) for digit in digits)
+
+    @property
+    def _low_bits(self) -> int:
+        return self.node.weight_bits // 2
+
+    def _in_float32(self, sums: SumRange) -> bool:
+        exact = max(int(sums.highest.max()), -int(sums.lowest.min())) < FLOAT32_EXACT
         return exact and all(frac in _FLOAT32_FRACS for frac in self.sum_fracs.tolist())
 
 

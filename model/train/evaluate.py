@@ -21,7 +21,7 @@ class Metrics:
     count: int  # images
 
 
-def evaluate(model: nn.Module, images: Images, labels: Labels, batch: int = 500) -> Metrics:
+def evaluate(model: nn.Module, images: Images, labels: Labels, batch: int = 100) -> Metrics:
     """Run `model` in float32 over byte images (N, H, W, C) and compare with labels (N,)."""
     if not len(labels) or len(images) != len(labels):
         raise DataError(
@@ -36,7 +36,7 @@ def evaluate(model: nn.Module, images: Images, labels: Labels, batch: int = 500)
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Images, batch: int = 500) -> torch.Tensor:
+def predict(model: nn.Module, images: Images, batch: int = 100) -> torch.Tensor:
     """Logits (N, classes) float32 of byte images (N, H, W, C); `model` keeps its mode."""
     training = model.training
     model.eval()

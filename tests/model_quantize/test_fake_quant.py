@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
@@ -61,14 +63,14 @@ def test_graph_to_module_to_graph_changes_nothing() -> None:
                 assert np.array_equal(same.weight, node.weight) and np.array_equal(same.bias, node.bias)
 
 
-def one_layer(weight: int, bias: int, *, frac: int = 4) -> Graph:
-    """One 1x1 convolution of one channel, 16-bit input and weights."""
-    source = Input(name="image", format=FixedPoint(bits=16, frac=7), shape=(1, 1, 1))
+def one_layer(weight: int, bias: int, *, frac: int = 4, channels: int = 1) -> Graph:
+    """One 1x1 convolution to one channel, 16-bit input and weights."""
+    source = Input(name="image", format=FixedPoint(bits=16, frac=7), shape=(channels, 1, 1))
     layer = Conv2d(
         name="layer",
         format=FixedPoint(bits=16, frac=frac),
         source="image",
-        weight=np.full((1, 1, 1, 1), weight, dtype=np.int16),
+        weight=np.full((1, channels, 1, 1), weight, dtype=np.int16),
         bias=np.array([bias], dtype=np.int32),
         weight_bits=16,
         weight_frac=(7,),
@@ -78,12 +80,32 @@ def one_layer(weight: int, bias: int, *, frac: int = 4) -> Graph:
     return Graph(name="one", nodes=(source, layer), output="layer")
 
 
-def test_sums_beyond_24_bits_stay_exact() -> None:
-    graph = one_layer(weight=32767, bias=2**30 + 1)
-    codes = np.arange(-(2**15), 2**15, 37, dtype=np.int32).reshape(-1, 1, 1, 1)
+@pytest.mark.parametrize(
+    ("weight", "bias", "channels", "dtype"),
+    [
+        (32767, 2**30 + 1, 1, torch.float32),  # upper and lower digits fit float32, each on its own
+        (-32767, 2**30 + 1, 1, torch.float32),
+        (3001, -7, 5, torch.float32),
+        (32767, 1, 5, torch.float64),  # no digits do
+    ],
+)
+def test_sums_beyond_24_bits_stay_exact(
+    weight: int, bias: int, channels: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = one_layer(weight, bias, channels=channels, frac=-2)
+    codes = np.arange(-(2**15), 2**15, 37, dtype=np.int32).repeat(channels).reshape(-1, channels, 1, 1)
+    codes[:, ::2] = codes[::-1, ::2]
     (layer,) = FakeQuantNetwork(graph).weighted()
     assert not layer.fits_float32()
+    seen, convolve = set(), functional.conv2d
+
+    def watched(x: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
+        seen.add(x.dtype)
+        return convolve(x, *rest, **named)
+
+    monkeypatch.setattr(functional, "conv2d", watched)
     assert np.array_equal(FakeQuantNetwork(graph).codes(codes), evaluate(graph, codes))
+    assert seen == {dtype}
 
 
 def test_float32_is_used_up_to_its_last_bit() -> None:
