@@ -19,8 +19,8 @@ class Train:
     lasting: bool = True
 
     def applicable(self, state: State) -> bool:
-        """Always."""
-        return True
+        """In float; under a quantizer the Q that is on trains on."""
+        return state.quantization is None
 
     def owed(self, state: State) -> int:
         """It has no target."""

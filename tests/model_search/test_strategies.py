@@ -45,6 +45,11 @@ def test_every_method_is_tried_while_there_is_time() -> None:
     ]
 
 
+def test_what_would_train_on_alike_is_tried_once() -> None:
+    every = EachEpochTheBest(methods=(P, Q8, Q4, Train()))
+    assert names(every, state(quantized=True), 10) == ["P", "Q(8,8)", "Q(4,8)"]  # under Q(8,8) T is Q(8,8)
+
+
 def test_a_met_target_leaves_the_choice() -> None:
     assert names(EachEpochTheBest(methods=(P, Q8)), state(removed=134, quantized=True), 5) == ["Q(8,8)"]
 
