@@ -97,7 +97,7 @@ def rounded(v: Tensor) -> Tensor:
 
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """Sum of products; in the order of memory, so that maps with channels last are not copied."""
-    if one.ndim == 4:
+    """Sum of products in float32; in the order of memory, so that maps with channels last are not copied."""
+    if one.ndim == 4 and one.is_contiguous(memory_format=torch.channels_last):
         one, other = one.permute(0, 2, 3, 1), other.permute(0, 2, 3, 1)
-    return torch.dot(one.reshape(-1), other.reshape(-1))
+    return torch.dot(one.reshape(-1).float(), other.reshape(-1).float())
