@@ -76,15 +76,16 @@ class Weighted(nn.Module):
 
     def accumulate(self, *sources: Tensor) -> Tensor:
         """Accumulator before it is requantized, (N, C, H, W)."""
-        (weight, bias), x = self._quantized(), sources[0]
-        if x.device.type == "cpu" and not self.training:
-            total = self._exact(x, weight, bias)
-        else:
-            total = self._convolved(x, weight, bias, torch.float32 if self.training else torch.float64)
-        if x.device.type != "cpu" and not self.training:
-            step = self.sum_scale.view(-1, 1, 1)
-            total = torch.round(total / step) * step
+        total = self._sums(sources[0], *self._quantized())
         return total + sources[1].to(total.dtype) if len(sources) > 1 else total
+
+    def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if self.training:
+            return self._convolved(x, weight, bias, torch.float32)
+        if x.device.type == "cpu":
+            return self._exact(x, weight, bias)
+        step = self.sum_scale.view(-1, 1, 1)
+        return torch.round(self._convolved(x, weight, bias, torch.float64) / step) * step
 
     def _exact(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.fits_float32():
