@@ -106,13 +106,14 @@ class PruneSection:
     scope: Scope = Scope.INTERNAL
     floor: int = 1
     lanes: tuple[int, ...] = (1,)  # one method for each: so many channels go together
-    stages: tuple[str, ...] = ()  # one method for each: layers whose names begin so; none: one for all
+    stages: tuple[str, ...] = ("",)  # one method for each: layers whose names begin so
     skip: tuple[str, ...] = ()
     required: bool = True  # the share must be reached by the end, else it is only a bound
 
     def __post_init__(self) -> None:
-        if not self.criteria:
-            raise UsageError("criteria: is empty; name one at least")
+        for key in ("criteria", "lanes", "stages"):
+            if not getattr(self, key):
+                raise UsageError(f"{key}: is empty; name one at least")
         for name in self.criteria:
             find_criterion(name)
 

@@ -151,10 +151,9 @@ def prune_methods(config: SearchConfig, subject: Subject) -> tuple[PruneChannels
     """P for each stage, each criterion and each number of lanes."""
     section, base = config.prune, prune_method(config, subject)
     assert section is not None
-    stages: tuple[str | None, ...] = section.stages or (None,)
     return tuple(
         replace(base, stage=stage, criterion=criterion, lanes=lanes)
-        for stage, criterion, lanes in product(stages, section.criteria, section.lanes)
+        for stage, criterion, lanes in product(section.stages, section.criteria, section.lanes)
     )
 
 
@@ -170,7 +169,7 @@ def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:
         criterion=section.criterion,
         scope=section.scope,
         floor=section.floor,
-        lanes=min(section.lanes, default=1),
+        lanes=min(section.lanes),
         skip=section.skip,
         required=section.required,
     )

@@ -29,7 +29,7 @@ class PruneChannels:
     channels: int  # an epoch
     target: int  # in all
     layer: str | None = None  # only of this one
-    stage: str | None = None  # only of layers whose names begin so
+    stage: str = ""  # only of layers whose names begin so
     criterion: str = "l2"
     scope: Scope = Scope.INTERNAL
     floor: int = 1  # channels a layer keeps at least
@@ -45,7 +45,7 @@ class PruneChannels:
         """P, with the layer or stage that it is confined to, what ranks if not L2, /N where N go together."""
         part = self.layer or self.stage
         parts = (
-            "" if part is None else f"[{part}]",
+            f"[{part}]" if part else "",
             "" if self.criterion == "l2" else f"({self.criterion})",
             f"/{self.lanes}" if self.lanes > 1 else "",
         )
@@ -81,7 +81,7 @@ class PruneChannels:
 
     def _outside(self, model: nn.Module, data: MethodData) -> tuple[str, ...]:
         """Groups that are not of the stage."""
-        if self.stage is None:
+        if not self.stage:
             return ()
         groups = channel_groups(model, to_input(data.train_images[:_EXAMPLES]), self.scope)
         return tuple(g.name for g in groups if not g.name.startswith(self.stage) and g.name not in self.skip)

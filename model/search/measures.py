@@ -14,6 +14,7 @@ class Measures:
     latency_ms: float
     macs: int  # multiply-accumulates an image
     size_bytes: int  # of the compact file it is handed over in
+    channels: int  # output channels of all layers that compute
 
     def to_json(self) -> dict[str, float]:
         """Plain values."""

@@ -28,6 +28,7 @@ class Context:
     winners: tuple[Measures, ...] = ()  # of the epochs before, oldest first
 
 
+COSTS = ("latency_ms", "cycles", "macs", "size_bytes", "channels")  # measures that a rule may save
 TIE = 1e-6  # weight of the accuracy among candidates that are equal otherwise
 _BOX = 1.1  # side of the volume of `pareto`, in shares of the reference
 
@@ -69,8 +70,7 @@ def feasible(
     """Cheapest candidate that loses at most `delta` of the reference's accuracy; if none, the most accurate.
 
     Of equally cheap ones the most accurate too. `floor` is an accuracy instead of a loss; `cost` one of
-    latency_ms, cycles, macs and size_bytes. Scores are in 0..1 where the constraint holds and below 0
-    elsewhere.
+    COSTS. Scores are in 0..1 where the constraint holds and below 0 elsewhere.
     """
     least = context.reference.accuracy - delta if floor is None else floor
     if candidate.accuracy < least:
@@ -85,8 +85,8 @@ def ratio(
     """Cost saved for each unit of accuracy lost, both against the parent.
 
     A loss below `epsilon` counts as one; what gains nothing scores by its loss, and where it loses nothing
-    the most accurate is best. `cost` is one of latency_ms, cycles, macs and size_bytes. Source: Yang et al.
-    2018, arXiv:1804.03230, which compares equal gains.
+    the most accurate is best. `cost` is one of COSTS. Source: Yang et al. 2018, arXiv:1804.03230, which
+    compares equal gains.
     """
     gain = _cost(context.parent, cost) - _cost(candidate, cost)
     loss = context.parent.accuracy - candidate.accuracy
@@ -189,8 +189,8 @@ def _imported(name: str) -> Callable[..., float]:
 
 
 def _cost(measures: Measures, kind: str) -> float:
-    if kind not in ("latency_ms", "cycles", "macs", "size_bytes"):
-        raise RuleError(f"no cost is called {kind}; choose latency_ms, cycles, macs or size_bytes")
+    if kind not in COSTS:
+        raise RuleError(f"no cost is called {kind}; choose one of {', '.join(COSTS)}")
     return float(getattr(measures, kind))
 
 

@@ -12,6 +12,7 @@ from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.search.agreement import kendall_tau
+from bitlathe.model.search.describe import layer_widths
 from bitlathe.model.search.lab import Outcome
 from bitlathe.model.search.ladder import LatencyRung
 from bitlathe.model.search.measures import Measures
@@ -99,6 +100,7 @@ def measured(outcome: Outcome, rung: LatencyRung) -> Measures:
         latency_ms=latency.milliseconds,
         macs=account.macs,
         size_bytes=account.file_bytes,
+        channels=sum(layer_widths(graph).values()),
     )
 
 

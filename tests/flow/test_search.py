@@ -163,7 +163,7 @@ def test_boards_decide_and_both_lower_rungs_are_audited(tmp_path: Path) -> None:
     assert outcome.json["choices"] == alone.json["choices"]
 
 
-MEASURES = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400)
+MEASURES = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400, channels=10)
 
 
 def result_named(name: str) -> SearchResult:

@@ -77,6 +77,7 @@ def test_every_example_is_read(path: Path) -> None:
         ("[[8, 8], [4, 8]]", "[[8, 8], 4]", "16: methods.Q.bits: is [[8, 8], 4]; give a list of entries"),
         ('scope = "all"', 'criteria = ["luck"]', "11: methods.P: luck: no such criterion; choose one of std"),
         ('scope = "all"', "criteria = []", "11: methods.P: criteria: is empty; name one at least"),
+        ('scope = "all"', "stages = []", "11: methods.P: stages: is empty; name one at least"),
         ('scope = "all"', 'criterion = "l1"', "13: methods.P.criterion: is unknown; did you mean criteria?"),
         ("[methods.P]", "[methods.R]", "11: methods.R: is unknown; "),
         ("[rule]", "[rules]", "18: rules: is unknown; did you mean rule?"),

@@ -17,7 +17,7 @@ from bitlathe.model.search.ladder import Audit
 
 
 def measures(accuracy: float) -> Measures:
-    return Measures(accuracy=accuracy, cycles=1000, latency_ms=0.5, macs=100, size_bytes=400)
+    return Measures(accuracy=accuracy, cycles=1000, latency_ms=0.5, macs=100, size_bytes=400, channels=10)
 
 
 def candidate(epoch: int, method: str, score: float | None) -> CandidateRecord:
@@ -77,7 +77,10 @@ def test_tensorboard_reads_every_winner_and_candidate_and_a_repeated_epoch_once(
             log.epoch_finished(record)
     read = EventAccumulator(str(tmp_path)).Reload()
     assert set(read.Tags()["scalars"]) == {
-        *(f"winner/{name}" for name in ("accuracy", "cycles", "latency_ms", "macs", "size_bytes")),
+        *(
+            f"winner/{name}"
+            for name in ("accuracy", "cycles", "latency_ms", "macs", "size_bytes", "channels")
+        ),
         "score/epoch/P",
         "loss/epoch/P",
         "probe/agreement",

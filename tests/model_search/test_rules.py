@@ -14,7 +14,7 @@ from bitlathe.model.search.hypervolume import hypervolume, pareto_front
 from bitlathe.model.search.measures import Measures
 from bitlathe.model.search.rules import RULES, Context, RuleError, find_rule
 
-REFERENCE = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400)
+REFERENCE = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400, channels=10)
 CONTEXT = Context(reference=REFERENCE, parent=REFERENCE)
 
 measures = st.builds(
@@ -24,6 +24,7 @@ measures = st.builds(
     latency_ms=st.floats(0.01, 2),
     macs=st.integers(1, 200),
     size_bytes=st.integers(1, 800),
+    channels=st.integers(1, 20),
 )
 
 
@@ -105,6 +106,7 @@ def test_ratio_weighs_another_cost_where_asked() -> None:
     fewer = like_reference(accuracy=0.88, macs=60)
     assert score("ratio", fewer) == pytest.approx(-0.02)
     assert score("ratio", fewer, cost="macs") == pytest.approx(40 / 0.02)
+    assert score("ratio", like_reference(accuracy=0.88, channels=7), cost="channels") == pytest.approx(150)
 
 
 def test_lagranges_price_rises_while_winners_miss_the_budget() -> None:
