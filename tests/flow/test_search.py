@@ -85,12 +85,21 @@ def test_the_network_found_runs_on_the_simulated_hardware_in_the_cycles_told(
     assert measured["accuracy_integer"] == result["test_accuracy"]
 
 
-def test_each_criterion_and_block_is_a_method_of_its_own(tmp_path: Path) -> None:
-    choices = 'channels = 24\ncriteria = ["l2", "geometric_median"]\nlanes = [1, 8]'
-    (tmp_path / "search.toml").write_text(CONFIG.replace("channels = 23", choices))
+@pytest.mark.parametrize(
+    ("choices", "names"),
+    [
+        ('criteria = ["l2", "geometric_median"]', ["P", "P(geometric_median)"]),
+        ("lanes = [1, 8]", ["P", "P/8"]),
+        ('stages = ["", "conv2"]\nlanes = [8]', ["P/8", "P[conv2]/8"]),
+    ],
+)
+def test_each_criterion_block_and_stage_is_a_method_of_its_own(
+    choices: str, names: list[str], tmp_path: Path
+) -> None:
+    config = CONFIG.replace("channels = 23", f"channels = 24\n{choices}")
+    (tmp_path / "search.toml").write_text(config)
     setup = set_up(read_config(tmp_path / "search.toml"), None)
-    names = [method.name for method in setup.methods]
-    assert names == ["P", "P/8", "P(geometric_median)", "P(geometric_median)/8", "Q(4,4)"]
+    assert [method.name for method in setup.methods] == [*names, "Q(4,4)"]
 
 
 def test_a_search_of_one_seed_is_not_resumed_with_another(
