@@ -90,11 +90,13 @@ class Weighted(nn.Module):
     def _exact(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.fits_float32():
             return self._convolved(x, weight, bias, torch.float32)
-        high = self._upper_digits(weight)
-        if not self._digits_fit_float32(high):
+        step = self.weight_scale * (1 << self.node.weight_bits // 2)
+        upper = torch.floor(weight.detach() / step + 0.5) * step
+        lower = weight - upper
+        if not (self._products_fit(upper / step) and self._products_fit(lower / self.weight_scale)):
             return self._convolved(x, weight, bias, torch.float64)
-        total = self._convolved(x, high, None, torch.float32).double()
-        total += self._convolved(x, weight - high, None, torch.float32)
+        total = self._convolved(x, upper, None, torch.float32).double()
+        total += self._convolved(x, lower, None, torch.float32)
         return total.add_(bias.view(-1, 1, 1))
 
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -134,21 +136,10 @@ class Weighted(nn.Module):
         lowest = products.lowest + np.minimum(bias, 0) + self.rest.lowest
         return self._in_float32(SumRange(lowest=lowest, highest=highest))
 
-    def _upper_digits(self, weight: Tensor) -> Tensor:
-        """`weight` with the lower half of its bits rounded away."""
-        step = self.weight_scale * (1 << self._low_bits)
-        return torch.floor(weight.detach() / step + 0.5) * step
-
-    def _digits_fit_float32(self, high: Tensor) -> bool:
-        """Whether float32 holds the partial sums of the upper digits, and those of the lower ones."""
-        weight, _ = self.integers()
-        upper = (high / self.weight_scale).numpy().astype(np.int64)
-        digits = (upper >> self._low_bits, weight - upper)
-        return all(self._in_float32(product_range(digit, self.source_range)) for digit in digits)
-
-    @property
-    def _low_bits(self) -> int:
-        return self.node.weight_bits // 2
+    def _products_fit(self, digits: Tensor) -> bool:
+        """Whether float32 holds every partial sum of products with these digits of the weights' codes."""
+        codes = digits.detach().numpy().astype(np.int64)
+        return self._in_float32(product_range(codes, self.source_range))
 
     def _in_float32(self, sums: SumRange) -> bool:
         exact = max(int(sums.highest.max()), -int(sums.lowest.min())) < FLOAT32_EXACT
