@@ -12,7 +12,7 @@ from torch import nn
 from bitlathe.flow.compress_stages import ProductStage, stage
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import check_replaceable, writable, write_json
-from bitlathe.flow.integer_network import accuracy, preprocess_path
+from bitlathe.flow.integer_network import accuracy, named, preprocess_path
 from bitlathe.flow.latency import CycleModelRung
 from bitlathe.flow.output import note, progress
 from bitlathe.flow.quantize_settings import quantize_config
@@ -120,7 +120,8 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
         network = _compressed(subject, request, options, Recipe(stages=stages), out)
-        graph = network.graph if product is None else _coded(network, subject, product, options, out)
+        coded = network.graph if product is None else _coded(network, subject, product, options, out)
+        graph = named(coded, subject.network)
         _write(graph, network.preprocess, out)
     sizes = [_size(g, network.preprocess, target, images, labels) for g in (before.graph, graph)]
     result = Compression(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.names import identifier
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import predict
@@ -125,7 +126,7 @@ def read_network(path: Path, dataset: str | None, data: Path | None) -> IntegerN
     """
     graph = graph_file.load(path)
     proof.check(graph)
-    images = read_dataset(dataset or _usual_dataset(graph, path), data)
+    images = read_dataset(dataset or usual_dataset(graph, path), data)
     shape = image_shape(images)
     if graph.input.shape != shape:
         raise ShapeError(
@@ -136,6 +137,11 @@ def read_network(path: Path, dataset: str | None, data: Path | None) -> IntegerN
     return IntegerNetwork(
         name=graph.name, graph=graph, preprocess=preprocess, dataset=images, subject=None, file=path
     )
+
+
+def named(graph: Graph, network: str) -> Graph:
+    """The graph under its network's name, by which `read_network` knows its usual data set."""
+    return replace(graph, name=identifier(network))
 
 
 def save_network(network: IntegerNetwork, path: Path) -> None:
@@ -167,12 +173,14 @@ def float_accuracy(network: IntegerNetwork, images: Images, labels: Labels) -> f
     )
 
 
-def _usual_dataset(graph: Graph, path: Path) -> str:
-    if graph.name not in NETWORKS:
+def usual_dataset(graph: Graph, path: Path) -> str:
+    """Data set of the zoo's network that the graph of a file is; UsageError where it is none."""
+    usual = {identifier(name): network.dataset for name, network in NETWORKS.items()}
+    if graph.name not in usual:
         raise UsageError(
             f"{path}: give --dataset; {graph.name} is no network of the zoo, which have a usual one"
         )
-    return NETWORKS[graph.name].dataset
+    return usual[graph.name]
 
 
 def _read_preprocess(path: Path, graph: Graph) -> Preprocess:

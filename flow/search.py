@@ -11,7 +11,7 @@ from pathlib import Path
 from bitlathe.flow.board_latency import BoardLatency, board_latency
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
-from bitlathe.flow.integer_network import IntegerNetwork, save_network
+from bitlathe.flow.integer_network import IntegerNetwork, named, save_network
 from bitlathe.flow.output import note
 from bitlathe.flow.search_baselines import baseline_strategy, check_baselines
 from bitlathe.flow.search_config import SearchConfig, read_config
@@ -23,7 +23,8 @@ from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
-from bitlathe.model.quantize.quantizer import QuantizedNetwork
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.search import (
     Checkpoint,
     Executor,
@@ -138,9 +139,10 @@ class _Runner:
         spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
         view = integer_view(checkpoint.state, data, spec.deployment)
         made = integer_network(view)
+        graph = named(made.graph, self.setup.subject.network)
         before = integer_view(self.lab.first_state(), data, spec.deployment).network()
-        proof.check(made.graph)
-        save_network(self._network(made), folder / NETWORK)
+        proof.check(graph)
+        save_network(self._network(graph, made.preprocess), folder / NETWORK)
         result = SearchResult(
             name=name,
             dataset=dataset.name,
@@ -151,18 +153,18 @@ class _Runner:
             records=checkpoint.records,
             removed_channels=checkpoint.state.removed_channels,
             training_cost=training_cost(checkpoint, data.steps),
-            graph=graph_file.digest(made.graph),
-            **comparisons(before.graph, made.graph, self.setup.target),
+            graph=graph_file.digest(graph),
+            **comparisons(before.graph, graph, self.setup.target),
         )
         write_json(folder / RESULT, result.to_json())
         note(f"{name}: {100 * result.test_accuracy:.2f} % of the test images, {result.now.cycles:,} cycles")
         return result
 
-    def _network(self, made: QuantizedNetwork) -> IntegerNetwork:
+    def _network(self, graph: Graph, preprocess: Preprocess) -> IntegerNetwork:
         return IntegerNetwork(
             name=self.setup.subject.network,
-            graph=made.graph,
-            preprocess=made.preprocess,
+            graph=graph,
+            preprocess=preprocess,
             dataset=self.lab.dataset,
             subject=None,
             file=None,

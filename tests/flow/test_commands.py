@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from command_line import LENET, run
 
-from bitlathe.flow.integer_network import IntegerNetwork, accuracy, obtain
+from bitlathe.flow.integer_network import IntegerNetwork, accuracy, named, obtain, usual_dataset
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.config import TARGETS
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.account import useful_macs
 from bitlathe.model.quantize.preprocess import Preprocess
-from bitlathe.model.zoo import build, macs
+from bitlathe.model.zoo import NETWORKS, build, macs
 
 ROW = {
     "network", "dataset", "images", "mismatches", "accuracy_float", "accuracy_integer", "macs", "cycles",
@@ -169,6 +169,12 @@ def test_macs_of_a_graph_are_those_of_its_network(name: str) -> None:
     model = build(name, num_classes=10, in_channels=1, input_size=8)
     assert network.macs == macs(model, (1, 8, 8))
     assert network.macs == sum(useful_macs(network.graph, node) for node in network.graph.nodes)
+
+
+def test_a_graph_named_after_a_network_of_the_zoo_has_its_usual_data_set() -> None:
+    graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
+    for name, network in NETWORKS.items():
+        assert usual_dataset(named(graph, name), Path("net.blg")) == network.dataset
 
 
 def test_accuracy_counts_the_first_of_equal_outputs() -> None:

@@ -78,8 +78,8 @@ def test_the_network_found_runs_on_the_simulated_hardware_in_the_cycles_told(
     folder, result = searched
     graph = folder / "out" / "network.blg"
     assert graph_file.digest(graph_file.load(graph)) == result["graph"]
-    simulated = run("simulate", graph, "--dataset", "digits", "--images", "8", "--json").json
-    assert simulated["mismatches"] == 0
+    simulated = run("simulate", graph, "--images", "8", "--json").json
+    assert (simulated["network"], simulated["dataset"], simulated["mismatches"]) == ("lenet5", "digits", 0)
     assert simulated["cycles"] == pytest.approx(result["found"]["cycles"], abs=1)
     measured = run("quantize", graph, "--dataset", "digits", "--json").json
     assert measured["accuracy_integer"] == result["test_accuracy"]
