@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
-from bitlathe.board.errors import AgentError, BoardError, BundleError
+from bitlathe.board.errors import AgentError, AgentLost, BoardError, BundleError
 from bitlathe.board.fields import Fields
 from bitlathe.board.jobs import Job, Jobs
 from bitlathe.board.manifest import parse_manifest
@@ -127,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
         folder, _, identifier = url.path.rpartition("/")
         job = self.agent.jobs.find(identifier) if folder == "/jobs" else None
         if job is None:
-            return self._refuse(HTTPStatus.NOT_FOUND, AgentError("no such job; the agent was restarted"))
+            return self._refuse(HTTPStatus.NOT_FOUND, AgentLost("no such job; the agent was restarted"))
         job.finished.wait(min(LONGEST_WAIT, _seconds(url.query)))
         self._send(HTTPStatus.OK, job.to_json())
 
@@ -224,15 +224,15 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
 
 def run_agent(arguments: argparse.Namespace) -> None:
     """Serve until interrupted; the first line on stdout says where."""
-    store = Store(arguments.folder, arguments.most_mib << 20)
+    store = _store(arguments.folder, arguments.most_mib << 20)
     simulated = ["--simulated", arguments.simulated] if arguments.simulated else []
     worker = WorkerProcess([*simulated, *command_line(arguments)], arguments.silence)
     board = arguments.simulated or board_here() or "unknown"
     try:
         token, address = read_token(arguments.token_file), (arguments.bind, arguments.port)
         server = AgentServer(address, token, board, store, Jobs(store, worker))
-    except OSError as error:
-        raise AgentError(f"cannot listen on {arguments.bind}:{arguments.port} ({error.strerror})") from error
+    except (OSError, OverflowError) as error:  # the latter where the port is none
+        raise AgentError(f"cannot listen on {arguments.bind}:{arguments.port} ({error})") from error
     if arguments.bind != LOOPBACK:
         _LOG.warning("listening beyond this machine, unencrypted: prefer an ssh tunnel to the loopback")
     print(json.dumps({"port": server.server_address[1], "board": board}), flush=True)
@@ -242,6 +242,13 @@ def run_agent(arguments: argparse.Namespace) -> None:
         server.serve_forever()
     finally:
         worker.kill()
+
+
+def _store(folder: Path, most_bytes: int) -> Store:
+    try:
+        return Store(folder, most_bytes)
+    except OSError as error:
+        raise AgentError(f"{folder}: keeps no files ({error.strerror}); choose another --folder") from error
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -11,7 +11,9 @@ import io
 import os
 import shutil
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,17 @@ EXPECTED = "expected.npy"
 GRAPH = "graph.blg"
 SUFFIX = ".bundle"
 
+_DAMAGED_ARRAY = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what np.load raises for one
+_DAMAGED_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    KeyError,
+)
+
 MOST_BYTES = 256 << 20  # of a bundle's files together
 MOST_MANIFEST_BYTES = 8 << 20
 
@@ -55,7 +68,7 @@ class Bundle:
         """The array of a .npy file."""
         try:
             loaded = np.load(io.BytesIO(self.bytes(name)), allow_pickle=False)
-        except (ValueError, EOFError) as error:
+        except _DAMAGED_ARRAY as error:
             raise BundleError(
                 f"{self.folder / name}: is no readable array ({error}); make it again"
             ) from error
@@ -122,7 +135,7 @@ def unpack(path: Path, parent: Path) -> Bundle:
             manifest = parse_manifest(_member(archive, MANIFEST, MOST_MANIFEST_BYTES))
             _check_members(path, archive, manifest)
             files = {name: _member(archive, name, entry.size) for name, entry in manifest.files.items()}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
+    except _DAMAGED_ARCHIVE as error:
         raise BundleError(f"{path}: is no readable bundle ({error}); copy or make it again") from error
     for name, content in files.items():
         _check_content(path, name, content, manifest)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from bitlathe.board.agent import DEFAULT_PORT, LONGEST_WAIT
 from bitlathe.board.bundle import Bundle
-from bitlathe.board.errors import AgentError, BoardError, error_named
+from bitlathe.board.errors import AgentError, AgentLost, BoardError, error_named
 from bitlathe.board.fields import Fields
 from bitlathe.board.measurement import Measurement
 
@@ -75,7 +75,7 @@ class Agent:
         fields = self._submit(json.dumps(job).encode(), bundle)
         while fields.text("state") not in ("done", "failed"):
             if time.monotonic() > deadline:
-                raise AgentError(f"agent {self}: no answer in {self.timeout_seconds:g} s; look at its log")
+                raise AgentLost(f"agent {self}: no answer in {self.timeout_seconds:g} s; look at its log")
             fields = self._ask("GET", f"/jobs/{identifier}?wait={LONGEST_WAIT:.0f}")[1]
         if fields.text("state") == "failed":
             raise _error(fields)
@@ -100,7 +100,7 @@ class Agent:
                 _LOG.info("agent %s: %s %s failed: %s", self, method, path, error)
                 reason = error
                 time.sleep(PAUSE_SECONDS * 2**attempt)
-        raise AgentError(
+        raise AgentLost(
             f"agent {self} cannot be reached ({type(reason).__name__}: {reason}); "
             "is it running, and the tunnel open?"
         ) from reason

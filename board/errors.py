@@ -34,11 +34,16 @@ class AgentError(BoardError):
     """An agent cannot be reached, refuses, or lost a job."""
 
 
+class AgentLost(AgentError):
+    """An agent cannot be reached, is silent, or was started again; another one may do its job."""
+
+
 def error_named(name: str, message: str) -> BoardError:
     """The error of a class name and a message that came over the network; unknown names become AgentError.
 
     >>> error_named("ClockError", "too fast")
     ClockError('too fast')
     """
-    kinds: dict[str, type[BoardError]] = {kind.__name__: kind for kind in BoardError.__subclasses__()}
+    known = (*BoardError.__subclasses__(), AgentLost)
+    kinds: dict[str, type[BoardError]] = {kind.__name__: kind for kind in known}
     return kinds.get(name, AgentError)(message)

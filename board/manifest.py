@@ -104,6 +104,9 @@ class Manifest:
     def __post_init__(self) -> None:
         if not _NETWORK.fullmatch(self.network):
             raise BundleError(f"network name {self.network!r} must be letters, digits, '_', '.' and '-'")
+        for what, shape in (("input", self.input_shape), ("output", self.output_shape)):
+            if len(shape) != 3 or min(shape) < 1:
+                raise BundleError(f"{MANIFEST}: {what} shape {shape}, needed (C, H, W); make it again")
         for name, entry in self.files.items():
             _check_file(name, entry)
         for name in (self.overlay.bit, self.overlay.hwh):

@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bitlathe.board.errors import BoardError, BundleError, DeviceError
 from bitlathe.board.manifest import Manifest
 
 BOARD_FILE = Path("/proc/device-tree/chosen/pynq_board")  # on pynq's images
-BOARD_VARIABLE = "BOARD"  # set by the images' profile
+BOARD_VARIABLE, UNKNOWN_BOARD = "BOARD", "unknown"  # set by the images' profile
 REGISTER_BYTES = 0x100
 ENVIRONMENT = (
     "on a board become root in pynq's environment: sudo -i, then source /etc/profile.d/pynq_venv.sh and "
@@ -48,9 +48,9 @@ class LoadedOverlay:
         self._pynq = import_pynq()
         self._manifest = bundle.manifest
         check_board(bundle.manifest, active_device(self._pynq))
-        overlay = self._open(bundle)
-        self._check_address(overlay)
-        self.clock_mhz = self._program(overlay)
+        self._overlay = self._open(bundle)
+        self._check_address(self._overlay)
+        self.clock_mhz = self._program(self._overlay)
         with translated("the engine's registers cannot be mapped"):
             self._mmio = self._pynq.MMIO(bundle.manifest.overlay.address, REGISTER_BYTES)
         self._check_identity()
@@ -81,6 +81,14 @@ class LoadedOverlay:
     def write(self, register: str, value: int) -> None:
         """Write a register."""
         self._mmio.write(self._offset(register), int(value))  # pynq refuses NumPy's integers
+
+    def program_again(self) -> None:
+        """Write the fabric once more, which ends whatever its engine still does.
+
+        On ZynqMP the XRT refuses to follow while buffers are out; by then the fabric is written.
+        """
+        with suppress(*_FOREIGN):
+            self._pynq.Bitstream.download(self._overlay, self._overlay.parser)
 
     def allocate(self, size: int) -> Any:
         """A buffer (size,) uint8 that the engine reaches; DeviceError when memory is full."""
@@ -196,5 +204,5 @@ def board_here() -> str | None:
     """Name of the board that this runs on, or None where nothing tells."""
     if BOARD_FILE.is_file():
         return BOARD_FILE.read_bytes().rstrip(b"\0\n").decode().lower()
-    given = os.environ.get(BOARD_VARIABLE)
-    return given.lower() if given else None
+    given = os.environ.get(BOARD_VARIABLE, "").lower()
+    return None if given in ("", UNKNOWN_BOARD) else given

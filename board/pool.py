@@ -9,14 +9,14 @@ from queue import SimpleQueue
 
 from bitlathe.board.bundle import Bundle
 from bitlathe.board.client import Agent
-from bitlathe.board.errors import AgentError
+from bitlathe.board.errors import AgentError, AgentLost
 from bitlathe.board.measurement import Measurement
 
 _LOG = logging.getLogger(__name__)
 
 
 class Pool:
-    """Agents of equal boards. One that cannot be reached is left out then, its job done by another."""
+    """Agents of equal boards. One that is lost is left out from then on, its job done by another."""
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         if not agents:
@@ -36,7 +36,7 @@ class Pool:
                 raise AgentError("no agent of the pool can be reached any more")
             try:
                 measured = agent.measure(bundle, images)
-            except AgentError as error:
+            except AgentLost as error:
                 self._lose(agent, error)
                 continue
             except BaseException:

@@ -25,6 +25,7 @@ POISON = 0xA5  # outputs before a run, so that none can pass for a new one
 COUNTER_RANGE = 1 << 32
 STANDSTILL_SECONDS = 5.0  # after which a counter that does not move means a dead clock
 BUFFERS = ("PROGRAM", "WEIGHTS", "INPUT", "OUTPUT", "SCRATCH", "PROFILE")
+REST_SECONDS = 1.0  # that a run which was broken off is given to end by itself
 LATENCY_RUNS = 2  # of one image, at least: the first also loads the weights
 
 Heard = Callable[[int], None]
@@ -67,6 +68,7 @@ class Runner:
         self._codes = Codes.of(bundle)
         self._buffers: dict[str, Any] = {}
         self._resident = False
+        self._busy = False  # a run was started, and its end not seen
         self._overlay = overlay or LoadedOverlay(bundle)
         try:
             self._fill()
@@ -81,7 +83,9 @@ class Runner:
         self.close()
 
     def close(self) -> None:
-        """Give the buffers back; no other overlay can be loaded before."""
+        """Give the buffers back, once the engine is done with them; no other overlay can be loaded before."""
+        if self._busy:
+            self._end()
         for buffer in self._buffers.values():
             buffer.freebuffer()
         self._buffers.clear()
@@ -191,6 +195,7 @@ class Runner:
         if self._overlay.has("FLAGS"):
             self._overlay.write("FLAGS", WEIGHTS_RESIDENT if self._resident else 0)
         self._resident = False
+        self._busy = True
         if self._overlay.has("RUNS"):
             runs = self._overlay.read("RUNS")
             self._overlay.write("CTRL", START)
@@ -198,6 +203,7 @@ class Runner:
         else:
             self._overlay.write("CTRL", START)
             self._wait_idle(self._settings.deadline(predicted))
+        self._busy = False
         if self._overlay.has("ERROR"):
             self._check()
         self._resident = True
@@ -210,7 +216,8 @@ class Runner:
             counter = self._overlay.read("CYCLE_COUNTER")
             if counter != last:
                 last, moved = counter, time.monotonic()
-            if (counter - began) % COUNTER_RANGE > deadline:
+            is_late = (counter - began) % COUNTER_RANGE > deadline
+            if is_late and self._overlay.read("RUNS") == runs:  # asked again: this process may have slept
                 raise self._hung(f"not done after {deadline} cycles")
             if time.monotonic() - moved > STANDSTILL_SECONDS:
                 raise self._hung("its clock stands still")
@@ -222,6 +229,15 @@ class Runner:
         while not self._overlay.read("CTRL") & IDLE:
             if time.monotonic() - began > seconds:
                 raise self._hung(f"not done after {seconds:g} s")
+
+    def _end(self) -> None:
+        """Wait for the end of a run that was broken off; one that never ends, a new bitstream ends."""
+        began = time.monotonic()
+        while not self._overlay.read("CTRL") & IDLE:
+            if time.monotonic() - began > REST_SECONDS:
+                self._overlay.program_again()
+                break
+        self._busy = False
 
     def _hung(self, why: str) -> EngineHung:
         said = ", ".join(
@@ -296,7 +312,11 @@ def _vectors(
     count = available if images is None else images
     if not 1 <= count <= available:
         raise BundleError(f"{images} images asked for, the bundle has {available}; ask for 1 to {available}")
-    return bundle.array(IMAGES)[:count], bundle.array(LABELS)[:count], bundle.array(EXPECTED)[:count]
+    pictures, labels, expected = (bundle.array(name) for name in (IMAGES, LABELS, EXPECTED))
+    fits = expected.shape[1:] == bundle.manifest.output_shape
+    if not fits or {len(pictures), len(labels), len(expected)} != {available}:
+        raise BundleError(f"{bundle.folder}: test images and outputs do not fit each other; make it again")
+    return pictures[:count], labels[:count], expected[:count]
 
 
 def _at_least(pictures: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -19,6 +20,7 @@ from board_bundles import bundle_folder
 from small_bundle import small_bundle, small_manifest
 
 from bitlathe.board.agent import SHORTEST_TOKEN, AgentServer, read_token
+from bitlathe.board.agent import main as serve
 from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.client import Agent
 from bitlathe.board.errors import AgentError, BundleError, DeviceError, EngineHung
@@ -315,6 +317,42 @@ def test_a_pool_answers_in_order_and_leaves_out_who_is_gone(
     assert [answer.network for answer in pool.measure_all(bundles)] == [f"n{number}" for number in range(8)]
     with pytest.raises(AgentError, match="no agent of the pool can be reached any more"):
         Pool([gone, gone]).measure_all(bundles)
+
+
+def test_a_pool_keeps_an_agent_whose_job_failed(
+    agent: Agent, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = small_bundle(tmp_path), small_bundle(tmp_path, network="bad")
+    measure = stand_in.measure
+
+    def fail_for_bad(folder: Path, images: int | None) -> Measurement:
+        if open_bundle(folder).manifest.network == "bad":
+            raise AgentError("the worker died")
+        return measure(folder, images)
+
+    monkeypatch.setattr(stand_in, "measure", fail_for_bad)
+    pool = Pool([agent])
+    for _ in range(2):
+        with pytest.raises(AgentError, match="the worker died"):
+            pool.measure(bad)
+        assert pool.measure(good).network == "small"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--port", "70000"], "cannot listen on 127.0.0.1:70000"),
+        (["--port", "-1"], "cannot listen on 127.0.0.1:-1"),
+        (["--folder", "file/agent"], "file/agent: keeps no files (Not a directory); choose another --folder"),
+    ],
+)
+def test_an_agent_that_cannot_start_says_why(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        serve(["--folder", "agent", "--token-file", "token", *words])
 
 
 # ---- with a worker and the simulated engine

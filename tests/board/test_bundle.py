@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import pickle
+import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_bundle import FILES, small_bundle, small_manifest
 
 from bitlathe.board.bundle import find_bundle, open_bundle, pack, unpack, write_bundle
@@ -103,6 +109,32 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
         unpack(file, tmp_path / "there")
 
 
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_one_damaged_bit_of_an_archive_is_refused_or_changes_nothing(where: float, bit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made = small_bundle(Path(folder) / "made")
+        file = pack(made, Path(folder))
+        damaged = bytearray(file.read_bytes())
+        damaged[int(where * len(damaged))] ^= 1 << bit
+        file.write_bytes(damaged)
+        with contextlib.suppress(BundleError):
+            assert unpack(file, Path(folder) / "there").manifest == made.manifest
+
+
+@given(where=st.integers(0, 127), byte=st.integers(0, 255))
+def test_a_damaged_array_is_an_array_or_an_error_of_ours(where: int, byte: int) -> None:
+    sound = io.BytesIO()
+    np.save(sound, np.arange(6).reshape(2, 3))
+    damaged = bytearray(sound.getvalue())
+    damaged[where] = byte
+    files = {**FILES, "array.npy": bytes(damaged)}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy warns of a header as Python 2 wrote it
+        bundle = write_bundle(Path(folder), small_manifest(files), files)
+        with contextlib.suppress(BundleError):
+            assert isinstance(bundle.array("array.npy"), np.ndarray)
+
+
 def test_an_archive_that_inflates_past_its_manifest_is_refused(tmp_path: Path) -> None:
     manifest = small_manifest()
     with zipfile.ZipFile(tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -132,6 +164,9 @@ def test_a_pickled_array_is_never_opened(tmp_path: Path) -> None:
         ("output_signed", 1, "field output_signed is '1', needed true or false"),
         ("descriptors", [3], r"descriptors\[0\]: is a JSON int, needed an object"),
         ("input_shape", "3", "field input_shape is '3', needed a list"),
+        ("input_shape", [], r"input shape \(\), needed \(C, H, W\)"),
+        ("output_shape", [10, 1, 1, 1], r"output shape \(10, 1, 1, 1\), needed \(C, H, W\)"),
+        ("output_shape", [0, 1, 1], r"output shape \(0, 1, 1\), needed \(C, H, W\)"),
         ("overlay", {"kind": "magic"}, "kind 'magic' is none of bitstream, simulation"),
     ],
 )

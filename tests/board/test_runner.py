@@ -1,0 +1,137 @@
+"""What simulation cannot show of the runner: a process that sleeps, an engine that still writes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_bundle import FILES, small_manifest
+
+from bitlathe.board import bundle as names
+from bitlathe.board.bundle import Bundle, write_bundle
+from bitlathe.board.errors import EngineHung
+from bitlathe.board.runner import IDLE, START, Runner, RunSettings
+
+IMAGE = np.zeros((1, 2, 2, 3), np.uint8)
+REGISTERS = ("CTRL", "RUNS", "CYCLE_COUNTER", "CYCLES_LO", "CYCLES_HI", "INPUTS", "INPUT_LO", "INPUT_HI",
+             "OUTPUT_LO", "OUTPUT_HI")  # fmt: skip
+
+
+def npy(array: np.ndarray[Any, Any]) -> bytes:
+    """Bytes of a .npy file."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """A bundle whose images can be packed."""
+    files = {
+        **FILES,
+        names.PREPROCESS: npy(np.zeros((256, 3), np.int8)),
+        names.INPUT_INDEX: npy(np.arange(12)),
+        names.OUTPUT_INDEX: npy(np.arange(10)),
+    }
+    return write_bundle(tmp_path, small_manifest(files), files)
+
+
+class Buffer(np.ndarray[Any, Any]):
+    """Memory that remembers what the engine did when it was given back."""
+
+    def flush(self) -> None:
+        """Nothing is cached."""
+
+    invalidate = flush
+
+    def freebuffer(self) -> None:
+        """Tell the overlay."""
+        self.overlay.freed_while_busy.append(not self.overlay.registers["CTRL"] & IDLE)
+
+
+class StandIn:
+    """An overlay whose engine ends a run after so many reads of RUNS; its counter leaps at each read."""
+
+    clock_mhz = 100.0
+
+    def __init__(self, ends_after: int | None, leap: int = 0) -> None:
+        self.registers = dict.fromkeys(REGISTERS, 0) | {"CTRL": IDLE}
+        self.ends_after, self.leap = ends_after, leap
+        self.reads = 0
+        self.programmed_again = 0
+        self.freed_while_busy: list[bool] = []
+
+    def has(self, register: str) -> bool:
+        """Whether the engine has a register."""
+        return register in self.registers
+
+    def allocate(self, size: int) -> Buffer:
+        """Memory whose address is 0."""
+        buffer = np.zeros(size, np.uint8).view(Buffer)
+        buffer.overlay, buffer.physical_address = self, 0
+        return buffer
+
+    def write(self, register: str, value: int) -> None:
+        """A start makes it busy."""
+        self.registers[register] = value
+
+    def read(self, register: str) -> int:
+        """A register; some change by it."""
+        if register == "RUNS" and self.registers["CTRL"] == START:
+            self.reads += 1
+            if self.ends_after is not None and self.reads > self.ends_after:
+                self.registers.update(CTRL=IDLE, RUNS=self.registers["RUNS"] + 1)
+        if register == "CYCLE_COUNTER":
+            self.registers["CYCLE_COUNTER"] += self.leap
+        return self.registers[register]
+
+    def program_again(self) -> None:
+        """A fresh engine."""
+        self.programmed_again += 1
+        self.registers["CTRL"] = IDLE
+
+
+def run(bundle: Bundle, engine: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One image on the stand-in."""
+    monkeypatch.setattr("bitlathe.board.runner.REST_SECONDS", 0.05)
+    with Runner(bundle, RunSettings(deadline_floor=1000), engine) as runner:  # type: ignore[arg-type]
+        runner.run(IMAGE)
+
+
+def test_a_process_that_slept_past_the_deadline_finds_the_run_done(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = StandIn(ends_after=1, leap=1_000_000)  # done between two reads that lie a long sleep apart
+    run(bundle, engine, monkeypatch)
+    assert (engine.programmed_again, engine.freed_while_busy) == (0, [False, False])
+
+
+def test_memory_of_an_engine_that_hangs_is_given_back_after_a_new_bitstream(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = StandIn(ends_after=None, leap=1_000_000)
+    with pytest.raises(EngineHung, match="not done after"):
+        run(bundle, engine, monkeypatch)
+    assert (engine.programmed_again, engine.freed_while_busy) == (1, [False, False])
+
+
+def test_memory_of_a_run_that_was_broken_off_is_given_back_after_its_end(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(StandIn):
+        def read(self, register: str) -> int:
+            if register == "RUNS" and self.registers["CTRL"] == START:
+                raise KeyboardInterrupt
+            if register == "CTRL" and self.registers["CTRL"] == START:
+                self.reads += 1
+                if self.reads > 3:
+                    self.registers["CTRL"] = IDLE
+            return super().read(register)
+
+    engine = Interrupted(ends_after=None)
+    with pytest.raises(KeyboardInterrupt):
+        run(bundle, engine, monkeypatch)
+    assert (engine.programmed_again, engine.freed_while_busy) == (0, [False, False])
