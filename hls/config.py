@@ -33,6 +33,8 @@ class EngineConfiguration:
             raise CapacityError(
                 f"{self.pp} pixels over {self.banks} banks: needs 1 <= pp <= banks and 2 <= banks <= 15"
             )
+        if min(self.bank_lines, self.weight_lines) < 2:
+            raise CapacityError("a bank and the weight store need 2 lines at least; choose more")
         if self.bank_lines > 1 << 15 or self.weight_lines > 1 << 16:
             raise CapacityError("a bank holds at most 32768 lines, the weight store 65536; choose fewer")
 

@@ -73,7 +73,21 @@ def top_text(target: Target) -> str:
     It is plain Verilog because Vivado's block designs take no SystemVerilog file as a module.
     """
     ports = tuple(engine_ports(target.engine.word_bytes))
-    return render(f"{TOP}.v.j2", target=target, parameters=engine_parameters(target.engine), ports=ports)
+    return render(
+        f"{TOP}.v.j2",
+        target=target,
+        parameters=engine_parameters(target.engine),
+        ports=ports,
+        interfaces=_INTERFACES,
+    )
+
+
+# Vivado knows AXI by its ports' names, but no clock, reset or interrupt of ours, without which AXI has none.
+_INTERFACES = {
+    "clk_i": ("clock", "CLK", "ASSOCIATED_BUSIF s_axi_control:m_axi, ASSOCIATED_RESET rst_ni"),
+    "rst_ni": ("reset", "RST", "POLARITY ACTIVE_LOW"),
+    "irq_o": ("interrupt", "INTERRUPT", "SENSITIVITY LEVEL_HIGH"),
+}
 
 
 def engine_ports(word_bytes: int) -> Iterator[Port]:

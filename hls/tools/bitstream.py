@@ -28,6 +28,8 @@ def build_bitstream(project: Path, engine: Engine, identity: int, vivado: Tool) 
             f"{project / IP_FOLDER} is empty: run `make hls` with an HLS tool first, or copy there the IP "
             "that it exports elsewhere"
         )
+    for name in (BITSTREAM, HANDOFF, OVERLAY_FACTS):
+        (project / name).unlink(missing_ok=True)  # an earlier run's must not pass for this one's
     text = _run(project, vivado)
     write_facts(project, engine, identity, text)
     return project / BITSTREAM

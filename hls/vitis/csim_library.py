@@ -1,18 +1,15 @@
 """The HLS engine compiled for the host: one shared library a target, kept by the digest of its contents."""
 
-import os
-import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from enum import Enum
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from bitlathe.hls.cache import cache_folder, digest_of, locked
 from bitlathe.hls.config import Target
+from bitlathe.hls.cxx import cxx
 from bitlathe.hls.vitis.view import config_text
 from bitlathe.model.graph.errors import ToolError
 
@@ -41,7 +38,7 @@ class Types(Enum):
 
 def csim_library(target: Target, types: Types = Types.PLAIN) -> Path:
     """Shared library of a target's HLS engine, compiled where it is not there yet; ToolError."""
-    compiler = _compiler()
+    compiler = cxx("C simulation compiles the engine")
     flags = [*FLAGS, *QUIET, *_type_flags(types)]
     sources = [ROOM / "csim.cpp", ROOM / "engine_top.cpp", *sorted((ROOM / "include").rglob("*.hpp"))]
     config = config_text(target)
@@ -87,11 +84,3 @@ def _build(library: Path, command: Sequence[str], config: str) -> None:
             last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
             raise ToolError(f"{command[0]} failed with status {done.returncode} on the HLS engine:\n{last}")
         made.replace(library)
-
-
-@lru_cache(maxsize=1)
-def _compiler() -> tuple[str, ...]:
-    command = tuple(shlex.split(os.environ.get("CXX", "g++")))
-    if not command or shutil.which(command[0]) is None:
-        raise ToolError("no C++ compiler for the C simulation: install g++, or name yours in CXX")
-    return command

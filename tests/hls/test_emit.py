@@ -51,6 +51,21 @@ def test_the_top_carries_the_targets_parameters(target: Target) -> None:
         assert f".{name}(32'd{value})" in top
 
 
+def test_vivado_is_told_of_clock_reset_and_interrupt() -> None:
+    """By their names alone it knows none of ours, and its AXI ports would have no clock."""
+    top = emit_rtl(TARGETS["pynq-z2"])["engine_top.v"]
+    for port, interface, parameter in (
+        ("clk_i,", "clock:1.0 clk_i CLK", "ASSOCIATED_BUSIF s_axi_control:m_axi, ASSOCIATED_RESET rst_ni"),
+        ("rst_ni,", "reset:1.0 rst_ni RST", "POLARITY ACTIVE_LOW"),
+        ("irq_o,", "interrupt:1.0 irq_o INTERRUPT", "SENSITIVITY LEVEL_HIGH"),
+    ):
+        info, parameters, declared = top.partition(f" {port}\n")[0].splitlines()[-3:]
+        assert info.strip() == f'(* X_INTERFACE_INFO = "xilinx.com:signal:{interface}" *)'
+        name = port.rstrip(",")
+        assert parameters.strip() == f'(* X_INTERFACE_PARAMETER = "XIL_INTERFACENAME {name}, {parameter}" *)'
+        assert declared.split()[:2] in (["input", "wire"], ["output", "wire"])
+
+
 @EVERY_TARGET
 def test_the_emitted_files_pass_verilators_lint(target: Target, tmp_path: Path) -> None:
     for name, text in emit_rtl(target).items():

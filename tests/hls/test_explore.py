@@ -101,6 +101,12 @@ def test_what_cannot_fit_is_not_emitted(make) -> None:
     )
 
 
+@pytest.mark.parametrize("sizes", ["8x8x6-7x0-4608", "8x8x6-7x1-4608", "8x8x6-7x4096-1"])
+def test_stores_of_no_line_or_one_are_refused(sizes: str) -> None:
+    with pytest.raises(CapacityError, match="need 2 lines at least"):
+        configuration(sizes)
+
+
 def test_what_cannot_fit_is_not_compiled_for(rng: np.random.Generator) -> None:
     with pytest.raises(CapacityError, match="386 DSP"):
         compile_for(random_resnet(rng, blocks=1), LARGE)

@@ -345,7 +345,7 @@ def test_a_compiler_that_is_missing_or_fails_is_named(
     codes = random_inputs(rng, graph, 1)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
-        ToolError, match=r"^no-such-compiler is not found; C simulation compiles the project: "
+        ToolError, match=r"^no C\+\+ compiler \(no-such-compiler\), and C simulation compiles the project: "
     ):
         csimulate(graph, PYNQ, tmp_path, codes)
     monkeypatch.setenv("CXX", "false")

@@ -63,6 +63,7 @@ proc answer {name arguments} {
     switch [lindex $arguments 0] {
       PROGRESS {return "100%"}
       STATS.WNS {return 0.25}
+      STATS.WHS {return 0.01}
       CONFIG.FREQ_HZ {return 142857142}
       default {return ok}
     }
@@ -128,6 +129,16 @@ def test_the_block_design_calls_known_commands_and_wires_every_port(
     assert own[engine.value] <= pins
     excluded = [words[1:] for words in called if words[0] == "exclude_bd_addr_seg"]
     assert excluded == [["engine/m/SEG_ps_OCM"]]
+
+
+@pytest.mark.parametrize(("slack", "what"), [("STATS.WNS", "setup"), ("STATS.WHS", "hold")])
+def test_a_design_that_misses_timing_leaves_no_bitstream(slack: str, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "script.tcl"
+    late = re.sub(rf"{slack} {{return [^}}]*}}", f"{slack} {{return -0.1}}", PRELUDE)
+    path.write_text(late + board_scripts(TINY, Engine.RTL)["design.tcl"])
+    done = subprocess.run([*TCL, str(path)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode != 0 and f"{what} time is missed by -0.1 ns" in done.stderr
+    assert not re.search(r"^COPY .*\.bit", done.stdout, re.MULTILINE) and "BITLATHE done" not in done.stdout
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -321,6 +321,13 @@ def test_a_vivado_that_fails_is_told_with_its_log(tools: Path, project: Path, wo
         build_bitstream(project, Engine.RTL, 7, _vivado(tools, work))
 
 
+def test_an_earlier_bitstream_does_not_outlive_a_build_that_fails(tools: Path, project: Path) -> None:
+    build_bitstream(project, Engine.RTL, 7, _vivado(tools, BUILT))
+    with pytest.raises(ToolError):
+        build_bitstream(project, Engine.RTL, 7, _vivado(tools, f"{BUILT}; exit 1"))
+    assert not (project / "overlay.json").exists()
+
+
 @pytest.mark.parametrize("engine", [Engine.HLS, Engine.HLS4ML])
 def test_a_bitstream_of_an_hls_core_needs_the_exported_ip(tools: Path, project: Path, engine: Engine) -> None:
     with pytest.raises(ToolError, match="copy there the IP"):

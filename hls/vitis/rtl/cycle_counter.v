@@ -6,7 +6,11 @@
 // Reference:  hls/vitis/engine_top.cpp, hls/templates/hls4ml/network_kernel.cpp.j2
 `default_nettype none
 module cycle_counter (
+    (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 clk_i CLK" *)
+    (* X_INTERFACE_PARAMETER = "XIL_INTERFACENAME clk_i, ASSOCIATED_RESET rst_ni" *)
     input  wire        clk_i,
+    (* X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 rst_ni RST" *)
+    (* X_INTERFACE_PARAMETER = "XIL_INTERFACENAME rst_ni, POLARITY ACTIVE_LOW" *)
     input  wire        rst_ni,
     output reg  [63:0] count_o
 );

@@ -1,0 +1,22 @@
+"""The C++ compiler that simulations and benches are compiled with."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+
+from bitlathe.model.graph.errors import ToolError
+
+
+def cxx(needed: str) -> tuple[str, ...]:
+    """Command of the compiler: CXX, which may have words before and after its name, else g++.
+
+    ToolError where it is not there, which says what `needed` it.
+    """
+    command = tuple(shlex.split(os.environ.get("CXX") or "g++"))
+    if not command or shutil.which(command[0]) is None:
+        raise ToolError(
+            f"no C++ compiler ({' '.join(command)}), and {needed}: install g++, or name yours in CXX"
+        )
+    return command
