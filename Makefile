@@ -27,7 +27,8 @@ pynq: $(STAMP) $(PYNQ31)/.stamp compiler links  ## the simulated boards with pyn
 	rm -rf build/pynq31-bundles
 	$(PY) tests/support/board_bundles.py build/pynq31-bundles
 	PYTHONPATH=build/types BITLATHE_TEST_BUNDLES=build/pynq31-bundles $(PYNQ31)/bin/python -m pytest \
-	  tests/board/test_simulated_device.py tests/board/test_bundle.py tests/board/test_agent.py
+	  tests/board/test_simulated_device.py tests/board/test_bundle.py \
+	  tests/board/test_agent.py tests/board/test_agent_worker.py
 
 sim: $(STAMP) compiler  ## the simulator benches alone
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)" rtl_tb

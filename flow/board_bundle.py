@@ -26,6 +26,7 @@ from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.hls.tools.scripts import Engine as Kind
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
 
@@ -51,11 +52,10 @@ class Vectors:
     labels: NDArray[np.integer[Any]]  # (N,)
     table: NDArray[np.int8]  # (256, C): input code of each pixel value
 
-    @property
-    def codes(self) -> NDArray[np.int8]:
-        """Input codes (N, C, H, W)."""
+    def codes(self, form: FixedPoint) -> NDArray[np.integer[Any]]:
+        """Input codes (N, C, H, W) of a format, of whose bytes the table holds the signed reading."""
         codes: NDArray[np.int8] = self.table[self.images, np.arange(self.table.shape[1])]
-        return codes.transpose(0, 3, 1, 2)
+        return codes.view(np.int8 if form.signed else np.uint8).transpose(0, 3, 1, 2)
 
 
 def make_bundle(
@@ -76,7 +76,7 @@ def make_bundle(
             f"{graph.name}: the overlay's {overlay.kind.value} core answers {overlay.identity:#010x}, needed "
             f"is {core.engine.identity:#010x}; build the overlay again for this network and target"
         )
-    expected = evaluate(graph, vectors.codes)
+    expected = evaluate(graph, vectors.codes(graph.input.format))
     files = {
         **overlay.files,
         **core.files,

@@ -6,7 +6,7 @@ import argparse
 import logging
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,19 +17,36 @@ from bitlathe.board.local import agents_at
 from bitlathe.board.measurement import Measurement
 from bitlathe.board.pool import Pool
 from bitlathe.flow.board_errors import board_errors
-from bitlathe.flow.errors import CheckFailed
-from bitlathe.flow.options import JsonOption, takes_network
+from bitlathe.flow.errors import CheckFailed, UsageError
+from bitlathe.flow.options import JsonOption, TargetOption, takes_network
 from bitlathe.flow.output import note, print_json, print_table
 from bitlathe.flow.request import NetworkRequest
+from bitlathe.hls.config import Target
+from bitlathe.hls.config import target as find_target
 
+if TYPE_CHECKING:
+    from bitlathe.flow.board_bundle import OverlayFiles
+
+IMAGES = 16  # of a bundle that is made here
 TokenOption = Annotated[
     Path | None, typer.Option("--token-file", help="File with the agent's token; not needed for sim://.")
 ]
 
 
+ImagesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--images", min=1, help=f"Test images, the first ones; else a bundle's all, a new one's {IMAGES}."
+    ),
+]
+OverlayOption = Annotated[
+    Path | None, typer.Option("--overlay", help="Folder of a real board's .bit, .hwh and overlay.json.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (agent, takes_network(measure), deploy):
+    for command in (agent, takes_network(measure), takes_network(deploy)):
         app.command()(command)
 
 
@@ -72,21 +89,20 @@ def measure(
         list[Path] | None,
         typer.Option("--bundle", help="Bundle to run, or several; else one is made of the network."),
     ] = None,
-    overlay: Annotated[
-        Path | None, typer.Option("--overlay", help="Folder of a real board's .bit and .hwh.")
-    ] = None,
-    images: Annotated[int, typer.Option("--images", min=1, help="Test images, the first ones.")] = 16,
+    overlay: OverlayOption = None,
+    images: ImagesOption = None,
     token_file: TokenOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the bundles it makes.")] = Path("build/board"),
     as_json: JsonOption = False,
 ) -> None:
     """Run test images on boards, compare every output integer, and print the measured latency."""
+    _check_one_source(request, bundle)
     with board_errors(), tempfile.TemporaryDirectory(prefix="bitlathe-") as folder:
         token = read_token(token_file) if token_file else None
         with agents_at(board, token) as agents:
             found = [find_bundle(path, Path(folder)) for path in bundle or ()]
             if not found:
-                found = [_made(request, board, agents, overlay, images, out)]
+                found = [_made_for(request, board, agents, overlay, images or IMAGES, out)]
             measured = Pool(agents).measure_all(found, images)
     if as_json:
         rows = [each.to_json() for each in measured]
@@ -99,15 +115,24 @@ def measure(
 
 
 def deploy(
-    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle that goes along.")],
+    request: NetworkRequest,
     out: Annotated[Path, typer.Option("--out", help="Folder to fill; one of an earlier run is replaced.")],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Bundle that goes along; else one is made of the network.")
+    ] = None,
+    target: TargetOption = "pynq-z2",
+    overlay: OverlayOption = None,
+    images: ImagesOption = None,
     to: Annotated[str | None, typer.Option("--to", help="USER@HOST: copy it there too, over ssh.")] = None,
 ) -> None:
     """Put all that a board needs into a folder, and print the commands that run it there."""
     from bitlathe.flow.deploy import copy_to
     from bitlathe.flow.deploy import deploy as fill_folder
 
-    with board_errors():
+    _check_one_source(request, bundle)
+    with board_errors(), tempfile.TemporaryDirectory(prefix="bitlathe-") as folder:
+        if bundle is None:
+            bundle = _made(request, find_target(target), overlay, images or IMAGES, Path(folder)).folder
         deployment = fill_folder(bundle, out)
     if to is not None:
         copy_to(deployment, to)
@@ -116,7 +141,12 @@ def deploy(
     print("\n".join(commands[1:] if to else commands))
 
 
-def _made(
+def _check_one_source(request: NetworkRequest, bundle: object) -> None:
+    if bundle and (request.network or request.graph):
+        raise UsageError("--bundle: holds a network of its own; leave out --network and the graph's file")
+
+
+def _made_for(
     request: NetworkRequest,
     addresses: list[str],
     agents: list[Agent],
@@ -125,12 +155,25 @@ def _made(
     out: Path,
 ) -> Bundle:
     """A bundle of the network asked for, for the boards that the agents have."""
-    from bitlathe.flow.board_bundle import Vectors, make_bundle
     from bitlathe.flow.board_latency import common_target, overlay_of
-    from bitlathe.flow.integer_network import obtain
 
     target = common_target(addresses, agents)
-    files = overlay_of(addresses, target, overlay)
+    return _bundle(request, target, overlay_of(addresses, target, overlay), images, out)
+
+
+def _made(request: NetworkRequest, target: Target, overlay: Path | None, images: int, out: Path) -> Bundle:
+    """A bundle of the network asked for and of a real board's overlay."""
+    from bitlathe.flow.board_bundle import read_overlay
+
+    if overlay is None:
+        raise UsageError("give --bundle, or --overlay with the folder of the board's .bit and .hwh")
+    return _bundle(request, target, read_overlay(overlay, target), images, out)
+
+
+def _bundle(request: NetworkRequest, target: Target, files: OverlayFiles, images: int, out: Path) -> Bundle:
+    from bitlathe.flow.board_bundle import Vectors, make_bundle
+    from bitlathe.flow.integer_network import obtain
+
     network = obtain(request)
     pictures, labels = network.test_images(images)
     vectors = Vectors(images=pictures, labels=labels, table=network.preprocess.table)

@@ -106,7 +106,7 @@ def overlay_of(addresses: Sequence[str], target: Target, folder: Path | None) ->
 def random_vectors(graph: Graph) -> Vectors:
     """A few random images for a graph; a pixel is the byte of its input code."""
     codes = random_inputs(np.random.default_rng(SEED), graph, IMAGES)
-    images = codes.astype(np.int8).view(np.uint8).transpose(0, 2, 3, 1)
+    images = codes.astype(np.uint8).transpose(0, 2, 3, 1)
     column = np.arange(256, dtype=np.uint8).view(np.int8)
     table = np.repeat(column[:, np.newaxis], codes.shape[1], axis=1)
     return Vectors(images=images, labels=np.zeros(IMAGES, np.int32), table=table)

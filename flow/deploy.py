@@ -6,6 +6,7 @@ notebook lets the board's processor compute the same integers.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -40,12 +41,18 @@ class Deployment:
     bundle: str  # file in it
     board: str
 
+    def copy_command(self, host: str) -> str:
+        """What brings the folder to `host`, over what an earlier one left there."""
+        there = shlex.quote(self.folder.resolve().name)
+        unpack = shlex.quote(f"mkdir -p {there} && tar -C {there} -xz")
+        return f"tar -C {shlex.quote(str(self.folder))} -cz . | ssh {shlex.quote(host)} {unpack}"
+
     def commands(self, host: str) -> list[str]:
         """What brings the folder to `host` and uses it there, to be typed one after another."""
         name = self.folder.resolve().name
         setup = "source /etc/profile.d/pynq_venv.sh; source /etc/profile.d/xrt_setup.sh"
         return [
-            f"scp -pr {self.folder} {host}:{name}",
+            self.copy_command(host),
             f"ssh -t {host} \"sudo bash -c '{setup}; cd {name} && python3 -m bitlathe.board {self.bundle}'\"",
             f"ssh -t {host} sudo bash {name}/{MARKER}",
             f"ssh -N -L 8377:127.0.0.1:8377 {host}   # in another terminal: the tunnel to the agent",
@@ -55,7 +62,10 @@ class Deployment:
 
 
 def deploy(bundle: Path, out: Path) -> Deployment:
-    """Fill `out` with everything for a board; errors of the bundle and of the folder."""
+    """Fill `out` with everything for a board; errors of the bundle and of the folder.
+
+    A token that is there stays: the board may have it already.
+    """
     with whole_folder(out, MARKER) as folder:
         manifest = _copy_bundle(bundle, folder)
         for room in ROOMS:
@@ -63,6 +73,8 @@ def deploy(bundle: Path, out: Path) -> Deployment:
         shutil.copyfile(_ROOT / "board" / "notebooks" / NOTEBOOK, folder / NOTEBOOK)
         (folder / MARKER).write_text(_AGENT)
         (folder / MARKER).chmod(0o755)
+        if (out / TOKEN).is_file():
+            shutil.copy2(out / TOKEN, folder / TOKEN)
         read_token(folder / TOKEN)
         name = next(folder.glob("*.bundle")).name
     return Deployment(folder=out, bundle=name, board=manifest.board)
@@ -70,14 +82,13 @@ def deploy(bundle: Path, out: Path) -> Deployment:
 
 def copy_to(deployment: Deployment, host: str) -> None:
     """Copy the folder to a board over ssh; ToolError where that fails."""
-    command = ["scp", "-pr", str(deployment.folder), f"{host}:{deployment.folder.resolve().name}"]
-    if shutil.which("scp") is None:
-        raise ToolError("scp is missing: install an OpenSSH client, or copy the folder by other means")
-    done = subprocess.run(command, capture_output=True, text=True)
+    for tool in ("ssh", "tar"):
+        if shutil.which(tool) is None:
+            raise ToolError(f"{tool} is missing: install it, or copy the folder by other means")
+    command = deployment.copy_command(host)
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     if done.returncode:
-        raise ToolError(
-            f"{' '.join(command)} failed with status {done.returncode}: {done.stderr.strip()[-200:]}"
-        )
+        raise ToolError(f"{command} failed with status {done.returncode}: {done.stderr.strip()[-200:]}")
 
 
 def _copy_bundle(path: Path, folder: Path) -> Manifest:

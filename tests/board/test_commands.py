@@ -12,6 +12,9 @@ import pytest
 from board_bundles import bundle_folder
 from repository import ROOT
 
+from bitlathe.board.bundle import find_bundle
+from bitlathe.hls.config import TARGETS
+
 pytest.importorskip("pynq", exc_type=ImportError)
 pytest.importorskip("typer")
 
@@ -70,7 +73,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("deploy") / "for_board"
     done = bitlathe("deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(out))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == f"scp -pr {out} xilinx@BOARD:for_board"
+    unpack = "'mkdir -p for_board && tar -C for_board -xz'"
+    assert done.stdout.splitlines()[0] == f"tar -C {out} -cz . | ssh xilinx@BOARD {unpack}"
     return out
 
 
@@ -108,17 +112,63 @@ def _without_editable(program: str) -> str:
     return f"import sys\nsys.path.append({str(Path(numpy.__file__).parents[1])!r})\n{program}"
 
 
-def test_deploy_copies_over_ssh_when_told_to(deployed: Path, tmp_path: Path) -> None:
-    fake = tmp_path / "scp"
-    fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
+def test_deploy_copies_over_ssh_when_told_to_and_again_over_what_is_there(
+    deployed: Path, tmp_path: Path
+) -> None:
+    board, fake = tmp_path / "board", tmp_path / "ssh"
+    board.mkdir()
+    fake.write_text(f'#!/bin/sh\n[ "$1" = me@board ] || exit 9\ncd {board} && sh -c "$2"\n')
     fake.chmod(0o755)
     words = ["deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(deployed), "--to", "me@board"]
-    assert bitlathe(*words, path=str(tmp_path)).returncode == 0
-    assert (tmp_path / "called").read_text() == f"-pr {deployed} me@board:for_board\n"
+    for _ in range(2):
+        done = bitlathe(*words, path=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        there = board / "for_board"
+        assert {path.name for path in there.iterdir()} == {path.name for path in deployed.iterdir()}
+        assert (there / "token").read_text() == (deployed / "token").read_text()
+        assert (there / "token").stat().st_mode & 0o077 == 0
     fake.write_text("#!/bin/sh\necho no route >&2\nexit 1\n")
     failed = bitlathe(*words, path=str(tmp_path))
     assert failed.returncode == 3
     assert "failed with status 1: no route" in failed.stderr
+
+
+def test_deploy_again_keeps_the_token_that_the_board_has(tmp_path: Path) -> None:
+    words = ["deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(tmp_path / "for_board")]
+    tokens = []
+    for _ in range(2):
+        assert bitlathe(*words).returncode == 0
+        tokens.append((tmp_path / "for_board" / "token").read_text())
+    assert tokens[0] == tokens[1]
+
+
+def test_deploy_makes_a_bundle_where_no_board_is(tmp_path: Path) -> None:
+    engine = TARGETS["pynq-z2"].engine
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    facts = {"engine": "rtl", "ip": "engine", "address": 0x4000_0000, "clock_mhz": 142.8}
+    (overlay / "overlay.json").write_text(json.dumps({**facts, "identity": engine.identity}))
+    (overlay / "bitlathe.bit").write_bytes(b"\x00\x09")
+    (overlay / "bitlathe.hwh").write_text("<EDKSYSTEM/>")
+    network = ["--network", "lenet5", "--calibration", "8", "--images", "3"]
+    done = bitlathe("deploy", *network, "--overlay", str(overlay), "--out", str(tmp_path / "for_board"))
+    assert done.returncode == 0, done.stderr
+    (packed,) = (tmp_path / "for_board").glob("lenet5-pynq-z2-*.bundle")
+    manifest = find_bundle(packed, tmp_path / "unpacked").manifest
+    assert (manifest.vectors, manifest.overlay.is_simulation) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--network", "lenet5"], "give --bundle, or --overlay with the folder of the board's .bit and .hwh"),
+        (["--network", "lenet5", "--bundle", "x"], "--bundle: holds a network of its own"),
+    ],
+)
+def test_deploy_says_what_it_lacks(words: list[str], message: str, tmp_path: Path) -> None:
+    done = bitlathe("deploy", *words, "--out", str(tmp_path / "for_board"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr.splitlines()[-1]
 
 
 def test_deploy_leaves_a_folder_alone_that_is_not_its_own(tmp_path: Path) -> None:

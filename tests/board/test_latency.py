@@ -58,11 +58,15 @@ def test_cycles_are_near_the_cycle_models(two: BoardLatency, graphs: list[Graph]
     assert measured.latency_ms == measured.cycles / (1000 * measured.clock_mhz)
 
 
-def test_the_vectors_hold_a_graphs_own_input_codes(rng: np.random.Generator) -> None:
-    for _ in range(10):
-        graph = random_graph(rng)
+def test_the_vectors_hold_a_graphs_own_input_codes() -> None:
+    graphs = [random_graph(np.random.default_rng(seed)) for seed in range(20)]
+    assert {(graph.input.format.signed, graph.input.format.bits) for graph in graphs} >= {
+        (False, 8),
+        (True, 8),
+    }
+    for graph in graphs:
         expected = random_inputs(np.random.default_rng(latency.SEED), graph, latency.IMAGES)
-        assert np.array_equal(random_vectors(graph).codes, expected)
+        assert np.array_equal(random_vectors(graph).codes(graph.input.format), expected)
 
 
 class _Answers:

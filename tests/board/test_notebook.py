@@ -7,11 +7,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from board_bundles import bundle_folder
 from repository import ROOT
+
+from bitlathe.flow.board_bundle import make_bundle, simulated_overlay
+from bitlathe.flow.board_latency import random_vectors
+from bitlathe.hls.config import TARGETS
+from bitlathe.hls.tools.scripts import Engine
+from bitlathe.model.graph.random_resnet import random_resnet
 
 pytest.importorskip("pynq", exc_type=ImportError)
 pytest.importorskip("matplotlib")
@@ -19,22 +27,35 @@ NOTEBOOK = ROOT / "board" / "notebooks" / "classify.ipynb"
 
 
 def test_the_notebook_runs_on_a_simulated_board(tmp_path: Path) -> None:
-    script = tmp_path / "classify.py"
-    script.write_text("\n".join(_code()))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "bitlathe.board.sim", "--board", "pynq-z2", str(script)],
-        env={**os.environ, "BITLATHE_BUNDLE": str(bundle_folder("pynq-z2")), "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-    )
+    done = _run(tmp_path, bundle_folder("pynq-z2"))
     assert done.returncode == 0, done.stderr
     assert "clock 142.857 MHz; 0 output integers differ" in done.stdout
     assert re.search(r"engine 0\.2\d+ ms, processor \d+\.\d+ ms for the same integers", done.stdout)
 
 
+def test_the_notebook_runs_on_an_engine_that_writes_no_profile(tmp_path: Path) -> None:
+    target = TARGETS["pynq-z2"]
+    graph = random_resnet(np.random.default_rng(5), blocks=1, channels=(8, 8, 8))
+    overlay = replace(simulated_overlay(target), kind=Engine.HLS)
+    done = _run(tmp_path, make_bundle(graph, target, overlay, random_vectors(graph), tmp_path).folder)
+    assert done.returncode == 0, done.stderr
+    assert "this engine writes no profile; " in done.stdout
+
+
 def test_the_notebook_is_kept_without_outputs() -> None:
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+
+
+def _run(folder: Path, bundle: Path) -> subprocess.CompletedProcess[str]:
+    script = folder / "classify.py"
+    script.write_text("\n".join(_code()))
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "bitlathe.board.sim", "--board", "pynq-z2", str(script)],
+        env={**os.environ, "BITLATHE_BUNDLE": str(bundle), "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+    )
 
 
 def _code() -> list[str]:
