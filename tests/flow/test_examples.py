@@ -74,6 +74,27 @@ def test_the_c_simulation_is_exact_at_a_hundred_million_products_a_second() -> N
     assert row.mega_macs_per_cpu_second > 100  # 300 on a core shared with trainings
 
 
+def test_the_kept_network_of_the_searches_is_the_one_simulated_and_still_exact(data_root: Path) -> None:
+    searches = module("benchmarks/searches.py")
+    kept = searches.NETWORKS / f"{searches.SIMULATED}.blgc"
+    results = json.loads(searches.RESULTS.read_text())
+    row, simulated = results["pipelines"][f"{searches.SIMULATED}/search"], results["simulated"]
+    assert searches.digest(searches.load(kept)) == row["graph"] == simulated["graph"]
+    assert (simulated["mismatches"], simulated["images"]) == (0, searches.IMAGES)
+    assert simulated["accuracy_integer"] == row["test_accuracy"]
+    again = run("simulate", kept, "--data", data_root, "--images", "4", "--json").json
+    assert (again["mismatches"], again["cycles"]) == (0, simulated["cycles"])
+
+
+def test_a_simulation_counts_for_its_own_network_alone() -> None:
+    exact = module("benchmarks/searches.py")._exact
+    simulated = {"graph": "sha256:1", "images": 10_000, "mismatches": 0, "accuracy_integer": 0.9}
+    assert exact({"graph": "sha256:1"}, simulated) == ("0 integers differ, 90.00 %", True)
+    assert not exact({"graph": "sha256:1"}, {**simulated, "mismatches": 1})[1]
+    assert not exact({"graph": "sha256:1"}, {**simulated, "images": 9_999})[1]
+    assert exact({"graph": "sha256:2"}, simulated) == exact(None, simulated) == ("not measured", False)
+
+
 def test_bars_are_met_missed_or_not_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
