@@ -14,9 +14,11 @@ def cxx(needed: str) -> tuple[str, ...]:
 
     ToolError where it is not there, which says what `needed` it.
     """
-    command = tuple(shlex.split(os.environ.get("CXX") or "g++"))
+    given = os.environ.get("CXX") or "g++"
+    try:
+        command = tuple(shlex.split(given))
+    except ValueError:  # a quotation mark without its other one
+        command = ()
     if not command or shutil.which(command[0]) is None:
-        raise ToolError(
-            f"no C++ compiler ({' '.join(command)}), and {needed}: install g++, or name yours in CXX"
-        )
+        raise ToolError(f"no C++ compiler ({given}), and {needed}: install g++, or name yours in CXX")
     return command
