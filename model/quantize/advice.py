@@ -18,7 +18,7 @@ ADVICE = {
     "group_norm": "use BatchNorm2d, which folds into a convolution",
     "layer_norm": "use BatchNorm2d, which folds into a convolution",
     "instance_norm": "use BatchNorm2d, which folds into a convolution",
-    "transpose": "upsampling has no integer form here; move it to the host",
+    "conv_transpose": "upsampling has no integer form here; move it to the host",
     "upsample": "upsampling has no integer form here; move it to the host",
     "_to_copy": "keep one floating-point type throughout",
     "conv1d": "use Conv2d with a kernel of (1, k)",

@@ -336,7 +336,7 @@ def reshape(call: Call) -> FloatNode:
     """view, flatten, squeeze: between a map and its (N, features), in C, H, W order."""
     x = call.traced()
     flat: Shape = (prod(x.node.shape), 1, 1)
-    if call.shape not in (flat, x.node.shape):
+    if call.shape != (x.node.shape if len(call.size) == 4 else flat):
         raise call.refusal(
             f"makes size {call.size} of {x.size}", "only flattening to (N, features) is supported"
         )

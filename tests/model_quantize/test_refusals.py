@@ -139,6 +139,20 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         Forward(lambda m, x: x.permute(0, 2, 3, 1)),
         f"aten.permute.default {NO_FORM}; {SUPPORTED}",
     ),
+    "swapped axes": (
+        Forward(lambda m, x: x.transpose(2, 3)),
+        f"aten.transpose.int {NO_FORM}; {SUPPORTED}",
+    ),
+    "features as channels": (
+        Forward(lambda m, x: x.reshape(-1, 256, 1, 1)[:, :10].flatten(1)),
+        "aten.reshape.default makes size (2, 256, 1, 1) of (2, 4, 8, 8); "
+        "only flattening to (N, features) is supported",
+    ),
+    "features as a map again": (
+        Forward(lambda m, x: x.flatten(1).reshape(-1, 256, 1, 1)),
+        "aten.reshape.default makes size (2, 256, 1, 1) of (2, 256); "
+        "only flattening to (N, features) is supported",
+    ),
     "mixed images": (
         Forward(lambda m, x: x.reshape(1, -1)),
         "aten.reshape.default makes size (1, 512) of 2 images; keep the images of a batch apart",
