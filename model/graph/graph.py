@@ -1,5 +1,6 @@
 """The integer graph: nodes in topological order, validated when made."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -11,11 +12,14 @@ from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.fixed_point import MAX_BITS, MAX_SHIFT, MIN_BITS, FixedPoint, weight_limit
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Shape
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
     """An integer network with one input and one output tensor.
 
+    `name` is letters, digits and underscores, a letter first: it becomes part of paths and of sources.
     `nodes` are in topological order, the first one is the `Input`; `output` names the tensor of logits.
     Raises ShapeError or FormatError, naming the node, when the nodes do not fit each other.
     """
@@ -25,6 +29,7 @@ class Graph:
     output: str
 
     def __post_init__(self) -> None:
+        _check_name(self)
         _check_order(self)
         assert self.shapes  # made here, so that a misfit is told of now
         for node in self.nodes:
@@ -81,6 +86,13 @@ def macs(graph: Graph, node: Node) -> int:
         return 0
     _, height, width = graph.shapes[node.name]
     return int(node.weight.size) * height * width
+
+
+def _check_name(graph: Graph) -> None:
+    if not _NAME.fullmatch(graph.name):
+        raise FormatError(
+            f"a graph is called {graph.name!r}; name it by letters, digits and underscores, a letter first"
+        )
 
 
 def _check_order(graph: Graph) -> None:

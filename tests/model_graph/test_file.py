@@ -236,6 +236,10 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda d: d["nodes"][1].update(lo=None), "node 1, lo: None is no integer"),
     (lambda d: d["nodes"][1].update(lo=True), "node 1, lo: True is no integer"),
     (lambda d: d["nodes"][1].update(name=3), "node 1, name: 3 is no string"),
+    (
+        lambda d: d.update(name="../../evil"),
+        "a graph is called '../../evil'; name it by letters, digits and underscores, a letter first",
+    ),
     (lambda d: d["nodes"][1].update(stride=[1]), "node 1, stride: [1] is no list of 2"),
     (lambda d: d["nodes"][1].update(weight=3), "node 1, weight: 3 is no string"),
     (

@@ -215,6 +215,16 @@ def test_an_output_that_no_node_makes_is_refused() -> None:
     assert str(caught.value) == "small: output logits is no node of the graph"
 
 
+@pytest.mark.parametrize("name", ["", "../../evil", "8bit", "_net", "a b", "net\n", "größe", "resnet-8"])
+def test_a_name_that_is_no_identifier_is_refused(name: str) -> None:
+    graph = graph_of(max_pool(), shape=SHAPE)
+    with pytest.raises(FormatError) as caught:
+        replace(graph, name=name)
+    assert str(caught.value) == (
+        f"a graph is called {name!r}; name it by letters, digits and underscores, a letter first"
+    )
+
+
 def test_shifts_follow_from_the_fracs_of_each_channel() -> None:
     node = conv2d(np.ones((3, 3, 1, 1), np.int8), weight_frac=(7, 9, 12), format=COARSE, residual="image")
     graph = graph_of(node, shape=(3, 4, 4))
