@@ -14,11 +14,12 @@ from bitlathe.flow.files import write_json
 from bitlathe.flow.integer_network import IntegerNetwork, named, save_network
 from bitlathe.flow.output import note
 from bitlathe.flow.search_baselines import baseline_strategy, check_baselines
-from bitlathe.flow.search_config import SearchConfig, read_config
+from bitlathe.flow.search_config import Baseline, SearchConfig, read_config
 from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
 from bitlathe.flow.search_report import write_report
 from bitlathe.flow.search_results import SearchResult, comparisons, training_cost
 from bitlathe.flow.search_setup import Setup, set_up
+from bitlathe.flow.toml_sections import WrongValue
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.graph import file as graph_file
@@ -95,12 +96,12 @@ def run_search(request: SearchRequest) -> Finished:
     with boards_of(request) as boards, executor_of(request, lab) as executor:
         ladder = setup.ladder(boards)
         runner = _Runner(setup=setup, lab=lab, ladder=ladder, executor=executor, resume=request.resume)
-        result = runner.run(ALGORITHM, setup.strategy, setup.config.rule, request.out)
+        result = runner.run(None, setup.strategy, setup.config.rule, request.out)
         baselines = []
         for kind in setup.config.baselines.run:
             strategy, rule = baseline_strategy(kind, setup, lab, ladder, result.reference)
             folder = request.out / "baselines" / kind.value
-            baselines.append(runner.run(kind.value, strategy, rule, folder))
+            baselines.append(runner.run(kind, strategy, rule, folder))
     report = write_report(request.out, result, baselines)
     return Finished(result=result, baselines=tuple(baselines), report=report)
 
@@ -115,9 +116,9 @@ class _Runner:
     executor: Executor
     resume: bool
 
-    def run(self, name: str, strategy: Strategy, rule: Rule, folder: Path) -> SearchResult:
-        """One pipeline to its end and to the test images."""
-        config = self.setup.config
+    def run(self, kind: Baseline | None, strategy: Strategy, rule: Rule, folder: Path) -> SearchResult:
+        """One pipeline, the search itself or a baseline, to its end and to the test images."""
+        config, name = self.setup.config, ALGORITHM if kind is None else kind.value
         with ExitStack() as stack:
             bar = stack.enter_context(ProgressBar.of(name, self.setup.spec.settings.epochs))
             log = stack.enter_context(TensorBoardLog.at(folder / "tensorboard"))
@@ -129,7 +130,7 @@ class _Runner:
                 executor=self.executor,
                 settings=config.search.settings,
                 folder=folder,
-                identity=config.identity(),
+                identity=config.identity(self.ladder.names, kind),
                 listeners=(bar, log),
             ).run(self.resume)
         return self._finished(name, checkpoint, folder)
@@ -172,7 +173,10 @@ class _Runner:
 
 
 def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:
-    return config if seed is None else replace(config, training=replace(config.training, seed=seed))
+    try:
+        return config if seed is None else replace(config, training=replace(config.training, seed=seed))
+    except WrongValue as error:
+        raise UsageError(f"--{error}") from error
 
 
 def executor_kind(word: str) -> ExecutorKind:

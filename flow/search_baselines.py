@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.search_config import Baseline
 from bitlathe.flow.search_knapsack import knapsack
-from bitlathe.flow.search_setup import Setup, prune_method, quantize_method
+from bitlathe.flow.search_setup import Setup, prunable_groups, prune_method, quantize_method
 from bitlathe.model.compress.channels import PruneChannels
 from bitlathe.model.compress.methods import Quantize, Train
-from bitlathe.model.data import to_input
-from bitlathe.model.prune.groups import channel_groups
 from bitlathe.model.search import Lab, Ladder, Measures, Rule, Strategy, UntilFast, find_rule, ordinary
 
 _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the paper
@@ -55,14 +53,16 @@ def _bits(setup: Setup) -> Quantize:
 def _ordinary(setup: Setup) -> Strategy:
     config, prune = setup.config, prune_method(setup.config, setup.subject)
     epochs = config.training.epochs
-    quantized = config.baselines.quantized_epochs or max(1, round(_QUANTIZED_SHARE * epochs))
+    quantized = config.baselines.quantized_epochs
+    if quantized is None:
+        quantized = max(1, round(_QUANTIZED_SHARE * epochs))
     return ordinary(
         prune,
         _bits(setup),
         Train(),
         epochs=epochs,
         quantized_epochs=quantized,
-        pruned_epochs=-(-prune.target // prune.channels),
+        pruned_epochs=prune.epochs,
     )
 
 
@@ -70,8 +70,7 @@ def _greedy(setup: Setup, reference: Measures) -> Strategy:
     """One proposal a group: as many channels as P takes in an epoch, of that group alone."""
     config, section = setup.config, setup.config.prune
     assert section is not None
-    example = to_input(setup.subject.dataset.train_images[:2])
-    groups = channel_groups(setup.subject.model, example, section.scope).without(section.skip)
+    groups = prunable_groups(config, setup.subject)
     proposals = tuple(
         PruneChannels(
             channels=min(section.channels, group.width - section.floor),

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.latency import CYCLE_MODEL, RTL
+from bitlathe.flow.latency import CYCLE_MODEL, RTL, RUNGS
 from bitlathe.flow.request import Normalization
-from bitlathe.flow.toml_sections import TomlDocument, read_section, read_toml
+from bitlathe.flow.toml_sections import Keys, TomlDocument, WrongValue, demand, read_section, read_toml
+from bitlathe.hls.config import target as find_target
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.product.config import LayerCodes
 from bitlathe.model.prune.groups import Scope
 from bitlathe.model.prune.influence import Influence
 from bitlathe.model.prune.masks import Scope as WeightScope
+from bitlathe.model.prune.masks import SparsityTarget
 from bitlathe.model.prune.scores import find_criterion
+from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.search import Judge, Rule, SearchSettings, find_rule
-from bitlathe.model.train import Precision, Schedule
+from bitlathe.model.train import Precision, Schedule, TrainConfig
+
+Bits = tuple[int, int]  # of weights, of activations
 
 
 class Mode(Enum):
@@ -63,6 +71,20 @@ class TrainingSection:
     seed: int = 0
     threads: int = 1  # of each candidate; results depend on it
 
+    def __post_init__(self) -> None:
+        images = self.epoch_images
+        demand(self, "epoch_images", images is None or images >= 1, "1 or more, or leave it out for all")
+        for key, value in self.settings.items():
+            with _about(key):
+                TrainConfig(**{key: value})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the training itself takes of it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        del values["epoch_images"]  # the lab's
+        return values
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSection:
@@ -71,29 +93,25 @@ class SearchSection:
     mode: Mode = Mode.WELL_POSED
     judge: Judge = Judge.HELD_OUT
     held_out: int = 5000  # training images that judge
-    deployment: tuple[int, int] = (
-        8,
-        8,
-    )  # bits of weights and activations of a state no Q has been chosen for
+    deployment: Bits = (8, 8)  # of a state no Q has been chosen for
     probe: float | None = None
     audited_epochs: int = 1
     least_agreement: float = 0.5
     tie: float = 0.0
 
+    def __post_init__(self) -> None:
+        demand(self, "held_out", self.held_out >= 1, "1 or more")
+        _check_bits("deployment", self.deployment)
+        for field in fields(SearchSettings):
+            with _about(field.name):
+                SearchSettings(**{field.name: getattr(self, field.name)})
+        if self.mode is Mode.LITERAL and (self.probe is not None or self.tie):
+            raise UsageError("literal mode has no probe and no tie; leave them out")
+
     @property
     def settings(self) -> SearchSettings:
         """What the search itself takes of it."""
-        return SearchSettings(
-            probe=self.probe,
-            audited_epochs=self.audited_epochs,
-            least_agreement=self.least_agreement,
-            tie=self.tie,
-        )
-
-    def __post_init__(self) -> None:
-        _ = self.settings  # made here, so that a value out of its range is told of with its line
-        if self.mode is Mode.LITERAL and (self.probe is not None or self.tie):
-            raise UsageError("literal mode has no probe and no tie; leave them out")
+        return SearchSettings(**{field.name: getattr(self, field.name) for field in fields(SearchSettings)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +131,16 @@ class PruneSection:
     def __post_init__(self) -> None:
         for key in ("criteria", "lanes", "stages"):
             if not getattr(self, key):
-                raise UsageError(f"{key}: is empty; name one at least")
+                raise WrongValue(key, "is empty; name one at least")
         for name in self.criteria:
-            find_criterion(name)
+            with _about("criteria"):
+                find_criterion(name)
+        demand(self, "channels", self.channels >= 1, "1 or more")
+        demand(self, "share", 0 < self.share <= 1, "more than 0 and at most 1")
+        demand(self, "floor", self.floor >= 1, "1 or more")
+        demand(self, "lanes", min(self.lanes) >= 1, "numbers of 1 or more")
+        blocks = all(self.channels % lanes == 0 for lanes in self.lanes)
+        demand(self, "channels", blocks, f"a multiple of lanes, {', '.join(map(str, self.lanes))}")
 
     @property
     def criterion(self) -> str:
@@ -127,11 +152,18 @@ class PruneSection:
 class QuantizeSection:
     """[methods.Q]: one method for each pair of bits."""
 
-    bits: tuple[tuple[int, int], ...]  # weights, activations
+    bits: tuple[Bits, ...]
     full: tuple[str, ...] = ()  # layers that stay at 8 bits whatever is chosen
     threshold_lr: float = 0.0
     per_channel: bool = True
     calibration_images: int = 512
+
+    def __post_init__(self) -> None:
+        demand(self, "bits", bool(self.bits), "one pair at least, such as [[8, 8]]")
+        for pair in self.bits:
+            _check_bits("bits", pair)
+        demand(self, "threshold_lr", 0 <= self.threshold_lr < inf, "0 or more")
+        demand(self, "calibration_images", self.calibration_images >= 1, "1 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +175,11 @@ class WeightsSection:
     influence: Influence = Influence.MAGNITUDE
     scope: WeightScope = WeightScope.GLOBAL
 
+    def __post_init__(self) -> None:
+        demand(self, "rounds", self.rounds >= 1, "1 or more")
+        with _about("sparsity"):
+            SparsityTarget(sparsity=self.sparsity)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductSection:
@@ -151,6 +188,14 @@ class ProductSection:
     length: int = 8  # weights a codeword of a convolution
     dense_length: int = 16
     codewords: int = 256
+
+    def __post_init__(self) -> None:
+        with _about("length"):
+            LayerCodes(length=self.length)
+        with _about("dense_length"):
+            LayerCodes(length=self.dense_length)
+        with _about("codewords"):
+            LayerCodes(codewords=self.codewords)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +210,13 @@ class LatencySection:
     target: str = "pynq-z2"
     rungs: tuple[str, ...] = (CYCLE_MODEL, RTL)  # the truest decides; boards are named on the command line
 
+    def __post_init__(self) -> None:
+        with _about("target"):
+            find_target(self.target)
+        for name in self.rungs:
+            if name not in RUNGS:
+                raise WrongValue("rungs", f"no rung is called {name}; choose of {', '.join(RUNGS)}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselinesSection:
@@ -175,7 +227,27 @@ class BaselinesSection:
         None  # last epochs of `ordinary`; two in seven if not given, as in the paper
     )
     latency_share: float = 0.6  # of the reference's, that `greedy` and `knapsack` aim at
-    bits: tuple[int, int] | None = None  # of `ordinary` and `greedy`; the first of [methods.Q] if not given
+    bits: Bits | None = None  # of `ordinary` and `greedy`; the first of [methods.Q] if not given
+
+    def __post_init__(self) -> None:
+        epochs = self.quantized_epochs
+        demand(self, "quantized_epochs", epochs is None or epochs >= 1, "1 or more, or leave it out")
+        demand(self, "latency_share", 0 < self.latency_share <= 1, "more than 0 and at most 1")
+        if self.bits is not None:
+            _check_bits("bits", self.bits)
+
+    def shaping(self, kind: Baseline) -> dict[str, Any]:
+        """The settings that decide a baseline's choices, but for those at their defaults."""
+        default = BaselinesSection()
+        own = {name: getattr(self, name) for name in _SHAPING[kind]}
+        return {name: value for name, value in own.items() if value != getattr(default, name)}
+
+
+_SHAPING: Mapping[Baseline, tuple[str, ...]] = {
+    Baseline.ORDINARY: ("quantized_epochs", "bits"),
+    Baseline.GREEDY: ("latency_share", "bits"),
+    Baseline.KNAPSACK: ("latency_share",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,17 +266,33 @@ class SearchConfig:
     train: TrainMethodSection | None
     latency: LatencySection
     baselines: BaselinesSection
-    path: Path
+    document: TomlDocument
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.document.path
+
+    def wrong(self, keys: Keys, what: str) -> UsageError:
+        """Error about a key, with file and line."""
+        return self.document.wrong(keys, what)
 
     @property
     def rule(self) -> Rule:
         """The rule with its parameters."""
         return find_rule(self.rule_name, self.rule_parameters)
 
-    def identity(self) -> dict[str, Any]:
-        """What decides the choices, as plain values; the baselines and the file's place do not."""
+    def identity(self, rungs: Sequence[str], baseline: Baseline | None = None) -> dict[str, Any]:
+        """What decides the choices of the search, or of a baseline, as plain values.
+
+        `rungs` are the names of the ladder's, boards among them where there are any. Of a baseline's own
+        settings those at their defaults are left out.
+        """
         parts = asdict(self)
-        del parts["baselines"], parts["path"]
+        del parts["baselines"], parts["document"]
+        parts["latency"]["rungs"] = rungs
+        if baseline is not None and (own := self.baselines.shaping(baseline)):
+            parts["baselines"] = own
         return {name: _plain(value) for name, value in parts.items()}
 
 
@@ -220,10 +308,12 @@ def read_config(path: Path) -> SearchConfig:
     if not document.table("methods"):
         raise document.wrong(("methods",), f"is missing; give some of {', '.join(_METHODS)}")
     name, parameters = _rule(document)
+    search = read_section(document, ("search",), SearchSection)
+    _check_product(document, search.mode)
     return SearchConfig(
         network=read_section(document, ("network",), NetworkSection),
         training=read_section(document, ("training",), TrainingSection),
-        search=read_section(document, ("search",), SearchSection),
+        search=search,
         rule_name=name,
         rule_parameters=parameters,
         prune=_method(document, "P", PruneSection),
@@ -233,7 +323,7 @@ def read_config(path: Path) -> SearchConfig:
         train=_method(document, "T", TrainMethodSection),
         latency=read_section(document, ("latency",), LatencySection),
         baselines=read_section(document, ("baselines",), BaselinesSection),
-        path=path,
+        document=document,
     )
 
 
@@ -250,8 +340,36 @@ def _rule(document: TomlDocument) -> tuple[str, dict[str, Any]]:
     return name, parameters
 
 
+def _check_product(document: TomlDocument, mode: Mode) -> None:
+    """Raise UsageError where no quantizer would ever be on for PQ to tie the weights of."""
+    methods = document.table("methods")
+    if "PQ" in methods and "Q" not in methods:
+        raise document.wrong(
+            ("methods", "PQ"), "ties the weights of a quantized network; give [methods.Q] too"
+        )
+    if "PQ" in methods and mode is Mode.LITERAL:
+        raise document.wrong(
+            ("methods", "PQ"), "needs a Q that lasts, and in literal mode none does; leave it out"
+        )
+
+
 def _method(document: TomlDocument, name: str, kind: type[Any]) -> Any:
     return read_section(document, ("methods", name), kind) if name in document.table("methods") else None
+
+
+@contextmanager
+def _about(key: str) -> Iterator[None]:
+    """Tell of what the block finds wrong by the key."""
+    try:
+        yield
+    except BitlatheError as error:
+        raise WrongValue(key, str(error)) from error
+
+
+def _check_bits(key: str, bits: Bits) -> None:
+    """Raise WrongValue for bits that no integer network has."""
+    with _about(key):
+        QuantizeConfig(weight_bits=bits[0], activation_bits=bits[1]).check_integer()
 
 
 def _plain(value: Any) -> Any:

@@ -7,15 +7,14 @@ from functools import partial
 
 from bitlathe.flow.output import task
 from bitlathe.flow.search_config import PruneSection
-from bitlathe.flow.search_setup import Setup, quantize_method
+from bitlathe.flow.search_setup import Setup, prunable_groups, quantize_method
 from bitlathe.model.compress import Method
 from bitlathe.model.compress.methods import Quantize
 from bitlathe.model.compress.one_shot import PruneOnce
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.state import State
-from bitlathe.model.data import to_input
 from bitlathe.model.prune.budget import PerLayer
-from bitlathe.model.prune.groups import ChannelGroup, channel_groups
+from bitlathe.model.prune.groups import ChannelGroup
 from bitlathe.model.prune.plug_in import PruneSettings
 from bitlathe.model.search import Lab, LatencyRung, Measures, Scripted
 from bitlathe.model.search.knapsack import Option, Plan, Setting, solve
@@ -29,8 +28,7 @@ def knapsack(setup: Setup, lab: Lab, rung: LatencyRung, reference: Measures) -> 
     """The solved plan as a script: all channels go in the first epoch, the rest is quantized."""
     config, section = setup.config, setup.config.prune
     assert section is not None and config.quantize is not None
-    example = to_input(setup.subject.dataset.train_images[:2])
-    groups = channel_groups(setup.subject.model, example, section.scope).without(section.skip)
+    groups = prunable_groups(config, setup.subject)
     quantizers = [quantize_method(config, bits) for bits in config.quantize.bits]
     with task("knapsack: measuring", len(quantizers) * len(groups)) as advance:
         measure = partial(_setting, lab, rung, section, groups.groups)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from bitlathe.flow.board_latency import BoardLatency
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.latency import RUNGS, rungs
+from bitlathe.flow.latency import rungs
 from bitlathe.flow.own_network import is_own, make_own
 from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.flow.search_config import Mode, SearchConfig, WeightsSection
@@ -19,13 +20,16 @@ from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.hls.config import Target
 from bitlathe.hls.config import target as find_target
 from bitlathe.model.compress import Architecture, Method, ZooArchitecture
-from bitlathe.model.compress.channels import PruneChannels
+from bitlathe.model.compress.channels import PruneChannels, joint_reach
 from bitlathe.model.compress.methods import Quantize, Train
 from bitlathe.model.compress.product import ShareWeights
 from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.data import to_input
-from bitlathe.model.prune.groups import channel_groups
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.prune.errors import Unprunable
+from bitlathe.model.prune.groups import ChannelGroups, channel_groups
 from bitlathe.model.prune.masks import SparsityTarget
+from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.search import EachEpochTheBest, Judge, LabSpec, Ladder
 from bitlathe.model.train import TrainConfig
@@ -62,18 +66,16 @@ class Setup:
 
     def ladder(self, boards: BoardLatency | None = None) -> Ladder:
         """The rungs that the configuration names, and the boards if there are any."""
-        unknown = sorted(set(self.config.latency.rungs) - set(RUNGS))
-        if unknown:
-            raise UsageError(
-                f"{self.config.path}: no rung is called {unknown[0]}; choose of {', '.join(RUNGS)}"
-            )
         if boards is not None and boards.target.name != self.target.name:
             raise UsageError(f"--board: is a {boards.target.name}, {self.config.path} for {self.target.name}")
         return Ladder(rungs=rungs(self.config.latency.rungs, self.target, boards))
 
 
 def set_up(config: SearchConfig, data: Path | None) -> Setup:
-    """Find network, weights and data set; raises what finding them raises."""
+    """Find network, weights and data set.
+
+    Raises what finding them raises, and UsageError, with file, line and key, for layers that are not there.
+    """
     subject = find_subject(
         NetworkRequest(
             network=config.network.name,
@@ -84,6 +86,7 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
             data=data,
         )
     )
+    _check_full_layers(config, subject)
     return Setup(
         config=config,
         subject=subject,
@@ -112,9 +115,7 @@ def lab_spec(config: SearchConfig, subject: Subject, data: Path | None) -> LabSp
 
 def training_settings(config: SearchConfig, subject: Subject) -> TrainConfig:
     """Settings of every epoch."""
-    values = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
-    del values["epoch_images"]  # the lab's, not the training's
-    return TrainConfig(network=subject.network, dataset=subject.dataset.name, **values)
+    return TrainConfig(network=subject.network, dataset=subject.dataset.name, **config.training.settings)
 
 
 def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
@@ -149,23 +150,48 @@ def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
 
 def prune_methods(config: SearchConfig, subject: Subject) -> tuple[PruneChannels, ...]:
     """P for each stage, each criterion and each number of lanes."""
-    section, base = config.prune, prune_method(config, subject)
+    section, base = config.prune, _whole_pruner(config, subject)
     assert section is not None
-    return tuple(
+    pruners = tuple(
         replace(base, stage=stage, criterion=criterion, lanes=lanes)
         for stage, criterion, lanes in product(section.stages, section.criteria, section.lanes)
     )
+    return _within_reach(pruners, subject)
 
 
 def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:
+    """P over the whole network, of the baselines."""
+    (method,) = _within_reach((_whole_pruner(config, subject),), subject)
+    return method
+
+
+def prunable_groups(config: SearchConfig, subject: Subject) -> ChannelGroups:
+    """Groups of channels that P may prune, in scope and not skipped.
+
+    UsageError for a layer to skip that cannot be pruned, and for a stage without a layer that can.
+    """
+    section = config.prune
+    assert section is not None
+    every = channel_groups(subject.model, _example(subject), section.scope)
+    try:
+        groups = every.without(section.skip)
+    except Unprunable as error:
+        raise config.wrong(("methods", "P", "skip"), str(error)) from error
+    names = [group.name for group in groups]
+    for stage in section.stages:
+        if not any(name.startswith(stage) for name in names):
+            what = f"no layer that can be pruned begins with {stage}; there are {', '.join(names) or 'none'}"
+            raise config.wrong(("methods", "P", "stages"), what)
+    return groups
+
+
+def _whole_pruner(config: SearchConfig, subject: Subject) -> PruneChannels:
     """P over the whole network, its share as a number of channels."""
     section = config.prune
     assert section is not None
-    example = to_input(subject.dataset.train_images[:2])
-    groups = channel_groups(subject.model, example, section.scope).without(section.skip)
     return PruneChannels(
         channels=section.channels,
-        target=round(section.share * groups.width),
+        target=round(section.share * prunable_groups(config, subject).width),
         criterion=section.criterion,
         scope=section.scope,
         floor=section.floor,
@@ -173,6 +199,28 @@ def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:
         skip=section.skip,
         required=section.required,
     )
+
+
+def _within_reach(pruners: Sequence[PruneChannels], subject: Subject) -> tuple[PruneChannels, ...]:
+    """The methods; a target that is only a bound is no more than they can remove together."""
+    most = joint_reach(pruners, subject.model, _example(subject))
+    return tuple(p if p.required else replace(p, target=min(p.target, most)) for p in pruners)
+
+
+def _example(subject: Subject) -> Tensor:
+    """Images (2, C, H, W) float32 to trace the network with."""
+    return to_input(subject.dataset.train_images[:2])
+
+
+def _check_full_layers(config: SearchConfig, subject: Subject) -> None:
+    """Raise UsageError for a layer that is to stay at 8 bits and is not there."""
+    if config.quantize is None or not config.quantize.full:
+        return
+    known = capture(subject.model, subject.input_shape).by_name
+    try:
+        quantize_config(config, config.search.deployment).check_layers(known)
+    except FormatError as error:
+        raise config.wrong(("methods", "Q", "full"), str(error)) from error
 
 
 def weights_method(section: WeightsSection) -> PruneWeights:

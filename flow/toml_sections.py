@@ -28,6 +28,25 @@ _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_-]+|\"[^\"]+\")\s*=")
 
 
+class WrongValue(UsageError):
+    """A value that a section refuses; `read_section` adds file and line of its key."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(key, what)
+        self.key, self.what = key, what
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}"
+
+
+def demand(section: object, key: str, fits: bool, wanted: str) -> None:
+    """Raise WrongValue for a section's value that does not fit, saying what to give."""
+    if not fits:
+        value = getattr(section, key)
+        written = list(value) if isinstance(value, tuple) else value
+        raise WrongValue(key, f"is {written!r}; give {wanted}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TomlDocument:
     """A parsed file that still knows its lines."""
@@ -85,6 +104,8 @@ def read_section(document: TomlDocument, keys: Keys, kind: type[Section]) -> Sec
     values = {name: _typed(document, (*keys, name), value, hints[name]) for name, value in table.items()}
     try:
         return kind(**values)
+    except WrongValue as error:
+        raise document.wrong((*keys, error.key), error.what) from error
     except BitlatheError as error:
         raise document.wrong(keys, str(error)) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,8 +12,9 @@ from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.method import Kind
 from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
-from bitlathe.model.prune.budget import Count, Limits, PerLayer
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.budget import Count, Limits, PerLayer, Share
+from bitlathe.model.prune.errors import BudgetError
+from bitlathe.model.prune.groups import ChannelGroup, Scope, channel_groups
 from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
 from bitlathe.model.train.batches import Batch
@@ -24,7 +25,11 @@ _SETTLING = 8  # batches that batch norm's statistics are taken from anew
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneChannels:
-    """P: removes `channels` of the whole network, or of one layer, until `target` have gone in all."""
+    """P: removes `channels` of the whole network, or of one layer, until `target` have gone in all.
+
+    Where `lanes` go together, `channels` is a multiple of them. A layer whose width is none first loses what
+    is over; where such blocks do not add up to `channels`, up to lanes - 1 channels more go.
+    """
 
     channels: int  # an epoch
     target: int  # in all
@@ -53,38 +58,91 @@ class PruneChannels:
 
     def applicable(self, state: State) -> bool:
         """Until the target is met, or the one layer is as narrow as it may get."""
-        if not self._left(state):
+        if not self.left(state):
             return False
         return self.layer is None or width(state.model, self.layer) - self.channels >= self.floor
 
     def owed(self, state: State) -> int:
         """Epochs until the target is met, if it must be."""
-        return -(-self._left(state) // self.channels) if self.required else 0
+        return -(-self.left(state) // self.channels) if self.required else 0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in which it meets its target, from a network that is whole."""
+        return -(-_in_blocks(self.target, self.lanes) // self.channels)
+
+    def left(self, state: State) -> int:
+        """Channels still to go, in whole blocks."""
+        return _in_blocks(max(0, self.target - state.removed_channels), self.lanes)
+
+    def reach(self, model: nn.Module, example: torch.Tensor) -> dict[str, int]:
+        """Channels that each group in its scope can lose; `example` (N, C, H, W) is an input."""
+        groups = channel_groups(model, example, self.scope).without(self.skip)
+        return {g.name: removable(g.width, self.floor, self.lanes) for g in groups if self._prunes(g)}
 
     def apply(self, state: State, data: MethodData) -> State:
-        """The state with fewer channels and batch norm's statistics taken anew; changes `state`."""
-        count = min(self.channels, self._left(state))
-        single = PerLayer(amounts={self.layer: count}) if self.layer is not None else None
-        settings = PruneSettings(
-            budget=single or Count(channels=count),
+        """The state with fewer channels and batch norm's statistics taken anew; changes `state`.
+
+        The state as it is where the target is met. Raises BudgetError where more must go than the layers in
+        scope can give.
+        """
+        if not self.left(state):
+            return state
+        reach = sum(self.reach(state.model, example_of(data)).values())
+        due = min(self.channels, self.left(state))
+        if not self.required and reach:
+            due = min(due, reach)
+        settings = self._settings(state, data, due)
+        try:
+            return pruned(state, data, settings, self.batches)
+        except BudgetError:
+            if self.lanes == 1 or reach < due:
+                raise
+        most = min(due + self.lanes - 1, self.target - state.removed_channels, reach)
+        return pruned(
+            state, data, replace(settings, budget=_at_most(most, state, data, settings)), self.batches
+        )
+
+    def _prunes(self, group: ChannelGroup) -> bool:
+        """Whether the group is of the layer or stage that it is confined to."""
+        return group.name.startswith(self.stage) and self.layer in (None, *group.producers)
+
+    def _settings(self, state: State, data: MethodData, channels: int) -> PruneSettings:
+        """To remove exactly so many."""
+        groups = channel_groups(state.model, example_of(data), self.scope).without(self.skip)
+        single = PerLayer(amounts={self.layer: channels}) if self.layer is not None else None
+        return PruneSettings(
+            budget=single or Count(channels=channels),
             criterion=self.criterion,
             limits=Limits(floor=self.floor, lanes=self.lanes),
             scope=self.scope,
-            skip=(*self.skip, *self._outside(state.model, data)),
+            skip=(*self.skip, *(group.name for group in groups if not self._prunes(group))),
             seed=state.seed + state.epoch,
         )
-        return pruned(state, data, settings, self.batches)
 
-    def _left(self, state: State) -> int:
-        """Channels still to go, in whole blocks."""
-        return max(0, self.target - state.removed_channels) // self.lanes * self.lanes
 
-    def _outside(self, model: nn.Module, data: MethodData) -> tuple[str, ...]:
-        """Groups that are not of the stage."""
-        if not self.stage:
-            return ()
-        groups = channel_groups(model, to_input(data.train_images[:_EXAMPLES]), self.scope)
-        return tuple(g.name for g in groups if not g.name.startswith(self.stage) and g.name not in self.skip)
+def _at_most(channels: int, state: State, data: MethodData, settings: PruneSettings) -> Share:
+    """Budget of as many whole blocks as fit `channels`."""
+    groups = channel_groups(state.model, example_of(data), settings.scope).without(settings.skip)
+    return Share(share=channels / groups.width)
+
+
+def removable(width: int, floor: int, lanes: int) -> int:
+    """Channels that a layer can lose if `floor` stay and what shrinks is left a multiple of `lanes`.
+
+    >>> removable(84, 1, 8), removable(6, 1, 8), removable(84, 10, 1)
+    (76, 0, 74)
+    """
+    return max(0, width - -(-floor // lanes) * lanes)
+
+
+def joint_reach(pruners: Sequence[PruneChannels], model: nn.Module, example: torch.Tensor) -> int:
+    """Channels that `pruners` can remove together; `example` (N, C, H, W) is an input of the network."""
+    most: dict[str, int] = {}
+    for pruner in pruners:
+        for group, channels in pruner.reach(model, example).items():
+            most[group] = max(channels, most.get(group, 0))
+    return sum(most.values())
 
 
 def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int = 4) -> State:
@@ -93,7 +151,7 @@ def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int
         state.model,
         state.optimizer,
         settings,
-        example=to_input(data.train_images[:_EXAMPLES]),
+        example=example_of(data),
         data=list(batches_of(state, data, batches)),
     )
     state.removed_channels += report.removed
@@ -103,6 +161,11 @@ def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int
         state.sharing = replace(state.sharing, assignments=None)  # narrower layers are clustered anew
     settle(state.model, batches_of(state, data, _SETTLING))
     return state
+
+
+def example_of(data: MethodData) -> torch.Tensor:
+    """A few images (N, C, H, W) float32 to trace a network with."""
+    return to_input(data.train_images[:_EXAMPLES])
 
 
 def batches_of(state: State, data: MethodData, count: int) -> Iterator[Batch]:
@@ -135,3 +198,7 @@ def settle(model: nn.Module, batches: Iterator[Batch]) -> None:
     model.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def _in_blocks(channels: int, lanes: int) -> int:
+    return channels // lanes * lanes

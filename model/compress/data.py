@@ -12,11 +12,15 @@ from bitlathe.model.compress.randomness import order_generator, step_generator
 from bitlathe.model.data import Dataset, Images, Labels, to_input
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.batches import Batch, pad_border, random_views
+from bitlathe.model.train.config import MAX_SEED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MethodData:
-    """Training images and held-out ones; the test split is not here."""
+    """Training images and held-out ones; the test split is not here.
+
+    Raises DataError for epochs without an image.
+    """
 
     train_images: Images
     train_labels: Labels
@@ -25,6 +29,10 @@ class MethodData:
     batch_size: int
     augment: bool  # shifted crops and left-right flips
     epoch_images: int | None = None  # random training images that an epoch takes; None: all
+
+    def __post_init__(self) -> None:
+        if self.epoch_images is not None and self.epoch_images < 1:
+            raise DataError(f"{self.epoch_images} images an epoch; give 1 or more, or leave it out for all")
 
     @classmethod
     def split(
@@ -37,13 +45,18 @@ class MethodData:
         seed: int = 0,
         epoch_images: int | None = None,
     ) -> MethodData:
-        """Hold out `held_out` random training images; DataError if that leaves no image on either side."""
+        """Hold out `held_out` random training images.
+
+        Raises DataError if that leaves no image on either side, and for a seed outside 0..2**63-1.
+        """
         count = len(dataset.train_labels)
         if not 0 < held_out < count:
             raise DataError(
                 f"{dataset.name}: cannot hold out {held_out} of {count} training images; "
                 f"give 1 to {count - 1}"
             )
+        if not 0 <= seed <= MAX_SEED:
+            raise DataError(f"{dataset.name}: the seed is {seed}; make it in 0..2**63-1")
         order = np.random.default_rng(seed).permutation(count)
         held, kept = np.sort(order[:held_out]), np.sort(order[held_out:])
         return cls(

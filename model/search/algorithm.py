@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ from bitlathe.model.search.lab import Job, Lab, Outcome
 from bitlathe.model.search.ladder import Ladder, Latency
 from bitlathe.model.search.records import CandidateRecord, EpochRecord, Stage
 from bitlathe.model.search.rules import Context, Rule
-from bitlathe.model.search.strategies import Strategy, check_names, check_targets
+from bitlathe.model.search.strategies import Strategy, check_names, check_reach, check_targets
 from bitlathe.model.search.trials import Scorer, Trial, agreement, best, measured
 
 
@@ -44,8 +45,12 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.probe is not None and not 0 < self.probe < 1:
             raise FormatError(f"search: a probe of {self.probe} of an epoch; give a share between 0 and 1")
-        if self.tie < 0 or self.audited_epochs < 0:
-            raise FormatError("search: tie and audited_epochs must be 0 or more")
+        if not 0 <= self.tie < inf:
+            raise FormatError(f"search: a tie of {self.tie}; give 0 or more")
+        if self.audited_epochs < 0:
+            raise FormatError(f"search: {self.audited_epochs} audited epochs; give 0 or more")
+        if not -1 <= self.least_agreement <= 1:
+            raise FormatError(f"search: a least agreement of {self.least_agreement}; give a tau in -1..1")
 
 
 class Listener(Protocol):
@@ -95,6 +100,7 @@ class Search:
     def _begun(self) -> Checkpoint:
         state = self.lab.first_state()
         check_targets(self.strategy.methods, state, self.lab.spec.settings.epochs)
+        check_reach(self.strategy.methods, state, self.lab.data)
         outcome = self.lab.run(Job(label="reference", state=state.to_bytes(), method=None, until=0.0))
         if outcome.failure is not None:
             raise BitlatheError(f"search: the network itself cannot be judged: {outcome.failure}")

@@ -81,9 +81,9 @@ def write_derived(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _check_identity(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for name, value in wanted.items():
-        if saved.get(name) != value:
+    for name in {**wanted, **saved}:
+        if saved.get(name) != wanted.get(name):
             raise DataError(
-                f"{path}: was made with {name} = {saved.get(name)}, now it is {value}; "
+                f"{path}: was made with {name} = {saved.get(name)}, now it is {wanted.get(name)}; "
                 "give the same configuration or start anew without --resume"
             )

@@ -48,6 +48,11 @@ class Ladder:
             raise FormatError("the latency ladder has no rung; name at least one, such as the cycle model")
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of the rungs, from quick to true."""
+        return tuple(rung.name for rung in self.rungs)
+
+    @property
     def highest(self) -> LatencyRung:
         """The rung that measures candidates."""
         return self.rungs[-1]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
 from importlib import import_module
-from math import prod
-from typing import Any, TypeAlias
+from math import isfinite, prod
+from typing import Any, TypeAlias, cast
 
-from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.search.hypervolume import hypervolume
 from bitlathe.model.search.measures import Measures
 
@@ -36,7 +36,7 @@ Rule: TypeAlias = Callable[[Measures, Context], float]
 
 
 class RuleError(FormatError):
-    """A rule that is unknown, has other parameters, or returns no number."""
+    """A rule that is unknown, has other parameters, fails, or returns no number."""
 
 
 def accuracy(candidate: Measures, context: Context) -> float:
@@ -158,17 +158,95 @@ RULES: Mapping[str, Callable[..., float]] = {
 
 
 def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
-    """The rule of a name in RULES, or `module:function`, its parameters set; RuleError if they misfit."""
+    """The rule of a name in RULES, or `module:function`, its parameters set; RuleError if they misfit.
+
+    It is called on examples, so that what it cannot work with is told of before anything is trained.
+    """
     function = _imported(name) if ":" in name else _known(name)
-    known = inspect.signature(function).parameters
-    settable = [word for word, p in known.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    for word in parameters:
-        if word not in settable:
-            raise RuleError(f"rule {name} has no parameter {word}; it takes {', '.join(settable) or 'none'}")
-    for word in settable:
-        if known[word].default is inspect.Parameter.empty and word not in parameters:
+    known = _settable(name, function)
+    for word, value in parameters.items():
+        if word not in known:
+            raise RuleError(f"rule {name} has no parameter {word}; it takes {', '.join(known) or 'none'}")
+        _check_value(name, word, value, known[word].default)
+    for word, parameter in known.items():
+        if parameter.default is inspect.Parameter.empty and word not in parameters:
             raise RuleError(f"rule {name} needs the parameter {word}")
-    return partial(function, **parameters)
+    rule = partial(function, **parameters)
+    for example in (_EXAMPLE, _SMALLER):
+        score_of(rule, example, Context(reference=_EXAMPLE, parent=_EXAMPLE), name=f"rule {name}")
+    return rule
+
+
+def score_of(rule: Rule, candidate: Measures, context: Context, *, name: str = "the rule") -> float:
+    """What a rule says of a candidate; RuleError where it fails or says no finite number."""
+    try:
+        score = rule(candidate, context)
+    except BitlatheError:
+        raise
+    except Exception as error:  # a rule of the user's own may raise anything
+        raise RuleError(
+            f"{name} failed for {candidate} ({type(error).__name__}: {error}); mend it or its parameters"
+        ) from error
+    if not _is_finite(score):
+        raise RuleError(f"{name} returned {score!r} for {candidate}; it must return a finite number")
+    return float(score)
+
+
+def _is_finite(score: Any) -> bool:
+    try:
+        return isfinite(score)
+    except (TypeError, OverflowError):  # a rule of the user's own may return anything
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_weight(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
+Demand: TypeAlias = tuple[Callable[[Any], bool], str]  # of a value, and in words
+_TYPES: Mapping[type, Demand] = {  # by the default
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    str: (lambda value: isinstance(value, str), "a text"),
+    int: (_is_number, "a finite number"),
+    float: (_is_number, "a finite number"),
+}
+_RANGES: Mapping[str, Demand] = {  # of parameters of the rules here
+    "floor": (_is_number, "a finite number"),
+    "budget_ms": (_is_positive, "a number above 0"),
+    "epsilon": (_is_positive, "a number above 0"),
+    "target": (lambda value: _is_weight(value) and value < 1, "a number from 0 to below 1"),
+    "accuracy_weight": (_is_weight, "0 or more"),
+    "latency_weight": (_is_weight, "0 or more"),
+    "size_weight": (_is_weight, "0 or more"),
+}
+_EXAMPLE = Measures(accuracy=0.9, cycles=10_000, latency_ms=0.1, macs=10_000, size_bytes=1000, channels=50)
+_SMALLER = Measures(accuracy=0.89, cycles=8000, latency_ms=0.08, macs=8000, size_bytes=800, channels=40)
+
+
+def _settable(name: str, function: Callable[..., float]) -> dict[str, inspect.Parameter]:
+    """Keyword-only arguments by name: the parameters of a rule."""
+    try:
+        arguments = inspect.signature(function).parameters
+    except (TypeError, ValueError) as error:  # of some functions not written in Python
+        raise RuleError(f"rule {name} shows no parameters ({error}); write it in Python") from error
+    return {word: p for word, p in arguments.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _check_value(name: str, word: str, value: Any, default: Any) -> None:
+    """Raise RuleError for a value of another type than the default, or out of the range of a rule here."""
+    for demand in (_TYPES.get(type(default)), _RANGES.get(word) if name in RULES else None):
+        if demand is not None and not demand[0](value):
+            raise RuleError(f"rule {name}: {word} is {value!r}; give {demand[1]}")
+    if name in RULES and word == "cost":
+        _cost(_EXAMPLE, value)
 
 
 def _known(name: str) -> Callable[..., float]:
@@ -182,10 +260,12 @@ def _known(name: str) -> Callable[..., float]:
 def _imported(name: str) -> Callable[..., float]:
     module, _, function = name.partition(":")
     try:
-        found: Callable[..., float] = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(import_module(module), function)
+    except (ImportError, AttributeError, TypeError, ValueError, SyntaxError) as error:
         raise RuleError(f"rule {name} cannot be imported ({error}); name it module:function") from error
-    return found
+    if not callable(found):
+        raise RuleError(f"rule {name} is a {type(found).__name__}; name a function")
+    return cast(Callable[..., float], found)
 
 
 def _cost(measures: Measures, kind: str) -> float:

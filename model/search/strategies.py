@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+from bitlathe.model.compress.channels import PruneChannels, example_of, joint_reach
+from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.method import Method
+from bitlathe.model.compress.methods import Train
 from bitlathe.model.compress.state import State
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.search.measures import Measures
@@ -29,7 +32,8 @@ class EachEpochTheBest:
     """Algorithm 1: every method that still does something, until targets leave no choice.
 
     Where the methods' targets take all remaining epochs, only those that owe some are tried; a method whose
-    change does not outlast its epoch has the last one.
+    change does not outlast its epoch has the last one. Where no method does anything any more, the epoch
+    trains on, under the quantizer if one is on.
     """
 
     methods: tuple[Method, ...]
@@ -39,7 +43,7 @@ class EachEpochTheBest:
         closing = tuple(m for m in self.methods if not m.lasting and m.owed(state))
         if closing and remaining == 1:
             return closing
-        able = tuple(method for method in self.methods if method.applicable(state))
+        able = tuple(method for method in self.methods if method.applicable(state)) or (Train(),)
         lasting = [method for method in able if method.lasting]
         if owed(lasting, state) >= remaining - bool(closing):
             return tuple(method for method in lasting if method.owed(state)) or able
@@ -126,4 +130,17 @@ def check_targets(methods: Sequence[Method], state: State, epochs: int) -> None:
         raise FormatError(
             f"search: the methods' targets take {needed} epochs ({each}), the search has {epochs}; give more "
             "epochs, let an epoch do more, or aim lower"
+        )
+
+
+def check_reach(methods: Sequence[Method], state: State, data: MethodData) -> None:
+    """Raise FormatError if more channels must go than the layers' floors and blocks allow."""
+    pruners = [m for m in methods if isinstance(m, PruneChannels) and m.owed(state)]
+    wanted = max((pruner.left(state) for pruner in pruners), default=0)
+    reach = joint_reach(pruners, state.model, example_of(data))
+    if wanted > reach:
+        each = ", ".join(pruner.name for pruner in pruners)
+        raise FormatError(
+            f"search: {each} must remove {wanted} channels, the layers in scope can give {reach}; lower "
+            "share, floor or lanes, let more layers shrink, or make the share a bound by required = false"
         )

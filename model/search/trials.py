@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from bitlathe.model.compress.method import Method
 from bitlathe.model.graph import file as graph_file
@@ -17,7 +16,7 @@ from bitlathe.model.search.lab import Outcome
 from bitlathe.model.search.ladder import LatencyRung
 from bitlathe.model.search.measures import Measures
 from bitlathe.model.search.records import CandidateRecord, Stage
-from bitlathe.model.search.rules import Context, Rule, RuleError
+from bitlathe.model.search.rules import Context, Rule, RuleError, score_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +60,7 @@ class Scorer:
         if failure is None:
             try:
                 measures = measured(outcome, self.rung)
-                score = self._score(measures)
+                score = score_of(self.rule, measures, self.context)
             except RuleError:
                 raise
             except BitlatheError as error:
@@ -78,16 +77,6 @@ class Scorer:
             failure=failure,
         )
         return Trial(method=method, outcome=outcome, record=record)
-
-    def _score(self, measures: Measures) -> float:
-        score = self.rule(measures, self.context)
-        try:
-            finite = isfinite(score)
-        except TypeError:  # a rule of the user's own may return anything
-            finite = False
-        if not finite:
-            raise RuleError(f"the rule returned {score!r} for {measures}; it must return a finite number")
-        return float(score)
 
 
 def measured(outcome: Outcome, rung: LatencyRung) -> Measures:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import FormatError
 
 
 class Schedule(Enum):
@@ -25,6 +25,7 @@ class Precision(Enum):
     BFLOAT16 = "bfloat16"  # faster only where the processor multiplies bfloat16 itself
 
 
+MAX_SEED = 2**63 - 1  # the seeds that every generator takes, with an epoch's number added
 _WARM_UP = 0.2  # share of a one-cycle run in which the rate rises
 
 
@@ -32,7 +33,7 @@ _WARM_UP = 0.2  # share of a one-cycle run in which the rate rises
 class TrainConfig:
     """Settings of one run; together with the data they decide every weight.
 
-    Raises BitlatheError for a value outside its range.
+    Raises FormatError for a value outside its range.
     """
 
     network: str = "lenet5"
@@ -52,15 +53,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
-        self._require("lr", self.lr > 0, "more than 0")
+        self._require("lr", 0 < self.lr < math.inf, "more than 0")
         self._require("momentum", 0 < self.momentum < 1, "between 0 and 1")
-        self._require("weight_decay", self.weight_decay >= 0, "0 or more")
+        self._require("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more")
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in 0..1")
+        self._require("seed", 0 <= self.seed <= MAX_SEED, "in 0..2**63-1")
         self._require("threads", self.threads is None or self.threads >= 1, "1 or more")
 
     def _require(self, name: str, valid: bool, wanted: str) -> None:
         if not valid:
-            raise BitlatheError(f"training: {name} is {getattr(self, name)}; make it {wanted}")
+            raise FormatError(f"training: {name} is {getattr(self, name)}; make it {wanted}")
 
     def to_dict(self) -> dict[str, Any]:
         """Settings as plain values, for a file."""

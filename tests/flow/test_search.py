@@ -19,6 +19,7 @@ from bitlathe.flow.search_report import render, report_view
 from bitlathe.flow.search_results import SearchResult
 from bitlathe.flow.search_setup import set_up
 from bitlathe.hls.config import target
+from bitlathe.model.compress.channels import PruneChannels
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
 from bitlathe.model.search.ladder import Audit
@@ -261,6 +262,76 @@ def test_a_baseline_that_does_not_fit_is_told_of_before_anything_is_trained(tmp_
     assert outcome.status == 2
     assert "12 epochs of P and 1 of Q(4,4) do not fit 2" in outcome.stderr
     assert not (tmp_path / "out").exists()
+
+
+QUICK = (
+    CONFIG.replace("lr = 0.02", "lr = 0.02\nepoch_images = 64")
+    .replace("held_out = 300", "held_out = 50")
+    .replace('["ordinary"]', "[]")
+    + '[rule]\nname = "accuracy"\n[latency]\nrungs = ["cycle-model"]\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"conv1", "fc3"',
+            '"nope"',
+            "search.toml:19: methods.Q.full: quantize: no layer is called nope; did",
+        ),
+        (
+            "share = 0.1",
+            'stages = ["nope"]',
+            "search.toml:15: methods.P.stages: no layer that can be pruned beg",
+        ),
+        (
+            "share = 0.1",
+            'skip = ["nope"]',
+            "search.toml:15: methods.P.skip: nope: no such layer; those that can",
+        ),
+        ("share = 0.1", "share = 1.0", "P must remove 226 channels, the layers in scope can give 222; lower"),
+    ],
+)
+def test_what_the_network_cannot_do_is_told_of_before_anything_is_trained(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    assert old in QUICK
+    config = QUICK.replace(old, new, 1).replace("channels = 23", "channels = 226")
+    (tmp_path / "search.toml").write_text(config)
+    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out")
+    assert outcome.status == 2
+    assert message in " ".join(outcome.stderr.split())
+    assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_a_seed_out_of_range_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(QUICK)
+    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out", "--seed", "-1")
+    assert outcome.status == 2
+    assert "--seed: training: seed is -1; make it in 0..2**63-1" in outcome.stderr
+
+
+def test_a_bound_beyond_what_can_go_ends_where_no_channel_can_go(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(QUICK.replace("share = 0.1", "share = 1.0\nrequired = false"))
+    setup = set_up(read_config(tmp_path / "search.toml"), None)
+    assert [method.target for method in setup.methods if isinstance(method, PruneChannels)] == [222]
+
+
+def test_a_baseline_is_not_resumed_with_other_settings_and_the_search_is(tmp_path: Path) -> None:
+    config, out = tmp_path / "search.toml", tmp_path / "out"
+    settings = 'run = ["ordinary"]\nquantized_epochs = 1\nbits = '
+    config.write_text(QUICK.replace("run = []", f"{settings}[8, 8]"))
+    first = run("search", config, "--out", out, "--json")
+    assert first.status == 0, first.stderr
+    assert run("search", config, "--out", out, "--resume", "--json").json == first.json
+    config.write_text(QUICK.replace("run = []", f"{settings}[2, 2]"))
+    again = run("search", config, "--out", out, "--resume")
+    assert again.status == 2
+    told = "".join(again.stderr.split())
+    assert "out/baselines/ordinary/checkpoint.pt:wasmadewithbaselines=" in told
+    config.write_text(QUICK)
+    assert run("search", config, "--out", out, "--resume", "--json").json["choices"] == first.json["choices"]
 
 
 def test_an_unknown_rung_is_told_of(tmp_path: Path) -> None:

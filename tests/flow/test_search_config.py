@@ -72,12 +72,16 @@ def test_every_example_is_read(path: Path) -> None:
         ("epochs = 4\n", "", "4: training.epochs: is missing"),
         ("lr = 1", "learning_rate = 1", "6: training.learning_rate: is unknown; "),
         ("lr = 1", "momentun = 0.9", "6: training.momentun: is unknown; did you mean momentum?"),
-        ("probe = 0.5", "probe = 1.5", "8: search: search: a probe of 1.5 of an epoch; give a share"),
+        ("probe = 0.5", "probe = 1.5", "9: search.probe: search: a probe of 1.5 of an epoch; give a share"),
         ("probe = 0.5", 'mode = "loose"', "9: search.mode: is 'loose'; give one of 'well-posed', 'literal'"),
         ("[[8, 8], [4, 8]]", "[[8, 8], 4]", "16: methods.Q.bits: is [[8, 8], 4]; give a list of entries"),
-        ('scope = "all"', 'criteria = ["luck"]', "11: methods.P: luck: no such criterion; choose one of std"),
-        ('scope = "all"', "criteria = []", "11: methods.P: criteria: is empty; name one at least"),
-        ('scope = "all"', "stages = []", "11: methods.P: stages: is empty; name one at least"),
+        (
+            'scope = "all"',
+            'criteria = ["luck"]',
+            "13: methods.P.criteria: luck: no such criterion; choose one of",
+        ),
+        ('scope = "all"', "criteria = []", "13: methods.P.criteria: is empty; name one at least"),
+        ('scope = "all"', "stages = []", "13: methods.P.stages: is empty; name one at least"),
         ('scope = "all"', 'criterion = "l1"', "13: methods.P.criterion: is unknown; did you mean criteria?"),
         ("[methods.P]", "[methods.R]", "11: methods.R: is unknown; "),
         ("[rule]", "[rules]", "18: rules: is unknown; did you mean rule?"),
@@ -91,6 +95,128 @@ def test_what_is_wrong_is_told_of_with_its_line(tmp_path: Path, old: str, new: s
     path = written(tmp_path, GOOD.replace(old, new, 1))
     with pytest.raises(UsageError, match=re.escape(message)):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "lr = 1",
+            "epoch_images = -5",
+            "6: training.epoch_images: is -5; give 1 or more, or leave it out for",
+        ),
+        ("lr = 1", "epoch_images = 0", "6: training.epoch_images: is 0; give 1 or more, or leave it out for"),
+        ("epochs = 4", "epochs = 0", "5: training.epochs: training: epochs is 0; make it 1 or more"),
+        ("lr = 1", "lr = -1.0", "6: training.lr: training: lr is -1.0; make it more than 0"),
+        ("lr = 1", "lr = inf", "6: training.lr: training: lr is inf; make it more than 0"),
+        ("lr = 1", "momentum = 0.0", "6: training.momentum: training: momentum is 0.0; make it between"),
+        ("lr = 1", "seed = -1", "6: training.seed: training: seed is -1; make it in 0..2**63-1"),
+        ("probe = 0.5", "tie = nan", "9: search.tie: search: a tie of nan; give 0 or more"),
+        (
+            "probe = 0.5",
+            "least_agreement = 2",
+            "9: search.least_agreement: search: a least agreement of 2.0; ",
+        ),
+        ("probe = 0.5", "audited_epochs = -1", "9: search.audited_epochs: search: -1 audited epochs; give 0"),
+        ("probe = 0.5", "held_out = 0", "9: search.held_out: is 0; give 1 or more"),
+        (
+            "probe = 0.5",
+            "deployment = [99, 8]",
+            "9: search.deployment: quantize: 99 bits for a network are not",
+        ),
+        ("channels = 8", "channels = 0", "12: methods.P.channels: is 0; give 1 or more"),
+        ("channels = 8", "channels = -3", "12: methods.P.channels: is -3; give 1 or more"),
+        ('scope = "all"', "share = 2.0", "13: methods.P.share: is 2.0; give more than 0 and at most 1"),
+        ('scope = "all"', "share = -2.0", "13: methods.P.share: is -2.0; give more than 0 and at most 1"),
+        ('scope = "all"', "floor = 0", "13: methods.P.floor: is 0; give 1 or more"),
+        ('scope = "all"', "lanes = [0]", "13: methods.P.lanes: is [0]; give numbers of 1 or more"),
+        ('scope = "all"', "lanes = [4, 3]", "12: methods.P.channels: is 8; give a multiple of lanes, 4, 3"),
+        ("[[8, 8], [4, 8]]", "[]", "16: methods.Q.bits: is []; give one pair at least, such as [[8, 8]]"),
+        (
+            "[[8, 8], [4, 8]]",
+            "[[32, 32]]",
+            "16: methods.Q.bits: quantize: 32 bits are real numbers, which an",
+        ),
+        (
+            "[[8, 8], [4, 8]]",
+            "[[1, 8]]",
+            "16: methods.Q.bits: quantize: 1 bits for a network are not supported",
+        ),
+        ("[rule]", "threshold_lr = -1.0\n[rule]", "18: methods.Q.threshold_lr: is -1.0; give 0 or more"),
+        (
+            "[rule]",
+            "calibration_images = 0\n[rule]",
+            "18: methods.Q.calibration_images: is 0; give 1 or more",
+        ),
+        (
+            "[rule]",
+            "[methods.W]\nsparsity = 0.5\nrounds = 0\n[rule]",
+            "20: methods.W.rounds: is 0; give 1 or",
+        ),
+        (
+            "[rule]",
+            "[methods.W]\nsparsity = 2.0\n[rule]",
+            "19: methods.W.sparsity: weight pruning: a sparsity",
+        ),
+        (
+            "[rule]",
+            "[methods.PQ]\nlength = 0\n[rule]",
+            "19: methods.PQ.length: product quantization: 256 code",
+        ),
+        (
+            "[rule]",
+            "[methods.PQ]\ncodewords = 1\n[rule]",
+            "19: methods.PQ.codewords: product quantization: 1 co",
+        ),
+        (
+            "[rule]",
+            '[latency]\nrungs = ["rtll"]\n[rule]',
+            "19: latency.rungs: no rung is called rtll; choose of",
+        ),
+        (
+            "[rule]",
+            '[latency]\ntarget = "foo"\n[rule]',
+            "19: latency.target: target 'foo' is unknown; choose",
+        ),
+        (
+            "[rule]",
+            "[baselines]\nquantized_epochs = 0\n[rule]",
+            "19: baselines.quantized_epochs: is 0; give 1",
+        ),
+        (
+            "[rule]",
+            "[baselines]\nlatency_share = 0.0\n[rule]",
+            "19: baselines.latency_share: is 0.0; give more",
+        ),
+        (
+            "[rule]",
+            "[baselines]\nbits = [8, 1]\n[rule]",
+            "19: baselines.bits: quantize: 1 bits for a network",
+        ),
+        (
+            "delta = 0.02",
+            'delta = "0.01"',
+            "19: rule.name: rule feasible: delta is '0.01'; give a finite number",
+        ),
+        ("delta = 0.02", 'cost = "foo"', "19: rule.name: no cost is called foo; choose one of latency_ms"),
+    ],
+)
+def test_a_value_out_of_its_range_is_told_of_with_its_line(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in GOOD
+    path = written(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(UsageError, match=f":{re.escape(message)}"):
+        read_config(path)
+
+
+def test_codewords_without_a_quantizer_that_lasts_are_refused(tmp_path: Path) -> None:
+    alone = GOOD.replace("[methods.Q]\nbits = [[8, 8], [4, 8]]", "[methods.PQ]")
+    with pytest.raises(UsageError, match=r"15: methods\.PQ: ties the weights of a quantized network; give"):
+        read_config(written(tmp_path, alone))
+    literal = GOOD.replace("probe = 0.5", 'mode = "literal"').replace("[rule]", "[methods.PQ]\n[rule]")
+    with pytest.raises(UsageError, match=r"18: methods\.PQ: needs a Q that lasts, and in literal mode none"):
+        read_config(written(tmp_path, literal))
 
 
 def test_a_configuration_without_methods_is_refused(tmp_path: Path) -> None:
@@ -110,9 +236,38 @@ def test_literal_mode_refuses_what_it_has_not(tmp_path: Path) -> None:
         read_config(path)
 
 
+RUNGS = ("cycle-model", "rtl")
+
+
 def test_the_identity_is_what_decides_the_choices(tmp_path: Path) -> None:
-    first = read_config(written(tmp_path, GOOD)).identity()
-    same = read_config(written(tmp_path, GOOD + '[baselines]\nrun = ["ordinary"]\n')).identity()
-    other = read_config(written(tmp_path, GOOD.replace("lr = 1", "lr = 2"))).identity()
+    first = read_config(written(tmp_path, GOOD)).identity(RUNGS)
+    same = read_config(written(tmp_path, GOOD + '[baselines]\nrun = ["ordinary"]\n')).identity(RUNGS)
+    config = read_config(written(tmp_path, GOOD.replace("lr = 1", "lr = 2")))
     assert first == same
-    assert first != other
+    assert first != config.identity(RUNGS)
+
+
+def test_a_board_is_part_of_the_identity(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, GOOD))
+    assert config.identity(RUNGS)["latency"] == {"target": "pynq-z2", "rungs": ["cycle-model", "rtl"]}
+    assert config.identity((*RUNGS, "board")) != config.identity(RUNGS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "shaped"),
+    [
+        ("bits = [4, 4]", {Baseline.ORDINARY, Baseline.GREEDY}),
+        ("quantized_epochs = 1", {Baseline.ORDINARY}),
+        ("latency_share = 0.5", {Baseline.GREEDY, Baseline.KNAPSACK}),
+        ('run = ["ordinary"]', set()),
+        ("latency_share = 0.6", set()),  # the default
+    ],
+)
+def test_a_baseline_s_identity_has_the_settings_that_shape_it(
+    setting: str, shaped: set[Baseline], tmp_path: Path
+) -> None:
+    before = read_config(written(tmp_path, GOOD))
+    after = read_config(written(tmp_path, f"{GOOD}[baselines]\n{setting}\n"))
+    changed = {kind for kind in Baseline if before.identity(RUNGS, kind) != after.identity(RUNGS, kind)}
+    assert changed == shaped
+    assert before.identity(RUNGS, Baseline.GREEDY) == before.identity(RUNGS), "as before they were told apart"

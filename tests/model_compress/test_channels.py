@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import doctest
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from bitlathe.model.compress import MethodData, State, ZooArchitecture, train_epoch
-from bitlathe.model.compress.channels import PruneChannels, batches_of, settle, width
+from bitlathe.model.compress import MethodData, State, ZooArchitecture, channels, train_epoch
+from bitlathe.model.compress.channels import PruneChannels, batches_of, example_of, joint_reach, settle, width
 from bitlathe.model.compress.methods import Quantize
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.release import released, rounded
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.prune.errors import BudgetError
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train import TrainConfig, evaluate
 from bitlathe.model.zoo import build
@@ -79,6 +82,53 @@ def test_one_stage_can_be_pruned_alone(data: MethodData) -> None:
     state = method.apply(state, data)
     assert [width(state.model, name) for name in ("conv1", "conv2")] == [6, 16]
     assert sorted(width(state.model, name) for name in ("fc1", "fc2")) in ([80, 120], [84, 112], [76, 120])
+
+
+@pytest.mark.parametrize("criterion", ["l2", "geometric_median", "random"])
+def test_blocks_meet_a_target_in_the_epochs_they_owe_whatever_the_layers_widths(
+    criterion: str, data: MethodData
+) -> None:
+    state = fresh_state(LENET.build(), SETTINGS)
+    method = PruneChannels(channels=24, target=91, lanes=8, criterion=criterion)
+    assert method.epochs == method.owed(state) == 4  # 88 channels in whole blocks
+    while owed := method.owed(state):
+        state = method.apply(state, data)
+        assert method.owed(state) < owed
+    assert 91 - 8 < state.removed_channels <= 91
+    assert {width(state.model, name) % 8 for name in ("conv1", "fc2")} <= {0, 6, 4}
+    before = state.removed_channels
+    assert method.apply(state, data).removed_channels == before, "a target that is met asks for no more"
+
+
+def test_a_bound_takes_what_there_is_and_a_target_does_not(data: MethodData) -> None:
+    bound = PruneChannels(channels=20, target=99, stage="conv2", required=False)
+    state = bound.apply(fresh_state(LENET.build(), SETTINGS), data)
+    assert (width(state.model, "conv2"), state.removed_channels) == (1, 15)
+    with pytest.raises(BudgetError, match="20 channels are to go, the layers can give 1 to 15"):
+        replace(bound, required=True).apply(fresh_state(LENET.build(), SETTINGS), data)
+
+
+def test_pruners_reach_together_what_any_of_them_may_prune(data: MethodData) -> None:
+    model, example = LENET.build(), example_of(data)
+    convolutions, blocks = PruneChannels(channels=8, target=99, stage="conv"), replace(PRUNE, lanes=8)
+    assert convolutions.reach(model, example) == {"conv1": 5, "conv2": 15}
+    assert blocks.reach(model, example) == {"conv1": 0, "conv2": 8, "fc1": 112, "fc2": 76}
+    assert joint_reach((convolutions, blocks), model, example) == 5 + 15 + 112 + 76
+    assert joint_reach((replace(blocks, skip=("fc1",), floor=9),), model, example) == 68
+
+
+def test_the_example_of_what_a_layer_can_lose_holds() -> None:
+    assert doctest.testmod(channels) == (0, 1)
+
+
+def test_images_and_seeds_out_of_range_are_refused() -> None:
+    digits = load_dataset("digits")
+    for images in (0, -5):
+        with pytest.raises(DataError, match=f"{images} images an epoch; give 1 or more, or leave it out"):
+            MethodData.split(digits, held_out=400, batch_size=8, augment=False, epoch_images=images)
+    for seed in (-1, 2**63):
+        with pytest.raises(DataError, match=f"digits: the seed is {seed}; make it in 0"):
+            MethodData.split(digits, held_out=400, batch_size=8, augment=False, seed=seed)
 
 
 def test_a_pruned_and_quantized_state_survives_a_file(

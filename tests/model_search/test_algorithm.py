@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from search_lab import METHODS, SPEC, DieOnce, Shake, choices, lasting, make_sea
 
 from bitlathe.model.compress.channels import PruneChannels
 from bitlathe.model.compress.methods import Quantize, Train
-from bitlathe.model.graph.errors import BitlatheError, DataError
+from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.search import (
     CandidateRecord,
@@ -145,6 +146,40 @@ def test_another_search_s_checkpoint_is_refused(searched: tuple[Path, Checkpoint
     folder, _ = searched
     with pytest.raises(DataError, match="was made with epochs = 2, now it is 4"):
         make_search(folder, identity={"epochs": 4}).run(resume=True)
+    with pytest.raises(DataError, match="was made with board = None, now it is a"):
+        make_search(folder, identity={"epochs": 2, "board": "a"}).run(resume=True)
+    with pytest.raises(DataError, match="was made with epochs = 2, now it is None"):
+        make_search(folder, identity={"x": None}).run(resume=True)
+
+
+def test_a_search_goes_on_when_all_its_targets_are_met(tmp_path: Path) -> None:
+    done = make_search(tmp_path, methods=(PruneChannels(channels=20, target=20),)).run()
+    assert choices(done) == ["P", "T"]
+
+
+@pytest.mark.parametrize(
+    ("pruner", "told"),
+    [
+        (
+            PruneChannels(channels=226, target=226),
+            "P must remove 226 channels, the layers in scope can give 222",
+        ),
+        (PruneChannels(channels=96, target=192, lanes=8, floor=9), "P/8 must remove 192 channels, "),
+        (PruneChannels(channels=20, target=20, stage="conv2"), "in scope can give 15; lower share, floor or"),
+    ],
+)
+def test_more_channels_than_floors_and_blocks_allow_are_refused_at_the_start(
+    pruner: PruneChannels, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FormatError, match=re.escape(told)):
+        make_search(tmp_path, methods=(pruner, Train())).run()
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_stages_pay_for_a_target_together(tmp_path: Path) -> None:
+    stages = tuple(PruneChannels(channels=4, target=8, stage=stage) for stage in ("conv1", "conv2"))
+    done = make_search(tmp_path, methods=stages).run()
+    assert done.state.removed_channels == 8
 
 
 def test_literal_mode_runs_the_paper_s_small_example(tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ def test_a_rule_of_the_users_own_is_imported() -> None:
     assert rule(REFERENCE, CONTEXT) == -800
 
 
+def loud(candidate: Measures, context: Context, *, loud: bool = True) -> float:
+    """A user's rule with a fault."""
+    raise KeyError("volume")
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
@@ -150,6 +155,29 @@ def test_a_rule_of_the_users_own_is_imported() -> None:
         ("no.such.module:f", {}, "rule no.such.module:f cannot be imported (No module named 'no'); name it"),
         ("feasible", {"detla": 1}, "rule feasible has no parameter detla; it takes delta, floor, cost"),
         ("mnas", {}, "rule mnas needs the parameter budget_ms"),
+        ("feasible", {"delta": "0.01"}, "rule feasible: delta is '0.01'; give a finite number"),
+        ("feasible", {"delta": True}, "rule feasible: delta is True; give a finite number"),
+        ("feasible", {"delta": float("nan")}, "rule feasible: delta is nan; give a finite number"),
+        ("feasible", {"floor": "high"}, "rule feasible: floor is 'high'; give a finite number"),
+        ("feasible", {"floor": 2.0, "cost": "joules"}, "no cost is called joules; choose one of latency_ms"),
+        ("feasible", {"cost": 1}, "rule feasible: cost is 1; give a text"),
+        ("mnas", {"budget_ms": 0}, "rule mnas: budget_ms is 0; give a number above 0"),
+        ("ratio", {"epsilon": 0.0}, "rule ratio: epsilon is 0.0; give a number above 0"),
+        ("fuzzy", {"target": 1.0}, "rule fuzzy: target is 1.0; give a number from 0 to below 1"),
+        ("fuzzy", {"size_weight": -1}, "rule fuzzy: size_weight is -1; give 0 or more"),
+        (
+            "fuzzy",
+            {"accuracy_weight": 0, "latency_weight": 0.0, "size_weight": 0},
+            "rule fuzzy failed for Measures(accuracy=0.9, ",
+        ),
+        ("builtins:len", {}, "rule builtins:len failed for Measures(accuracy=0.9, "),
+        ("builtins:print", {"end": "x"}, "rule builtins:print returned None for Measures(accuracy=0.9, "),
+        ("math:pi", {}, "rule math:pi is a float; name a function"),
+        ("math:hypot", {}, "rule math:hypot "),
+        (".nope:fn", {}, "rule .nope:fn cannot be imported (the 'package' argument is required"),
+        (f"{__name__}:only_bytes", {"scale": "2"}, "only_bytes: scale is '2'; give a finite number"),
+        (f"{__name__}:loud", {"loud": 1}, "loud: loud is 1; give true or false"),
+        (f"{__name__}:loud", {}, "loud failed for Measures(accuracy=0.9, cycles=10000, "),
     ],
 )
 def test_a_rule_that_misfits_is_told_of(name: str, parameters: dict[str, Any], message: str) -> None:

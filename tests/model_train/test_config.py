@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.train import Schedule, TrainConfig, config, learning_rate
 
 
@@ -20,14 +20,18 @@ from bitlathe.model.train import Schedule, TrainConfig, config, learning_rate
         ({"batch_size": -1}, "training: batch_size is -1; make it 1 or more"),
         ({"lr": 0.0}, "training: lr is 0.0; make it more than 0"),
         ({"lr": float("nan")}, "training: lr is nan; make it more than 0"),
+        ({"lr": float("inf")}, "training: lr is inf; make it more than 0"),
         ({"momentum": 1.0}, "training: momentum is 1.0; make it between 0 and 1"),
         ({"weight_decay": -0.1}, "training: weight_decay is -0.1; make it 0 or more"),
         ({"label_smoothing": 1.0}, "training: label_smoothing is 1.0; make it in 0..1"),
+        ({"weight_decay": float("inf")}, "training: weight_decay is inf; make it 0 or more"),
+        ({"seed": -1}, "training: seed is -1; make it in 0..2**63-1"),
+        ({"seed": 2**63}, "training: seed is 9223372036854775808; make it in 0..2**63-1"),
         ({"threads": 0}, "training: threads is 0; make it 1 or more"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting: dict[str, float], message: str) -> None:
-    with pytest.raises(BitlatheError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(FormatError, match=f"^{re.escape(message)}$"):
         TrainConfig(**setting)  # type: ignore[arg-type]
 
 
