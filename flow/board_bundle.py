@@ -26,7 +26,7 @@ from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.hls.tools.scripts import Engine as Kind
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
 
@@ -52,10 +52,11 @@ class Vectors:
     labels: NDArray[np.integer[Any]]  # (N,)
     table: NDArray[np.int8]  # (256, C): input code of each pixel value
 
-    def codes(self, form: FixedPoint) -> NDArray[np.integer[Any]]:
+    def codes(self, form: FixedPoint) -> IntArray:
         """Input codes (N, C, H, W) of a format, of whose bytes the table holds the signed reading."""
         codes: NDArray[np.int8] = self.table[self.images, np.arange(self.table.shape[1])]
-        return codes.view(np.int8 if form.signed else np.uint8).transpose(0, 3, 1, 2)
+        stated: IntArray = codes if form.signed else codes.view(np.uint8).astype(np.int16)
+        return stated.transpose(0, 3, 1, 2)
 
 
 def make_bundle(

@@ -15,6 +15,7 @@ from bitlathe.flow.board_commands import register as register_board_commands
 from bitlathe.flow.compress_commands import register as register_compress
 from bitlathe.flow.errors import ExitStatus, status_of
 from bitlathe.flow.options import (
+    MAX_SEED,
     DataOption,
     DatasetOption,
     JsonOption,
@@ -88,7 +89,10 @@ def train(
     ] = 0.0,
     augment: Annotated[bool, typer.Option("--augment", help="Shift and mirror the training images.")] = False,
     precision: Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")] = "float32",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of weights, order and augmentation.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of weights, order and augmentation."),
+    ] = 0,
     threads: Annotated[
         int | None, typer.Option("--threads", help="Processor threads; PyTorch's choice if not given.")
     ] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bitlathe.flow.errors import UsageError
@@ -11,6 +11,7 @@ from bitlathe.model.compress.methods import Quantize, Train
 from bitlathe.model.compress.one_shot import PruneOnce
 from bitlathe.model.compress.recipe import Stage
 from bitlathe.model.compress.weights import PruneWeights
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
 from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, Share
 from bitlathe.model.prune.costs import Metric
@@ -25,6 +26,8 @@ from bitlathe.model.quantize.config import QuantizeConfig
 Value = TypeVar("Value")
 Default = TypeVar("Default")
 
+_USUAL = QuantizeConfig()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductStage:
@@ -33,12 +36,16 @@ class ProductStage:
     config: ProductConfig
     epochs: int
 
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise FormatError(f"product: {self.epochs} epochs; give 0 or more")
+
 
 class Settings:
-    """The KEY=VALUE part of a method, each key read once."""
+    """The KEY=VALUE part of a method, each key read once; `quantization` is what a quantizer starts from."""
 
-    def __init__(self, text: str, pairs: dict[str, str]) -> None:
-        self.text, self._pairs = text, dict(pairs)
+    def __init__(self, text: str, pairs: dict[str, str], quantization: QuantizeConfig) -> None:
+        self.text, self.quantization, self._pairs = text, quantization, dict(pairs)
         self._known: list[str] = []
 
     def get(self, key: str, read: Callable[[str], Value], default: Default) -> Value | Default:
@@ -73,8 +80,10 @@ class Settings:
             )
 
 
-def stage(text: str) -> Stage | ProductStage:
+def stage(text: str, quantization: QuantizeConfig = _USUAL) -> Stage | ProductStage:
     """A stage from its text; UsageError or FormatError says what is wrong with it.
+
+    What the text of a quantizer leaves open is as in `quantization`.
 
     >>> stage("quantize:weights=4,activations=8,epochs=2").method.name
     'Q(4,8)'
@@ -83,7 +92,7 @@ def stage(text: str) -> Stage | ProductStage:
     if name not in _MAKERS:
         raise UsageError(f"--method {text}: no method is called {name}; there are {', '.join(_MAKERS)}")
     pairs = dict(_pair(text, word) for word in rest.split(",") if word)
-    settings = Settings(text, pairs)
+    settings = Settings(text, pairs, quantization)
     made = _MAKERS[name](settings)
     settings.finish()
     return made
@@ -138,8 +147,11 @@ def _weights(settings: Settings) -> Stage:
 
 
 def _quantize(settings: Settings) -> Stage:
-    config = QuantizeConfig(
-        weight_bits=settings.get("weights", int, 8), activation_bits=settings.get("activations", int, 8)
+    usual = settings.quantization
+    config = replace(
+        usual,
+        weight_bits=settings.get("weights", int, usual.weight_bits),
+        activation_bits=settings.get("activations", int, usual.activation_bits),
     )
     return Stage(method=Quantize(config=config), epochs=settings.get("epochs", int, 1))
 

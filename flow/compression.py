@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +34,7 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.product.finetuning import finetune
 from bitlathe.model.product.share import lowered, share
+from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
 from bitlathe.model.train import TrainConfig
@@ -39,6 +42,7 @@ from bitlathe.model.train import evaluate as evaluate_float
 from bitlathe.model.train.config import Schedule
 
 STATE_NAME, GRAPH_NAME, COMPACT_NAME, ACCOUNT_NAME = "state.pt", "network.blg", "network.blgc", "account.json"
+PRODUCT_NAME = "product"  # folder of the training of codewords
 CODED_IMAGES = 256  # that tell which weights matter, for Objective.OUTPUTS
 
 
@@ -54,6 +58,20 @@ class CompressOptions:
     held_out: int = 1000  # training images that no method sees
     images: int | None = None  # test images that accuracy is told of; None: all
     resume: bool = False
+
+    @property
+    def shaping(self) -> dict[str, object]:
+        """What the network depends on, as plain values.
+
+        Without the learning rate: a run that diverged may go on with a lower one.
+        """
+        return {
+            "methods": list(self.methods),
+            "batch_size": self.batch_size,
+            "augment": self.augment,
+            "epoch_images": self.epoch_images,
+            "held_out": self.held_out,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +124,8 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
 
     Errors: those of the methods, UsageError for methods or a folder that do not fit.
     """
-    stages, product = _stages(options.methods)
-    if not options.resume:
-        check_replaceable(out, ACCOUNT_NAME)
+    stages, product = _stages(options.methods, quantize_config(request))
+    check_folder(out, options.resume)
     subject = find_subject(request)
     note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
     images, labels = (
@@ -118,9 +135,11 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     float_before = evaluate_float(subject.model, images, labels).accuracy
     before = quantize(subject.model, subject.dataset.train_images, quantize_config(request))
     with writable(out):
-        out.mkdir(parents=True, exist_ok=True)
         network = _compressed(subject, request, options, Recipe(stages=stages), out)
-        coded = network.graph if product is None else _coded(network, subject, product, options, out)
+        coded = network.graph
+        if product is not None:
+            settings = _settings(options, product.epochs, request.seed)
+            coded = _coded(network, subject, product, settings, out / PRODUCT_NAME, options.resume)
         graph = named(coded, subject.network)
         _write(graph, network.preprocess, out)
     sizes = [_size(g, network.preprocess, target, images, labels) for g in (before.graph, graph)]
@@ -140,11 +159,23 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     return result
 
 
-def _stages(texts: Sequence[str]) -> tuple[tuple[Stage, ...], ProductStage | None]:
+def check_folder(out: Path, resume: bool) -> None:
+    """Raise UsageError where a run would write among files that are not ours."""
+    kept = out / STATE_NAME
+    if resume and kept.exists():
+        return
+    check_replaceable(out, ACCOUNT_NAME, STATE_NAME)
+    if kept.exists():
+        note(f"{kept}: is replaced by a new run's; to go on with it, give --resume")
+
+
+def _stages(
+    texts: Sequence[str], quantization: QuantizeConfig
+) -> tuple[tuple[Stage, ...], ProductStage | None]:
     """The stages of the recipe, and the product quantization that may end it."""
     if not texts:
         raise UsageError("nothing to do: give --method once or more")
-    made = [stage(text) for text in texts]
+    made = [stage(text, quantization) for text in texts]
     coded = [one for one in made if isinstance(one, ProductStage)]
     if coded and (len(coded) > 1 or made[-1] is not coded[0]):
         raise UsageError(
@@ -165,20 +196,57 @@ def _compressed(
         augment=options.augment,
         epoch_images=options.epoch_images,
     )
-    kept = out / STATE_NAME
-    resumed = options.resume and kept.exists()
-    state = (
-        load(kept, Requested(request=request), settings) if resumed else fresh_state(subject.model, settings)
-    )
+    out.mkdir(parents=True, exist_ok=True)
+    kept, identity = out / STATE_NAME, _identity(subject, request, options)
+    if options.resume and kept.exists():
+        state = load(kept, Requested(request=request), settings, identity)
+    else:
+        _forget(out)
+        state = fresh_state(subject.model, settings)
     with progress() as bars, _telling_what_is_kept(kept):
         task = bars.add_task(
             subject.network, total=recipe.epochs * data.steps, completed=state.epoch * data.steps
         )
-        state = follow(recipe, state, data, settings, lambda s: s.save(kept), lambda: bars.advance(task))
-    state.save(kept)
+        state = follow(
+            recipe, state, data, settings, lambda s: s.save(kept, identity), lambda: bars.advance(task)
+        )
+    state.save(kept, identity)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
         return quantize(state.model.eval(), data.train_images, quantize_config(request))
     return integer_view(state, data, state.quantization.config).network()
+
+
+def _forget(out: Path) -> None:
+    """Remove what an earlier run in the folder could be gone on from."""
+    (out / STATE_NAME).unlink(missing_ok=True)
+    if (out / PRODUCT_NAME).exists():
+        shutil.rmtree(out / PRODUCT_NAME)
+
+
+def _identity(subject: Subject, request: NetworkRequest, options: CompressOptions) -> dict[str, object]:
+    """What must be equal for a run to go on, as plain values."""
+    return {
+        "network": subject.network,
+        "dataset": subject.dataset.name,
+        "weights": f"sha256 {_digest(subject.model)}",
+        "normalization": subject.weights.normalization.value,
+        "seed": request.seed,
+        "weight_bits": request.weight_bits,
+        "activation_bits": request.activation_bits,
+        "per_channel": request.per_channel,
+        "calibration_images": request.calibration_images,
+        "layers": list(request.layers),
+        **options.shaping,
+    }
+
+
+def _digest(model: nn.Module) -> str:
+    """Digest of a network's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @contextmanager
@@ -203,16 +271,19 @@ def _settings(options: CompressOptions, epochs: int, seed: int) -> TrainConfig:
 
 
 def _coded(
-    network: QuantizedNetwork, subject: Subject, product: ProductStage, options: CompressOptions, out: Path
+    network: QuantizedNetwork,
+    subject: Subject,
+    product: ProductStage,
+    settings: TrainConfig,
+    folder: Path,
+    resume: bool,
 ) -> Graph:
-    """The network with its weights tied to codewords, which were trained on."""
+    """The network with its weights tied to codewords, which were trained on; checkpoints in `folder`."""
     module = network.trainable()
     share(module, product.config, to_input(subject.dataset.train_images[:CODED_IMAGES]))
     if product.epochs:
-        settings = replace(
-            _settings(options, product.epochs, 0), network=subject.network, dataset=subject.dataset.name
-        )
-        finetune(module, subject.dataset, settings, out / "product", resume=options.resume)
+        of_network = replace(settings, network=subject.network, dataset=subject.dataset.name)
+        finetune(module, subject.dataset, of_network, folder, resume=resume)
     return lowered(module.eval())
 
 
@@ -220,8 +291,7 @@ def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:
     proof.check(graph)
     graph_file.save(graph, out / GRAPH_NAME)
     save_compact(graph, out / COMPACT_NAME)
-    for name in (GRAPH_NAME, COMPACT_NAME):
-        preprocess.save(preprocess_path(out / name))
+    preprocess.save(preprocess_path(out / GRAPH_NAME))  # the compact file's too, whose stem is the same
 
 
 def _size(graph: Graph, preprocess: Preprocess, target: Target, images: Images, labels: Labels) -> Size:

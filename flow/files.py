@@ -13,7 +13,12 @@ from bitlathe.flow.errors import UsageError
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file under a temporary name of the same suffix, then give it its own."""
+    """Let `write` make a file under a temporary name of the same suffix, then give it its own.
+
+    UsageError for a place that cannot be written.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file")
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     with writable(path):
         try:
@@ -44,14 +49,16 @@ def whole_folder(path: Path, marker: str) -> Iterator[Path]:
 
     UsageError where `path` holds something, unless the file `marker` shows that an earlier run made it.
     """
+    folder = _replaced(path)
     check_replaceable(path, marker)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = folder.with_name(f".{os.getpid()}.{folder.name}")
     with writable(path):
         try:
             partial.mkdir(parents=True)
             yield partial
-            shutil.rmtree(path, ignore_errors=True)
-            os.replace(partial, path)
+            check_replaceable(path, marker)  # what was done meanwhile may have put something there
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -64,14 +71,30 @@ def fill(folder: Path, files: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def check_replaceable(path: Path, marker: str) -> None:
-    """Raise UsageError where `whole_folder` would."""
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise UsageError(f"{path}: is a file; name a folder")
-    if any(path.iterdir()) and not (path / marker).exists():
-        raise UsageError(f"{path}: holds files that are not ours (no {marker}); name a new or empty folder")
+def check_replaceable(path: Path, *markers: str) -> None:
+    """Raise UsageError where a folder holds something, but none of the files that show it is ours."""
+    with writable(path):
+        folder = _meant(path)
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise UsageError(f"{path}: is a file; name a folder")
+        if not any(folder.iterdir()) or any((folder / marker).exists() for marker in markers):
+            return
+    raise UsageError(f"{path}: holds files that are not ours (no {markers[0]}); name a new or empty folder")
+
+
+def _meant(path: Path) -> Path:
+    """The folder that a path leads to once all of it is made: new/.. is the folder that new lies in."""
+    return Path(os.path.realpath(path))
+
+
+def _replaced(path: Path) -> Path:
+    """The folder meant; UsageError where this process works in it and would lose the ground it stands on."""
+    folder = _meant(path)
+    if Path.cwd().is_relative_to(folder):
+        raise UsageError(f"{path}: you are in this folder, so it cannot be replaced; name another")
+    return folder
 
 
 @contextmanager

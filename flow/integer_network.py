@@ -27,12 +27,25 @@ from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.names import identifier
-from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, Preprocess
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import predict
 from bitlathe.model.zoo import NETWORKS
 
 Codes = NDArray[np.integer[Any]]
+
+_SUFFIXES = (".blg", ".blgc")  # of a graph's file
+
+# What a graph's file has of its own, by the request's field, and the option that would say otherwise.
+_IN_THE_FILE = {
+    "weights": "--weights",
+    "normalization": "--normalize",
+    "weight_bits": "--weight-bits",
+    "activation_bits": "--activation-bits",
+    "per_channel": "--per-layer",
+    "calibration_images": "--calibration",
+    "layers": "--layer",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,8 +109,10 @@ def obtain(request: NetworkRequest) -> IntegerNetwork:
         subject = find_subject(request)
         note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
         return quantized(subject, quantize_config(request))
-    if request.weights is not None or request.layers:
-        raise UsageError(f"{request.graph}: has weights and bits of its own; leave out --weights and --layer")
+    usual = NetworkRequest()
+    idle = [option for name, option in _IN_THE_FILE.items() if getattr(request, name) != getattr(usual, name)]
+    if idle:
+        raise UsageError(f"{request.graph}: has weights and bits of its own; leave out {', '.join(idle)}")
     return read_network(request.graph, request.dataset, request.data)
 
 
@@ -157,8 +172,11 @@ def preprocess_path(path: Path) -> Path:
 
     >>> preprocess_path(Path("out/net.blg")).as_posix()
     'out/net.preprocess.npy'
+    >>> preprocess_path(Path("out/net-w4.5")).as_posix()
+    'out/net-w4.5.preprocess.npy'
     """
-    return path.with_suffix(".preprocess.npy")
+    name = path.stem if path.suffix in _SUFFIXES else path.name
+    return path.with_name(f"{name}.preprocess.npy")
 
 
 def accuracy(outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float:
@@ -186,11 +204,21 @@ def usual_dataset(graph: Graph, path: Path) -> str:
 def _read_preprocess(path: Path, graph: Graph) -> Preprocess:
     beside, channels = preprocess_path(path), graph.input.shape[0]
     if not beside.exists():
-        note(f"{beside} is not there: images enter as pixel - 128")
-        return Preprocess.offset(channels)
+        return _usual_preprocess(beside, graph)
     table = Preprocess.load(beside)
     if table.channels != channels:
         raise FormatError(
             f"{beside}: is for {table.channels} channels, {path.name} has {channels}; quantize again"
         )
     return table
+
+
+def _usual_preprocess(missing: Path, graph: Graph) -> Preprocess:
+    """pixel - 128, where that is what the graph's input takes; FormatError elsewhere."""
+    if graph.input.format != OFFSET_FORMAT:
+        raise FormatError(
+            f"{missing}: is not there, and images cannot enter as pixel - 128, for the graph's input is "
+            f"{graph.input.format}; put the table written with the graph beside it, or quantize again"
+        )
+    note(f"{missing} is not there: images enter as pixel - 128")
+    return Preprocess.offset(graph.input.shape[0])

@@ -14,6 +14,8 @@ from bitlathe.hls.config import TARGETS
 
 Command = Callable[..., None]
 
+MAX_SEED = 2**63 - 1  # that PyTorch, NumPy and the simulator all take
+
 DatasetOption = Annotated[
     str | None, typer.Option("--dataset", help="Data set; the network's usual one if not given.")
 ]
@@ -44,7 +46,10 @@ def network_request(
     normalize: Annotated[
         Normalization, typer.Option("--normalize", help="What the network was trained to see.")
     ] = Normalization.AUTO,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of random weights and of memory stalls.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of random weights, training, memory stalls."),
+    ] = 0,
     weight_bits: Annotated[int, typer.Option("--weight-bits", help="Bits of a weight, 2 to 16.")] = 8,
     activation_bits: Annotated[
         int, typer.Option("--activation-bits", help="Bits of an activation, 2 to 16.")
@@ -81,7 +86,7 @@ def network_request(
 def takes_network(command: Command) -> Command:
     """The command with the options of `network_request` in place of its parameter `request`.
 
-    Typer reads a function's signature, and three commands would else repeat a dozen parameters each.
+    Typer reads a function's signature, and every such command would else repeat a dozen parameters.
     """
     shared = signature(network_request, eval_str=True).parameters
     own = {name: p for name, p in signature(command, eval_str=True).parameters.items() if name != "request"}

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 
-from bitlathe.flow.files import write_json
+from bitlathe.flow.files import writable, write_json
 from bitlathe.flow.output import note
 from bitlathe.flow.timing import (
     CLOCKED,
@@ -100,7 +100,7 @@ class Resources:
 def measured_resources(target: Target, out: Path) -> Resources:
     """Area of a target's engine, from `out` where nothing has changed, else synthesized and added to it.
 
-    Raises ToolError when Yosys is missing or fails.
+    Raises ToolError when Yosys is missing or fails, UsageError where `out` cannot be written.
     """
     digest, key = _digest(target), (target.name, target.engine.label)
     known = _read_rows(out).get(key)
@@ -203,9 +203,11 @@ def _hierarchy(target: Target) -> list[str]:
 
 
 def _synthesized(target: Target, digest: str, parent: Path) -> Resources:
-    parent.mkdir(parents=True, exist_ok=True)
+    with writable(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(dir=parent, prefix="synthesis-")
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=parent, prefix="synthesis-") as folder:
+    with place as folder:
         made = _run_yosys(target, Path(folder), parent / f"yosys-{target.name}-{target.engine.label}.log")
     return resources_of(target, made, time.monotonic() - started, digest)
 

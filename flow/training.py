@@ -21,6 +21,7 @@ from bitlathe.model.train import (
     save_weights,
     train,
 )
+from bitlathe.model.train.loop import CHECKPOINT_NAME
 from bitlathe.model.zoo import network_spec
 
 WEIGHTS_NAME = "weights.pt"
@@ -63,8 +64,15 @@ def training_config(
 
 
 def run_training(config: TrainConfig, data: Path | None, out: Path | None, resume: bool) -> Trained:
-    """Train, and write checkpoint and weights into `out`, by default a folder named after the run."""
+    """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
+
+    UsageError where the folder holds another training, unless it is to be gone on with.
+    """
     folder = out or Path("build/train") / f"{config.network}-{config.dataset}"
+    if (folder / CHECKPOINT_NAME).exists() and not resume:
+        raise UsageError(
+            f"{folder}: holds a training; go on with it by --resume, or name another folder with --out"
+        )
     read_dataset(config.dataset, data)  # so that missing data is told of before anything is made
     with progress() as bars:
         result = train(config, data, folder, resume, bars)

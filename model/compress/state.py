@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.files import read_tensors, write_atomically
 
 FORMAT = "bitlathe-state-1"
+
+Identity = Mapping[str, Any]  # plain values that must be equal for a state to be gone on with
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,9 +88,10 @@ class State:
             "history": list(self.history),
         }
 
-    def save(self, path: Path) -> None:
-        """Write the state, whole or not at all."""
-        write_atomically(path, self.content())
+    def save(self, path: Path, identity: Identity | None = None) -> None:
+        """Write the state, whole or not at all; `identity` is what `load` compares."""
+        of_run = {} if identity is None else {"identity": dict(identity)}
+        write_atomically(path, self.content() | of_run)
 
     def to_bytes(self) -> bytes:
         """The content of its file."""
@@ -129,9 +133,26 @@ def restore(content: dict[str, Any], architecture: Architecture, settings: Train
     return state
 
 
-def load(path: Path, architecture: Architecture, settings: TrainConfig) -> State:
-    """State of a file; DataError if it holds none of this network."""
-    return restore(read_tensors(path), architecture, settings, str(path))
+def load(
+    path: Path, architecture: Architecture, settings: TrainConfig, identity: Identity | None = None
+) -> State:
+    """State of a file; DataError if it holds none of this network, or one of another `identity`.
+
+    A file that states no identity, as of an earlier version, is taken as it is.
+    """
+    content = read_tensors(path)
+    if identity is not None and "identity" in content:
+        _check_identity(path, content["identity"], identity)
+    return restore(content, architecture, settings, str(path))
+
+
+def _check_identity(path: Path, saved: Identity, wanted: Identity) -> None:
+    for name, value in wanted.items():
+        if saved.get(name) != value:
+            raise DataError(
+                f"{path}: was made with {name} = {saved.get(name)}, now it is {value}; "
+                "give the same settings or start anew without --resume"
+            )
 
 
 def from_bytes(content: bytes, architecture: Architecture, settings: TrainConfig) -> State:

@@ -12,6 +12,8 @@ Decoded = TypeVar("Decoded")
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file, which appears whole or not at all; DataError where it cannot be written."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a file in it")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_bytes(data)

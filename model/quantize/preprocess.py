@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.model.graph.errors import FormatError, ShapeError
+from bitlathe.model.graph.fixed_point import FixedPoint
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, C)
 Codes = npt.NDArray[np.int8]  # (N, C, H, W)
+
+OFFSET_FORMAT = FixedPoint(bits=8, frac=7)  # of code = pixel - 128: what networks without a normalisation see
 
 _PIXELS = 256
 

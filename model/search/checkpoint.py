@@ -53,7 +53,7 @@ def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) ->
     content = read_tensors(path)
     try:
         if content["format"] != FORMAT:
-            raise DataError(f"{path}: is a {content['format']}, not a {FORMAT}; start anew without --resume")
+            raise DataError(f"{path}: is a {content['format']}, not a {FORMAT}; start anew in another folder")
         notes = json.loads(content["notes"])
         _check_identity(path, notes["identity"], identity)
         return Checkpoint(
@@ -64,7 +64,7 @@ def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) ->
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: no checkpoint of a search ({error}); start anew without --resume"
+            f"{path}: no checkpoint of a search ({error}); start anew in another folder"
         ) from error
 
 
@@ -85,5 +85,5 @@ def _check_identity(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, A
         if saved.get(name) != wanted.get(name):
             raise DataError(
                 f"{path}: was made with {name} = {saved.get(name)}, now it is {wanted.get(name)}; "
-                "give the same configuration or start anew without --resume"
+                "give the same configuration or start anew in another folder"
             )

@@ -84,7 +84,7 @@ def load_checkpoint(path: Path, run: RunState, config: TrainConfig) -> History:
         return tuple(EpochMetrics(**metrics) for metrics in content["history"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"{path}: not a training checkpoint ({error}); start anew without --resume"
+            f"{path}: not a training checkpoint ({error}); start anew in another folder"
         ) from error
 
 
@@ -93,5 +93,5 @@ def _check_settings(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -
         if name not in _FREE_SETTINGS and saved[name] != value:
             raise DataError(
                 f"{path}: was trained with {name} {saved[name]}, now {value} is asked for; "
-                "give the same settings or start anew without --resume"
+                "give the same settings or start anew in another folder"
             )

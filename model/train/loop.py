@@ -27,6 +27,7 @@ from bitlathe.model.train.checkpoint import (
 )
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 from bitlathe.model.train.evaluate import evaluate
+from bitlathe.model.train.files import make_folder
 from bitlathe.model.zoo import build
 
 _LOG = logging.getLogger(__name__)
@@ -61,11 +62,13 @@ def train(
     """Train a network of the zoo and keep a checkpoint of every epoch in `out`.
 
     The same settings, data and thread count give the same weights, resumed or not. Raises
-    BitlatheError when the loss leaves the finite numbers; the checkpoint is then the last good one.
+    BitlatheError when the loss leaves the finite numbers; the checkpoint is then the last good one. Raises
+    DataError, before anything is trained, where `out` cannot be made.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     dataset = load_dataset(config.dataset, data_root)
+    make_folder(out)
     trainer = Trainer(config, dataset, out / CHECKPOINT_NAME)
     if resume and trainer.checkpoint.exists():
         trainer.resume()

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import LENET, run
 
-from bitlathe.flow.integer_network import IntegerNetwork, accuracy, named, obtain, usual_dataset
-from bitlathe.flow.request import NetworkRequest
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.integer_network import (
+    IntegerNetwork,
+    accuracy,
+    named,
+    obtain,
+    preprocess_path,
+    read_network,
+    usual_dataset,
+)
+from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.hls.config import TARGETS
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.account import useful_macs
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.zoo import NETWORKS, build, macs
 
@@ -62,6 +74,45 @@ def test_a_graph_without_its_table_of_pixels_is_read_with_a_note() -> None:
     run("quantize", *LENET, "--out", "net.blg")
     Path("net.preprocess.npy").unlink()
     assert "net.preprocess.npy is not there: images enter as pixel - 128" in run("quantize", "net.blg").stderr
+
+
+def test_a_graph_of_normalised_images_is_not_read_without_its_table() -> None:
+    graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
+    wider = replace(graph.input, format=FixedPoint(bits=8, frac=6))
+    graph_file.save(replace(graph, nodes=(wider, *graph.nodes[1:])), Path("net.blg"))
+    with pytest.raises(FormatError) as caught:
+        read_network(Path("net.blg"), "digits", None)
+    assert str(caught.value) == (
+        "net.preprocess.npy: is not there, and images cannot enter as pixel - 128, for the graph's input is "
+        "FixedPoint(bits=8, frac=6, signed=True); put the table written with the graph beside it, or "
+        "quantize again"
+    )
+
+
+def test_graphs_of_other_names_have_tables_of_their_own() -> None:
+    names = ("net.blg", "net.blgc", "net-w4.5", "net-w4.8", "net")
+    assert [preprocess_path(Path("out", name)).name for name in names] == [
+        "net.preprocess.npy",
+        "net.preprocess.npy",
+        "net-w4.5.preprocess.npy",
+        "net-w4.8.preprocess.npy",
+        "net.preprocess.npy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"weight_bits": 4}, "--weight-bits"),
+        ({"activation_bits": 4, "per_channel": False}, "--activation-bits, --per-layer"),
+        ({"calibration_images": 3}, "--calibration"),
+        ({"normalization": Normalization.NONE}, "--normalize"),
+    ],
+)
+def test_a_graph_takes_no_options_that_its_file_answers(options: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        obtain(NetworkRequest(graph=Path("net.blg"), **options))  # type: ignore[arg-type]
+    assert str(caught.value) == f"net.blg: has weights and bits of its own; leave out {told}"
 
 
 def test_bits_and_overrides_reach_the_graph() -> None:

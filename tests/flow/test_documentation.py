@@ -14,6 +14,7 @@ from repository import ROOT
 from bitlathe.flow.cli import app
 from bitlathe.flow.errors import ExitStatus
 from bitlathe.flow.options import network_request
+from bitlathe.flow.resources import Resources
 from bitlathe.flow.simulation import Simulation
 from bitlathe.hls.config import TARGETS
 from bitlathe.model.data import dataset_names
@@ -100,6 +101,24 @@ def test_every_field_of_a_simulation_is_documented() -> None:
 def test_every_exit_status_is_documented() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert all(f"\n| {status.value} | " in text for status in ExitStatus)
+
+
+def test_every_command_that_takes_a_network_is_named() -> None:
+    taking = {name for name, command in COMMANDS.items() if "per_channel" in {p.name for p in command.params}}
+    sentence, _, _ = section("Naming a network").strip().partition(" take these.")
+    assert set(re.findall(r"`(\w+)`", sentence)) == taking
+
+
+def test_every_field_of_an_engine_s_resources_is_documented() -> None:
+    fields = {name for name in Resources.__slots__ if not name.endswith("_limit")}
+    assert fields <= set(re.findall(r"\w+", section("resources")))
+
+
+@pytest.mark.parametrize("room", ["flow", "model/graph"])
+def test_every_module_of_a_room_is_in_its_table(room: str) -> None:
+    table = (ROOT / room / "README.md").read_text(encoding="utf-8")
+    modules = {path.name for path in (ROOT / room).glob("[a-z]*.py")}
+    assert {name for name in modules if f"`{name}`" not in table} == set()
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)

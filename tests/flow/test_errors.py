@@ -21,6 +21,7 @@ from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Dense, Input
+from bitlathe.model.train.loop import Trainer
 from bitlathe.model.zoo import checkpoint_path
 
 CHECKPOINT = checkpoint_path("lenet5", "digits")
@@ -257,6 +258,37 @@ def test_a_place_that_cannot_be_written_is_bad_input(given: Path) -> None:
     (given / "file").touch()
     for words in (("compile", "--out", given / "file/x"), ("quantize", "--out", given / "file/x.blg")):
         assert "cannot be written" in refused(ExitStatus.BAD_INPUT, *words, *LENET)
+    for words in (("train", "--network", "lenet5"), ("resources",)):
+        line = refused(ExitStatus.BAD_INPUT, *words, "--out", given / "file/x/y.json")
+        assert "cannot be written (Not a directory)" in line
+
+
+def test_a_folder_that_cannot_be_made_is_told_of_before_anything_is_trained(
+    given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untrained(trainer: Trainer, progress: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Trainer, "run", untrained)
+    (given / "file").touch()
+    line = refused(ExitStatus.BAD_INPUT, "train", "--network", "lenet5", "--out", given / "file")
+    assert line == f"{given}/file: cannot be written (File exists); choose another folder"
+
+
+@pytest.mark.parametrize(
+    "command", [("train",), ("quantize",), ("compress", "--method", "train", "--out", "x"), ("simulate",)]
+)
+@pytest.mark.parametrize("seed", ["-1", str(2**63)])
+def test_a_seed_that_no_generator_takes_is_bad_input(command: tuple[str, ...], seed: str) -> None:
+    outcome = run(*command, "--network", "lenet5", "--seed", seed)
+    assert (outcome.status, outcome.stdout) == (ExitStatus.BAD_INPUT, "")
+    assert "Invalid value for '--seed'" in outcome.stderr
+
+
+def test_a_graph_is_written_to_a_file_not_a_folder() -> None:
+    assert refused(ExitStatus.BAD_INPUT, "quantize", *LENET, "--out", ".") == (
+        ".: is a folder; name a file in it"
+    )
 
 
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,17 @@ def test_the_noted_command_repeats_the_training() -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_another_training_is_not_written_over() -> None:
+    assert run(*SHORT, "--out", "x").status == 0
+    before = {path.name: path.read_bytes() for path in Path("x").iterdir()}
+    outcome = run(*SHORT, "--lr", "0.1", "--out", "x")
+    assert outcome.status == 2
+    assert outcome.stderr == (
+        "bitlathe: x: holds a training; go on with it by --resume, or name another folder with --out\n"
+    )
+    assert {path.name: path.read_bytes() for path in Path("x").iterdir()} == before
+
+
 def test_resuming_a_finished_training_writes_its_weights_again() -> None:
     run(*SHORT, "--out", "x")
     before = load_state(Path("x/weights.pt"))

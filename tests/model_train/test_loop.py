@@ -77,7 +77,7 @@ def test_resuming_with_another_setting_is_refused(tmp_path: Path) -> None:
     checkpoint = train(SHORT, None, tmp_path).checkpoint
     message = (
         f"{checkpoint}: was trained with lr 0.05, now 0.1 is asked for; "
-        "give the same settings or start anew without --resume"
+        "give the same settings or start anew in another folder"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         train(dataclasses.replace(SHORT, lr=0.1), None, tmp_path, resume=True)
@@ -85,7 +85,7 @@ def test_resuming_with_another_setting_is_refused(tmp_path: Path) -> None:
 
 def test_resuming_from_a_foreign_file_is_refused(tmp_path: Path) -> None:
     torch.save({"fc1.weight": torch.zeros(2)}, tmp_path / "checkpoint.pt")
-    with pytest.raises(DataError, match=r"not a training checkpoint .* start anew without --resume"):
+    with pytest.raises(DataError, match=r"not a training checkpoint .* start anew in another folder"):
         train(SHORT, None, tmp_path, resume=True)
 
 
