@@ -14,6 +14,17 @@ from bitlathe.board.errors import BundleError
 _PIXELS = 256
 
 
+def input_codes(
+    table: NDArray[np.int8], images: NDArray[np.uint8], signed: bool
+) -> NDArray[np.signedinteger[Any]]:
+    """Input codes (N, C, H, W) of images (N, H, W, C).
+
+    `table` (256, C) holds the code of each pixel value; of an unsigned code, its byte read as a signed one.
+    """
+    codes: NDArray[np.int8] = table[images, np.arange(table.shape[1])].transpose(0, 3, 1, 2)
+    return codes if signed else codes.view(np.uint8).astype(np.int16)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Codes:
     """The layouts of a bundle's ends.
@@ -51,7 +62,7 @@ class Codes:
             raise BundleError(
                 f"images are {images.dtype} {images.shape}; give uint8 (N, {height}, {width}, {channels})"
             )
-        looked_up = self.table[images, np.arange(channels)].transpose(0, 3, 1, 2).reshape(len(images), -1)
+        looked_up = input_codes(self.table, images, signed=True).reshape(len(images), -1)
         with_zero = np.concatenate([looked_up, np.zeros((len(images), 1), np.int8)], axis=1)
         return np.ascontiguousarray(with_zero[:, self.input_index]).view(np.uint8)
 

@@ -5,11 +5,12 @@ What pynq raises is translated here, once, into errors that say how to mend it.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bitlathe.board.clock import check_counted, counted_mhz, settle_clock
 from bitlathe.board.errors import BoardError, BundleError, DeviceError
 from bitlathe.board.manifest import Manifest
 
+_LOG = logging.getLogger(__name__)
 BOARD_FILE = Path("/proc/device-tree/chosen/pynq_board")  # on pynq's images
 BOARD_VARIABLE, UNKNOWN_BOARD = "BOARD", "unknown"  # set by the images' profile
 REGISTER_BYTES = 0x100
@@ -87,8 +89,10 @@ class LoadedOverlay:
 
         On ZynqMP the XRT refuses to follow while buffers are out; by then the fabric is written.
         """
-        with suppress(*_FOREIGN):
+        try:
             self._pynq.Bitstream.download(self._overlay, self._overlay.parser)
+        except _FOREIGN as error:
+            _LOG.warning("after a run that never ended: %s", error)
 
     def allocate(self, size: int) -> Any:
         """A buffer (size,) uint8 that the engine reaches; DeviceError when memory is full."""

@@ -217,17 +217,19 @@ class Runner:
             if counter != last:
                 last, moved = counter, time.monotonic()
             is_late = (counter - began) % COUNTER_RANGE > deadline
-            if is_late and self._overlay.read("RUNS") == runs:  # asked again: this process may have slept
-                raise self._hung(f"not done after {deadline} cycles")
-            if time.monotonic() - moved > STANDSTILL_SECONDS:
-                raise self._hung("its clock stands still")
+            stands_still = time.monotonic() - moved > STANDSTILL_SECONDS
+            if is_late or stands_still:
+                if self._overlay.read("RUNS") != runs:  # this process slept, the engine did not
+                    return
+                raise self._hung(f"not done after {deadline} cycles" if is_late else "its clock stands still")
 
     def _wait_idle(self, deadline: int) -> None:
         """Wait for an engine that has no count of runs and no counter: by the wall clock, patiently."""
         seconds = max(self._settings.deadline_seconds, deadline / (1e6 * self.clock_mhz))
         began = time.monotonic()
         while not self._overlay.read("CTRL") & IDLE:
-            if time.monotonic() - began > seconds:
+            is_late = time.monotonic() - began > seconds
+            if is_late and not self._overlay.read("CTRL") & IDLE:  # asked again for the same reason
                 raise self._hung(f"not done after {seconds:g} s")
 
     def _end(self) -> None:

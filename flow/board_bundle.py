@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bitlathe.board import bundle as names
 from bitlathe.board.bundle import Bundle, write_bundle
+from bitlathe.board.codes import input_codes
 from bitlathe.board.fields import Fields
 from bitlathe.board.manifest import FileEntry, Manifest, Overlay, OverlayKind
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
@@ -54,9 +55,7 @@ class Vectors:
 
     def codes(self, form: FixedPoint) -> IntArray:
         """Input codes (N, C, H, W) of a format, of whose bytes the table holds the signed reading."""
-        codes: NDArray[np.int8] = self.table[self.images, np.arange(self.table.shape[1])]
-        stated: IntArray = codes if form.signed else codes.view(np.uint8).astype(np.int16)
-        return stated.transpose(0, 3, 1, 2)
+        return input_codes(self.table, self.images, form.signed)
 
 
 def make_bundle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +97,7 @@ def measure(
     as_json: JsonOption = False,
 ) -> None:
     """Run test images on boards, compare every output integer, and print the measured latency."""
-    _check_one_source(request, bundle)
+    _check_one_source(request, bundle, {"--overlay": overlay})
     with board_errors(), tempfile.TemporaryDirectory(prefix="bitlathe-") as folder:
         token = read_token(token_file) if token_file else None
         with agents_at(board, token) as agents:
@@ -122,14 +123,17 @@ def deploy(
     ] = None,
     target: TargetOption = "pynq-z2",
     overlay: OverlayOption = None,
-    images: ImagesOption = None,
+    images: Annotated[
+        int | None,
+        typer.Option("--images", min=1, help=f"Test images of a new bundle; {IMAGES} if not given."),
+    ] = None,
     to: Annotated[str | None, typer.Option("--to", help="USER@HOST: copy it there too, over ssh.")] = None,
 ) -> None:
     """Put all that a board needs into a folder, and print the commands that run it there."""
     from bitlathe.flow.deploy import copy_to
     from bitlathe.flow.deploy import deploy as fill_folder
 
-    _check_one_source(request, bundle)
+    _check_one_source(request, bundle, {"--overlay": overlay, "--images": images})
     with board_errors(), tempfile.TemporaryDirectory(prefix="bitlathe-") as folder:
         if bundle is None:
             bundle = _made(request, find_target(target), overlay, images or IMAGES, Path(folder)).folder
@@ -141,9 +145,12 @@ def deploy(
     print("\n".join(commands[1:] if to else commands))
 
 
-def _check_one_source(request: NetworkRequest, bundle: object) -> None:
-    if bundle and (request.network or request.graph):
-        raise UsageError("--bundle: holds a network of its own; leave out --network and the graph's file")
+def _check_one_source(request: NetworkRequest, bundle: object, others: Mapping[str, object]) -> None:
+    """Raise UsageError for what a bundle answers by itself."""
+    idle = [option for option, value in others.items() if value is not None]
+    if bundle and (idle or request != NetworkRequest()):
+        what = ", ".join(["what names a network", *idle])
+        raise UsageError(f"--bundle: holds network, images and overlay of its own; leave out {what}")
 
 
 def _made_for(
@@ -166,7 +173,7 @@ def _made(request: NetworkRequest, target: Target, overlay: Path | None, images:
     from bitlathe.flow.board_bundle import read_overlay
 
     if overlay is None:
-        raise UsageError("give --bundle, or --overlay with the folder of the board's .bit and .hwh")
+        raise UsageError("give --bundle, or a network and --overlay, the folder of the board's .bit and .hwh")
     return _bundle(request, target, read_overlay(overlay, target), images, out)
 
 

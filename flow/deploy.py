@@ -42,9 +42,9 @@ class Deployment:
     board: str
 
     def copy_command(self, host: str) -> str:
-        """What brings the folder to `host`, over what an earlier one left there."""
+        """What brings the folder to `host`, over an earlier one and in place of its bundle."""
         there = shlex.quote(self.folder.resolve().name)
-        unpack = shlex.quote(f"mkdir -p {there} && tar -C {there} -xz")
+        unpack = shlex.quote(f"mkdir -p {there} && rm -f {there}/*.bundle && tar -C {there} -xz")
         return f"tar -C {shlex.quote(str(self.folder))} -cz . | ssh {shlex.quote(host)} {unpack}"
 
     def commands(self, host: str) -> list[str]:

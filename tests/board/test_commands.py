@@ -73,7 +73,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("deploy") / "for_board"
     done = bitlathe("deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(out))
     assert done.returncode == 0, done.stderr
-    unpack = "'mkdir -p for_board && tar -C for_board -xz'"
+    unpack = "'mkdir -p for_board && rm -f for_board/*.bundle && tar -C for_board -xz'"
     assert done.stdout.splitlines()[0] == f"tar -C {out} -cz . | ssh xilinx@BOARD {unpack}"
     return out
 
@@ -119,8 +119,9 @@ def test_deploy_copies_over_ssh_when_told_to_and_again_over_what_is_there(
     board.mkdir()
     fake.write_text(f'#!/bin/sh\n[ "$1" = me@board ] || exit 9\ncd {board} && sh -c "$2"\n')
     fake.chmod(0o755)
-    words = ["deploy", "--bundle", str(bundle_folder("pynq-z2")), "--out", str(deployed), "--to", "me@board"]
-    for _ in range(2):
+    for network in ("resnet20", "resnet8"):
+        bundle = str(bundle_folder("pynq-z2", network))
+        words = ["deploy", "--bundle", bundle, "--out", str(deployed), "--to", "me@board"]
         done = bitlathe(*words, path=str(tmp_path))
         assert done.returncode == 0, done.stderr
         there = board / "for_board"
@@ -161,8 +162,9 @@ def test_deploy_makes_a_bundle_where_no_board_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--network", "lenet5"], "give --bundle, or --overlay with the folder of the board's .bit and .hwh"),
-        (["--network", "lenet5", "--bundle", "x"], "--bundle: holds a network of its own"),
+        (["--network", "lenet5"], "give --bundle, or a network and --overlay, the folder of the"),
+        (["--network", "lenet5", "--bundle", "x"], "of its own; leave out what names a network"),
+        (["--images", "4", "--bundle", "x"], "of its own; leave out what names a network, --images"),
     ],
 )
 def test_deploy_says_what_it_lacks(words: list[str], message: str, tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from bitlathe.flow.board_bundle import make_bundle, simulated_overlay
 from bitlathe.flow.board_latency import random_vectors
 from bitlathe.hls.config import TARGETS
 from bitlathe.hls.tools.scripts import Engine
-from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.model.graph.random_graphs import random_graph
 
 pytest.importorskip("pynq", exc_type=ImportError)
 pytest.importorskip("matplotlib")
+UNSIGNED = 4  # seed of a graph whose input is
 NOTEBOOK = ROOT / "board" / "notebooks" / "classify.ipynb"
 
 
@@ -33,9 +34,12 @@ def test_the_notebook_runs_on_a_simulated_board(tmp_path: Path) -> None:
     assert re.search(r"engine 0\.2\d+ ms, processor \d+\.\d+ ms for the same integers", done.stdout)
 
 
-def test_the_notebook_runs_on_an_engine_that_writes_no_profile(tmp_path: Path) -> None:
+def test_the_notebook_runs_without_a_profile_and_with_unsigned_codes(
+    tmp_path: Path,
+) -> None:
     target = TARGETS["pynq-z2"]
-    graph = random_resnet(np.random.default_rng(5), blocks=1, channels=(8, 8, 8))
+    graph = random_graph(np.random.default_rng(UNSIGNED))
+    assert not graph.input.format.signed
     overlay = replace(simulated_overlay(target), kind=Engine.HLS)
     done = _run(tmp_path, make_bundle(graph, target, overlay, random_vectors(graph), tmp_path).folder)
     assert done.returncode == 0, done.stderr

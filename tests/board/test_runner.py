@@ -109,6 +109,27 @@ def test_a_process_that_slept_past_the_deadline_finds_the_run_done(
     assert (engine.programmed_again, engine.freed_while_busy) == (0, [False, False])
 
 
+def test_a_process_that_slept_finds_the_end_of_a_run_without_counters(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slept(StandIn):
+        """Done between the first read of CTRL, which says busy, and the second."""
+
+        def read(self, register: str) -> int:
+            value = super().read(register)
+            if register == "CTRL" and value == START:
+                self.registers["CTRL"] = IDLE
+                clock.append(clock[-1] + 1000.0)
+            return value
+
+    clock = [0.0]
+    monkeypatch.setattr("bitlathe.board.runner.time.monotonic", lambda: clock[-1])
+    engine = Slept(ends_after=None)
+    del engine.registers["RUNS"]
+    run(bundle, engine, monkeypatch)
+    assert (engine.programmed_again, engine.freed_while_busy) == (0, [False, False])
+
+
 def test_memory_of_an_engine_that_hangs_is_given_back_after_a_new_bitstream(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
