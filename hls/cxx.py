@@ -14,11 +14,15 @@ def cxx(needed: str) -> tuple[str, ...]:
 
     ToolError where it is not there, which says what `needed` it.
     """
-    given = os.environ.get("CXX") or "g++"
     try:
-        command = tuple(shlex.split(given))
+        command = tuple(shlex.split(cxx_text()))
     except ValueError:  # a quotation mark without its other one
         command = ()
     if not command or shutil.which(command[0]) is None:
-        raise ToolError(f"no C++ compiler ({given}), and {needed}: install g++, or name yours in CXX")
+        raise ToolError(f"no C++ compiler ({cxx_text()}), and {needed}: install g++, or name yours in CXX")
     return command
+
+
+def cxx_text() -> str:
+    """CXX as it is given, g++ where it is not."""
+    return os.environ.get("CXX", "").strip() or "g++"

@@ -29,6 +29,7 @@ class Port:
     name: str
     direction: str  # input or output
     width: int
+    attributes: tuple[str, ...] = ()  # Verilog's, of the interface that it is
 
     @property
     def range(self) -> str:
@@ -78,7 +79,6 @@ def top_text(target: Target) -> str:
         target=target,
         parameters=engine_parameters(target.engine),
         ports=ports,
-        interfaces=_INTERFACES,
     )
 
 
@@ -95,4 +95,12 @@ def engine_ports(word_bytes: int) -> Iterator[Port]:
     header, _, _ = (RTL / "engine.sv").read_text(encoding="utf-8").partition("\n);")
     for port in _PORT.finditer(header):
         width = int(port["factor"] or 1) * word_bytes if "PI" in port[0] else int(port["number"] or 0) + 1
-        yield Port(name=port["name"], direction=port["direction"], width=width)
+        name = port["name"]
+        yield Port(name=name, direction=port["direction"], width=width, attributes=tuple(_attributes(name)))
+
+
+def _attributes(port: str) -> Iterator[str]:
+    if port in _INTERFACES:
+        kind, signal, parameter = _INTERFACES[port]
+        yield f'X_INTERFACE_INFO = "xilinx.com:signal:{kind}:1.0 {port} {signal}"'
+        yield f'X_INTERFACE_PARAMETER = "XIL_INTERFACENAME {port}, {parameter}"'
