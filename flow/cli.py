@@ -15,7 +15,6 @@ from bitlathe.flow.board_commands import register as register_board_commands
 from bitlathe.flow.compress_commands import register as register_compress
 from bitlathe.flow.errors import ExitStatus, status_of
 from bitlathe.flow.options import (
-    MAX_SEED,
     DataOption,
     DatasetOption,
     JsonOption,
@@ -28,6 +27,7 @@ from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.search_command import register as register_search_command
 from bitlathe.hls.config import target as find_target
 from bitlathe.model.graph.errors import BitlatheError, ToolError
+from bitlathe.model.seeds import MAX_SEED
 
 DEMO_OUT = Path("build/demo")
 RESOURCES_OUT = Path("build/bench/resources.json")
@@ -256,9 +256,9 @@ def explore_command(
 ) -> None:
     """Compare the engines that a board could hold, by a network's cycles and by area."""
     from bitlathe.flow.explore import run_explore, show_explored
-    from bitlathe.flow.integer_network import obtain
+    from bitlathe.flow.integer_network import obtain_graph
 
-    row, found = run_explore(obtain(request), find_target(target))
+    row, found = run_explore(*obtain_graph(request), find_target(target))
     if as_json:
         print_json(row.to_json())
     else:

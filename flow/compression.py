@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +23,7 @@ from bitlathe.hls.config import Target
 from bitlathe.model.compress import Diverged, MethodData
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
-from bitlathe.model.compress.state import fresh_state, load
+from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.data import Images, Labels, to_input
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
@@ -40,6 +39,7 @@ from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.train import evaluate as evaluate_float
 from bitlathe.model.train.config import Schedule
+from bitlathe.model.train.loop import CHECKPOINT_NAME
 
 STATE_NAME, GRAPH_NAME, COMPACT_NAME, ACCOUNT_NAME = "state.pt", "network.blg", "network.blgc", "account.json"
 PRODUCT_NAME = "product"  # folder of the training of codewords
@@ -128,24 +128,22 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     check_folder(out, options.resume)
     subject = find_subject(request)
     note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
-    images, labels = (
-        subject.dataset.test_images[: options.images],
-        subject.dataset.test_labels[: options.images],
-    )
+    data, count = subject.dataset, options.images
+    images, labels = data.test_images[:count], data.test_labels[:count]
     float_before = evaluate_float(subject.model, images, labels).accuracy
-    before = quantize(subject.model, subject.dataset.train_images, quantize_config(request))
+    before = quantize(subject.model, data.train_images, quantize_config(request))
     with writable(out):
         network = _compressed(subject, request, options, Recipe(stages=stages), out)
-        coded = network.graph
+        graph = network.graph
         if product is not None:
             settings = _settings(options, product.epochs, request.seed)
-            coded = _coded(network, subject, product, settings, out / PRODUCT_NAME, options.resume)
-        graph = named(coded, subject.network)
+            graph = _coded(network, subject, product, settings, out / PRODUCT_NAME, options.resume)
+        graph = named(graph, subject)
         _write(graph, network.preprocess, out)
     sizes = [_size(g, network.preprocess, target, images, labels) for g in (before.graph, graph)]
     result = Compression(
         network=subject.network,
-        dataset=subject.dataset.name,
+        dataset=data.name,
         target=target.name,
         methods=options.methods,
         images=len(labels),
@@ -160,13 +158,13 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Raise UsageError where a run would write among files that are not ours."""
-    kept = out / STATE_NAME
-    if resume and kept.exists():
-        return
+    """Raise UsageError where a run would write among files that are not ours, or over one broken off."""
+    if (out / STATE_NAME).exists() and not (out / ACCOUNT_NAME).exists() and not resume:
+        raise UsageError(
+            f"{out}: holds a compression that was broken off; go on with it by --resume, "
+            "or name another folder"
+        )
     check_replaceable(out, ACCOUNT_NAME, STATE_NAME)
-    if kept.exists():
-        note(f"{kept}: is replaced by a new run's; to go on with it, give --resume")
 
 
 def _stages(
@@ -197,30 +195,22 @@ def _compressed(
         epoch_images=options.epoch_images,
     )
     out.mkdir(parents=True, exist_ok=True)
-    kept, identity = out / STATE_NAME, _identity(subject, request, options)
-    if options.resume and kept.exists():
-        state = load(kept, Requested(request=request), settings, identity)
+    kept = _Kept(path=out / STATE_NAME, identity=_identity(subject, request, options))
+    if options.resume and kept.path.exists():
+        state = load(kept.path, Requested(request=request), settings, kept.identity)
+        kept.is_there = True
     else:
-        _forget(out)
+        (out / PRODUCT_NAME / CHECKPOINT_NAME).unlink(missing_ok=True)  # of another network's weights
         state = fresh_state(subject.model, settings)
-    with progress() as bars, _telling_what_is_kept(kept):
+    with progress() as bars, kept.told_of():
         task = bars.add_task(
             subject.network, total=recipe.epochs * data.steps, completed=state.epoch * data.steps
         )
-        state = follow(
-            recipe, state, data, settings, lambda s: s.save(kept, identity), lambda: bars.advance(task)
-        )
-    state.save(kept, identity)
+        state = follow(recipe, state, data, settings, kept.save, lambda: bars.advance(task))
+    kept.save(state)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
         return quantize(state.model.eval(), data.train_images, quantize_config(request))
     return integer_view(state, data, state.quantization.config).network()
-
-
-def _forget(out: Path) -> None:
-    """Remove what an earlier run in the folder could be gone on from."""
-    (out / STATE_NAME).unlink(missing_ok=True)
-    if (out / PRODUCT_NAME).exists():
-        shutil.rmtree(out / PRODUCT_NAME)
 
 
 def _identity(subject: Subject, request: NetworkRequest, options: CompressOptions) -> dict[str, object]:
@@ -228,7 +218,6 @@ def _identity(subject: Subject, request: NetworkRequest, options: CompressOption
     return {
         "network": subject.network,
         "dataset": subject.dataset.name,
-        "weights": f"sha256 {_digest(subject.model)}",
         "normalization": subject.weights.normalization.value,
         "seed": request.seed,
         "weight_bits": request.weight_bits,
@@ -237,6 +226,7 @@ def _identity(subject: Subject, request: NetworkRequest, options: CompressOption
         "calibration_images": request.calibration_images,
         "layers": list(request.layers),
         **options.shaping,
+        "weights": f"sha256 {_digest(subject.model)}",  # last: of random ones the seed says more
     }
 
 
@@ -249,14 +239,27 @@ def _digest(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextmanager
-def _telling_what_is_kept(path: Path) -> Iterator[None]:
-    """Add to the error of a training that diverged where its last good state is."""
-    try:
-        yield
-    except Diverged as error:
-        kept = f"{path} keeps the state before, --resume goes on" if path.exists() else "nothing was kept"
-        raise Diverged(f"{error}; {kept}") from error
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """Where a run's last good state is."""
+
+    path: Path
+    identity: Mapping[str, object]
+    is_there: bool = False  # this run's, not an earlier one's
+
+    def save(self, state: State) -> None:
+        """Write it over the one before."""
+        state.save(self.path, self.identity)
+        self.is_there = True
+
+    @contextmanager
+    def told_of(self) -> Iterator[None]:
+        """Add to the error of a training that diverged where its last good state is."""
+        try:
+            yield
+        except Diverged as error:
+            kept = f"{self.path} keeps the state before, --resume goes on"
+            raise Diverged(f"{error}; {kept if self.is_there else 'nothing was kept'}") from error
 
 
 def _settings(options: CompressOptions, epochs: int, seed: int) -> TrainConfig:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from bitlathe.flow.integer_network import IntegerNetwork
 from bitlathe.flow.output import print_table, task
 from bitlathe.hls.config import Target
 from bitlathe.hls.explore.area import Budget, deviations
 from bitlathe.hls.explore.candidates import candidates
 from bitlathe.hls.explore.search import Choice, Exploration, explore
+from bitlathe.model.graph.graph import Graph
 
 REFUSED_SHOWN = 8
 COLUMNS = ("engine", "cycles", "at least", "DSP", "BRAM36", "LUT", "FF", "area", "")
@@ -34,8 +34,8 @@ class Explored:
         return asdict(self)
 
 
-def run_explore(network: IntegerNetwork, target: Target) -> tuple[Explored, Exploration]:
-    """Explore a network on a target's part; the target's own engine is always among the choices."""
+def run_explore(network: str, graph: Graph, target: Target) -> tuple[Explored, Exploration]:
+    """Explore a network's graph on a target's part; the target's own engine is always among the choices."""
     configurations = list(candidates(target))
     done = 0
     with task(f"exploring {len(configurations)} engines", len(configurations) + 1) as advance:
@@ -45,10 +45,10 @@ def run_explore(network: IntegerNetwork, target: Target) -> tuple[Explored, Expl
             done += 1
             advance(done)
 
-        found = explore(network.graph, target, configurations, step)
+        found = explore(graph, target, configurations, step)
     errors = tuple(deviations())
     row = Explored(
-        network=network.name,
+        network=network,
         target=target.name,
         shipped=target.engine.label,
         budget=Budget.of(target),

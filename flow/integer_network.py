@@ -109,11 +109,27 @@ def obtain(request: NetworkRequest) -> IntegerNetwork:
         subject = find_subject(request)
         note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
         return quantized(subject, quantize_config(request))
+    _check_nothing_else(request)
+    return read_network(request.graph, request.dataset, request.data)
+
+
+def obtain_graph(request: NetworkRequest) -> tuple[str, Graph]:
+    """Name and graph of what a user asked for; of a graph's file without its images. Raises as `obtain`."""
+    if request.graph is None or request.network is not None:
+        network = obtain(request)
+        return network.name, network.graph
+    _check_nothing_else(request)
+    graph = graph_file.load(request.graph)
+    proof.check(graph)
+    return graph.name, graph
+
+
+def _check_nothing_else(request: NetworkRequest) -> None:
+    """Raise UsageError for options that the graph's file answers."""
     usual = NetworkRequest()
     idle = [option for name, option in _IN_THE_FILE.items() if getattr(request, name) != getattr(usual, name)]
     if idle:
         raise UsageError(f"{request.graph}: has weights and bits of its own; leave out {', '.join(idle)}")
-    return read_network(request.graph, request.dataset, request.data)
 
 
 def quantized(subject: Subject, config: QuantizeConfig) -> IntegerNetwork:
@@ -121,7 +137,8 @@ def quantized(subject: Subject, config: QuantizeConfig) -> IntegerNetwork:
 
     Raises what `capture`, `quantize` and `proof.check` raise.
     """
-    network = capture(subject.model, subject.input_shape, name=subject.network)
+    name = graph_name(subject.network, subject.dataset.name)
+    network = capture(subject.model, subject.input_shape, name=name)
     made = quantize(network, subject.dataset.train_images, config)
     proof.check(made.graph)
     return IntegerNetwork(
@@ -154,9 +171,19 @@ def read_network(path: Path, dataset: str | None, data: Path | None) -> IntegerN
     )
 
 
-def named(graph: Graph, network: str) -> Graph:
-    """The graph under its network's name, by which `read_network` knows its usual data set."""
-    return replace(graph, name=identifier(network))
+def named(graph: Graph, subject: Subject) -> Graph:
+    """The graph under its subject's name."""
+    return replace(graph, name=graph_name(subject.network, subject.dataset.name))
+
+
+def graph_name(network: str, dataset: str) -> str:
+    """Name by which `read_network` knows the data set of a network of the zoo, if that is its usual one.
+
+    >>> graph_name("resnet20", "cifar10"), graph_name("resnet20", "cifar100")
+    ('resnet20', 'resnet20_cifar100')
+    """
+    is_usual = network not in NETWORKS or NETWORKS[network].dataset == dataset
+    return identifier(network if is_usual else f"{network}_{dataset}")
 
 
 def save_network(network: IntegerNetwork, path: Path) -> None:

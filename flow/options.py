@@ -11,10 +11,9 @@ import typer
 
 from bitlathe.flow.request import CALIBRATION_IMAGES, NetworkRequest, Normalization
 from bitlathe.hls.config import TARGETS
+from bitlathe.model.seeds import MAX_SEED
 
 Command = Callable[..., None]
-
-MAX_SEED = 2**63 - 1  # that PyTorch, NumPy and the simulator all take
 
 DatasetOption = Annotated[
     str | None, typer.Option("--dataset", help="Data set; the network's usual one if not given.")

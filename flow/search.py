@@ -38,6 +38,7 @@ from bitlathe.model.search import (
     Strategy,
 )
 from bitlathe.model.search.checkpoint import CHECKPOINT
+from bitlathe.model.search.strategies import owed
 from bitlathe.model.train import evaluate
 
 RESULT, NETWORK = "result.json", "network.blg"
@@ -133,6 +134,10 @@ class _Runner:
                 identity=config.identity(self.ladder.names, kind),
                 listeners=(bar, log),
             ).run(self.resume)
+        if missed := owed(strategy.methods, checkpoint.state):
+            note(
+                f"{name}: the methods' targets are missed, by {missed} epochs; aim lower or give more epochs"
+            )
         return self._finished(name, checkpoint, folder)
 
     def _finished(self, name: str, checkpoint: Checkpoint, folder: Path) -> SearchResult:
@@ -140,7 +145,7 @@ class _Runner:
         spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
         view = integer_view(checkpoint.state, data, spec.deployment)
         made = integer_network(view)
-        graph = named(made.graph, self.setup.subject.network)
+        graph = named(made.graph, self.setup.subject)
         before = integer_view(self.lab.first_state(), data, spec.deployment).network()
         proof.check(graph)
         save_network(self._network(graph, made.preprocess), folder / NETWORK)

@@ -363,7 +363,7 @@ def _about(key: str) -> Iterator[None]:
     try:
         yield
     except BitlatheError as error:
-        raise WrongValue(key, str(error)) from error
+        raise WrongValue(key, str(error).removeprefix("training: ").removeprefix("search: ")) from error
 
 
 def _check_bits(key: str, bits: Bits) -> None:

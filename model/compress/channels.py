@@ -90,7 +90,9 @@ class PruneChannels:
             return state
         reach = sum(self.reach(state.model, example_of(data)).values())
         due = min(self.channels, self.left(state))
-        if not self.required and reach:
+        if reach and (
+            self.stage or self.layer or not self.required
+        ):  # other pruners do the rest, if any must
             due = min(due, reach)
         settings = self._settings(state, data, due)
         try:

@@ -11,8 +11,8 @@ import torch
 from bitlathe.model.compress.randomness import order_generator, step_generator
 from bitlathe.model.data import Dataset, Images, Labels, to_input
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.seeds import SEEDS, is_seed
 from bitlathe.model.train.batches import Batch, pad_border, random_views
-from bitlathe.model.train.config import MAX_SEED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,15 +49,8 @@ class MethodData:
 
         Raises DataError if that leaves no image on either side, and for a seed outside 0..2**63-1.
         """
-        count = len(dataset.train_labels)
-        if not 0 < held_out < count:
-            raise DataError(
-                f"{dataset.name}: cannot hold out {held_out} of {count} training images; "
-                f"give 1 to {count - 1}"
-            )
-        if not 0 <= seed <= MAX_SEED:
-            raise DataError(f"{dataset.name}: the seed is {seed}; make it in 0..2**63-1")
-        order = np.random.default_rng(seed).permutation(count)
+        _check_split(dataset, held_out, seed)
+        order = np.random.default_rng(seed).permutation(len(dataset.train_labels))
         held, kept = np.sort(order[:held_out]), np.sort(order[held_out:])
         return cls(
             train_images=dataset.train_images[kept],
@@ -105,3 +98,13 @@ class MethodData:
     @cached_property
     def _padded(self) -> torch.Tensor:
         return pad_border(self._images)
+
+
+def _check_split(dataset: Dataset, held_out: int, seed: int) -> None:
+    count = len(dataset.train_labels)
+    if not 0 < held_out < count:
+        raise DataError(
+            f"{dataset.name}: cannot hold out {held_out} of {count} training images; give 1 to {count - 1}"
+        )
+    if not is_seed(seed):
+        raise DataError(f"{dataset.name}: the seed is {seed}; make it in {SEEDS}")

@@ -142,16 +142,17 @@ def load(
     """
     content = read_tensors(path)
     if identity is not None and "identity" in content:
-        _check_identity(path, content["identity"], identity)
+        remedy = "give the same settings or start anew in another folder"
+        check_identity(path, content["identity"], identity, remedy)
     return restore(content, architecture, settings, str(path))
 
 
-def _check_identity(path: Path, saved: Identity, wanted: Identity) -> None:
-    for name, value in wanted.items():
-        if saved.get(name) != value:
+def check_identity(path: Path, saved: Identity, wanted: Identity, remedy: str) -> None:
+    """Raise DataError, with a remedy, for the first value in which a file differs from what is wanted."""
+    for name in {**wanted, **saved}:
+        if saved.get(name) != wanted.get(name):
             raise DataError(
-                f"{path}: was made with {name} = {saved.get(name)}, now it is {value}; "
-                "give the same settings or start anew without --resume"
+                f"{path}: was made with {name} = {saved.get(name)}, now it is {wanted.get(name)}; {remedy}"
             )
 
 

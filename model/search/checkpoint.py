@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitlathe.model.compress.state import State, restore
+from bitlathe.model.compress.state import State, check_identity, restore
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.storage import write_whole
 from bitlathe.model.search.lab import LabSpec
@@ -55,7 +55,8 @@ def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) ->
         if content["format"] != FORMAT:
             raise DataError(f"{path}: is a {content['format']}, not a {FORMAT}; start anew in another folder")
         notes = json.loads(content["notes"])
-        _check_identity(path, notes["identity"], identity)
+        remedy = "give the same configuration or start anew in another folder"
+        check_identity(path, notes["identity"], identity, remedy)
         return Checkpoint(
             state=restore(content["state"], spec.architecture, spec.settings, str(path)),
             now=Measures(**notes["now"]),
@@ -78,12 +79,3 @@ def write_derived(folder: Path, checkpoint: Checkpoint) -> None:
     write_whole(folder / CHOICES, (json.dumps(choices, indent=1) + "\n").encode())
     lines = [json.dumps(c.to_json()) + "\n" for record in checkpoint.records for c in record.candidates]
     write_whole(folder / CANDIDATES, "".join(lines).encode())
-
-
-def _check_identity(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for name in {**wanted, **saved}:
-        if saved.get(name) != wanted.get(name):
-            raise DataError(
-                f"{path}: was made with {name} = {saved.get(name)}, now it is {wanted.get(name)}; "
-                "give the same configuration or start anew in another folder"
-            )

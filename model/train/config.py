@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.seeds import SEEDS, is_seed
 
 
 class Schedule(Enum):
@@ -25,7 +26,6 @@ class Precision(Enum):
     BFLOAT16 = "bfloat16"  # faster only where the processor multiplies bfloat16 itself
 
 
-MAX_SEED = 2**63 - 1  # the seeds that every generator takes, with an epoch's number added
 _WARM_UP = 0.2  # share of a one-cycle run in which the rate rises
 
 
@@ -57,7 +57,7 @@ class TrainConfig:
         self._require("momentum", 0 < self.momentum < 1, "between 0 and 1")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more")
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in 0..1")
-        self._require("seed", 0 <= self.seed <= MAX_SEED, "in 0..2**63-1")
+        self._require("seed", is_seed(self.seed), f"in {SEEDS}")
         self._require("threads", self.threads is None or self.threads >= 1, "1 or more")
 
     def _require(self, name: str, valid: bool, wanted: str) -> None:

@@ -15,7 +15,7 @@ from bitlathe.flow.errors import UsageError
 from bitlathe.flow.integer_network import (
     IntegerNetwork,
     accuracy,
-    named,
+    graph_name,
     obtain,
     preprocess_path,
     read_network,
@@ -225,7 +225,10 @@ def test_macs_of_a_graph_are_those_of_its_network(name: str) -> None:
 def test_a_graph_named_after_a_network_of_the_zoo_has_its_usual_data_set() -> None:
     graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
     for name, network in NETWORKS.items():
-        assert usual_dataset(named(graph, name), Path("net.blg")) == network.dataset
+        usual = replace(graph, name=graph_name(name, network.dataset))
+        assert usual_dataset(usual, Path("net.blg")) == network.dataset
+        with pytest.raises(UsageError, match="give --dataset"):
+            usual_dataset(replace(graph, name=graph_name(name, "other")), Path("net.blg"))
 
 
 def test_accuracy_counts_the_first_of_equal_outputs() -> None:

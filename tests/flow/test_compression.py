@@ -187,7 +187,7 @@ def test_another_run_s_state_is_not_gone_on_with(words: tuple[str, ...], told: s
     assert result.status == 2
     line = result.stderr.strip().splitlines()[-1]
     assert line.startswith(f"bitlathe: out/state.pt: was made with {told}")
-    assert line.endswith("give the same settings or start anew without --resume")
+    assert line.endswith("give the same settings or start anew in another folder")
     assert Path("out", ACCOUNT_NAME).read_bytes() == account
 
 
@@ -200,23 +200,28 @@ def test_a_state_of_an_earlier_version_can_be_gone_on_with() -> None:
     assert run(*words, "--resume").json == first
 
 
-def test_a_run_that_was_killed_can_be_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_killed_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("compress", *LENET, "--method", "train:epochs=2", *FEW, "--out", "out")
     with interrupted_after(1, monkeypatch):
         assert run(*words).status == 130
+    kept = Path("out", STATE_NAME).read_bytes()
     result = run(*words)
-    assert result.status == 0
-    assert "out/state.pt: is replaced by a new run's; to go on with it, give --resume" in result.stderr
+    assert result.status == 2
+    assert "out: holds a compression that was broken off; go on with it by --resume" in result.stderr
+    assert Path("out", STATE_NAME).read_bytes() == kept
+    assert run(*words, "--resume").status == 0
 
 
-def test_a_new_run_leaves_nothing_of_an_old_one_to_go_on_with() -> None:
+def test_a_new_run_goes_on_with_nothing_of_an_old_one_and_removes_no_file_of_another(tmp_path: Path) -> None:
     product = ("--method", "product:codewords=16")
     assert run("compress", *LENET, *product, *FEW, "--out", "out").status == 0
-    assert Path("out/product").exists()
+    assert Path("out/product/checkpoint.pt").exists()
+    Path("out/product/mine.txt").write_text("mine")
     result = run("compress", *LENET, "--method", "train", *FEW[2:], "--lr", "1e30", "--out", "out")
     assert result.status == 1
     assert result.stderr.strip().endswith("nothing was kept")
-    assert not Path("out", STATE_NAME).exists() and not Path("out/product").exists()
+    assert not Path("out/product/checkpoint.pt").exists()
+    assert Path("out/product/mine.txt").read_text() == "mine"
 
 
 def test_a_quantizer_starts_from_the_options_that_name_a_network() -> None:

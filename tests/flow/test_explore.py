@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from command_line import LENET, run
 from bitlathe.flow import explore
 from bitlathe.flow.errors import ExitStatus
 from bitlathe.hls.config import TARGETS, configuration
+from bitlathe.model.graph import file as graph_file
 
 FEW = (
     "8x8x6-7x1024-1024",
@@ -37,6 +39,14 @@ def test_explore_lists_what_fits_and_why_the_rest_does_not() -> None:
         "16x16x2-3x1024-512": "16 bytes a beat, its memory port moves 8",
         "8x8x6-7x16384-512": "232 BRAM36, 133 of xc7z020clg400-1 are usable",
     }
+
+
+def test_a_graph_is_explored_without_its_images() -> None:
+    run("quantize", *LENET, "--calibration", "4", "--images", "4", "--out", "net.blg")
+    graph = graph_file.load(Path("net.blg"))
+    graph_file.save(replace(graph, name="mine"), Path("mine.blg"))  # of no known data set, without a table
+    row = run("explore", "mine.blg", "--json").json
+    assert row["network"] == "mine" and row["choices"]
 
 
 def test_explore_prints_a_table_with_the_shipped_engine_marked() -> None:

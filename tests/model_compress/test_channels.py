@@ -100,11 +100,17 @@ def test_blocks_meet_a_target_in_the_epochs_they_owe_whatever_the_layers_widths(
     assert method.apply(state, data).removed_channels == before, "a target that is met asks for no more"
 
 
-def test_a_bound_takes_what_there_is_and_a_target_does_not(data: MethodData) -> None:
-    bound = PruneChannels(channels=20, target=99, stage="conv2", required=False)
-    state = bound.apply(fresh_state(LENET.build(), SETTINGS), data)
+@pytest.mark.parametrize("required", [False, True])
+def test_a_stage_gives_what_it_can(required: bool, data: MethodData) -> None:
+    method = PruneChannels(channels=20, target=99, stage="conv2", required=required)
+    state = method.apply(fresh_state(LENET.build(), SETTINGS), data)
     assert (width(state.model, "conv2"), state.removed_channels) == (1, 15)
-    with pytest.raises(BudgetError, match="20 channels are to go, the layers can give 1 to 15"):
+
+
+def test_a_bound_takes_what_there_is_and_a_target_does_not(data: MethodData) -> None:
+    bound = PruneChannels(channels=223, target=223, required=False)
+    assert bound.apply(fresh_state(LENET.build(), SETTINGS), data).removed_channels == 222
+    with pytest.raises(BudgetError, match="223 channels are to go, the layers can give 1 to 222"):
         replace(bound, required=True).apply(fresh_state(LENET.build(), SETTINGS), data)
 
 

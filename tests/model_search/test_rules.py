@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,6 +149,23 @@ def loud(candidate: Measures, context: Context, *, loud: bool = True) -> float:
     raise KeyError("volume")
 
 
+def improving(candidate: Measures, context: Context) -> float:
+    """A user's rule that looks at winners and divides by what was saved."""
+    saved = context.parent.cycles - candidate.cycles
+    return (candidate.accuracy - context.winners[-1].accuracy) / saved
+
+
+def test_a_user_s_rule_need_not_bear_a_candidate_that_changes_nothing() -> None:
+    assert find_rule(f"{__name__}:improving", {}) is not None
+
+
+def test_a_module_that_fails_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "faulty_rule.py").write_text("undefined\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RuleError, match="rule faulty_rule:f cannot be imported \\(name 'undefined' is not"):
+        find_rule("faulty_rule:f", {})
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
@@ -168,16 +186,16 @@ def loud(candidate: Measures, context: Context, *, loud: bool = True) -> float:
         (
             "fuzzy",
             {"accuracy_weight": 0, "latency_weight": 0.0, "size_weight": 0},
-            "rule fuzzy failed for Measures(accuracy=0.9, ",
+            "rule fuzzy failed for Measures(accuracy=0.89, ",
         ),
-        ("builtins:len", {}, "rule builtins:len failed for Measures(accuracy=0.9, "),
-        ("builtins:print", {"end": "x"}, "rule builtins:print returned None for Measures(accuracy=0.9, "),
+        ("builtins:len", {}, "rule builtins:len failed for Measures(accuracy=0.89, "),
+        ("builtins:print", {"end": "x"}, "rule builtins:print returned None for Measures(accuracy=0.89, "),
         ("math:pi", {}, "rule math:pi is a float; name a function"),
         ("math:hypot", {}, "rule math:hypot "),
         (".nope:fn", {}, "rule .nope:fn cannot be imported (the 'package' argument is required"),
         (f"{__name__}:only_bytes", {"scale": "2"}, "only_bytes: scale is '2'; give a finite number"),
         (f"{__name__}:loud", {"loud": 1}, "loud: loud is 1; give true or false"),
-        (f"{__name__}:loud", {}, "loud failed for Measures(accuracy=0.9, cycles=10000, "),
+        (f"{__name__}:loud", {}, "loud failed for Measures(accuracy=0.89, cycles=8000, "),
     ],
 )
 def test_a_rule_that_misfits_is_told_of(name: str, parameters: dict[str, Any], message: str) -> None:
