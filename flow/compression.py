@@ -248,7 +248,8 @@ class _Kept:
     is_there: bool = False  # this run's, not an earlier one's
 
     def save(self, state: State) -> None:
-        """Write it over the one before."""
+        """Write it over the one before; the account of a run that ended goes first, being true no more."""
+        self.path.with_name(ACCOUNT_NAME).unlink(missing_ok=True)
         state.save(self.path, self.identity)
         self.is_there = True
 

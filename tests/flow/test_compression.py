@@ -200,8 +200,11 @@ def test_a_state_of_an_earlier_version_can_be_gone_on_with() -> None:
     assert run(*words, "--resume").json == first
 
 
-def test_a_run_that_was_killed_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_second", [False, True])
+def test_a_run_that_was_killed_is_not_written_over(is_second: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("compress", *LENET, "--method", "train:epochs=2", *FEW, "--out", "out")
+    if is_second:
+        assert run("compress", *LENET, "--method", "prune:share=0.2", *FEW, "--out", "out").status == 0
     with interrupted_after(1, monkeypatch):
         assert run(*words).status == 130
     kept = Path("out", STATE_NAME).read_bytes()
