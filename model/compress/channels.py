@@ -14,7 +14,7 @@ from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
 from bitlathe.model.prune.budget import Count, Limits, PerLayer, Share
 from bitlathe.model.prune.errors import BudgetError
-from bitlathe.model.prune.groups import ChannelGroup, Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups, Scope, channel_groups
 from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
 from bitlathe.model.train.batches import Batch
@@ -77,8 +77,11 @@ class PruneChannels:
 
     def reach(self, model: nn.Module, example: torch.Tensor) -> dict[str, int]:
         """Channels that each group in its scope can lose; `example` (N, C, H, W) is an input."""
-        groups = channel_groups(model, example, self.scope).without(self.skip)
-        return {g.name: removable(g.width, self.floor, self.lanes) for g in groups if self._prunes(g)}
+        return self.reach_of(channel_groups(model, example, self.scope))
+
+    def reach_of(self, groups: ChannelGroups) -> dict[str, int]:
+        """Channels that each group in its scope can lose, of the network's groups in that scope."""
+        return {g.name: removable(g.width, self.floor, self.lanes) for g in self._pruned(groups)}
 
     def apply(self, state: State, data: MethodData) -> State:
         """The state with fewer channels and batch norm's statistics taken anew; changes `state`.
@@ -88,45 +91,40 @@ class PruneChannels:
         """
         if not self.left(state):
             return state
-        reach = sum(self.reach(state.model, example_of(data)).values())
+        groups = channel_groups(state.model, example_of(data), self.scope)
+        reach = sum(self.reach_of(groups).values())
         due = min(self.channels, self.left(state))
-        if reach and (
-            self.stage or self.layer or not self.required
-        ):  # other pruners do the rest, if any must
+        may_fall_short = self.stage or self.layer or not self.required  # others do the rest, if it must be
+        if reach and may_fall_short:
             due = min(due, reach)
-        settings = self._settings(state, data, due)
+        settings = self._settings(state, groups, due)
         try:
             return pruned(state, data, settings, self.batches)
         except BudgetError:
             if self.lanes == 1 or reach < due:
                 raise
         most = min(due + self.lanes - 1, self.target - state.removed_channels, reach)
-        return pruned(
-            state, data, replace(settings, budget=_at_most(most, state, data, settings)), self.batches
-        )
+        whole_blocks = Share(share=most / sum(group.width for group in self._pruned(groups)))
+        return pruned(state, data, replace(settings, budget=whole_blocks), self.batches)
+
+    def _pruned(self, groups: ChannelGroups) -> tuple[ChannelGroup, ...]:
+        """Those of the layer or stage that it is confined to, and not skipped."""
+        return tuple(group for group in groups.without(self.skip) if self._prunes(group))
 
     def _prunes(self, group: ChannelGroup) -> bool:
-        """Whether the group is of the layer or stage that it is confined to."""
         return group.name.startswith(self.stage) and self.layer in (None, *group.producers)
 
-    def _settings(self, state: State, data: MethodData, channels: int) -> PruneSettings:
-        """To remove exactly so many."""
-        groups = channel_groups(state.model, example_of(data), self.scope).without(self.skip)
+    def _settings(self, state: State, groups: ChannelGroups, channels: int) -> PruneSettings:
+        """To remove exactly so many; `groups` are the network's in scope."""
         single = PerLayer(amounts={self.layer: channels}) if self.layer is not None else None
         return PruneSettings(
             budget=single or Count(channels=channels),
             criterion=self.criterion,
             limits=Limits(floor=self.floor, lanes=self.lanes),
             scope=self.scope,
-            skip=(*self.skip, *(group.name for group in groups if not self._prunes(group))),
+            skip=(*self.skip, *(g.name for g in groups.without(self.skip) if not self._prunes(g))),
             seed=state.seed + state.epoch,
         )
-
-
-def _at_most(channels: int, state: State, data: MethodData, settings: PruneSettings) -> Share:
-    """Budget of as many whole blocks as fit `channels`."""
-    groups = channel_groups(state.model, example_of(data), settings.scope).without(settings.skip)
-    return Share(share=channels / groups.width)
 
 
 def removable(width: int, floor: int, lanes: int) -> int:
@@ -140,9 +138,11 @@ def removable(width: int, floor: int, lanes: int) -> int:
 
 def joint_reach(pruners: Sequence[PruneChannels], model: nn.Module, example: torch.Tensor) -> int:
     """Channels that `pruners` can remove together; `example` (N, C, H, W) is an input of the network."""
+    scopes = {pruner.scope for pruner in pruners}
+    every = {scope: channel_groups(model, example, scope) for scope in scopes}  # a network is traced for each
     most: dict[str, int] = {}
     for pruner in pruners:
-        for group, channels in pruner.reach(model, example).items():
+        for group, channels in pruner.reach_of(every[pruner.scope]).items():
             most[group] = max(channels, most.get(group, 0))
     return sum(most.values())
 

@@ -100,6 +100,13 @@ def test_blocks_meet_a_target_in_the_epochs_they_owe_whatever_the_layers_widths(
     assert method.apply(state, data).removed_channels == before, "a target that is met asks for no more"
 
 
+@pytest.mark.parametrize("channels", [24, 8])
+def test_a_layer_that_is_skipped_keeps_its_channels(channels: int, data: MethodData) -> None:
+    method = PruneChannels(channels=channels, target=99, lanes=8, skip=("fc1",))
+    state = method.apply(fresh_state(LENET.build(), SETTINGS), data)
+    assert width(state.model, "fc1") == 120 and channels - 8 < state.removed_channels <= channels + 7
+
+
 @pytest.mark.parametrize("required", [False, True])
 def test_a_stage_gives_what_it_can(required: bool, data: MethodData) -> None:
     method = PruneChannels(channels=20, target=99, stage="conv2", required=required)
