@@ -5,6 +5,8 @@ A family of its own, because the board has this room and nothing else of the rep
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class BoardError(Exception):
     """Base of everything that can go wrong between a bundle and its measurement."""
@@ -44,6 +46,11 @@ def error_named(name: str, message: str) -> BoardError:
     >>> error_named("ClockError", "too fast")
     ClockError('too fast')
     """
-    known = (*BoardError.__subclasses__(), AgentLost)
-    kinds: dict[str, type[BoardError]] = {kind.__name__: kind for kind in known}
+    kinds = {kind.__name__: kind for kind in _below(BoardError)}
     return kinds.get(name, AgentError)(message)
+
+
+def _below(kind: type[BoardError]) -> Iterator[type[BoardError]]:
+    for narrower in kind.__subclasses__():
+        yield narrower
+        yield from _below(narrower)

@@ -74,12 +74,7 @@ def top_text(target: Target) -> str:
     It is plain Verilog because Vivado's block designs take no SystemVerilog file as a module.
     """
     ports = tuple(engine_ports(target.engine.word_bytes))
-    return render(
-        f"{TOP}.v.j2",
-        target=target,
-        parameters=engine_parameters(target.engine),
-        ports=ports,
-    )
+    return render(f"{TOP}.v.j2", target=target, parameters=engine_parameters(target.engine), ports=ports)
 
 
 # Vivado knows AXI by its ports' names, but no clock, reset or interrupt of ours, without which AXI has none.
