@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["needs"]  # in tests/support: tells what is skipped
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: workers share the cores already
 
 # Deadlines measure the machine, not the code; a derandomized run repeats exactly, here and in CI.
@@ -41,11 +43,13 @@ def rng(seed: int) -> np.random.Generator:
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Folder of the image data sets; the test skips where there is none."""
+    from needs import NoData  # once pytest has loaded it as a plugin
+
     from bitlathe.model.data.load import DATA_VARIABLE, data_root  # after OMP_NUM_THREADS is set
 
     root = data_root()
     if root is None or not any(root.glob("*/*.npz")):
-        pytest.skip(
+        raise NoData(
             f"no image data: set {DATA_VARIABLE} to the folder that holds cifar10/, mnist/, fashion_mnist/"
         )
     return root

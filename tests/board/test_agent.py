@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import pytest
 from small_bundle import small_bundle, small_manifest
 
@@ -27,7 +28,7 @@ from bitlathe.board.measurement import LayerCycles, Measurement
 from bitlathe.board.pool import Pool
 from bitlathe.board.store import Store
 
-pytest.importorskip("pynq", exc_type=ImportError)
+needs.package("pynq")
 TOKEN = "a token of the tests"
 RESULT = Measurement(
     board="pynq-z2",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import needs
 import pytest
 from board_bundles import bundle_folder
 
@@ -19,7 +20,7 @@ from bitlathe.board.local import simulated_agent
 from bitlathe.board.pool import Pool
 from bitlathe.board.process import WorkerProcess
 
-pytest.importorskip("pynq", exc_type=ImportError)
+needs.package("pynq")
 
 
 @pytest.fixture(scope="module")

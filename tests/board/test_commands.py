@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 from board_bundles import bundle_folder
 from repository import ROOT
@@ -15,8 +16,8 @@ from repository import ROOT
 from bitlathe.board.bundle import find_bundle
 from bitlathe.hls.config import TARGETS
 
-pytest.importorskip("pynq", exc_type=ImportError)
-pytest.importorskip("typer")
+needs.package("pynq")
+needs.package("typer")
 
 
 def bitlathe(*words: str, path: str = "") -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 from board_bundles import bundle_folder
@@ -25,7 +26,7 @@ from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_resnet import random_resnet
 
-pytest.importorskip("pynq", exc_type=ImportError)
+needs.package("pynq")
 from bitlathe.board.sim.device import activate
 
 BOARD = target("pynq-z2")
@@ -86,7 +87,7 @@ def test_an_overlay_of_another_core_is_refused(
 
 
 def test_a_kernel_of_another_network_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
-    pytest.importorskip("hls4ml")
+    needs.package("hls4ml")
     graph = random_resnet(rng, blocks=1, channels=(8, 8, 8))
     overlay = replace(simulated_overlay(BOARD), kind=Kind.HLS4ML, identity=7)
     with pytest.raises(FormatError, match="hls4ml core answers 0x00000007, needed is"):
@@ -95,7 +96,7 @@ def test_a_kernel_of_another_network_is_refused(tmp_path: Path, rng: np.random.G
 
 @pytest.mark.slow
 def test_a_networks_kernel_is_bit_exact_through_the_same_runner(tmp_path: Path) -> None:
-    hls4ml = pytest.importorskip("bitlathe.hls.hls4ml", exc_type=ImportError)
+    hls4ml = needs.package("bitlathe.hls.hls4ml")
     graph = _small_network(hls4ml)
     overlay = _kernel_overlay(graph, tmp_path)
     bundle = make_bundle(graph, BOARD, overlay, random_vectors(graph), tmp_path / "bundles")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
 
-pytest.importorskip("pynq", exc_type=ImportError)
+needs.package("pynq")
 BOARD = "pynq-z2"
 SIMULATED = f"sim://{BOARD}"
 

@@ -10,8 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import numpy as np
-import pytest
 from board_bundles import bundle_folder
 from repository import ROOT
 
@@ -21,8 +21,8 @@ from bitlathe.hls.config import TARGETS
 from bitlathe.hls.tools.scripts import Engine
 from bitlathe.model.graph.random_graphs import random_graph
 
-pytest.importorskip("pynq", exc_type=ImportError)
-pytest.importorskip("matplotlib")
+needs.package("pynq")
+needs.package("matplotlib")
 UNSIGNED = 4  # seed of a graph whose input is
 NOTEBOOK = ROOT / "board" / "notebooks" / "classify.ipynb"
 

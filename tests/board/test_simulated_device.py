@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 from board_bundles import BOARDS, bundle_folder
@@ -21,7 +22,7 @@ from bitlathe.board.overlay import LoadedOverlay, import_pynq
 from bitlathe.board.runner import Runner, RunSettings, measure
 from bitlathe.board.sim.settings import Channel, Faults, Memory, SimulationSettings, board_model
 
-pytest.importorskip("pynq", exc_type=ImportError)
+needs.package("pynq")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # that x86 is no Zynq
     from pynq.buffer import PynqBuffer

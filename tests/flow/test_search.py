@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import needs
 import pytest
 from command_line import run
 
@@ -150,9 +150,7 @@ def test_the_rungs_agree_on_the_network_found(searched: tuple[Path, dict[str, An
 
 
 def test_the_report_is_drawn_by_a_browser_without_a_network(searched: tuple[Path, dict[str, Any]]) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium: install it (Debian, Ubuntu: apt-get install chromium)")
+    chromium = needs.program("chromium", "chromium-browser", debian="chromium")
     page = searched[0] / "out" / "index.html"
     assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=", page.read_text())
     words = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom"]

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 
-pytest.importorskip("hls4ml", reason="hls4ml is not installed", exc_type=ImportError)
+needs.package("hls4ml")
 
 import hls4ml_models
 from hls4ml.backends import get_available_backends

@@ -9,11 +9,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import yaml
 
-pytest.importorskip("hls4ml", reason="hls4ml is not installed", exc_type=ImportError)
+needs.package("hls4ml")
 
 from small_graphs import BYTE, conv2d, graph_of
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 
-pytest.importorskip("hls4ml", reason="hls4ml is not installed", exc_type=ImportError)
+needs.package("hls4ml")
 
 from bitlathe.flow.integer_network import IntegerNetwork, obtain
 from bitlathe.flow.request import NetworkRequest, Normalization
@@ -25,9 +26,7 @@ def _differences(network: IntegerNetwork, folder: Path, images: int, options: Op
 
 @pytest.fixture
 def resnet20(data_root: Path) -> IntegerNetwork:
-    weights = data_root.parent / "weights" / "resnet20_cifar10.pt"
-    if not weights.exists():
-        pytest.skip(f"no trained ResNet-20: {weights} is not there")
+    weights = needs.data(data_root.parent / "weights" / "resnet20_cifar10.pt", "no trained ResNet-20")
     trained_on = Normalization.IMAGENET
     return obtain(
         NetworkRequest(network="resnet20", weights=weights, normalization=trained_on, data=data_root)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fake_hls_tools as fakes
+import needs
 import pytest
 from command_line import LENET, run
 from exported_ip import write_ip
@@ -106,7 +107,7 @@ def make():
 def test_what_hls4ml_or_the_target_cannot_take_ends_with_2_and_leaves_nothing(
     words: list[str], message: str
 ) -> None:
-    pytest.importorskip("hls4ml", exc_type=ImportError)
+    needs.package("hls4ml")
     Path("own.py").write_text(OWN)
     outcome = run("hls", *words, "--flow", "hls4ml")
     assert (outcome.status, outcome.stdout) == (2, "")
@@ -210,7 +211,7 @@ def test_the_exported_verilog_runs_in_the_whole_engine_bench(tools: Path, tmp_pa
 def test_hls4ml_is_not_given_to_a_synthesizer_too_old_for_it(
     tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("hls4ml")
+    needs.package("hls4ml")
     exact = {Flow.HLS4ML: lambda network, request, out, codes: evaluate(network.graph, codes)}
     monkeypatch.setattr(
         hls_commands, "_SIMULATIONS", exact

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+import needs
 import numpy as np
 import pytest
 
@@ -87,7 +88,7 @@ def test_300_random_networks_give_the_references_integers(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["pynq-z2", "8x16x3"])
 def test_integers_of_exact_widths_give_the_same_as_plain_ones(name: str) -> None:
-    pytest.importorskip("hls4ml")
+    needs.package("hls4ml")
     assert _wrong(ENGINES[name], Types.AP, 3) == []
 
 
@@ -102,7 +103,7 @@ def test_a_resnet_gives_the_references_integers(rng: np.random.Generator, name: 
 
 
 def test_a_packed_resnet_needs_no_more_than_the_exact_widths(rng: np.random.Generator) -> None:
-    pytest.importorskip("hls4ml")
+    needs.package("hls4ml")
     graph = random_resnet(rng, blocks=1, channels=(8, 16, 32), bits=4)
     codes = random_inputs(rng, graph, 1)
     network = compile_graph(graph, PYNQ.engine)

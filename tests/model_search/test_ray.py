@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import needs
 import pytest
 from search_lab import SPEC, DieOnce, Shake, choices, lasting, make_search, scores
 
 from bitlathe.model.search.ray_executor import RayExecutor
 
-pytest.importorskip("ray", reason="Ray is not installed")
+needs.package("ray")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray warns of its own future defaults
 
 

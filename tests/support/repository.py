@@ -45,7 +45,7 @@ def python_files() -> tuple[Path, ...]:
 def text_files() -> tuple[Path, ...]:
     """Every file of text that we wrote, those at the root included."""
     below = (path for folder in _FOLDERS for path in files_below(folder))
-    at_root = (path for path in sorted(ROOT.iterdir()) if path.is_file())
+    at_root = (path for path in sorted(ROOT.iterdir()) if path.is_file() and path.name != ".git")
     return tuple(path for path in (*at_root, *below) if path.suffix in _TEXT)
 
 
