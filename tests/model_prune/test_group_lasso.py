@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunable_networks import SIDE, chains, prepared
+from tolerances import sum_tolerance
 from torch import nn
 from torch.nn import functional
 
@@ -35,7 +36,9 @@ def test_it_pulls_every_filter_that_can_be_pruned_with_equal_force(
     term = lasso.on(model, IMAGES)()
     term.backward()
     norms = {name: weights[f"{name}.weight"].detach().flatten(1).norm(dim=1) for name in wanted}
-    assert term.item() == pytest.approx(strength * sum(float(norm.sum()) for norm in norms.values()))
+    expected = strength * sum(float(norm.sum()) for norm in norms.values())
+    terms = sum(weights[f"{name}.weight"].numel() for name in wanted)
+    assert abs(term.item() - expected) <= sum_tolerance(terms, expected, torch.float64)
     assert {name for name, p in model.named_parameters() if p.grad is not None} == {
         f"{name}.weight" for name in wanted
     }
@@ -43,7 +46,8 @@ def test_it_pulls_every_filter_that_can_be_pruned_with_equal_force(
         weight = weights[f"{name}.weight"]
         assert weight.grad is not None
         towards_zero = strength * weight.detach().flatten(1) / norm[:, None]
-        assert torch.allclose(weight.grad.flatten(1), towards_zero)
+        near = sum_tolerance(weight[0].numel() + 3, towards_zero.abs().max(), torch.float64)
+        assert torch.allclose(weight.grad.flatten(1), towards_zero, rtol=0, atol=near)
 
 
 def test_a_filter_of_zeros_is_left_at_zero() -> None:
@@ -74,10 +78,10 @@ def test_filters_that_nothing_needs_die_and_are_pruned_first() -> None:
     norms = first.weight.detach().norm(dim=1)
     step = 0.1 * 0.02  # a filter at zero moves by no more than this
     assert norms[[1, 4]].max() <= step
-    alive = norms[norms > 20 * step]
+    alive = first.weight.detach()[norms > 20 * step]
     assert len(alive) >= 2, "what is needed lives"
     plug_in(model, None, PruneSettings(budget=Count(channels=6 - len(alive))), example=points[:2])
-    assert torch.equal(first.weight.detach().norm(dim=1), alive)
+    assert torch.equal(first.weight.detach(), alive)
 
 
 @pytest.mark.parametrize("strength", [0.0, -1.0, float("nan")])

@@ -21,15 +21,13 @@ from prunable_networks import (
     prepared,
     random_removal,
 )
+from tolerances import sum_tolerance, terms_of
 from torch import nn
 
 from bitlathe.model.prune.groups import Scope, channel_groups
 from bitlathe.model.prune.removal import prune
 from bitlathe.model.prune.selection import Selection
 from bitlathe.model.zoo import build, network_spec
-
-# sums of at most a few thousand doubles in another order; the outputs are of the order of one
-TOLERANCE = 1e-9
 
 
 def check_twin(model: nn.Module, images: torch.Tensor, rng: np.random.Generator, scope: Scope) -> None:
@@ -43,7 +41,8 @@ def check_twin(model: nn.Module, images: torch.Tensor, rng: np.random.Generator,
         assert report.parameters[1] == sum(p.numel() for p in model.parameters())
         with torch.no_grad():
             expected, found = twin(images), model(images)
-        assert torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
+        near = sum_tolerance(terms_of(twin), expected.abs().max(), torch.float64)
+        assert torch.allclose(found, expected, rtol=0, atol=near)
 
 
 def images_for(network: str, count: int = 2) -> torch.Tensor:
@@ -98,7 +97,8 @@ def test_a_pruned_network_learns_as_its_masked_twin_does(rng: np.random.Generato
     for of_twin, of_copy in zip(twin.parameters(), smaller.parameters(), strict=True):
         of_copy.data = of_twin.grad.clone()  # so that pruning the copy cuts the gradients
     prune(smaller, selection, example=images)
+    terms = 2 * terms_of(twin) + images[:, 0].numel()  # there and back, and over all positions
     for (name, of_model), cut in zip(model.named_parameters(), smaller.parameters(), strict=True):
         assert of_model.grad is not None
-        bound = 1e-8 * float(cut.detach().abs().max())
-        assert torch.allclose(of_model.grad, cut, rtol=1e-8, atol=bound), name
+        near = sum_tolerance(terms, cut.detach().abs().max(), torch.float64)
+        assert torch.allclose(of_model.grad, cut, rtol=0, atol=near), name

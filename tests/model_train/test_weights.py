@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tolerances import undecided
 from torch import nn
 
 from bitlathe.model.data import load_dataset
@@ -14,7 +15,6 @@ from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train import (
     TrainConfig,
     WeightsMetadata,
-    evaluate,
     load_pretrained,
     load_state,
     load_weights,
@@ -22,6 +22,7 @@ from bitlathe.model.train import (
     save_weights,
     train,
 )
+from bitlathe.model.train.evaluate import predict
 from bitlathe.model.zoo import build, checkpoint_path
 
 ORIGIN = WeightsMetadata(
@@ -153,13 +154,19 @@ def test_the_weights_in_the_package_are_small_and_note_their_origin(pair: tuple[
     assert origin.command.startswith("bitlathe train ")
 
 
+def assert_recognises_what_its_note_says(network: str, dataset: str, data_root: Path | None = None) -> None:
+    """As many images as the note, but for those that the order of sums decides."""
+    data, origin = load_dataset(dataset, data_root), read_metadata(checkpoint_path(network, dataset))
+    model = load_pretrained(network, dataset)
+    logits = predict(model, data.test_images)
+    right = int((logits.argmax(1).numpy() == data.test_labels).sum())
+    apart = abs(right - round(origin.accuracy * len(data.test_labels)))
+    assert apart <= undecided(logits, model) <= len(logits) / 200
+
+
 def test_the_packaged_lenet5_recognises_what_its_note_says() -> None:
-    digits, origin = load_dataset("digits"), read_metadata(checkpoint_path("lenet5", "digits"))
-    metrics = evaluate(load_pretrained("lenet5", "digits"), digits.test_images, digits.test_labels)
-    assert metrics.accuracy == pytest.approx(origin.accuracy, abs=1 / 360)
+    assert_recognises_what_its_note_says("lenet5", "digits")
 
 
 def test_the_packaged_resnet8_recognises_what_its_note_says(data_root: Path) -> None:
-    cifar10, origin = load_dataset("cifar10", data_root), read_metadata(checkpoint_path("resnet8", "cifar10"))
-    metrics = evaluate(load_pretrained("resnet8", "cifar10"), cifar10.test_images, cifar10.test_labels)
-    assert metrics.accuracy == pytest.approx(origin.accuracy, abs=5 / 10_000)
+    assert_recognises_what_its_note_says("resnet8", "cifar10", data_root)
