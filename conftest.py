@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["needs"]  # in tests/support: tells what is skipped
+pytest_plugins = ["needs", "traces"]  # in tests/support: what is skipped is told, what leaks is an error
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: workers share the cores already
 

@@ -1,0 +1,79 @@
+"""What a test may change for those behind it in its process: read before and after, so that none does.
+
+A pytest plugin, which `conftest.py` loads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+LIBRARIES = ("PYTEST_", "TORCH", "TRITON_", "KMP_", "RAY_")  # they set variables of their own as they run
+
+
+def traces() -> dict[str, Any]:
+    """State of the process that outlives a test, by name."""
+    root = logging.getLogger()
+    found: dict[str, Any] = {
+        "working folder": os.getcwd(),
+        "sys.path": list(sys.path),
+        "sys.argv": list(sys.argv),
+        "logging's level": root.level,
+        "logging's disabled level": root.manager.disable,
+        "handler of an interrupt": signal.getsignal(signal.SIGINT),
+        "handler of a termination": signal.getsignal(signal.SIGTERM),
+        "NumPy's treatment of errors": np.geterr(),
+    }
+    found |= {
+        f"variable {name}": value for name, value in os.environ.items() if not name.startswith(LIBRARIES)
+    }
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        found |= {
+            "torch's default type": torch.get_default_dtype(),
+            "torch's threads": torch.get_num_threads(),
+            "torch's recording of gradients": torch.is_grad_enabled(),
+            "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        }
+    return found
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What differs, a line each; what a library brings when it is loaded does not count.
+
+    >>> changes({"working folder": "/a"}, {"working folder": "/b"})
+    ["working folder: '/a' became '/b'"]
+    """
+    names = [name for name in {**before, **after} if not name.startswith("torch's") or name in before]
+    return [
+        f"{name}: {before.get(name)!r} became {after.get(name)!r}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of a file or a run, which may draw too
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the global random generators start alike in every test, whatever drew from them before."""
+    random.seed(0)
+    np.random.seed(0)
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_trace() -> Iterator[None]:
+    """Fail a test that changes its process for those behind it: the first fixture, so the last to end."""
+    before = traces()
+    yield
+    left = changes(before, traces())
+    assert not left, "left behind, where the next test meets it: " + "; ".join(left)
