@@ -7,12 +7,18 @@ TYPED := $(addprefix -p bitlathe.,board flow hls model)
 STAMP := .venv/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 WORKERS ?= 2
+# SHUFFLE=1 runs files, and the tests of each, in random order; SHUFFLE=SEED in the order of that seed, which the
+# header of every such run names.
+SHUFFLED := $(if $(SHUFFLE),--random-order --no-loadscope-reorder $(if $(filter-out 1,$(SHUFFLE)),--random-order-seed=$(SHUFFLE)))
+SUITE := -n $(WORKERS) --dist loadfile $(SHUFFLED) -m "not (slow or vitis or vivado or board or cuda)"
+# Instructions that every processor has, so sums of floats are added up in another order than this machine's own.
+PLAIN := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem
 PYNQ31 := build/venv-pynq31
 
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo hls bitstream test pynq sim bench resources timing lint types links clean compiler
+.PHONY: help demo hls bitstream test numeric pynq sim bench resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +26,12 @@ help:  ## list the targets
 demo: $(STAMP) compiler  ## search, compile and simulate a small network, bit for bit
 	.venv/bin/bitlathe demo
 
-test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or board
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)"
+test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or board: [SHUFFLE=1 or a seed]
+	$(PY) -m pytest $(SUITE)
+
+numeric: $(STAMP) compiler  ## what computes with floats once more, as another processor adds them up
+	$(PLAIN) $(PY) -m pytest $(SUITE) tests/model_* tests/flow/test_train.py tests/flow/test_compression.py \
+	  tests/flow/test_sensitivity.py
 
 pynq: $(STAMP) $(PYNQ31)/.stamp compiler links  ## the simulated boards with pynq 3.1, the last for PYNQ-Z2
 	rm -rf build/pynq31-bundles
@@ -31,7 +41,7 @@ pynq: $(STAMP) $(PYNQ31)/.stamp compiler links  ## the simulated boards with pyn
 	  tests/board/test_agent.py tests/board/test_agent_worker.py
 
 sim: $(STAMP) compiler  ## the simulator benches alone
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or vitis or vivado or board or cuda)" rtl_tb
+	$(PY) -m pytest $(SUITE) rtl_tb
 
 bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/bench
 	$(PY) benchmarks/cycles.py

@@ -93,6 +93,8 @@ def test_a_layer_of_odd_width_is_brought_to_a_multiple_first() -> None:
 def test_no_layer_falls_below_its_floor_or_loses_more_than_its_cap(seed: int, floor: int, cap: float) -> None:
     limits = Limits(floor=floor, cap=cap)
     most = sum(max(0, g.width - limits.least(g.width)) for g in GROUPS)
+    with pytest.raises(BudgetError):
+        select(GROUPS, drawn_scores(seed), Count(channels=most + 1), limits)
     if most:
         selection = select(GROUPS, drawn_scores(seed), Count(channels=most), limits)
         for old, new in selection.widths.values():

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ from bitlathe.model.search import (
 )
 from bitlathe.model.search.checkpoint import CANDIDATES, CHECKPOINT, CHOICES, load_checkpoint
 from bitlathe.model.search.executors import Done
+from bitlathe.model.search.measures import Measures
+from bitlathe.model.search.rules import Context
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +63,19 @@ def test_probes_are_compared_with_whole_epochs_first_and_trusted_then(
     _, done = searched
     first, *later = done.records
     assert len([c for c in first.candidates if c.stage is Stage.EPOCH]) == len(METHODS)
-    assert first.agreement is not None and -1 <= first.agreement <= 1
-    if first.agreement >= 0.5:
-        assert all(len([c for c in r.candidates if c.stage is Stage.EPOCH]) == 1 for r in later)
+    assert first.agreement == 1, "a network that is shaken is worse after half an epoch and after a whole one"
+    assert [[c.stage for c in record.candidates].count(Stage.EPOCH) for record in later] == [1]
+
+
+def test_probes_that_ranked_badly_are_given_up(tmp_path: Path) -> None:
+    turns = chain([1, 1, -1, -1], repeat(1))  # what two probes say, two whole epochs deny
+
+    def fickle(candidate: Measures, context: Context) -> float:
+        return next(turns) * candidate.accuracy
+
+    first, second = make_search(tmp_path, probe=0.5, rule=fickle).run().records
+    assert first.agreement == -1
+    assert [c.stage for c in second.candidates] == [Stage.EPOCH] * len(METHODS)
 
 
 def test_the_winner_does_not_train_its_probe_twice(searched: tuple[Path, Checkpoint]) -> None:

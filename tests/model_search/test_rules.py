@@ -149,6 +149,10 @@ def loud(candidate: Measures, context: Context, *, loud: bool = True) -> float:
     raise KeyError("volume")
 
 
+def silent(candidate: Measures, context: Context) -> None:
+    """A user's rule that forgets its score."""
+
+
 def improving(candidate: Measures, context: Context) -> float:
     """A user's rule that looks at winners and divides by what was saved."""
     saved = context.parent.cycles - candidate.cycles
@@ -189,7 +193,7 @@ def test_a_module_that_fails_is_told_of(tmp_path: Path, monkeypatch: pytest.Monk
             "rule fuzzy failed for Measures(accuracy=0.89, ",
         ),
         ("builtins:len", {}, "rule builtins:len failed for Measures(accuracy=0.89, "),
-        ("builtins:print", {"end": "x"}, "rule builtins:print returned None for Measures(accuracy=0.89, "),
+        (f"{__name__}:silent", {}, f"rule {__name__}:silent returned None for Measures(accuracy=0.89, "),
         ("math:pi", {}, "rule math:pi is a float; name a function"),
         ("math:hypot", {}, "rule math:hypot "),
         (".nope:fn", {}, "rule .nope:fn cannot be imported (the 'package' argument is required"),

@@ -1,8 +1,14 @@
 """Hypothesis strategies for formats, tensors and graphs."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from compiled_networks import compiled_for
 from hypothesis import strategies as st
 
+from bitlathe.hls.compile import Compiled
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.fixed_point import MAX_BITS, MAX_FRAC, MIN_BITS, FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
@@ -44,3 +50,21 @@ def graphs_with_inputs(
     rng = np.random.default_rng(draw(SEEDS))
     graph = random_graph(rng, budget=budget, wide=wide, product=product)
     return graph, np.concatenate([random_inputs(rng, graph, count), corner_inputs(graph)])
+
+
+@st.composite
+def held_networks(
+    draw: st.DrawFn, configurations: Sequence[EngineConfiguration]
+) -> tuple[Graph, IntArray, Compiled]:
+    """Networks that an engine of few lines can hold, each with two random inputs, compiled for it.
+
+    An engine that holds none of twenty fails the test: two of five are refused where lines are fewest.
+    """
+    configuration, rng = draw(st.sampled_from(configurations)), np.random.default_rng(draw(SEEDS))
+    for _ in range(20):
+        graph = random_graph(rng, budget=20_000)
+        try:
+            return graph, random_inputs(rng, graph, 2), compiled_for(graph, configuration)
+        except CapacityError:
+            continue
+    raise AssertionError(f"{configuration} holds none of twenty networks")
