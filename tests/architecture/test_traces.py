@@ -26,10 +26,8 @@ LEAKS = {
     "logging's level": "logging.getLogger().setLevel(logging.CRITICAL)",
     "logging's disabled level": "logging.disable()",
     "handler of an interrupt": "signal.signal(signal.SIGINT, signal.SIG_IGN)",
-    "handler of a termination": "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
     "NumPy's treatment of errors": "np.seterr(all='ignore')",
     "torch's default type": "torch.set_default_dtype(torch.float64)",
-    "torch's threads": "torch.set_num_threads(3)",
     "torch's recording of gradients": "torch.set_grad_enabled(False)",
     "torch's deterministic algorithms": "torch.use_deterministic_algorithms(True)",
 }
@@ -57,6 +55,17 @@ def test_the_global_generators_start_alike_in_every_test(order: str) -> None:
     drawn = random.random(), float(np.random.random()), float(torch.rand(()))
     expected = random.Random(0).random(), np.random.RandomState(0).random()
     assert drawn == (*expected, float(torch.rand((), generator=torch.Generator().manual_seed(0))))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_every_test_starts_with_the_threads_of_the_run(number: int) -> None:
+    assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"])
+    torch.set_num_threads(number)
+
+
+def test_what_a_library_sets_when_it_is_loaded_is_its_own() -> None:
+    before = {"variable HOME": "a"}
+    assert traces.changes(before, {**before, "variable OTHER": "1", "torch's default type": "x"}) == []
 
 
 def test_the_example_holds() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-LIBRARIES = ("PYTEST_", "TORCH", "TRITON_", "KMP_", "RAY_")  # they set variables of their own as they run
+OURS = "BITLATHE_"  # variables that we read; a library may set others of its own when a test first loads it
 
 
 def traces() -> dict[str, Any]:
@@ -24,22 +24,19 @@ def traces() -> dict[str, Any]:
     root = logging.getLogger()
     found: dict[str, Any] = {
         "working folder": os.getcwd(),
-        "sys.path": list(sys.path),
+        "sys.path": [entry for entry in sys.path if "site-packages" not in entry],  # those are libraries' own
         "sys.argv": list(sys.argv),
         "logging's level": root.level,
         "logging's disabled level": root.manager.disable,
         "handler of an interrupt": signal.getsignal(signal.SIGINT),
-        "handler of a termination": signal.getsignal(signal.SIGTERM),
         "NumPy's treatment of errors": np.geterr(),
     }
-    found |= {
-        f"variable {name}": value for name, value in os.environ.items() if not name.startswith(LIBRARIES)
-    }
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    found |= {f"variable {name}": value for name, value in variables.items()}
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         found |= {
             "torch's default type": torch.get_default_dtype(),
-            "torch's threads": torch.get_num_threads(),
             "torch's recording of gradients": torch.is_grad_enabled(),
             "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         }
@@ -47,12 +44,12 @@ def traces() -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What differs, a line each; what a library brings when it is loaded does not count.
+    """What differs, a line each; variables and settings that a library brought do not count.
 
     >>> changes({"working folder": "/a"}, {"working folder": "/b"})
     ["working folder: '/a' became '/b'"]
     """
-    names = [name for name in {**before, **after} if not name.startswith("torch's") or name in before]
+    names = [*before, *(name for name in after if name.startswith(f"variable {OURS}") and name not in before)]
     return [
         f"{name}: {before.get(name)!r} became {after.get(name)!r}"
         for name in names
@@ -62,12 +59,13 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of a file or a run, which may draw too
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let the global random generators start alike in every test, whatever drew from them before."""
+    """Let every test start with equal global generators and threads, whatever those before it did."""
     random.seed(0)
     np.random.seed(0)
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(0)
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # a training sets its own
 
 
 @pytest.fixture(autouse=True)
