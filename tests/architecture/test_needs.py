@@ -85,3 +85,14 @@ def test_what_is_there_is_handed_out() -> None:
 
 def test_the_example_holds() -> None:
     assert doctest.testmod(needs).attempted and not doctest.testmod(needs).failed
+
+
+def test_ci_ends_with_a_line_where_a_tool_cannot_be_had(tmp_path: Path) -> None:
+    for name in ("bash", "dirname", "id"):
+        (tmp_path / name).symlink_to(needs.program(name, debian="coreutils"))
+    done = subprocess.run([ROOT / ".ci" / "run"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        f"{ROOT}/.ci/run: iverilog is missing and could not be installed: tests need it; install it "
+        "(Debian, Ubuntu: apt-get install iverilog)\n"
+    )

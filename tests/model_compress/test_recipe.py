@@ -69,6 +69,7 @@ def test_a_kept_state_goes_on_to_the_same_end(data: MethodData, tmp_path: Path) 
         state.save(kept[-1])
 
     end = follow(RECIPE, fresh_state(LENET.build(), SETTINGS), data, SETTINGS, keep)
+    assert len(kept) == len(end.history)
     for path in kept:
         again = follow(RECIPE, load(path, LENET, SETTINGS), data, SETTINGS)
         assert again.history == end.history
