@@ -7,23 +7,25 @@ manifest lists is unpacked.
 from __future__ import annotations
 
 import hashlib
-import io
+import lzma
 import os
 import shutil
+import struct
 import tempfile
-import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.board.errors import BundleError
 from bitlathe.board.manifest import MANIFEST, Manifest, parse_manifest
+from bitlathe.board.npy import array_from_npy
+from bitlathe.board.text import one_line, shown
 
 PROGRAM = "program.bin"
 WEIGHTS = "weights.bin"
@@ -36,19 +38,22 @@ EXPECTED = "expected.npy"
 GRAPH = "graph.blg"
 SUFFIX = ".bundle"
 
-_DAMAGED_ARRAY = (ValueError, EOFError, SyntaxError, tokenize.TokenError)  # what np.load raises for one
 _DAMAGED_ARCHIVE = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
     OSError,
     EOFError,
-    NotImplementedError,
     RuntimeError,
-    KeyError,
+    LookupError,
+    ValueError,
+    OverflowError,
 )
 
 MOST_BYTES = 256 << 20  # of a bundle's files together
 MOST_MANIFEST_BYTES = 8 << 20
+MOST_NAMED = 3  # files in a message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +67,11 @@ class Bundle:
         """A file's content."""
         if name not in self.manifest.files:
             raise BundleError(f"{self.folder}: holds no {name}; make it again")
-        return (self.folder / name).read_bytes()
+        return _content(self.folder / name, self.manifest.files[name].size)
 
     def array(self, name: str) -> NDArray[Any]:
         """The array of a .npy file."""
-        try:
-            loaded = np.load(io.BytesIO(self.bytes(name)), allow_pickle=False)
-        except _DAMAGED_ARRAY as error:
-            raise BundleError(
-                f"{self.folder / name}: is no readable array ({error}); make it again"
-            ) from error
-        if not isinstance(loaded, np.ndarray):
-            raise BundleError(f"{self.folder / name}: holds several arrays, needed one")
-        return loaded
+        return array_from_npy(self.bytes(name), str(self.folder / name))
 
     @property
     def bit(self) -> Path:
@@ -85,9 +82,11 @@ class Bundle:
 def open_bundle(folder: Path) -> Bundle:
     """The bundle in a folder, every file verified; BundleError says what is wrong with it."""
     path = folder / MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's, never an error, whatever the name is
         raise BundleError(f"{folder}: no {MANIFEST}, so no bundle; name the bundle's own folder")
-    manifest = parse_manifest(path.read_bytes())
+    text = _content(path, MOST_MANIFEST_BYTES)
+    _check_size(MANIFEST, text, MOST_MANIFEST_BYTES)
+    manifest = parse_manifest(text)
     for name in manifest.files:
         _verify(folder / name, manifest)
     return Bundle(folder=folder, manifest=manifest)
@@ -98,33 +97,27 @@ def write_bundle(parent: Path, manifest: Manifest, files: Mapping[str, bytes]) -
     if set(files) != set(manifest.files):
         raise BundleError(f"manifest and files differ: {sorted(set(files) ^ set(manifest.files))}")
     folder = parent / manifest.name
-    if not (folder / MANIFEST).exists():
-        parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=parent, prefix=".part-"))
-        try:
-            for name, content in files.items():
-                (partial / name).write_bytes(content)
-            (partial / MANIFEST).write_bytes(manifest.encode())
-            _settle(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with _writing(folder):
+        if not (folder / MANIFEST).exists():
+            _write_folder(folder, {**files, MANIFEST: manifest.encode()})
     return open_bundle(folder)
 
 
 def pack(bundle: Bundle, parent: Path) -> Path:
     """Write a bundle as one zip file into `parent`; equal bundles give equal bytes."""
-    parent.mkdir(parents=True, exist_ok=True)
     path = parent / f"{bundle.manifest.name}{SUFFIX}"
     partial = path.with_suffix(f".{os.getpid()}")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in (MANIFEST, *sorted(bundle.manifest.files)):
-                entry = zipfile.ZipInfo(name)  # its date is fixed
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, (bundle.folder / name).read_bytes())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _writing(path):
+        parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name in (MANIFEST, *sorted(bundle.manifest.files)):
+                    entry = zipfile.ZipInfo(name)  # its date is fixed
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(entry, (bundle.folder / name).read_bytes())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     return path
 
 
@@ -136,7 +129,9 @@ def unpack(path: Path, parent: Path) -> Bundle:
             _check_members(path, archive, manifest)
             files = {name: _member(archive, name, entry.size) for name, entry in manifest.files.items()}
     except _DAMAGED_ARCHIVE as error:
-        raise BundleError(f"{path}: is no readable bundle ({error}); copy or make it again") from error
+        raise BundleError(
+            f"{path}: is no readable bundle ({one_line(str(error))}); copy or make it again"
+        ) from error
     for name, content in files.items():
         _check_content(path, name, content, manifest)
     return write_bundle(parent, manifest, files)
@@ -144,7 +139,19 @@ def unpack(path: Path, parent: Path) -> Bundle:
 
 def find_bundle(path: Path, parent: Path) -> Bundle:
     """The bundle at a path: a folder, or a file that is unpacked into `parent`."""
-    return open_bundle(path) if path.is_dir() else unpack(path, parent)
+    return open_bundle(path) if os.path.isdir(path) else unpack(path, parent)
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that appears with all of them or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
+    try:
+        for name, content in files.items():
+            (partial / name).write_bytes(content)
+        _settle(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _settle(partial: Path, folder: Path) -> None:
@@ -160,20 +167,30 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
     """Nothing in the archive but what the manifest lists: no folder, no other path, no second copy."""
     names = sorted(archive.namelist())
     if names != sorted([MANIFEST, *manifest.files]):
-        strange = sorted(set(names) - set(manifest.files) - {MANIFEST})
-        missing = sorted(set(manifest.files) - set(names))
-        raise BundleError(f"{path}: holds {strange or 'a file twice'}, lacks {missing}; make it again")
+        strange = _listed(sorted(set(names) - set(manifest.files) - {MANIFEST}), "a file twice")
+        missing = _listed(sorted(set(manifest.files) - set(names)), "none")
+        raise BundleError(f"{path}: holds {strange}, lacks {missing}; make it again")
     if manifest.total_bytes > MOST_BYTES:
         raise BundleError(f"{path}: {manifest.total_bytes} bytes unpacked, at most {MOST_BYTES} are taken")
+
+
+def _listed(names: Sequence[str], otherwise: str) -> str:
+    """The first names of a list, what there are otherwise."""
+    more = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
+    return ", ".join(shown(name) for name in names[:MOST_NAMED]) + more or otherwise
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     """A member's content, refused before it is inflated past `most` bytes."""
     with archive.open(name) as file:
         content = file.read(most + 1)
+    _check_size(name, content, most)
+    return content
+
+
+def _check_size(name: str, content: bytes, most: int) -> None:
     if len(content) > most:
         raise BundleError(f"{name}: is larger than the {most} bytes that it may have; make the bundle again")
-    return content
 
 
 def _check_content(where: Path, name: str, content: bytes, manifest: Manifest) -> None:
@@ -183,6 +200,26 @@ def _check_content(where: Path, name: str, content: bytes, manifest: Manifest) -
 
 
 def _verify(path: Path, manifest: Manifest) -> None:
-    if path.is_symlink() or not path.is_file():
+    if os.path.islink(path) or not os.path.isfile(path):
         raise BundleError(f"{path.parent}: {path.name} is missing or no plain file; copy or make it again")
-    _check_content(path.parent, path.name, path.read_bytes(), manifest)
+    _check_content(path.parent, path.name, _content(path, manifest.files[path.name].size), manifest)
+
+
+def _content(path: Path, most: int) -> bytes:
+    """A file's content, one byte past `most` at the most; BundleError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(min(most, path.stat().st_size) + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the bundle again") from error
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell a disk that is full, or a folder that is not ours, from a defect of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"{path}: cannot be written ({error.strerror}); make room there, or name another folder"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -76,10 +77,10 @@ class Codes:
         sound = (
             self.table.dtype == np.int8
             and self.table.shape == (_PIXELS, self.input_shape[0])
-            and _fits(self.input_index, -1, int(np.prod(self.input_shape)))
+            and _fits(self.input_index, -1, prod(self.input_shape))
             and _fits(self.output_index, 0, output_stride)
             and len(self.input_index) <= input_stride
-            and len(self.output_index) == int(np.prod(self.output_shape))
+            and len(self.output_index) == prod(self.output_shape)
         )
         if not sound:
             raise BundleError("the bundle's layouts do not fit its shapes; make it again")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bitlathe.board.text import one_line
+
 
 class BoardError(Exception):
     """Base of everything that can go wrong between a bundle and its measurement."""
@@ -36,6 +38,10 @@ class AgentError(BoardError):
     """An agent cannot be reached, refuses, or lost a job."""
 
 
+class StoreFull(AgentError):
+    """The machine of an agent, or what it may keep, is full."""
+
+
 class AgentLost(AgentError):
     """An agent cannot be reached, is silent, or was started again; another one may do its job."""
 
@@ -47,7 +53,7 @@ def error_named(name: str, message: str) -> BoardError:
     ClockError('too fast')
     """
     kinds = {kind.__name__: kind for kind in _below(BoardError)}
-    return kinds.get(name, AgentError)(message)
+    return kinds.get(name, AgentError)(one_line(message))
 
 
 def _below(kind: type[BoardError]) -> Iterator[type[BoardError]]:

@@ -6,9 +6,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from bitlathe.board.errors import BundleError
+from bitlathe.board.text import one_line, shown
+
+MOST_DIGITS = 40  # of an integer: longer ones take quadratic time to read, and mean nothing here
+LARGEST = (1 << 63) - 1  # of an integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +26,9 @@ class Fields:
     def parse(cls, text: bytes | str, where: str) -> Fields:
         """The object that a JSON text holds."""
         try:
-            return cls.of(json.loads(text), where)
+            return cls.of(json.loads(text, parse_int=_integer, parse_constant=_constant), where)
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{where}: is not JSON ({error}); make it again") from error
+            raise BundleError(f"{where}: is not JSON ({one_line(str(error))}); make it again") from error
 
     @classmethod
     def of(cls, value: object, where: str) -> Fields:
@@ -40,7 +44,7 @@ class Fields:
             raise self._wrong(name, value, "a string")
         return value
 
-    def integer(self, name: str, low: int = 0, high: int = (1 << 63) - 1) -> int:
+    def integer(self, name: str, low: int = 0, high: int = LARGEST) -> int:
         """An integer in low..high."""
         value = self._value(name)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -63,7 +67,7 @@ class Fields:
 
     def fields(self, name: str) -> Fields:
         """An object inside this one."""
-        return Fields.of(self._value(name), f"{self.where}: {name}")
+        return Fields.of(self._value(name), f"{self.where}: {one_line(name)}")
 
     def items(self, name: str) -> Iterator[Fields]:
         """The objects of a list."""
@@ -73,8 +77,15 @@ class Fields:
     def integers(self, name: str) -> tuple[int, ...]:
         """A list of integers that are not negative."""
         values = self._list(name)
-        if not all(isinstance(value, int) and value >= 0 for value in values):
-            raise self._wrong(name, values, "a list of integers")
+        if not all(type(value) is int and 0 <= value <= LARGEST for value in values):
+            raise self._wrong(name, values, f"a list of integers in 0..{LARGEST}")
+        return tuple(values)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings."""
+        values = self._list(name)
+        if not all(isinstance(value, str) for value in values):
+            raise self._wrong(name, values, "a list of strings")
         return tuple(values)
 
     def mapping(self, name: str) -> dict[str, int]:
@@ -90,8 +101,20 @@ class Fields:
 
     def _value(self, name: str) -> Any:
         if name not in self.values:
-            raise BundleError(f"{self.where}: field {name} is missing; make it again with this version")
+            raise BundleError(
+                f"{self.where}: field {one_line(name)} is missing; make it again with this version"
+            )
         return self.values[name]
 
     def _wrong(self, name: str, value: object, needed: str) -> BundleError:
-        return BundleError(f"{self.where}: field {name} is {str(value)[:60]!r}, needed {needed}")
+        return BundleError(f"{self.where}: field {one_line(name)} is {shown(value)}, needed {needed}")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")

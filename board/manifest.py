@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 
+from bitlathe.board import names
 from bitlathe.board.errors import BundleError
 from bitlathe.board.fields import Fields
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # no folder, nothing hidden
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_NETWORK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 class OverlayKind(Enum):
@@ -54,6 +51,11 @@ class Overlay:
     address: int  # of its registers
     clock_mhz: float  # fastest clock that the design is known to work at
 
+    def __post_init__(self) -> None:
+        for file in (self.bit, self.hwh):
+            names.FILE.check(file, f"{MANIFEST}: overlay")
+        names.INSTANCE.check(self.ip, f"{MANIFEST}: overlay")
+
     @property
     def is_simulation(self) -> bool:
         """Whether this is a simulated device's overlay."""
@@ -70,6 +72,12 @@ class Engine:
     registers: Mapping[str, int]  # name -> byte offset
     errors: Mapping[str, int]  # name -> code in the register ERROR
 
+    def __post_init__(self) -> None:
+        for register in self.registers:
+            names.REGISTER.check(register, f"{MANIFEST}: engine")
+        for error in self.errors:
+            names.ERROR.check(error, f"{MANIFEST}: engine")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
@@ -77,6 +85,10 @@ class Descriptor:
 
     opcode: str
     node: str
+
+    def __post_init__(self) -> None:
+        names.OPCODE.check(self.opcode, f"{MANIFEST}: descriptors")
+        names.NODE.check(self.node, f"{MANIFEST}: descriptors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +114,15 @@ class Manifest:
     files: Mapping[str, FileEntry]
 
     def __post_init__(self) -> None:
-        if not _NETWORK.fullmatch(self.network):
-            raise BundleError(f"network name {self.network!r} must be letters, digits, '_', '.' and '-'")
+        names.BOARD.check(self.board, MANIFEST)
+        names.ARCHITECTURE.check(self.architecture, MANIFEST)
+        names.NETWORK.check(self.network, MANIFEST)
         for what, shape in (("input", self.input_shape), ("output", self.output_shape)):
             if len(shape) != 3 or min(shape) < 1:
                 raise BundleError(f"{MANIFEST}: {what} shape {shape}, needed (C, H, W); make it again")
         for name, entry in self.files.items():
-            _check_file(name, entry)
+            _check_file_name(name)
+            names.DIGEST.check(entry.sha256, f"{MANIFEST}: {name}")
         for name in (self.overlay.bit, self.overlay.hwh):
             if name not in self.files:
                 raise BundleError(f"{MANIFEST}: the overlay's {name} is not among the files; make it again")
@@ -147,7 +161,11 @@ class Manifest:
 
 def parse_manifest(text: bytes | str) -> Manifest:
     """The manifest of a text; BundleError names the field that is wrong."""
-    fields = Fields.parse(text, MANIFEST)
+    return manifest_of(Fields.parse(text, MANIFEST))
+
+
+def manifest_of(fields: Fields) -> Manifest:
+    """The manifest of a JSON object; BundleError names the field that is wrong."""
     if fields.integer("format") != FORMAT:
         raise BundleError(
             f"{MANIFEST}: format {fields.integer('format')}, this version reads {FORMAT}; make it again"
@@ -172,15 +190,18 @@ def parse_manifest(text: bytes | str) -> Manifest:
         predicted_cycles=fields.integer("predicted_cycles", 1),
         predicted_cycles_first=fields.integer("predicted_cycles_first", 1),
         vectors=fields.integer("vectors", 1),
-        files={
-            name: FileEntry(size=entry.integer("size"), sha256=entry.text("sha256"))
-            for name, entry in _named(fields.fields("files"))
-        },
+        files=_files(fields.fields("files")),
     )
 
 
-def _named(fields: Fields) -> list[tuple[str, Fields]]:
-    return [(name, fields.fields(name)) for name in fields.values]
+def _files(fields: Fields) -> dict[str, FileEntry]:
+    for name in fields.values:
+        _check_file_name(name)  # first: an error in an entry names it
+    entries = {name: fields.fields(name) for name in fields.values}
+    return {
+        name: FileEntry(size=entry.integer("size"), sha256=entry.text("sha256"))
+        for name, entry in entries.items()
+    }
 
 
 def _overlay(fields: Fields) -> Overlay:
@@ -211,8 +232,7 @@ def _overlay_values(overlay: Overlay) -> dict[str, object]:
     return {**asdict(overlay), "kind": overlay.kind.value}
 
 
-def _check_file(name: str, entry: FileEntry) -> None:
-    if not _FILE_NAME.fullmatch(name) or name == MANIFEST:
-        raise BundleError(f"{MANIFEST}: {name!r} is no name of a file in a bundle (a plain name, no folders)")
-    if not _SHA256.fullmatch(entry.sha256):
-        raise BundleError(f"{MANIFEST}: {name} has no SHA-256 digest; make it again")
+def _check_file_name(name: str) -> None:
+    names.FILE.check(name, MANIFEST)
+    if name == MANIFEST:
+        raise BundleError(f"{MANIFEST}: {name} is no name of a file in a bundle, for it is the list of them")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from statistics import median
 
+from bitlathe.board import names
 from bitlathe.board.fields import Fields
 from bitlathe.board.manifest import Manifest
 
 IDLE = "(array idle)"
+_WHERE = "measurement"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,9 @@ class LayerCycles:
 
     layer: str
     cycles: int
+
+    def __post_init__(self) -> None:
+        names.NODE.check(self.layer, _WHERE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,13 @@ class Measurement:
     layers: tuple[LayerCycles, ...]  # of one image; they add up to `profiled_cycles`
     profiled_cycles: int  # of the image that was profiled; 0 where the engine writes no profile
     outputs_sha256: str  # of all output codes
+
+    def __post_init__(self) -> None:
+        names.BOARD.check(self.board, _WHERE)
+        names.NETWORK.check(self.network, _WHERE)
+        names.VERSION.check(self.pynq, _WHERE)
+        for digest in (self.bundle, self.outputs_sha256):
+            names.DIGEST.check(digest, _WHERE)
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""

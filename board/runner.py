@@ -315,7 +315,7 @@ def _vectors(
     if not 1 <= count <= available:
         raise BundleError(f"{images} images asked for, the bundle has {available}; ask for 1 to {available}")
     pictures, labels, expected = (bundle.array(name) for name in (IMAGES, LABELS, EXPECTED))
-    fits = expected.shape[1:] == bundle.manifest.output_shape
+    fits = expected.shape[1:] == bundle.manifest.output_shape and labels.ndim == 1
     if not fits or {len(pictures), len(labels), len(expected)} != {available}:
         raise BundleError(f"{bundle.folder}: test images and outputs do not fit each other; make it again")
     return pictures[:count], labels[:count], expected[:count]

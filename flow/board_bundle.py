@@ -19,7 +19,7 @@ from bitlathe.board.manifest import FileEntry, Manifest, Overlay, OverlayKind
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.overlay_text import SimulatedOverlay
 from bitlathe.board.sim.settings import Memory, board_model
-from bitlathe.flow.board_core import Core, core_of, npy
+from bitlathe.flow.board_core import Core, core_of
 from bitlathe.hls.config import Target
 from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.sim.build import engine_model
@@ -29,6 +29,7 @@ from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.npy import npy_from_array
 from bitlathe.model.graph.reference import evaluate
 
 ByteArray = NDArray[np.uint8]
@@ -80,10 +81,10 @@ def make_bundle(
     files = {
         **overlay.files,
         **core.files,
-        names.PREPROCESS: npy(vectors.table),
-        names.IMAGES: npy(vectors.images),
-        names.LABELS: npy(vectors.labels.astype(np.int32)),
-        names.EXPECTED: npy(expected.astype(np.int32)),
+        names.PREPROCESS: npy_from_array(vectors.table),
+        names.IMAGES: npy_from_array(vectors.images),
+        names.LABELS: npy_from_array(vectors.labels.astype(np.int32)),
+        names.EXPECTED: npy_from_array(expected.astype(np.int32)),
         names.GRAPH: graph_file.encode(graph),
     }
     manifest = _manifest(graph, core, target, overlay.overlay, expected.shape, files)

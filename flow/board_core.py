@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from bitlathe.hls.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
 from bitlathe.hls.tools.scripts import Engine as Kind
 from bitlathe.model.graph.errors import ToolError, UnsupportedLayer
 from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.npy import npy_from_array
 
 Index = NDArray[np.int32]
 _DIGITS = 3  # bytes that an index into an input's codes has; 16 million codes
@@ -45,13 +45,6 @@ class Core:
 def core_of(graph: Graph, target: Target, kind: Kind) -> Core:
     """A graph on the core of a target's overlay; raises what compiling or planning it raises."""
     return _CORES[kind](graph, target)
-
-
-def npy(array: NDArray[Any]) -> bytes:
-    """An array as a .npy file."""
-    made = BytesIO()
-    np.save(made, np.ascontiguousarray(array), allow_pickle=False)
-    return made.getvalue()
 
 
 def input_index(layout: InputLayout) -> Index:
@@ -92,8 +85,8 @@ def _engine(graph: Graph, target: Target, registers: Mapping[str, int]) -> Core:
         files={
             names.PROGRAM: program.encode(),
             names.WEIGHTS: compiled.weights,
-            names.INPUT_INDEX: npy(input_index(compiled.input_layout)),
-            names.OUTPUT_INDEX: npy(output_index(compiled.output_layout)),
+            names.INPUT_INDEX: npy_from_array(input_index(compiled.input_layout)),
+            names.OUTPUT_INDEX: npy_from_array(output_index(compiled.output_layout)),
         },
         descriptors=tuple(
             Descriptor(opcode=descriptor.opcode.name, node=descriptor.node)
@@ -133,7 +126,10 @@ def _kernel(graph: Graph, target: Target) -> Core:
             registers=dict(KERNEL_OFFSETS),
             errors={},
         ),
-        files={names.INPUT_INDEX: npy(inputs.ravel()), names.OUTPUT_INDEX: npy(outputs.ravel())},
+        files={
+            names.INPUT_INDEX: npy_from_array(inputs.ravel()),
+            names.OUTPUT_INDEX: npy_from_array(outputs.ravel()),
+        },
         descriptors=(),
         output_signed=made.signed,
         input_stride=inputs.size,

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitlathe.board import names
 from bitlathe.board.errors import DeviceError
 from bitlathe.board.fields import Fields
 from bitlathe.board.sim.settings import OVERLAY_KIND, Memory
@@ -19,6 +20,10 @@ class SimulatedOverlay:
     library: str  # file beside it
     identity_offset: int  # of the register IDENTITY
     memory: Memory
+
+    def __post_init__(self) -> None:
+        names.BOARD.check(self.board, OVERLAY_KIND)
+        names.FILE.check(self.library, OVERLAY_KIND)
 
     def encode(self) -> bytes:
         """The text."""
@@ -40,12 +45,11 @@ def read_overlay_text(path: Path) -> SimulatedOverlay:
             f"{path.name}: is a real bitstream, this is a simulated board; make a bundle for simulation"
         )
     fields = Fields.parse(content, path.name)
-    library = fields.text("library")
-    if fields.text("kind") != OVERLAY_KIND or Path(library).name != library:
+    if fields.text("kind") != OVERLAY_KIND:
         raise DeviceError(f"{path.name}: is no {OVERLAY_KIND}; make the bundle again")
     return SimulatedOverlay(
         board=fields.text("board"),
-        library=library,
+        library=fields.text("library"),
         identity_offset=fields.integer("identity_offset"),
         memory=Memory.from_json(fields.fields("memory")),
     )

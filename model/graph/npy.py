@@ -16,9 +16,10 @@ from bitlathe.model.graph.errors import FormatError
 MAGIC = b"\x93NUMPY\x01\x00"
 PREAMBLE = len(MAGIC) + 2  # the magic, then the header's length as 16 bits
 ALIGNMENT = 64  # of the data
+LARGEST = 1 << 28  # elements, an empty axis counted as 1: NumPy's index has 32 bits on a board
 HEADER = re.compile(
     rb"\{'descr': '(?P<type>\|i1|\|u1|<i2|<i4)', 'fortran_order': False, "
-    rb"'shape': \((?P<shape>[0-9]{1,9},|[0-9]{1,9}(?:, [0-9]{1,9})+)\), \} *\n"
+    rb"'shape': \((?P<shape>[0-9]{1,9},|[0-9]{1,9}(?:, [0-9]{1,9}){1,7})\), \} *\n"
 )
 
 
@@ -45,7 +46,8 @@ def array_from_npy(data: bytes, name: str) -> npt.NDArray[np.integer[Any]]:
         )
     dtype = np.dtype(header["type"].decode("ascii"))
     shape = tuple(int(axis) for axis in header["shape"].split(b",") if axis.strip())
-    if len(data) - start != prod(shape) * dtype.itemsize:
+    fills = len(data) - start == prod(shape) * dtype.itemsize
+    if not fills or prod(axis or 1 for axis in shape) > LARGEST:
         raise FormatError(
             f"{name}: {len(data) - start} bytes of data do not fill the shape {shape} of {dtype}"
         )

@@ -312,6 +312,16 @@ def test_an_array_that_promises_more_than_it_holds_is_refused_before_memory_is_t
         array_from_npy(data, "1.weight.npy")
 
 
+@pytest.mark.parametrize("shape", ["0, 999999999, 999999999, 999999999", "0, " * 39 + "0", "1, " * 39 + "1"])
+def test_a_shape_that_numpy_cannot_hold_is_refused(shape: str) -> None:
+    header = f"{{'descr': '|i1', 'fortran_order': False, 'shape': ({shape}), }}\n".encode()
+    data = (
+        b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(not shape.startswith("0"))
+    )
+    with pytest.raises(FormatError, match=r"^1\.weight\.npy: "):
+        array_from_npy(data, "1.weight.npy")
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
 def test_an_array_comes_back_read_only(dtype: type[np.signedinteger[Any]], rng: np.random.Generator) -> None:
     array = rng.integers(-128, 128, (3, 4, 1)).astype(dtype)

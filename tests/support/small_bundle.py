@@ -7,8 +7,29 @@ from pathlib import Path
 
 from bitlathe.board.bundle import Bundle, write_bundle
 from bitlathe.board.manifest import Descriptor, Engine, FileEntry, Manifest, Overlay, OverlayKind
+from bitlathe.board.measurement import LayerCycles, Measurement
 
 FILES = {"overlay_1.bit": b"{}", "overlay_1.hwh": b"<EDKSYSTEM/>", "program.bin": bytes(range(128)) * 3}
+RESULT = Measurement(
+    board="pynq-z2",
+    network="small",
+    bundle="0" * 64,
+    simulated=True,
+    pynq="4.0.0",
+    images=1,
+    mismatches=0,
+    correct=1,
+    cycles=100,
+    cycles_first=120,
+    predicted_cycles=100,
+    clock_mhz=100.0,
+    clock_closed_mhz=100.0,
+    latency_ms=0.001,
+    wall_ms=None,
+    layers=(LayerCycles(layer="conv1", cycles=90),),
+    profiled_cycles=100,
+    outputs_sha256="0" * 64,
+)
 
 
 def small_manifest(files: dict[str, bytes] | None = None) -> Manifest:
