@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -12,10 +13,19 @@ from bitlathe.board.errors import AgentError, BoardError
 from bitlathe.board.manifest import Manifest
 from bitlathe.board.process import WorkerProcess
 from bitlathe.board.store import Store
+from bitlathe.board.text import one_line
 
 _LOG = logging.getLogger(__name__)
 MOST_WAITING = 32
 MOST_KEPT = 256  # finished jobs whose answers can still be asked for
+
+
+class FilesMissing(Exception):
+    """A job's files are not all here: an answer, not an error."""
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        super().__init__(f"{len(digests)} files are missing")
+        self.digests = list(digests)
 
 
 class State(Enum):
@@ -65,12 +75,18 @@ class Jobs:
         return len(self._waiting)
 
     def submit(self, job: Job) -> Job:
-        """Queue a job, or answer the one with its identifier; AgentError when the queue is full."""
+        """Queue a job, its files held until it ends, or answer the one with its identifier.
+
+        FilesMissing where files are missing, AgentError when the queue is full.
+        """
         with self._changed:
             if job.identifier in self._known:
                 return self._known[job.identifier]
             if len(self._waiting) >= MOST_WAITING:
                 raise AgentError(f"{MOST_WAITING} jobs are waiting; ask again later")
+            missing = self._store.hold(job.manifest)
+            if missing:
+                raise FilesMissing(missing)
             self._known[job.identifier] = job
             self._waiting.append(job)
             self._forget()
@@ -97,11 +113,24 @@ class Jobs:
             self._run(job)
 
     def _run(self, job: Job) -> None:
+        """Run a job; whatever it raises is its own end, never this thread's."""
         try:
             with self._store.folder(job.manifest) as folder:
                 measured = self._worker.measure(folder, job.images)
-            job.finish(State.DONE, {"result": measured.to_json()})
-        except (BoardError, OSError) as error:
-            kind = type(error).__name__ if isinstance(error, BoardError) else AgentError.__name__
-            _LOG.warning("job %s of %s failed: %s", job.identifier, job.manifest.name, error)
-            job.finish(State.FAILED, {"error": {"kind": kind, "message": str(error)}})
+            state = State.DONE
+            answer: dict[str, object] = {"result": measured.to_json()}
+        except BaseException as error:
+            state, answer = State.FAILED, {"error": _told(job, error)}
+        self._store.let_go(job.manifest)
+        job.finish(state, answer)
+
+
+def _told(job: Job, error: BaseException) -> dict[str, object]:
+    """What the client is told of a job's error; the log too."""
+    if isinstance(error, BoardError):
+        kind, message = type(error).__name__, one_line(str(error))
+        _LOG.warning("job %s of %s failed: %s", job.identifier, job.manifest.name, message)
+    else:
+        kind, message = AgentError.__name__, one_line(f"the job ended by {type(error).__name__}: {error}")
+        _LOG.error("job %s of %s failed", job.identifier, job.manifest.name, exc_info=error)
+    return {"kind": kind, "message": message}
