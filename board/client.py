@@ -10,16 +10,21 @@ import uuid
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bitlathe.board.agent import DEFAULT_PORT, LONGEST_WAIT
+from bitlathe.board import names
+from bitlathe.board.agent import DEFAULT_PORT
 from bitlathe.board.bundle import Bundle
 from bitlathe.board.errors import AgentError, AgentLost, BoardError, error_named
 from bitlathe.board.fields import Fields
 from bitlathe.board.measurement import Measurement
+from bitlathe.board.server import LONGEST_WAIT
+from bitlathe.board.text import one_line
 
 _LOG = logging.getLogger(__name__)
 TRIES = 3
 PAUSE_SECONDS = 0.5  # before the second try, doubled each time
 REQUEST_SECONDS = LONGEST_WAIT + 20.0
+MOST_ANSWER_BYTES = 64 << 20
+_PASSING = (http.client.REQUEST_TIMEOUT, http.client.SERVICE_UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,9 @@ class AgentStatus:
     board: str
     waiting: int
     most_bytes: int
+
+    def __post_init__(self) -> None:
+        names.BOARD.check(self.board, "agent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,26 +92,33 @@ class Agent:
     def _submit(self, job: bytes, bundle: Bundle) -> Fields:
         status, fields = self._ask("POST", "/jobs", job)
         if status == http.client.CONFLICT:
-            names = {entry.sha256: name for name, entry in bundle.manifest.files.items()}
-            for digest in fields.values.get("missing", []):
-                self._ask("PUT", f"/files/{digest}", bundle.bytes(names[digest]))
+            files = {entry.sha256: name for name, entry in bundle.manifest.files.items()}
+            for digest in fields.texts("missing"):
+                if digest not in files:
+                    raise AgentError(f"agent {self}: asks for a file that its bundle does not have")
+                self._ask("PUT", f"/files/{digest}", bundle.bytes(files[digest]))
             status, fields = self._ask("POST", "/jobs", job)
         if status == http.client.CONFLICT:
             raise AgentError(f"agent {self}: keeps too few files for it; start it with a larger --most-mib")
         return fields
 
     def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, Fields]:
-        for attempt in range(TRIES):
+        """Status and fields of an answer; what may pass is tried again: a lost connection, a busy agent."""
+        pauses = [PAUSE_SECONDS * 2**attempt for attempt in range(TRIES - 1)]
+        while True:
             try:
-                return self._ask_once(method, path, body)
-            except (OSError, http.client.HTTPException) as error:
-                _LOG.info("agent %s: %s %s failed: %s", self, method, path, error)
-                reason = error
-                time.sleep(PAUSE_SECONDS * 2**attempt)
-        raise AgentLost(
-            f"agent {self} cannot be reached ({type(reason).__name__}: {reason}); "
-            "is it running, and the tunnel open?"
-        ) from reason
+                status, fields = self._ask_once(method, path, body)
+            except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last of a host's name
+                failure: BoardError = self._lost(error)
+                passes = True
+            else:
+                if status < http.client.BAD_REQUEST or status == http.client.CONFLICT:
+                    return status, fields
+                failure, passes = _error(fields), status in _PASSING
+            if not passes or not pauses:
+                raise failure
+            _LOG.info("agent %s: %s %s failed: %s", self, method, path, failure)
+            time.sleep(pauses.pop(0))
 
     def _ask_once(self, method: str, path: str, body: bytes) -> tuple[int, Fields]:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=REQUEST_SECONDS)
@@ -111,12 +126,18 @@ class Agent:
             headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
             connection.request(method, path, body or None, headers)
             response = connection.getresponse()
-            fields = Fields.parse(response.read(), f"agent {self}")
+            content = response.read(MOST_ANSWER_BYTES)
+            if response.length:
+                raise http.client.IncompleteRead(content, response.length)
         finally:
             connection.close()
-        if response.status >= http.client.BAD_REQUEST and response.status != http.client.CONFLICT:
-            raise _error(fields)
-        return response.status, fields
+        return response.status, Fields.parse(content, f"agent {self}")
+
+    def _lost(self, error: Exception) -> AgentLost:
+        return AgentLost(
+            f"agent {self} cannot be reached ({type(error).__name__}: {one_line(str(error))}); "
+            "is it running, and the tunnel open?"
+        )
 
 
 def _error(fields: Fields) -> BoardError:

@@ -207,6 +207,6 @@ def _board_name(device: Any) -> str | None:
 def board_here() -> str | None:
     """Name of the board that this runs on, or None where nothing tells."""
     if BOARD_FILE.is_file():
-        return BOARD_FILE.read_bytes().rstrip(b"\0\n").decode().lower()
+        return BOARD_FILE.read_bytes().rstrip(b"\0\n").decode(errors="replace").lower()
     given = os.environ.get(BOARD_VARIABLE, "").lower()
     return None if given in ("", UNKNOWN_BOARD) else given

@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,60 +15,20 @@ from pathlib import Path
 import needs
 import pytest
 from small_bundle import small_bundle, small_manifest
+from stand_in_agent import TOKEN, StandIn, client_of, head, job_text, raw, serving
 
-from bitlathe.board.agent import SHORTEST_TOKEN, AgentServer, read_token
+from bitlathe.board.agent import SHORTEST_TOKEN, read_token
 from bitlathe.board.agent import main as serve
 from bitlathe.board.bundle import open_bundle
 from bitlathe.board.client import Agent
 from bitlathe.board.errors import AgentError, BundleError, DeviceError
-from bitlathe.board.jobs import Jobs
 from bitlathe.board.local import agents_at, simulated_agent
-from bitlathe.board.measurement import LayerCycles, Measurement
+from bitlathe.board.measurement import Measurement
 from bitlathe.board.pool import Pool
+from bitlathe.board.server import AgentServer
 from bitlathe.board.store import Store
 
 needs.package("pynq")
-TOKEN = "a token of the tests"
-RESULT = Measurement(
-    board="pynq-z2",
-    network="small",
-    bundle="0" * 64,
-    simulated=True,
-    pynq="4.0.0",
-    images=1,
-    mismatches=0,
-    correct=1,
-    cycles=100,
-    cycles_first=120,
-    predicted_cycles=100,
-    clock_mhz=100.0,
-    clock_closed_mhz=100.0,
-    latency_ms=0.001,
-    wall_ms=None,
-    layers=(LayerCycles(layer="conv1", cycles=90),),
-    profiled_cycles=100,
-    outputs_sha256="0" * 64,
-)
-
-
-class StandIn:
-    """In a worker's place: answers when it is let."""
-
-    def __init__(self) -> None:
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        self.ran: list[str] = []
-        self.at_once = 0
-        self.most_at_once = 0
-
-    def measure(self, folder: Path, images: int | None) -> Measurement:
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        self.may_answer.wait()
-        network = open_bundle(folder).manifest.network
-        self.ran.append(network)
-        self.at_once -= 1
-        return replace(RESULT, network=network)
 
 
 @pytest.fixture
@@ -81,37 +40,14 @@ def stand_in() -> StandIn:
 @pytest.fixture
 def server(tmp_path: Path, stand_in: StandIn) -> Iterator[AgentServer]:
     """An agent that takes files of up to 4 MiB."""
-    store = Store(tmp_path / "store", 4 << 20)
-    made = AgentServer(("127.0.0.1", 0), TOKEN, "pynq-z2", store, Jobs(store, stand_in))  # type: ignore[arg-type]
-    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with serving(tmp_path / "store", stand_in) as made:
+        yield made
 
 
 @pytest.fixture
 def agent(server: AgentServer) -> Agent:
     """Its client."""
-    return Agent(host="127.0.0.1", port=server.server_address[1], token=TOKEN)
-
-
-def raw(agent: Agent, text: bytes, *, close: bool = True) -> bytes:
-    """What the agent answers to bytes, after which the client says no more."""
-    with socket.create_connection((agent.host, agent.port), timeout=20) as connection:
-        connection.sendall(text)
-        if close:
-            connection.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
-
-
-def head(method: str, path: str, length: object, token: str = TOKEN) -> bytes:
-    lines = [
-        f"{method} {path} HTTP/1.1",
-        "Host: x",
-        f"Authorization: Bearer {token}",
-        f"Content-Length: {length}",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode()
+    return client_of(server)
 
 
 # ---- with a stand-in for the worker
@@ -135,9 +71,8 @@ def test_one_job_runs_at_a_time_and_all_are_answered(agent: Agent, stand_in: Sta
 def test_a_job_asked_for_twice_runs_once(agent: Agent, stand_in: StandIn, tmp_path: Path) -> None:
     bundle = small_bundle(tmp_path)
     agent.measure(bundle)
-    job = {"id": "0" * 32, "manifest": json.loads(bundle.manifest.encode()), "images": None}
     for _ in range(3):
-        agent._ask("POST", "/jobs", json.dumps(job).encode())
+        agent._ask("POST", "/jobs", job_text(bundle))
     agent._ask("GET", f"/jobs/{'0' * 32}?wait=20")
     assert len(stand_in.ran) == 2
 
@@ -148,8 +83,7 @@ def test_a_full_queue_refuses(agent: Agent, stand_in: StandIn, tmp_path: Path) -
     stand_in.may_answer.clear()
     with pytest.raises(AgentError, match="32 jobs are waiting; ask again later"):
         for number in range(40):
-            job = {"id": f"{number:032x}", "manifest": json.loads(bundle.manifest.encode()), "images": 1}
-            agent._ask("POST", "/jobs", json.dumps(job).encode())
+            agent._ask("POST", "/jobs", job_text(bundle, number))
     stand_in.may_answer.set()
 
 
@@ -181,7 +115,7 @@ def test_an_upload_past_the_limit_is_refused_unread(agent: Agent, server: AgentS
 
 @pytest.mark.parametrize("length", ["", "-1", "x", "1e9", "\u0661"])
 def test_an_upload_of_no_length_is_refused(agent: Agent, length: str) -> None:
-    assert b" 413 " in raw(agent, head("PUT", "/files/" + "0" * 64, length)).split(b"\r\n")[0]
+    assert b" 400 " in raw(agent, head("PUT", "/files/" + "0" * 64, length)).split(b"\r\n")[0]
 
 
 def test_a_truncated_upload_is_refused_and_leaves_nothing(agent: Agent, server: AgentServer) -> None:
@@ -286,6 +220,13 @@ def test_an_agent_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
         agent = Agent(host="127.0.0.1", port=free.getsockname()[1], token=TOKEN)
         with pytest.raises(AgentError, match=r"cannot be reached .*is it running, and the tunnel open\?"):
             agent.status()
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "a..b", "\u0131" * 70, "."])
+def test_a_host_that_can_be_none_is_named(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitlathe.board.client.PAUSE_SECONDS", 0)
+    with pytest.raises(AgentError, match="cannot be reached"):
+        Agent.at(host, TOKEN).status()
 
 
 def test_a_real_board_needs_a_token() -> None:
