@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import queue
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bitlathe.board.errors import AgentError, BoardError, EngineHung, error_named
@@ -17,6 +19,7 @@ from bitlathe.board.measurement import Measurement
 
 _LOG = logging.getLogger(__name__)
 _ENDED = ""  # what a reader puts when the process has closed its stdout
+ENDING_SECONDS = 5.0  # that a process which has closed its stdout takes to end
 
 
 class WorkerProcess:
@@ -64,14 +67,27 @@ class WorkerProcess:
                     f"the worker was silent for {self._silence_seconds:g} s and was killed: the device "
                     "hangs; the next job loads it again, and if that hangs too switch the board off and on"
                 ) from None
-            if line == _ENDED:
-                self.kill()
-                raise AgentError("the worker died; the agent's log says why, the next job starts another")
+            if not line.endswith("\n"):  # it has ended, perhaps in mid-line
+                raise AgentError(
+                    f"the worker died ({self._end()}); the agent's log says why, the next job starts another"
+                )
             answer = Fields.parse(line, "worker")
             if "result" in answer.values:
                 return Measurement.from_json(answer.fields("result"))
             if "error" in answer.values:
                 raise _raised(answer.fields("error"))
+
+    def _end(self) -> str:
+        """How the process ended, which is over after this."""
+        process = self._process
+        assert process is not None
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING_SECONDS)
+        status = process.returncode
+        self.kill()
+        if status is None:
+            return "it has closed its stdout"
+        return f"status {status}" if status >= 0 else f"signal {-status}, {signal.strsignal(-status)}"
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is not None and self._process.poll() is None:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import queue
 import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from bitlathe.board.bundle import Bundle, open_bundle
-from bitlathe.board.errors import BoardError, ClockError, DeviceError, EngineFault, EngineHung
+from bitlathe.board.errors import AgentError, BoardError, ClockError, DeviceError, EngineFault, EngineHung
 from bitlathe.board.fields import Fields
 from bitlathe.board.overlay import LoadedOverlay
 from bitlathe.board.runner import measure
 from bitlathe.board.sim.options import add_options, settings_of
 
+_LOG = logging.getLogger(__name__)
 _UNSOUND = (EngineFault, EngineHung, DeviceError, ClockError)  # after these the overlay is loaded anew
 
 
@@ -45,6 +48,11 @@ class Worker:
             if isinstance(error, _UNSOUND):
                 self._overlay = None
             self._answer({"error": {"kind": type(error).__name__, "message": str(error)}})
+        except (Exception, SystemExit) as error:  # a defect, or a library's own idea of an end
+            self._overlay = None
+            _LOG.exception("a job failed by a defect")
+            message = f"the job ended by {type(error).__name__}: {error}; the agent's log says where"
+            self._answer({"error": {"kind": AgentError.__name__, "message": message}})
 
     def _measure(self, bundle: Bundle, images: int | None) -> None:
         if self._overlay is None or not self._overlay.fits(bundle):
@@ -71,8 +79,9 @@ def main(words: Sequence[str] | None = None) -> None:
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     if arguments.simulated:
         _simulate(arguments)
-    while True:
-        worker.serve(requests.get())
+    with suppress(KeyboardInterrupt):  # typed at a terminal, it reaches the agent too, which says so
+        while True:
+            worker.serve(requests.get())
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
