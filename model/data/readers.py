@@ -9,19 +9,41 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bitlathe.model.data.dataset import Images, Labels
 from bitlathe.model.graph.errors import DataError
 
+_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether by columns, type of the elements
+_HEADERS: Mapping[tuple[int, int], Callable[[IO[bytes]], _Header]] = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+}
+_DAMAGED = (
+    ValueError,
+    LookupError,
+    OSError,
+    EOFError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _IDX_UINT8 = 0x08
 _CIFAR_PIXELS = 3 * 32 * 32
 
@@ -73,12 +95,26 @@ def read_cifar100_binary(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
 
 def _npz_part(blob: Blob) -> tuple[Images, Labels]:
     try:
-        with np.load(io.BytesIO(blob.data), allow_pickle=False) as archive:
-            return archive["images"], archive["labels"]
-    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(io.BytesIO(blob.data)) as archive:
+            return _npz_array(archive, "images"), _npz_array(archive, "labels")
+    except _DAMAGED as error:
         raise DataError(
             f"{blob.path}: not an npz archive of `images` and `labels` ({error}); fetch the file again"
         ) from error
+
+
+def _npz_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """An array of an npz archive, whose shape and type are compared with its bytes before it is read."""
+    member = f"{name}.npy"
+    with archive.open(member) as file:
+        version = npy.read_magic(file)  # type: ignore[no-untyped-call]  # NumPy does not type it
+        if version not in _HEADERS:
+            raise ValueError(f"{member} is of version {version}, needed 1.0 or 2.0")
+        shape, by_columns, dtype = _HEADERS[version](file)
+        promised, there = prod(shape) * dtype.itemsize, archive.getinfo(member).file_size - file.tell()
+        if promised != there:
+            raise ValueError(f"{member} has {there} bytes, its header promises {promised}")
+        return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if by_columns else "C").copy()
 
 
 def _check_same_kind(blob: Blob, array: NDArray[Any], first: NDArray[Any]) -> None:
@@ -98,7 +134,7 @@ def _idx_array(blob: Blob, ndim: int) -> NDArray[Any]:
             "fetch the file again"
         )
     shape = struct.unpack(f">{ndim}I", blob.data[4:header])
-    expected = header + int(np.prod(shape, dtype=np.int64))
+    expected = header + prod(shape)
     if len(blob.data) != expected:
         raise DataError(
             f"{blob.path}: {len(blob.data)} bytes, its header promises {expected}; fetch the file again"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.npy import array_from_npy, npy_from_array
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, C)
 Codes = npt.NDArray[np.int8]  # (N, C, H, W)
@@ -61,8 +62,7 @@ class Preprocess:
         """Write the table as .npy; a reader never sees half a file."""
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with partial.open("wb") as file:
-                np.save(file, self.table, allow_pickle=False)
+            partial.write_bytes(npy_from_array(self.table))
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
@@ -71,11 +71,9 @@ class Preprocess:
     def load(cls, path: Path) -> Preprocess:
         """Read what `save` wrote; FormatError says what is wrong with any other file."""
         try:
-            table = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            table = array_from_npy(path.read_bytes(), "the file")
+        except (OSError, FormatError) as error:
             raise FormatError(
                 f"{path}: no readable table of input codes ({error}); write it again"
             ) from error
-        if not isinstance(table, np.ndarray):
-            raise FormatError(f"{path}: holds several arrays; a table of input codes is one .npy array")
         return cls(table=table)

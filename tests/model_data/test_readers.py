@@ -6,6 +6,7 @@ import gzip
 import io
 import re
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def idx(array: Images) -> bytes:
 def npz(**arrays: NDArray[Any]) -> bytes:
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def npz_with_header(header: str, data: bytes) -> bytes:
+    """An archive whose images have any header, and sound labels."""
+    line = (header + "\n").encode()
+    member = b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line + data
+    stream = io.BytesIO()
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(1, np.int64))
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", member)
+        archive.writestr("labels.npy", labels.getvalue())
     return stream.getvalue()
 
 
@@ -99,6 +113,31 @@ def test_npz_archives_of_different_images_do_not_follow_one_another() -> None:
     message = r"^b.npz: an array is uint8 \(2, 28, 28, 3\), the first file's uint8 \(2, 32, 32, 3\); fetch"
     with pytest.raises(DataError, match=message):
         read_npz([blob(part, name) for part, name in zip(parts, ("a.npz", "b.npz"), strict=True)])
+
+
+HEADERS = {
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (999999999, 999999999, 3), }": "needed",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 4), }": "wraps",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (0, 999999999, 999999999, 999999999), }": "empty",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (-1,), }": "negative",
+    "{'descr': '|S2147483647', 'fortran_order': False, 'shape': (2147483647,), }": "wide",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }": "objects",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), " + "[" * 9000: "nested",
+    "__import__('os').abort()": "code",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=list(HEADERS.values()))
+def test_an_array_that_its_bytes_do_not_fill_is_refused_before_memory_is_taken(header: str) -> None:
+    for data in (b"", b"12345678"):
+        with pytest.raises(DataError, match=r"f\.npz: not an npz archive of `images` and `labels`"):
+            read_npz([blob(npz_with_header(header, data), "f.npz")])
+
+
+def test_idx_sizes_whose_product_wraps_are_refused() -> None:
+    data = bytes((0, 0, 8, 3)) + struct.pack(">3I", 1 << 31, 1 << 31, 4)
+    with pytest.raises(DataError, match="16 bytes, its header promises 18446744073709551632"):
+        read_idx([blob(data), blob(idx(np.zeros(1, np.uint8)))])
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,18 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_foreign_array_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no readable table of input codes"):
         Preprocess.load(tmp_path / "none.npy")
-    np.save(tmp_path / "other.npy", np.zeros((256, 3)))
+    np.save(tmp_path / "other.npy", np.zeros((256, 3), np.int32))
     with pytest.raises(FormatError) as error:
         Preprocess.load(tmp_path / "other.npy")
-    assert str(error.value) == "preprocess: the table is float64 (256, 3), needed int8 (256, channels)"
+    assert str(error.value) == "preprocess: the table is int32 (256, 3), needed int8 (256, channels)"
+
+
+def test_a_table_of_a_huge_shape_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "table.npy"
+    Preprocess.offset(3).save(path)
+    path.write_bytes(path.read_bytes().replace(b"(256, 3), }        ", b"(256, 999999999), }"))
+    with pytest.raises(FormatError, match=r"do not fill the shape \(256, 999999999\) of int8"):
+        Preprocess.load(path)
 
 
 @pytest.mark.parametrize(
