@@ -11,15 +11,16 @@ Every request carries `Authorization: Bearer TOKEN`. Files are kept by digest an
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
-import math
 import os
 import re
 import secrets
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bitlathe.board import names
@@ -31,6 +32,7 @@ from bitlathe.board.server import AgentServer
 from bitlathe.board.sim.options import add_options, command_line
 from bitlathe.board.sim.settings import board_model
 from bitlathe.board.store import Store
+from bitlathe.board.text import shown
 
 _LOG = logging.getLogger(__name__)
 DEFAULT_PORT = 8377
@@ -79,7 +81,11 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
 def run_agent(arguments: argparse.Namespace) -> None:
     """Serve until interrupted; the first line on stdout says where."""
     board = _board_served(arguments.simulated)
-    store = _store(arguments.folder, arguments.most_mib << 20)
+    with _store(arguments.folder, arguments.most_mib << 20) as store:
+        _serve(arguments, board, store)
+
+
+def _serve(arguments: argparse.Namespace, board: str, store: Store) -> None:
     simulated = ["--simulated", arguments.simulated] if arguments.simulated else []
     worker = WorkerProcess([*simulated, *command_line(arguments)], arguments.silence)
     try:
@@ -106,11 +112,24 @@ def _board_served(simulated: str | None) -> str:
     return found if found is not None and names.BOARD.fits(found) else UNKNOWN_BOARD
 
 
-def _store(folder: Path, most_bytes: int) -> Store:
-    try:
-        return Store(folder, most_bytes)
-    except OSError as error:
-        raise AgentError(f"{folder}: keeps no files ({error.strerror}); choose another --folder") from error
+@contextmanager
+def _store(folder: Path, most_bytes: int) -> Iterator[Store]:
+    """The store in a folder, this agent's alone until the block ends: another would clear what it is sent."""
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            store = Store(folder, most_bytes)
+        except BlockingIOError as error:
+            raise AgentError(
+                f"{folder}: another agent keeps its files there; choose another --folder"
+            ) from error
+        except OSError as error:
+            raise AgentError(
+                f"{folder}: keeps no files ({error.strerror}); choose another --folder"
+            ) from error
+        yield store
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -130,18 +149,17 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _count(text: str) -> int:
     """A count of at least 1."""
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{shown(text)}, needed a count of at least 1, of at most 9 digits")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
     """Seconds, more than none."""
-    seconds = float(text)
-    if not 0 < seconds < math.inf:
-        raise ValueError
-    return seconds
+    with suppress(ValueError):
+        if 0 < float(text) <= threading.TIMEOUT_MAX:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{shown(text)}, needed a number of seconds above 0")
 
 
 def _end_with_parent() -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bitlathe.board.errors import BundleError
 from bitlathe.board.manifest import MANIFEST, Manifest, parse_manifest
 from bitlathe.board.npy import array_from_npy
-from bitlathe.board.text import one_line, shown
+from bitlathe.board.text import MOST_SHOWN, one_line, shown
 
 PROGRAM = "program.bin"
 WEIGHTS = "weights.bin"
@@ -130,7 +130,7 @@ def unpack(path: Path, parent: Path) -> Bundle:
             files = {name: _member(archive, name, entry.size) for name, entry in manifest.files.items()}
     except _DAMAGED_ARCHIVE as error:
         raise BundleError(
-            f"{path}: is no readable bundle ({one_line(str(error))}); copy or make it again"
+            f"{path}: is no readable bundle ({one_line(str(error), MOST_SHOWN)}); copy or make it again"
         ) from error
     for name, content in files.items():
         _check_content(path, name, content, manifest)

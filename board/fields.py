@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from bitlathe.board.errors import BundleError
-from bitlathe.board.text import one_line, shown
+from bitlathe.board.text import MOST_SHOWN, one_line, shown
 
 MOST_DIGITS = 40  # of an integer: longer ones take quadratic time to read, and mean nothing here
 LARGEST = (1 << 63) - 1  # of an integer
@@ -28,7 +28,9 @@ class Fields:
         try:
             return cls.of(json.loads(text, parse_int=_integer, parse_constant=_constant), where)
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{where}: is not JSON ({one_line(str(error))}); make it again") from error
+            raise BundleError(
+                f"{where}: is not JSON ({one_line(str(error), MOST_SHOWN)}); make it again"
+            ) from error
 
     @classmethod
     def of(cls, value: object, where: str) -> Fields:
@@ -67,7 +69,7 @@ class Fields:
 
     def fields(self, name: str) -> Fields:
         """An object inside this one."""
-        return Fields.of(self._value(name), f"{self.where}: {one_line(name)}")
+        return Fields.of(self._value(name), f"{self.where}: {one_line(name, MOST_SHOWN)}")
 
     def items(self, name: str) -> Iterator[Fields]:
         """The objects of a list."""
@@ -102,12 +104,15 @@ class Fields:
     def _value(self, name: str) -> Any:
         if name not in self.values:
             raise BundleError(
-                f"{self.where}: field {one_line(name)} is missing; make it again with this version"
+                f"{self.where}: field {one_line(name, MOST_SHOWN)} is missing; "
+                "make it again with this version"
             )
         return self.values[name]
 
     def _wrong(self, name: str, value: object, needed: str) -> BundleError:
-        return BundleError(f"{self.where}: field {one_line(name)} is {shown(value)}, needed {needed}")
+        return BundleError(
+            f"{self.where}: field {one_line(name, MOST_SHOWN)} is {shown(value)}, needed {needed}"
+        )
 
 
 def _integer(digits: str) -> int:

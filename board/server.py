@@ -21,6 +21,7 @@ from bitlathe.board.jobs import FilesMissing, Job, Jobs
 from bitlathe.board.manifest import MANIFEST, manifest_of
 from bitlathe.board.request import Refusal, Request, parse_head
 from bitlathe.board.store import Store
+from bitlathe.board.text import one_line
 
 _LOG = logging.getLogger(__name__)
 MOST_HEAD = 16 << 10  # bytes of a request's head
@@ -223,7 +224,8 @@ class Handler(socketserver.BaseRequestHandler):
         self.request.sendall("\r\n".join([*head, "", ""]).encode() + body)
 
     def _refuse(self, status: HTTPStatus, error: BoardError) -> None:
-        _LOG.debug("refused with %d: %s", status, error)
+        level = logging.WARNING if status == HTTPStatus.INSUFFICIENT_STORAGE else logging.DEBUG
+        _LOG.log(level, "answered %d: %s", status, one_line(str(error)))
         self._send(status, {"error": {"kind": type(error).__name__, "message": str(error)}})
         self._drain()
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 MOST_SHOWN = 60  # characters of a value in a message
+MOST_SAID = 1000  # of a message from elsewhere
 
 
-def one_line(text: str) -> str:
-    r"""A text whose line ends, control characters and lone surrogates are escaped.
+def one_line(text: str, most: int = MOST_SAID) -> str:
+    r"""A text of at most so many characters, its line ends, control characters and lone surrogates escaped.
 
     >>> one_line("done\nboard: all is well")
     'done\\nboard: all is well'
     """
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    kept = text[:most] + "..." * (len(text) > most)
+    if kept.isprintable():
+        return kept
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in kept)
 
 
 def shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import re
@@ -298,3 +299,45 @@ def test_an_agent_that_cannot_start_says_why(
     Path("file").write_text("")
     with pytest.raises(SystemExit, match=re.escape(message)):
         serve(["--folder", "agent", "--token-file", "token", *words])
+
+
+def test_two_agents_do_not_keep_their_files_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("agent").mkdir()
+    with Path("agent/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(
+            SystemExit, match="agent: another agent keeps its files there; choose another --folder"
+        ):
+            serve(["--folder", "agent", "--token-file", "token", "--port", "70000"])
+
+
+@pytest.mark.parametrize(
+    "words", [["--silence", "nan"], ["--silence", "-1"], ["--most-mib", "0"], ["--most-mib", "x"]]
+)
+def test_an_option_that_makes_no_sense_is_a_usage_error(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        serve(words)
+    assert (
+        caught.value.code == 2 and f"argument {words[0]}: '{words[1]}', needed a " in capsys.readouterr().err
+    )
+
+
+def test_an_agent_of_an_unknown_board_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="no simulated board 'x'; there are pynq-z2, zcu104"):
+        serve(["--folder", "agent", "--token-file", "token", "--simulated", "x"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("token", ["x" * 20 + "\n" + "y" * 20, "\xff" * 20, "\u20ac" * 20, "x\0" * 20])
+def test_a_token_that_no_header_takes_is_refused(tmp_path: Path, token: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(token)
+    path.chmod(0o600)
+    with pytest.raises(AgentError, match="the token has characters that no header takes; delete it"):
+        read_token(path)

@@ -117,8 +117,21 @@ def test_one_damaged_bit_of_an_archive_is_refused_or_changes_nothing(where: floa
         damaged = bytearray(file.read_bytes())
         damaged[int(where * len(damaged))] ^= 1 << bit
         file.write_bytes(damaged)
-        with contextlib.suppress(BundleError):
+        try:
             assert unpack(file, Path(folder) / "there").manifest == made.manifest
+        except BundleError as error:
+            message = str(error)
+            assert message.isprintable() and len(message) < 400
+
+
+def test_an_archive_of_a_damaged_member_is_refused_in_one_short_line(tmp_path: Path) -> None:
+    file = pack(small_bundle(tmp_path / "made"), tmp_path)
+    damaged = bytearray(file.read_bytes())
+    damaged[26:28] = b"\xff\xff"  # length of the first member's name, which zipfile puts into its message
+    file.write_bytes(damaged)
+    with pytest.raises(BundleError, match="is no readable bundle") as caught:
+        unpack(file, tmp_path / "there")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
 
 
 @given(where=st.integers(0, 127), byte=st.integers(0, 255))
