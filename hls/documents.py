@@ -19,7 +19,7 @@ from bitlathe.hls.program import (
     Opcode,
     Space,
 )
-from bitlathe.hls.registers import REGISTERS
+from bitlathe.hls.registers import ADDRESS_BITS, REGISTERS
 from bitlathe.hls.render import render
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -86,7 +86,9 @@ def documents() -> tuple[Document, ...]:
 
 
 def _registers() -> str:
-    return render("registers.md.j2", registers=REGISTERS, errors=_rows(_ERRORS))
+    return render(
+        "registers.md.j2", registers=REGISTERS, errors=_rows(_ERRORS), address_bits=ADDRESS_BITS
+    )
 
 
 def _program() -> str:

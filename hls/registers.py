@@ -26,7 +26,8 @@ class Register:
     meaning: str
 
 
-ADDRESS_SPACE = 256  # bytes
+ADDRESS_BITS = 16  # of the block: 64 KiB, the smallest range that a board's design gives it
+ADDRESS_SPACE = 1 << ADDRESS_BITS  # bytes
 NO_DESCRIPTOR = 0xFFFF_FFFF  # ERROR_INDEX when no descriptor is at fault
 
 # CTRL, GIE, IER and ISR keep the bits of ap_ctrl_hs.

@@ -11,7 +11,7 @@ module axil_regs #(
     input  wire logic         clk_i,
     input  wire logic         rst_ni,
     output logic              irq_o,
-    input  wire logic [  7:0] s_axi_control_awaddr,
+    input  wire logic [ 15:0] s_axi_control_awaddr,
     input  wire logic         s_axi_control_awvalid,
     output logic              s_axi_control_awready,
     input  wire logic [ 31:0] s_axi_control_wdata,
@@ -21,7 +21,7 @@ module axil_regs #(
     output logic      [  1:0] s_axi_control_bresp,
     output logic              s_axi_control_bvalid,
     input  wire logic         s_axi_control_bready,
-    input  wire logic [  7:0] s_axi_control_araddr,
+    input  wire logic [ 15:0] s_axi_control_araddr,
     input  wire logic         s_axi_control_arvalid,
     output logic              s_axi_control_arready,
     output logic      [ 31:0] s_axi_control_rdata,
@@ -44,7 +44,7 @@ module axil_regs #(
 );
 
   logic write_q, read_q;  // the access that is taken in this cycle
-  logic [7:0] write_offset, read_offset;
+  logic [15:0] write_offset, read_offset;
   logic done_q, interrupt_on_q, done_enable_q, done_status_q, start_q;
   logic control_write, control_read, written_bit;
   logic [31:0] runs_q, counter_q, read_data;
@@ -57,8 +57,8 @@ module axil_regs #(
   assign s_axi_control_awready = write_q;
   assign s_axi_control_wready = write_q;
   assign s_axi_control_arready = read_q;
-  assign write_offset = {s_axi_control_awaddr[7:2], 2'b00};
-  assign read_offset = {s_axi_control_araddr[7:2], 2'b00};
+  assign write_offset = {s_axi_control_awaddr[15:2], 2'b00};
+  assign read_offset = {s_axi_control_araddr[15:2], 2'b00};
   assign control_write = write_q && s_axi_control_wstrb[0];
   assign written_bit = s_axi_control_wdata[0];
   assign control_read = read_q && read_offset == register_pkg::REG_CTRL;

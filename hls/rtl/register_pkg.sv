@@ -8,37 +8,37 @@
 package register_pkg;
   // Only the module of the registers reads these.
   // verilator lint_off UNUSEDPARAM
-  localparam logic [7:0] REG_CTRL = 8'h00;
-  localparam logic [7:0] REG_GIE = 8'h04;
-  localparam logic [7:0] REG_IER = 8'h08;
-  localparam logic [7:0] REG_ISR = 8'h0C;
-  localparam logic [7:0] REG_PROGRAM_LO = 8'h10;
-  localparam logic [7:0] REG_PROGRAM_HI = 8'h14;
-  localparam logic [7:0] REG_WEIGHTS_LO = 8'h1C;
-  localparam logic [7:0] REG_WEIGHTS_HI = 8'h20;
-  localparam logic [7:0] REG_INPUT_LO = 8'h28;
-  localparam logic [7:0] REG_INPUT_HI = 8'h2C;
-  localparam logic [7:0] REG_OUTPUT_LO = 8'h34;
-  localparam logic [7:0] REG_OUTPUT_HI = 8'h38;
-  localparam logic [7:0] REG_SCRATCH_LO = 8'h40;
-  localparam logic [7:0] REG_SCRATCH_HI = 8'h44;
-  localparam logic [7:0] REG_PROFILE_LO = 8'h4C;
-  localparam logic [7:0] REG_PROFILE_HI = 8'h50;
-  localparam logic [7:0] REG_INPUTS = 8'h58;
-  localparam logic [7:0] REG_FLAGS = 8'h60;
-  localparam logic [7:0] REG_WEIGHTS_BYTES = 8'h68;
-  localparam logic [7:0] REG_INPUT_BYTES = 8'h70;
-  localparam logic [7:0] REG_OUTPUT_BYTES = 8'h78;
-  localparam logic [7:0] REG_SCRATCH_BYTES = 8'h80;
-  localparam logic [7:0] REG_ERROR = 8'h90;
-  localparam logic [7:0] REG_ERROR_INDEX = 8'h98;
-  localparam logic [7:0] REG_CYCLES_LO = 8'hA0;
-  localparam logic [7:0] REG_CYCLES_HI = 8'hA4;
-  localparam logic [7:0] REG_RUNS = 8'hAC;
-  localparam logic [7:0] REG_IDENTITY = 8'hB0;
-  localparam logic [7:0] REG_VERSION = 8'hB8;
-  localparam logic [7:0] REG_CYCLE_COUNTER = 8'hC0;
-  localparam logic [7:0] REG_EXEC_INDEX = 8'hC8;
+  localparam logic [15:0] REG_CTRL = 16'h00;
+  localparam logic [15:0] REG_GIE = 16'h04;
+  localparam logic [15:0] REG_IER = 16'h08;
+  localparam logic [15:0] REG_ISR = 16'h0C;
+  localparam logic [15:0] REG_PROGRAM_LO = 16'h10;
+  localparam logic [15:0] REG_PROGRAM_HI = 16'h14;
+  localparam logic [15:0] REG_WEIGHTS_LO = 16'h1C;
+  localparam logic [15:0] REG_WEIGHTS_HI = 16'h20;
+  localparam logic [15:0] REG_INPUT_LO = 16'h28;
+  localparam logic [15:0] REG_INPUT_HI = 16'h2C;
+  localparam logic [15:0] REG_OUTPUT_LO = 16'h34;
+  localparam logic [15:0] REG_OUTPUT_HI = 16'h38;
+  localparam logic [15:0] REG_SCRATCH_LO = 16'h40;
+  localparam logic [15:0] REG_SCRATCH_HI = 16'h44;
+  localparam logic [15:0] REG_PROFILE_LO = 16'h4C;
+  localparam logic [15:0] REG_PROFILE_HI = 16'h50;
+  localparam logic [15:0] REG_INPUTS = 16'h58;
+  localparam logic [15:0] REG_FLAGS = 16'h60;
+  localparam logic [15:0] REG_WEIGHTS_BYTES = 16'h68;
+  localparam logic [15:0] REG_INPUT_BYTES = 16'h70;
+  localparam logic [15:0] REG_OUTPUT_BYTES = 16'h78;
+  localparam logic [15:0] REG_SCRATCH_BYTES = 16'h80;
+  localparam logic [15:0] REG_ERROR = 16'h90;
+  localparam logic [15:0] REG_ERROR_INDEX = 16'h98;
+  localparam logic [15:0] REG_CYCLES_LO = 16'hA0;
+  localparam logic [15:0] REG_CYCLES_HI = 16'hA4;
+  localparam logic [15:0] REG_RUNS = 16'hAC;
+  localparam logic [15:0] REG_IDENTITY = 16'hB0;
+  localparam logic [15:0] REG_VERSION = 16'hB8;
+  localparam logic [15:0] REG_CYCLE_COUNTER = 16'hC0;
+  localparam logic [15:0] REG_EXEC_INDEX = 16'hC8;
   // verilator lint_on UNUSEDPARAM
 endpackage
 `default_nettype wire

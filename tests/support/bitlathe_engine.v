@@ -79,12 +79,12 @@ module bitlathe_engine #(
 @PARAMETERS@
   ) u_engine (
       .clk_i(ap_clk), .rst_ni(ap_rst_n), .irq_o(interrupt), .s_axi_control_awvalid(s_axi_control_AWVALID),
-      .s_axi_control_awready(s_axi_control_AWREADY), .s_axi_control_awaddr(s_axi_control_AWADDR),
+      .s_axi_control_awready(s_axi_control_AWREADY), .s_axi_control_awaddr({8'd0, s_axi_control_AWADDR}),
       .s_axi_control_wvalid(s_axi_control_WVALID), .s_axi_control_wready(s_axi_control_WREADY),
       .s_axi_control_wdata(s_axi_control_WDATA), .s_axi_control_wstrb(s_axi_control_WSTRB),
       .s_axi_control_bvalid(s_axi_control_BVALID), .s_axi_control_bready(s_axi_control_BREADY),
       .s_axi_control_bresp(s_axi_control_BRESP), .s_axi_control_arvalid(s_axi_control_ARVALID),
-      .s_axi_control_arready(s_axi_control_ARREADY), .s_axi_control_araddr(s_axi_control_ARADDR),
+      .s_axi_control_arready(s_axi_control_ARREADY), .s_axi_control_araddr({8'd0, s_axi_control_ARADDR}),
       .s_axi_control_rvalid(s_axi_control_RVALID), .s_axi_control_rready(s_axi_control_RREADY),
       .s_axi_control_rdata(s_axi_control_RDATA), .s_axi_control_rresp(s_axi_control_RRESP),
       .m_axi_awaddr(m_axi_gmem_AWADDR[39:0]), .m_axi_awvalid(m_axi_gmem_AWVALID),
