@@ -34,6 +34,7 @@ _ERRORS = {
     ErrorCode.OUT_OF_BOUNDS: "an access beyond its space, the scratchpad, the weight store or the codebook",
     ErrorCode.AXI_READ: "memory answered a read with an error",
     ErrorCode.AXI_WRITE: "memory answered a write with an error (no descriptor: a profile word)",
+    ErrorCode.ABORTED: "ended from outside, by `CTRL`'s abort (no descriptor)",
 }
 _SPACES = {
     Space.WEIGHTS: "weights and parameters",
@@ -86,9 +87,7 @@ def documents() -> tuple[Document, ...]:
 
 
 def _registers() -> str:
-    return render(
-        "registers.md.j2", registers=REGISTERS, errors=_rows(_ERRORS), address_bits=ADDRESS_BITS
-    )
+    return render("registers.md.j2", registers=REGISTERS, errors=_rows(_ERRORS), address_bits=ADDRESS_BITS)
 
 
 def _program() -> str:

@@ -54,6 +54,7 @@ class ErrorCode(IntEnum):
     OUT_OF_BOUNDS = 4  # an access beyond its DDR buffer or on-chip store
     AXI_READ = 5  # SLVERR or DECERR on a read
     AXI_WRITE = 6
+    ABORTED = 7  # ended from outside, by CTRL's abort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bitlathe.hls.registers import ADDRESS_BITS, REGISTERS
+from bitlathe.hls.registers import ABORT, ADDRESS_BITS, REGISTERS
 from bitlathe.hls.render import render
 
 PACKAGE = Path(__file__).parent / "rtl" / "register_pkg.sv"
@@ -10,7 +10,12 @@ PACKAGE = Path(__file__).parent / "rtl" / "register_pkg.sv"
 
 def package_text() -> str:
     """Text of register_pkg.sv."""
-    return render("register_pkg.sv.j2", registers=REGISTERS, address_bits=ADDRESS_BITS)
+    return render(
+        "register_pkg.sv.j2",
+        registers=REGISTERS,
+        address_bits=ADDRESS_BITS,
+        abort_bit=ABORT.bit_length() - 1,
+    )
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ ADDRESS_BITS = 16  # of the block: 64 KiB, the smallest range that a board's des
 ADDRESS_SPACE = 1 << ADDRESS_BITS  # bytes
 NO_DESCRIPTOR = 0xFFFF_FFFF  # ERROR_INDEX when no descriptor is at fault
 
-# CTRL, GIE, IER and ISR keep the bits of ap_ctrl_hs.
-START, DONE, IDLE, READY = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+# CTRL, GIE, IER and ISR keep the bits of ap_ctrl_hs, of which 0 to 9 are taken by Vitis HLS and XRT.
+START, DONE, IDLE, READY, ABORT = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 16
 FLAG_WEIGHTS_RESIDENT = 1 << 0
 
 
@@ -62,7 +62,8 @@ REGISTERS = (
         "CTRL",
         0x00,
         "bit 0 start: write 1 to start, ignored while busy, reads 1 while busy; bit 1 done: cleared by "
-        "reading; bit 2 idle; bit 3 ready: as done",
+        "reading; bit 2 idle; bit 3 ready: as done; bit 16 abort: write 1 to end the run under way, ignored "
+        "while idle, reads 0",
     ),
     _control("GIE", 0x04, "bit 0: interrupts reach irq_o"),
     _control("IER", 0x08, "bit 0: done raises an interrupt"),
@@ -98,7 +99,11 @@ OFFSETS = {register.name: register.offset for register in REGISTERS}
 
 # HLS code sees no clock but the wire it is given, and an output without handshake may change before the end.
 _NOT_IN_HLS = ("RUNS", "CYCLE_COUNTER", "EXEC_INDEX", "PROFILE_LO", "PROFILE_HI")
-HLS_OFFSETS = {name: offset for name, offset in OFFSETS.items() if name not in _NOT_IN_HLS}
+# The tool makes CTRL, so an engine made by HLS has a register of its own that aborts while it is not 0.
+HLS_OFFSETS = {
+    **{name: offset for name, offset in OFFSETS.items() if name not in _NOT_IN_HLS},
+    "ABORT": 0x88,
+}
 _OF_A_KERNEL = ("CTRL", "GIE", "IER", "ISR", "INPUT_LO", "INPUT_HI", "OUTPUT_LO", "OUTPUT_HI", "INPUTS")
 KERNEL_OFFSETS = {  # of one network's kernel: no program, no weights in memory
     name: OFFSETS[name] for name in (*_OF_A_KERNEL, "CYCLES_LO", "CYCLES_HI", "IDENTITY", "VERSION")

@@ -1,5 +1,5 @@
 // axil_regs: the control registers, laid out as Vitis HLS lays out s_axilite with ap_ctrl_hs.
-// Function:   arguments to the engine, its status back, start, done and the interrupt
+// Function:   arguments to the engine, its status back, start, abort, done and the interrupt
 // Interface:  s_axi_control (AXI4-Lite; always OKAY, unknown offsets read 0) <-> plain wires
 // Latency:    2 cycles an access.   Throughput: 1 access in 3 cycles.
 // Reset:      synchronous, active low; control only, the arguments keep what was written
@@ -29,6 +29,7 @@ module axil_regs #(
     output logic              s_axi_control_rvalid,
     input  wire logic         s_axi_control_rready,
     output logic              start_o,
+    output logic              abort_o,
     output logic      [ 39:0] program_o,
     output logic      [ 39:0] profile_o,
     output logic      [159:0] space_base_o,   // weights, input, output, scratch from bit 0
@@ -45,7 +46,7 @@ module axil_regs #(
 
   logic write_q, read_q;  // the access that is taken in this cycle
   logic [15:0] write_offset, read_offset;
-  logic done_q, interrupt_on_q, done_enable_q, done_status_q, start_q;
+  logic done_q, interrupt_on_q, done_enable_q, done_status_q, start_q, abort_q;
   logic control_write, control_read, written_bit;
   logic [31:0] runs_q, counter_q, read_data;
   logic unused_bits;
@@ -79,11 +80,13 @@ module axil_regs #(
 
   // ---- Control
   assign start_o = start_q;
+  assign abort_o = abort_q;
   assign irq_o = interrupt_on_q && done_status_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       start_q <= 1'b0;
+      abort_q <= 1'b0;
       done_q <= 1'b0;
       interrupt_on_q <= 1'b0;
       done_enable_q <= 1'b0;
@@ -92,6 +95,8 @@ module axil_regs #(
       counter_q <= '0;
     end else begin
       start_q <= control_write && write_offset == register_pkg::REG_CTRL && written_bit;
+      abort_q <= write_q && write_offset == register_pkg::REG_CTRL &&
+          s_axi_control_wstrb[register_pkg::CTRL_ABORT/8] && s_axi_control_wdata[register_pkg::CTRL_ABORT];
       done_q <= done_i || (done_q && !control_read);
       if (control_write && write_offset == register_pkg::REG_GIE) interrupt_on_q <= written_bit;
       if (control_write && write_offset == register_pkg::REG_IER) done_enable_q <= written_bit;

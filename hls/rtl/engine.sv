@@ -76,7 +76,7 @@ module engine #(
   assign m_axi_awprot = 3'b000;
 
   // ---- Registers
-  logic start, idle, done, resident, stop, clear, profile_on;
+  logic start, abort, idle, done, resident, stop, clear, profile_on;
   logic [39:0] program_address, profile_address;
   logic [159:0] space_base;
   logic [127:0] space_bytes;
@@ -93,7 +93,7 @@ module engine #(
       .s_axi_control_bresp, .s_axi_control_bvalid, .s_axi_control_bready,
       .s_axi_control_araddr, .s_axi_control_arvalid, .s_axi_control_arready,
       .s_axi_control_rdata, .s_axi_control_rresp, .s_axi_control_rvalid, .s_axi_control_rready,
-      .start_o(start), .program_o(program_address), .profile_o(profile_address),
+      .start_o(start), .abort_o(abort), .program_o(program_address), .profile_o(profile_address),
       .space_base_o(space_base), .space_bytes_o(space_bytes),
       .inputs_o(inputs), .resident_o(resident),
       .idle_i(idle), .done_i(done), .error_code_i(error_code), .error_index_i(error_index),
@@ -118,7 +118,7 @@ module engine #(
 
   fetch #(.PI(PI), .PO(PO), .PP(PP), .Banks(Banks), .Identity(Identity)) u_fetch (
       .clk_i, .rst_ni,
-      .start_i(start), .program_i(program_address),
+      .start_i(start), .abort_i(abort), .program_i(program_address),
       .space_base_i(space_base), .profile_i(profile_address),
       .inputs_i(inputs), .resident_i(resident), .idle_o(idle), .done_o(done),
       .error_code_o(error_code), .error_index_o(error_index), .cycles_o(cycles),

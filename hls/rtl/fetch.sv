@@ -17,6 +17,7 @@ module fetch #(
     input  wire logic                         rst_ni,
     // registers
     input  wire logic                         start_i,
+    input  wire logic                         abort_i,         // end the run that is under way
     input  wire logic [                 39:0] program_i,
     input  wire logic [                159:0] space_base_i,
     input  wire logic [                 39:0] profile_i,
@@ -343,9 +344,9 @@ module fetch #(
       .start_i, .idle_o, .done_o, .stop_o,
       .finished_i(state_q == Finished),
       .flying_i, .profile_busy_i,
-      .error_i({error_i, fault_q}),
-      .error_codes_i({error_codes_i, fault_code_q}),
-      .error_indices_i({error_indices_i, fault_index_q}),
+      .error_i({abort_i && !done_o, error_i, fault_q}),
+      .error_codes_i({program_pkg::ERR_ABORTED, error_codes_i, fault_code_q}),
+      .error_indices_i({NoIndex, error_indices_i, fault_index_q}),
       .error_code_o, .error_index_o, .cycles_o
   );
 

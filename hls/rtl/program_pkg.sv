@@ -32,6 +32,7 @@ package program_pkg;
   localparam logic [7:0] ERR_OUT_OF_BOUNDS = 8'd4;
   localparam logic [7:0] ERR_AXI_READ = 8'd5;
   localparam logic [7:0] ERR_AXI_WRITE = 8'd6;
+  localparam logic [7:0] ERR_ABORTED = 8'd7;
   localparam int COMMON_OPCODE_LSB = 0;
   localparam int COMMON_OPCODE_W = 8;
   localparam int COMMON_ONCE_LSB = 8;

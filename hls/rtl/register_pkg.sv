@@ -1,4 +1,4 @@
-// register_pkg: byte offset of each register.
+// register_pkg: byte offset of each register, and the bit of CTRL that HLS has not.
 // Function:   constants only
 // Interface:  none
 // Latency:    none
@@ -39,6 +39,7 @@ package register_pkg;
   localparam logic [15:0] REG_VERSION = 16'hB8;
   localparam logic [15:0] REG_CYCLE_COUNTER = 16'hC0;
   localparam logic [15:0] REG_EXEC_INDEX = 16'hC8;
+  localparam int CTRL_ABORT = 16;
   // verilator lint_on UNUSEDPARAM
 endpackage
 `default_nettype wire

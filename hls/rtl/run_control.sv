@@ -15,9 +15,9 @@ module run_control (
     input  wire logic        finished_i,        // all descriptors of all inputs are complete
     input  wire logic        flying_i,          // bursts in flight
     input  wire logic        profile_busy_i,
-    input  wire logic [ 3:0] error_i,           // sources, the first in priority at bit 0
-    input  wire logic [31:0] error_codes_i,     // 8 bits a source
-    input  wire logic [63:0] error_indices_i,   // 16 bits a source, all ones: no descriptor
+    input  wire logic [ 4:0] error_i,           // sources, the first in priority at bit 0
+    input  wire logic [39:0] error_codes_i,     // 8 bits a source
+    input  wire logic [79:0] error_indices_i,   // 16 bits a source, all ones: no descriptor
     output logic      [ 7:0] error_code_o,
     output logic      [31:0] error_index_o,
     output logic      [63:0] cycles_o
@@ -37,9 +37,9 @@ module run_control (
   assign drained = !flying_i && (stop_o ? settle_q == Settle : !profile_busy_i);
 
   always_comb begin
-    code = error_codes_i[31:24];
-    index = error_indices_i[63:48];
-    for (int s = 2; s >= 0; s--) begin
+    code = error_codes_i[39:32];
+    index = error_indices_i[79:64];
+    for (int s = 3; s >= 0; s--) begin
       if (error_i[s]) begin
         code = error_codes_i[8*s+:8];
         index = error_indices_i[16*s+:16];

@@ -13,6 +13,7 @@ _MEND = {
     ErrorCode.OUT_OF_BOUNDS: "the region sizes given to the engine are smaller than the program's accesses",
     ErrorCode.AXI_READ: "the memory refused a read; check the buffers' addresses",
     ErrorCode.AXI_WRITE: "the memory refused a write; check the buffers' addresses",
+    ErrorCode.ABORTED: "it was ended from outside; run it again",
 }
 
 _STRAY = ("stray_reads", "stray_writes", "outstanding")  # statistics that are mistakes once a run is done

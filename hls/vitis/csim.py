@@ -80,16 +80,28 @@ class HlsEngine:
         output: Bytes,
         scratch: Bytes,
         arguments: Arguments,
+        abort: NDArray[np.uint32] | None = None,
     ) -> Status:
-        """One start on the given memory; SimulationError for what no engine may do."""
+        """One start on the given memory; SimulationError for what no engine may do.
+
+        `abort` is the register ABORT, a word that the run itself may change; without it nobody aborts.
+        """
         results = (ctypes.c_uint32 * 5)()
         cycles = ctypes.c_uint64()
         message = ctypes.create_string_buffer(MESSAGE_BYTES)
         buffers = [array.ctypes.data for array in (program, weights, input, output, scratch)]
         values = (ctypes.c_uint32 * 6)(*arguments.values())
+        aborts = np.zeros(1, np.uint32) if abort is None else abort
         with self._lock:
             failed = self._library.bitlathe_csim(
-                *buffers, arguments.profile, values, results, ctypes.byref(cycles), message, MESSAGE_BYTES
+                *buffers,
+                arguments.profile,
+                values,
+                aborts.ctypes.data,
+                results,
+                ctypes.byref(cycles),
+                message,
+                MESSAGE_BYTES,
             )
         if failed:
             raise SimulationError(f"C simulation of {self._target.name}: {message.value.decode()}")
@@ -165,7 +177,9 @@ def _load(path: Path) -> tuple[ctypes.CDLL, Lock]:
     library.bitlathe_csim.argtypes = [
         *[pointer] * 5,
         ctypes.c_uint64,
-        *[ctypes.POINTER(ctypes.c_uint32)] * 2,
+        ctypes.POINTER(ctypes.c_uint32),
+        pointer,
+        ctypes.POINTER(ctypes.c_uint32),
         ctypes.POINTER(ctypes.c_uint64),
         ctypes.c_char_p,
         ctypes.c_size_t,

@@ -10,14 +10,14 @@
 typedef bitlathe::Config::Word Word;
 
 // `counter` is a wire from a counter of cycles outside, for HLS code cannot see its clock. Its reads are volatile and
-// stand in the blocks before and after the loops of a run, which no tool moves them across. `profile` must be 0: what
-// runs inside a descriptor is not timed.
+// stand in the blocks before and after the loops of a run, which no tool moves them across. `abort` is volatile too: it
+// is read before each descriptor. `profile` must be 0: what runs inside a descriptor is not timed.
 extern "C" void bitlathe_engine(const Word *program, const Word *weights, const Word *input, Word *output,
                                 Word *scratch, uint64_t profile, uint32_t inputs, uint32_t flags,
                                 uint32_t weights_bytes, uint32_t input_bytes, uint32_t output_bytes,
-                                uint32_t scratch_bytes, uint32_t *error, uint32_t *error_index, uint32_t *runs,
-                                uint32_t *identity, uint32_t *version, uint64_t *cycles,
-                                const volatile uint64_t *counter) {
+                                uint32_t scratch_bytes, const volatile uint32_t *abort, uint32_t *error,
+                                uint32_t *error_index, uint32_t *runs, uint32_t *identity, uint32_t *version,
+                                uint64_t *cycles, const volatile uint64_t *counter) {
 #pragma HLS INTERFACE m_axi port=program offset=slave bundle=gmem depth=4096 max_read_burst_length=16 num_read_outstanding=8
 #pragma HLS INTERFACE m_axi port=weights offset=slave bundle=gmem depth=65536 max_read_burst_length=16 num_read_outstanding=8
 #pragma HLS INTERFACE m_axi port=input offset=slave bundle=gmem depth=65536 max_read_burst_length=16 num_read_outstanding=8
@@ -35,6 +35,8 @@ extern "C" void bitlathe_engine(const Word *program, const Word *weights, const 
 #pragma HLS INTERFACE s_axilite port=input_bytes offset=0x70 bundle=control
 #pragma HLS INTERFACE s_axilite port=output_bytes offset=0x78 bundle=control
 #pragma HLS INTERFACE s_axilite port=scratch_bytes offset=0x80 bundle=control
+#pragma HLS INTERFACE ap_none port=abort
+#pragma HLS INTERFACE s_axilite port=abort offset=0x88 bundle=control
 #pragma HLS INTERFACE ap_none port=error
 #pragma HLS INTERFACE s_axilite port=error offset=0x90 bundle=control
 #pragma HLS INTERFACE ap_none port=error_index
@@ -63,8 +65,8 @@ extern "C" void bitlathe_engine(const Word *program, const Word *weights, const 
   bitlathe::Outcome outcome = {bitlathe::kErrorBadField, bitlathe::kNoDescriptor};
   const bool weights_due = !(flags & bitlathe::kFlagWeightsResident);
   if (profile == 0) {
-    outcome = bitlathe::run_program<Config>(program, weights, input, output, scratch, sizes, inputs, weights_due, banks,
-                                            store, codewords);
+    outcome = bitlathe::run_program<Config>(program, weights, input, output, scratch, sizes, inputs, weights_due, abort,
+                                            banks, store, codewords);
   }
   *cycles = *counter - began;
   ++completed;

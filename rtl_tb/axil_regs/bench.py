@@ -9,7 +9,17 @@ from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from bitlathe.hls.program import PROGRAM_VERSION
-from bitlathe.hls.registers import ADDRESS_BITS, DONE, IDLE, OFFSETS, READY, REGISTERS, START, Access
+from bitlathe.hls.registers import (
+    ABORT,
+    ADDRESS_BITS,
+    DONE,
+    IDLE,
+    OFFSETS,
+    READY,
+    REGISTERS,
+    START,
+    Access,
+)
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import quiet
 
@@ -20,13 +30,13 @@ KEPT = {"FLAGS": 1} | {name: 0xFF for name in ARGUMENTS if name.endswith("_HI")}
 
 
 class Bench:
-    """An AXI4-Lite master on the registers, and the pulses of start."""
+    """An AXI4-Lite master on the registers, and the pulses of start and abort."""
 
     def __init__(self, dut: Any) -> None:
         self.dut, self.rng = dut, random_generator()
         bus = AxiLiteBus.from_prefix(dut, "s_axi_control")
         self.master = AxiLiteMaster(bus, dut.clk_i, dut.rst_ni, reset_active_level=False)
-        self.starts = 0
+        self.starts = self.aborts = 0
 
     @classmethod
     async def start(cls, dut: Any, *, stall: bool = False) -> "Bench":
@@ -42,13 +52,14 @@ class Bench:
                     bool(pause) for pause in np.random.default_rng(1).integers(0, 2, 10_000)
                 )
         await reset(dut)
-        cocotb.start_soon(bench.count_starts())
+        cocotb.start_soon(bench.count_pulses())
         return bench
 
-    async def count_starts(self) -> None:
+    async def count_pulses(self) -> None:
         while True:
             await RisingEdge(self.dut.clk_i)
             self.starts += int(self.dut.start_o.value)
+            self.aborts += int(self.dut.abort_o.value)
 
     async def read(self, name: str) -> int:
         return await self.master.read_dword(OFFSETS[name])
@@ -123,7 +134,7 @@ async def an_offset_without_a_register_reads_zero(dut):
     for offset in beside | aliases:
         await bench.master.write_dword(offset, 0xFFFF_FFFF)
         assert await bench.master.read_dword(offset) == 0, hex(offset)
-    assert bench.starts == 0
+    assert bench.starts == bench.aborts == 0
     assert [await bench.read(name) for name in ("GIE", "IER", "ISR")] == [0, 0, 0]
 
 
@@ -141,6 +152,34 @@ async def start_is_a_pulse_and_done_is_cleared_by_reading(dut):
     assert await bench.read("CTRL") == IDLE
     assert await bench.read("RUNS") == 1
     assert bench.starts == 1
+
+
+@cocotb.test()
+async def abort_is_a_pulse_of_its_own(dut):
+    bench = await Bench.start(dut)
+    dut.idle_i.value = 0
+    await bench.write("CTRL", ABORT)
+    assert (bench.starts, bench.aborts) == (0, 1)
+    assert await bench.read("CTRL") == START, "busy, and the bit of abort reads 0"
+    await bench.master.write(OFFSETS["CTRL"], b"\xff")
+    await bench.write("GIE", ABORT)
+    assert (bench.starts, bench.aborts) == (1, 1)
+
+
+@cocotb.test()
+@cocotb.parametrize(first=["aw", "w"])
+async def address_and_data_may_come_in_either_order(dut, first):
+    bench = await Bench.start(dut)
+    late = bench.master.write_if.w_channel if first == "aw" else bench.master.write_if.aw_channel
+    for value in (0x1234, 0x5678):
+        late.pause = True
+        writing = cocotb.start_soon(bench.write("INPUTS", value))
+        for _ in range(20):
+            await RisingEdge(dut.clk_i)
+            assert not int(dut.s_axi_control_bvalid.value), "answered before both were there"
+        late.pause = False
+        await writing
+        assert int(dut.inputs_o.value) == value
 
 
 @cocotb.test()

@@ -24,6 +24,7 @@ PROGRAM = 0x12_3456_7FC0  # the header ends a page
 INPUTS = (
     *(
         "start_i",
+        "abort_i",
         "program_i",
         "space_base_i",
         "profile_i",
@@ -352,6 +353,43 @@ async def a_units_error_stops_the_run(dut, source):
     await bench.finish()
     expected = [(0x05, 0x11), (0x04, 0x22), (0x06, 0x33)][source]
     assert (int(dut.error_code_o.value), int(dut.error_index_o.value)) == expected
+    await bench.still_works()
+
+
+@cocotb.test()
+async def an_abort_ends_the_run_and_not_the_next(dut):
+    bench = await Bench.start(dut)
+    await bench.begin(encode(random_program(bench.rng, 40)))
+    await run(dut, bench.agents, lambda: len(bench.units[0].taken) >= 2)
+    dut.abort_i.value = 1
+    await bench.finish()
+    dut.abort_i.value = 0
+    assert (int(dut.error_code_o.value), int(dut.error_index_o.value)) == (ErrorCode.ABORTED, 0xFFFF_FFFF)
+    await bench.still_works()
+
+
+@cocotb.test()
+@cocotb.parametrize(source=[0, 2])
+async def an_error_that_comes_first_or_with_the_abort_is_told(dut, source):
+    bench = await Bench.start(dut)
+    await bench.begin(encode(random_program(bench.rng, 40)))
+    await run(dut, bench.agents, lambda: len(bench.units[0].taken) >= 2)
+    dut.error_codes_i.value = 0x060405
+    dut.error_i.value = 1 << source
+    dut.abort_i.value = 1
+    await bench.finish()
+    dut.abort_i.value = 0
+    assert int(dut.error_code_o.value) == [0x05, None, 0x06][source]
+    await bench.still_works()
+
+
+@cocotb.test()
+async def an_abort_while_idle_is_ignored(dut):
+    bench = await Bench.start(dut)
+    dut.abort_i.value = 1
+    await run(dut, bench.agents, lambda: bench.memory.now > 20)
+    dut.abort_i.value = 0
+    assert int(dut.idle_o.value) and not int(dut.stop_o.value)
     await bench.still_works()
 
 

@@ -155,15 +155,19 @@ class _Bench:
         place = DESCRIPTOR_BYTES * (index + 1)
         self.program[place : place + DESCRIPTOR_BYTES] = changed.encode()
 
-    def start(self, **arguments: int) -> Status:
+    def start(self, *, abort: bool = False, register: int | None = None, **arguments: int) -> Status:
+        """One start; word `register` of the output, zero at first, serves as the register ABORT if given."""
+        given = replace(self.arguments, **arguments)
+        self.output = aligned(bytes(given.output_bytes))
+        aborts = np.full(1, abort, np.uint32) if register is None else self.output.view(np.uint32)[register:]
         buffers = (
             aligned(bytes(self.program)),
             aligned(self.network.weights),
             self.input,
-            aligned(bytes(self.network.program.output_stride)),
+            self.output,
             aligned(bytes(self.network.scratch_bytes)),
         )
-        return HlsEngine(PYNQ).start(*buffers, replace(self.arguments, **arguments))
+        return HlsEngine(PYNQ).start(*buffers, given, aborts)
 
 
 @pytest.fixture
@@ -187,6 +191,22 @@ def test_the_counter_outside_is_read_before_and_after_a_run(bench: _Bench) -> No
     assert first.cycles > 0
     assert bench.start().cycles == first.cycles
     assert bench.start(inputs=0).cycles == 0
+
+
+def test_an_abort_ends_a_run_before_its_next_descriptor(bench: _Bench) -> None:
+    assert _fault(bench.start(abort=True)) == (ErrorCode.ABORTED, NO_DESCRIPTOR)
+    assert not bench.output.any()
+    assert _fault(bench.start()) == (ErrorCode.NONE, NO_DESCRIPTOR)
+    assert bench.output.any()
+
+
+def test_an_abort_is_seen_while_a_run_is_under_way(bench: _Bench) -> None:
+    bench.start()
+    whole, stride = bench.output, bench.network.program.output_stride
+    first = int(np.flatnonzero(whole)[0]) // 4  # a word that the first input's STORE makes other than 0
+    two = {"inputs": 2, "input_bytes": 2 * bench.arguments.input_bytes, "output_bytes": 2 * stride}
+    assert _fault(bench.start(register=first, **two)) == (ErrorCode.ABORTED, NO_DESCRIPTOR)
+    assert np.array_equal(bench.output[:stride], whole) and not bench.output[stride:].any()
 
 
 @pytest.mark.parametrize("place", [0, 4, 8, 14])

@@ -1,6 +1,6 @@
 // engine: run a program: read it, check it, execute its descriptors one after another, input after input.
 // Function:   in program order, so that every wait is met or can never be; the latter is BAD_FIELD
-// Interface:  DDR spaces as pointers to words, their sizes, what runs; Outcome back
+// Interface:  DDR spaces as pointers to words, their sizes, what runs, `abort` read before each descriptor; Outcome back
 // Latency:    the sum of the descriptors'.   Throughput: moves do not overlap with EXECs, unlike hls/rtl
 // Reset:      the stores keep their contents from start to start, as resident weights need
 // Reference:  hls/functional.py
@@ -154,7 +154,7 @@ uint32_t run_descriptor(const Descriptor &d, bool weights_due, const typename Co
 template <class Config>
 Outcome run_program(const typename Config::Word *program, const typename Config::Word *weights,
                     const typename Config::Word *input, typename Config::Word *output, typename Config::Word *scratch,
-                    const Sizes &sizes, uint32_t inputs, bool weights_due,
+                    const Sizes &sizes, uint32_t inputs, bool weights_due, const volatile uint32_t *abort,
                     typename Config::Word banks[Config::kBanks][Config::kBankLines],
                     typename Config::Word lines[Config::kPO][Config::kWeightLines],
                     typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
@@ -172,11 +172,11 @@ program_inputs:
     for (uint32_t index = 0; index < descriptors && outcome.error == kErrorNone; ++index) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65535 avg=64
       const Descriptor d = read_descriptor<Config>(program, index + 1);
-      outcome.error = check_descriptor<Config>(d, index + 1 == descriptors);
+      outcome.error = *abort != 0 ? (uint32_t)kErrorAborted : check_descriptor<Config>(d, index + 1 == descriptors);
       if (outcome.error == kErrorNone)
         outcome.error = run_descriptor<Config>(d, weights_due, weights, input, output, scratch, sizes, progress,
                                                banks, lines, codewords);
-      if (outcome.error != kErrorNone) outcome.failing = index;
+      if (outcome.error != kErrorNone && outcome.error != kErrorAborted) outcome.failing = index;
     }
     weights_due = false;
     progress.input_advance = advanced(progress.input_advance, field<header::input_stride>(head));

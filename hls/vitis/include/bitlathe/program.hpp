@@ -47,7 +47,8 @@ enum Error : uint32_t {
   kErrorBadField = 3,
   kErrorOutOfBounds = 4,
   kErrorAxiRead = 5,
-  kErrorAxiWrite = 6
+  kErrorAxiWrite = 6,
+  kErrorAborted = 7
 };
 
 template <int Lsb, int Width>
