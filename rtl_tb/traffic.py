@@ -12,6 +12,7 @@ import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from bitlathe.hls.moves import BURST_BEATS, PAGE_BYTES
+from bitlathe.hls.sim.memory import PATIENCE_CYCLES, WriteOrder
 
 
 class Agent(Protocol):
@@ -205,6 +206,46 @@ class ReadMemory:
 def _handles(ports: ReadPorts) -> list[str]:
     names = ["valid", "ready", "address", "rvalid", "rdata", "rerror"]
     return names + [name for name in ("beats", "rready", "rlast") if getattr(ports, name) is not None]
+
+
+class WriteGate:
+    """Says in which cycles a memory of some order takes write addresses and data of `m_axi`.
+
+    Look once a cycle at the settled signals; `address` and `data` hold for the next one.
+    """
+
+    def __init__(self, dut: Any, order: WriteOrder, *, outstanding: int = 8) -> None:
+        self.order, self.outstanding = order, outstanding
+        names = ("awvalid", "awready", "wvalid", "wready", "bvalid", "bready")
+        self.handle = {name: getattr(dut, f"m_axi_{name}") for name in names}
+        self.last = dut.m_axi_wlast
+        self.addresses = self.bursts = self.answers = 0  # taken, taken whole, given
+        self.most_ahead = 0  # bursts of data without their address
+        self.quiet, self.data_turn = 0, False
+        self._open(False)
+
+    def look(self) -> None:
+        """Count what is handed over in this cycle, and decide on the next one."""
+        level = {name: int(handle.value) for name, handle in self.handle.items()}
+        self.addresses += level["awvalid"] & level["awready"]
+        takes_data = level["wvalid"] & level["wready"]
+        self.bursts += int(self.last.value) if takes_data else 0  # without reset, so unknown before
+        self.answers += level["bvalid"] & level["bready"]
+        self.most_ahead = max(self.most_ahead, self.bursts - self.addresses)
+        self.quiet = 0 if level["awvalid"] else self.quiet + 1
+        self._open(bool(level["wvalid"] and not takes_data))
+
+    def _open(self, data_wait: bool) -> None:
+        behind = self.addresses - self.bursts  # bursts whose data are not all taken
+        is_full = self.addresses - self.answers >= self.outstanding
+        self.data_turn = behind > 0 and (self.data_turn or is_full or self.quiet > PATIENCE_CYCLES)
+        self.address, self.data = {
+            WriteOrder.ADDRESS_FIRST: (True, behind > 0),
+            WriteOrder.EITHER: (True, self.bursts - self.answers < self.outstanding),
+            WriteOrder.DATA_OFFERED: (behind == 0 and data_wait, behind > 0),
+            WriteOrder.DATA_FIRST: (behind < 0, behind == 0),
+            WriteOrder.ADDRESSES_FIRST: (True, self.data_turn),
+        }[self.order]
 
 
 def check_burst(address: int, beats: int, word_bytes: int, legal: range | None) -> None:

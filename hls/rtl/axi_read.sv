@@ -1,5 +1,6 @@
 // axi_read: the AXI read channels, shared by the descriptor fetch and the loads.
-// Function:   fetch goes first; data return in the order of the requests and go to whom asked
+// Function:   fetch goes first; data return in the order of the requests and go to whom asked; a beat
+//             that no burst awaits is taken and dropped
 // Interface:  requests -> m_axi_ar*; m_axi_r* -> fetch data (always taken), load data (valid/ready)
 // Latency:    1 cycle out, 1 back.   Throughput: 1 beat per cycle; Outstanding bursts in flight.
 // Reset:      synchronous, active low; control only
@@ -39,9 +40,9 @@ module axi_read #(
   localparam int CountW = $clog2(Outstanding + 1);
 
   logic [CountW-1:0] flying_q;
-  logic open, request, landed;
+  logic open, request, awaited, landed;
   logic owner_load, head_valid, head_load;
-  logic unused_ready, unused_valid;  // the queue of owners holds all bursts in flight
+  logic unused_ready;  // the queue of owners holds all bursts in flight
   logic unused_bits;
   assign unused_bits = m_axi_rresp[0];  // EXOKAY cannot come, SLVERR and DECERR have bit 1
 
@@ -50,7 +51,7 @@ module axi_read #(
   assign fetch_ready_o = open;
   assign load_ready_o = open && !fetch_valid_i;
   assign request = open && (fetch_valid_i || load_valid_i);
-  assign landed = m_axi_rvalid && m_axi_rready && m_axi_rlast;
+  assign landed = m_axi_rvalid && m_axi_rready && m_axi_rlast && awaited;
   assign busy_o = m_axi_arvalid || flying_q != '0 || head_valid;
 
   always_ff @(posedge clk_i) begin
@@ -75,7 +76,7 @@ module axi_read #(
       .clear_i(1'b0),
       .valid_i(request), .ready_o(unused_ready),
       .data_i(!fetch_valid_i),
-      .valid_o(unused_valid), .ready_i(landed),
+      .valid_o(awaited), .ready_i(landed),
       .data_o(owner_load)
   );
 
@@ -83,7 +84,7 @@ module axi_read #(
   fifo #(.Width(8 * PI + 2), .Depth(16)) u_beats (
       .clk_i, .rst_ni,
       .clear_i(1'b0),
-      .valid_i(m_axi_rvalid), .ready_o(m_axi_rready),
+      .valid_i(m_axi_rvalid && awaited), .ready_o(m_axi_rready),
       .data_i({owner_load, m_axi_rresp[1], m_axi_rdata}),
       .valid_o(head_valid), .ready_i(!head_load || load_rready_i || stop_i),
       .data_o({head_load, rerror_o, rdata_o})

@@ -1,5 +1,6 @@
 // axi_write: the AXI write channels, shared by the stores and the profile.
-// Function:   profile words go first, one beat a burst; data follow their address
+// Function:   profile words go first, one beat a burst; data are offered whether or not their address is
+//             taken yet; an answer that no burst awaits is taken and dropped
 // Interface:  store bursts, words; profile words -> m_axi_aw*, m_axi_w*; m_axi_b* -> written, error
 // Latency:    1 cycle to AW, 2 more to W.   Throughput: 1 beat per cycle; Outstanding in flight.
 // Reset:      synchronous, active low; control only
@@ -43,10 +44,10 @@ module axi_write #(
   localparam int CountW = $clog2(Outstanding + 1);
 
   logic [CountW-1:0] flying_q;
-  logic open, request, answered, aw_store_q;
+  logic open, request, awaited, answered, offered_q, aw_store_q;
   logic job_valid, job_store, load_w, last, owner_store;
   logic [3:0] job_last, beat_q;
-  logic unused_job_ready, unused_ready, unused_valid;  // both queues hold all bursts in flight
+  logic unused_job_ready, unused_ready;  // both queues hold all bursts in flight
   logic unused_bits;
   assign unused_bits = m_axi_bresp[0];  // EXOKAY cannot come, SLVERR and DECERR have bit 1
 
@@ -55,15 +56,17 @@ module axi_write #(
   assign profile_ready_o = open;
   assign store_ready_o = open && !profile_valid_i;
   assign request = open && (profile_valid_i || store_valid_i);
-  assign answered = m_axi_bvalid && m_axi_bready;
+  assign answered = m_axi_bvalid && m_axi_bready && awaited;
   assign busy_o = flying_q != '0;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       m_axi_awvalid <= 1'b0;
+      offered_q <= 1'b0;
       flying_q <= '0;
     end else begin
       if (!m_axi_awvalid || m_axi_awready) m_axi_awvalid <= request;
+      offered_q <= request;
       flying_q <= flying_q + CountW'(request) - CountW'(answered);
     end
   end
@@ -76,11 +79,12 @@ module axi_write #(
     end
   end
 
-  // Data follow once their address is taken.
+  // Data follow once their address is offered: a memory may wait for them before it takes the address
+  // (AXI, A3.3.1). AW still holds what was requested a cycle ago.
   fifo #(.Width(5), .Depth(Outstanding)) u_jobs (
       .clk_i, .rst_ni,
       .clear_i(1'b0),
-      .valid_i(m_axi_awvalid && m_axi_awready), .ready_o(unused_job_ready),
+      .valid_i(offered_q), .ready_o(unused_job_ready),
       .data_i({aw_store_q, m_axi_awlen[3:0]}),
       .valid_o(job_valid), .ready_i(load_w && last),
       .data_o({job_store, job_last})
@@ -114,7 +118,7 @@ module axi_write #(
       .clear_i(1'b0),
       .valid_i(request), .ready_o(unused_ready),
       .data_i(!profile_valid_i),
-      .valid_o(unused_valid), .ready_i(answered),
+      .valid_o(awaited), .ready_i(answered),
       .data_o(owner_store)
   );
   assign m_axi_bready = 1'b1;

@@ -17,7 +17,8 @@ constexpr uint32_t kStrobes = (1u << kWord) - 1;
 constexpr uint64_t kPage = 4096;
 constexpr unsigned kBeats = 256;     // most beats AXI4 can ask for; the engine's own limit is 16
 constexpr unsigned kMostBeats = 16;  // AXI3, the port of Zynq-7000
-constexpr unsigned kQueue = 64;      // bursts outstanding, at most
+constexpr unsigned kMostOutstanding = 64;  // bursts
+constexpr unsigned kQueue = 2 * kMostOutstanding;
 
 enum Channel { kAr, kR, kAw, kW, kB, kChannels };
 enum Response : uint8_t { kOkay = 0, kSlverr = 2, kDecerr = 3 };
@@ -33,7 +34,7 @@ enum Response : uint8_t { kOkay = 0, kSlverr = 2, kDecerr = 3 };
 #define VIOLATIONS(X)                                                                    \
   X(payload_changed_while_waiting) X(valid_dropped) X(valid_in_reset)                    \
   X(burst_crosses_4_kib) X(burst_over_16_beats) X(burst_not_incr_of_words)               \
-  X(address_unaligned) X(last_misplaced) X(strobe_partial) X(data_before_address)        \
+  X(address_unaligned) X(last_misplaced) X(strobe_partial)                               \
   X(register_response_unstable) X(assertion_failed)
 
 #define AS_INDEX(name) k_##name,
@@ -52,10 +53,20 @@ struct Injection {
   uint8_t response;
 };
 
+// When a memory takes a write's address and its data. All of it is legal: a subordinate may wait for either's valid
+// before it is ready for the other, a manager may never wait for a ready (AXI, A3.3.1).
+enum WriteOrder : int {
+  kAddressFirst,    // data once their address is taken
+  kEither,          // both as they come
+  kDataOffered,     // an address once its data are offered, data once their address is taken
+  kDataFirst,       // an address once all its data are taken
+  kAddressesFirst,  // data once as many addresses as may be are taken, or no more come
+};
+
 struct Burst {
-  uint64_t address, due;  // due: first cycle in which it may be answered
-  uint32_t beats, done;
-  uint8_t response;
+  uint64_t address = 0, due = 0;  // due: first cycle in which it may be answered
+  uint32_t beats = 0, done = 0;
+  uint8_t response = kOkay;
   std::array<uint8_t, kBeats * kWord> data;
   std::array<uint32_t, kBeats> strobes;
 };

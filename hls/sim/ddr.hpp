@@ -1,7 +1,8 @@
 // The DDR behind the engine's AXI4 master: timing, checks of what the engine does, faults on demand.
 //
 // It is as unkind as AXI allows: a read sees memory as it was when its address was accepted, a write reaches
-// memory only when its response is offered. A master that does not wait for its response reads old data.
+// memory only when its response is offered. A master that does not wait for its response reads old data. And it does
+// not know of the engine's reset: what was asked before it is answered after it.
 
 #pragma once
 
@@ -16,6 +17,8 @@ struct Timing {  // in cycles
   uint32_t slots = 1u << 16;  // of 65536 cycles, those that can move a beat
   std::array<int32_t, kChannels> stall_percent{};
 };
+
+constexpr uint64_t kPatience = 64;  // cycles that an order of writes or a bunch of responses waits for one more
 
 class Ddr {
  public:
@@ -35,7 +38,7 @@ class Ddr {
 
   void configure(const Timing& timing) {
     timing_ = timing;
-    timing_.outstanding = std::clamp(timing.outstanding, 1, static_cast<int32_t>(kQueue));
+    timing_.outstanding = std::clamp(timing.outstanding, 1, static_cast<int32_t>(kMostOutstanding));
     const auto& stalls = timing.stall_percent;
     stalls_ = std::any_of(stalls.begin(), stalls.end(), [](int32_t percent) { return percent > 0; });
     seed(1);
@@ -49,15 +52,28 @@ class Ddr {
 
   void hang(int channel, int64_t after) { hang_after_[channel % kChannels] = after; }
 
-  void forget_bursts() {
-    reads_.head = reads_.tail = writes_.head = writes_.tail = filled_ = 0;
-    ar_ = aw_ = {};
-    w_ = {};
-    top_.m_axi_rvalid = top_.m_axi_bvalid = 0;
-    taken_r_ = taken_b_ = in_reset_ = false;
+  void order_writes(WriteOrder order, int32_t bunch) {
+    order_ = order;
+    bunch_ = std::clamp(bunch, 1, static_cast<int32_t>(kMostOutstanding));
   }
 
-  uint64_t outstanding() const { return reads_.size() + writes_.size(); }
+  // The engine comes out of reset. Whole bursts of before it stay and are answered. One whose data the reset cut off
+  // is ended without strobes, as a bridge ends it that takes its place; data without an address are dropped.
+  void cut_off() {
+    ar_ = aw_ = {};
+    w_ = {};
+    in_reset_ = false;
+    for (; filled_ > writes_.tail; --filled_) writes_.at(filled_).done = 0;
+    for (; filled_ < writes_.tail; ++filled_) {
+      Burst& burst = writes_.at(filled_);
+      std::fill(burst.strobes.begin() + burst.done, burst.strobes.begin() + burst.beats, 0);
+      burst.done = burst.beats;
+      burst.due = now_ + timing_.write_latency;
+    }
+    writes_.at(filled_).done = 0;
+  }
+
+  uint64_t outstanding() const { return reads_.size() + std::max(writes_.tail, filled_ + data_begun()) - writes_.head; }
 
   // A channel's random pause, for the registers' handshakes too.
   bool flows(int channel) const {
@@ -76,12 +92,12 @@ class Ddr {
     const bool read_slot = read_slots_.next(), write_slot = write_slots_.next();
     const uint64_t most = timing_.outstanding;
     top_.m_axi_arready = reads_.size() < most && open(kAr);
-    top_.m_axi_awready = writes_.size() < most && open(kAw);
-    top_.m_axi_wready = filled_ < writes_.tail && write_slot && open(kW);
+    turn_to_data();
+    top_.m_axi_awready = writes_.size() < most && open(kAw) && address_may_come();
+    top_.m_axi_wready = write_slot && open(kW) && data_may_come();
     const bool beat_due = reads_.size() && reads_.front().due <= now_;
     if (!top_.m_axi_rvalid && beat_due && read_slot && open(kR)) offer_beat();
-    const bool response_due = writes_.head < filled_ && writes_.front().due <= now_;
-    if (!top_.m_axi_bvalid && response_due && open(kB)) offer_response();
+    if (!top_.m_axi_bvalid && response_may_go() && open(kB)) offer_response();
   }
 
   // What the engine shows, when nothing moves any more before the rising edge.
@@ -133,7 +149,6 @@ class Ddr {
     Burst& burst = queue.at(queue.tail++);
     burst.address = first;
     burst.beats = beats;
-    burst.done = 0;
     burst.response = kOkay;
   }
 
@@ -192,20 +207,67 @@ class Ddr {
     counts_[k_error_beats] += top_.m_axi_rresp != kOkay;
     ++counts_[k_read_beats];
     answered(kR);
-    if (++reads_.front().done == reads_.front().beats) ++reads_.head;
+    if (++reads_.front().done == reads_.front().beats) pop(reads_);
   }
 
-  // ---- writes
+  static void pop(Queue& queue) {
+    queue.front().done = 0;
+    ++queue.head;
+  }
+
+  // ---- writes: addresses and data fill one queue, either ahead of the other
+
+  bool data_begun() const { return writes_.slots[filled_ % kQueue].done != 0; }
+
+  bool address_may_come() const {
+    switch (order_) {
+      case kDataOffered:
+        return filled_ == writes_.tail && top_.m_axi_wvalid;
+      case kDataFirst:
+        return filled_ > writes_.tail;
+      default:
+        return true;
+    }
+  }
+
+  bool data_may_come() const {
+    switch (order_) {
+      case kEither:
+        return filled_ - writes_.head < static_cast<uint64_t>(timing_.outstanding);
+      case kDataFirst:
+        return filled_ == writes_.tail;
+      case kAddressesFirst:
+        return data_turn_;
+      default:
+        return filled_ < writes_.tail;
+    }
+  }
+
+  // In the order kAddressesFirst: data have their turn until those of all addresses are taken.
+  void turn_to_data() {
+    quiet_ = top_.m_axi_awvalid ? 0 : quiet_ + 1;
+    const bool no_more = writes_.size() >= static_cast<uint64_t>(timing_.outstanding) || quiet_ > kPatience;
+    data_turn_ = filled_ < writes_.tail && (data_turn_ || no_more);
+  }
+
+  // Responses are held back until a bunch of them is due.
+  bool response_may_go() {
+    const uint64_t whole = std::min(filled_, writes_.tail);
+    uint64_t end = writes_.head;
+    while (end < whole && writes_.at(end).due <= now_) ++end;
+    const uint64_t due = end - writes_.head;
+    const bool is_late = due && writes_.front().due + kPatience <= now_;
+    bunch_goes_ = due && (bunch_goes_ || is_late || due >= static_cast<uint64_t>(bunch_));
+    return bunch_goes_;
+  }
 
   void sample_writes() {
-    const bool data_first = top_.m_axi_wvalid && filled_ == writes_.tail && !top_.m_axi_awvalid;
-    counts_[k_data_before_address] += data_first;
     if (top_.m_axi_wvalid || w_.waiting) sample_write_data();
     if (top_.m_axi_awvalid || aw_.waiting) sample_write_address();
     if (top_.m_axi_bvalid && top_.m_axi_bready) {
       taken_b_ = true;
       answered(kB);
-      ++writes_.head;
+      pop(writes_);
     }
   }
 
@@ -216,6 +278,13 @@ class Ddr {
     accept(writes_, address, writable, k_stray_writes);
     ++counts_[k_write_bursts];
     answered(kAw);
+    // Data that went ahead of their address are compared with it now.
+    Burst& burst = writes_.at(writes_.tail - 1);
+    const bool is_whole = filled_ >= writes_.tail;
+    const bool fits = is_whole ? burst.done == burst.beats : burst.done < burst.beats;
+    counts_[k_last_misplaced] += !fits;
+    if (!is_whole && !fits) ++filled_;
+    if (is_whole || !fits) close(burst);
   }
 
   void sample_write_data() {
@@ -229,20 +298,30 @@ class Ddr {
     Burst& burst = writes_.at(filled_);
     std::memcpy(burst.data.data() + burst.done * kWord, beat.data.data(), kWord);
     burst.strobes[burst.done] = beat.strobes;
-    const uint8_t answer = response(burst.address + burst.done * kWord, true);
-    burst.response = std::max(burst.response, answer);
-    const bool last = ++burst.done == burst.beats;
-    counts_[k_last_misplaced] += last != beat.last;
+    ++burst.done;
+    const bool has_address = filled_ < writes_.tail;
+    const bool ends = has_address ? burst.done == burst.beats : beat.last || burst.done == kBeats;
+    counts_[k_last_misplaced] += ends != beat.last;
     counts_[k_strobe_partial] += beat.strobes != kStrobes;
-    counts_[k_error_beats] += answer != kOkay;
     ++counts_[k_write_beats];
     answered(kW);
-    if (last) burst.due = now_ + timing_.write_latency, ++filled_;
+    if (ends) ++filled_;
+    if (ends && has_address) close(burst);
+  }
+
+  // Address and data of a burst are complete.
+  void close(Burst& burst) {
+    burst.due = now_ + timing_.write_latency;
+    for (uint32_t i = 0; i < burst.done; ++i) {
+      const uint8_t answer = response(burst.address + i * kWord, true);
+      burst.response = std::max(burst.response, answer);
+      counts_[k_error_beats] += answer != kOkay;
+    }
   }
 
   void offer_response() {
     const Burst& burst = writes_.front();
-    for (uint32_t i = 0; i < burst.beats; ++i)
+    for (uint32_t i = 0; i < burst.done; ++i)
       if (inside(burst.address + i * kWord)) store(burst, i);
     top_.m_axi_bresp = burst.response;
     top_.m_axi_bvalid = 1;
@@ -259,6 +338,10 @@ class Ddr {
   uint8_t* memory_ = nullptr;
   uint64_t base_ = 0, size_ = 0, now_ = 0, random_ = 1;
   uint64_t filled_ = 0;  // write bursts whose data is complete
+  WriteOrder order_ = kAddressFirst;
+  int32_t bunch_ = 1;
+  uint64_t quiet_ = 0;  // cycles without a write address
+  bool data_turn_ = false, bunch_goes_ = false;
   bool stalls_ = false, taken_r_ = false, taken_b_ = false, in_reset_ = false;
   Timing timing_;
   Slots read_slots_, write_slots_;

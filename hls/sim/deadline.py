@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bitlathe.hls.program import Descriptor, Opcode, Program
-from bitlathe.hls.sim.memory import SimulatedDdr
+from bitlathe.hls.sim.memory import PATIENCE_CYCLES, SimulatedDdr
 
 FACTOR = 4  # the bound below ignores bank conflicts and waits, and overlaps nothing
 FLOOR = 20_000  # cycles
@@ -16,9 +16,15 @@ def deadline_cycles(program: Program, ddr: SimulatedDdr, inputs: int) -> int:
     return FLOOR + FACTOR * inputs * once
 
 
+def drain_cycles(ddr: SimulatedDdr) -> int:
+    """Cycles by which every burst in flight is over, unless the memory is silent."""
+    beats = 2 * BURST_BEATS * ddr.outstanding
+    return FLOOR + FACTOR * (ddr.latency + ddr.write_latency + round(beats * _beat_cycles(ddr)))
+
+
 def _cycles(descriptor: Descriptor, ddr: SimulatedDdr) -> int:
     """Cycles of one descriptor with nothing beside it, its own fetch included."""
-    overhead = 2 * (ddr.latency + ddr.write_latency) + 100
+    overhead = 2 * (ddr.latency + ddr.write_latency + PATIENCE_CYCLES) + 100
     return overhead + round((_beats(descriptor) + 64) * _beat_cycles(ddr)) + _array_cycles(descriptor)
 
 

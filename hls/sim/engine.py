@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Program
-from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, OFFSETS, START
+from bitlathe.hls.registers import ABORT, FLAG_WEIGHTS_RESIDENT, OFFSETS, START
 from bitlathe.hls.sim.build import engine_model
-from bitlathe.hls.sim.deadline import deadline_cycles
+from bitlathe.hls.sim.deadline import deadline_cycles, drain_cycles
 from bitlathe.hls.sim.faults import (
     EngineTimeout,
     ProtocolViolation,
@@ -117,6 +117,7 @@ class SimulatedEngine:
                 f"program for {network.program.configuration}, engine of {self._configuration}; "
                 "compile it again"
             )
+        self._settle()
         regions = lay_out(_sizes(network, inputs_per_start))
         memory = np.full(total_bytes(regions), POISON, np.uint8)
         self._loaded = _Loaded(network=network, memory=memory, regions=regions, inputs=inputs_per_start)
@@ -137,7 +138,8 @@ class SimulatedEngine:
         """Run inputs (N, C, H, W), `inputs_per_start` of them a start, with the weights of the start before.
 
         `deadline` bounds a start's cycles (default: several times what the program needs). Raises
-        EngineFault, EngineTimeout or ProtocolViolation, after which the engine is ready for the next run.
+        EngineFault, EngineTimeout or ProtocolViolation, after which the engine is ready for the next run: a
+        run past its deadline is aborted, or where the memory is silent ended by a reset.
         """
         if not len(codes) or inputs_per_start < 1:
             raise ShapeError(f"{len(codes)} inputs, {inputs_per_start} a start: give at least one")
@@ -147,6 +149,7 @@ class SimulatedEngine:
             or self._loaded.inputs < inputs_per_start
         ):
             self.load(network, inputs_per_start)
+        self._settle()
         loaded = self._ready()
         packed = np.ascontiguousarray(network.input_layout.pack(codes)).reshape(len(codes), -1)
         self.model.counters(clear=True)
@@ -162,8 +165,22 @@ class SimulatedEngine:
             counters=self.model.counters(),
         )
 
+    def abort(self) -> bool:
+        """End the run under way; False where it does not end because the memory is silent."""
+        self._resident = False
+        self._set("CTRL", ABORT)
+        self.model.run(drain_cycles(self._ddr))
+        if not self.model.interrupt:
+            return False
+        self._acknowledge()
+        self._check_bus()
+        return True
+
     def reset(self) -> None:
-        """Reset the engine; the next start loads the weights again."""
+        """Reset the engine; the next start loads the weights again.
+
+        What the memory owes it of before comes during or after the reset; the next start waits for that.
+        """
         self.model.reset()
         self._resident = False
         self._wake()
@@ -208,13 +225,26 @@ class SimulatedEngine:
         if not self.model.interrupt:
             place = describe(program, self._get("EXEC_INDEX"))
             broken = violation_words(self.model.counters().broken)
-            self.reset()
+            if not self.abort():
+                self.reset()
             raise EngineTimeout(
                 f"not done after {deadline} cycles, at {place}{broken}; the memory or the engine hangs, "
                 "or the deadline is short"
             )
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Clear the interrupt and the done bit."""
         self._set("ISR", 1)
         self._get("CTRL")
+
+    def _settle(self) -> None:
+        """Wait for what the memory owes of before a reset: the engine would take it for new answers."""
+        if not self.model.settle(drain_cycles(self._ddr)):
+            raise EngineTimeout(
+                "the memory is silent: it has not answered all bursts of before the reset; let it answer "
+                "(Model.clear_injections), or make another engine"
+            )
 
     def _check(self, program: Program) -> None:
         code = self._get("ERROR")
@@ -223,9 +253,11 @@ class SimulatedEngine:
         if code:
             raise fault(code, self._get("ERROR_INDEX"), program)
 
-    def _check_bus(self) -> None:
+    def _check_bus(self, *, owed: bool = False) -> None:
+        """ProtocolViolation for a broken rule; `owed`: the memory may have bursts to answer."""
         counters = self.model.counters()
-        message = violation_message(counters.broken, counters.statistics)
+        statistics = {**counters.statistics, **({"outstanding": 0} if owed else {})}
+        message = violation_message(counters.broken, statistics)
         if message:
             raise ProtocolViolation(message)
 
@@ -233,7 +265,7 @@ class SimulatedEngine:
 
     def _wake(self) -> None:
         """Let a done start raise the interrupt line; ProtocolViolation when the reset was not a quiet one."""
-        self._check_bus()
+        self._check_bus(owed=True)
         self._set("GIE", 1)
         self._set("IER", 1)
 

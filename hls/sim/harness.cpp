@@ -42,7 +42,7 @@ class Sim {
   void reset(int cycles) {
     top_->rst_ni = 0;
     for (int i = 0; i < cycles; ++i) cycle();
-    ddr_->forget_bursts();
+    ddr_->cut_off();
     top_->rst_ni = 1;
   }
 
@@ -188,6 +188,10 @@ SIM_API void sim_configure(Sim* sim, int read_latency, int write_latency, int ou
   Timing timing{read_latency, write_latency, outstanding, slots, {}};
   std::copy_n(stall_percent, kChannels, timing.stall_percent.begin());
   sim->ddr().configure(timing);
+}
+// `order` of write addresses and data, as enum WriteOrder; responses come in bunches of `bunch`.
+SIM_API void sim_order_writes(Sim* sim, int order, int bunch) {
+  sim->ddr().order_writes(static_cast<WriteOrder>(order), bunch);
 }
 SIM_API void sim_seed(Sim* sim, uint64_t seed) { sim->ddr().seed(seed); }
 SIM_API void sim_allow(Sim* sim, int write, uint64_t low, uint64_t high) {

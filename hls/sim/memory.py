@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.model.graph.errors import CapacityError
 
 PAGE_BYTES = 4096
 SLOT_UNITS = 1 << 16  # the share of busy cycles is a fraction of this
+PATIENCE_CYCLES = 64  # that an order of writes or a bunch of responses waits for one more
+
+
+class WriteOrder(IntEnum):
+    """When a memory takes a write's address and its data; AXI allows all of it (A3.3.1)."""
+
+    ADDRESS_FIRST = 0  # data once their address is taken
+    EITHER = 1  # both as they come
+    DATA_OFFERED = 2  # an address once its data are offered, data once their address is taken
+    DATA_FIRST = 3  # an address once all its data are taken
+    ADDRESSES_FIRST = 4  # data once as many addresses as may be are taken, or no more come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +32,8 @@ class SimulatedDdr(DdrModel):
 
     write_latency: int = 20  # cycles from a write burst's last beat to its response
     outstanding: int = 8  # bursts accepted and not answered, of reads and of writes; Zynq-7000's port takes 8
+    write_order: WriteOrder = WriteOrder.ADDRESS_FIRST
+    response_bunch: int = 1  # responses to writes that are held back until so many are due
     stall_percent: int = 0  # chance that a channel pauses in a cycle, drawn for each of AR, R, AW, W, B
     seed: int = 0  # of those draws; every start begins with it, so equal starts take equal cycles
     base: int = 0x1000_0000  # address of the first byte
@@ -30,6 +43,8 @@ class SimulatedDdr(DdrModel):
             raise CapacityError(
                 "a DDR model needs latencies of 1 cycle or more and 1 to 64 outstanding bursts"
             )
+        if not 1 <= self.response_bunch <= self.outstanding:
+            raise CapacityError("a DDR model needs 1 to `outstanding` responses a bunch")
         if not 0 < self.busy <= 1 or not 0 <= self.stall_percent < 100:
             raise CapacityError("a DDR model needs 0 < busy <= 1 and 0 <= stall_percent < 100")
         if self.base % PAGE_BYTES:

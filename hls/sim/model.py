@@ -18,6 +18,7 @@ from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.model.graph.errors import BitlatheError, ToolError
 
 REGISTER_LIMIT = 1000  # cycles a register access may take
+_SETTLE_CYCLES = 16  # between two looks at what is outstanding
 _WORD = ctypes.c_uint64
 
 
@@ -68,6 +69,7 @@ class Model:
         self._library.sim_configure(
             self._handle, ddr.latency, ddr.write_latency, ddr.outstanding, ddr.slots, percent
         )
+        self._library.sim_order_writes(self._handle, ddr.write_order, ddr.response_bunch)
 
     def attach(self, memory: NDArray[np.uint8], base: int) -> None:
         """Put a memory behind the master; the engine keeps its state, windows allowed before are forgotten.
@@ -97,7 +99,7 @@ class Model:
             self.close()
 
     def reset(self, cycles: int = 8) -> None:
-        """Hold the reset for some cycles; the memory keeps its contents, bursts under way are forgotten."""
+        """Hold the engine's reset for some cycles; the memory goes on, and answers what was asked before."""
         self._library.sim_reset(self._handle, cycles)
 
     def read(self, offset: int) -> int:
@@ -111,6 +113,14 @@ class Model:
         """Write a register; BusError when the engine refuses or does not answer."""
         status = self._library.sim_write(self._handle, offset, value, REGISTER_LIMIT)
         _check_register(status, "write", offset)
+
+    def settle(self, limit: int) -> bool:
+        """Run until the memory has answered every burst, at most `limit` cycles; whether it has."""
+        for _ in range(0, limit, _SETTLE_CYCLES):
+            if not self.counters().statistics["outstanding"]:
+                return True
+            self.run(_SETTLE_CYCLES, until_interrupt=False)
+        return not self.counters().statistics["outstanding"]
 
     def run(self, limit: int, *, until_interrupt: bool = True) -> int:
         """Cycles run: `limit`, or fewer when the interrupt line rose."""
@@ -186,6 +196,7 @@ def _load(library: Path) -> ctypes.CDLL:
         ("sim_write", integer, (handle, word, word, integer)),
         ("sim_run", _WORD, (handle, _WORD, integer)),
         ("sim_configure", None, (handle, integer, integer, integer, word, ctypes.POINTER(ctypes.c_int32))),
+        ("sim_order_writes", None, (handle, integer, integer)),
         ("sim_seed", None, (handle, _WORD)),
         ("sim_allow", None, (handle, integer, _WORD, _WORD)),
         ("sim_inject", None, (handle, integer, _WORD, _WORD, integer)),

@@ -4,6 +4,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge
 
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import ReadMemory, ReadPorts, Sink, Source, quiet, run, word_at
@@ -89,6 +90,18 @@ class Bench:
         ]
         return address
 
+    async def reset(self) -> None:
+        """A reset of the module alone: nobody asks or expects any more, the memory owes what it did."""
+        for source, sink in ((self.fetch, self.fetched), (self.load, self.loaded)):
+            source.queue.clear()
+            source.offered = None
+            sink.items.clear()
+        self.expected = {"fetch": [], "load": []}
+        quiet(self.dut, ("rst_ni", "fetch_valid_i", "load_valid_i"))
+        for _ in range(3):
+            await RisingEdge(self.dut.clk_i)
+        self.dut.rst_ni.value = 1
+
     @property
     def complete(self) -> bool:
         return len(self.fetched.items) + len(self.loaded.items) == sum(map(len, self.expected.values()))
@@ -151,3 +164,21 @@ async def a_stop_drains_what_is_in_flight_and_asks_for_no_more(dut):
     await run(dut, bench.agents, lambda: not int(dut.busy_o.value), limit=400)
     assert not bench.memory.beats
     assert len(bench.memory.bursts) <= OUTSTANDING + 1
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.3])
+async def beats_of_before_a_reset_are_taken_and_dropped(dut, stall):
+    bench = await Bench.start(dut, stall=stall)
+    for asked in range(20):
+        bench.ask("load" if asked % 3 else "fetch", 8)
+    await run(dut, bench.agents, lambda: len(bench.memory.bursts) == 5)
+    await bench.reset()
+    assert bench.memory.beats
+    await run(dut, bench.agents, lambda: not bench.memory.beats)
+    await run(dut, bench.agents, lambda: not int(dut.busy_o.value), limit=3)
+    for _ in range(30):
+        bench.ask("load", 16)
+    await run(dut, bench.agents, lambda: bench.complete)
+    bench.check()
+    assert bench.memory.most_flying <= OUTSTANDING

@@ -1,7 +1,8 @@
 // axi_rules: watches what AXI demands of the engine; a broken rule leaves its bit of broken_o set.
 // Function:   0 AR, 1 AW, 2 W, 3 control B, 4 control R: an offered payload was changed or taken back
 //             5 read burst, 6 write burst: of more than 16 beats, across 4 KiB, or not whole aligned words
-//             7 a W beat before its AW, or WLAST elsewhere than on a burst's last beat; 8 a strobe that is off
+//             7 WLAST elsewhere than on a burst's last beat, whether its AW came before or after; 8 a strobe that is off
+//             Data may go ahead of their address: a memory may wait for either before it takes the other (A3.3.1).
 // Interface:  inputs alone, sampled at the clock edge
 // Latency:    1 cycle.   Throughput: every cycle.
 // Reset:      clears broken_o
@@ -64,26 +65,39 @@ module axi_rules #(
     return beats > 8'd15 || last[12] || size != 3'($clog2(PI)) || burst != 2'b01 || address % 40'(PI) != 0;
   endfunction
 
-  // ---- Beats of the bursts whose address was taken, oldest first
-  logic [7:0] lengths_q [64];
-  logic [5:0] head_q, tail_q;
-  logic [7:0] beat_q;
-  logic take_w, is_last;
+  // ---- Addresses and data, counted in bursts; lengths of those that are ahead of the other
+  logic [7:0] lengths_q [64];  // AWLEN
+  logic [7:0] counts_q [64];   // beats of data, less one
+  logic [5:0] address_q, data_q;  // bursts whose address, and whose last beat, is taken
+  logic [5:0] lead;  // of the addresses
+  logic [7:0] beat_q, length;
+  logic take_aw, take_w, aw_late, aw_now, is_known, is_end, w_bad, aw_bad;
+  assign take_aw = m_axi_awvalid && m_axi_awready;
   assign take_w = m_axi_wvalid && m_axi_wready;
-  assign is_last = beat_q == lengths_q[head_q];
+  assign lead = address_q - data_q;
+  assign aw_late = lead[5];
+  assign aw_now = take_aw && lead == '0;  // the address of the burst whose data come
+  assign is_known = aw_now || (lead != '0 && !aw_late);
+  assign length = aw_now ? m_axi_awlen : lengths_q[data_q];
+  assign is_end = is_known ? beat_q == length : m_axi_wlast;
+  assign w_bad = take_w && is_known && m_axi_wlast != is_end;
+  assign aw_bad = take_aw && (aw_late ? m_axi_awlen != counts_q[address_q] : aw_now && beat_q > m_axi_awlen);
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      head_q <= '0;
-      tail_q <= '0;
+      address_q <= '0;
+      data_q <= '0;
       beat_q <= '0;
     end else begin
-      if (m_axi_awvalid && m_axi_awready) begin
-        lengths_q[tail_q] <= m_axi_awlen;
-        tail_q <= tail_q + 1'b1;
+      if (take_aw) begin
+        lengths_q[address_q] <= m_axi_awlen;
+        address_q <= address_q + 1'b1;
       end
       if (take_w) begin
-        beat_q <= is_last ? '0 : beat_q + 1'b1;
-        if (is_last) head_q <= head_q + 1'b1;
+        beat_q <= is_end ? '0 : beat_q + 1'b1;
+        if (is_end) begin
+          counts_q[data_q] <= beat_q;
+          data_q <= data_q + 1'b1;
+        end
       end
     end
   end
@@ -92,7 +106,7 @@ module axi_rules #(
   assign broken[4:0] = waiting_q & changed;
   assign broken[5] = m_axi_arvalid && is_bad(m_axi_araddr, m_axi_arlen, m_axi_arsize, m_axi_arburst);
   assign broken[6] = m_axi_awvalid && is_bad(m_axi_awaddr, m_axi_awlen, m_axi_awsize, m_axi_awburst);
-  assign broken[7] = take_w && (head_q == tail_q || m_axi_wlast != is_last);
+  assign broken[7] = w_bad || aw_bad;
   assign broken[8] = m_axi_wvalid && m_axi_wstrb != '1;
   always_ff @(posedge clk_i) broken_o <= rst_ni ? broken_o | broken : '0;
 endmodule

@@ -1,6 +1,7 @@
 """Inside the simulator: a compiled network's integers are the reference's, and the engine keeps to its bus.
 
-The network, its inputs and the share of stalled cycles come in the environment variables below.
+The network, its inputs, the share of stalled cycles and the order of writes come in the environment variables
+below.
 """
 
 import logging
@@ -11,23 +12,25 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge, with_timeout
+from cocotb.triggers import FallingEdge, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiSlave
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.registers import DONE, FLAG_WEIGHTS_RESIDENT, IDLE, OFFSETS, START
-from bitlathe.hls.sim.memory import Buffer
+from bitlathe.hls.sim.memory import Buffer, WriteOrder
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.rtl_tb.engine.memory import BASE, LOW_BASE, BufferMemory
 from bitlathe.rtl_tb.stimulus import random_generator, reset
+from bitlathe.rtl_tb.traffic import WriteGate
 
 GRAPH_VARIABLE = "BITLATHE_BENCH_GRAPH"  # path of a graph's file
 CODES_VARIABLE = "BITLATHE_BENCH_CODES"  # path of an .npy file, input codes (N, C, H, W)
 STALL_VARIABLE = "BITLATHE_BENCH_STALL"  # chance in percent that a channel pauses in a cycle
+ORDER_VARIABLE = "BITLATHE_BENCH_ORDER"  # name of a WriteOrder; unset: addresses and data as they come
 HLS_VARIABLE = (
     "BITLATHE_BENCH_HLS"  # set: a core made by HLS, without a profile, with 32 address bits perhaps
 )
@@ -43,7 +46,7 @@ RULES = (
     "control R changed before it was taken",
     "a read burst is too long, crosses 4 KiB or is not of whole words",
     "a write burst is too long, crosses 4 KiB or is not of whole words",
-    "a W beat came before its AW, or WLAST was wrong",
+    "WLAST was not on a burst's last beat",
     "a write strobe was off",
 )
 
@@ -52,6 +55,12 @@ def pauses(rng: np.random.Generator, share: float) -> Iterator[bool]:
     """True in a random `share` of the cycles, without end."""
     while True:
         yield from (rng.random(1024) < share).tolist()
+
+
+def bunches() -> Iterator[bool]:
+    """True but for a few cycles now and then: what is held back goes in a bunch."""
+    while True:
+        yield from [True] * 150 + [False] * 16
 
 
 class Bench:
@@ -71,7 +80,21 @@ class Bench:
         bus, control = AxiBus.from_prefix(dut, "m_axi"), AxiLiteBus.from_prefix(dut, "s_axi_control")
         self.slave = AxiSlave(bus, dut.clk_i, dut.rst_ni, target=self.memory, **clocked)
         self.master = AxiLiteMaster(control, dut.clk_i, dut.rst_ni, **clocked)
-        self._stall(int(os.environ[STALL_VARIABLE]) / 100)
+        self.stall = int(os.environ[STALL_VARIABLE]) / 100
+        self._stall(self.stall)
+
+    async def keep_order(self) -> None:
+        """Take write addresses and data in the order asked for, and answer in bunches."""
+        gate, writes = WriteGate(self.dut, WriteOrder[os.environ[ORDER_VARIABLE]]), self.slave.write_if
+        for channel in (writes.aw_channel, writes.w_channel):
+            channel.clear_pause_generator()
+        writes.b_channel.set_pause_generator(bunches())
+        while True:
+            await FallingEdge(self.dut.clk_i)
+            gate.look()
+            pause_address, pause_data = self.rng.random(2) < self.stall
+            writes.aw_channel.pause = bool(not gate.address or pause_address)
+            writes.w_channel.pause = bool(not gate.data or pause_data)
 
     def _stall(self, share: float) -> None:
         sides = (self.slave, self.master)
@@ -161,6 +184,8 @@ class Bench:
 async def a_network_gives_the_references_integers_twice(dut: Any) -> None:
     bench = Bench(dut)
     await reset(dut)
+    if ORDER_VARIABLE in os.environ:
+        cocotb.start_soon(bench.keep_order())
     await bench.prepare()
     codes = bench.codes
     first = await bench.start(codes, flags=0)

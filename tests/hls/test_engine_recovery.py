@@ -7,10 +7,11 @@ import pytest
 
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import Opcode
+from bitlathe.hls.program import ErrorCode, Opcode
+from bitlathe.hls.registers import ABORT, DONE, IDLE, NO_DESCRIPTOR, OFFSETS, START
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.faults import EngineFault, EngineTimeout
-from bitlathe.hls.sim.memory import Buffer, SimulatedDdr
+from bitlathe.hls.sim.memory import Buffer, SimulatedDdr, WriteOrder
 from bitlathe.hls.sim.model import Response
 from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
@@ -82,11 +83,70 @@ def test_an_error_response_is_reported_and_the_next_start_is_right(
         check(engine, network)
 
 
+def begin(engine: SimulatedEngine, cycles: int) -> int:
+    """Start the network that ran before, and leave it after so many cycles; bursts that are in flight."""
+    engine.model.write(OFFSETS["CTRL"], START)
+    engine.model.run(cycles)
+    return engine.model.counters().statistics["outstanding"]
+
+
 def test_a_reset_at_any_time_leaves_an_engine_that_works(engine, network, rng):
-    for cycles in rng.integers(1, 9_000, 6):
-        with pytest.raises(EngineTimeout):
+    check(engine, network, inputs_per_start=INPUTS, profile=True)
+    owed = []
+    for cycles in rng.integers(1, 9_000, 12):
+        owed.append(begin(engine, int(cycles)))
+        engine.reset()
+        check(engine, network, inputs_per_start=INPUTS, profile=True)
+    assert any(owed)
+
+
+def test_an_abort_at_any_time_drains_the_bus_and_the_next_start_is_right(engine, network, rng):
+    check(engine, network, inputs_per_start=INPUTS, profile=True)
+    owed = []
+    for cycles in rng.integers(1, 9_000, 12):
+        owed.append(begin(engine, int(cycles)))
+        runs = engine.model.read(OFFSETS["RUNS"])
+        assert engine.abort()
+        assert engine.model.counters().statistics["outstanding"] == 0
+        assert engine.model.read(OFFSETS["CTRL"]) == IDLE
+        assert engine.model.read(OFFSETS["RUNS"]) == runs + 1
+        assert engine.model.read(OFFSETS["ERROR"]) == ErrorCode.ABORTED
+        assert engine.model.read(OFFSETS["ERROR_INDEX"]) == NO_DESCRIPTOR
+        check(engine, network, inputs_per_start=INPUTS, profile=True)
+    assert any(owed)
+
+
+def test_an_abort_of_an_idle_engine_is_ignored(engine, network):
+    check(engine, network)
+    before = engine.model.read(OFFSETS["RUNS"])
+    engine.model.write(OFFSETS["CTRL"], ABORT)
+    engine.model.run(1000)
+    assert engine.model.read(OFFSETS["CTRL"]) & (DONE | IDLE) == IDLE
+    assert engine.model.read(OFFSETS["RUNS"]) == before
+    check(engine, network)
+
+
+def test_a_run_past_its_deadline_is_aborted(engine, network, rng):
+    for cycles in rng.integers(1, 9_000, 4):
+        with pytest.raises(EngineTimeout, match="not done after"):
             engine.run(network[0], network[1], deadline=int(cycles))
+        assert engine.model.read(OFFSETS["ERROR"]) == ErrorCode.ABORTED
         check(engine, network, inputs_per_start=INPUTS)
+
+
+@pytest.mark.parametrize("order", list(WriteOrder))
+def test_resets_and_aborts_are_survived_in_any_order_of_writes(network, rng, order):
+    ddr = SimulatedDdr(write_order=order, response_bunch=4, busy=0.3, write_latency=90, stall_percent=20)
+    engine = SimulatedEngine(CONFIGURATION, ddr)
+    check(engine, network, profile=True)
+    for cycles in rng.integers(1, 8_000, 3):
+        begin(engine, int(cycles))
+        assert engine.abort()
+        check(engine, network, profile=True)
+        begin(engine, int(cycles))
+        engine.reset()
+        check(engine, network, profile=True)
+    engine.close()
 
 
 def test_a_flipped_bit_of_a_move_never_hangs_the_engine_or_leads_it_astray(engine, network, rng):

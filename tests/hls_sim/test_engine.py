@@ -18,6 +18,7 @@ from bitlathe.hls.sim import (
     Response,
     SimulatedDdr,
     SimulatedEngine,
+    WriteOrder,
     engine_model,
     simulate_many,
 )
@@ -84,6 +85,24 @@ def test_networks_one_after_another_give_the_references_integers(
         case = case_of(random_graph(rng, budget=60_000), rng, configuration)
         result = engine.run(case.network, case.codes, profile=count % 2 == 0, inputs_per_start=1 + count % 3)
         assert holds(case, result.codes)
+
+
+@pytest.mark.parametrize("order", list(WriteOrder))
+def test_a_memory_may_take_writes_in_any_order_and_answer_them_late_and_in_bunches(
+    rng: np.random.Generator, library: Path, order: WriteOrder
+) -> None:
+    for number, bunch in enumerate((1, 3, 8, 8)):
+        ddr = SimulatedDdr(
+            write_order=order,
+            response_bunch=bunch,
+            write_latency=(20, 300)[number % 2],
+            stall_percent=(0, 35)[number // 2],
+        )
+        engine = SimulatedEngine(CONFIGURATION, ddr, library=library)
+        case = case_of(random_graph(rng, budget=60_000), rng, CONFIGURATION)
+        result = engine.run(case.network, case.codes, profile=True, inputs_per_start=1 + number % 2)
+        assert holds(case, result.codes)
+        engine.close()
 
 
 def test_resident_weights_are_not_read_again(resnet: Case, library: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from echo_engine import (
+    ADDRESS_WAITS,
     CHANGES_ADDRESS,
     CROSSES_PAGE,
     DATA_FIRST,
@@ -12,6 +13,7 @@ from echo_engine import (
     NARROW_BURST,
     NEVER_DONE,
     PARTIAL_STROBE,
+    SPARE_DATA,
     STRAY_READ,
     STRAY_WRITE,
     UNALIGNED,
@@ -23,6 +25,7 @@ from echo_engine import (
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode
+from bitlathe.hls.registers import OFFSETS, START
 from bitlathe.hls.sim import (
     BuildOptions,
     BusError,
@@ -33,6 +36,7 @@ from bitlathe.hls.sim import (
     Response,
     SimulatedDdr,
     SimulatedEngine,
+    WriteOrder,
     model,
     simulate_many,
 )
@@ -125,7 +129,6 @@ def test_equal_seeds_stall_equally_and_other_seeds_otherwise(rng: np.random.Gene
         (UNALIGNED, "address_unaligned"),
         (WRONG_LAST, "last_misplaced"),
         (PARTIAL_STROBE, "strobe_partial"),
-        (DATA_FIRST, "data_before_address"),
         (STRAY_WRITE, "stray_writes"),
         (STRAY_READ, "stray_reads"),
         (DONE_EARLY, "outstanding"),
@@ -200,10 +203,81 @@ def test_memory_outside_the_ddr_answers_decerr(rng: np.random.Generator) -> None
 
 
 def test_a_write_becomes_visible_with_its_response_and_no_earlier(rng: np.random.Generator) -> None:
-    simulated = engine(ddr=SimulatedDdr(write_latency=2000))
-    with pytest.raises(EngineTimeout):
-        simulated.run(echo_network(8), codes(rng, size=8), deadline=1000)
+    simulated, given = engine(ddr=SimulatedDdr(write_latency=2000)), codes(rng, size=8)
+    simulated.run(echo_network(8), given)
+    simulated.bytes_of(Buffer.OUTPUT)[:] = 0xA5
+    simulated.model.write(OFFSETS["CTRL"], START)
+    simulated.model.run(1000)
     assert simulated.bytes_of(Buffer.OUTPUT).tolist() == [0xA5] * 8
+    simulated.model.run(2000)
+    assert simulated.bytes_of(Buffer.OUTPUT).tolist() == given.ravel().tolist()
+
+
+@pytest.mark.parametrize("order", list(WriteOrder))
+@pytest.mark.parametrize(("stall_percent", "bunch"), [(0, 1), (40, 4)])
+def test_writes_arrive_whole_in_any_order_of_address_and_data(
+    rng: np.random.Generator, order: WriteOrder, stall_percent: int, bunch: int
+) -> None:
+    given = codes(rng)
+    ddr = SimulatedDdr(stall_percent=stall_percent, seed=1, write_order=order, response_bunch=bunch)
+    result = engine(ddr=ddr).run(echo_network(SIZE), given)
+    assert np.array_equal(result.codes, given) and result.counters.broken == {}
+
+
+@pytest.mark.parametrize("order", [WriteOrder.EITHER, WriteOrder.DATA_OFFERED, WriteOrder.DATA_FIRST])
+def test_data_may_go_ahead_of_their_address(rng: np.random.Generator, order: WriteOrder) -> None:
+    simulated, given = engine(fault=DATA_FIRST, ddr=SimulatedDdr(write_order=order)), codes(rng)
+    if order is WriteOrder.DATA_OFFERED:  # each waits for the other, which only the memory may
+        with pytest.raises(EngineTimeout):
+            simulated.run(echo_network(SIZE), given)
+    else:
+        result = simulated.run(echo_network(SIZE), given)
+        assert np.array_equal(result.codes, given) and result.counters.broken == {}
+
+
+@pytest.mark.parametrize("order", list(WriteOrder))
+def test_data_that_wait_for_their_address_hang_where_the_memory_waits_for_data(
+    rng: np.random.Generator, order: WriteOrder
+) -> None:
+    simulated, given = engine(fault=ADDRESS_WAITS, ddr=SimulatedDdr(write_order=order)), codes(rng)
+    if order in (WriteOrder.DATA_OFFERED, WriteOrder.DATA_FIRST):
+        with pytest.raises(EngineTimeout):
+            simulated.run(echo_network(SIZE), given)
+    else:
+        assert np.array_equal(simulated.run(echo_network(SIZE), given).codes, given)
+
+
+def test_data_without_an_address_are_told(rng: np.random.Generator) -> None:
+    simulated = engine(fault=SPARE_DATA, ddr=SimulatedDdr(write_order=WriteOrder.EITHER))
+    with pytest.raises(ProtocolViolation, match="outstanding x 1"):
+        simulated.run(echo_network(SIZE), codes(rng))
+
+
+def test_what_was_asked_before_a_reset_is_answered_after_it(rng: np.random.Generator) -> None:
+    simulated, given = engine(ddr=SimulatedDdr(latency=100, write_latency=100)), codes(rng)
+    simulated.run(echo_network(SIZE), given)
+    in_flight = []
+    for cycles in range(10, 330, 20):  # in the first burst's read, then in its write
+        simulated.model.write(OFFSETS["CTRL"], START)
+        simulated.model.run(cycles)
+        owed = simulated.model.counters().statistics["outstanding"]
+        simulated.model.reset()
+        assert simulated.model.counters().statistics["outstanding"] == owed
+        in_flight.append(owed)
+        simulated.reset()
+        assert np.array_equal(simulated.run(echo_network(SIZE), given).codes, given)
+    assert any(in_flight)
+
+
+def test_a_memory_that_stays_silent_after_a_reset_is_told(rng: np.random.Generator) -> None:
+    simulated, given = engine(), codes(rng)
+    simulated.model.hang(Channel.R, 3)
+    with pytest.raises(EngineTimeout, match="not done after"):
+        simulated.run(echo_network(SIZE), given)
+    with pytest.raises(EngineTimeout, match="the memory is silent: it has not answered all bursts"):
+        simulated.run(echo_network(SIZE), given)
+    simulated.model.clear_injections()
+    assert np.array_equal(simulated.run(echo_network(SIZE), given).codes, given)
 
 
 def test_a_register_access_without_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.emit import engine_parameters
+from bitlathe.hls.sim.memory import WriteOrder
 from bitlathe.model.data.load import data_root
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.fixed_point import IntArray
@@ -32,13 +33,22 @@ STALL = 40  # percent, where a test stalls
 def run_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int):
     """Function that runs a graph's input codes on an engine and compares every output integer."""
 
-    def run(graph: Graph, codes: IntArray, configuration: EngineConfiguration, *, stall: int) -> None:
+    def run(
+        graph: Graph,
+        codes: IntArray,
+        configuration: EngineConfiguration,
+        *,
+        stall: int,
+        order: WriteOrder | None = None,
+    ) -> None:
         files = tmp_path / "network.blg", tmp_path / "codes.npy"
         graph_file.save(graph, files[0])
         np.save(files[1], codes)
         monkeypatch.setenv(engine_bench.GRAPH_VARIABLE, str(files[0]))
         monkeypatch.setenv(engine_bench.CODES_VARIABLE, str(files[1]))
         monkeypatch.setenv(engine_bench.STALL_VARIABLE, str(stall))
+        if order is not None:
+            monkeypatch.setenv(engine_bench.ORDER_VARIABLE, order.name)
         run_bench(
             "engine_with_ids",
             bench=engine_bench.__name__,
@@ -80,3 +90,13 @@ def test_a_random_network_on_a_small_engine(
 ) -> None:
     graph = random_graph(rng, budget=60_000, product=draw == 2)
     run_network(graph, random_inputs(rng, graph, 2), SMALL, stall=stall)
+
+
+@pytest.mark.parametrize(
+    "order", [WriteOrder.DATA_OFFERED, WriteOrder.DATA_FIRST, WriteOrder.ADDRESSES_FIRST]
+)
+def test_a_memory_may_take_addresses_and_data_in_any_order(
+    run_network, rng: np.random.Generator, order: WriteOrder
+) -> None:
+    graph = random_graph(rng, budget=30_000)
+    run_network(graph, random_inputs(rng, graph, 2), SMALL, stall=STALL, order=order)

@@ -27,6 +27,8 @@ NEVER_DONE = 11
 VALID_IN_RESET = 12
 DONE_EARLY = 13
 STRAY_READ = 14
+ADDRESS_WAITS = 15
+SPARE_DATA = 16
 
 
 def echo_library(pi: int = 8, fault: int = 0, options: BuildOptions | None = None) -> Path:
