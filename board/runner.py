@@ -20,12 +20,13 @@ from bitlathe.board.errors import BundleError, EngineFault, EngineHung
 from bitlathe.board.measurement import Measurement, layers_of, steady_cycles
 from bitlathe.board.overlay import LoadedOverlay
 
-START, IDLE, WEIGHTS_RESIDENT = 1, 4, 1  # bits of CTRL, and of FLAGS
+START, IDLE, ABORT, WEIGHTS_RESIDENT = 1, 4, 1 << 16, 1  # bits of CTRL, and of FLAGS
 POISON = 0xA5  # outputs before a run, so that none can pass for a new one
 COUNTER_RANGE = 1 << 32
 STANDSTILL_SECONDS = 5.0  # after which a counter that does not move means a dead clock
 BUFFERS = ("PROGRAM", "WEIGHTS", "INPUT", "OUTPUT", "SCRATCH", "PROFILE")
-REST_SECONDS = 1.0  # that a run which was broken off is given to end by itself
+REST_SECONDS = 1.0  # that an aborted run is given to end: what it has asked of memory is finished first
+ABORTED = "ABORTED"  # the error of a run that was ended from outside
 LATENCY_RUNS = 2  # of one image, at least: the first also loads the weights
 
 Heard = Callable[[int], None]
@@ -84,8 +85,9 @@ class Runner:
 
     def close(self) -> None:
         """Give the buffers back, once the engine is done with them; no other overlay can be loaded before."""
-        if self._busy:
-            self._end()
+        if self._busy and not self._abort():
+            self._overlay.program_again()  # a run that never ends, a new bitstream ends
+            self._busy = False
         for buffer in self._buffers.values():
             buffer.freebuffer()
         self._buffers.clear()
@@ -221,7 +223,8 @@ class Runner:
             if is_late or stands_still:
                 if self._overlay.read("RUNS") != runs:  # this process slept, the engine did not
                     return
-                raise self._hung(f"not done after {deadline} cycles" if is_late else "its clock stands still")
+                self._stop(f"not done after {deadline} cycles" if is_late else "its clock stands still")
+                return
 
     def _wait_idle(self, deadline: int) -> None:
         """Wait for an engine that has no count of runs and no counter: by the wall clock, patiently."""
@@ -230,37 +233,56 @@ class Runner:
         while not self._overlay.read("CTRL") & IDLE:
             is_late = time.monotonic() - began > seconds
             if is_late and not self._overlay.read("CTRL") & IDLE:  # asked again for the same reason
-                raise self._hung(f"not done after {seconds:g} s")
+                self._stop(f"not done after {seconds:g} s")
+                return
 
-    def _end(self) -> None:
-        """Wait for the end of a run that was broken off; one that never ends, a new bitstream ends."""
-        began = time.monotonic()
-        while not self._overlay.read("CTRL") & IDLE:
-            if time.monotonic() - began > REST_SECONDS:
-                self._overlay.program_again()
-                break
-        self._busy = False
+    def _stop(self, why: str) -> None:
+        """End a run past its deadline; returns where it reached its own end meanwhile.
 
-    def _hung(self, why: str) -> EngineHung:
-        said = ", ".join(
-            f"{name} {self._overlay.read(name):#x}" for name in ("CTRL", "ERROR") if self._overlay.has(name)
-        )
+        EngineFault where the engine has stopped, EngineHung where it does not.
+        """
         place = ""
         if self._overlay.has("EXEC_INDEX"):
             place = f", its array at {self.bundle.manifest.describe(self._overlay.read('EXEC_INDEX'))}"
-        return EngineHung(
-            f"engine hangs: {why}{place} ({said}); load the bundle again, and if that hangs too switch the "
-            "board off and on"
-        )
+        if not self._abort():
+            said = ", ".join(
+                f"{name} {self._overlay.read(name):#x}"
+                for name in ("CTRL", "ERROR")
+                if self._overlay.has(name)
+            )
+            raise EngineHung(
+                f"engine hangs: {why}{place} ({said}); load the bundle again, and if that hangs too switch "
+                "the board off and on"
+            )
+        if self._overlay.has("ERROR") and self._error() == ABORTED:
+            raise EngineFault(
+                f"engine stopped: {why}{place}; free the memory from what else uses it, or give RunSettings "
+                "a longer deadline"
+            )
+
+    def _abort(self) -> bool:
+        """Ask the engine to end its run and to drain the bus; whether it is idle before long."""
+        own = self._overlay.has("ABORT")
+        self._overlay.write(*(("ABORT", 1) if own else ("CTRL", ABORT)))
+        began = time.monotonic()
+        while not self._overlay.read("CTRL") & IDLE:
+            if time.monotonic() - began > REST_SECONDS:
+                return False
+        if own:
+            self._overlay.write("ABORT", 0)
+        self._busy = False
+        return True
+
+    def _error(self) -> str:
+        """Name of the last run's error."""
+        return self.bundle.manifest.error_name(self._overlay.read("ERROR"))
 
     def _check(self) -> None:
-        code = self._overlay.read("ERROR")
-        if code:
-            manifest = self.bundle.manifest
-            place = manifest.describe(self._overlay.read("ERROR_INDEX"))
+        if self._overlay.read("ERROR"):
+            place = self.bundle.manifest.describe(self._overlay.read("ERROR_INDEX"))
             raise EngineFault(
-                f"engine stopped with {manifest.error_name(code)} at {place}; the memory refused an access, "
-                "or the program is damaged: load the bundle again"
+                f"engine stopped with {self._error()} at {place}; the memory refused an access, or the "
+                "program is damaged: load the bundle again"
             )
 
 

@@ -12,12 +12,12 @@ from small_bundle import FILES, small_manifest
 
 from bitlathe.board import bundle as names
 from bitlathe.board.bundle import Bundle, write_bundle
-from bitlathe.board.errors import EngineHung
-from bitlathe.board.runner import IDLE, START, Runner, RunSettings
+from bitlathe.board.errors import EngineFault, EngineHung
+from bitlathe.board.runner import ABORT, IDLE, START, Runner, RunSettings
 
 IMAGE = np.zeros((1, 2, 2, 3), np.uint8)
-REGISTERS = ("CTRL", "RUNS", "CYCLE_COUNTER", "CYCLES_LO", "CYCLES_HI", "INPUTS", "INPUT_LO", "INPUT_HI",
-             "OUTPUT_LO", "OUTPUT_HI")  # fmt: skip
+REGISTERS = ("CTRL", "ERROR", "RUNS", "CYCLE_COUNTER", "CYCLES_LO", "CYCLES_HI", "INPUTS", "INPUT_LO",
+             "INPUT_HI", "OUTPUT_LO", "OUTPUT_HI")  # fmt: skip
 
 
 def npy(array: np.ndarray[Any, Any]) -> bytes:
@@ -60,8 +60,7 @@ class StandIn:
     def __init__(self, ends_after: int | None, leap: int = 0) -> None:
         self.registers = dict.fromkeys(REGISTERS, 0) | {"CTRL": IDLE}
         self.ends_after, self.leap = ends_after, leap
-        self.reads = 0
-        self.programmed_again = 0
+        self.reads = self.aborts = self.programmed_again = 0
         self.freed_while_busy: list[bool] = []
 
     def has(self, register: str) -> bool:
@@ -75,8 +74,11 @@ class StandIn:
         return buffer
 
     def write(self, register: str, value: int) -> None:
-        """A start makes it busy."""
-        self.registers[register] = value
+        """A start makes it busy, an abort is noted."""
+        if (register, value) == ("CTRL", ABORT):
+            self.aborts += 1
+        else:
+            self.registers[register] = value
 
     def read(self, register: str) -> int:
         """A register; some change by it."""
@@ -136,7 +138,68 @@ def test_memory_of_an_engine_that_hangs_is_given_back_after_a_new_bitstream(
     engine = StandIn(ends_after=None, leap=1_000_000)
     with pytest.raises(EngineHung, match="not done after"):
         run(bundle, engine, monkeypatch)
+    assert engine.aborts > 0
     assert (engine.programmed_again, engine.freed_while_busy) == (1, [False, False])
+
+
+class Abortable(StandIn):
+    """An engine whose run an abort ends, some reads of CTRL later; `error` is what it then says."""
+
+    error = 7
+
+    def read(self, register: str) -> int:
+        if register == "CTRL" and self.registers["CTRL"] == START and self._aborting():
+            self.reads += 1
+            if self.reads > 3:
+                self.registers.update(CTRL=IDLE, ERROR=self.error, RUNS=self.registers["RUNS"] + 1)
+        return super().read(register)
+
+    def _aborting(self) -> bool:
+        return self.aborts > 0
+
+
+def test_a_run_past_its_deadline_is_aborted_and_the_engine_kept(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Abortable(ends_after=None, leap=1_000_000)
+    with pytest.raises(EngineFault, match=r"engine stopped: not done after \d+ cycles; free the memory"):
+        run(bundle, engine, monkeypatch)
+    assert (engine.aborts, engine.programmed_again, engine.freed_while_busy) == (1, 0, [False, False])
+
+
+def test_a_run_that_ends_by_itself_before_its_abort_counts(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Abortable(ends_after=None, leap=1_000_000)
+    engine.error = 0
+    run(bundle, engine, monkeypatch)
+    assert (engine.aborts, engine.programmed_again, engine.freed_while_busy) == (1, 0, [False, False])
+
+
+def test_another_error_that_meets_the_abort_is_told_as_itself(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Abortable(ends_after=None, leap=1_000_000)
+    engine.error = 5
+    engine.registers["ERROR_INDEX"] = 0
+    with pytest.raises(EngineFault, match=r"engine stopped with AXI_READ at descriptor 0"):
+        run(bundle, engine, monkeypatch)
+
+
+def test_an_engine_with_a_register_of_its_own_is_aborted_by_that(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ByHls(Abortable):
+        """Its register must be 0 again before the next start."""
+
+        def _aborting(self) -> bool:
+            return self.registers["ABORT"] == 1
+
+    engine = ByHls(ends_after=None, leap=1_000_000)
+    engine.registers["ABORT"] = 0
+    with pytest.raises(EngineFault, match="engine stopped: not done after"):
+        run(bundle, engine, monkeypatch)
+    assert (engine.aborts, engine.registers["ABORT"], engine.programmed_again) == (0, 0, 0)
 
 
 def test_memory_of_a_run_that_was_broken_off_is_given_back_after_its_end(

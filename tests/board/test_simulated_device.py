@@ -255,6 +255,30 @@ def test_a_hanging_memory_ends_in_a_named_descriptor_and_a_new_load_works(
     assert measure(bundle, 1).mismatches == 0
 
 
+def test_a_run_past_its_deadline_is_aborted_and_the_next_one_works(bundle: Bundle) -> None:
+    device = activate(bundle.manifest.board)
+    runs_late = replace(QUICK, deadline_factor=0.0, deadline_floor=3_000)
+    with Runner(bundle, runs_late) as runner:
+        with pytest.raises(EngineFault, match=r"engine stopped: not done after 3000 cycles, its array at"):
+            runner.run(bundle.array(IMAGES)[:1])
+        assert broken_rules(device) == {}  # nothing outstanding either
+        runner._settings = RunSettings()
+        outcome = runner.run(bundle.array(IMAGES)[:1])
+    assert np.array_equal(outcome.codes, bundle.array(EXPECTED)[:1])
+    assert device.loads == 1
+
+
+def test_a_run_that_is_broken_off_is_aborted_before_its_memory_is_given_back(
+    z2: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = activate("pynq-z2")
+    monkeypatch.setattr(Runner, "_wait", lambda *_: pytest.fail("broken off"))
+    with pytest.raises(pytest.fail.Exception, match="broken off"), Runner(z2) as runner:
+        runner.run(z2.array(IMAGES)[:1])
+    assert broken_rules(device) == {} and device.loads == 1
+    assert device.default_memory._used == {}
+
+
 def test_a_clock_that_cannot_be_set_is_refused(z2: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     model = board_model("pynq-z2")
     stuck = replace(model, clock_registers={**model.clock_registers, 0xF800_0170: 5 << 8 | 1 << 20})

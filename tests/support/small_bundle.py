@@ -43,7 +43,11 @@ def small_manifest(files: dict[str, bytes] | None = None) -> Manifest:
         clock_mhz=150.0,
     )
     engine = Engine(
-        identity=7, version=1, word_bytes=8, registers={"CTRL": 0}, errors={"NONE": 0, "AXI_READ": 5}
+        identity=7,
+        version=1,
+        word_bytes=8,
+        registers={"CTRL": 0},
+        errors={"NONE": 0, "AXI_READ": 5, "ABORTED": 7},
     )
     return Manifest(
         board="pynq-z2",
