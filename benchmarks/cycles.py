@@ -32,6 +32,7 @@ from bitlathe.hls.compile import Compiled
 from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.cycle_model import DdrModel, exec_cycles, predict
+from bitlathe.hls.datapath import PACKED_BITS
 from bitlathe.hls.emit import engine_sources
 from bitlathe.hls.program import Opcode
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
@@ -44,7 +45,6 @@ OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "cycles.json"
 STALL_PERCENT = 30  # chance that each channel of the memory pauses in a cycle
 STALL_SEED = 1
 OTHER_MEMORIES = (DdrModel(busy=0.4, latency=80), DdrModel(busy=1.0, latency=20))  # for the cycle model alone
-PACKED_BITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from bitlathe.model.graph.errors import CapacityError
 
 PROGRAM_VERSION = 2
+INPUT_CHANNELS = 8, 16  # a cycle, that the engine is written for
 CODEWORDS, CODEWORD_BYTES = 256, 8  # of the codebook, which product-quantized weights index
 
 
@@ -25,7 +26,7 @@ class EngineConfiguration:
     weight_lines: int = 4608  # pi * po byte lines of the weight store
 
     def __post_init__(self) -> None:
-        if self.pi not in (8, 16) or self.po % self.pi or not 1 <= self.po // self.pi <= 4:
+        if self.pi not in INPUT_CHANNELS or self.po % self.pi or not 1 <= self.po // self.pi <= 4:
             raise CapacityError(
                 f"array of {self.pi} x {self.po} channels: pi must be 8 or 16 and po 1 to 4 times pi"
             )

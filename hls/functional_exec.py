@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.hls.datapath import NARROW, WIDE
 from bitlathe.hls.decode import Decoded
 from bitlathe.hls.functional_memory import Bytes, Machine, Positions, strided
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
@@ -192,10 +193,20 @@ class _Exec:
             count, po, self.configuration.pi
         )
 
+    def _check_weights(self, weights: Int64s) -> None:
+        """Raise FormatError for a weight that the multipliers have no room for."""
+        limits = (NARROW if self.fields["in_packed"] else WIDE).weights
+        if not limits.lo <= weights.min() <= weights.max() <= limits.hi:
+            raise FormatError(
+                f"{self.where}: weights of {weights.min()} to {weights.max()}, the array multiplies "
+                f"{limits.lo} to {limits.hi}"
+            )
+
     def _products(self, done: int) -> Int64s:
         """Sums of products of a pass, (pixels, po): in double precision, exact below 2**53."""
         lines = self._lines(done, 1, self.taps * self.fields["ci_tiles"])
         weights = codes_of(lines, True, bool(self.fields["in_packed"]))
+        self._check_weights(weights)
         matrix = weights.transpose(0, 2, 1).reshape(-1, self.configuration.po).astype(np.float64)
         sums = [
             self._windows(done, 0, block).reshape(-1, len(matrix)).astype(np.float64) @ matrix

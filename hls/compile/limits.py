@@ -1,11 +1,11 @@
 """What the engine's fields and 8-bit lanes can hold, checked before anything is laid out."""
 
+from bitlathe.hls.datapath import LANE_BITS
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.errors import CapacityError, UnsupportedLayer
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Pair
 
-LANE_BITS = 8
 LARGEST_MAP = 2047  # rows or columns, padding included: signed 12-bit coordinates
 LARGEST_KERNEL = 255
 LARGEST_STRIDE = 15

@@ -1,10 +1,9 @@
 """Which tensors lie packed: 4-bit codes two to a byte, which a dense convolution takes at twice the rate."""
 
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.datapath import PACKED_BITS
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, Node
-
-PACKED_BITS = 4
 
 
 def packed_tensors(

@@ -7,11 +7,11 @@ from bitlathe.hls.bounds import array_cycles
 from bitlathe.hls.compile.compiler import compile_graph
 from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
+from bitlathe.hls.datapath import PACKED_BITS
 from bitlathe.hls.explore.area import Area, Budget, area_of, family
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 
-PACKED_BITS = 4
 Costs = tuple[float, ...]
 
 

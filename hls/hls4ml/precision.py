@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.hls.datapath import LANE_BITS
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint
 
 Codes = npt.NDArray[np.int64]
-LANE_BITS = 8  # wider tensors are narrowed to the codes they can hold, so that the engine takes them
 CLAMPS = ("SAT", "SAT_SYM")
 
 
@@ -103,7 +103,7 @@ def assign(layer: str, precision: Precision, frac: int, lowest: int, highest: in
             f"reach {least} to {most} and AP_{precision.saturation} is no clamp; use SAT or more integer bits"
         )
     lo, hi = precision.lo, precision.hi
-    if precision.bits > LANE_BITS:
+    if precision.bits > LANE_BITS:  # narrowed to the codes it can hold, so that the engine takes them
         lo, hi = max(lo, min(least, hi)), min(hi, max(most, lo))
     if max(-lo - 1, hi).bit_length() + (lo < 0) > MAX_BITS:
         raise UnsupportedLayer(

@@ -24,6 +24,14 @@ module mac_array #(
     output logic                       done_o,
     output logic [32*PO*PP-1:0]        acc_o         // pixel p, output lane o at word p*PO + o
 );
+  localparam int CodeBits = datapath_pkg::CODE_BITS;
+  localparam int ActBits = datapath_pkg::ACT_BITS;
+  localparam int WeightBits = datapath_pkg::WEIGHT_BITS;
+  localparam int Wide = datapath_pkg::WIDE_SPACING;
+  localparam int Narrow = datapath_pkg::NARROW_SPACING;
+  localparam int FieldBits = PI == 8 ? datapath_pkg::PI8_FIELD_BITS : datapath_pkg::PI16_FIELD_BITS;
+  localparam int SumBits = PI == 8 ? datapath_pkg::PI8_SUM_BITS : datapath_pkg::PI16_SUM_BITS;
+  localparam int EntryBits = PI == 8 ? datapath_pkg::PI8_ENTRY_BITS : datapath_pkg::PI16_ENTRY_BITS;
   localparam int Pairs = PO / 2;
   localparam int Halves = PP / 2;    // packed: row s of multipliers takes pixels 2s and 2s+1, low channels; row
                                      // Halves + s the same pixels, high channels
@@ -44,82 +52,95 @@ module mac_array #(
   end
 
   // ---- Weight operands, shared by all pixels: one for each half of the bytes; 8-bit weights use them alike.
-  logic [2*25*PI*Pairs-1:0] operands;
+  // Those of the high halves are read where there are pairs of pixels.
+  // verilator lint_off UNUSEDSIGNAL
+  logic [2*WeightBits*PI*Pairs-1:0] operands;
+  // verilator lint_on UNUSEDSIGNAL
   for (genvar h = 0; h < 2; h++) begin : gen_half
     for (genvar q = 0; q < Pairs; q++) begin : gen_pack
       for (genvar i = 0; i < PI; i++) begin : gen_lane
         logic [7:0] byte0, byte1;
         logic signed [3:0] nibble0, nibble1;
-        logic signed [24:0] operand_q;
+        logic signed [WeightBits-1:0] operand_q;
         assign byte0 = weight_i[8*((2*q)*PI+i)+:8];
         assign byte1 = weight_i[8*((2*q+1)*PI+i)+:8];
         assign nibble0 = byte0[4*h+:4];
         assign nibble1 = byte1[4*h+:4];
         always_ff @(posedge clk_i) begin
-          if (packed_i) operand_q <= 25'($signed({nibble1, 20'd0})) + 25'(nibble0);
-          else operand_q <= 25'({byte1, 17'd0}) + 25'($signed(byte0));
+          if (packed_i) operand_q <= (WeightBits'(nibble1) <<< 2 * Narrow) + WeightBits'(nibble0);
+          else operand_q <= (WeightBits'($signed(byte1)) <<< Wide) + WeightBits'($signed(byte0));
         end
-        assign operands[25*((h*Pairs+q)*PI+i)+:25] = operand_q;
+        assign operands[WeightBits*((h*Pairs+q)*PI+i)+:WeightBits] = operand_q;
       end
     end
   end
 
   // ---- Multiplier rows.
-  logic [48*Pairs*PP-1:0] row_sums;
+  // Row p, output lane o at place p*2*Pairs + o. An odd number of pixels leaves a row that holds no pairs of fields.
+  // verilator lint_off UNUSEDSIGNAL
+  logic [2*SumBits*Pairs*PP-1:0] row_sums;
+  // verilator lint_on UNUSEDSIGNAL
   for (genvar p = 0; p < PP; p++) begin : gen_row
     localparam int High = p >= Halves && p < 2 * Halves ? 1 : 0;
     localparam int Even = 2 * (p % (Halves > 0 ? Halves : 1));
     localparam int Odd = Even + 1 < PP ? Even + 1 : Even;
-    logic [15*PI-1:0] act;
-    logic [9*PI-1:0] codes;
+    logic [ActBits*PI-1:0] act;
+    logic [CodeBits*PI-1:0] codes;
     for (genvar i = 0; i < PI; i++) begin : gen_act
       logic [7:0] own;
       logic [3:0] even, odd;
-      logic signed [14:0] act_q;
+      logic signed [ActBits-1:0] act_q;
+      logic signed [4:0] even_code, odd_code;
+      logic signed [CodeBits-1:0] own_code;
       assign own = act_i[8*(p*PI+i)+:8];
       assign even = act_i[8*(Even*PI+i)+4*High+:4];
       assign odd = act_i[8*(Odd*PI+i)+4*High+:4];
+      assign own_code = {in_signed_i & own[7], own};
+      assign even_code = {in_signed_i & even[3], even};
+      assign odd_code = {in_signed_i & odd[3], odd};
       always_ff @(posedge clk_i) begin
-        if (packed_i) act_q <= 15'({in_signed_i & odd[3], odd, 10'd0}) + 15'($signed({in_signed_i & even[3], even}));
-        else act_q <= 15'($signed({in_signed_i & own[7], own}));
+        if (packed_i) act_q <= (ActBits'(odd_code) <<< Narrow) + ActBits'(even_code);
+        else act_q <= ActBits'(own_code);
       end
-      assign act[15*i+:15] = act_q;
-      assign codes[9*i+:9] = act_q[8:0];
+      assign act[ActBits*i+:ActBits] = act_q;
+      assign codes[CodeBits*i+:CodeBits] = act_q[CodeBits-1:0];
     end
     for (genvar q = 0; q < Pairs; q++) begin : gen_pair
-      logic [17:0] candidate;
+      logic [2*CodeBits-1:0] candidate;
       if (2 * q < PI) begin : gen_candidate
-        assign candidate = codes[18*q+:18];
+        assign candidate = codes[2*CodeBits*q+:2*CodeBits];
       end else begin : gen_no_candidate
         assign candidate = '0;
       end
       mac_pair #(
-          .PI(PI)
+          .PI(PI),
+          .FieldBits(FieldBits),
+          .SumBits(SumBits)
       ) u_pair (
           .clk_i,
           .packed_i,
           .is_max_i,
           .act_i      (act),
-          .weight_i   (operands[25*PI*(High*Pairs+q)+:25*PI]),
+          .weight_i   (operands[WeightBits*PI*(High*Pairs+q)+:WeightBits*PI]),
           .candidate_i(candidate),
-          .sum0_o     (row_sums[48*(p*Pairs+q)+:24]),
-          .sum1_o     (row_sums[48*(p*Pairs+q)+24+:24])
+          .sum0_o     (row_sums[2*SumBits*(p*Pairs+q)+:SumBits]),
+          .sum1_o     (row_sums[2*SumBits*(p*Pairs+q)+SumBits+:SumBits])
       );
     end
   end
 
   // ---- Packed rows: high and low channels join, then each sum splits into two pixels.
-  logic [12*PO*PP-1:0] fields;
+  logic [FieldBits*PO*PP-1:0] fields;
   for (genvar r = 0; r < Halves; r++) begin : gen_join
     for (genvar o = 0; o < PO; o++) begin : gen_lane
-      logic [23:0] joined;
-      assign joined = row_sums[48*(r*Pairs+o/2)+24*(o%2)+:24] + row_sums[48*((r+Halves)*Pairs+o/2)+24*(o%2)+:24];
-      assign fields[12*(2*r*PO+o)+:12] = joined[11:0];
-      assign fields[12*((2*r+1)*PO+o)+:12] = joined[23:12] + 12'(joined[11]);
+      logic [SumBits-1:0] joined;
+      assign joined = row_sums[SumBits*(r*2*Pairs+o)+:SumBits] + row_sums[SumBits*((r+Halves)*2*Pairs+o)+:SumBits];
+      assign fields[FieldBits*(2*r*PO+o)+:FieldBits] = joined[0+:FieldBits];
+      assign fields[FieldBits*((2*r+1)*PO+o)+:FieldBits] = joined[FieldBits+:FieldBits] + FieldBits'(joined[FieldBits-1]);
     end
   end
   if (2 * Halves < PP) begin : gen_unpaired
-    assign fields[12*PO*PP-1:12*PO*2*Halves] = '0;
+    assign fields[FieldBits*PO*PP-1:FieldBits*PO*2*Halves] = '0;
   end
 
   // ---- Accumulators.
@@ -128,15 +149,15 @@ module mac_array #(
   assign valid = valid_q[SumLatency-1];
   for (genvar p = 0; p < PP; p++) begin : gen_pixel
     for (genvar o = 0; o < PO; o++) begin : gen_lane
-      logic signed [23:0] sum_q;
+      logic signed [EntryBits-1:0] sum_q;
       logic signed [31:0] acc_q;
       logic beaten;
       always_ff @(posedge clk_i) begin
-        if (packed_i) sum_q <= 24'($signed(fields[12*(p*PO+o)+:12]));
-        else sum_q <= row_sums[48*(p*Pairs+o/2)+24*(o%2)+:24];
+        if (packed_i) sum_q <= EntryBits'($signed(fields[FieldBits*(p*PO+o)+:FieldBits]));
+        else sum_q <= row_sums[SumBits*(p*2*Pairs+o)+:EntryBits];
       end
       // A maximum that wins replaces the accumulator, one that loses leaves it.
-      assign beaten = is_max_i && !start && $signed(sum_q[8:0]) <= $signed(acc_q[8:0]);
+      assign beaten = is_max_i && !start && $signed(sum_q[0+:CodeBits]) <= $signed(acc_q[0+:CodeBits]);
       always_ff @(posedge clk_i) begin
         if (valid && !beaten) acc_q <= (start || is_max_i ? 32'sd0 : acc_q) + 32'(sum_q);
       end

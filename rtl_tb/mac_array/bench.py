@@ -1,12 +1,20 @@
-"""Inside the simulator: accumulators equal sums of products (or maxima) for groups of any length."""
+"""Inside the simulator: accumulators equal sums of products (or maxima) for groups of any length.
 
+Beside random groups there are aligned ones: every code of a pixel and every weight of an output channel is
+the same corner of its range, so that all terms of a cycle add up to the largest sums there are.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import cocotb
 import numpy as np
 import numpy.typing as npt
 from cocotb.triggers import RisingEdge
 
+from bitlathe.hls.datapath import NARROW, WIDE, Lanes
+from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.rtl_tb.stimulus import join, random_generator, reset, split
 
 LATENCY = 7
@@ -35,12 +43,21 @@ def _pick(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...])
 
 
 def random_group(rng: np.random.Generator, sizes: tuple[int, int, int], mode: "Mode") -> Group:
-    channels, po, pp = sizes[0] * (2 if mode.is_packed else 1), sizes[1], sizes[2]
-    cycles = int(rng.integers(1, 20))
-    low, high = mode.codes
-    limit = 7 if mode.is_packed else 127
-    weight = _pick(rng, -limit, limit, (cycles, po, channels))
-    return Group(act=_pick(rng, low, high, (cycles, pp, channels)), weight=weight)
+    pi, po, pp = sizes
+    cycles, channels = int(rng.integers(1, 20)), pi * mode.lanes.channels
+    weight = _pick(rng, *mode.weights, (cycles, po, channels))
+    return Group(act=_pick(rng, *mode.codes, (cycles, pp, channels)), weight=weight)
+
+
+def aligned_groups(sizes: tuple[int, int, int], mode: "Mode") -> Iterator[Group]:
+    """Every corner of neighbouring pixels beside every corner of neighbouring output channels."""
+    pi, po, pp = sizes
+    channels, cycles = pi * mode.lanes.channels, 3
+    for pixels, columns in product(product(mode.codes, repeat=2), product(mode.weights, repeat=2)):
+        yield Group(
+            act=np.broadcast_to(np.resize(pixels, (pp, 1)), (cycles, pp, channels)),
+            weight=np.broadcast_to(np.resize(columns, (po, 1)), (cycles, po, channels)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +69,20 @@ class Mode:
     is_packed: bool = False
 
     @property
+    def lanes(self) -> Lanes:
+        """What a byte holds."""
+        return NARROW if self.is_packed else WIDE
+
+    @property
     def codes(self) -> tuple[int, int]:
         """Lowest and highest activation."""
-        bits = 4 if self.is_packed else 8
-        return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if self.is_signed else (0, (1 << bits) - 1)
+        limits = FixedPoint(bits=self.lanes.bits, frac=0, signed=self.is_signed)
+        return limits.lo, limits.hi
+
+    @property
+    def weights(self) -> tuple[int, int]:
+        """Lowest and highest weight."""
+        return self.lanes.weights.lo, self.lanes.weights.hi
 
     def bytes(self, codes: Array) -> Array:
         """Codes (..., channels) as stored: packed, channel PI + i shares the byte of channel i."""
@@ -96,7 +123,7 @@ async def every_group_matches_its_sum(dut, mode: Mode) -> None:
     rng = random_generator()
     sizes = tuple(int(getattr(dut, name).value) for name in ("PI", "PO", "PP"))
     pi, po, pp = sizes
-    groups = [random_group(rng, sizes, mode) for _ in range(60)]
+    groups = [*aligned_groups(sizes, mode), *(random_group(rng, sizes, mode) for _ in range(60))]
     results: list[Array] = []
 
     async def collect() -> None:

@@ -8,6 +8,7 @@ from bitlathe.rtl_tb.simulators import Simulator
 CASES = [
     (Simulator.VERILATOR, {"PI": 8, "PO": 8, "PP": 6}),
     (Simulator.VERILATOR, {"PI": 8, "PO": 16, "PP": 3}),
+    (Simulator.VERILATOR, {"PI": 16, "PO": 16, "PP": 3}),
     (Simulator.ICARUS, {"PI": 8, "PO": 8, "PP": 2}),
 ]
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bitlathe.hls import documents, register_package, registers, rtl_package
+from bitlathe.hls import datapath_package, documents, register_package, registers, rtl_package
 from bitlathe.hls.program import ErrorCode, Opcode, Space
 
-PACKAGES = [register_package, rtl_package]
+PACKAGES = [datapath_package, register_package, rtl_package]
 
 
 @pytest.mark.parametrize("document", documents.documents(), ids=lambda document: document.path.name)

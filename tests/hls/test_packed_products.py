@@ -1,24 +1,27 @@
-"""Two products in one multiplier are exact: proofs for the packings of hls/rtl/mac_pair.sv in plain integers.
+"""Two 8-bit products in one multiplier are exact: proofs for packings as in hls/rtl/mac_pair.sv.
 
 A chain of `count` terms a * ((w1 << shift) + w0) holds sum(a * w0) in its low `shift` bits, read as a signed
 field, and sum(a * w1) above them, less one where the low sum is negative. Nothing is lost when the low sum
-stays below 2**(shift - 1) in size and the packed weight fits the multiplier's port.
+stays below 2**(shift - 1) in size and the packed weight fits the multiplier's port. Which chains could be
+longer on either multiplier is proven here, what the engine makes of its own in test_datapath.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 
 import numpy as np
 import pytest
 
-NARROW = (-127, 127)
+from bitlathe.hls.datapath import CHAIN, PORTS, WIDE
+
 FULL = (-128, 127)
 SIGNED = (-128, 127)
 UNSIGNED = (0, 255)
-E1_PORT, E2_PORT = 25, 27  # bits of the wider multiplier input of DSP48E1 (UG479) and DSP48E2 (UG579)
+NARROW = (WIDE.weights.lo, WIDE.weights.hi)  # what the engine takes
+E1_PORT, E2_PORT = PORTS[1], 27  # bits of the wider multiplier input of DSP48E1 (UG479) and DSP48E2 (UG579)
 Range = tuple[int, int]
 
 
@@ -89,8 +92,6 @@ def packing(port: int, shift: int, codes: Range, weights: Range = NARROW) -> Pac
     return Packing(port=port, shift=shift, weights=weights, codes=codes)
 
 
-# ---- 8 bit
-
 LIMITS = [
     (E1_PORT, 17, NARROW, SIGNED, 4),
     (E1_PORT, 17, NARROW, UNSIGNED, 2),
@@ -119,20 +120,20 @@ def test_the_port_takes_this_shift_and_no_larger(
 
 
 @pytest.mark.parametrize("codes", [SIGNED, UNSIGNED])
-def test_the_engines_chains_of_two_are_exact_at_every_corner(codes: Range) -> None:
-    engine = packing(E1_PORT, 17, codes)
-    assert engine.fits_port() and engine.holds(2)
-    assert engine.is_exact(1) and engine.is_exact(2)
+def test_the_engines_chains_are_exact_at_every_corner(codes: Range) -> None:
+    engine = packing(E1_PORT, WIDE.spacing, codes)
+    assert engine.fits_port() and engine.holds(CHAIN)
+    assert all(engine.is_exact(count) for count in range(1, CHAIN + 1))
 
 
 def test_a_chain_of_four_signed_codes_is_exact_and_one_of_five_is_not() -> None:
-    signed_codes = packing(E1_PORT, 17, SIGNED)
+    signed_codes = packing(E1_PORT, WIDE.spacing, SIGNED)
     assert signed_codes.is_exact(4)
     assert not signed_codes.is_exact(5)
 
 
 def test_a_chain_of_three_unsigned_codes_fails() -> None:
-    assert not packing(E1_PORT, 17, UNSIGNED).is_exact(3)
+    assert not packing(E1_PORT, WIDE.spacing, UNSIGNED).is_exact(3)
 
 
 @pytest.mark.parametrize(("codes", "limit"), [(SIGNED, 16), (UNSIGNED, 8)])
@@ -146,108 +147,28 @@ def test_the_larger_multiplier_fails_one_term_past_its_limit(codes: Range, limit
 
 @pytest.mark.parametrize("codes", [SIGNED, UNSIGNED])
 def test_a_full_range_weight_does_not_fit_beside_another_at_the_engines_shift(codes: Range) -> None:
-    assert not packing(E1_PORT, 17, codes, FULL).fits_port()
+    assert not packing(E1_PORT, WIDE.spacing, codes, FULL).fits_port()
 
 
 def test_every_product_lies_between_its_corners() -> None:
     weights = np.arange(-127, 128)
     for codes in (SIGNED, UNSIGNED):
         every = np.multiply.outer(np.arange(codes[0], codes[1] + 1), weights)
-        assert (every.min(), every.max()) == packing(E1_PORT, 17, codes).low_sums(1)
+        assert (every.min(), every.max()) == packing(E1_PORT, WIDE.spacing, codes).low_sums(1)
 
 
 @pytest.mark.parametrize("codes", [SIGNED, UNSIGNED])
 def test_every_low_sum_of_two_terms_is_split_exactly(codes: Range) -> None:
     """All sums that any chain of two can hold in its low field, beside both extreme high sums."""
-    engine = packing(E1_PORT, 17, codes)
-    least, greatest = engine.low_sums(2)
+    engine = packing(E1_PORT, WIDE.spacing, codes)
+    least, greatest = engine.low_sums(CHAIN)
     for high in (least, -1, 0, 1, greatest):
         for low in range(least, greatest + 1):
-            assert engine.split((high << 17) + low) == (low, high)
+            assert engine.split((high << WIDE.spacing) + low) == (low, high)
 
 
 def test_without_the_borrow_the_high_sum_is_one_too_low() -> None:
-    engine = packing(E1_PORT, 17, SIGNED)
+    engine = packing(E1_PORT, WIDE.spacing, SIGNED)
     assert engine.split(engine.term(-1, 1, 1), borrow=False) == (-1, -2)
     assert engine.split(engine.term(-1, 1, 1)) == (-1, -1)
     assert not engine.is_exact(2, borrow=False)
-
-
-# ---- packed 4 bit: ((a1 << 10) + a0) * ((w1 << 20) + w0), fields of 10 bits moved to 12
-
-CODES_4 = (-8, 15)  # signed and unsigned ones at once
-WEIGHTS_4 = range(-7, 8)
-CHAINS = 8  # of two products each: what 12-bit fields take (pi = 16)
-Quad = tuple[int, int, int, int]  # a0, a1, w0, w1
-
-
-def packed_term(quad: Quad) -> int:
-    a0, a1, w0, w1 = quad
-    return ((a1 << 10) + a0) * ((w1 << 20) + w0)
-
-
-def pair(chain: int) -> int:
-    """Two 10-bit fields of a chain, the upper moved from bit 10 to bit 12."""
-    return ((signed(chain >> 10, 10) << 12) + (signed(chain, 10) & 0xFFF)) & 0xFFFFFF
-
-
-def read_pair(total: int) -> tuple[int, int]:
-    """The lower and the upper sum of a 24-bit total with fields of 12 bits."""
-    lower = signed(total, 12)
-    return lower, signed((total - lower) >> 12, 12)
-
-
-def packed_sums(chains: Iterable[int]) -> Quad:
-    """Sums of a0*w0, a1*w0, a0*w1, a1*w1 as the hardware finds them in the sums of its chains."""
-    low = high = 0
-    for chain in chains:
-        low += pair(chain)
-        high += pair(chain >> 20) + (chain >> 19 & 1)
-    return (*read_pair(low), *read_pair(high))
-
-
-def true_sums(quads: Iterable[Quad]) -> Quad:
-    terms = list(quads)
-    return tuple(sum(quad[a] * quad[w] for quad in terms) for w in (2, 3) for a in (0, 1))
-
-
-def quads(codes: Iterable[int], weights: Iterable[int]) -> Iterator[Quad]:
-    return product(codes, codes, weights, weights)
-
-
-def test_every_single_packed_product_is_exact() -> None:
-    for quad in quads(range(CODES_4[0], CODES_4[1] + 1), WEIGHTS_4):
-        assert packed_sums([packed_term(quad)]) == true_sums([quad])
-
-
-def test_packed_operands_fit_the_multipliers_ports() -> None:
-    codes = [(a1 << 10) + a0 for a0, a1 in product(CODES_4, repeat=2)]
-    weights = [(w1 << 20) + w0 for w0, w1 in product((-7, 7), repeat=2)]
-    assert min(codes) >= -(1 << 17) and max(codes) < 1 << 17
-    assert min(weights) >= -(1 << 24) and max(weights) < 1 << 24
-
-
-def test_eight_chains_of_two_packed_products_are_exact_at_every_corner() -> None:
-    for first, second in combinations_with_replacement(list(quads(CODES_4, (-7, 7))), 2):
-        chain = packed_term(first) + packed_term(second)
-        assert packed_sums([chain] * CHAINS) == true_sums([first, second] * CHAINS)
-
-
-def test_the_fields_bound_every_sum_of_packed_products() -> None:
-    largest = max(abs(code * 7) for code in CODES_4)
-    assert 2 * largest < 1 << 9  # a chain, in 10 bits
-    assert 2 * CHAINS * largest < 1 << 11  # all chains, in 12 bits
-
-
-def test_the_sums_of_all_chains_would_leave_a_field_of_ten_bits() -> None:
-    assert 2 * CHAINS * max(CODES_4) * 7 >= 1 << 9
-
-
-def test_random_sums_of_packed_products_are_exact(rng: np.random.Generator) -> None:
-    for _ in range(2_000):
-        count = 2 * int(rng.integers(1, CHAINS + 1))
-        acts = rng.integers(CODES_4[0], CODES_4[1] + 1, size=(count, 2)).tolist()
-        weights = rng.integers(-7, 8, size=(count, 2)).tolist()
-        terms = [(*act, *weight) for act, weight in zip(acts, weights, strict=True)]
-        chains = [packed_term(a) + packed_term(b) for a, b in zip(terms[::2], terms[1::2], strict=True)]
-        assert packed_sums(chains) == true_sums(terms)

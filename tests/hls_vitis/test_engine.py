@@ -3,21 +3,23 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from types import ModuleType
 
 import needs
 import numpy as np
 import pytest
+from aligned_networks import aligned_graphs
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import PROGRAM_VERSION, TARGETS, EngineConfiguration, Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, TABLES, Descriptor, ErrorCode, Opcode, Program
 from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
+from bitlathe.hls.vitis import datapath_header, program_header
 from bitlathe.hls.vitis.csim import Arguments, HlsEngine, Status, Types, aligned
-from bitlathe.hls.vitis.program_header import HEADER_FILE, header_text
 from bitlathe.model.graph.errors import CapacityError, FormatError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
-from bitlathe.model.graph.random_inputs import random_inputs
+from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
 
@@ -39,6 +41,18 @@ ENGINES = {
         "8x32x4", EngineConfiguration(pi=8, po=32, pp=4, banks=11, bank_lines=1024, weight_lines=1024)
     ),
 }
+
+
+# 16 input channels a cycle, where a cycle's sums are the largest.
+WIDE = {
+    "16x16x2": _odd(
+        "16x16x2", EngineConfiguration(pi=16, po=16, pp=2, banks=3, bank_lines=256, weight_lines=64)
+    ),
+    "16x32x3": _odd(
+        "16x32x3", EngineConfiguration(pi=16, po=32, pp=3, banks=5, bank_lines=256, weight_lines=64)
+    ),
+}
+ALIGNED = {**ENGINES, **WIDE}
 
 
 def _graph(rng: np.random.Generator, seed: int) -> Graph:
@@ -113,6 +127,28 @@ def test_a_packed_resnet_needs_no_more_than_the_exact_widths(rng: np.random.Gene
     assert np.array_equal(outputs.reshape(1, -1), evaluate(graph, codes).reshape(1, -1))
 
 
+def _wrong_when_aligned(target: Target, types: Types) -> list[str]:
+    """Networks whose products all add up, and whose integers are not the reference's."""
+    engine, wrong = HlsEngine(target, types), []
+    for name, graph in aligned_graphs(target.engine).items():
+        codes = corner_inputs(graph)
+        outputs = engine.run(compile_graph(graph, target.engine), codes)
+        if not np.array_equal(outputs.ravel(), evaluate(graph, codes).ravel()):
+            wrong.append(name)
+    return wrong
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_codes_and_weights_that_all_add_up_give_the_references_integers(name: str) -> None:
+    assert _wrong_when_aligned(ALIGNED[name], Types.PLAIN) == []
+
+
+@pytest.mark.parametrize("name", ["8x16x3", "16x16x2"])
+def test_exact_widths_hold_codes_and_weights_that_all_add_up(name: str) -> None:
+    pytest.importorskip("hls4ml")
+    assert _wrong_when_aligned(ALIGNED[name], Types.AP) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_resnet_56_gives_the_references_integers(rng: np.random.Generator, name: str) -> None:
@@ -123,8 +159,9 @@ def test_resnet_56_gives_the_references_integers(rng: np.random.Generator, name:
     assert np.array_equal(outputs.reshape(1, -1), evaluate(graph, codes).reshape(1, -1))
 
 
-def test_the_committed_header_is_what_the_program_tables_give() -> None:
-    assert HEADER_FILE.read_text() == header_text()
+@pytest.mark.parametrize("header", [program_header, datapath_header], ids=lambda one: one.HEADER_FILE.name)
+def test_a_committed_header_is_what_its_tables_give(header: ModuleType) -> None:
+    assert header.HEADER_FILE.read_text() == header.header_text()
 
 
 class _Bench:

@@ -1,21 +1,22 @@
 // arithmetic: two products a multiplier, and the move of an accumulator to the next layer's format.
-// Function:   pair_products: 8 bit: sum_i += a0 * w0_i + a1 * w1_i with weights as (w1 << 17) + w0
-//             packed: two pixels' sums at once, (sum of the second << 12) + sum of the first;
-//             acts as (second << 10) + first, weights as (w1 << 20) + w0
+// Function:   pair_products: 8 bit: sum_i += a0 * w0_i + a1 * w1_i with weights as (w1 << kWideSpacing) + w0
+//             packed: two pixels' sums at once, (sum of the second << kFieldBits) + sum of the first;
+//             acts as (second << kNarrowSpacing) + first, weights as (w1 << 2 * kNarrowSpacing) + w0
 //             requantize: clamp((acc + bias + (residual << residual_shift) + half) >> shift, lo, hi)
 // Interface:  8-bit weights within +-127; accumulators wrap at 32 bits
 // Latency:    combinational; the pipeline that calls it places the registers
 // Reset:      none
-// Reference:  hls/rtl/mac_pair.sv; model/graph/fixed_point.py, requantize()
+// Reference:  hls/rtl/mac_pair.sv; every width: hls/datapath.py; model/graph/fixed_point.py, requantize()
 #ifndef BITLATHE_ARITHMETIC_HPP
 #define BITLATHE_ARITHMETIC_HPP
 
+#include "datapath.hpp"
 #include "types.hpp"
 
 namespace bitlathe {
 
-typedef Int<15> Act;         // a signed 9-bit code, or two pixels' 4-bit codes 10 bits apart
-typedef Int<25> WeightPair;  // a DSP's wider operand: two weights 17 bits apart, 20 bits for 4-bit ones
+typedef Int<kActBits> Act;            // a code of either sign, or two pixels' 4-bit codes
+typedef Int<kWeightBits> WeightPair;  // a DSP's wider operand: two weights
 
 inline int sign_extended(int64_t bits, int width) {
 #pragma HLS INLINE
@@ -37,34 +38,48 @@ inline WeightPair pack_weights(UInt<8> byte0, UInt<8> byte1, int half, bool is_p
 #pragma HLS INLINE
   const int weight0 = is_packed ? half_of(byte0, half, true) : code_of(byte0, true);
   const int weight1 = is_packed ? half_of(byte1, half, true) : code_of(byte1, true);
-  return (WeightPair)(weight1 * (is_packed ? 1 << 20 : 1 << 17) + weight0);
+  return (WeightPair)(weight1 * (is_packed ? 1 << 2 * kNarrowSpacing : 1 << kWideSpacing) + weight0);
 }
 
+// Sums of a row for two output channels; packed: of two pixels each, in fields.
+template <class Config>
 struct PairSums {
-  int32_t sum0, sum1;
+  Int<Config::kSumBits> sum0, sum1;
 };
 
-// 4-bit products lie in four fields of 10 bits; two of them move to 12 bits, where a line's terms fit.
-inline int32_t spread_fields(int64_t bits) {
+// The lower and the higher of two signed numbers that stand `width` bits apart; a negative lower one took one from the
+// higher.
+inline int lower_of(int64_t pair, int width) {
 #pragma HLS INLINE
-  const int32_t low = sign_extended(bits, 10);
-  const int32_t high = sign_extended(bits >> 10, 10) + (int32_t)((bits >> 9) & 1);
-  return high * 4096 + low;
+  return sign_extended(pair, width);
+}
+inline int higher_of(int64_t pair, int width) {
+#pragma HLS INLINE
+  return sign_extended(pair >> width, width) + (int)((pair >> (width - 1)) & 1);
 }
 
-// Two products in a chain keep every field exact for either sign: 2 * 255 * 127 < 2**16, 2 * 15 * 8 < 2**9.
-inline void pair_products(Act act0, Act act1, WeightPair weights0, WeightPair weights1, bool is_packed, PairSums &sums) {
+// Narrow sums move to fields where all terms of an array's cycle fit.
+template <class Config>
+int32_t spread_fields(int64_t pair) {
 #pragma HLS INLINE
-  const Int<40> product0 = (Int<40>)act0 * (Int<40>)weights0;
-  const Int<40> product1 = (Int<40>)act1 * (Int<40>)weights1;
-  const int64_t chain = (int64_t)(Int<40>)(product0 + product1);
-  // A higher field was lowered by one wherever the lower one is negative.
+  return higher_of(pair, kNarrowSpacing) * (1 << Config::kFieldBits) + lower_of(pair, kNarrowSpacing);
+}
+
+// Two products in a chain leave every sum in its own bits for either sign of the codes.
+template <class Config>
+void pair_products(Act act0, Act act1, WeightPair weights0, WeightPair weights1, bool is_packed,
+                   PairSums<Config> &sums) {
+#pragma HLS INLINE
+  const Int<kProductBits> product0 = (Int<kProductBits>)((Int<kProductBits>)act0 * (Int<kProductBits>)weights0);
+  const Int<kProductBits> product1 = (Int<kProductBits>)((Int<kProductBits>)act1 * (Int<kProductBits>)weights1);
+  const int64_t chain = (int64_t)(Int<kChainBits>)((Int<kChainBits>)product0 + (Int<kChainBits>)product1);
   if (is_packed) {
-    sums.sum0 += spread_fields(chain);
-    sums.sum1 += spread_fields((chain >> 20) + ((chain >> 19) & 1));
+    const int64_t upper = (chain >> 2 * kNarrowSpacing) + ((chain >> (2 * kNarrowSpacing - 1)) & 1);
+    sums.sum0 += spread_fields<Config>(chain);
+    sums.sum1 += spread_fields<Config>(upper);
   } else {
-    sums.sum0 += sign_extended(chain, 17);
-    sums.sum1 += (int32_t)(chain >> 17) + (int32_t)((chain >> 16) & 1);
+    sums.sum0 += lower_of(chain, kWideSpacing);
+    sums.sum1 += higher_of(chain, kWideSpacing);
   }
 }
 

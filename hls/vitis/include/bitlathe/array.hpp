@@ -40,17 +40,19 @@ Act row_act(const typename Config::Operands &codes, int row, int i, bool is_sign
   if (!is_packed || row >= 2 * Config::kHalves) return (Act)code_of(lane<8>(codes, row * Config::kPI + i), is_signed);
   const int first = half_of(lane<8>(codes, even * Config::kPI + i), half, is_signed);
   const int second = half_of(lane<8>(codes, (even + 1) * Config::kPI + i), half, is_signed);
-  return (Act)(second * 1024 + first);
+  return (Act)(second * (1 << kNarrowSpacing) + first);
 }
 
-inline void add_to(int32_t &acc, int32_t sum) {
+template <class Config>
+void add_to(int32_t &acc, Int<Config::kEntryBits> sum) {
 #pragma HLS INLINE
-  acc = (int32_t)((uint32_t)acc + (uint32_t)sum);
+  acc = (int32_t)((uint32_t)acc + (uint32_t)(int32_t)sum);
 }
 
 // Sums of every multiplier row into the pixels' accumulators; packed rows r and r + kHalves hold two pixels' sums.
 template <class Config>
-void add_rows(int32_t acc[Config::kPP][Config::kPO], const int32_t rows[Config::kPP][Config::kPO], bool is_packed) {
+void add_rows(int32_t acc[Config::kPP][Config::kPO], const Int<Config::kSumBits> rows[Config::kPP][Config::kPO],
+              bool is_packed) {
 #pragma HLS INLINE
 add_pixels:
   for (int j = 0; j < Config::kPP; ++j) {
@@ -59,11 +61,12 @@ add_pixels:
     for (int o = 0; o < Config::kPO; ++o) {
 #pragma HLS UNROLL
       if (!is_packed) {
-        add_to(acc[j][o], rows[j][o]);
+        add_to<Config>(acc[j][o], (Int<Config::kEntryBits>)rows[j][o]);
       } else if (j < Config::kHalves) {
-        const int32_t joined = rows[j][o] + rows[j + Config::kHalves][o];
-        add_to(acc[2 * j][o], sign_extended(joined, 12));
-        add_to(acc[2 * j + 1][o], sign_extended((joined >> 12) + ((joined >> 11) & 1), 12));
+        const Int<Config::kSumBits> joined = (Int<Config::kSumBits>)(rows[j][o] + rows[j + Config::kHalves][o]);
+        const int64_t pair = (int64_t)joined;
+        add_to<Config>(acc[2 * j][o], (Int<Config::kEntryBits>)lower_of(pair, Config::kFieldBits));
+        add_to<Config>(acc[2 * j + 1][o], (Int<Config::kEntryBits>)higher_of(pair, Config::kFieldBits));
       }
     }
   }
@@ -73,7 +76,7 @@ template <class Config>
 void accumulate(int32_t acc[Config::kPP][Config::kPO], const Act act[Config::kPP][Config::kPI],
                 const typename Config::Word line[Config::kPO], bool is_packed) {
 #pragma HLS INLINE
-  int32_t rows[Config::kPP][Config::kPO];
+  Int<Config::kSumBits> rows[Config::kPP][Config::kPO];
 #pragma HLS ARRAY_PARTITION variable=rows complete dim=0
   WeightPair pairs[2][Config::kPI];
 #pragma HLS ARRAY_PARTITION variable=pairs complete dim=0
@@ -90,11 +93,11 @@ accumulate_columns:
     for (int j = 0; j < Config::kPP; ++j) {
 #pragma HLS UNROLL
       const int half = j < Config::kHalves ? 0 : 1;
-      PairSums sums = {0, 0};
+      PairSums<Config> sums = {0, 0};
     accumulate_chains:
       for (int i = 0; i < Config::kPI; i += 2) {
 #pragma HLS UNROLL
-        pair_products(act[j][i], act[j][i + 1], pairs[half][i], pairs[half][i + 1], is_packed, sums);
+        pair_products<Config>(act[j][i], act[j][i + 1], pairs[half][i], pairs[half][i + 1], is_packed, sums);
       }
       rows[j][o] = sums.sum0;
       rows[j][o + 1] = sums.sum1;

@@ -7,6 +7,7 @@
 #ifndef BITLATHE_SHAPE_HPP
 #define BITLATHE_SHAPE_HPP
 
+#include "datapath.hpp"
 #include "types.hpp"
 
 namespace bitlathe {
@@ -14,7 +15,7 @@ namespace bitlathe {
 enum { kParameterBits = 48 };  // of a column of a parameter line: bias, shift, residual shift
 
 template <int PI, int PO, int PP, int Banks, int BankLines, int WeightLines>
-struct Shape {
+struct Shape : DataPath<PI> {
   enum {
     kPI = PI,
     kPO = PO,
