@@ -2,10 +2,11 @@
 
 import pytest
 
+from bitlathe.hls.config import INPUT_CHANNELS
 from bitlathe.rtl_tb.launch import run_bench
 from bitlathe.rtl_tb.simulators import Simulator
 
-CASES = [(Simulator.VERILATOR, {"PI": 8}), (Simulator.ICARUS, {"PI": 8}), (Simulator.ICARUS, {"PI": 16})]
+CASES = [(simulator, {"PI": pi}) for simulator in Simulator for pi in INPUT_CHANNELS]
 
 
 @pytest.mark.parametrize(("simulator", "parameters"), CASES)

@@ -8,6 +8,7 @@ from bitlathe.rtl_tb.simulators import Simulator
 
 CASES = [
     (Simulator.VERILATOR, {"PI": 8, "PO": 16}),
+    (Simulator.VERILATOR, {"PI": 16, "PO": 32, "PP": 4, "Banks": 5}),
     (Simulator.ICARUS, {"PI": 8, "PO": 8}),
     (Simulator.ICARUS, {"PI": 16, "PO": 32, "PP": 4, "Banks": 5}),
 ]

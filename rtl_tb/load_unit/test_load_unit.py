@@ -7,6 +7,7 @@ from bitlathe.rtl_tb.simulators import Simulator
 
 CASES = [
     (Simulator.VERILATOR, {"PI": 8, "PO": 16, "BankLines": 512, "WeightLines": 64}),
+    (Simulator.VERILATOR, {"PI": 16, "PO": 16, "Banks": 5, "BankLines": 512, "WeightLines": 64}),
     (Simulator.ICARUS, {"PI": 8, "PO": 8, "BankLines": 300, "WeightLines": 48}),
     (Simulator.ICARUS, {"PI": 16, "PO": 16, "Banks": 5, "BankLines": 512, "WeightLines": 64}),
 ]

@@ -7,6 +7,7 @@ from bitlathe.rtl_tb.simulators import Simulator
 
 CASES = [
     (Simulator.VERILATOR, {"PI": 8, "BankLines": 512}),
+    (Simulator.VERILATOR, {"PI": 16, "Banks": 5, "BankLines": 512}),
     (Simulator.ICARUS, {"PI": 8, "BankLines": 300}),
     (Simulator.ICARUS, {"PI": 16, "Banks": 5, "BankLines": 512}),
 ]
