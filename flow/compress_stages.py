@@ -122,6 +122,7 @@ def _prune(settings: Settings) -> Stage:
         criterion=settings.get("criterion", str, "l2"),
         limits=limits,
         scope=settings.get("scope", ChannelScope, ChannelScope.INTERNAL),
+        skip=settings.get("skip", lambda word: tuple(word.split("+")), ()),
     )
     return Stage(method=PruneOnce(settings=pruning), epochs=settings.get("epochs", int, 1))
 

@@ -21,6 +21,7 @@ from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.hls.config import Target
 from bitlathe.model.compress import Diverged, MethodData
+from bitlathe.model.compress.one_shot import PruneOnce
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import State, fresh_state, load
@@ -33,6 +34,7 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.product.finetuning import finetune
 from bitlathe.model.product.share import lowered, share
+from bitlathe.model.prune.groups import channel_groups
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
@@ -128,6 +130,8 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     check_folder(out, options.resume)
     subject = find_subject(request)
     note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
+    for line in _left_whole(stages, subject):
+        note(line)
     data, count = subject.dataset, options.images
     images, labels = data.test_images[:count], data.test_labels[:count]
     float_before = evaluate_float(subject.model, images, labels).accuracy
@@ -155,6 +159,13 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     )
     write_json(out / ACCOUNT_NAME, result.to_json())
     return result
+
+
+def _left_whole(stages: Sequence[Stage], subject: Subject) -> list[str]:
+    """A line for each reason why `prune` leaves layers as they are."""
+    scopes = dict.fromkeys(s.method.settings.scope for s in stages if isinstance(s.method, PruneOnce))
+    example = to_input(subject.dataset.train_images[:2])
+    return [line for scope in scopes for line in channel_groups(subject.model, example, scope).told()]
 
 
 def check_folder(out: Path, resume: bool) -> None:

@@ -65,6 +65,7 @@ class NetworkSensitivity:
     shares: tuple[float, ...]
     channels: Mapping[str, int]  # by layer
     accuracies: Mapping[str, tuple[float, ...]]  # by layer, at each share; nothing retrained
+    stuck: Mapping[str, str]  # layers whose channels must stay -> reason
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -78,6 +79,8 @@ def measure_sensitivity(request: NetworkRequest, options: SensitivityOptions) ->
     images = subject.dataset.train_images[-options.images :]
     labels = subject.dataset.train_labels[-options.images :]
     groups = channel_groups(subject.model, to_input(images[:2]), options.scope)
+    for line in groups.told():
+        note(line)
     criterion = find_criterion(options.criterion)
     scores = score_channels(subject.model, groups, criterion, tuple(_batches(subject)))
     with task(f"{subject.network}: layers", len(groups) * len(options.shares)) as advance:
@@ -97,6 +100,7 @@ def measure_sensitivity(request: NetworkRequest, options: SensitivityOptions) ->
         shares=found.ratios,
         channels={group.name: group.width for group in groups},
         accuracies=found.accuracies,
+        stuck=groups.stuck,
     )
 
 

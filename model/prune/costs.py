@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bitlathe.model.prune.members import TENSORS, Role, size
-from bitlathe.model.prune.selection import Cuts
+from bitlathe.model.prune.surgery import Cuts
 
 
 class Metric(Enum):

@@ -119,7 +119,11 @@ def by_member(groups: ChannelGroups, roles: Sequence[Role], values: Callable[[Me
 
 
 def row(group: ChannelGroup, member: Member, values: torch.Tensor) -> torch.Tensor:
-    """Values (indices,) of a layer by the group's channel (width,), NaN where the layer lacks the channel."""
-    result = torch.full((group.width,), torch.nan, dtype=torch.float64)
-    result[torch.from_numpy(member.channels)] = values.double().cpu()[torch.from_numpy(member.indices)]
-    return result
+    """Values (indices,) of a layer by the group's channel (width,), NaN where the layer lacks the channel.
+
+    Of a channel that a layer holds several times, as behind a flattened map, it is the mean.
+    """
+    channels, indices = torch.from_numpy(member.channels), torch.from_numpy(member.indices)
+    sums = torch.zeros(group.width, dtype=torch.float64)
+    sums.index_add_(0, channels, values.double().cpu()[indices])
+    return sums / torch.bincount(channels, minlength=group.width)  # 0 / 0 is NaN

@@ -1,163 +1,266 @@
-"""Thin adapter of torch-pruning: which indices of which layers leave together.
+"""Which indices of which layers leave together: channels are followed through one forward pass.
 
-Only its tracing is used; ranking, counting and removing are ours, because the library removes more than asked
-on ties, skips groups silently and leaves the optimizer behind. What it returns is checked here (`objection`)
-and by a forward pass after every prune, since it takes operations it does not know for elementwise ones.
+Every value of every tensor belongs to a channel of some layer, or of the image. Operations that only move
+values are carried out on the channels' numbers too, so no offset is worked out anywhere; those that put
+values together tie channels; through all others channels stay. What a forward pass does to widths by itself,
+such as sizes written as numbers, shows only when something is removed: `trial.py` does so.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-import torch_pruning
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
+from bitlathe.model.prune.channel_rules import PADDED, Lost, Operation, rule_of
+from bitlathe.model.prune.channels import Along, Channels, ChannelTies
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.prune.members import Indices, Member, Norms, Role, is_depthwise, size
+from bitlathe.model.prune.trial import evaluating
+
+IMAGE = "its channels are tied to the image's"
+CLASSES = "its channels are the network's output, such as the classes"
+_Layers = (nn.Conv2d, nn.Linear, *Norms)
+Place = tuple[str, Role]
 
 
 @dataclass(slots=True, kw_only=True)
 class Bundle:
-    """Channels of one producer with all that leaves with them; `objections` say why they cannot."""
+    """Channels of the same producers with all that leaves with them; `objections` say why they cannot."""
 
     root: str
     members: list[Member] = field(default_factory=list)
     objections: list[str] = field(default_factory=list)
 
+    @property
+    def is_padded(self) -> bool:
+        """Whether an operation puts constant channels beside them, and so places them by position."""
+        return PADDED in self.objections
 
-def trace(model: nn.Module, example: torch.Tensor) -> list[Bundle]:
+    @property
+    def producers(self) -> tuple[str, ...]:
+        """Layers whose filters make the channels."""
+        return tuple(member.layer for member in self.members if member.role is Role.PRODUCER)
+
+
+def trace(model: nn.Module, example: Tensor) -> list[Bundle]:
     """Bundles of all convolutions and dense layers that the forward pass of `example` (N, C, H, W) reaches.
 
     Every output channel of a layer is in one bundle. Raises Unprunable when the network cannot be traced.
     """
-    names = {module: name for name, module in model.named_modules()}
-    graph = _dependency_graph(model, example)
-    covered: dict[str, set[int]] = {}
-    bundles = []
-    roots = [m for m in graph.module2node if isinstance(m, (nn.Conv2d, nn.Linear)) and not is_depthwise(m)]
-    for module in sorted(roots, key=list(names).index):
-        open_indices = sorted(set(range(size(module, Role.PRODUCER))) - covered.get(names[module], set()))
-        if open_indices:
-            bundles.append(_bundle(graph, names, module, open_indices))
-            for member in bundles[-1].members:
-                if member.role is Role.PRODUCER:
-                    covered.setdefault(member.layer, set()).update(member.indices.tolist())
-    return bundles
+    follower = _Follower(model)
+    try:
+        with evaluating(model), follower.hooked():
+            image = example.detach().clone()
+            follower.places[image] = Along(dim=1, channels=follower.ties.new(image.shape[1], IMAGE))
+            with follower:
+                output = model(image)
+    except Exception as error:  # whatever a user's forward raises
+        raise Unprunable(
+            f"{type(model).__name__}: cannot be traced with an input of {tuple(example.shape)} "
+            f"({_first_line(error)}); give an example the network accepts"
+        ) from error
+    follower.keep(output, CLASSES)
+    follower.keep_unfit()
+    return _bundles(model, follower)
 
 
-def _dependency_graph(model: nn.Module, example: torch.Tensor) -> Any:
-    # wants no gradient: the library stumbles over operations recorded before the first layer
-    image = example.detach()
-    with _modes_kept(model), _recorded(model), torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+class _Follower(TorchDispatchMode):
+    """Keeps for each tensor of a forward pass where its channels are, and for each layer which it holds."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.ties = ChannelTies()
+        self.places: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self.held: dict[Place, Channels] = {}
+        self.unfit: dict[str, str] = {}  # layer -> why its channels can never leave
+        self._model = model
+        self._inside: list[tuple[str, nn.Module]] = []  # modules that run at present, the innermost last
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to skip PyTorch's compiler is to import it, which takes seconds."""
+        return False
+
+    @contextmanager
+    def hooked(self) -> Iterator[None]:
+        """Learn of each module's start and end."""
+        handles = []
+        for name, module in self._model.named_modules():
+            handles.append(module.register_forward_pre_hook(self._entering(name)))
+            handles.append(module.register_forward_hook(self._left(name)))
         try:
-            graph = torch_pruning.DependencyGraph()
-            graph.REGISTERED_PRUNERS[torch_pruning.ops.OPTYPE.CONCAT] = _Concatenation()
-            return graph.build_dependency(model, image, verbose=False)
-        except Exception as error:  # the library raises anything, and so may the user's forward
-            raise Unprunable(
-                f"{type(model).__name__}: cannot be traced with an input of {tuple(example.shape)} "
-                f"({_first_line(error)}); give an example the network accepts"
-            ) from error
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def keep(self, values: object, reason: str) -> None:
+        """Let the channels of all tensors among `values` stay."""
+        for leaf in _pytree.tree_leaves(values):
+            if isinstance(leaf, Tensor) and leaf in self.places:
+                self.ties.keep(self.places[leaf].channels, reason)
+
+    def keep_unfit(self) -> None:
+        """Let all channels stay that a layer holds which met others that cannot leave."""
+        for (name, _), channels in self.held.items():
+            if name in self.unfit:
+                self.ties.keep(channels, self.unfit[name])
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and follow what it does outside of the layers that are followed as a whole."""
+        given = kwargs or {}
+        result = function(*args, **given)
+        if not any(isinstance(module, _Layers) for _, module in self._inside):
+            self._follow(function, args, given, result)
+        return result
+
+    def _follow(self, function: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if not any(isinstance(t, Tensor) and t in self.places for t in _pytree.tree_leaves((args, kwargs))):
+            return
+        outputs = tuple(leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor))
+        operation = Operation(
+            function=function, args=args, kwargs=kwargs, outputs=outputs, places=self.places, ties=self.ties
+        )
+        if operation.name.startswith("new_"):  # a constant that shares a tensor's type only
+            return
+        try:
+            made = rule_of(operation)(operation)
+        except Lost:
+            made = self._lost((args, kwargs), outputs, self._passing(operation.name))
+        for output, place in zip(outputs, made, strict=True):
+            if output.dim():
+                self.places[output] = place
+
+    def _lost(self, values: object, outputs: tuple[Tensor, ...], reason: str) -> list[Along]:
+        self.keep(values, reason)
+        one = self.ties.new(1, reason)
+        dims = [min(1, max(0, output.dim() - 1)) for output in outputs]
+        sizes = [output.shape[dim] if output.dim() else 1 for output, dim in zip(outputs, dims, strict=True)]
+        return [Along(dim=dim, channels=np.repeat(one, size)) for dim, size in zip(dims, sizes, strict=True)]
+
+    def _passing(self, operation: str) -> str:
+        name, module = self._inside[-1]
+        if name and type(module).__module__.startswith("torch.nn."):
+            return f"its channels pass {name}, a {type(module).__name__} that cannot lose channels"
+        where = name or type(module).__name__
+        return (
+            f"its channels pass {operation.strip('_')} in {where}, which takes them by position or mixes them"
+        )
+
+    def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
+        return lambda module, _inputs: self._inside.append((name, module))
+
+    def _left(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+            self._inside.pop()
+            if isinstance(module, _Layers) and not any(isinstance(m, _Layers) for _, m in self._inside):
+                self._through(name, module, inputs[0], output)
+
+        return leave
+
+    def _through(self, name: str, layer: nn.Module, image: Tensor, output: Tensor) -> None:
+        """Follow channels through a layer: those it reads, those it makes."""
+        dim = _channel_dim(layer, image)
+        place = self.places.get(image)
+        read = place and place.at(dim, image.shape[dim])
+        if read is None and place is None:
+            read = Along(dim=dim, channels=self.ties.new(image.shape[dim], "a constant"))
+        if read is None or _is_grouped(layer):
+            reason = f"its channels pass {name}, a {type(layer).__name__} that cannot lose channels"
+            self.unfit[name] = reason
+            (self.places[output],) = self._lost(image, (output,), reason)
+            return
+        if isinstance(layer, Norms) or is_depthwise(layer):
+            self._hold(name, Role.NORM if isinstance(layer, Norms) else Role.DEPTHWISE, read.channels)
+            self.places[output] = Along(dim=dim, channels=read.channels)
+            return
+        self._hold(name, Role.CONSUMER, read.channels)
+        if (name, Role.PRODUCER) not in self.held:
+            self._hold(name, Role.PRODUCER, self.ties.new(size(layer, Role.PRODUCER)))
+        self.places[output] = Along(dim=dim, channels=self.held[name, Role.PRODUCER])
+
+    def _hold(self, layer: str, role: Role, channels: Channels) -> None:
+        """A layer that runs twice ties the channels it met the first time to those it meets now."""
+        if (layer, role) in self.held:
+            self.ties.tie(self.held[layer, role], channels)
+        else:
+            self.held[layer, role] = channels
 
 
-class _Concatenation(torch_pruning.ops.ConcatPruner):  # type: ignore[misc]  # the library is untyped
-    """Tells the width of a concatenation.
-
-    The library infers it from the next layer, which is wrong where a dense layer reads the flattened map; it
-    then takes the concatenation for one of another dimension and loses the offsets of the parts.
-    """
-
-    def get_in_channels(self, layer: Any) -> int | None:
-        """Channels of all parts together, None as long as they are unknown."""
-        parts = layer.concat_sizes
-        return None if parts is None or None in parts else int(sum(parts))
-
-    get_out_channels = get_in_channels
+def _channel_dim(layer: nn.Module, image: Tensor) -> int:
+    if isinstance(layer, nn.Linear):
+        return image.dim() - 1
+    return image.dim() - 3 if isinstance(layer, nn.Conv2d) else 1
 
 
-@contextmanager
-def _modes_kept(model: nn.Module) -> Iterator[None]:
-    """Undo the library's `model.eval()`, module by module."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+def _is_grouped(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.groups > 1 and not is_depthwise(layer)
 
 
-@contextmanager
-def _recorded(model: nn.Module) -> Iterator[None]:
-    """Let autograd record layers with frozen weights too."""
-    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    try:
-        for parameter in frozen:
-            parameter.requires_grad_()
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
+Holders = dict[Place, list[int]]  # of a channel: the indices of each layer in each role
 
 
-def _bundle(graph: Any, names: dict[nn.Module, str], root: nn.Module, indices: list[int]) -> Bundle:
-    bundle = Bundle(root=names[root])
-    handler = graph.get_pruner_of_module(root).prune_out_channels
-    try:
-        group = graph.get_pruning_group(root, handler, indices)
-    except Exception as error:  # index errors of any kind inside the library
-        bundle.objections.append(f"torch-pruning cannot follow its channels ({_first_line(error)})")
-        return bundle
-    place = {index: channel for channel, index in enumerate(indices)}
-    for item in group.items:
-        module = item.dep.target.module
-        if module not in names or _carries_nothing(module):
-            bundle.objections.extend(_objection(module))
-            continue
-        role = _role(graph, module, item.dep.handler)
-        if role is None:
-            bundle.objections.append(
-                f"its channels pass {names[module]}, a {type(module).__name__} that cannot lose channels"
-            )
-            continue
-        channels = np.array([place[i] for i in item.root_idxs], np.int64)
-        bundle.members.append(_member(names[module], role, channels, np.array(item.idxs, np.int64)))
+def _bundles(model: nn.Module, follower: _Follower) -> list[Bundle]:
+    """Channels that the same layers make are one bundle; its root is the narrowest of them."""
+    layers = dict(model.named_modules())
+    order = {name: number for number, name in enumerate(layers)}
+    by_producers: dict[tuple[str, ...], dict[int, Holders]] = {}
+    for channel, holders in _holders(follower).items():
+        producers = sorted((name for name, role in holders if role is Role.PRODUCER), key=order.__getitem__)
+        if producers:
+            by_producers.setdefault(tuple(producers), {})[channel] = holders
+    bundles = [Bundle(root=name, objections=[reason]) for name, reason in follower.unfit.items()]
+    taken: set[str] = set()
+    for producers, channels in by_producers.items():
+        narrow = sorted(producers, key=lambda name: (size(layers[name], Role.PRODUCER), order[name]))
+        root = next((name for name in narrow if name not in taken), narrow[0])
+        taken.add(root)
+        bundles.append(_bundle(root, channels, follower.ties, order))
+    return sorted(bundles, key=lambda bundle: order[bundle.root])
+
+
+def _holders(follower: _Follower) -> dict[int, Holders]:
+    held: dict[int, Holders] = {}
+    for place, channels in follower.held.items():
+        for index, channel in enumerate(follower.ties.standing_for(channels)):
+            held.setdefault(channel, {}).setdefault(place, []).append(index)
+    return held
+
+
+def _bundle(
+    root: str, channels: Mapping[int, Holders], ties: ChannelTies, order: Mapping[str, int]
+) -> Bundle:
+    bundle = Bundle(root=root)
+    ascending = sorted(channels, key=lambda channel: channels[channel][root, Role.PRODUCER])
+    parts: dict[Place, list[tuple[int, int]]] = {}  # (index, channel of the bundle)
+    for number, channel in enumerate(ascending):
+        reason = ties.reason(channel)
+        if reason is not None and reason not in bundle.objections:
+            bundle.objections.append(reason)
+        for place, indices in channels[channel].items():
+            if place[1] is Role.PRODUCER and len(indices) > 1:
+                bundle.objections.append(f"several channels of {place[0]} are tied to one another")
+            parts.setdefault(place, []).extend((index, number) for index in indices)
+    places = sorted(parts, key=lambda place: (place != (root, Role.PRODUCER), order[place[0]]))
+    bundle.members = [_member(*place, parts[place]) for place in places]
     return bundle
 
 
-def _objection(module: Any) -> list[str]:
-    """Why channels that pass an operation must stay."""
-    if isinstance(module, nn.Parameter):
-        return ["a bare parameter outside any layer depends on its channels"]
-    if module.__class__.__name__ == "_OutputOp":
-        return ["its channels reach the network's output"]
-    return []
+def _member(layer: str, role: Role, pairs: list[tuple[int, int]]) -> Member:
+    indices, channels = np.array(sorted(pairs), np.int64).T
+    return Member(layer=layer, role=role, channels=_whole(channels), indices=_whole(indices))
 
 
-def _member(layer: str, role: Role, channels: Indices, indices: Indices) -> Member:
-    order = np.argsort(indices, kind="stable")
-    return Member(layer=layer, role=role, channels=channels[order], indices=indices[order])
-
-
-def _carries_nothing(module: Any) -> bool:
-    """Whether a node is an operation, or a layer without any tensor."""
-    return not isinstance(module, nn.Module) or not (any(True for _ in module.parameters(recurse=False)))
-
-
-def _role(graph: Any, module: nn.Module, handler: Any) -> Role | None:
-    if isinstance(module, Norms):
-        return Role.NORM
-    if is_depthwise(module):
-        return Role.DEPTHWISE
-    if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
-        return Role.PRODUCER if graph.is_out_channel_pruning_fn(handler) else Role.CONSUMER
-    return None
+def _whole(values: Indices) -> Indices:
+    return np.ascontiguousarray(values)
 
 
 def _first_line(error: Exception) -> str:

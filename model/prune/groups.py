@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
 import torch
 from torch import nn
 
-from bitlathe.model.prune.dependencies import Bundle, trace
+from bitlathe.model.prune.dependencies import CLASSES, Bundle, trace
 from bitlathe.model.prune.errors import Unprunable
-from bitlathe.model.prune.members import Member, Role, is_depthwise, size
+from bitlathe.model.prune.members import Indices, Member, Role, is_depthwise, size
+from bitlathe.model.prune.surgery import Cuts
+from bitlathe.model.prune.trial import trouble
 from bitlathe.model.zoo.layers import PadShortcut
+
+_TOLD = 4  # layers that a line names
 
 
 class Scope(Enum):
@@ -44,6 +48,8 @@ class ChannelGroups:
 
     groups: tuple[ChannelGroup, ...]
     refused: Mapping[str, str]  # convolution, dense layer or batch norm -> reason
+    stuck: Mapping[str, str] = field(default_factory=dict)  # of these, layers whose own channels must stay
+    wider: int = 0  # channels that `Scope.ALL` offers beside these
 
     def __iter__(self) -> Iterator[ChannelGroup]:
         return iter(self.groups)
@@ -55,6 +61,15 @@ class ChannelGroups:
     def width(self) -> int:
         """Channels of all groups."""
         return sum(group.width for group in self.groups)
+
+    def told(self) -> list[str]:
+        """A line for each reason why layers make channels that must stay, classes left out."""
+        lines = []
+        for reason in dict.fromkeys(self.stuck.values()):
+            layers = [layer for layer, why in self.stuck.items() if why == reason]
+            more = f" and {len(layers) - _TOLD} more" if len(layers) > _TOLD else ""
+            lines.append(f"{', '.join(layers[:_TOLD])}{more}: cannot be pruned: {reason}")
+        return lines
 
     def find(self, layer: str) -> ChannelGroup:
         """Group that `layer` produces; Unprunable says why there is none."""
@@ -80,65 +95,94 @@ def channel_groups(model: nn.Module, example: torch.Tensor, scope: Scope = Scope
     """
     bundles = trace(model, example)
     layers = dict(model.named_modules())
-    _object_to_widths(bundles, layers)
-    _object_to_overlaps(bundles)
+    _object_to_positions(bundles, layers)
     _object_to_outputs_and_sharing(bundles, layers)
     _spread(bundles)
-    groups = []
     refused = {
         "input": "the image brings its channels",
         **_followers(bundles),
         **_never_reached(bundles, layers),
     }
+    groups, wider, stuck = [], 0, {}
     for bundle in bundles:
-        group = _group(bundle)
-        reason = next(iter(bundle.objections), None) or _out_of_scope(group, scope)
+        reason = next(iter(bundle.objections), None)
+        if reason is not None and reason != CLASSES:
+            stuck.update(dict.fromkeys((bundle.root, *bundle.producers), reason))
+        if reason is None and scope is Scope.INTERNAL and len(bundle.producers) > 1:
+            wider += _group(bundle).width
+            others = ", ".join(bundle.producers)
+            reason = f"a sum ties the channels of {others} together; widen the scope to all groups"
         if reason is None:
-            groups.append(group)
+            groups.append(_group(bundle))
         else:
-            refused.update({layer: reason for layer in (bundle.root, *group.producers)})
-    return ChannelGroups(groups=tuple(groups), refused=refused)
-
-
-def _group(bundle: Bundle) -> ChannelGroup:
-    root = next((m for m in bundle.members if m.layer == bundle.root and m.role is Role.PRODUCER), None)
-    others = [m for m in bundle.members if m is not root]
-    return ChannelGroup(
-        name=bundle.root,
-        width=0 if root is None else len(root.indices),
-        members=tuple(others if root is None else [root, *others]),
+            refused.update(dict.fromkeys((bundle.root, *bundle.producers), reason))
+    working, broken = _tried(groups, model, example)
+    return ChannelGroups(
+        groups=working, refused={**refused, **broken}, stuck={**stuck, **broken}, wider=wider
     )
 
 
-def _object_to_widths(bundles: list[Bundle], layers: Mapping[str, nn.Module]) -> None:
-    """Indices that a layer lacks come from a sum of maps of different widths."""
-    for bundle in bundles:
-        if any(m.indices.size and m.indices.max() >= size(layers[m.layer], m.role) for m in bundle.members):
-            bundle.objections.append(_placed_by_position(bundle, layers))
+def _group(bundle: Bundle) -> ChannelGroup:
+    return ChannelGroup(name=bundle.root, width=len(bundle.members[0].indices), members=tuple(bundle.members))
 
 
-def _placed_by_position(bundle: Bundle, layers: Mapping[str, nn.Module]) -> str:
+def _tried(
+    groups: list[ChannelGroup], model: nn.Module, example: torch.Tensor
+) -> tuple[tuple[ChannelGroup, ...], dict[str, str]]:
+    """Groups that the forward pass works without a channel of, and why others are not among them.
+
+    Widths that it has as numbers do not show before something is removed.
+    """
+    if not groups or not trouble(model, _one_of_each(groups), example):
+        return tuple(groups), {}
+    working: list[ChannelGroup] = []
+    broken: dict[str, str] = {}
+    for group in groups:
+        found = trouble(model, _one_of_each([*working, group]), example)
+        if found:
+            reason = f"without one of its channels the forward pass breaks ({found})"
+            broken.update(dict.fromkeys(group.producers, reason))
+        else:
+            working.append(group)
+    return tuple(working), broken
+
+
+def _one_of_each(groups: Sequence[ChannelGroup]) -> Cuts:
+    """What layers lose when the middle channel of each group goes."""
+    return cuts((group, (group.width // 2,)) for group in groups)
+
+
+def cuts(removed: Iterable[tuple[ChannelGroup, Sequence[int]]]) -> Cuts:
+    """Indices that each layer loses in each of its roles when those channels of the groups go."""
+    parts: dict[tuple[str, Role], list[Indices]] = {}
+    for group, channels in removed:
+        for member in group.members if len(channels) else ():
+            parts.setdefault((member.layer, member.role), []).append(member.at(np.array(channels, np.int64)))
+    return {place: np.unique(np.concatenate(indices)) for place, indices in parts.items()}
+
+
+def _object_to_positions(bundles: list[Bundle], layers: Mapping[str, nn.Module]) -> None:
+    """Constant channels beside others that are summed hold these in their places."""
+    for bundle in [bundle for bundle in bundles if bundle.is_padded]:
+        widths = {size(layers[name], Role.PRODUCER) for name in _tied_producers(bundle, bundles)}
+        bundle.objections = [_placed_by_position(sorted(widths), layers)]
+
+
+def _tied_producers(bundle: Bundle, bundles: list[Bundle]) -> set[str]:
+    """Producers of a bundle, and of those that share one with it, and so on."""
+    found = set(bundle.producers)
+    while any(found & set(other.producers) and not found.issuperset(other.producers) for other in bundles):
+        found.update(*(other.producers for other in bundles if found & set(other.producers)))
+    return found
+
+
+def _placed_by_position(widths: list[int], layers: Mapping[str, nn.Module]) -> str:
     pads = [name for name, layer in layers.items() if isinstance(layer, PadShortcut)]
-    widths = sorted({size(layers[m.layer], m.role) for m in bundle.members if m.role is Role.PRODUCER})
     where = f"{', '.join(pads)} (option A)" if pads else "an operation between them"
     return (
         f"maps of {', '.join(map(str, widths))} channels are summed and {where} places channels "
         "by position, so removing some would shift the others; prune channels inside the blocks"
     )
-
-
-def _object_to_overlaps(bundles: list[Bundle]) -> None:
-    """An index that two channels claim would leave with either."""
-    claims: dict[tuple[str, Role], list[Bundle]] = {}
-    for bundle in bundles:
-        for member in bundle.members:
-            claims.setdefault((member.layer, member.role), []).append(bundle)
-    for (layer, role), claimants in claims.items():
-        parts = [m.indices for b in claimants for m in b.members if m.layer == layer and m.role is role]
-        indices = np.concatenate(parts)
-        if len(np.unique(indices)) < len(indices):
-            for bundle in claimants:
-                bundle.objections.append(f"tracing cannot tell its channels from others in {layer}")
 
 
 def _object_to_outputs_and_sharing(bundles: list[Bundle], layers: Mapping[str, nn.Module]) -> None:
@@ -147,7 +191,7 @@ def _object_to_outputs_and_sharing(bundles: list[Bundle], layers: Mapping[str, n
         if bundle.objections:
             continue
         if not any(member.role is Role.CONSUMER for member in bundle.members):
-            bundle.objections.append("its channels are the network's output, such as the classes")
+            bundle.objections.append("nothing reads its channels")
         if len(_group(bundle).members[0].indices) == 1:
             bundle.objections.append("it has one channel left")
         for member in bundle.members:
@@ -176,21 +220,12 @@ def _spread(bundles: list[Bundle]) -> None:
     spreading = True
     while spreading:
         spreading = False
-        bad = {m.layer: b for b in bundles if b.objections for m in b.members if m.role is not Role.CONSUMER}
+        bad = {layer: bundle for bundle in bundles if bundle.objections for layer in bundle.producers}
         for bundle in bundles:
-            met = next(
-                (m.layer for m in bundle.members if m.role is not Role.CONSUMER and m.layer in bad), None
-            )
+            met = next((layer for layer in bundle.producers if layer in bad), None)
             if met is not None and not bundle.objections:
                 bundle.objections.extend(bad[met].objections[:1])
                 spreading = True
-
-
-def _out_of_scope(group: ChannelGroup, scope: Scope) -> str | None:
-    if scope is Scope.ALL or len(group.producers) == 1:
-        return None
-    others = ", ".join(group.producers)
-    return f"a sum ties the channels of {others} together; widen the scope to all groups"
 
 
 def _followers(bundles: list[Bundle]) -> dict[str, str]:

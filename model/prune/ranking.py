@@ -57,11 +57,10 @@ def select(
                 for b in _of_layer(groups, blocks, layer, amount, bounds)
             ]
         case Count():
-            chosen = _counted(_ranked(blocks), budget.channels, bounds, is_exact=True)
+            chosen = _counted(groups, _ranked(blocks), budget.channels, bounds, is_exact=True)
         case Share():
-            chosen = _counted(
-                _ranked(blocks), round(budget.share * groups.width), bounds, is_exact=bounds.lanes == 1
-            )
+            wanted = max(1, round(budget.share * groups.width))
+            chosen = _counted(groups, _ranked(blocks), wanted, bounds, is_exact=bounds.lanes == 1)
         case CostShare():
             chosen = _until(groups, _ranked(blocks), budget, _given(costs), bounds)
     return _selection(groups, chosen)
@@ -101,12 +100,15 @@ def _ranked(blocks: Mapping[str, list[Block]]) -> list[Block]:
     return sorted(every, key=lambda block: (block.score, block.place, block.order))
 
 
-def _counted(ranked: Sequence[Block], wanted: int, limits: Limits, *, is_exact: bool) -> list[Block]:
+def _counted(
+    groups: ChannelGroups, ranked: Sequence[Block], wanted: int, limits: Limits, *, is_exact: bool
+) -> list[Block]:
     available = _size(ranked)
     if not 1 <= wanted <= available:
+        most = f"1 to {available}" if available else "none"
         raise BudgetError(
-            f"{wanted} channels are to go, the layers can give 1 to {available} ({limits.describe()}); "
-            "ask for fewer or loosen the limits"
+            f"{wanted} channels are to go, the layers can give {most} ({limits.describe()}); "
+            f"{_way_out(groups, limits, 'fewer' if available else None)}"
         )
     chosen: list[Block] = []
     taken = 0
@@ -138,7 +140,8 @@ def _until(
     if length > len(ranked):
         raise BudgetError(
             f"{budget.share:.1%} of the {budget.metric.value} are to go, the layers can give "
-            f"{saved(len(ranked)):.1%} ({limits.describe()}); ask for less or loosen the limits"
+            f"{saved(len(ranked)):.1%} ({limits.describe()}); "
+            f"{_way_out(groups, limits, 'less' if ranked else None)}"
         )
     return list(ranked[:length])
 
@@ -153,7 +156,7 @@ def _of_layer(
     if wanted > _size(own):
         raise BudgetError(
             f"{layer}: {wanted} of {group.width} channels are to go, {_size(own)} can ({limits.describe()}); "
-            "ask for fewer or loosen the limits"
+            f"ask for fewer{'' if limits == Limits() else ' or loosen the limits'}"
         )
     chosen = [block for i, block in enumerate(own) if _size(own[: i + 1]) <= wanted]
     if not is_share and _size(chosen) != wanted:
@@ -162,6 +165,16 @@ def _of_layer(
             f"{_size(chosen)} can, ask for that"
         )
     return chosen
+
+
+def _way_out(groups: ChannelGroups, limits: Limits, lower: str | None) -> str:
+    """What helps against a budget that is too large: `lower` is what to ask for, if that can help."""
+    ways = [f"ask for {lower}"] if lower else []
+    if limits != Limits() and len(groups):
+        ways.append("loosen the limits")
+    if groups.wider:
+        ways.append(f"widen the scope to all groups, which adds {groups.wider} channels")
+    return " or ".join(ways) or f"no layer can be pruned: {'; '.join(groups.told()) or 'none has channels'}"
 
 
 def _given(costs: Costs | None) -> Costs:

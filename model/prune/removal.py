@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils import _pytree
 
 from bitlathe.model.prune.errors import BrokenNetwork, PruneError
 from bitlathe.model.prune.members import size
 from bitlathe.model.prune.optimizer import Optimizers, check_tied, plan_retie
 from bitlathe.model.prune.selection import Selection
-from bitlathe.model.prune.surgery import masked, plan
+from bitlathe.model.prune.surgery import plan
+from bitlathe.model.prune.trial import all_finite, difference, evaluating, expected_outputs, trouble
 
 Optimizer = torch.optim.Optimizer
 
@@ -54,19 +52,24 @@ def prune(
     before = parameter_count(model)
     surgery = plan(model, selection.cuts())
     retie = plan_retie(optimizers, surgery.tensors)
-    with _evaluating(model):
-        expected = _expected(model, selection, example)
+    with evaluating(model):
+        expected = expected_outputs(model, selection.cuts(), example)
+        if not all_finite(expected):
+            raise BrokenNetwork(
+                "the forward pass gives NaN or infinite values before anything is removed; "
+                "go back to the last good state"
+            )
         try:
             surgery.apply()
-            trouble = _trouble(model, example, expected)
+            found = difference(model, example, expected)
         except BaseException:
             surgery.undo()
             raise
-        if trouble:
+        if found:
             surgery.undo()
             layer = _culprit(model, selection, example)
             raise BrokenNetwork(
-                f"{layer}: removing its channels breaks the forward pass ({trouble}); "
+                f"{layer}: removing its channels breaks the forward pass ({found}); "
                 "nothing was changed, skip this layer"
             )
     retie()
@@ -101,64 +104,9 @@ def _check_fresh(model: nn.Module, selection: Selection) -> None:
                 )
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _outputs(model: nn.Module, example: torch.Tensor) -> list[torch.Tensor]:
-    return [leaf for leaf in _pytree.tree_leaves(model(example)) if isinstance(leaf, torch.Tensor)]
-
-
-def _expected(model: nn.Module, selection: Selection, example: torch.Tensor) -> list[torch.Tensor]:
-    with masked(model, selection.cuts()):
-        outputs = _outputs(model, example)
-    if not all(torch.isfinite(output).all() for output in outputs):
-        raise BrokenNetwork(
-            "the forward pass gives NaN or infinite values before anything is removed; "
-            "go back to the last good state"
-        )
-    return outputs
-
-
-def _trouble(model: nn.Module, example: torch.Tensor, expected: list[torch.Tensor]) -> str:
-    """What is wrong with the forward pass, or nothing.
-
-    Removing zeros changes only the order of sums: rounding errors of a few units in the last place a layer.
-    The bound, the square root of a unit, lies far above them and far below the effect of a wrong channel.
-    """
-    try:
-        found = _outputs(model, example)
-    except Exception as error:  # whatever a user's forward raises
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    for output, wanted in zip(found, expected, strict=True):
-        if output.shape != wanted.shape:
-            return f"its output becomes {tuple(output.shape)}, it was {tuple(wanted.shape)}"
-        bound = torch.finfo(wanted.dtype).eps ** 0.5 * float(wanted.abs().max())
-        difference = float((output - wanted).abs().max())
-        if not difference <= bound:
-            return f"its output moves by {difference:.3g} where rounding explains {bound:.3g}"
-    return ""
-
-
 def _culprit(model: nn.Module, selection: Selection, example: torch.Tensor) -> str:
     """The first group that breaks the network by itself; all of them when none does."""
     for name in selection.removed:
-        alone = selection.only(name)
-        expected = _expected(model, alone, example)
-        surgery = plan(model, alone.cuts())
-        surgery.apply()
-        try:
-            trouble = _trouble(model, example, expected)
-        finally:
-            surgery.undo()
-        if trouble:
+        if trouble(model, selection.only(name).cuts(), example):
             return name
     return ", ".join(selection.removed)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from bitlathe.model.prune.errors import BudgetError
-from bitlathe.model.prune.groups import ChannelGroups
-from bitlathe.model.prune.members import Indices, Role
-
-Cuts = Mapping[tuple[str, Role], Indices]  # sorted indices that each layer loses
+from bitlathe.model.prune.groups import ChannelGroups, cuts
+from bitlathe.model.prune.surgery import Cuts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,12 +48,7 @@ class Selection:
 
     def cuts(self) -> Cuts:
         """Indices that each layer loses in each of its roles."""
-        parts: dict[tuple[str, Role], list[Indices]] = {}
-        for group in self.groups:
-            channels = np.array(self.removed.get(group.name, ()), np.int64)
-            for member in group.members if len(channels) else ():
-                parts.setdefault((member.layer, member.role), []).append(member.at(channels))
-        return {place: np.unique(np.concatenate(indices)) for place, indices in parts.items()}
+        return cuts((group, self.removed.get(group.name, ())) for group in self.groups)
 
 
 def _some(channels: tuple[int, ...]) -> str:

@@ -5,7 +5,7 @@ A cut makes new parameters: autograd keeps a gradient accumulator of the old sha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from bitlathe.model.prune.members import TENSORS, Indices, Role, size, sizes
-from bitlathe.model.prune.selection import Cuts
 
+Cuts = Mapping[tuple[str, Role], Indices]  # sorted indices that each layer loses
 Kept = dict[int, torch.Tensor]  # dimension -> indices that stay, ascending int64
 
 

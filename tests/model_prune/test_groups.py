@@ -93,6 +93,86 @@ def test_parts_of_a_concatenation_that_is_flattened_at_once_keep_their_offsets()
     assert hidden.indices.tolist() == list(range(4 * 2, 4 * 7))
 
 
+CUT = "its channels pass {} in Forward, which takes them by position or mixes them"
+
+
+@pytest.mark.parametrize(
+    ("function", "operation"),
+    [
+        (lambda x: x[:, :4], "slice"),
+        (lambda x: torch.cat(x.split([1, 5], 1)[::-1], 1), "split_with_sizes"),
+        (lambda x: x.view(2, 2, 3, *x.shape[2:]).transpose(1, 2).flatten(1, 2), "view"),
+        (lambda x: x / x.norm(dim=1, keepdim=True), "linalg_vector_norm"),
+        (lambda x: x.roll(1, 1), "roll"),
+        (lambda x: x.softmax(1), "softmax"),
+        (lambda x: nn.functional.conv2d(x, torch.ones(6, 6, 1, 1)), "convolution"),
+    ],
+)
+def test_channels_that_an_operation_takes_by_position_or_mixes_stay_and_the_others_go(
+    function: Callable[[Tensor], Tensor], operation: str
+) -> None:
+    groups = of(
+        lambda m, x: m.last(torch.cat([function(m.first(x)).mean((2, 3)), m.other(x).mean((2, 3))], 1)),
+        first=nn.Conv2d(3, 6, 3),
+        other=nn.Conv2d(3, 5, 3),
+        last=nn.LazyLinear(2),
+    )
+    assert [group.name for group in groups] == ["other"]
+    assert refusal(groups, "first") == f"first: cannot be pruned: {CUT.format(operation)}"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda m, x: m.first(x) + x, "its channels are tied to the image's"),
+        (lambda m, x: m.first(x) * m.scales, "a bare parameter outside any layer depends on its channels"),
+        (lambda m, x: m.first(x) + torch.ones(1, 3, 1, 1), "a constant tensor is put together with its"),
+        (
+            lambda m, x: m.first(x).view(2, 3, -1).mean(2),
+            "without one of its channels the forward",
+        ),
+    ],
+)
+def test_channels_that_must_stay_are_told_of_with_their_reason(
+    function: Callable[[Forward, Tensor], Tensor], reason: str
+) -> None:
+    model = Forward(
+        lambda m, x: m.last(function(m, x).flatten(1)),
+        first=nn.Conv2d(3, 3, 3, padding=1),
+        last=nn.LazyLinear(2),
+    )
+    model.scales = nn.Parameter(torch.ones(1, 3, 1, 1))
+    groups = channel_groups(model, IMAGE, Scope.ALL)
+    assert len(groups) == 0
+    (line,) = groups.told()
+    assert line.startswith(f"first: cannot be pruned: {reason}")
+
+
+def test_a_convolution_that_is_summed_with_parts_joined_gives_their_channels_with_them() -> None:
+    groups = of(
+        lambda m, x: m.last((m.whole(x) + torch.cat([m.left(x), m.right(x)], 1)).mean((2, 3))),
+        whole=nn.Conv2d(3, 6, 3),
+        left=nn.Conv2d(3, 2, 3),
+        right=nn.Conv2d(3, 4, 3),
+        last=nn.Linear(6, 2),
+    )
+    assert [(group.name, group.width, group.producers) for group in groups] == [
+        ("left", 2, ("left", "whole")),
+        ("right", 4, ("right", "whole")),
+    ]
+
+
+def test_a_layer_that_runs_twice_ties_what_it_reads() -> None:
+    groups = of(
+        lambda m, x: m.last(m.again(m.again(m.first(x))).mean((2, 3))),
+        first=nn.Conv2d(3, 4, 3),
+        again=nn.Conv2d(4, 4, 3),
+        last=nn.Linear(4, 2),
+    )
+    (group,) = groups
+    assert (group.name, group.width, group.producers) == ("first", 4, ("first", "again"))
+
+
 def test_a_grouped_convolution_is_refused() -> None:
     groups = of(
         lambda m, x: m.last(m.grouped(m.first(x)).mean((2, 3))),

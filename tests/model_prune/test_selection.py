@@ -7,13 +7,15 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from exact_modules import Forward
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, PerLayer, Share, stage_ratios
 from bitlathe.model.prune.costs import Costs, Metric
 from bitlathe.model.prune.errors import BudgetError, PruneError, Unprunable
-from bitlathe.model.prune.groups import ChannelGroups, channel_groups
+from bitlathe.model.prune.groups import ChannelGroups, Scope, channel_groups
 from bitlathe.model.prune.ranking import select
 from bitlathe.model.prune.scores import Scores
 from bitlathe.model.prune.selection import Selection
@@ -103,7 +105,7 @@ def test_no_layer_falls_below_its_floor_or_loses_more_than_its_cap(seed: int, fl
 
 def test_a_cap_counts_from_the_original_width() -> None:
     original = {group.name: 2 * group.width for group in GROUPS}  # half is gone already
-    with pytest.raises(BudgetError, match="the layers can give 1 to 0"):
+    with pytest.raises(BudgetError, match="the layers can give none"):
         select(GROUPS, drawn_scores(0), Count(channels=1), Limits(cap=0.5), original=original)
 
 
@@ -170,22 +172,38 @@ def test_amounts_by_layer_are_kept_to_the_channel() -> None:
 
 def test_a_budget_that_no_layer_can_meet_says_what_can_be_had() -> None:
     assert refusal(Count(channels=400)) == (
-        "400 channels are to go, the layers can give 1 to 327 (floor 1, cap 1, lanes 1); "
-        "ask for fewer or loosen the limits"
+        "400 channels are to go, the layers can give 1 to 327 (floor 1, cap 1, lanes 1); ask for fewer"
     )
     assert refusal(CostShare(share=0.99)) == (
-        "99.0% of the macs are to go, the layers can give 95.2% (floor 1, cap 1, lanes 1); "
-        "ask for less or loosen the limits"
+        "99.0% of the macs are to go, the layers can give 95.2% (floor 1, cap 1, lanes 1); ask for less"
     )
+    assert refusal(Count(channels=400), Limits(floor=8)).endswith("; ask for fewer or loosen the limits")
     assert refusal(PerLayer(amounts={"layer1.0.conv1": 16})) == (
-        "layer1.0.conv1: 16 of 16 channels are to go, 15 can (floor 1, cap 1, lanes 1); "
-        "ask for fewer or loosen the limits"
+        "layer1.0.conv1: 16 of 16 channels are to go, 15 can (floor 1, cap 1, lanes 1); ask for fewer"
     )
     assert refusal(Count(channels=50), Limits(lanes=8)) == (
         "50 channels cannot go in blocks of 8; 48 can, ask for that"
     )
     assert refusal(PerLayer(amounts={"layer1.0.conv1": 5}), Limits(lanes=4)) == (
         "layer1.0.conv1: 5 of 16 channels cannot go in blocks of 4; 4 can, ask for that"
+    )
+
+
+def test_advice_against_a_budget_too_large_names_the_wider_scope_and_what_cannot_be_pruned() -> None:
+    def told(model: nn.Module, scope: Scope) -> str:
+        groups = channel_groups(model, torch.zeros(1, 3, 32, 32), scope)
+        with pytest.raises(BudgetError) as caught:
+            select(groups, {g.name: np.zeros(g.width) for g in groups}, Count(channels=1000))
+        return str(caught.value).split("; ", 1)[1]
+
+    assert told(build("resnet8"), Scope.INTERNAL) == (
+        "ask for fewer or widen the scope to all groups, which adds 112 channels"
+    )
+    assert told(build("resnet8"), Scope.ALL) == "ask for fewer"
+    tied = Forward(lambda m, x: m.last((m.first(x) + x).mean((2, 3))), first=nn.Conv2d(3, 3, 1))
+    tied.last = nn.Linear(3, 2)
+    assert told(tied, Scope.ALL) == (
+        "no layer can be pruned: first: cannot be pruned: its channels are tied to the image's"
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joined_networks import CONSTANT, IMAGE, Join, Joined, joined_networks
 from prunable_networks import (
     SIDE,
     Branches,
@@ -71,6 +72,37 @@ def test_any_small_pruned_network_equals_its_masked_twin(model: nn.Module, seed:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(2, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
     check_twin(model, images, np.random.default_rng(seed), Scope.ALL)
+
+
+@given(model=joined_networks(), seed=st.integers(0, 1 << 20))
+@settings(max_examples=60, deadline=None)
+def test_a_pruned_network_of_random_joins_equals_its_masked_twin(model: Joined, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(2, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
+    groups = channel_groups(model, images, Scope.ALL)
+    offered = {name for group in groups for name in group.producers}
+    assert "hidden" in offered
+    if not any(join.behind in ("halves", "residual") for join in model.joins):
+        assert groups.refused.keys() - offered >= {"classes", "input"}
+        for name, reason in groups.refused.items():
+            follows = reason.startswith(("it follows", "the image brings", "its channels are the network's"))
+            assert follows or reason == "nothing reads its channels", (name, reason)
+    check_twin(model, images, np.random.default_rng(seed), Scope.ALL)
+
+
+@pytest.mark.parametrize("end", ["mean", "pixels last", "flattened late", "flattened early", "normed"])
+@pytest.mark.parametrize(
+    "parts", [(IMAGE, "map0", "map1"), ("map0", IMAGE, "map1"), (CONSTANT, "map1", IMAGE, "map0")]
+)
+def test_a_join_of_image_constant_and_maps_keeps_every_offset(
+    end: str, parts: tuple[str, ...], rng: np.random.Generator
+) -> None:
+    joins = [Join(parts=parts, behind="depthwise"), Join(parts=("map1", "join0"), behind="norm")]
+    model = Joined([3, 4], joins, end, ["join1", IMAGE, "map0"])
+    prepared(model)
+    images = torch.randn(2, 3, SIDE, SIDE, dtype=torch.float64)
+    assert channel_groups(model, images).width == 3 + 4 + 6
+    check_twin(model, images, rng, Scope.INTERNAL)
 
 
 def test_depthwise_concatenation_residual_and_flatten_work_together(rng: np.random.Generator) -> None:

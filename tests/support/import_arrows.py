@@ -32,7 +32,7 @@ TABLE = {
     "model.zoo": allow("model.graph", "numpy torch"),
     "model.data": allow("model.graph", "numpy sklearn torch"),
     "model.train": allow("model", "numpy torch rich"),  # rich: the progress bar that a caller hands in
-    "model.prune": allow("model", "numpy torch torch_pruning"),
+    "model.prune": allow("model", "numpy torch"),
     "model.product": allow("model", "numpy sklearn torch rich"),
     "model.quantize": allow("model", "numpy torch rich"),
     "model.compress": allow("model", "numpy torch"),
