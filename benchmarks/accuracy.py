@@ -11,8 +11,6 @@ build/bench/accuracy.json.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from bitlathe.flow.files import write_json
 from bitlathe.model.data import Dataset, Images, Labels, load_dataset
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
@@ -74,7 +73,7 @@ def main() -> None:
     rows = [_row(arguments.network, dataset.name, split, exact, measured) for measured in (exact, integer)]
     for row in rows:
         _show(row)
-    _write(arguments.out, rows)
+    write_json(arguments.out, [asdict(row) for row in rows])
 
 
 def _parse() -> argparse.Namespace:
@@ -168,13 +167,6 @@ def _show(row: Row) -> None:
         f"{row.loss_points:+.2f} points lost, {row.quantize_seconds + row.evaluate_seconds:.1f} s",
         flush=True,
     )
-
-
-def _write(path: Path, rows: list[Row]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from dataclasses import replace
 
 from resources import OUT
 
-from bitlathe.flow.files import write_whole
 from bitlathe.flow.output import print_table
 from bitlathe.flow.resources import measured_resources
 from bitlathe.hls.config import TARGETS, EngineConfiguration, Target
 from bitlathe.hls.explore.area import deviations, family
 from bitlathe.hls.explore.measured import POINTS, Measured, measured, text
+from bitlathe.model.graph.storage import write_whole
 
 PYNQ = TARGETS["pynq-z2"]
 # The shipped engines, and small ones that part the terms: fewer pixels, more output channels, wider words.
@@ -37,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="synthesize nothing, show the model's errors")
     if not parser.parse_args(words).keep:
         points = text(tuple(map(_measured, ENGINES)))
-        write_whole(POINTS, lambda partial: partial.write_text(points, encoding="utf-8"))
+        write_whole(POINTS, points.encode())
         measured.cache_clear()
     cells = [
         (

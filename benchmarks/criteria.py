@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bitlathe.flow.files import write_json
 from bitlathe.model.prune.budget import whole_channels
 from bitlathe.model.prune.groups import ChannelGroups, channel_groups
 from bitlathe.model.prune.scores import Scores, find_criterion, score_channels
@@ -44,8 +44,7 @@ def main() -> None:
         print(f"{row['criteria']:>30} {row['overlap']:8.1%} {row['spearman_median']:9.3f}")
     result: dict[str, Any] = {"network": arguments.network, "share": arguments.share, "agreement": rows}
     out = ROOT / "build" / "bench" / f"criteria-{arguments.network}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(out, result)
 
 
 def _agreement(

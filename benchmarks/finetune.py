@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from bitlathe.flow.files import write_json
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.quantize.finetune import FinetuneOptions, finetune
@@ -97,7 +98,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(arguments.threads)
     row = measure(arguments, load_dataset("cifar10", Path(arguments.data)))
-    (arguments.out / "row.json").write_text(json.dumps(row, indent=1) + "\n")
+    write_json(arguments.out / "row.json", row)
     print(json.dumps(row, indent=1))
 
 

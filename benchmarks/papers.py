@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -23,6 +22,7 @@ from paper_rows import ROWS, Bench, Row
 from rich.console import Console
 from rich.table import Table
 
+from bitlathe.flow.files import write_json
 from bitlathe.model.train.config import Precision
 
 RESULTS = Path(__file__).resolve().parent / "results" / "papers.json"
@@ -65,10 +65,7 @@ def read_results(path: Path) -> dict[str, Measured]:
 def write_results(path: Path, rows: Mapping[str, Measured]) -> None:
     """Write rows in the order of the table, whole or not at all."""
     ordered = [asdict(rows[name]) for name in ROWS if name in rows]
-    partial = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(ordered, indent=1) + "\n")
-    os.replace(partial, path)
+    write_json(path, ordered)
 
 
 def show(kept: Mapping[str, Measured]) -> None:

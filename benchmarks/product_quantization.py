@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bitlathe.flow.files import write_json
 from bitlathe.model.data import Dataset, load_dataset, to_input
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import decode_compact, encode_compact, save_compact
@@ -66,11 +67,9 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     dataset = load_dataset(arguments.dataset)
     result, graph = _measured(arguments, dataset)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     save_compact(graph, arguments.out / "graph.blgc")
-    text = json.dumps(asdict(result), indent=1)
-    (arguments.out / "result.json").write_text(text + "\n")
-    print(text)
+    write_json(arguments.out / "result.json", asdict(result))
+    print(json.dumps(asdict(result), indent=1))
 
 
 def _measured(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Result, Graph]:

@@ -8,7 +8,6 @@ Prints a line for each depth and writes them to build/bench/reference.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shlex
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitlathe.flow.files import write_json
 from bitlathe.model.graph.graph import macs
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
@@ -52,7 +52,7 @@ def main() -> None:
             f"{row.network:>16} {row.mega_macs:7.1f} {row.images_per_second:9.0f} "
             f"{row.giga_macs_per_second:7.1f} {row.seconds_for_10000_images:12.0f} s"
         )
-    _write(arguments.out, {**machine(), "seed": arguments.seed, "rows": [asdict(row) for row in rows]})
+    write_json(arguments.out, {**machine(), "seed": arguments.seed, "rows": [asdict(row) for row in rows]})
 
 
 def measure(depth: int, images: int, seed: int) -> Row:
@@ -104,13 +104,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of weights and images")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench" / "reference.json")
     return parser.parse_args()
-
-
-def _write(path: Path, result: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 if __name__ == "__main__":

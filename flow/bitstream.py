@@ -18,6 +18,7 @@ from bitlathe.hls.tools.scripts import Engine, board_scripts
 from bitlathe.hls.tools.synthesis import ip_path, is_exported
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.storage import writable
 
 FLOWS = {Engine.HLS: Flow.ENGINE, Engine.HLS4ML: Flow.HLS4ML}
 
@@ -121,7 +122,7 @@ def _take(ip: ExportedIp | None, engine: Engine, out: Path) -> list[str]:
             f"not done: {out / IP_FOLDER} has no IP, as no project in {PROJECTS} has exported one; run `make "
             f"hls FLOW={flow} SYNTH=require` with an HLS tool, or name a project with --project"
         ]
-    with files.writable(out):
+    with writable(out):
         shutil.rmtree(out / IP_FOLDER, ignore_errors=True)
         shutil.copytree(ip.folder, out / IP_FOLDER / "engine")
     return [f"exported IP: {ip.folder}"]

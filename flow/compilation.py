@@ -7,10 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
-
-import numpy as np
 
 from bitlathe.flow import files
 from bitlathe.flow.integer_network import IntegerNetwork, preprocess_path
@@ -79,13 +76,11 @@ def write_compilation(network: IntegerNetwork, compiled: Compiled, target: Targe
 
 
 def _contents(network: IntegerNetwork, compiled: Compiled, target: Target) -> dict[str, bytes]:
-    table = BytesIO()
-    np.save(table, network.preprocess.table, allow_pickle=False)
     return {
         "program.bin": compiled.program.encode(),
         "weights.bin": compiled.weights,
         GRAPH: graph_file.encode(network.graph),
-        preprocess_path(Path(GRAPH)).name: table.getvalue(),
+        preprocess_path(Path(GRAPH)).name: network.preprocess.encode(),
         **{f"rtl/{name}": text.encode() for name, text in emit_rtl(target).items()},
     }
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from bitlathe.flow.compress_stages import ProductStage, stage
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.files import check_replaceable, writable, write_json
+from bitlathe.flow.files import check_replaceable, write_json
 from bitlathe.flow.integer_network import accuracy, named, preprocess_path
 from bitlathe.flow.latency import CycleModelRung
 from bitlathe.flow.output import note, progress
@@ -32,6 +32,7 @@ from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import save_compact
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.storage import make_folder, writable
 from bitlathe.model.product.finetuning import finetune
 from bitlathe.model.product.share import lowered, share
 from bitlathe.model.prune.groups import channel_groups
@@ -205,7 +206,7 @@ def _compressed(
         augment=options.augment,
         epoch_images=options.epoch_images,
     )
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     kept = _Kept(path=out / STATE_NAME, identity=_identity(subject, request, options))
     if options.resume and kept.path.exists():
         state = load(kept.path, Requested(request=request), settings, kept.identity)

@@ -25,6 +25,7 @@ from bitlathe.hls.tools.synthesis import Synthesized, synthesize
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.storage import writable, write_whole
 
 MARKER = "project.json"
 PROJECTS = Path("build/hls")
@@ -181,7 +182,7 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
     write_project(out, project, _about(network, request))
     images, _ = network.test_images(request.images)
     started = time.monotonic()
-    with files.writable(out):
+    with writable(out):
         outputs = _SIMULATIONS[request.flow](network, request, out, network.preprocess.codes(images))
     expected = network.reference(images)
     result = HlsResult(
@@ -204,11 +205,11 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
 
 def write_project(out: Path, project: Mapping[str, str], about: Mapping[str, object]) -> None:
     """Write a project's files over those of an earlier run; what tools left beside them stays."""
-    with files.writable(out):
+    with writable(out):
         for name, text in project.items():
             path = out / name
             if not path.exists() or path.read_text(encoding="utf-8") != text:
-                files.write_bytes(path, text.encode())
+                write_whole(path, text.encode())
         files.write_json(out / MARKER, {**about, "files": sorted(project)})
 
 
@@ -266,7 +267,7 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
             not_done=(f"synthesis: hls4ml's sources need Vitis HLS 2020.2 or later, {tool.path} is older",),
         )
     note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes")
-    with files.writable(folder):
+    with writable(folder):
         made = synthesize(folder, request.target, tool)
     keep_report(made.report, request, result.network)
     too_large = () if made.report.fits else ("place and route: the estimates exceed the part",)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bitlathe.flow.datasets import image_shape, read_dataset
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.files import writable
 from bitlathe.flow.output import note
 from bitlathe.flow.quantize_settings import quantize_config
 from bitlathe.flow.request import NetworkRequest
@@ -24,6 +23,7 @@ from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.storage import is_stream
 from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.names import identifier
@@ -187,11 +187,17 @@ def graph_name(network: str, dataset: str) -> str:
 
 
 def save_network(network: IntegerNetwork, path: Path) -> None:
-    """Write the graph, and beside it the table that makes images its input."""
-    with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        graph_file.save(network.graph, path)
-        network.preprocess.save(preprocess_path(path))
+    """Write the graph, and beside it the table that makes images its input.
+
+    Beside a device or a pipe there is no place for the table. Where the path is a link, the graph may be read
+    by either name, so the table is written beside both.
+    """
+    graph_file.save(network.graph, path)
+    if is_stream(path):
+        note(f"{path}: keeps no files, so the table of input codes is not written beside it")
+        return
+    for name in (path, path.resolve()) if path.is_symlink() else (path,):
+        network.preprocess.save(preprocess_path(name))
 
 
 def preprocess_path(path: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +17,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bitlathe.flow.files import write_whole
 from bitlathe.hls.bounds import Bounds, LayerBound
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.program import Descriptor, Opcode
+from bitlathe.model.graph.storage import write_whole
 
 FINISHING = "(last words out)"
 _ROW_INCHES = 0.24
@@ -127,7 +128,9 @@ class Profile:
         axes.set_xlabel("cycles")
         axes.set_title(title)
         axes.legend(fontsize="small")
-        write_whole(path, lambda partial: figure.savefig(partial, format="png"))
+        drawn = BytesIO()
+        figure.savefig(drawn, format="png")
+        write_whole(path, drawn.getbuffer())
 
 
 COLUMNS = ("layer", "cycles", "DDR stall", "other stall", "share", "array bound", "DDR bound", "MACs a cycle")

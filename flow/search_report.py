@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from bitlathe.flow.files import write_bytes
 from bitlathe.flow.output import percent, print_table
 from bitlathe.flow.search_charts import Chart, charts
 from bitlathe.flow.search_results import SearchResult
+from bitlathe.model.graph.storage import write_whole
 
 REPORT = "index.html"
 _TEMPLATE = "search_report.html.j2"
@@ -43,7 +43,7 @@ class ReportView:
 def write_report(folder: Path, result: SearchResult, baselines: Sequence[SearchResult]) -> Path:
     """Write the report of a search into its folder, and return its path."""
     path = folder / REPORT
-    write_bytes(path, render(report_view(result, baselines)).encode())
+    write_whole(path, render(report_view(result, baselines)).encode())
     return path
 
 

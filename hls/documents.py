@@ -21,6 +21,7 @@ from bitlathe.hls.program import (
 )
 from bitlathe.hls.registers import ADDRESS_BITS, REGISTERS
 from bitlathe.hls.render import render
+from bitlathe.model.graph.storage import write_whole
 
 DOCS = Path(__file__).parent.parent / "docs"
 Code = TypeVar("Code", bound=IntEnum)
@@ -131,7 +132,7 @@ def _field_row(field: Field) -> str:
 def write() -> None:
     """Write the pages."""
     for document in documents():
-        document.path.write_text(document.text, encoding="utf-8")
+        write_whole(document.path, document.text.encode())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bitlathe.hls.registers import ABORT, ADDRESS_BITS, REGISTERS
 from bitlathe.hls.render import render
+from bitlathe.model.graph.storage import write_whole
 
 PACKAGE = Path(__file__).parent / "rtl" / "register_pkg.sv"
 
@@ -19,4 +20,4 @@ def package_text() -> str:
 
 
 if __name__ == "__main__":
-    PACKAGE.write_text(package_text())
+    write_whole(PACKAGE, package_text().encode())

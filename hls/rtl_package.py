@@ -20,6 +20,7 @@ from bitlathe.hls.program import (
     Space,
 )
 from bitlathe.hls.render import render
+from bitlathe.model.graph.storage import write_whole
 
 RTL = Path(__file__).parent / "rtl"
 PACKAGE = RTL / "program_pkg.sv"
@@ -74,4 +75,4 @@ def package_text() -> str:
 
 
 if __name__ == "__main__":
-    PACKAGE.write_text(package_text())
+    write_whole(PACKAGE, package_text().encode())

@@ -23,6 +23,7 @@ from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import check_input
+from bitlathe.model.graph.storage import write_whole
 
 Codes = npt.NDArray[np.int32]
 
@@ -37,6 +38,7 @@ FLAGS = (
     "firmware/ap_types",
     "-Ifirmware",
 )  # -O2 doubles the time
+WEIGHTS = '-DWEIGHTS_DIR="firmware/weights"'  # from the folder that the program runs in
 COMPILE_SECONDS = 1800
 SECONDS_AN_IMAGE = 120
 COMPLAINTS = ("leftover data", "read while empty", "WARNING", "ERROR")  # of hls_stream.h
@@ -80,8 +82,7 @@ def _compile(folder: Path, backend: Backend) -> None:
     compiler = cxx("C simulation compiles the project")
     stems = (PROJECT, f"{PROJECT}_axi") if backend is Backend.VIVADO_ACCELERATOR else (KERNEL,)
     sources = (*(f"firmware/{stem}.cpp" for stem in stems), CSIM)
-    weights = f'-DWEIGHTS_DIR="{folder.resolve() / "firmware" / "weights"}"'
-    _run([*compiler, *FLAGS, weights, *sources, "-o", PROGRAM], folder, COMPILE_SECONDS)
+    _run([*compiler, *FLAGS, WEIGHTS, *sources, "-o", PROGRAM], folder, COMPILE_SECONDS)
 
 
 def _run(command: Sequence[str], folder: Path, seconds: float) -> str:
@@ -100,7 +101,7 @@ def _run(command: Sequence[str], folder: Path, seconds: float) -> str:
         raise ToolError(
             f"{command[0]} in {folder}: not done after {seconds:.0f} s; give more time or fewer images"
         ) from late
-    (folder / LOG).write_text(done.stdout, encoding="utf-8")
+    write_whole(folder / LOG, done.stdout.encode())
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
         raise ToolError(

@@ -21,6 +21,7 @@ from bitlathe.hls.program import (
 )
 from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
 from bitlathe.hls.render import render
+from bitlathe.model.graph.storage import write_whole
 
 HEADER_FILE = Path(__file__).parent / "include" / "bitlathe" / "program.hpp"
 
@@ -100,4 +101,4 @@ def _codes(name: str, codes: type[IntEnum]) -> Codes:
 
 
 if __name__ == "__main__":
-    HEADER_FILE.write_text(header_text())
+    write_whole(HEADER_FILE, header_text().encode())

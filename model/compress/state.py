@@ -19,7 +19,7 @@ from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.rebuild import shrink_to
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
-from bitlathe.model.train.files import read_tensors, write_atomically
+from bitlathe.model.train.files import read_tensors, write_tensors
 
 FORMAT = "bitlathe-state-1"
 
@@ -91,7 +91,7 @@ class State:
     def save(self, path: Path, identity: Identity | None = None) -> None:
         """Write the state, whole or not at all; `identity` is what `load` compares."""
         of_run = {} if identity is None else {"identity": dict(identity)}
-        write_atomically(path, self.content() | of_run)
+        write_tensors(path, self.content() | of_run)
 
     def to_bytes(self) -> bytes:
         """The content of its file."""

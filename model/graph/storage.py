@@ -1,27 +1,61 @@
-"""A graph's bytes on disk: written whole or not at all, read with the file's name in every error."""
+"""Files on disk: written whole or not at all, read with the file's name in every error."""
 
+import errno
 import os
-from collections.abc import Callable
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
+
+MOST_LINKS = 40  # one after the other, as Linux has it
 
 Decoded = TypeVar("Decoded")
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, which appears whole or not at all; DataError where it cannot be written."""
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file in it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write a file and the folders above it; it appears whole or not at all. DataError where that fails.
+
+    A link stays, and the file that it leads to is written; that one keeps its owner and its rights. What is
+    no plain file, such as a device, a pipe or /dev/stdout, takes the bytes as they come.
+    """
+    with writable(path):
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; name a file in it")
+        place = _behind_links(path)
+        if _is_open(place) or _is_special(place):
+            with _stream(place) as stream:
+                stream.write(data)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _replace(place, data)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written to a path is passed on instead of kept there: by a device, a pipe, stdout."""
+    with writable(path):
+        place = _behind_links(path)
+        return _is_open(place) or _is_special(place)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; DataError where that cannot be."""
+    with writable(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Tell a place that cannot be written from a defect of ours: DataError instead of OSError."""
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        yield
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from error
 
 
 def read_decoded(path: Path, decode: Callable[[bytes], Decoded], suffix: str) -> Decoded:
@@ -34,3 +68,63 @@ def read_decoded(path: Path, decode: Callable[[bytes], Decoded], suffix: str) ->
         return decode(data)
     except BitlatheError as error:
         raise FormatError(f"{path}: {error}") from error
+
+
+def _behind_links(path: Path) -> Path:
+    """The place that a path leads to, there or not; of links to files that are open, the last link."""
+    place = path
+    for _ in range(MOST_LINKS):
+        place = Path(os.path.realpath(place.parent)) / place.name
+        if _is_open(place) or not place.is_symlink():
+            return place
+        place = place.parent / os.readlink(place)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_open(place: Path) -> bool:
+    """Whether a place stands for a file that this process has open, as /dev/stdout does in the end."""
+    return place.name.isdecimal() and place.parent == Path(f"/proc/{os.getpid()}/fd")
+
+
+def _is_special(place: Path) -> bool:
+    """Whether there is something that holds no bytes: a device, a pipe."""
+    return place.exists() and not place.is_file()
+
+
+def _stream(place: Path) -> BinaryIO:
+    """A file that is open or special, to write to its end."""
+    if _is_open(place):
+        sys.stdout.flush()  # what was printed before comes first
+        return os.fdopen(os.dup(int(place.name)), "wb")
+    try:
+        handle = os.open(place, os.O_WRONLY | os.O_NONBLOCK)  # does not wait for a pipe's reader
+    except OSError as error:
+        if error.errno == errno.ENXIO and place.is_fifo():
+            raise DataError(f"{place}: is a pipe that nobody reads; start its reader first") from error
+        raise
+    os.set_blocking(handle, True)
+    return os.fdopen(handle, "wb")
+
+
+def _replace(place: Path, data: bytes | memoryview) -> None:
+    """Put a new file in the place of the one that may be there, with the same owner and rights."""
+    partial = place.with_name(f".{secrets.token_hex(8)}.part")  # fits where the file's own name just fits
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            _take_rights(file.fileno(), place)
+            file.flush()
+            os.fsync(file.fileno())  # or a machine that stops now may show the new name without its bytes
+        os.replace(partial, place)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _take_rights(handle: int, place: Path) -> None:
+    try:
+        there = place.stat()
+    except FileNotFoundError:
+        return
+    with suppress(PermissionError):  # of somebody else's file, in a folder that we may write to
+        os.fchown(handle, there.st_uid, there.st_gid)
+    os.fchmod(handle, stat.S_IMODE(there.st_mode))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.npy import array_from_npy, npy_from_array
+from bitlathe.model.graph.storage import write_whole
 
 Images = npt.NDArray[np.uint8]  # (N, H, W, C)
 Codes = npt.NDArray[np.int8]  # (N, C, H, W)
@@ -58,14 +58,13 @@ class Preprocess:
         looked_up = self.table[images, np.arange(self.channels)]
         return np.ascontiguousarray(looked_up.transpose(0, 3, 1, 2))
 
+    def encode(self) -> bytes:
+        """The table as .npy."""
+        return npy_from_array(self.table)
+
     def save(self, path: Path) -> None:
-        """Write the table as .npy; a reader never sees half a file."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            partial.write_bytes(npy_from_array(self.table))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        """Write the table as `write_whole` does; DataError where it cannot be written."""
+        write_whole(path, self.encode())
 
     @classmethod
     def load(cls, path: Path) -> Preprocess:

@@ -18,7 +18,7 @@ from bitlathe.model.graph.storage import write_whole
 from bitlathe.model.search.lab import LabSpec
 from bitlathe.model.search.measures import Measures
 from bitlathe.model.search.records import EpochRecord
-from bitlathe.model.train.files import read_tensors, write_atomically
+from bitlathe.model.train.files import read_tensors, write_tensors
 
 CHECKPOINT, CHOICES, CANDIDATES = "checkpoint.pt", "choices.json", "candidates.jsonl"
 FORMAT = "bitlathe-search-1"
@@ -43,7 +43,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: Mapping[str,
         "records": [record.to_json() for record in checkpoint.records],
     }
     content = {"format": FORMAT, "state": checkpoint.state.content(), "notes": json.dumps(notes)}
-    write_atomically(folder / CHECKPOINT, content)
+    write_tensors(folder / CHECKPOINT, content)
     write_derived(folder, checkpoint)
 
 

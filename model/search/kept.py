@@ -11,7 +11,7 @@ from pathlib import Path
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.search.executors import Done, Executor
 from bitlathe.model.search.lab import Job, Outcome
-from bitlathe.model.train.files import read_tensors, write_atomically
+from bitlathe.model.train.files import read_tensors, write_tensors
 
 
 class KeptOutcomes:
@@ -29,7 +29,7 @@ class KeptOutcomes:
         paths = {job.label: self._path(job) for job in missing}
 
         def keep(outcome: Outcome) -> None:
-            write_atomically(paths[outcome.label], asdict(outcome))
+            write_tensors(paths[outcome.label], asdict(outcome))
             done(outcome)
 
         made = self._executor.run(missing, keep) if missing else []

@@ -12,7 +12,7 @@ from torch import nn
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.config import TrainConfig
-from bitlathe.model.train.files import read_tensors, write_atomically
+from bitlathe.model.train.files import read_tensors, write_tensors
 
 # settings that may differ between a run and its continuation without changing what is trained
 _FREE_SETTINGS = frozenset({"threads"})
@@ -70,7 +70,7 @@ def save_checkpoint(path: Path, run: RunState, config: TrainConfig, history: His
         "config": config.to_dict(),
         "history": [dataclasses.asdict(metrics) for metrics in history],
     }
-    write_atomically(path, content)
+    write_tensors(path, content)
 
 
 def load_checkpoint(path: Path, run: RunState, config: TrainConfig) -> History:

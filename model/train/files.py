@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.storage import write_whole
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it; DataError where that cannot be."""
-    with _writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-
-
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain values; a reader never sees half a file.
-
-    DataError where it cannot be written.
-    """
-    make_folder(path.parent)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with _writing(path):
-        try:
-            with partial.open("wb") as file:  # of a path PyTorch makes errors of its own
-                torch.save(content, file)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Save tensors and plain values as `write_whole` does; DataError where it cannot be written."""
+    made = io.BytesIO()  # of a file or a path PyTorch makes errors of its own
+    torch.save(content, made)
+    write_whole(path, made.getbuffer())
 
 
 def read_tensors(path: Path) -> dict[str, Any]:

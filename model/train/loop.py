@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.storage import make_folder
 from bitlathe.model.train.batches import Batch, Batches
 from bitlathe.model.train.checkpoint import (
     EpochMetrics,
@@ -27,7 +28,6 @@ from bitlathe.model.train.checkpoint import (
 )
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 from bitlathe.model.train.evaluate import evaluate
-from bitlathe.model.train.files import make_folder
 from bitlathe.model.zoo import build
 
 _LOG = logging.getLogger(__name__)

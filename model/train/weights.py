@@ -17,7 +17,7 @@ from torch import nn
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.prune.rebuild import shrink_to
-from bitlathe.model.train.files import read_tensors, write_atomically
+from bitlathe.model.train.files import read_tensors, write_tensors
 from bitlathe.model.zoo import build, checkpoint_path
 
 FORMAT = "bitlathe-weights-1"
@@ -43,7 +43,7 @@ def save_weights(path: Path, model: nn.Module, metadata: WeightsMetadata) -> Non
     """Write the model's state and its origin."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     note = json.dumps(dataclasses.asdict(metadata), indent=1, sort_keys=True)
-    write_atomically(path, {"format": FORMAT, "metadata": note, "state": state})
+    write_tensors(path, {"format": FORMAT, "metadata": note, "state": state})
 
 
 def read_metadata(path: Path) -> WeightsMetadata:

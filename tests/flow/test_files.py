@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.files import check_replaceable, fill, whole_folder, write_bytes
+from bitlathe.flow.files import check_replaceable, fill, whole_folder
 from bitlathe.model.graph.errors import DataError
-from bitlathe.model.graph.storage import write_whole
 
 
 def test_a_folder_that_fails_while_it_is_filled_leaves_the_old_one(tmp_path: Path) -> None:
@@ -59,8 +61,34 @@ def test_the_folder_one_is_in_is_not_replaced(
     assert str(caught.value) == told
 
 
-def test_a_file_cannot_take_the_place_of_a_folder() -> None:
-    with pytest.raises(UsageError, match=r"^\.: is a folder; name a file$"):
-        write_bytes(Path("."), b"")
-    with pytest.raises(DataError, match=r"^\.: is a folder; name a file in it$"):
-        write_whole(Path("."), b"")
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "out", "marker") as folder:
+        fill(folder, {"marker": b"", "a": b"old"})
+    (tmp_path / "out").chmod(0o750)
+    (tmp_path / "link").symlink_to("out")
+    with whole_folder(tmp_path / "link", "marker") as folder:
+        fill(folder, {"marker": b"", "b/c": b"new"})
+    assert (tmp_path / "link").is_symlink()
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o750
+    assert (tmp_path / "out" / "b" / "c").read_bytes() == b"new" and not (tmp_path / "out" / "a").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "link"}
+
+
+def test_a_folder_that_cannot_be_replaced_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with whole_folder(tmp_path / "out", "marker") as folder:
+        fill(folder, {"marker": b"", "a": b"old"})
+    really = os.replace
+
+    def busy(source: Path, target: Path) -> None:
+        if target == tmp_path / "out" and (source / "a").read_bytes() == b"new":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        really(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    told = rf"^{tmp_path}/out: cannot be written \(Device or resource busy\); choose another folder$"
+    with pytest.raises(DataError, match=told), whole_folder(tmp_path / "out", "marker") as folder:
+        fill(folder, {"marker": b"", "a": b"new"})
+    assert (tmp_path / "out" / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -67,5 +67,6 @@ def test_a_part_of_a_file_is_refused(size: int, tmp_path: Path) -> None:
 def test_no_file_and_no_folder_are_told_of(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         load_compact(tmp_path / "none.blgc")
+    (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
-        save_compact(wide_layer(0.02), tmp_path / "none" / "net.blgc")
+        save_compact(wide_layer(0.02), tmp_path / "file" / "net.blgc")

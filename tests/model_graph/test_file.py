@@ -117,14 +117,15 @@ def test_saving_leaves_one_file_and_replaces_the_old_one(tmp_path: Path) -> None
 
 
 def test_a_file_that_cannot_be_written_or_read_is_told_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "missing" / "small.blg"
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "small.blg"
     with pytest.raises(DataError) as caught:
         save(GRAPH, path)
-    reason = "No such file or directory"
-    assert str(caught.value) == f"{path}: cannot be written ({reason}); choose another folder"
+    assert str(caught.value) == f"{path}: cannot be written (File exists); choose another folder"
+    path = tmp_path / "missing" / "small.blg"
     with pytest.raises(DataError) as caught:
         load(path)
-    assert str(caught.value) == f"{path}: cannot be read ({reason}); name a .blg file"
+    assert str(caught.value) == f"{path}: cannot be read (No such file or directory); name a .blg file"
 
 
 def test_a_refused_file_is_told_by_name(tmp_path: Path) -> None:
