@@ -71,6 +71,7 @@ class FloatConv2d(_OneSource):
     residual: str | None = None
     low: float = -inf
     high: float = inf
+    own_format: bool = False  # a copy that does not keep its source's format
     captured: Origin | None = None  # None: weight and bias follow from nothing
 
     @property
@@ -84,11 +85,11 @@ class FloatConv2d(_OneSource):
 
     @property
     def is_selection(self) -> bool:
-        """Whether each output is one input or 0, unchanged: a shortcut without parameters."""
+        """Whether each output is one input or 0, in the same code: a shortcut without parameters."""
         rows = self.weight.reshape(len(self.weight), -1)
         one_hot = np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) <= 1).all()
         bare = self.residual is None and self.low == -inf and self.high == inf and self.padding == (0, 0)
-        return bool(one_hot and bare and not self.bias.any())
+        return bool(one_hot and bare and not self.bias.any() and not self.own_format)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -38,6 +38,7 @@ from bitlathe.model.quantize.folding import (
     scaled,
     with_sources,
 )
+from bitlathe.model.quantize.image_copies import with_image_copies
 
 
 def simplify(network: FloatNetwork) -> FloatNetwork:
@@ -48,7 +49,7 @@ def simplify(network: FloatNetwork) -> FloatNetwork:
     walk = _Walk(source=_without_dead_nodes(network))
     for node in walk.source.nodes:
         walk.take(node)
-    simplified = walk.network()
+    simplified = with_image_copies(walk.network())
     _check_finite(simplified)
     return simplified
 

@@ -17,6 +17,8 @@ from bitlathe.model.quantize.rounding import (
     weight_fracs,
 )
 
+_COPY_BITS = 8  # at least, of a 1 that moves codes from one format to another
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFormat:
@@ -42,7 +44,7 @@ def weight_formats(network: FloatNetwork, config: QuantizeConfig) -> WeightForma
 
 
 def _weight_format(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> WeightFormat:
-    bits, per_channel = config.weight_bits_of(node.name), config.per_channel_of(node.name)
+    bits, per_channel = _bits(node, config), config.per_channel_of(node.name)
 
     def choose(rows: Floats) -> int | None:
         if config.ranges is Ranges.RISTRETTO:
@@ -50,3 +52,11 @@ def _weight_format(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> We
         return least_error_frac(rows, bits, config.clipping_steps)
 
     return WeightFormat(bits=bits, fracs=weight_fracs(node.weight, per_channel, choose))
+
+
+def _bits(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> int:
+    """Width of a layer's weights; of a copy's so many that its output may be as fine as any other tensor."""
+    asked = config.layer(node.name).weight_bits
+    if asked is None and isinstance(node, FloatConv2d) and node.own_format:
+        return max(config.weight_bits, config.activation_bits, _COPY_BITS)
+    return config.weight_bits_of(node.name)
