@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Pair, Shape
@@ -13,10 +14,13 @@ from bitlathe.model.quantize.formula import Formula, Real
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traced:
-    """A tensor that depends on the image: the node that makes it, and the shape PyTorch sees."""
+    """A tensor that depends on the image: the node that makes it, and the shape PyTorch sees.
+
+    `Call.result` sees to it that the two agree.
+    """
 
     node: FloatNode
-    size: tuple[int, ...]  # with the batch: (N, C, H, W) or (N, features)
+    size: tuple[int, ...]  # with the batch: (N, C, H, W) or (N, features), of the node's map flattened
 
 
 Argument = object  # Traced, a Formula (a constant tensor), a number, a list of these, None
@@ -41,6 +45,15 @@ class Call:
             )
         channels, height, width = (*self.size[1:], 1, 1)[:3]
         return channels, height, width
+
+    def result(self, node: FloatNode) -> Traced:
+        """A handler's node as the tensor of this call; refused where PyTorch sees another shape."""
+        if self.size[1:] not in (node.shape, (prod(node.shape),)):
+            raise self.refusal(
+                f"makes size {self.size} by broadcasting, not {(*self.size[:1], *node.shape)}",
+                "give all tensors one size; only a number, or one constant a channel, is broadcast",
+            )
+        return Traced(node=node, size=self.size)
 
     def refusal(self, problem: str, mend: str) -> UnsupportedLayer:
         """The error to raise for this call."""

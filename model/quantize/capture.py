@@ -186,7 +186,7 @@ class _Reader:
         call = self._call(node)
         if call.operator not in HANDLERS:
             raise call.refusal("has no exact integer form here", advice(call.operator))
-        return Traced(node=self._add(HANDLERS[call.operator](call)), size=call.size)
+        return call.result(self._add(HANDLERS[call.operator](call)))
 
     def _resolved(self, arguments: Any) -> Any:
         """Arguments with the results of operations in the place of their nodes."""

@@ -53,7 +53,9 @@ def lower(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> Gr
 
 def _graph(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> Graph:
     nodes = tuple(_node(node, formats, weights) for node in network.nodes)
-    return Graph(name=network.name, nodes=nodes, output=network.output)
+    graph = Graph(name=network.name, nodes=nodes, output=network.output)
+    assert all(graph.shapes[node.name] == node.shape for node in network.nodes), "capture misread a shape"
+    return graph
 
 
 def _coarser(graph: Graph, weights: WeightFormats) -> WeightFormats:

@@ -133,8 +133,12 @@ def divide(call: Call) -> FloatNode:
 
 
 def _sum(call: Call, left: Traced, right: Traced) -> FloatNode:
-    if left.node.shape != right.node.shape:
+    if left.size != right.size:
         raise call.refusal(f"adds sizes {left.size} and {right.size}", "give both summands one size")
+    if left.node.shape != right.node.shape:
+        raise call.refusal(
+            f"adds flattened maps of {left.node.shape} and {right.node.shape}", "add maps of one shape"
+        )
     return Sum(name=call.name, shape=left.node.shape, left=left.node.name, right=right.node.name)
 
 

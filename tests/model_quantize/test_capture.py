@@ -107,6 +107,26 @@ EXACT = {
     "constants by channel": Forward(
         lambda m, x: m.a(3.0 - (x * torch.tensor([1.0, 2.0, 0.5, 4.0]).view(1, -1, 1, 1) + 1) / 2), a=conv()
     ),
+    "a number by every channel": Forward(
+        lambda m, x: m.a(x) * torch.full((1, 1), 2.0) + torch.tensor(3.0), a=conv()
+    ),
+    "a constant a channel, of three axes": Forward(
+        lambda m, x: m.a(x) + torch.arange(4.0).view(4, 1, 1), a=conv()
+    ),
+    "constants by feature": Forward(
+        lambda m, x: m.a(x.flatten(1)) * torch.tensor([1.0, 2.0, 0.5]) - torch.ones(1, 3), a=nn.Linear(256, 3)
+    ),
+    "functional batch norm": Forward(
+        lambda m, x: F.batch_norm(m.a(x), m.n.running_mean, m.n.running_var, m.n.weight, m.n.bias, eps=0.0),
+        a=conv(),
+        n=nn.BatchNorm2d(4),
+    ),
+    "flattened by the batch's own size": Forward(
+        lambda m, x: m.l(F.max_pool2d(m.a(x), 2).view(x.size(0), -1)), a=conv(5), l=nn.Linear(80, 3)
+    ),
+    "flattened by the features' number": Forward(
+        lambda m, x: m.l(F.max_pool2d(m.a(x), 2).reshape(-1, 80)), a=conv(5), l=nn.Linear(80, 3)
+    ),
     "one module called twice": Forward(lambda m, x: m.a(F.relu(m.a(x))), a=conv()),
     "an unused branch": Forward(lambda m, x: (m.b(x), m.a(x))[1], a=conv(), b=conv()),
 }

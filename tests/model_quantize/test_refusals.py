@@ -113,6 +113,22 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         Forward(lambda m, x: x + x.mean((2, 3), keepdim=True)),
         "aten.add.Tensor adds sizes (2, 4, 8, 8) and (2, 4, 1, 1); give both summands one size",
     ),
+    "a vector and a map of one pixel": (
+        Forward(lambda m, x: (y := x.mean((2, 3), keepdim=True)) + y.flatten(1)),
+        "aten.add.Tensor adds sizes (2, 4, 1, 1) and (2, 4); give both summands one size",
+    ),
+    "flattened maps of two shapes": (
+        Forward(lambda m, x: F.avg_pool2d(x, (8, 2)).flatten(1) + F.avg_pool2d(x, (2, 8)).flatten(1)),
+        "aten.add.Tensor adds flattened maps of (4, 1, 4) and (4, 4, 1); add maps of one shape",
+    ),
+    "a vector plus a constant map": (
+        Forward(lambda m, x: x.mean((2, 3)) + torch.ones(2, 1, 1, 1)),
+        "aten.add.Tensor has a constant of shape (2, 1, 1, 1); use one number, or one a channel",
+    ),
+    "a vector plus a number in a map": (
+        Forward(lambda m, x: x[:, :1].mean((2, 3)) * torch.full((1, 1, 1, 1), 2.0)),
+        "aten.mul.Tensor makes size (1, 1, 2, 1) of 2 images; keep the images of a batch apart",
+    ),
     "constant by position": (
         Forward(lambda m, x: x + torch.ones(8, 8)),
         "aten.add.Tensor has a constant of shape (8, 8); use one number, or one a channel",
