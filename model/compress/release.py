@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import ceil, log2
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bitlathe.model.compress.state import State
+from bitlathe.model.prune.influence import weight_parameters
 
 
 @torch.no_grad()
@@ -18,9 +19,8 @@ def released(state: State) -> State:
     """
     if state.quantization is not None and not state.quantization.lasting and state.step == 0:
         bits = state.quantization.config.weight_bits
-        for module in state.model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                module.weight.copy_(rounded(module.weight, bits))
+        for weight in weight_parameters(state.model).values():
+            weight.copy_(rounded(weight, bits))
         state.quantization = None
     return state
 

@@ -28,9 +28,13 @@ class Influence(Enum):
 
 
 def weight_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights of convolutions and dense layers by name, in the order of the modules."""
-    layers = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, _WEIGHTED))
-    return {f"{name}.weight": layer.get_parameter("weight") for name, layer in layers}
+    """Weights of convolutions and dense layers by name, in the order of the modules.
+
+    One that several layers share is there once, as among `named_parameters`; one that a parametrization
+    computes is not.
+    """
+    weights = {id(layer.weight) for layer in model.modules() if isinstance(layer, _WEIGHTED)}
+    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights}
 
 
 def influences(

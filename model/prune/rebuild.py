@@ -83,9 +83,9 @@ def _width(layer: str, role: Role, state: State) -> int | None:
 
 def _check_shapes(model: nn.Module, state: State, narrowed: Narrowed) -> None:
     """Every tensor has the shape it will have after narrowing."""
-    shapes = {change.name: change.new.shape for change in plan(model, narrowed).tensors}
-    for name, tensor in model.state_dict().items():
-        if name in state and state[name].shape != shapes.get(name, tensor.shape):
+    shapes = {id(change.old): change.new.shape for change in plan(model, narrowed).tensors}
+    for name, tensor in model.state_dict(keep_vars=True).items():  # one tensor may have several names
+        if name in state and state[name].shape != shapes.get(id(tensor), tensor.shape):
             raise _misfit(name, state, tensor)
 
 

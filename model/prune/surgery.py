@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class Surgery:
 
 
 def plan(model: nn.Module, cuts: Cuts) -> Surgery:
-    """The changes that take the indices `cuts` out of `model`."""
+    """The changes that take the indices `cuts` out of `model`; what layers share stays shared."""
     surgery = Surgery()
     kept: dict[tuple[str, str], Kept] = {}
     layers = dict(model.named_modules())
@@ -66,9 +66,19 @@ def plan(model: nn.Module, cuts: Cuts) -> Surgery:
         for attribute, dimension in TENSORS[role]:
             if getattr(layer, attribute) is not None:
                 kept.setdefault((name, attribute), {})[dimension] = stay
+    made: dict[int, Replacement] = {}
     for (name, attribute), by_dimension in kept.items():
-        surgery.tensors.append(_replacement(layers[name], name, attribute, by_dimension))
+        change = _replacement(layers[name], name, attribute, by_dimension)
+        first = made.setdefault(id(change.old), change)
+        surgery.tensors.append(replace(change, new=first.new) if _is_equal(change, first) else change)
     return surgery
+
+
+def _is_equal(one: Replacement, other: Replacement) -> bool:
+    """Whether two cuts of one tensor keep the same of it."""
+    return one.kept.keys() == other.kept.keys() and all(
+        torch.equal(one.kept[dimension], other.kept[dimension]) for dimension in one.kept
+    )
 
 
 def cut(tensor: torch.Tensor, kept: Kept) -> torch.Tensor:

@@ -46,8 +46,12 @@ def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) ->
 
 
 def live_tensors(model: nn.Module) -> State:
-    """Parameters and buffers of a module by name: what its captured weights are formulas of."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    """Parameters and buffers of a module by name: what its captured weights are formulas of.
+
+    A tensor that several layers share is there under each of its names.
+    """
+    shared = {"remove_duplicate": False}
+    return {**dict(model.named_parameters(**shared)), **dict(model.named_buffers(**shared))}
 
 
 def _check_own(model: nn.Module) -> None:

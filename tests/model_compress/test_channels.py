@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from tolerances import sum_tolerance
+from torch import nn
 
-from bitlathe.model.compress import MethodData, State, ZooArchitecture, channels, train_epoch
+from bitlathe.model.compress import MethodData, Quantization, State, ZooArchitecture, channels, train_epoch
 from bitlathe.model.compress.channels import PruneChannels, batches_of, example_of, joint_reach, settle, width
 from bitlathe.model.compress.methods import Quantize
 from bitlathe.model.compress.precision import integer_view
@@ -194,6 +195,15 @@ def test_what_does_not_last_leaves_rounded_kernels(data: MethodData) -> None:
     assert isinstance(kernel, torch.Tensor)
     assert len(kernel.unique()) <= 2**4
     assert torch.equal(rounded(kernel.detach(), 4), kernel)
+
+
+def test_a_kernel_that_two_layers_share_is_rounded_once() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1))
+    model[1].weight = model[0].weight
+    nn.init.constant_(model[0].weight, 0.53)  # 0.5 at 4 bits, which another rounding would clip to 7/16
+    state = fresh_state(model, SETTINGS)
+    state.quantization = Quantization(config=QuantizeConfig(weight_bits=4), lasting=False)
+    assert released(state).model[0].weight.item() == 0.5
 
 
 def test_settling_takes_the_batches_own_statistics(data: MethodData) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from exact_modules import Forward
 from torch import nn
 
 from bitlathe.model.graph.errors import DataError
@@ -60,6 +61,41 @@ def test_a_weight_file_of_a_pruned_network_loads_by_its_name(tmp_path: Path) -> 
     load_weights(again, path)
     digits = torch.randn(3, 1, 8, 8)
     assert torch.equal(again(digits), model(digits))
+
+
+def shared_body() -> nn.Module:
+    """A stem, one convolution under two names, and a head."""
+    model = Forward(
+        lambda m, x: m.head(m.two(m.one(m.stem(x).relu()).relu()).mean((2, 3))),
+        stem=nn.Conv2d(3, 6, 3),
+        one=nn.Conv2d(6, 6, 3, padding=1),
+        head=nn.Linear(6, 4),
+    )
+    model.two = model.one
+    return model
+
+
+def test_a_module_under_two_names_comes_back_pruned_under_both() -> None:
+    model, image = shared_body(), torch.randn(2, 3, 8, 8)
+    plug_in(model, None, PruneSettings(budget=Share(share=0.4), scope=Scope.ALL), example=image)
+    assert len(model.one.weight) < 6
+    again = shrink_to(shared_body(), model.state_dict(), image)
+    assert again.two is again.one and torch.equal(again(image), model(image))
+
+
+def test_weights_that_two_layers_share_are_one_when_they_come_back_narrower() -> None:
+    def tied(width: int) -> nn.Module:
+        model = Forward(
+            lambda m, x: m.head((m.one(x) + m.two(x)).mean((2, 3))),
+            one=nn.Conv2d(3, width, 3),
+            two=nn.Conv2d(3, width, 3),
+            head=nn.Linear(width, 4),
+        )
+        model.two.weight = model.one.weight
+        return model
+
+    again = shrink_to(tied(6), tied(4).state_dict())
+    assert again.two.weight is again.one.weight and len(again.one.weight) == 4
 
 
 def test_classes_and_image_channels_do_not_shrink() -> None:

@@ -179,3 +179,22 @@ def test_what_has_no_meaning_is_refused() -> None:
     assert "a.weight" in refusal(lambda: Masks({"a.weight": scores["a.weight"] > 0}).apply(model))
     assert issubclass(FormatError, BitlatheError)
     assert issubclass(DataError, BitlatheError)
+
+
+def test_a_weight_that_two_layers_share_has_one_mask(rng: np.random.Generator) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(16, 10))
+    model[1].weight = model[0].weight
+    batches = [(torch.from_numpy(rng.random((4, 1, 8, 8), np.float32)), torch.arange(4))]
+    for influence in Influence:
+        scores = influences(model, influence, batches)
+        masks = choose_masks(scores, SparsityTarget(sparsity=0.5, scope=Scope.GLOBAL))
+        masks.apply(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        assert list(masks.kept) == ["0.weight", "3.weight"]
+        assert model[1].weight is model[0].weight
+        assert not model[0].weight[~masks.kept["0.weight"]].any()
+
+
+def test_a_weight_that_a_parametrization_computes_has_no_mask() -> None:
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 2, 3)), nn.Conv2d(2, 1, 1))
+    assert list(weight_parameters(model)) == ["1.weight"]
+    assert list(weight_parameters(nn.Conv2d(1, 2, 3))) == ["weight"]
