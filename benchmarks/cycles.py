@@ -27,7 +27,6 @@ from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
 from bitlathe.flow.output import note, percent, print_table
 from bitlathe.hls.bounds import bounds, is_lanewise
-from bitlathe.hls.cache import digest_of
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS, Target
@@ -40,6 +39,7 @@ from bitlathe.hls.sim.build import HARNESS
 from bitlathe.hls.sim.engine import RunResult
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.native.cache import digest_of
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "cycles.json"
 STALL_PERCENT = 30  # chance that each channel of the memory pauses in a cycle

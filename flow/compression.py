@@ -31,8 +31,8 @@ from bitlathe.model.graph import proof
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import save_compact
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.graph.storage import make_folder, writable
+from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.product.finetuning import finetune
 from bitlathe.model.product.share import lowered, share
 from bitlathe.model.prune.groups import channel_groups
@@ -313,7 +313,7 @@ def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:
 def _size(graph: Graph, preprocess: Preprocess, target: Target, images: Images, labels: Labels) -> Size:
     account = Account.of(graph)
     return Size(
-        accuracy=accuracy(evaluate(graph, preprocess.codes(images)), labels),
+        accuracy=accuracy(evaluator(graph)(preprocess.codes(images)), labels),
         parameters=account.parameters,
         nonzero=account.nonzero,
         macs=account.macs,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from bitlathe.hls.cxx import cxx_text
 from bitlathe.model.data.load import DATA_VARIABLE, data_root
+from bitlathe.model.native.cxx import cxx_text
 
 _SECONDS = 20.0  # a first start from a cold disk; vendor tools are not started at all
 _VERSION = re.compile(r"\d+(?:\.\d+)+")

@@ -41,7 +41,7 @@ def measure(
 ) -> Quantization:
     """Accuracy of the float and the integer network on test images; writes the graph when `out` is given."""
     pictures, labels = network.test_images(images)
-    integer = accuracy(network.reference(pictures), labels)
+    integer = accuracy(network.outputs(pictures), labels)
     if out is not None:
         save_network(network, out)
     layers = [node for node in network.graph.nodes if isinstance(node, Conv2d | Dense)]

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from cocotb_tools.runner import get_runner
 
-from bitlathe.hls.cache import cache_folder
+from bitlathe.model.native.cache import cache_folder
 from bitlathe.rtl_tb.simulators import Simulator, build, library_sources, missing
 
 WAVES_VARIABLE = "BITLATHE_WAVES"

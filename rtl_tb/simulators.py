@@ -19,9 +19,9 @@ from pathlib import Path
 import cocotb_tools.config as cocotb_config
 
 from bitlathe import hls
-from bitlathe.hls.cache import cache_folder, digest_of
-from bitlathe.hls.cxx import cxx
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.native.cache import cache_folder, digest_of
+from bitlathe.model.native.cxx import cxx
 
 RTL = Path(next(iter(hls.__path__))) / "rtl"
 LOG_LINES = 20  # last lines of a failed tool's log that its error shows

@@ -96,7 +96,7 @@ class _Lowering:
 def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
     """Layers of `graph` for the engine; UnsupportedLayer or CapacityError names what it cannot hold."""
     check_graph(graph)
-    nodes = _needed(graph)
+    nodes = graph.needed
     lowering = _Lowering(
         graph=graph,
         configuration=configuration,
@@ -109,15 +109,6 @@ def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
     if output == graph.input.name:
         output = _copy(lowering, output, f"{output}[copy]", output)
     return _network(lowering, output)
-
-
-def _needed(graph: Graph) -> tuple[Node, ...]:
-    """Nodes that the output depends on, and the input."""
-    needed = {graph.output, graph.input.name}
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed.update(node.sources)
-    return tuple(node for node in graph.nodes if node.name in needed)
 
 
 def _input_layout(graph: Graph, nodes: tuple[Node, ...], configuration: EngineConfiguration) -> InputLayout:

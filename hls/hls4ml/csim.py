@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.config import Target
-from bitlathe.hls.cxx import cxx
 from bitlathe.hls.hls4ml.convert import PROJECT
 from bitlathe.hls.hls4ml.emit import CSIM, KERNEL, element, emit, write_files
 from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
@@ -24,6 +23,7 @@ from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import check_input
 from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.native.cxx import cxx
 
 Codes = npt.NDArray[np.int32]
 

@@ -25,19 +25,10 @@ from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, 
 def lower(graph: Graph) -> tuple[tuple[Layer, ...], str]:
     """Layers of the nodes that the output needs, and the last one's name; UnsupportedLayer names a node."""
     lowering = Lowering(graph=graph, ranges=code_ranges(graph))
-    for node in needed_nodes(graph):
+    for node in graph.needed:
         refusals.check_node(graph, node)
         lowering.homes[node.name] = _lower_node(lowering, node).name
     return tuple(lowering.layers.values()), lowering.homes[graph.output]
-
-
-def needed_nodes(graph: Graph) -> tuple[Node, ...]:
-    """Nodes that the output depends on, and the input."""
-    needed = {graph.output, graph.input.name}
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed.update(node.sources)
-    return tuple(node for node in graph.nodes if node.name in needed)
 
 
 def _lower_node(lowering: Lowering, node: Node) -> Layer:

@@ -10,11 +10,11 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from bitlathe.hls.cache import cache_folder, digest_of, locked
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cxx import cxx
 from bitlathe.hls.emit import engine_parameters, engine_sources
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.native.cache import cache_folder, digest_of, locked
+from bitlathe.model.native.cxx import cxx
 
 HARNESS = tuple(Path(__file__).with_name(name) for name in ("axi.hpp", "ddr.hpp", "harness.cpp"))
 LOG_LINES = 12  # last lines of a failed tool's log that its error shows

@@ -7,11 +7,11 @@ from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 
-from bitlathe.hls.cache import cache_folder, digest_of, locked
 from bitlathe.hls.config import Target
-from bitlathe.hls.cxx import cxx
 from bitlathe.hls.vitis.view import config_text
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.native.cache import cache_folder, digest_of, locked
+from bitlathe.model.native.cxx import cxx
 
 ROOM = Path(__file__).parent
 LOG_LINES = 12  # last lines of the compiler's log that its error shows

@@ -62,6 +62,15 @@ class Graph:
         """Nodes that read a tensor."""
         return tuple(node for node in self.nodes if tensor in node.sources)
 
+    @cached_property
+    def needed(self) -> tuple[Node, ...]:
+        """The input and the nodes that the output depends on, in order."""
+        names = {self.output, self.input.name}
+        for node in reversed(self.nodes):
+            if node.name in names:
+                names.update(node.sources)
+        return tuple(node for node in self.nodes if node.name in names)
+
     def convolution(self, node: Conv2d | Dense | AvgPool2d) -> Conv2d:
         """A weighted node in the one form that hardware computes."""
         return node if isinstance(node, Conv2d) else node.as_convolution(self.shapes[node.source])

@@ -39,9 +39,11 @@ def correct_bias(network: FloatNetwork, module: FakeQuantNetwork, images: Tensor
         ideal, real = [exact[name] for name in node.sources], [quantized[name] for name in node.sources]
         if isinstance(layer, Weighted) and not _is_selection(node):
             assert isinstance(node, (FloatConv2d, FloatDense))
-            nodes[position] = _corrected(node, layer, ideal, real)
-        exact[node.name] = _batched(partial(output_of, node), ideal)
-        quantized[node.name] = _batched(partial(_apply, layer), real)
+            nodes[position], *made = _corrected(node, layer, ideal, real)
+            exact[node.name], quantized[node.name] = made
+        else:
+            exact[node.name] = _batched(partial(output_of, node), ideal)
+            quantized[node.name] = _batched(partial(_apply, layer), real)
         for name in dead.get(node.name, ()):
             del exact[name], quantized[name]
     return replace(network, nodes=tuple(nodes))
@@ -59,19 +61,25 @@ def _apply(layer: nn.Module, sources: list[Tensor]) -> Tensor:
 
 def _corrected(
     node: FloatConv2d | FloatDense, layer: Weighted, ideal: list[Tensor], real: list[Tensor]
-) -> FloatConv2d | FloatDense:
-    """The layer with a better bias, which `layer` takes on as well."""
-    wanted = _channel_means(partial(preactivation, node), ideal)
-    error = wanted - _channel_means(lambda sources: layer.accumulate(*sources), real)
-    layer.bias.add_(error)
-    return replace(node, bias=node.bias + error.numpy(), captured=None)
+) -> tuple[FloatConv2d | FloatDense, Tensor, Tensor]:
+    """The layer with a better bias, which `layer` takes on as well; its ideal and real output."""
+    wanted = _batched(partial(preactivation, node), ideal)
+    sums = _batched(lambda sources: layer.accumulate(*sources), real)
+    error = _channel_means(wanted) - _channel_means(sums)
+    step = layer.add_to_bias(error)
+    better = replace(node, bias=node.bias + error.numpy(), captured=None)
+    return better, wanted.clamp_(node.low, node.high), _batched(partial(_moved, layer, step), [sums])
 
 
-def _channel_means(function: Function, sources: list[Tensor]) -> Tensor:
-    """Mean of each channel (C,) float64 of a function of tensors (N, C, H, W)."""
-    results = [function(batch) for batch in _batches(sources)]
-    total = torch.stack([result.sum((0, 2, 3), dtype=torch.float64) for result in results]).sum(0)
-    return total / sum(result[:, 0].numel() for result in results)
+def _moved(layer: Weighted, step: Tensor, sources: list[Tensor]) -> Tensor:
+    """Output of a layer whose accumulator its new bias moves by `step` (C,)."""
+    return layer.requantized(sources[0].double() + step.view(-1, 1, 1))
+
+
+def _channel_means(values: Tensor) -> Tensor:
+    """Mean of each channel (C,) float64 of a tensor (N, C, H, W), summed a batch at a time."""
+    total = torch.stack([batch.sum((0, 2, 3), dtype=torch.float64) for batch in values.split(BATCH)]).sum(0)
+    return total / values[:, 0].numel()
 
 
 def _batched(function: Function, sources: list[Tensor]) -> Tensor:

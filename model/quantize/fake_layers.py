@@ -71,8 +71,18 @@ class Weighted(nn.Module):
 
     def forward(self, *sources: Tensor) -> Tensor:
         """Output (N, C, H, W) of the source and, if there is one, the residual."""
-        form = self.node.format
-        return quantize(self.accumulate(*sources), form.scale, self.node.lo, self.node.hi).float()
+        return self.requantized(self.accumulate(*sources))
+
+    def requantized(self, total: Tensor) -> Tensor:
+        """Output (N, C, H, W) of an accumulator."""
+        return quantize(total, self.node.format.scale, self.node.lo, self.node.hi).float()
+
+    @torch.no_grad()
+    def add_to_bias(self, change: Tensor) -> Tensor:
+        """Change the bias by `change` (C,); by how much the accumulators change, (C,) float64."""
+        _, before = self._quantized()
+        self.bias.add_(change)
+        return self._quantized()[1] - before
 
     def accumulate(self, *sources: Tensor) -> Tensor:
         """Accumulator before it is requantized, (N, C, H, W)."""

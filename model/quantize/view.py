@@ -18,11 +18,12 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
 from bitlathe.model.quantize.capture import capture, live_tensors
 from bitlathe.model.quantize.config import FLOAT_BITS, QuantizeConfig
-from bitlathe.model.quantize.fake_quant import FakeQuantNetwork, Pixels
+from bitlathe.model.quantize.fake_quant import Pixels
 from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.quantize.formula import Evaluation
 from bitlathe.model.quantize.front import Placed, place_front
 from bitlathe.model.quantize.groups import Group, format_groups
+from bitlathe.model.quantize.integer_forward import Forward, integer_forward
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.preprocess import Images
@@ -48,7 +49,7 @@ class QuantizedView(nn.Module):
         self._model = (model,)  # a tuple hides it: its parameters are not the view's
         self._frame, self.learned = frame, thresholds
         self._trained: tuple[Wanted, TrainingForward] | None = None
-        self._exact: tuple[list[Tensor], QuantizedNetwork, FakeQuantNetwork] | None = None
+        self._exact: tuple[list[Tensor], QuantizedNetwork, Forward] | None = None
         placed = frame.placed
         self._pixels = Pixels(placed.preprocess, placed.format)
 
@@ -141,7 +142,7 @@ class QuantizedView(nn.Module):
         frame, graph = self._frame, self._frame.lowered(self.float_network(), wanted)
         return TrainingForward(frame.placed.network, graph, self.learned, frame.unrounded, at)
 
-    def _present(self) -> tuple[QuantizedNetwork, FakeQuantNetwork]:
+    def _present(self) -> tuple[QuantizedNetwork, Forward]:
         """What the present weights and thresholds make; kept until one of them changes."""
         tensors = [*live_tensors(self.model).values(), *self.parameters_learned()]
         if self._exact is None or not _all_equal(tensors, self._exact[0]):
@@ -152,8 +153,8 @@ class QuantizedView(nn.Module):
                 network=network,
                 config=frame.config,
             )
-            module = exact.trainable().eval().to(tensors[0].device)
-            self._exact = [tensor.detach().clone() for tensor in tensors], exact, module
+            forward = integer_forward(exact, tensors[0].device)
+            self._exact = [tensor.detach().clone() for tensor in tensors], exact, forward
         return self._exact[1:]
 
 

@@ -56,7 +56,8 @@ def test_the_checker_lets_a_right_arrow_pass(path: str, source: str) -> None:
 
 def test_a_wrong_arrow_is_named_with_place_and_remedy() -> None:
     assert wrong_arrows("hls/view.py", "\nimport bitlathe.flow") == [
-        "hls/view.py:2: bitlathe.flow is an arrow the wrong way; hls may import hls, model.graph"
+        "hls/view.py:2: bitlathe.flow is an arrow the wrong way; "
+        "hls may import hls, model.graph, model.native"
     ]
 
 

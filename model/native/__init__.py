@@ -1,0 +1,1 @@
+"""Native code: the C++ compiler, the folder of what it made, and the integer graph in compiled code."""

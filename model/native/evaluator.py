@@ -1,0 +1,247 @@
+"""An integer graph in compiled code: the codes of `reference.evaluate`, tens of times as fast.
+
+The reference stays the one that defines the integers; tests hold this to it. A graph whose accumulators need
+more than int32, or whose codes need more than int16, is left to the reference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
+from bitlathe.model.graph.convolution import INT32_EXACT
+from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.fixed_point import IntArray, rounding_constant
+from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
+from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
+from bitlathe.model.graph.reference import Codes, check_input, evaluate
+from bitlathe.model.native.library import kernels
+
+Evaluator = Callable[[IntArray], Codes]  # codes (N, C, H, W) of the input -> codes (N, C, H, W) of the output
+
+BLOCK = 16  # channels that are computed together
+CHUNK_BYTES = 256 << 10  # of a chunk's largest tensor: it stays in a core's cache
+CHUNK_IMAGES = 8
+
+_LOG = logging.getLogger(__name__)
+_CONVOLUTION, _DEPTHWISE, _MAXIMUM, _CONCATENATION = range(4)
+
+
+class _Tensor(ctypes.Structure):
+    """As in kernels.cpp."""
+
+    _fields_ = tuple((name, ctypes.c_int32) for name in ("slot", "height", "width", "stride"))
+
+
+class _Layer(ctypes.Structure):
+    """As in kernels.cpp."""
+
+    _fields_ = (
+        *(
+            (name, ctypes.c_int32)
+            for name in (
+                *("kind", "output", "source", "residual", "channels_in", "channels_out"),
+                *("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w", "lo", "hi"),
+                *("offset", "reserved"),
+            )
+        ),
+        *((name, ctypes.c_void_p) for name in ("weight", "bias", "shift", "residual_shift")),
+    )
+
+
+def evaluator(graph: Graph) -> Evaluator:
+    """The fastest exact evaluator of a graph that there is: compiled code, else the reference."""
+    fast = compiled(graph)
+    return partial(evaluate, graph) if fast is None else fast.evaluate
+
+
+def compiled(graph: Graph) -> CompiledGraph | None:
+    """The graph in compiled code; None where it is not compilable, or without a C++ compiler."""
+    if not is_compilable(graph):
+        return None
+    try:
+        return CompiledGraph(graph)
+    except ToolError as error:
+        _LOG.info("%s: left to slower evaluation: %s", graph.name, error)
+        return None
+
+
+def is_compilable(graph: Graph) -> bool:
+    """Whether int16 codes and int32 accumulators hold everything the needed nodes compute."""
+    ranges = code_ranges(graph)
+    nodes = graph.needed
+    small = all(_fits_int16(ranges[node.name]) for node in nodes)
+    weighted = [graph.convolution(node) for node in nodes if isinstance(node, Conv2d | Dense | AvgPool2d)]
+    return small and all(accumulator_range(graph, conv, ranges).max_abs < INT32_EXACT for conv in weighted)
+
+
+class CompiledGraph:
+    """A graph laid out for the compiled kernels; `is_compilable` must hold."""
+
+    def __init__(self, graph: Graph, library: ctypes.CDLL | None = None) -> None:
+        """Raises ToolError where there is no `library` and `kernels` cannot be compiled."""
+        self._graph, self._library = graph, library or kernels()
+        self._nodes = graph.needed
+        self._index = {node.name: place for place, node in enumerate(self._nodes)}
+        self._strides = {node.name: _stride(graph, node) for node in self._nodes}
+        slots = _slots(self._nodes, graph.output)
+        self._slots = 1 + max(slots.values())
+        self._tensors = (_Tensor * len(self._nodes))(
+            *(self._tensor(node, slots[node.name]) for node in self._nodes)
+        )
+        self._arrays: list[IntArray] = []  # kept while the layers point into them
+        layers = [layer for node in self._nodes for layer in self._layers(node)]
+        self._program = (_Layer * len(layers))(*layers)
+
+    def evaluate(self, codes: IntArray, threads: int | None = None) -> Codes:
+        """Codes (N, C, H, W) of the output for input codes (N, C, H, W); errors as `reference.evaluate`.
+
+        `threads` is OMP_NUM_THREADS, else the number of cores, when None.
+        """
+        check_input(self._graph, codes)
+        source, result = self._graph.input.name, self._graph.output
+        given = self._empty(source, len(codes))
+        given[..., : codes.shape[1]] = codes.transpose(0, 2, 3, 1)
+        made = self._empty(result, len(codes))
+        status = self._library.bitlathe_evaluate(
+            *(self._program, len(self._program), self._tensors, len(self._tensors), self._slots),
+            *(self._index[result], given.ctypes.data, made.ctypes.data, len(codes)),
+            *(self._chunk(), max(1, min(threads or _threads(), len(codes)))),
+        )
+        if status:
+            raise MemoryError(f"{self._graph.name}: no memory for a chunk of {self._chunk()} images")
+        channels = self._graph.shapes[result][0]
+        return np.ascontiguousarray(made[..., :channels].transpose(0, 3, 1, 2), dtype=np.int32)
+
+    def _empty(self, tensor: str, images: int) -> npt.NDArray[np.int16]:
+        _, height, width = self._graph.shapes[tensor]
+        return np.zeros((images, height, width, self._strides[tensor]), np.int16)
+
+    def _chunk(self) -> int:
+        """Images that pass through the layers together."""
+        largest = max(2 * int(t.height) * int(t.width) * int(t.stride) for t in self._tensors)
+        return min(CHUNK_IMAGES, max(1, CHUNK_BYTES // largest))
+
+    def _tensor(self, node: Node, slot: int) -> _Tensor:
+        _, height, width = self._graph.shapes[node.name]
+        return _Tensor(slot=slot, height=height, width=width, stride=self._strides[node.name])
+
+    def _layers(self, node: Node) -> Iterator[_Layer]:
+        if isinstance(node, Conv2d | Dense | AvgPool2d):
+            yield self._weighted(self._graph.convolution(node))
+        elif isinstance(node, MaxPool2d):
+            yield self._layer(_MAXIMUM, node, node.source, lo=node.format.lo, **_window(node))
+        elif isinstance(node, Concat):
+            offset = 0
+            for operand in node.operands:
+                yield self._layer(_CONCATENATION, node, operand, offset=offset)
+                offset += self._graph.shapes[operand][0]
+
+    def _weighted(self, conv: Conv2d) -> _Layer:
+        channels = _rounded_up(conv.out_channels)
+        half = rounding_constant(np.array(shifts(self._graph, conv)))
+        residual: dict[str, int] = {"residual": -1}
+        if conv.residual is not None:
+            places = _padded(np.array(residual_shifts(self._graph, conv), np.int32), channels)
+            residual = {"residual": self._index[conv.residual], "residual_shift": self._address(places)}
+        stride = self._strides[conv.source]
+        weight = _taps(conv, stride) if conv.is_depthwise else _blocks(conv)
+        return self._layer(
+            _DEPTHWISE if conv.is_depthwise else _CONVOLUTION,
+            conv,
+            conv.source,
+            weight=self._address(weight),
+            bias=self._address(_padded((conv.bias.astype(np.int64) + half).astype(np.int32), channels)),
+            shift=self._address(_padded(np.array(shifts(self._graph, conv), np.int32), channels)),
+            lo=conv.lo,
+            hi=conv.hi,
+            **residual,
+            **_window(conv),
+        )
+
+    def _layer(self, kind: int, node: Node, source: str, **fields: int) -> _Layer:
+        shapes = self._graph.shapes
+        return _Layer(
+            kind=kind,
+            output=self._index[node.name],
+            source=self._index[source],
+            channels_in=shapes[source][0],
+            channels_out=shapes[node.name][0],
+            **fields,
+        )
+
+    def _address(self, array: IntArray) -> int:
+        kept = np.ascontiguousarray(array)
+        self._arrays.append(kept)
+        return int(kept.ctypes.data)
+
+
+def _slots(nodes: Sequence[Node], output: str) -> dict[str, int]:
+    """A buffer for each tensor; one is used again when its last reader has run."""
+    last = {tensor: place for place, node in enumerate(nodes) for tensor in (node.name, *node.sources)}
+    last[output] = len(nodes)
+    slots: dict[str, int] = {}
+    for place, node in enumerate(nodes):
+        taken = {slots[tensor] for tensor in slots if last[tensor] >= place}
+        slots[node.name] = next(slot for slot in range(len(nodes)) if slot not in taken)
+    return slots
+
+
+def _stride(graph: Graph, node: Node) -> int:
+    """Codes from a pixel of a tensor to the next: whole blocks, save for an image that convolutions read."""
+    readers = [reader for reader in graph.consumers(node.name) if not isinstance(reader, Concat)]
+    channels = graph.shapes[node.name][0]
+    if node is graph.input and node.name != graph.output and all(_reads_pairs(r, node.name) for r in readers):
+        return channels + channels % 2
+    return _rounded_up(channels)
+
+
+def _reads_pairs(reader: Node, tensor: str) -> bool:
+    if isinstance(reader, Dense):
+        return True
+    return isinstance(reader, Conv2d) and not reader.is_depthwise and reader.residual != tensor
+
+
+def _rounded_up(channels: int) -> int:
+    return -(-channels // BLOCK) * BLOCK
+
+
+def _fits_int16(codes: CodeRange) -> bool:
+    limits = np.iinfo(np.int16)
+    return int(limits.min) <= codes.lo and codes.hi <= int(limits.max)
+
+
+def _window(node: Conv2d | MaxPool2d) -> dict[str, int]:
+    names = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w")
+    return dict(zip(names, (*node.kernel_size, *node.stride, *node.padding), strict=True))
+
+
+def _padded(values: npt.NDArray[np.int32], channels: int) -> npt.NDArray[np.int32]:
+    return np.pad(values, (0, channels - len(values)))
+
+
+def _taps(conv: Conv2d, stride: int) -> npt.NDArray[np.int16]:
+    """Depthwise weights (kernel_height, kernel_width, stride)."""
+    taps = conv.weight[:, 0].transpose(1, 2, 0).astype(np.int16)
+    return np.pad(taps, ((0, 0), (0, 0), (0, stride - taps.shape[2])))
+
+
+def _blocks(conv: Conv2d) -> npt.NDArray[np.int16]:
+    """Weights (blocks, kernel_height, kernel_width, pairs of input channels, 16, 2)."""
+    out_channels, in_channels, *kernel = conv.weight.shape
+    padding = ((0, _rounded_up(out_channels) - out_channels), (0, in_channels % 2), (0, 0), (0, 0))
+    weight = np.pad(conv.weight.astype(np.int16), padding)
+    pairs = weight.reshape(-1, BLOCK, weight.shape[1] // 2, 2, *kernel)
+    return pairs.transpose(0, 4, 5, 2, 1, 3)
+
+
+def _threads() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else len(os.sched_getaffinity(0))
