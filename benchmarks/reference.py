@@ -1,8 +1,9 @@
-"""Speed of the reference evaluator on ResNets of random weights.
+"""Speed of the integer evaluators on ResNets of random weights, beside PyTorch's float32.
 
 python benchmarks/reference.py --images 1000
 
-Prints a line for each depth and writes them to build/bench/reference.json.
+Prints a line for each depth and evaluator and writes them to build/bench/reference.json. All run with
+OMP_NUM_THREADS threads. The reference is the one that defines the integers; compiled code gives the same.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from bitlathe.flow.files import write_json
-from bitlathe.model.graph.graph import macs
+from bitlathe.model.graph.fixed_point import IntArray
+from bitlathe.model.graph.graph import Graph, macs
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.native.evaluator import CompiledGraph
+from bitlathe.model.zoo import build
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPTHS = {8: 1, 20: 3, 56: 9}  # blocks a stage of each depth
@@ -33,6 +40,7 @@ class Row:
     """One measured speed."""
 
     network: str
+    evaluator: str
     mega_macs: float  # an image
     images: int
     seconds: float
@@ -44,35 +52,50 @@ class Row:
 def main() -> None:
     arguments = _parse()
     rows = []
-    print(f"{'network':>16} {'MMAC':>7} {'images/s':>9} {'GMAC/s':>7} {'10,000 images':>14}")
+    heads = ("network", "evaluator", "MMAC", "images/s", "GMAC/s", "10,000 images")
+    print("{:>16} {:>10} {:>7} {:>9} {:>7} {:>14}".format(*heads))
     for depth in arguments.depths:
-        row = measure(depth, arguments.images, arguments.seed)
-        rows.append(row)
-        print(
-            f"{row.network:>16} {row.mega_macs:7.1f} {row.images_per_second:9.0f} "
-            f"{row.giga_macs_per_second:7.1f} {row.seconds_for_10000_images:12.0f} s"
-        )
+        for row in measure(depth, arguments.images, arguments.seed):
+            rows.append(row)
+            print(
+                f"{row.network:>16} {row.evaluator:>10} {row.mega_macs:7.1f} {row.images_per_second:9.0f} "
+                f"{row.giga_macs_per_second:7.1f} {row.seconds_for_10000_images:12.0f} s"
+            )
     write_json(arguments.out, {**machine(), "seed": arguments.seed, "rows": [asdict(row) for row in rows]})
 
 
-def measure(depth: int, images: int, seed: int) -> Row:
-    """Evaluate `images` random images once; a few before the clock starts wake the BLAS threads."""
+def measure(depth: int, images: int, seed: int) -> Iterator[Row]:
+    """Evaluate `images` random images once by each evaluator; SystemExit where their integers differ."""
     rng = np.random.default_rng(seed)
     graph = random_resnet(rng, blocks=DEPTHS[depth])
     codes = random_inputs(rng, graph, images)
-    evaluate(graph, codes[:8])
+    if (evaluate(graph, codes[:8]) != CompiledGraph(graph).evaluate(codes[:8])).any():
+        raise SystemExit(f"{graph.name}: the compiled evaluator differs from the reference")
+    network, pixels = build(f"resnet{depth}", seed=seed).eval(), torch.from_numpy(codes).float() / 128
+    yield _timed("reference", graph, codes, lambda some: evaluate(graph, some))
+    yield _timed("compiled", graph, codes, CompiledGraph(graph).evaluate)
+    yield _timed("float32", graph, pixels, lambda some: [network(batch) for batch in some.split(100)])
+
+
+@torch.no_grad()
+def _timed(
+    name: str, graph: Graph, images: IntArray | Tensor, run: Callable[[IntArray | Tensor], object]
+) -> Row:
+    """One evaluator's row; a few images before the clock starts wake its threads."""
+    count, total = len(images), sum(macs(graph, node) for node in graph.nodes)
+    run(images[:8])
     start = time.perf_counter()
-    evaluate(graph, codes)
+    run(images)
     seconds = time.perf_counter() - start
-    total = sum(macs(graph, node) for node in graph.nodes)
     return Row(
         network=graph.name,
+        evaluator=name,
         mega_macs=total / 1e6,
-        images=images,
+        images=count,
         seconds=seconds,
-        images_per_second=images / seconds,
-        giga_macs_per_second=total * images / seconds / 1e9,
-        seconds_for_10000_images=1e4 * seconds / images,
+        images_per_second=count / seconds,
+        giga_macs_per_second=total * count / seconds / 1e9,
+        seconds_for_10000_images=1e4 * seconds / count,
     )
 
 
