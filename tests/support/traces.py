@@ -64,7 +64,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     np.random.seed(0)
     torch: Any = sys.modules.get("torch")
     if torch is not None:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # a training sets its own
 
 
