@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import needs
 import numpy as np
 import pytest
 import torch
@@ -178,6 +179,7 @@ def test_the_module_can_be_copied_with_its_optimizer() -> None:
 
 @pytest.mark.cuda
 def test_the_module_equals_the_reference_on_a_gpu() -> None:
+    needs.nvidia_gpu()
     for seed in range(60):
         rng = np.random.default_rng(seed)
         graph = graph_of(rng, seed)

@@ -45,6 +45,12 @@ def program(*names: str, debian: str) -> str:
     return found
 
 
+def nvidia_gpu() -> None:
+    """A GPU that PyTorch can use."""
+    if not package("torch").cuda.is_available():
+        pytest.skip("no NVIDIA GPU")
+
+
 def data(path: Path, what: str) -> Path:
     """A file or folder that may lie beside the clone."""
     if not path.exists():
