@@ -43,13 +43,13 @@ def rng(seed: int) -> np.random.Generator:
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Folder of the image data sets; the test skips where there is none."""
-    from needs import NoData  # once pytest has loaded it as a plugin
+    from needs import Uninstallable  # once pytest has loaded it as a plugin
 
     from bitlathe.model.data.load import DATA_VARIABLE, data_root  # after OMP_NUM_THREADS is set
 
     root = data_root()
     if root is None or not any(root.glob("*/*.npz")):
-        raise NoData(
+        raise Uninstallable(
             f"no image data: set {DATA_VARIABLE} to the folder that holds cifar10/, mnist/, fashion_mnist/"
         )
     return root

@@ -160,8 +160,13 @@ def test_what_is_no_request_is_refused_and_the_next_works(agent: Agent, text: by
 
 
 def test_unknown_paths_and_jobs_are_named(agent: Agent) -> None:
-    for method, path in (("GET", "/jobs/" + "0" * 32), ("GET", "/"), ("PUT", "/x"), ("POST", "/x")):
-        with pytest.raises(AgentError):
+    for method, path, told in (
+        ("GET", "/jobs/" + "0" * 32, "no such job"),
+        ("GET", "/", "no such job"),
+        ("PUT", "/x", "files go to /files/SHA256"),
+        ("POST", "/x", "jobs go to /jobs"),
+    ):
+        with pytest.raises(AgentError, match=told):
             agent._ask(method, path, b"x" if method != "GET" else b"")
 
 

@@ -145,7 +145,7 @@ def test_codes_and_weights_that_all_add_up_give_the_references_integers(name: st
 
 @pytest.mark.parametrize("name", ["8x16x3", "16x16x2"])
 def test_exact_widths_hold_codes_and_weights_that_all_add_up(name: str) -> None:
-    pytest.importorskip("hls4ml")
+    needs.package("hls4ml")
     assert _wrong_when_aligned(ALIGNED[name], Types.AP) == []
 
 

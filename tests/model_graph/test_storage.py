@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.storage import is_stream, write_whole
-
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices and gives files away")
 
 
 def names(folder: Path) -> list[str]:
@@ -57,8 +56,8 @@ def test_a_file_keeps_its_rights_and_a_new_one_has_the_usual_ones(tmp_path: Path
     assert new.stat().st_mode == usual.stat().st_mode
 
 
-@needs_root
 def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
+    needs.root()
     path = tmp_path / "file"
     path.touch()
     os.chown(path, 12, 34)
@@ -66,8 +65,8 @@ def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (12, 34)
 
 
-@needs_root
 def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    needs.root()
     for name, number in (("null", 3), ("full", 7)):
         os.mknod(tmp_path / name, 0o666 | stat.S_IFCHR, os.makedev(1, number))
     (tmp_path / "link").symlink_to("null")

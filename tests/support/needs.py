@@ -1,7 +1,7 @@
 """What a test needs and may find missing: one way to skip it, told at the end of every run.
 
 A pytest plugin, which `conftest.py` loads. With BITLATHE_REQUIRE_TOOLS=1, as CI sets it, a test that is
-skipped for want of a tool fails; only data sets and weights, which no clone can install, may then be missing.
+skipped for want of a tool fails; only what cannot be installed may then be missing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import pytest
 REQUIRE_VARIABLE = "BITLATHE_REQUIRE_TOOLS"
 
 
-class NoData(pytest.skip.Exception):
-    """A test is skipped because its data, or weights that were imported, are not there."""
+class Uninstallable(pytest.skip.Exception):
+    """A test is skipped for what cannot be installed: data beside the clone, or the account of root."""
 
 
 def package(name: str) -> Any:
@@ -51,10 +51,16 @@ def nvidia_gpu() -> None:
         pytest.skip("no NVIDIA GPU")
 
 
+def root() -> None:
+    """The account that may make devices and give files away."""
+    if os.getuid() != 0:
+        raise Uninstallable("not run as root")
+
+
 def data(path: Path, what: str) -> Path:
     """A file or folder that may lie beside the clone."""
     if not path.exists():
-        raise NoData(what)
+        raise Uninstallable(what)
     return path
 
 
@@ -79,7 +85,11 @@ def pytest_make_collect_report(
 def _judged(report: Any, call: pytest.CallInfo[Any] | None, name: str) -> Any:
     is_skipped = report.outcome == "skipped" and not hasattr(report, "wasxfail")
     raised = call.excinfo if call is not None else None
-    if not is_skipped or not os.environ.get(REQUIRE_VARIABLE) or (raised and raised.errisinstance(NoData)):
+    if (
+        not is_skipped
+        or not os.environ.get(REQUIRE_VARIABLE)
+        or (raised and raised.errisinstance(Uninstallable))
+    ):
         return report
     report.outcome = "failed"
     report.longrepr = f"{name}: skipped, which {REQUIRE_VARIABLE} forbids: {_reason(report)}"
@@ -89,7 +99,7 @@ def _judged(report: Any, call: pytest.CallInfo[Any] | None, name: str) -> Any:
 def _reason(report: Any) -> str:
     """Why a test was skipped."""
     told = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-    return str(told).removeprefix("Skipped: ").removeprefix("needs.NoData: ")
+    return str(told).removeprefix("Skipped: ").removeprefix("needs.Uninstallable: ")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
