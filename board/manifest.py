@@ -53,8 +53,8 @@ class Overlay:
 
     def __post_init__(self) -> None:
         for file in (self.bit, self.hwh):
-            names.FILE.check(file, f"{MANIFEST}: overlay")
-        names.INSTANCE.check(self.ip, f"{MANIFEST}: overlay")
+            names.FILE.check(file, "overlay")
+        names.INSTANCE.check(self.ip, "overlay")
 
     @property
     def is_simulation(self) -> bool:

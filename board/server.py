@@ -29,6 +29,11 @@ MOST_JOB_BYTES = 8 << 20
 MOST_DRAINED = 16 << 20  # of a refused request, so that its client reads why instead of a reset
 LONGEST_WAIT = 20.0  # seconds that a request for a job's end is held open
 _CHUNK = 1 << 16
+_STATUS: tuple[tuple[type[BoardError], HTTPStatus], ...] = (  # the first kind that fits decides
+    (StoreFull, HTTPStatus.INSUFFICIENT_STORAGE),
+    (AgentError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BoardError, HTTPStatus.BAD_REQUEST),
+)
 
 Answer = tuple[HTTPStatus, dict[str, object]]
 
@@ -107,12 +112,8 @@ class Handler(socketserver.BaseRequestHandler):
             self._refuse(refusal.status, refusal.error)
         except TooSlow:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, AgentError("the request came too slowly; send it again"))
-        except StoreFull as error:
-            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, error)
-        except AgentError as error:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
         except BoardError as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, error)
+            self._refuse(next(status for kind, status in _STATUS if isinstance(error, kind)), error)
         except OSError:
             raise  # of the connection, on which nothing more can be said
         except Exception as error:

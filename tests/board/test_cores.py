@@ -77,9 +77,11 @@ def test_an_overlay_says_which_core_it_holds(tmp_path: Path, kind: Kind) -> None
         ({"engine": "abacus"}, FormatError, "engine 'abacus' is none of hls, rtl, hls4ml"),
         ({"identity": 1}, FormatError, "holds another engine than pynq-z2's"),
         ({"engine": 3}, BundleError, "engine"),
+        ({"ip": "a\nb"}, BundleError, r"overlay: 'a\\nb' is no instance of a core: it must be letters"),
+        ({"clock_mhz": "fast"}, BundleError, r"overlay\.json: field clock_mhz is 'fast', needed a positive"),
     ],
 )
-def test_an_overlay_of_another_core_is_refused(
+def test_an_overlay_whose_facts_do_not_hold_is_refused(
     tmp_path: Path, facts: dict[str, object], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
