@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.npy import LARGEST
 
 Array = npt.NDArray[np.integer[Any]]
 Codes = npt.NDArray[np.uint64]
@@ -66,6 +67,8 @@ def decode_array(data: bytes, name: str) -> tuple[Array, bytes]:
     try:
         number, width_and_sign, kind, axes, entries = _HEADER.unpack_from(data)
         shape = struct.unpack_from(f"<{axes}I", data, _HEADER.size)
+        if prod(shape) > LARGEST:  # zeros take no bytes, so nothing else bounds them
+            raise ValueError(f"{prod(shape)} values, at most {LARGEST} are read")
         scheme = Scheme(min(number, Scheme.RELATIVE.value))
         rest = data[_HEADER.size + 4 * axes :]
         coding = Coding(scheme=scheme, gap_bits=number - scheme.value, entries=entries, payload=rest)

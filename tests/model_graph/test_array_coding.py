@@ -91,6 +91,15 @@ def test_a_part_of_a_coding_is_refused_by_name(cut: int) -> None:
         decode_array(data[:cut], "conv1")
 
 
+@pytest.mark.parametrize("shape", [(1 << 31,), (1 << 16, 1 << 16), (1 << 31, 1 << 31, 4)])
+def test_zeros_that_take_no_bytes_are_refused_before_memory_is_taken(shape: tuple[int, ...]) -> None:
+    data = encode_array(np.zeros((1,) * len(shape), np.int8))[:8] + np.array(shape, "<u4").tobytes()
+    with pytest.raises(
+        FormatError, match=r"conv1: its coded bytes are damaged \(\d+ values, at most 268435456"
+    ):
+        decode_array(data, "conv1")
+
+
 def test_a_foreign_type_is_refused() -> None:
     with pytest.raises(FormatError, match="float64"):
         encode_array(np.zeros(3))
