@@ -69,6 +69,12 @@ def test_stores_beyond_the_output_are_refused(compiled: Compiled) -> None:
         run(compiled, on(Opcode.STORE, offset=8))
 
 
+def test_weights_that_the_multipliers_have_no_room_for_are_refused(compiled: Compiled) -> None:
+    raw = replace(compiled, weights=compiled.weights.replace(b"\x81", b"\x80"))
+    with pytest.raises(FormatError, match=r"EXEC.*: weights of -128 to .*, the array multiplies -127 to 127"):
+        run(raw, on(Opcode.EXEC))
+
+
 def test_waiting_for_a_later_descriptor_is_refused(compiled: Compiled) -> None:
     with pytest.raises(FormatError, match="waits for a descriptor after it; in-order dispatch would hang"):
         run(compiled, on(Opcode.LOAD, wait_store=1))
