@@ -57,6 +57,13 @@ def random_weights(rng: np.random.Generator, channels: int, fan_in: int, bits: i
     return weights
 
 
+def aligned_weights(rng: np.random.Generator, channels: int, fan_in: int, bits: int) -> IntWeights:
+    """Weights (channels, fan_in) that are the same end of the symmetric range all over a channel."""
+    ends = one_of(rng, ((1, 1), (-1, 1))) * np.array(weight_limit(bits))
+    weights: IntWeights = np.repeat(rng.choice(ends, (channels, 1)), fan_in, axis=1).astype(np.int8)
+    return weights
+
+
 def random_codebook(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> Codebook:
     """Codewords, few of them zero, that any place of weights (out, in, ...) of `bits` <= 8 may take."""
     codewords, length = one_of(rng, CODEWORDS), one_of(rng, LENGTHS)

@@ -124,6 +124,15 @@ def _residual_block(sketch: Sketch, head: str) -> str:
     return sketch.convolution(inner, out_channels, (3, 3), (1, 1), (1, 1), residual=shortcut)
 
 
+def _aligned(sketch: Sketch, head: str) -> str:
+    """Two 1x1 convolutions that make the largest sums there are; narrow ones, which engines add together."""
+    channels, *size = sketch.shape(head)
+    fitting = [c for c in CHANNELS if 2 * c * (channels + c) * prod(size) <= sketch.budget]
+    if not fitting:
+        return head
+    return sketch.aligned_pair(head, fitting[-1], one_of(sketch.rng, fitting), one_of(sketch.rng, (4, 4, 8)))
+
+
 def _separable(sketch: Sketch, head: str) -> str:
     """Depthwise convolution, then a 1x1 one where the budget allows."""
     rng, channels = sketch.rng, sketch.shape(head)[0]
@@ -181,6 +190,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _residual_block,
     _residual_block,
     _separable,
+    _aligned,
     _pool,
     _branches,
 )

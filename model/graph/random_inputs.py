@@ -11,14 +11,20 @@ def random_inputs(rng: np.random.Generator, graph: Graph, count: int) -> IntArra
     return random_codes(rng, graph.input.format, (count, *graph.input.shape))
 
 
+ALIGNED = 0.1  # of the images
+
+
 def random_codes(rng: np.random.Generator, limits: FixedPoint, shape: tuple[int, int, int, int]) -> IntArray:
     """Codes of `shape` (N, C, H, W) int32: noise, of its own level and contrast in each image and channel.
 
     Levels and contrasts reach over the whole range of codes. Without them all images would have the
-    same averages, and whatever follows a global average pool would be constant.
+    same averages, and whatever follows a global average pool would be constant. Some images are aligned
+    instead: a pixel's codes are the same end of the range in all channels.
     """
     level, contrast = rng.random((2, *shape[:2], 1, 1))
     bright = np.clip(level + contrast * rng.uniform(-1, 1, shape), 0, 1)
+    aligned = rng.random(shape[0]) < ALIGNED
+    bright[aligned] = bright[aligned, :1] > 0.5
     codes: IntArray = np.rint(limits.lo + bright * (limits.hi - limits.lo)).astype(np.int32)
     return codes
 

@@ -10,7 +10,7 @@ import numpy as np
 from bitlathe.model.graph.bounds import CodeRange
 from bitlathe.model.graph.codebook import Codebook
 from bitlathe.model.graph.convolution import products_of
-from bitlathe.model.graph.fixed_point import FixedPoint, IntArray, requantize
+from bitlathe.model.graph.fixed_point import FixedPoint, IntArray, requantize, weight_limit
 from bitlathe.model.graph.nodes import (
     AvgPool2d,
     Concat,
@@ -27,6 +27,7 @@ from bitlathe.model.graph.nodes import (
 )
 from bitlathe.model.graph.random_draws import (
     OutputChoice,
+    aligned_weights,
     fitting_shift,
     frac_steps,
     one_of,
@@ -42,6 +43,7 @@ from bitlathe.model.graph.reference import largest_in_windows
 Weighted = TypeVar("Weighted", Conv2d, Dense)
 
 SAMPLES = 8  # images that flow along
+SATURATING = 4  # bits off a shift that leave few codes between the ends of their range
 LAYER_BITS = 28  # products, and the residual, stay below 2**28, so that all terms together stay below 2**31
 
 
@@ -107,24 +109,42 @@ class Sketch:
         bits = self._weight_bits(source, fan_in)
         shape = (out_channels, fan_in // prod(kernel), *kernel)
         weight, codebook = self._weights(shape, bits)
-        draft = Conv2d(
-            name=f"conv{len(self.nodes)}",
-            format=self.format(source),
-            source=source,
-            weight=weight,
+        draft = replace(
+            self._draft(source, weight, bits),
             codebook=codebook,
-            bias=np.zeros(out_channels, dtype=np.int32),
-            weight_bits=bits,
-            weight_frac=(0,) * out_channels,
             stride=stride,
             padding=padding,
             groups=groups,
             residual=residual,
-            lo=0,
-            hi=0,
         )
         self.budget -= draft.weight.size * prod(self.window_shape(source, kernel, stride, padding))
         return self._settle(draft, draft, self._output_choice(target, relu))
+
+    def aligned_pair(self, source: str, between: int, out_channels: int, bits: int) -> str:
+        """Two 1x1 convolutions whose products all add up: codes of `bits` <= 8 at their ends, weights too."""
+        (channels, *size), limit = self.shape(source), weight_limit(bits)
+        first = self._draft(source, np.full((between, channels, 1, 1), limit, np.int8), bits)
+        choice = relu_choice(self.rng, bits) if self.rng.random() < 0.7 else signed_choice(bits)
+        head = self._settle(first, first, choice, gain=SATURATING)
+        ends = aligned_weights(self.rng, out_channels, between, bits).reshape(out_channels, between, 1, 1)
+        second = self._draft(head, ends, bits)
+        self.budget -= (first.weight.size + second.weight.size) * prod(size)
+        return self._settle(second, second, self._output_choice(None, None))
+
+    def _draft(self, source: str, weight: IntWeights, bits: int) -> Conv2d:
+        """A convolution of these weights, with everything else as plain as can be."""
+        channels = len(weight)
+        return Conv2d(
+            name=f"conv{len(self.nodes)}",
+            format=self.format(source),
+            source=source,
+            weight=weight,
+            bias=np.zeros(channels, dtype=np.int32),
+            weight_bits=bits,
+            weight_frac=(0,) * channels,
+            lo=0,
+            hi=0,
+        )
 
     def dense(self, source: str, features: int, *, relu: bool) -> str:
         """A dense layer of random weights; logits (no `relu`) are not narrower than 5 bits."""
@@ -212,8 +232,11 @@ class Sketch:
         limits = self.format(conv.source)
         return products_of(conv, CodeRange(lo=limits.lo, hi=limits.hi), np.int64)(self.samples[conv.source])
 
-    def _settle(self, draft: Weighted, conv: Conv2d, output: OutputChoice) -> str:
-        """Add `draft`, as a convolution `conv`, with bias, fracs and shift that suit its accumulators."""
+    def _settle(self, draft: Weighted, conv: Conv2d, output: OutputChoice, gain: int = 0) -> str:
+        """Add `draft`, as a convolution `conv`, with bias, fracs and shift that suit its accumulators.
+
+        A `gain` takes bits off the shift, so that most codes saturate.
+        """
         source_frac = self.format(draft.source).frac
         finer = frac_steps(
             self.rng, conv.out_channels
@@ -222,7 +245,7 @@ class Sketch:
         bias = random_bias(self.rng, acc)
         acc += bias
         weight_frac = self._add_residual(acc, conv, finer)
-        shift = fitting_shift(acc >> finer, output.hi)
+        shift = max(0, fitting_shift(acc >> finer, output.hi) - gain)
         if weight_frac is None:
             weight_frac = draft.weight_bits - 1 + int(self.rng.integers(-1, 3))
         if output.frac is not None:

@@ -42,6 +42,23 @@ def has_unaligned_concat(graph: Graph) -> bool:
     return any(graph.shapes[name][0] % 8 for node in concats for name in node.operands)
 
 
+def leaves_12_bits(graph: Graph) -> bool:
+    """Whether 32 channels of 4 bits, what an engine may add in a cycle, add up beyond 2,047 on some image."""
+    narrow = [
+        node
+        for node in convolutions(graph)
+        if node.weight_bits <= 4 and graph.format_of(node.source).bits <= 4 and node.kernel_size == (1, 1)
+    ]
+    if not narrow:
+        return False
+    codes = np.concatenate([random_inputs(np.random.default_rng(0), graph, 8), corner_inputs(graph)])
+    tensors = evaluate_all(graph, codes)
+    return any(
+        np.abs(np.einsum("nchw,oc->nohw", tensors[c.source][:, :32], c.weight[:, :32, 0, 0])).max() > 2047
+        for c in narrow
+    )
+
+
 FEATURES: dict[str, Callable[[Graph], bool]] = {
     "1x1": lambda g: any(c.kernel_size == (1, 1) for c in convolutions(g)),
     "3x3": lambda g: any(c.kernel_size == (3, 3) for c in convolutions(g)),
@@ -61,6 +78,7 @@ FEATURES: dict[str, Callable[[Graph], bool]] = {
     "residual of the source": lambda g: any(c.residual == c.source for c in convolutions(g)),
     "frac per channel": lambda g: any(is_per_channel(c) for c in convolutions(g)),
     "narrow weights": lambda g: any(c.weight_bits < 8 for c in convolutions(g)),
+    "sums beyond 12 bits": leaves_12_bits,
     "narrow activations": lambda g: any(node.format.bits < 8 for node in g.nodes[1:]),
     "signed activations": lambda g: any(c.format.signed and c.lo < 0 for c in convolutions(g)),
     "ReLU": lambda g: any(c.lo == 0 for c in convolutions(g)),
