@@ -11,11 +11,12 @@ from torch import nn
 
 from bitlathe.flow.datasets import image_shape, read_dataset
 from bitlathe.flow.errors import UsageError
+from bitlathe.flow.output import note
 from bitlathe.flow.own_network import is_own, make_own
 from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.train.weights import is_plain_state, load_weights
+from bitlathe.model.train.weights import is_foreign_state, load_weights
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
 PUBLISHED = ("resnet20", "resnet56", "resnet110")  # by the repository that the CIFAR weights come from
@@ -93,7 +94,8 @@ def find_subject(request: NetworkRequest) -> Subject:
     weights = replace(found, normalization=_normalization(request, found))
     model = _model(request.network, request, dataset, weights.normalization)
     if weights.path is not None:
-        load_weights(model, weights.path, torch.zeros(1, *image_shape(dataset)))
+        for line in load_weights(model, weights.path, torch.zeros(1, *image_shape(dataset))):
+            note(line)
     name = request.network.rpartition(":")[2]
     return Subject(network=name, model=model.eval(), dataset=dataset, weights=weights)
 
@@ -116,12 +118,12 @@ def _weights(network: str, request: NetworkRequest, dataset: str) -> Weights:
 def _normalization(request: NetworkRequest, weights: Weights) -> Normalization:
     """What the weights were trained to see, where the user leaves it open.
 
-    The published CIFAR ResNets come as plain state dicts and were trained on ImageNet's constants.
+    The published CIFAR ResNets come as state dicts of another tool and were trained on ImageNet's constants.
     """
     if request.normalization is not Normalization.AUTO:
         return request.normalization
     published = (
-        weights.path is not None and (request.network or "") in PUBLISHED and is_plain_state(weights.path)
+        weights.path is not None and (request.network or "") in PUBLISHED and is_foreign_state(weights.path)
     )
     return Normalization.IMAGENET if published else Normalization.NONE
 

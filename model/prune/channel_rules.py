@@ -41,7 +41,7 @@ class Operation:
     @property
     def name(self) -> str:
         """Bare name, in place or not: add of aten.add_.Tensor."""
-        return self.function.overloadpacket.__name__.removesuffix("_")
+        return str(self.function.overloadpacket.__name__).removesuffix("_")
 
     def argument(self, name: str) -> Any:
         """An argument by its schema's name, None where there is none."""

@@ -5,7 +5,7 @@ Which channels were removed does not matter here, only how many each layer has l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -44,14 +44,27 @@ def shrink_to(model: Module, state: State, example: torch.Tensor | None = None) 
 
 
 def check_names(model: nn.Module, state: State) -> None:
-    """Raise DataError for the first tensor that only one of the two has; batch counters do not matter."""
+    """Raise DataError for tensors that only one of the two has; batch counters do not matter."""
     expected = model.state_dict()
-    for name in expected:
-        if name not in state and not name.endswith(_COUNTER):
-            raise DataError(f"{name} is missing; {_ADVICE}")
-    for name in state:
-        if name not in expected:
-            raise DataError(f"{name} is unknown to the network; {_ADVICE}")
+    missing = [name for name in expected if name not in state and not name.endswith(_COUNTER)]
+    unknown = [name for name in state if name not in expected]
+    parts = [
+        f"{first_of(names)} {'is' if len(names) == 1 else 'are'} {what}"
+        for names, what in ((missing, "missing"), (unknown, "unknown to the network"))
+        if names
+    ]
+    if parts:
+        raise DataError(f"{' and '.join(parts)}; {_ADVICE}")
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """The first of several names, and how many more there are.
+
+    >>> first_of(["a", "b"]), first_of("abcde")
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _narrowed(model: nn.Module, state: State) -> Narrowed:
@@ -84,16 +97,17 @@ def _width(layer: str, role: Role, state: State) -> int | None:
 def _check_shapes(model: nn.Module, state: State, narrowed: Narrowed) -> None:
     """Every tensor has the shape it will have after narrowing."""
     shapes = {id(change.old): change.new.shape for change in plan(model, narrowed).tensors}
-    for name, tensor in model.state_dict(keep_vars=True).items():  # one tensor may have several names
-        if name in state and state[name].shape != shapes.get(id(tensor), tensor.shape):
-            raise _misfit(name, state, tensor)
+    own = model.state_dict(keep_vars=True)  # one tensor may have several names
+    misfits = [n for n, t in own.items() if n in state and state[n].shape != shapes.get(id(t), t.shape)]
+    if misfits:
+        raise _misfit(misfits, state, own)
 
 
 def _check_ends(model: nn.Module, state: State, narrowed: Narrowed, example: torch.Tensor | None) -> None:
     fixed = _fixed_without_example(model) if example is None else _fixed(model, narrowed, example)
-    for layer, role in narrowed:
-        if (layer, role) in fixed:
-            raise _misfit(f"{layer}.weight", state, model.state_dict()[f"{layer}.weight"])
+    misfits = [f"{layer}.weight" for layer, role in narrowed if (layer, role) in fixed]
+    if misfits:
+        raise _misfit(misfits, state, model.state_dict())
 
 
 def _fixed_without_example(model: nn.Module) -> set[tuple[str, Role]]:
@@ -126,5 +140,7 @@ def _check_runs(model: nn.Module, example: torch.Tensor) -> None:
         model.train(training)
 
 
-def _misfit(name: str, state: State, own: torch.Tensor) -> DataError:
-    return DataError(f"{name} is {tuple(state[name].shape)}, the network's is {tuple(own.shape)}; {_ADVICE}")
+def _misfit(names: Sequence[str], state: State, own: State) -> DataError:
+    shapes = [(name, tuple(state[name].shape), tuple(own[name].shape)) for name in names]
+    each = [f"{name} is {found}, the network's is {wanted}" for name, found, wanted in shapes]
+    return DataError(f"{first_of(each)}; {_ADVICE}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,10 @@ import torch
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.train.file_kinds import foreign_kind
+
+# PyTorch's words for what a pickle names and it does not know
+_CODE = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed global|whose module)")
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
@@ -23,18 +27,35 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
 
 def read_tensors(path: Path) -> dict[str, Any]:
     """Content of a file of tensors and plain values; DataError says what is wrong with any other."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file; give the path of a checkpoint")
+    try:
+        kind = foreign_kind(path)
+    except OSError as error:
+        reason = error.strerror or "no file"
+        raise DataError(f"{path}: cannot be read ({reason}); give the path of a checkpoint") from error
+    if kind is not None:
+        raise DataError(f"{path}: not a readable PyTorch checkpoint ({kind.told}); {kind.remedy}")
+    content = _unpickled(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds a {type(content).__name__}; a checkpoint holds a dict of tensors")
+    return content
+
+
+def _unpickled(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             # of an unusual pickle PyTorch warns first and fails then; the failure says enough
             warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; give the path of a checkpoint") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"{path}: not a readable PyTorch checkpoint ({reason}); it is truncated or foreign, get it again"
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds a {type(content).__name__}; a checkpoint holds a dict of tensors")
-    return content
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a pickle can fail in any way, and PyTorch's advice is to run its code
+        named = _CODE.search(str(error))
+        if named is None:
+            problem = "not a readable PyTorch checkpoint (it is truncated or foreign); get it again"
+        else:
+            what = "a whole module" if named[1].startswith("torch.nn.") else "an object"
+            problem = (
+                f"holds {what} ({named[1]}), which only its own code can read; "
+                "save its state_dict() alone by torch.save"
+            )
+        raise DataError(f"{path}: {problem}") from error

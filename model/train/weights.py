@@ -1,7 +1,7 @@
 """Weight files: tensors with a note on where they come from, in one small file.
 
-A file is {"format", "metadata" (JSON text), "state" (name -> tensor)}. `load_state` also takes a
-plain state dict and the checkpoint of a training run.
+A file is {"format", "metadata" (JSON text), "state" (name -> tensor)}. `load_weights` also takes the
+checkpoint of a training run, and state dicts of other tools.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,10 +17,10 @@ from torch import nn
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.prune.rebuild import shrink_to
 from bitlathe.model.train.files import read_tensors, write_tensors
+from bitlathe.model.train.state_dicts import State, is_ours, read_state, rounded, without_prefixes
 from bitlathe.model.zoo import build, checkpoint_path
 
 FORMAT = "bitlathe-weights-1"
-State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,31 +55,33 @@ def read_metadata(path: Path) -> WeightsMetadata:
 
 
 def load_state(path: Path) -> State:
-    """Tensors of a weight file, a training checkpoint or a plain state dict.
+    """Tensors of a weight file, a training checkpoint or a state dict.
 
     Raises DataError for a file that is none of these, or that holds a NaN or an infinity.
     """
-    state = _state_of(read_tensors(path))
+    state = read_state(path).state
     for name, tensor in state.items():
-        if not isinstance(tensor, torch.Tensor):
-            raise DataError(f"{path}: {name} is no tensor; give a checkpoint of this tool or a state dict")
         check_finite(f"{path}: {name}", tensor)
-    if not state:
-        raise DataError(f"{path}: holds no tensor; give a checkpoint of this tool or a state dict")
     return state
 
 
-def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = None) -> None:
-    """Load a file that `load_state` reads into `model`, which shrinks to the file's shapes if it was pruned.
+def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = None) -> tuple[str, ...]:
+    """Load a weight file, a checkpoint or a state dict; `model` shrinks to its shapes if it was pruned.
 
-    Raises DataError naming the first tensor that is missing, unknown or of a shape that no pruning gives; an
-    `example` (N, C, H, W) of the network's input makes that check exact.
+    Returns what was taken off, left out or rounded, a line each. Raises DataError naming the tensors that
+    are missing, unknown or of a shape that no pruning gives; an `example` (N, C, H, W) of the network's
+    input makes that check exact.
     """
-    state = load_state(path)
+    expected = model.state_dict()
+    found = without_prefixes(read_state(path), expected)
+    for name, tensor in found.state.items():
+        check_finite(f"{path}: {name}", tensor)
+    notes = (*found.notes, *rounded(found.state, expected))
     try:
-        shrink_to(model, state, example)
+        shrink_to(model, found.state, example)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    return tuple(f"{path}: {note}" for note in notes)
 
 
 def load_pretrained(network: str, dataset: str) -> nn.Module:
@@ -104,18 +105,6 @@ def check_finite(where: str, tensor: torch.Tensor) -> None:
         raise DataError(f"{where} has {bad} of {tensor.numel()} values NaN or infinite; train it again")
 
 
-def is_plain_state(path: Path) -> bool:
-    """True for a bare state dict, trained elsewhere: it says nothing of how it was trained."""
-    return not _wrapped_state(read_tensors(path))
-
-
-def _state_of(content: dict[str, Any]) -> State:
-    return _wrapped_state(content) or content
-
-
-def _wrapped_state(content: dict[str, Any]) -> State:
-    """State dict inside one of our own files, or nothing."""
-    for key in ("state", "model"):
-        if isinstance(content.get(key), dict):
-            return dict(content[key])
-    return {}
+def is_foreign_state(path: Path) -> bool:
+    """True for weights that were trained elsewhere: the file says nothing of how."""
+    return not is_ours(read_tensors(path))
