@@ -43,7 +43,6 @@ def measure(arguments: argparse.Namespace, dataset: Dataset) -> dict[str, object
     started, normal = time.monotonic(), Normalize.imagenet() if arguments.normalize else None
     model = build(arguments.network, normalize=normal, num_classes=dataset.num_classes)
     load_weights(model, arguments.weights)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     test = dataset.test_images, dataset.test_labels
     exact, quantize = evaluate(model, *test).accuracy, settings(arguments.bits, arguments.every_layer)
     before = evaluate(QuantizedView.of(model, dataset.train_images, quantize), *test).accuracy

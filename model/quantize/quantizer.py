@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import DataError, ShapeError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
@@ -86,8 +86,7 @@ def _formats(
 
 def network_inputs(images: Images) -> Tensor:
     """Byte images (N, H, W, C) as the float model takes them: (N, C, H, W), x = (pixel - 128) / 128."""
-    pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
-    return torch.from_numpy((pixels - 128) / 128)
+    return to_input(images)
 
 
 def usable_images(images: Images, config: QuantizeConfig) -> Images:
