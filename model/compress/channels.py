@@ -17,7 +17,7 @@ from bitlathe.model.prune.errors import BudgetError
 from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups, Scope, channel_groups
 from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
-from bitlathe.model.train.batches import Batch
+from bitlathe.model.train.batches import Batch, forward_in_training
 
 _EXAMPLES = 2  # images to trace a network with
 _SETTLING = 8  # batches that batch norm's statistics are taken from anew
@@ -194,9 +194,8 @@ def settle(model: nn.Module, batches: Iterator[Batch]) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # PyTorch's word for a plain mean
-    model.train()
     for images, _ in batches:
-        model(images)
+        forward_in_training(model, images)
     model.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

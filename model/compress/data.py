@@ -12,7 +12,7 @@ from bitlathe.model.compress.randomness import order_generator, step_generator
 from bitlathe.model.data import Dataset, Images, Labels, to_input
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.seeds import SEEDS, is_seed
-from bitlathe.model.train.batches import Batch, pad_border, random_views
+from bitlathe.model.train.batches import Batch, pad_border, part_of, random_views, steps_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +65,7 @@ class MethodData:
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return -(-self._epoch_images // self.batch_size)
+        return steps_of(self._epoch_images, self.batch_size)
 
     @property
     def classes(self) -> int:
@@ -75,7 +75,7 @@ class MethodData:
     def batch(self, seed: int, epoch: int, step: int) -> Batch:
         """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N,) int64."""
         order = torch.randperm(len(self.train_labels), generator=order_generator(seed, epoch))
-        chosen = order[: self._epoch_images][step * self.batch_size : (step + 1) * self.batch_size]
+        chosen = order[part_of(self._epoch_images, self.batch_size, step)]
         return to_input(self._views(chosen, step_generator(seed, epoch, step))), self._labels[chosen]
 
     @property

@@ -20,7 +20,7 @@ from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.quantize.view import QuantizedView
-from bitlathe.model.train.batches import Batch
+from bitlathe.model.train.batches import Batch, forward_in_training
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 
 _EXAMPLES = 2  # images to trace a network with
@@ -159,9 +159,8 @@ def _set_rates(trainee: _Trainee, state: State, rate: float, share: float) -> No
 
 def _loss(forward: nn.Module, batch: Batch, settings: TrainConfig) -> torch.Tensor:
     images, labels = batch
-    forward.train()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision is Precision.BFLOAT16):
-        logits = forward(images)
+        logits = forward_in_training(forward, images)
     return functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
 
 

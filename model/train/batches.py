@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from bitlathe.model.data import PIXEL_ZERO, Images, Labels, to_input
+from bitlathe.model.graph.errors import DataError
 
 CROP_BORDER = 4  # pixels a crop may shift each way
 
@@ -25,19 +27,58 @@ class Batches:
         self._padded = pad_border(self._images) if augment else self._images
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // self._batch_size)
+        return steps_of(len(self._labels), self._batch_size)
 
     def epoch(self) -> Iterator[Batch]:
         """Every image once, in a new order."""
         order = torch.randperm(len(self._labels), generator=self._generator)
-        for start in range(0, len(order), self._batch_size):
-            chosen = order[start : start + self._batch_size]
+        for step in range(len(self)):
+            chosen = order[part_of(len(order), self._batch_size, step)]
             yield to_input(self._take(chosen)), self._labels[chosen]
 
     def _take(self, chosen: torch.Tensor) -> torch.Tensor:
         if not self._augment:
             return self._images[chosen]
         return random_views(self._padded, chosen, self._generator)
+
+
+def steps_of(images: int, batch_size: int) -> int:
+    """Batches of an epoch; a last one of a single image joins the one before it.
+
+    Batch norm cannot train on one image: of a 1x1 map that is one value a channel.
+
+    >>> steps_of(96, 32), steps_of(97, 32), steps_of(98, 32), steps_of(3, 1)
+    (3, 3, 4, 3)
+    """
+    whole, rest = divmod(images, batch_size)
+    return whole if rest == 0 or (rest == 1 and whole) else whole + 1
+
+
+def part_of(images: int, batch_size: int, step: int) -> slice:
+    """Places of batch `step` in an epoch's order.
+
+    >>> part_of(97, 32, 2), part_of(98, 32, 3)
+    (slice(64, 97, None), slice(96, 98, None))
+    """
+    is_last = step == steps_of(images, batch_size) - 1
+    return slice(step * batch_size, images if is_last else (step + 1) * batch_size)
+
+
+def forward_in_training(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Outputs of a batch (N, C, H, W) in training mode.
+
+    Raises DataError where batch norm would take the variance of one value.
+    """
+    try:
+        outputs: torch.Tensor = model.train()(images)
+    except ValueError as error:
+        if len(images) > 1:
+            raise
+        raise DataError(
+            "training: batch norm takes no variance of one image, whose channels have one value each; "
+            "take batches, and epochs, of 2 images or more"
+        ) from error
+    return outputs
 
 
 def pad_border(images: torch.Tensor) -> torch.Tensor:

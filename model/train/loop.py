@@ -17,7 +17,7 @@ from torch.nn import functional
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.storage import make_folder
-from bitlathe.model.train.batches import Batch, Batches
+from bitlathe.model.train.batches import Batch, Batches, forward_in_training
 from bitlathe.model.train.checkpoint import (
     EpochMetrics,
     History,
@@ -156,9 +156,8 @@ class Trainer:
     def _loss(self, batch: Batch) -> torch.Tensor:
         images, labels = batch
         mixed = self.config.precision is Precision.BFLOAT16
-        self.state.model.train()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
-            logits = self.state.model(images)
+            logits = forward_in_training(self.state.model, images)
         return self._objective(images, logits.float(), labels)
 
     def _set_rate(self, step: int) -> None:
@@ -187,14 +186,13 @@ class Trainer:
 
 
 def _fresh_model(config: TrainConfig, dataset: Dataset) -> nn.Module:
-    model = build(
+    return build(
         config.network,
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
         seed=config.seed,
     )
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, config: TrainConfig) -> torch.Tensor:

@@ -36,6 +36,13 @@ def test_an_epoch_holds_every_image_once(count: int, batch_size: int, augment: b
     assert sorted(torch.cat(parts).tolist()) == list(range(count))
 
 
+@given(st.integers(2, 30), st.integers(2, 12))
+def test_no_batch_of_two_or_more_images_leaves_one_over(count: int, batch_size: int) -> None:
+    parts = [len(labels) for _, labels in batches(count, batch_size).epoch()]
+    assert min(parts) > 1 and max(parts) <= batch_size + 1
+    assert all(size == batch_size for size in parts[:-1])
+
+
 def test_epochs_come_in_different_orders() -> None:
     split = batches(50, 50)
     (_, first), (_, second) = next(split.epoch()), next(split.epoch())
