@@ -35,7 +35,7 @@ class Measurement:
     pynq: str  # version
     images: int
     mismatches: int  # output integers that differ from the bundle's, over all images
-    correct: int  # images whose largest output is their label's
+    correct: int | None  # images whose largest output is their label's; None where outputs are no classes
     cycles: int  # of one image, start to done: median over images after the first
     cycles_first: int  # of the first image, whose start also loads the weights
     predicted_cycles: int  # by the cycle model, as `cycles`
@@ -64,6 +64,7 @@ class Measurement:
     def from_json(cls, fields: Fields) -> Measurement:
         """The measurement of plain values; BundleError where they are none."""
         wall_ms = None if fields.values.get("wall_ms") is None else fields.number("wall_ms")
+        correct = None if fields.values.get("correct") is None else fields.integer("correct")
         rows = fields.items("layers")
         return cls(
             board=fields.text("board"),
@@ -73,7 +74,7 @@ class Measurement:
             pynq=fields.text("pynq"),
             images=fields.integer("images"),
             mismatches=fields.integer("mismatches"),
-            correct=fields.integer("correct"),
+            correct=correct,
             cycles=fields.integer("cycles"),
             cycles_first=fields.integer("cycles_first"),
             predicted_cycles=fields.integer("predicted_cycles"),

@@ -313,7 +313,7 @@ def measure(
             pynq=runner.pynq_version,
             images=len(pictures),
             mismatches=int((codes != expected).sum()),
-            correct=int((codes.reshape(len(codes), -1).argmax(axis=1) == labels).sum()),
+            correct=_correct(codes, labels),
             cycles=cycles,
             cycles_first=outcome.cycles[0],
             predicted_cycles=manifest.predicted_cycles,
@@ -327,6 +327,13 @@ def measure(
             profiled_cycles=profile[1] if profile else 0,
             outputs_sha256=hashlib.sha256(np.ascontiguousarray(codes).astype("<i4").tobytes()).hexdigest(),
         )
+
+
+def _correct(codes: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]) -> int | None:
+    """Images whose largest output is their label's; None where they have no label."""
+    if (labels < 0).any():
+        return None
+    return int((codes.reshape(len(codes), -1).argmax(axis=1) == labels).sum())
 
 
 def _vectors(

@@ -183,6 +183,8 @@ def _bundle(request: NetworkRequest, target: Target, files: OverlayFiles, images
 
     network = obtain(request)
     pictures, labels = network.test_images(images)
+    if network.unlike_classes:
+        labels = labels * 0 - 1
     vectors = Vectors(images=pictures, labels=labels, table=network.preprocess.table)
     return make_bundle(network.graph, target, files, vectors, out, name=network.name)
 
@@ -192,7 +194,7 @@ def _show(measured: Measurement) -> None:
     rows = [
         ("test images", f"{measured.images:,}"),
         ("output integers that differ", f"{measured.mismatches:,}"),
-        ("right answers", f"{measured.correct:,}"),
+        ("right answers", "-" if measured.correct is None else f"{measured.correct:,}"),
         ("cycles an image", f"{measured.cycles:,}"),
         ("cycles, weights not yet on chip", f"{measured.cycles_first:,}"),
         ("cycles, predicted", f"{measured.predicted_cycles:,}"),

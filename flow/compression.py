@@ -131,6 +131,7 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     check_folder(out, options.resume)
     subject = find_subject(request)
     note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
+    subject.check_trains()
     for line in _left_whole(stages, subject):
         note(line)
     data, count = subject.dataset, options.images

@@ -31,6 +31,7 @@ from bitlathe.model.quantize.names import identifier
 from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, Preprocess
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import predict
+from bitlathe.model.train.outputs import unlike_classes
 from bitlathe.model.zoo import NETWORKS
 
 Codes = NDArray[np.integer[Any]]
@@ -97,6 +98,21 @@ class IntegerNetwork:
             )
         return self.dataset.test_images[:count], self.dataset.test_labels[:count]
 
+    @property
+    def unlike_classes(self) -> str | None:
+        """How its outputs differ from one a class, of which alone an accuracy can be told."""
+        return unlike_classes(self.graph.shapes[self.graph.output], self.dataset)
+
+    def accuracy(self, outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float | None:
+        """Accuracy of its outputs; None where they are no classes."""
+        return None if self.unlike_classes else accuracy(outputs, labels)
+
+    def float_accuracy(self, images: Images, labels: Labels) -> float | None:
+        """Accuracy of the float network; None for a graph read from a file, and without classes."""
+        if self.subject is None or self.unlike_classes:
+            return None
+        return accuracy(predict(self.subject.model, images).numpy(), labels)
+
     def reference(self, images: Images) -> Codes:
         """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator."""
         return evaluate(self.graph, self.preprocess.codes(images))
@@ -107,7 +123,17 @@ class IntegerNetwork:
 
 
 def obtain(request: NetworkRequest) -> IntegerNetwork:
-    """The integer network a user asked for; tells on stderr whose weights it has. Errors as below."""
+    """The integer network a user asked for; tells on stderr whose weights it has. Errors as below.
+
+    Where its outputs are no classes of the data set, that is told as well.
+    """
+    network = _obtained(request)
+    if unlike := network.unlike_classes:
+        note(f"{network.name}: {unlike}, so no accuracy is told")
+    return network
+
+
+def _obtained(request: NetworkRequest) -> IntegerNetwork:
     if (request.network is None) == (request.graph is None):
         raise UsageError("give one of --network and a graph's file (.blg)")
     if request.graph is None:
@@ -220,13 +246,6 @@ def preprocess_path(path: Path) -> Path:
 def accuracy(outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float:
     """Share of images whose largest output is that of their label; of equal outputs the first counts."""
     return float((outputs.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
-
-
-def float_accuracy(network: IntegerNetwork, images: Images, labels: Labels) -> float | None:
-    """Accuracy of the float network; None for a graph read from a file."""
-    return (
-        None if network.subject is None else accuracy(predict(network.subject.model, images).numpy(), labels)
-    )
 
 
 def usual_dataset(graph: Graph, path: Path) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +15,12 @@ import torch
 from torch import nn
 
 from bitlathe.flow.errors import UsageError
+from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.zoo import Normalize, adapted
 
 _MODULE = "bitlathe_own_network"
+_EXAMPLES = 3  # images to try a network with: a number that code is unlikely to hold
 
 
 def is_own(network: str) -> bool:
@@ -26,26 +32,112 @@ def is_own(network: str) -> bool:
     return ".py:" in network
 
 
-def make_own(network: str, seed: int) -> nn.Module:
-    """What FUNCTION of FILE.py returns, its random weights seeded; UsageError when that is no module.
+def make_own(network: str, seed: int, shape: Shape, normalize: Normalize | None = None) -> nn.Module:
+    """What FUNCTION of FILE.py returns, its random weights seeded, as `zoo.adapted` makes it.
 
-    The file may import what lies beside it. Errors inside the user's own code come out as they are.
+    `shape` is (C, H, W) of the images. The file may import what is beside it. Raises UsageError, with file
+    and line, for what goes wrong in it, and where it makes no module.
     """
     file, _, function = network.rpartition(":")
-    with _beside(Path(file)), torch.random.fork_rng(devices=[]):
+    with _beside(Path(file)), torch.random.fork_rng(devices=[]), _told_of(network):
         maker = getattr(_module(Path(file)), function, None)
         if not callable(maker):
             raise UsageError(f"{file}: has no function {function}; name one that returns a torch.nn.Module")
         torch.manual_seed(seed)
-        model = maker()
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"{network}: returns a {type(model).__name__}; let it return a torch.nn.Module")
-    return model
+        model = _made(maker, network)
+        return adapted(model, torch.zeros(_EXAMPLES, *shape), normalize)
+
+
+@torch.no_grad()
+def own_outputs(network: str, model: nn.Module, shape: Shape) -> tuple[int, ...]:
+    """Shape of what a network makes of one image; UsageError, with file and line, where it fails."""
+    with _told_of(network):
+        outputs = model.eval()(torch.zeros(_EXAMPLES, *shape))
+    if outputs.shape[:1] != (_EXAMPLES,):
+        raise UsageError(
+            f"{network}: makes an output of shape {tuple(outputs.shape)} of {_EXAMPLES} images; "
+            "keep the images of a batch apart"
+        )
+    return tuple(outputs.shape[1:])
+
+
+def check_trains(network: str, model: nn.Module, shape: Shape) -> None:
+    """Raise UsageError, with file and line, where the forward pass fails in training mode only."""
+    modes = {module: module.training for module in model.modules()}
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    try:
+        with _told_of(network), torch.random.fork_rng(devices=[]), torch.no_grad():
+            model.train()(torch.zeros(_EXAMPLES, *shape))
+    finally:
+        model.load_state_dict(state)  # batch norm's statistics have moved
+        for module, training in modes.items():
+            module.training = training
+
+
+def _made(maker: Callable[..., object], network: str) -> nn.Module:
+    """The network; UsageError for a function that wants arguments or returns something else."""
+    made = maker if isinstance(maker, nn.Module) else _called(maker, network)
+    if not isinstance(made, nn.Module):
+        raise UsageError(
+            f"{_place(maker, network)}: returns {type(made).__name__}; let it return a torch.nn.Module"
+        )
+    return made
+
+
+def _called(maker: Callable[..., object], network: str) -> object:
+    try:
+        inspect.signature(maker).bind()
+    except TypeError as error:
+        raise UsageError(
+            f"{_place(maker, network)}: is called without arguments ({error}); give each a default"
+        ) from error
+    except ValueError:  # of what has no signature, such as a function in C
+        pass
+    return maker()
+
+
+def _place(maker: Callable[..., object], network: str) -> str:
+    """FILE.py:LINE of a function or class, followed by its name."""
+    file, _, function = network.rpartition(":")
+    try:
+        source, line = inspect.getsourcefile(maker) or file, inspect.getsourcelines(maker)[1]
+    except (OSError, TypeError):
+        return network
+    return f"{file if Path(source).resolve() == Path(file).resolve() else source}:{line}: {function}"
+
+
+@contextmanager
+def _told_of(network: str) -> Iterator[None]:
+    """Make one line with file and line of whatever the user's own code raises."""
+    try:
+        yield
+    except BitlatheError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{_raised_at(error, network)}: {_described(error)}; mend it there") from error
+
+
+def _raised_at(error: BaseException, network: str) -> str:
+    """FILE:LINE of the innermost code of the user's that an error passed: in the file, or in its folder."""
+    file = Path(network.rpartition(":")[0])
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if file.resolve().parent in Path(f.filename).resolve().parents]
+    installed = [f for f in own if "site-packages" not in Path(f.filename).parts]
+    inside = [f for f in installed if Path(f.filename).resolve() == file.resolve()] or installed
+    return f"{inside[-1].filename}:{inside[-1].lineno}" if inside else network
+
+
+def _described(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)  # its place is told already
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 @contextmanager
 def _beside(file: Path) -> Iterator[None]:
-    """Let imports find what lies in the file's folder, as when Python runs the file."""
+    """Let imports find what is in the file's folder, as when Python runs the file."""
     folder = str(file.resolve().parent)
     sys.path.insert(0, folder)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bitlathe.flow.integer_network import IntegerNetwork, accuracy, float_accuracy, save_network
+from bitlathe.flow.integer_network import IntegerNetwork, save_network
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.nodes import Conv2d, Dense
@@ -19,8 +19,8 @@ class Quantization:
     network: str
     dataset: str
     images: int
-    accuracy_float: float | None
-    accuracy_integer: float
+    accuracy_float: float | None  # None for a graph read from a file
+    accuracy_integer: float | None  # both None where the outputs are no classes of the data set
     weight_bits: int
     activation_bits: int
     per_channel: bool | None  # None for a graph read from a file
@@ -41,7 +41,7 @@ def measure(
 ) -> Quantization:
     """Accuracy of the float and the integer network on test images; writes the graph when `out` is given."""
     pictures, labels = network.test_images(images)
-    integer = accuracy(network.outputs(pictures), labels)
+    integer = network.accuracy(network.outputs(pictures), labels)
     if out is not None:
         save_network(network, out)
     layers = [node for node in network.graph.nodes if isinstance(node, Conv2d | Dense)]
@@ -49,7 +49,7 @@ def measure(
         network=network.name,
         dataset=network.dataset.name,
         images=len(labels),
-        accuracy_float=float_accuracy(network, pictures, labels),
+        accuracy_float=network.float_accuracy(pictures, labels),
         accuracy_integer=integer,
         weight_bits=network.weight_bits,
         activation_bits=network.activation_bits,

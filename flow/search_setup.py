@@ -26,6 +26,7 @@ from bitlathe.model.compress.product import ShareWeights
 from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.prune.groups import ChannelGroups, channel_groups
 from bitlathe.model.prune.masks import SparsityTarget
@@ -33,6 +34,7 @@ from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.search import EachEpochTheBest, Judge, LabSpec, Ladder
 from bitlathe.model.train import TrainConfig
+from bitlathe.model.zoo import Normalize
 
 _FULL_BITS = 8
 
@@ -43,10 +45,13 @@ class OwnArchitecture:
 
     network: str  # FILE.py:FUNCTION
     seed: int
+    input_shape: Shape  # (C, H, W)
+    imagenet: bool = False  # images are normalised as ImageNet's networks expect them
 
     def build(self) -> nn.Module:
         """What the function returns."""
-        return make_own(self.network, self.seed)
+        normalize = Normalize.imagenet() if self.imagenet else None
+        return make_own(self.network, self.seed, self.input_shape, normalize)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,7 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
             data=data,
         )
     )
+    subject.check_trains()
     _check_full_layers(config, subject)
     return Setup(
         config=config,
@@ -120,14 +126,20 @@ def training_settings(config: SearchConfig, subject: Subject) -> TrainConfig:
 
 def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
     """How a worker makes the network."""
+    imagenet = subject.weights.normalization is Normalization.IMAGENET
     if is_own(config.network.name):
-        return OwnArchitecture(network=config.network.name, seed=config.training.seed)
+        return OwnArchitecture(
+            network=config.network.name,
+            seed=config.training.seed,
+            input_shape=subject.input_shape,
+            imagenet=imagenet,
+        )
     return ZooArchitecture(
         network=config.network.name,
         num_classes=subject.dataset.num_classes,
         in_channels=subject.dataset.in_channels,
         input_size=subject.dataset.input_size,
-        imagenet=subject.weights.normalization is Normalization.IMAGENET,
+        imagenet=imagenet,
         seed=config.training.seed,
     )
 

@@ -76,6 +76,7 @@ def measure_sensitivity(request: NetworkRequest, options: SensitivityOptions) ->
     """Prune each layer alone at each share and measure; errors are those of the pruner."""
     subject = find_subject(request)
     note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
+    subject.check_classifies()
     images = subject.dataset.train_images[-options.images :]
     labels = subject.dataset.train_labels[-options.images :]
     groups = channel_groups(subject.model, to_input(images[:2]), options.scope)

@@ -12,7 +12,7 @@ from statistics import median
 
 from bitlathe.flow.compilation import compile_for, predicted_cycles
 from bitlathe.flow.errors import CheckFailed
-from bitlathe.flow.integer_network import Codes, IntegerNetwork, accuracy, float_accuracy
+from bitlathe.flow.integer_network import Codes, IntegerNetwork
 from bitlathe.flow.profile import Profile
 from bitlathe.hls.bounds import Bounds, bounds
 from bitlathe.hls.compile import Compiled
@@ -44,7 +44,7 @@ class Simulation:
     images: int
     mismatches: int  # output integers that differ from the reference's, over all images
     accuracy_float: float | None  # on these images; None for a graph read from a file
-    accuracy_integer: float  # on these images, of the simulated hardware's outputs
+    accuracy_integer: float | None  # of the hardware's outputs; both None where they are no classes
     macs: int  # multiply-accumulates of one image
     cycles: int  # of one image, start to done: median over images after the first
     cycles_first: int  # of the first image, whose start also loads the weights
@@ -109,8 +109,8 @@ def simulate(
         target=target.name,
         images=len(images),
         mismatches=_mismatches(outputs, network.reference(images)),
-        accuracy_float=float_accuracy(network, images, labels),
-        accuracy_integer=accuracy(outputs.codes, labels),
+        accuracy_float=network.float_accuracy(images, labels),
+        accuracy_integer=network.accuracy(outputs.codes, labels),
         macs=network.macs,
         cycles=cycles,
         cycles_first=outputs.first_cycles,

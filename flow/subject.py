@@ -12,10 +12,11 @@ from torch import nn
 from bitlathe.flow.datasets import image_shape, read_dataset
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.output import note
-from bitlathe.flow.own_network import is_own, make_own
+from bitlathe.flow.own_network import check_trains, is_own, make_own, own_outputs
 from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.train.outputs import unlike_classes
 from bitlathe.model.train.weights import is_foreign_state, load_weights
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
@@ -27,6 +28,7 @@ class WeightsSource(Enum):
 
     FILE = "file"
     CHECKPOINT = "committed checkpoint"
+    FUNCTION = "as the function made them"  # random or read: only the user's own code knows
     RANDOM = "seeded random"
 
 
@@ -35,8 +37,8 @@ class Weights:
     """Origin of a network's weights."""
 
     source: WeightsSource
-    path: Path | None = None  # of all but random weights
-    seed: int | None = None  # of random weights
+    path: Path | None = None  # of a file or a checkpoint
+    seed: int | None = None  # of the random numbers that others were drawn from
     normalization: Normalization = Normalization.NONE  # what they were trained to see
 
     @property
@@ -72,14 +74,29 @@ class Subject:
     """A network in evaluation mode and the data set it is judged on."""
 
     network: str
+    requested: str  # the same, or FILE.py:FUNCTION
     model: nn.Module
     dataset: Dataset
     weights: Weights
+    outputs: tuple[int, ...]  # shape of what it makes of an image
 
     @property
     def input_shape(self) -> Shape:
         """(C, H, W) of an image."""
         return image_shape(self.dataset)
+
+    def check_classifies(self) -> None:
+        """Raise UsageError unless it has an output a class, which training and a search judge it by."""
+        if unlike := unlike_classes(self.outputs, self.dataset):
+            raise UsageError(f"{self.requested}: {unlike}; give it one output a class")
+
+    def check_trains(self) -> None:
+        """Raise UsageError unless its accuracy can be trained."""
+        self.check_classifies()
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise UsageError(f"{self.requested}: has no weights to train; give it some that want a gradient")
+        if is_own(self.requested):
+            check_trains(self.requested, self.model, self.input_shape)
 
 
 def find_subject(request: NetworkRequest) -> Subject:
@@ -96,8 +113,18 @@ def find_subject(request: NetworkRequest) -> Subject:
     if weights.path is not None:
         for line in load_weights(model, weights.path, torch.zeros(1, *image_shape(dataset))):
             note(line)
+    outputs: tuple[int, ...] = (dataset.num_classes,)
+    if is_own(request.network):
+        outputs = own_outputs(request.network, model, image_shape(dataset))
     name = request.network.rpartition(":")[2]
-    return Subject(network=name, model=model.eval(), dataset=dataset, weights=weights)
+    return Subject(
+        network=name,
+        requested=request.network,
+        model=model.eval(),
+        dataset=dataset,
+        weights=weights,
+        outputs=outputs,
+    )
 
 
 def _dataset_name(network: str, chosen: str | None) -> str:
@@ -112,7 +139,8 @@ def _weights(network: str, request: NetworkRequest, dataset: str) -> Weights:
         return Weights(source=WeightsSource.FILE, path=request.weights)
     if own.exists() and request.normalization is not Normalization.IMAGENET:
         return Weights(source=WeightsSource.CHECKPOINT, path=own)
-    return Weights(source=WeightsSource.RANDOM, seed=request.seed)
+    source = WeightsSource.FUNCTION if is_own(network) else WeightsSource.RANDOM
+    return Weights(source=source, seed=request.seed)
 
 
 def _normalization(request: NetworkRequest, weights: Weights) -> Normalization:
@@ -131,13 +159,26 @@ def _normalization(request: NetworkRequest, weights: Weights) -> Normalization:
 def _model(
     network: str, request: NetworkRequest, dataset: Dataset, normalization: Normalization
 ) -> nn.Module:
+    normalize = _normalize(normalization, dataset)
     if is_own(network):
-        return make_own(network, request.seed)
+        return make_own(network, request.seed, image_shape(dataset), normalize)
     return build(
         network,
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
         seed=request.seed,
-        normalize=Normalize.imagenet() if normalization is Normalization.IMAGENET else None,
+        normalize=normalize,
     )
+
+
+def _normalize(normalization: Normalization, dataset: Dataset) -> Normalize | None:
+    if normalization is not Normalization.IMAGENET:
+        return None
+    normalize = Normalize.imagenet()
+    if dataset.in_channels != len(normalize.scale):
+        raise UsageError(
+            f"--normalize imagenet: is for images of {len(normalize.scale)} channels, "
+            f"those of {dataset.name} have {dataset.in_channels}; leave it out"
+        )
+    return normalize

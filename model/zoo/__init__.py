@@ -1,5 +1,6 @@
 """Networks of the field as PyTorch modules, by name."""
 
+from bitlathe.model.zoo.adapted import adapted
 from bitlathe.model.zoo.cost import macs
 from bitlathe.model.zoo.layers import Normalize, PadShortcut
 from bitlathe.model.zoo.lenet import LeNet5
@@ -14,6 +15,7 @@ __all__ = [
     "NetworkSpec",
     "Normalize",
     "PadShortcut",
+    "adapted",
     "build",
     "checkpoint_path",
     "macs",

@@ -1,0 +1,28 @@
+"""What a network's outputs are to a data set: one a class, or something of which no accuracy can be told."""
+
+from __future__ import annotations
+
+from math import prod
+
+from bitlathe.model.data import Dataset
+
+
+def unlike_classes(outputs: tuple[int, ...], dataset: Dataset) -> str | None:
+    """How outputs of one image, of shape (K,) or (K, H, W), differ from one a class; None where they do not.
+
+    >>> from bitlathe.model.data import load_dataset
+    >>> unlike_classes((10, 1, 1), load_dataset("digits"))
+    >>> unlike_classes((10, 8, 8), load_dataset("digits"))
+    'makes maps of 10x8x8, digits has 10 classes'
+    >>> unlike_classes((1,), load_dataset("digits"))
+    'makes 1 output, digits has 10 classes'
+    """
+    count, extent = prod(outputs[:1]), prod(outputs[1:])
+    if (count, extent) == (dataset.num_classes, 1):
+        return None
+    made = f"{count} output{'s' * (count != 1)}" if extent == 1 else f"maps of {_by(outputs)}"
+    return f"makes {made}, {dataset.name} has {dataset.num_classes} classes"
+
+
+def _by(sizes: tuple[int, ...]) -> str:
+    return "x".join(map(str, sizes))

@@ -1,0 +1,75 @@
+"""Anybody's network made to behave as those of the zoo: float32, one tensor of outputs, a row an image."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.zoo.layers import Normalize
+
+
+def adapted(model: nn.Module, example: torch.Tensor, normalize: Normalize | None = None) -> nn.Module:
+    """`model` itself, changed so that it maps images like `example` to outputs (N, K) or (N, K, H, W).
+
+    Its numbers become float32. An output in a dict or a tuple of one comes out by itself, one of 1x1 maps as
+    (N, K). With `normalize` images pass that first. Names of layers and tensors stay as they are, for all of
+    this is done by hooks. Weights take channels_last order, which is faster, where forward and backward pass
+    bear it: a `.view` of a map does not.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.float().clone(memory_format=torch.contiguous_format)
+    if normalize is not None:
+        model.register_forward_pre_hook(_Before(normalize))
+    model.register_forward_hook(_one_tensor)
+    if _bears_channels_last(model, example):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def _bears_channels_last(model: nn.Module, example: torch.Tensor) -> bool:
+    """Whether a copy of the network runs so in both modes."""
+    try:
+        trial = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            for training in (False, True):
+                trial.train(training)(example).sum().backward()
+    except Exception:  # of a user's forward; as it stands the network may run, or say itself why not
+        return False
+    return True
+
+
+class _Before:
+    """A hook that passes the image through a module first."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __call__(self, model: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (self.module(arguments[0]), *arguments[1:])
+
+
+def _one_tensor(model: nn.Module, arguments: tuple[torch.Tensor, ...], output: Any) -> torch.Tensor:
+    """The one tensor in an output, (N, K) or (N, K, H, W)."""
+    found = [leaf for leaf in _pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    if len(found) != 1:
+        raise UnsupportedLayer(
+            f"{type(model).__name__}: its forward returns {_described(output)}; return one tensor, the logits"
+        )
+    (result,) = found
+    if len(arguments[0]) == 1 and result.shape[:1] != (1,):
+        result = result.unsqueeze(0)  # `squeeze()` takes the batch away too where it is of one image
+    return result.flatten(1) if result.shape[2:] and result.shape[2:].numel() == 1 else result
+
+
+def _described(output: Any) -> str:
+    if isinstance(output, dict):
+        return f"a dict of {', '.join(map(str, output))}"
+    if isinstance(output, (list, tuple)):
+        return f"{len(output)} values"
+    return f"a {type(output).__name__}"
