@@ -75,5 +75,5 @@ def percent(share: float | None) -> str:
 
 
 def _console(stderr: bool = False) -> Console:
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=_PIPE_WIDTH)
+    console = Console(stderr=stderr, emoji=False)  # nets.py:one: is a name, not a picture of a 1
+    return console if console.is_terminal else Console(stderr=stderr, emoji=False, width=_PIPE_WIDTH)
