@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
@@ -20,7 +19,7 @@ import cocotb_tools.config as cocotb_config
 
 from bitlathe import hls
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.native.cache import cache_folder, digest_of
+from bitlathe.model.native.cache import copied, digest_of, kept
 from bitlathe.model.native.cxx import cxx
 
 RTL = Path(next(iter(hls.__path__))) / "rtl"
@@ -77,30 +76,17 @@ def build(
     """Folder of the compiled bench; built where it is not there yet. ToolError when a tool fails."""
     settings = [top, *(f"{name}={value}" for name, value in parameters.items()), f"waves={waves}"]
     words = [_versions(simulator), *_VERILATE, *_RANDOM_START, *settings]
-    folder = cache_folder() / f"bench-{top}-{simulator.value}-{digest_of(words, sources)}"
-    if folder.exists():
-        return folder
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as made:
-        make = _build_verilator if simulator is Simulator.VERILATOR else _build_icarus
-        make(Path(made), top, sources, parameters, waves)
-        return _publish(Path(made), folder)
+    make = _build_verilator if simulator is Simulator.VERILATOR else _build_icarus
 
-
-def _publish(made: Path, folder: Path) -> Path:
-    """Move a complete build to its place, unless another process was faster."""
-    made.chmod(0o755)
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
+    def made(folder: Path) -> Path:
+        make(folder, top, copied(sources, folder), parameters, waves)
         return folder
-    made.mkdir()  # what the temporary folder's owner removes
-    return folder
+
+    return kept(f"bench-{top}-{simulator.value}-{digest_of(words, sources)}", made)
 
 
 def _build_verilator(
-    made: Path, top: str, sources: Sequence[Path], parameters: Mapping[str, int], waves: bool
+    made: Path, top: str, sources: Sequence[str], parameters: Mapping[str, int], waves: bool
 ) -> None:
     root = verilator_root()
     flags = [*_VERILATE, *_RANDOM_START, *(["--trace-vcd"] if waves else [])]
@@ -110,25 +96,25 @@ def _build_verilator(
         *flags,
         *settings,
         "--Mdir",
-        str(made),
-        *map(str, sources),
+        ".",
+        *sources,
     ]
-    _run(command, {"VERILATOR_ROOT": str(root)})
-    main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
-    unity = made / "unity.cpp"
-    unity.write_text("".join(f'#include "{path}"\n' for path in (*sorted(made.glob("Vtop*.cpp")), main)))
+    _run(command, made, {"VERILATOR_ROOT": str(root)})
+    main = copied([cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"], made)
+    parts = (*sorted(path.name for path in made.glob("Vtop*.cpp")), *main)
+    (made / "unity.cpp").write_text("".join(f'#include "{part}"\n' for part in parts))
     runtime = [*_RUNTIME, *(["verilated_vcd_c.cpp"] if waves else [])]
-    objects = [str(unity), *(str(_runtime_object(name, waves)) for name in runtime)]
+    objects = ["unity.cpp", *(str(_runtime_object(name, waves)) for name in runtime)]
     libraries = [
         f"-L{cocotb_config.libs_dir}",
-        f"-Wl,-rpath,{cocotb_config.libs_dir}",
+        *("-Xlinker", "-rpath", "-Xlinker", str(cocotb_config.libs_dir)),
         "-lcocotbvpi_verilator",
     ]
-    _run([*_compiler(waves), f"-I{made}", "-o", str(made / top), *objects, *libraries, "-pthread"])
+    _run([*_compiler(waves), "-I.", "-o", top, *objects, *libraries, "-pthread"], made)
 
 
 def _build_icarus(
-    made: Path, top: str, sources: Sequence[Path], parameters: Mapping[str, int], waves: bool
+    made: Path, top: str, sources: Sequence[str], parameters: Mapping[str, int], waves: bool
 ) -> None:
     (made / "cmds.f").write_text("+timescale+1ns/1ps\n")
     settings = [f"-P{top}.{name}={value}" for name, value in parameters.items()]
@@ -138,13 +124,13 @@ def _build_icarus(
         "iverilog",
         "-g2012",
         "-o",
-        str(made / "sim.vvp"),
+        "sim.vvp",
         *tops,
         "-f",
-        str(made / "cmds.f"),
+        "cmds.f",
         *settings,
     ]
-    _run([*command, *map(str, sources), *dump])
+    _run([*command, *sources, *dump], made)
 
 
 def _icarus_dump(made: Path, top: str) -> str:
@@ -152,7 +138,7 @@ def _icarus_dump(made: Path, top: str) -> str:
     dump = made / "dump.v"
     calls = f'$dumpfile("dump.vcd"); $dumpvars(0, {top});'
     dump.write_text(f"module dump();\n  initial begin {calls} end\nendmodule\n")
-    return str(dump)
+    return dump.name
 
 
 def _compiler(waves: bool) -> list[str]:
@@ -174,12 +160,12 @@ def _compiler(waves: bool) -> list[str]:
 def _runtime_object(name: str, waves: bool) -> Path:
     """Object file of one of Verilator's own C++ files."""
     source, flags = verilator_root() / "include" / name, _compiler(waves)
-    made = cache_folder() / f"bench-{source.stem}-{digest_of([_versions(Simulator.VERILATOR), *flags], [])}.o"
-    if not made.exists():
-        with tempfile.TemporaryDirectory(dir=made.parent, prefix="build-") as folder:
-            _run([*flags, "-c", str(source), "-o", str(Path(folder) / made.name)])
-            (Path(folder) / made.name).replace(made)
-    return made
+
+    def made(folder: Path) -> Path:
+        _run([*flags, "-c", str(source), "-o", "made.o"], folder)
+        return folder / "made.o"
+
+    return kept(f"bench-{source.stem}-{digest_of([_versions(Simulator.VERILATOR), *flags], [])}.o", made)
 
 
 @lru_cache(maxsize=1)
@@ -201,18 +187,25 @@ def _versions(simulator: Simulator) -> str:
     return verilator + _run([*cxx("benches are compiled"), "-dumpfullversion"])
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """Output of a command; ToolError with its last lines when it fails or is not there."""
+def _run(
+    command: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Output of a command; ToolError with its last lines when it fails or is not there.
+
+    It runs in `folder`, where its own temporary files are too.
+    """
     if shutil.which(command[0]) is None:
         raise ToolError(
             f"{command[0]} is not installed, and the benches need it; see the README's requirements"
         )
     done = subprocess.run(
         command,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **(environment or {})},
+        errors="replace",
+        env={**os.environ, **({"TMPDIR": str(folder)} if folder else {}), **(environment or {})},
     )
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])

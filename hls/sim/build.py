@@ -3,8 +3,7 @@
 import os
 import shlex
 import subprocess
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -13,10 +12,12 @@ from pathlib import Path
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.emit import engine_parameters, engine_sources
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.native.cache import cache_folder, digest_of, locked
+from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.native.cache import cache_folder, copied, digest_of, kept
 from bitlathe.model.native.cxx import cxx
 
 HARNESS = tuple(Path(__file__).with_name(name) for name in ("axi.hpp", "ddr.hpp", "harness.cpp"))
+UNITY = "unity.cpp"  # all C++ of a model, in one compilation
 LOG_LINES = 12  # last lines of a failed tool's log that its error shows
 
 # The wheel's makefile fails on split output and needs make and Perl; two plain calls need neither.
@@ -86,41 +87,43 @@ def build_model(
     settings = [*(f"-G{name}={value}" for name, value in parameters.items()), "--top-module", top]
     flags = [*options.verilate, *settings, *_COMPILE, *options.defines]
     contents = partial(digest_of, [tools.versions, *flags], [*HARNESS, *sources])
-    library = cache_folder() / f"{top}-{contents()}.so"
-    with locked(library):
-        if not library.exists():
-            _build(library, [*settings, *map(str, sources)], options, tools, contents)
-    return library
+    name = f"{top}-{contents()}.so"
 
-
-def _build(
-    library: Path, design: list[str], options: BuildOptions, tools: _Tools, contents: Callable[[], str]
-) -> None:
-    runtime = [_runtime_object(name, options, tools) for name in options.runtime]
-    with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as folder:
-        verilate = [tools.verilator, *options.verilate, "--Mdir", folder, "--quiet", *design]
-        _run(verilate, library, {"VERILATOR_ROOT": str(tools.verilator_root)})
-        unity, model = Path(folder, "unity.cpp"), Path(folder, "model.so")
-        parts = (*sorted(unity.parent.glob("Vtop*.cpp")), HARNESS[-1])
-        unity.write_text("".join(f'#include "{part}"\n' for part in parts))
-        link = ["-shared", "-pthread", "-o", str(model), f"-I{folder}", *map(str, (unity, *runtime))]
-        _run([*tools.compiler, *_compile_flags(options, tools), *link], library)
+    def make(folder: Path) -> Path:
+        model = _built(folder, sources, settings, options, tools)
         # Somebody may edit a source meanwhile: the library would not hold what its name promises.
-        if contents() not in library.name:
+        if contents() not in name:
             raise ToolError("a source file changed while the simulator was compiled from it; run again")
-        model.replace(library)
+        return model
+
+    return kept(name, make)
+
+
+def _built(
+    folder: Path, sources: Sequence[Path], settings: list[str], options: BuildOptions, tools: _Tools
+) -> Path:
+    """The library, compiled in an empty folder."""
+    runtime = [str(_runtime_object(name, options, tools)) for name in options.runtime]
+    design, (*_, harness) = copied(sources, folder), copied(HARNESS, folder)
+    verilate = [tools.verilator, *options.verilate, "--Mdir", ".", "--quiet", *settings, *design]
+    _run(verilate, folder, {"VERILATOR_ROOT": str(tools.verilator_root)})
+    parts = (*sorted(path.name for path in folder.glob("Vtop*.cpp")), harness)
+    (folder / UNITY).write_text("".join(f'#include "{part}"\n' for part in parts))
+    link = ["-shared", "-pthread", "-o", "model.so", "-I.", UNITY, *runtime]
+    _run([*tools.compiler, *_compile_flags(options, tools), *link], folder)
+    return folder / "model.so"
 
 
 def _runtime_object(name: str, options: BuildOptions, tools: _Tools) -> Path:
     """Object file of one of Verilator's own C++ files: slow to compile, and the same for every model."""
     flags = _compile_flags(options, tools)
-    made = cache_folder() / f"{Path(name).stem}-{digest_of([tools.versions, *flags], [])}.o"
-    with locked(made):
-        if not made.exists():
-            source, unfinished = tools.verilator_root / "include" / name, made.with_suffix(".part")
-            _run([*tools.compiler, *flags, "-c", str(source), "-o", str(unfinished)], made)
-            unfinished.replace(made)
-    return made
+
+    def make(folder: Path) -> Path:
+        source = tools.verilator_root / "include" / name
+        _run([*tools.compiler, *flags, "-c", str(source), "-o", "made.o"], folder)
+        return folder / "made.o"
+
+    return kept(f"{Path(name).stem}-{digest_of([tools.versions, *flags], [])}.o", make)
 
 
 def _compile_flags(options: BuildOptions, tools: _Tools) -> list[str]:
@@ -128,17 +131,20 @@ def _compile_flags(options: BuildOptions, tools: _Tools) -> list[str]:
     return [*_COMPILE, *options.defines, f"-I{include}", f"-I{include / 'vltstd'}"]
 
 
-def _run(command: Sequence[str], product: Path, environment: Mapping[str, str] | None = None) -> None:
+def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Run a tool in a folder of the cache, where its own temporary files are too."""
     done = subprocess.run(
         command,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **(environment or {})},
+        errors="replace",
+        env={**os.environ, "TMPDIR": str(folder), **(environment or {})},
     )
     if done.returncode:
-        log = product.with_suffix(".log")
-        log.write_text(f"{shlex.join(command)}\n{done.stdout}")
+        log = cache_folder() / f"{folder.stem}.log"
+        write_whole(log, os.fsencode(f"{shlex.join(command)}\n{done.stdout}"))
         last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
         raise ToolError(
             f"{Path(command[0]).name} failed with status {done.returncode}; whole log in {log}:\n{last}"

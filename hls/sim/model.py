@@ -4,6 +4,7 @@ Calls of the library release the interpreter's lock, so models of several thread
 """
 
 import ctypes
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -153,7 +154,7 @@ class Model:
 
     def trace(self, path: Path) -> None:
         """Write a VCD file from now on; ToolError for a library built without."""
-        if not self._library.sim_trace(self._handle, str(path).encode()):
+        if not self._library.sim_trace(self._handle, os.fsencode(path)):
             raise ToolError(f"cannot write {path}: this simulator was built without BuildOptions(trace=True)")
 
     def counters(self, *, clear: bool = False) -> Counters:

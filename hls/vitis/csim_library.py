@@ -1,7 +1,7 @@
 """The HLS engine compiled for the host: one shared library a target, kept by the digest of its contents."""
 
+import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from enum import Enum
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from pathlib import Path
 from bitlathe.hls.config import Target
 from bitlathe.hls.vitis.view import config_text
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.native.cache import cache_folder, digest_of, locked
+from bitlathe.model.native.cache import digest_of, kept
 from bitlathe.model.native.cxx import cxx
 
 ROOM = Path(__file__).parent
@@ -43,11 +43,7 @@ def csim_library(target: Target, types: Types = Types.PLAIN) -> Path:
     sources = [ROOM / "csim.cpp", ROOM / "engine_top.cpp", *sorted((ROOM / "include").rglob("*.hpp"))]
     config = config_text(target)
     name = f"hls-{digest_of([*compiler, *flags, config], sources)}.so"
-    library = cache_folder() / name
-    with locked(library):
-        if not library.exists():
-            _build(library, [*compiler, *flags], config)
-    return library
+    return kept(name, lambda folder: _built(folder, [*compiler, *flags], config))
 
 
 def ap_types_folder() -> Path:
@@ -68,19 +64,22 @@ def _type_flags(types: Types) -> list[str]:
     return ["-DBITLATHE_AP_TYPES", "-w", "-isystem", str(ap_types_folder())]
 
 
-def _build(library: Path, command: Sequence[str], config: str) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent, prefix="hls-") as folder:
-        header, made = Path(folder, "bitlathe", "config.hpp"), Path(folder, "csim.so")
-        header.parent.mkdir()
-        header.write_text(config, encoding="utf-8")
-        includes = [f"-I{path}" for path in (folder, ROOM / "include", ROOM / "include" / "bitlathe")]
-        done = subprocess.run(
-            [*command, *includes, "-o", str(made), str(ROOM / "csim.cpp")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if done.returncode:
-            last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
-            raise ToolError(f"{command[0]} failed with status {done.returncode} on the HLS engine:\n{last}")
-        made.replace(library)
+def _built(folder: Path, command: Sequence[str], config: str) -> Path:
+    """The library, compiled in an empty folder, where the compiler's own temporary files are too."""
+    header = folder / "bitlathe" / "config.hpp"
+    header.parent.mkdir()
+    header.write_text(config, encoding="utf-8")
+    includes = [f"-I{path}" for path in (".", ROOM / "include", ROOM / "include" / "bitlathe")]
+    done = subprocess.run(
+        [*command, *includes, "-o", "csim.so", str(ROOM / "csim.cpp")],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
+    if done.returncode:
+        last = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
+        raise ToolError(f"{command[0]} failed with status {done.returncode} on the HLS engine:\n{last}")
+    return folder / "csim.so"

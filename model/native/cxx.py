@@ -20,7 +20,8 @@ def cxx(needed: str) -> tuple[str, ...]:
         command = ()
     if not command or shutil.which(command[0]) is None:
         raise ToolError(f"no C++ compiler ({cxx_text()}), and {needed}: install g++, or name yours in CXX")
-    return command
+    # compilers run in the cache's folders, from where a relative path leads elsewhere
+    return (os.path.abspath(command[0]), *command[1:]) if "/" in command[0] else command
 
 
 def cxx_text() -> str:

@@ -1,7 +1,11 @@
 """Simulators are built once for equal contents, and a tool that is missing or fails says so."""
 
+import errno
+import os
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,7 +51,7 @@ def test_a_folder_of_the_callers_choice_holds_the_libraries(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
-    assert cache.cache_folder() == tmp_path / "sim"
+    assert cache.cache_folder() == tmp_path
 
 
 def test_a_checkout_holds_its_own_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,3 +122,86 @@ def test_the_engines_parameters_follow_its_configuration() -> None:
         "WeightLines": 64,
         "Identity": configuration.identity,
     }
+
+
+ODD = ('my "old" cache', "a $HOME and\nmore", "-cache", "Fr\udce4se ü")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_simulator_is_built_whatever_the_folder_is_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Of the sources, of the cache and of temporary files; the cache is named as seen from where one is."""
+    folder = tmp_path / name
+    folder.mkdir()
+    source = folder / SOURCE.name
+    source.write_text(SOURCE.read_text() + f"// {os.fsencode(name)!r}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(cache.CACHE_VARIABLE, name)
+    monkeypatch.setenv("TMPDIR", name)
+    monkeypatch.setattr(build, "_COMPILE", tuple(flag for flag in build._COMPILE if flag != "-O3"))
+    library = build_model([source], {"PI": 8}, "echo_engine")
+    assert library.parent == folder
+    assert {path.suffix for path in folder.iterdir()} == {".sv", ".so", ".o", ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("file", "File exists"), ("n" * 300, "File name too long"), ("/proc/none", "No such")],
+)
+def test_a_cache_that_cannot_be_made_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, reason: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / name))
+    told = rf"compiled simulators cannot be kept there \({reason}.*; name a folder .* in BITLATHE_CACHE$"
+    with pytest.raises(ToolError, match=told):
+        echo_library()
+
+
+def test_a_cache_that_cannot_be_written_serves_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
+    (tmp_path / "there").touch()
+    monkeypatch.setattr(cache.fcntl, "flock", fails)
+    assert cache.kept("there", lambda _: pytest.fail("made again")) == tmp_path / "there"
+    with pytest.raises(ToolError, match=r"cannot be kept there \(Read-only file system\)"):
+        cache.kept("new", lambda folder: folder)
+
+
+def test_what_was_broken_off_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def make(folder: Path) -> Path:
+        assert list(folder.iterdir()) == []
+        (folder / "product").write_bytes(b"whole")
+        return folder / "product"
+
+    def interrupted(folder: Path) -> Path:
+        (folder / "product").write_bytes(b"ha")
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        cache.kept("library", interrupted)
+    assert not (tmp_path / "library").exists()
+    (tmp_path / "library.part").mkdir()  # as a maker leaves it that was killed
+    (tmp_path / "library.part" / "product").write_bytes(b"ha")
+    assert cache.kept("library", make).read_bytes() == b"whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"library", "library.lock"}
+
+
+def test_makers_of_the_same_thing_wait_for_the_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = []
+
+    def make(folder: Path) -> Path:
+        made.append(folder)
+        time.sleep(0.1)
+        return folder
+
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
+    with ThreadPoolExecutor(4) as pool:
+        products = list(pool.map(lambda _: cache.kept("bench", make), range(4)))
+    assert products == [tmp_path / "bench"] * 4 and len(made) == 1

@@ -48,7 +48,7 @@ def _make(board: str, network: str, parent: Path) -> Path:
 def _cache() -> Path:
     from bitlathe.model.native.cache import cache_folder
 
-    return cache_folder().parent / "test-bundles"
+    return cache_folder() / "test-bundles"
 
 
 if __name__ == "__main__":
