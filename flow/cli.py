@@ -5,6 +5,7 @@ What loads PyTorch is imported inside the commands, so that --help and wrong usa
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,8 +34,32 @@ DEMO_OUT = Path("build/demo")
 RESOURCES_OUT = Path("build/bench/resources.json")
 
 
+COMMANDS = (  # in the order in which one works, as they are listed
+    "train",
+    "quantize",
+    "sensitivity",
+    "compress",
+    "search",
+    "compile",
+    "simulate",
+    "explore",
+    "hls",
+    "bitstream",
+    "resources",
+    "deploy",
+    "agent",
+    "measure",
+    "demo",
+    "doctor",
+)
+
+
 class CommandLine(TyperGroup):
     """The group of commands: our errors become one line and an exit status, all others stay as they are."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in order."""
+        return list(COMMANDS)
 
     def invoke(self, ctx: Any) -> object:  # Typer's context is click's own class or a copy, by version
         """Run the command chosen."""
@@ -61,6 +86,21 @@ app = typer.Typer(
 register_board_commands(app)
 register_search_command(app)
 register_compress(app)
+
+
+def _show_version(is_asked_for: bool) -> None:
+    if is_asked_for:
+        print(f"bitlathe {version('bitlathe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def bitlathe(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What comes before a command."""
 
 
 def main() -> None:
@@ -154,13 +194,13 @@ def compile_command(
 ) -> None:
     """Compile a network for a target: program, weights, manifest, and the engine's sources for Vivado."""
     from bitlathe.flow.compilation import check_replaceable, compile_for, write_compilation
-    from bitlathe.flow.integer_network import obtain
+    from bitlathe.flow.integer_network import obtain_ready
     from bitlathe.flow.reports import show_compilation
 
     board = find_target(target)
     check_replaceable(out)
-    integer = obtain(request)
-    written = write_compilation(integer, compile_for(integer, board), board, out)
+    ready = obtain_ready(request)
+    written = write_compilation(ready, compile_for(ready, board), board, out)
     if as_json:
         print_json(written.to_json())
     else:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bitlathe.flow import files
-from bitlathe.flow.integer_network import IntegerNetwork, preprocess_path
+from bitlathe.flow.integer_network import ReadyGraph, preprocess_path
 from bitlathe.hls.compile import Compiled, targeting
 from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 GRAPH = "graph.blg"
 
 
-def compile_for(network: IntegerNetwork, target: Target) -> Compiled:
+def compile_for(network: ReadyGraph, target: Target) -> Compiled:
     """Program of a network for a target; errors as `targeting.compile_for`."""
     return targeting.compile_for(network.graph, target)
 
@@ -55,7 +55,7 @@ def check_replaceable(out: Path) -> None:
     files.check_replaceable(out, MANIFEST)
 
 
-def write_compilation(network: IntegerNetwork, compiled: Compiled, target: Target, out: Path) -> Compilation:
+def write_compilation(network: ReadyGraph, compiled: Compiled, target: Target, out: Path) -> Compilation:
     """Write the folder of a compiled network, whole or not at all."""
     contents = _contents(network, compiled, target)
     manifest = json.dumps(_manifest(network, compiled, target, contents), indent=1) + "\n"
@@ -75,7 +75,7 @@ def write_compilation(network: IntegerNetwork, compiled: Compiled, target: Targe
     )
 
 
-def _contents(network: IntegerNetwork, compiled: Compiled, target: Target) -> dict[str, bytes]:
+def _contents(network: ReadyGraph, compiled: Compiled, target: Target) -> dict[str, bytes]:
     return {
         "program.bin": compiled.program.encode(),
         "weights.bin": compiled.weights,
@@ -86,13 +86,13 @@ def _contents(network: IntegerNetwork, compiled: Compiled, target: Target) -> di
 
 
 def _manifest(
-    network: IntegerNetwork, compiled: Compiled, target: Target, contents: Mapping[str, bytes]
+    network: ReadyGraph, compiled: Compiled, target: Target, contents: Mapping[str, bytes]
 ) -> dict[str, object]:
     return {
         "bitlathe": version("bitlathe"),
         "program_version": PROGRAM_VERSION,
         "network": network.name,
-        "dataset": network.dataset.name,
+        "dataset": network.dataset_name,
         "weights": network.weights,
         "graph": graph_file.digest(network.graph),
         "target": {"name": target.name, "part": target.part, "clock_mhz": target.clock_mhz},

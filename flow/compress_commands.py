@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.errors import UsageError
-from bitlathe.flow.options import JsonOption, TargetOption, takes_network
+from bitlathe.flow.options import JsonOption, TargetOption, takes_float_network
 from bitlathe.flow.output import print_json
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.config import target as find_target
@@ -16,8 +15,8 @@ from bitlathe.hls.config import target as find_target
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command()(takes_network(compress))
-    app.command()(takes_network(sensitivity))
+    app.command()(takes_float_network(compress))
+    app.command()(takes_float_network(sensitivity))
 
 
 def compress(
@@ -45,7 +44,6 @@ def compress(
     as_json: JsonOption = False,
 ) -> None:
     """Prune and quantize a network by methods one after the other; sizes before and after in one table."""
-    _check_is_float(request)
     from bitlathe.flow.compression import CompressOptions, compress
     from bitlathe.flow.reports import show_compression
 
@@ -77,7 +75,6 @@ def sensitivity(
     as_json: JsonOption = False,
 ) -> None:
     """Prune each layer alone and tell what accuracy that costs: which layers to skip."""
-    _check_is_float(request)
     from bitlathe.flow.sensitivity import measure_sensitivity, sensitivity_options, show_sensitivity
 
     options = sensitivity_options(criterion=criterion, shares=shares, scope=scope, images=images)
@@ -86,9 +83,3 @@ def sensitivity(
         print_json(result.to_json())
     else:
         show_sensitivity(result)
-
-
-def _check_is_float(request: NetworkRequest) -> None:
-    """Raise UsageError for a graph's file: its weights are integers, which nothing here trains or ranks."""
-    if request.graph is not None:
-        raise UsageError(f"{request.graph}: a graph's integers cannot be pruned; give --network alone")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bitlathe.flow.errors import MissingData, UsageError
 from bitlathe.model.data import Dataset, dataset_names, load_dataset
+from bitlathe.model.data.catalog import CATALOG
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.nodes import Shape
 
@@ -23,6 +24,15 @@ def read_dataset(name: str, data: Path | None) -> Dataset:
         return load_dataset(name, data)
     except DataError as error:
         raise MissingData(str(error)) from error
+
+
+def shape_of(name: str) -> Shape:
+    """(C, H, W) of a data set's images, whose files need not be there; UsageError for an unknown name."""
+    check_dataset(name)
+    if name not in CATALOG:
+        return image_shape(load_dataset(name))
+    height, width, channels = CATALOG[name].image_shape
+    return channels, height, width
 
 
 def image_shape(dataset: Dataset) -> Shape:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlathe.flow.datasets import image_shape, read_dataset
+from bitlathe.flow.datasets import image_shape, read_dataset, shape_of
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.output import note
 from bitlathe.flow.quantize_settings import quantize_config
@@ -21,7 +21,7 @@ from bitlathe.model.graph import proof
 from bitlathe.model.graph.account import useful_macs
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import Conv2d, Dense
+from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.graph.storage import is_stream
 from bitlathe.model.native.evaluator import evaluator
@@ -51,13 +51,13 @@ _IN_THE_FILE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class IntegerNetwork:
+class ReadyGraph:
     """A graph that is proven not to overflow, how images become its input, and where it came from."""
 
     name: str
     graph: Graph
     preprocess: Preprocess
-    dataset: Dataset
+    dataset_name: str | None  # of its images, where that is known
     subject: Subject | None  # the float network; None for a graph read from a file
     file: Path | None  # that the graph was read from
 
@@ -67,6 +67,13 @@ class IntegerNetwork:
         if self.subject is not None:
             return self.subject.weights.to_json()
         return {"source": "integer graph", "file": str(self.file), "seed": None, "normalization": None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntegerNetwork(ReadyGraph):
+    """A graph that is ready, and the images it is judged on."""
+
+    dataset: Dataset
 
     @property
     def macs(self) -> int:
@@ -144,14 +151,27 @@ def _obtained(request: NetworkRequest) -> IntegerNetwork:
     return read_network(request.graph, request.dataset, request.data)
 
 
+def obtain_ready(request: NetworkRequest) -> ReadyGraph:
+    """What a user asked for, where no images are needed: those of a graph's file are not read.
+
+    Raises as `obtain`.
+    """
+    if request.graph is None or request.network is not None:
+        return obtain(request)
+    _check_nothing_else(request)
+    return read_ready(request.graph, request.dataset)
+
+
 def obtain_graph(request: NetworkRequest) -> tuple[str, Graph]:
-    """Name and graph of what a user asked for; of a graph's file without its images. Raises as `obtain`."""
+    """Name and graph of what a user asked for, a graph's file without all that is beside it.
+
+    Raises as `obtain`.
+    """
     if request.graph is None or request.network is not None:
         network = obtain(request)
         return network.name, network.graph
     _check_nothing_else(request)
-    graph = graph_file.load(request.graph)
-    proof.check(graph)
+    graph = _read_graph(request.graph, request.dataset)
     return graph.name, graph
 
 
@@ -176,6 +196,7 @@ def quantized(subject: Subject, config: QuantizeConfig) -> IntegerNetwork:
         name=subject.network,
         graph=made.graph,
         preprocess=made.preprocess,
+        dataset_name=subject.dataset.name,
         dataset=subject.dataset,
         subject=subject,
         file=None,
@@ -183,23 +204,58 @@ def quantized(subject: Subject, config: QuantizeConfig) -> IntegerNetwork:
 
 
 def read_network(path: Path, dataset: str | None, data: Path | None) -> IntegerNetwork:
-    """A graph from a file, proven not to overflow, with the data set named or its network's usual one.
+    """A graph from a file as `read_ready`, with the images of the data set named or its network's usual one.
 
     Raises FormatError, DataError, ShapeError, OverflowRisk, UsageError or MissingData.
     """
+    ready = read_ready(path, dataset)
+    if ready.dataset_name is None:
+        raise UsageError(
+            f"{path}: give --dataset; {ready.name} is no network of the zoo, which have a usual one"
+        )
+    images = read_dataset(ready.dataset_name, data)
+    _check_shape(path, ready.graph, images.name, image_shape(images))
+    return IntegerNetwork(
+        name=ready.name,
+        graph=ready.graph,
+        preprocess=ready.preprocess,
+        dataset_name=images.name,
+        dataset=images,
+        subject=None,
+        file=path,
+    )
+
+
+def read_ready(path: Path, dataset: str | None) -> ReadyGraph:
+    """A graph from a file, proven not to overflow, for the data set named or its network's usual one.
+
+    Raises FormatError, DataError, ShapeError, OverflowRisk or UsageError.
+    """
+    graph = _read_graph(path, dataset)
+    return ReadyGraph(
+        name=graph.name,
+        graph=graph,
+        preprocess=_read_preprocess(path, graph),
+        dataset_name=dataset or usual_dataset(graph),
+        subject=None,
+        file=path,
+    )
+
+
+def _read_graph(path: Path, dataset: str | None) -> Graph:
     graph = graph_file.load(path)
     proof.check(graph)
-    images = read_dataset(dataset or usual_dataset(graph, path), data)
-    shape = image_shape(images)
+    if dataset is not None:
+        _check_shape(path, graph, dataset, shape_of(dataset))
+    return graph
+
+
+def _check_shape(path: Path, graph: Graph, dataset: str, shape: Shape) -> None:
     if graph.input.shape != shape:
         raise ShapeError(
-            f"{path}: takes images of {graph.input.shape}, {images.name}'s are {shape}; "
+            f"{path}: takes images of {graph.input.shape}, {dataset}'s are {shape}; "
             "name its own data set with --dataset"
         )
-    preprocess = _read_preprocess(path, graph)
-    return IntegerNetwork(
-        name=graph.name, graph=graph, preprocess=preprocess, dataset=images, subject=None, file=path
-    )
 
 
 def named(graph: Graph, subject: Subject) -> Graph:
@@ -248,14 +304,10 @@ def accuracy(outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> floa
     return float((outputs.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
 
 
-def usual_dataset(graph: Graph, path: Path) -> str:
-    """Data set of the zoo's network that the graph of a file is; UsageError where it is none."""
+def usual_dataset(graph: Graph) -> str | None:
+    """Data set of the zoo's network that the graph of a file is; None where it is none."""
     usual = {identifier(name): network.dataset for name, network in NETWORKS.items()}
-    if graph.name not in usual:
-        raise UsageError(
-            f"{path}: give --dataset; {graph.name} is no network of the zoo, which have a usual one"
-        )
-    return usual[graph.name]
+    return usual.get(graph.name)
 
 
 def _read_preprocess(path: Path, graph: Graph) -> Preprocess:

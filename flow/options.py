@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated
@@ -87,7 +87,16 @@ def takes_network(command: Command) -> Command:
 
     Typer reads a function's signature, and every such command would else repeat a dozen parameters.
     """
+    return _taking(signature(network_request, eval_str=True).parameters, command)
+
+
+def takes_float_network(command: Command) -> Command:
+    """As `takes_network`, without the graph: its weights are integers, which nothing trains or ranks."""
     shared = signature(network_request, eval_str=True).parameters
+    return _taking({name: p for name, p in shared.items() if name != "graph"}, command)
+
+
+def _taking(shared: Mapping[str, Parameter], command: Command) -> Command:
     own = {name: p for name, p in signature(command, eval_str=True).parameters.items() if name != "request"}
 
     def run(**options: object) -> None:

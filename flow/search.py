@@ -171,6 +171,7 @@ class _Runner:
             name=self.setup.subject.network,
             graph=graph,
             preprocess=preprocess,
+            dataset_name=self.lab.dataset.name,
             dataset=self.lab.dataset,
             subject=None,
             file=None,

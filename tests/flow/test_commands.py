@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import LENET, run
 
-from bitlathe.flow.errors import UsageError
+from bitlathe.flow import integer_network
+from bitlathe.flow.errors import ExitStatus, UsageError
 from bitlathe.flow.integer_network import (
     IntegerNetwork,
     accuracy,
@@ -36,6 +40,8 @@ ROW = {
     "weights", "target", "array_bound", "ddr_bound", "weight_bits", "activation_bits",
     "stall_percent", "seed", "seconds", "host",
 }  # fmt: skip
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
 
 
 @pytest.fixture(autouse=True)
@@ -226,9 +232,48 @@ def test_a_graph_named_after_a_network_of_the_zoo_has_its_usual_data_set() -> No
     graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
     for name, network in NETWORKS.items():
         usual = replace(graph, name=graph_name(name, network.dataset))
-        assert usual_dataset(usual, Path("net.blg")) == network.dataset
-        with pytest.raises(UsageError, match="give --dataset"):
-            usual_dataset(replace(graph, name=graph_name(name, "other")), Path("net.blg"))
+        assert usual_dataset(usual) == network.dataset
+        assert usual_dataset(replace(graph, name=graph_name(name, "other"))) is None
+
+
+def test_compiling_a_graph_needs_no_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
+    graph_file.save(replace(graph, name="mine"), Path("mine.blg"))  # of no known data set
+
+    def unread(*_: object) -> None:
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr(integer_network, "read_dataset", unread)
+    for words, dataset in (((), None), (("--dataset", "digits"), "digits")):
+        assert run("compile", "mine.blg", "--out", "mine", *words).status == ExitStatus.DONE
+        assert json.loads(Path("mine", "manifest.json").read_text())["dataset"] == dataset
+    outcome = run("compile", "mine.blg", "--out", "mine", "--dataset", "cifar10")
+    assert outcome.status == ExitStatus.BAD_INPUT
+    assert "takes images of (1, 8, 8), cifar10's are (3, 32, 32)" in outcome.stderr
+
+
+@needs_root
+def test_what_is_no_plain_file_stays_what_it_is(tmp_path: Path) -> None:
+    os.mknod(tmp_path / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    outcome = run("quantize", *LENET, "--images", "2", "--out", tmp_path / "null")
+    assert outcome.status == ExitStatus.DONE
+    assert f"{tmp_path}/null: keeps no files, so the table of input codes is not written" in outcome.stderr
+    assert (tmp_path / "null").is_char_device()
+    outcome = run("compile", *LENET, "--out", tmp_path / "null")
+    assert outcome.stderr.endswith(f"bitlathe: {tmp_path}/null: is a file; name a folder\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["null"]
+
+
+def test_a_graph_written_through_a_link_is_read_by_both_its_names() -> None:
+    Path("link.blg").symlink_to("far.blg")
+    assert run("quantize", *LENET, "--images", "2", "--out", "link.blg").status == ExitStatus.DONE
+    assert Path("link.blg").is_symlink()
+    tables = [Path(f"{stem}.preprocess.npy").read_bytes() for stem in ("link", "far")]
+    assert tables[0] == tables[1]
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert run("--version").stdout == f"bitlathe {version('bitlathe')}\n"
 
 
 def test_accuracy_counts_the_first_of_equal_outputs() -> None:

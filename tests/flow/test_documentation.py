@@ -67,8 +67,16 @@ def test_there_are_examples_to_run() -> None:
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
-    sections = set(re.findall(r"^## ([a-z]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert sections == set(COMMANDS)
+    sections = re.findall(r"^## ([a-z]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(sections) == sorted(COMMANDS)
+
+
+def test_commands_are_listed_in_one_order_in_which_one_works() -> None:
+    listed = re.findall(r"^[^ ]? ?([a-z]+)  ", run("--help").stdout.partition("Commands")[2], re.MULTILINE)
+    sections = re.findall(r"^## ([a-z]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == sections
+    order = ("train", "quantize", "compress", "search", "compile", "simulate")
+    assert [name for name in listed if name in order] == list(order)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
