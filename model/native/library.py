@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import platform
 import subprocess
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.native.cache import cache_folder, digest_of, locked
+from bitlathe.model.native.cache import copied, digest_of, kept
 from bitlathe.model.native.cxx import cxx
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
@@ -22,10 +21,8 @@ _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-shared", "-pthr
 def kernels(instructions: tuple[str, ...] = NATIVE) -> ctypes.CDLL:
     """The library of kernels.cpp; ToolError where there is no C++ compiler or it fails."""
     command = [*cxx("networks are evaluated in compiled code"), *_FLAGS, *instructions]
-    library = cache_folder() / f"evaluator-{digest_of([*command, _processor()], [SOURCE])}.so"
-    with locked(library):
-        if not library.exists():
-            _build(command, library)
+    name = f"evaluator-{digest_of([*command, _processor()], [SOURCE])}.so"
+    library = kept(name, lambda folder: _built(folder, command))
     loaded = ctypes.CDLL(str(library))
     loaded.bitlathe_evaluate.argtypes = [
         *(ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_int32),
@@ -34,13 +31,13 @@ def kernels(instructions: tuple[str, ...] = NATIVE) -> ctypes.CDLL:
     return loaded
 
 
-def _build(command: list[str], library: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as folder:
-        made = Path(folder, "kernels.so")
-        done = subprocess.run([*command, str(SOURCE), "-o", str(made)], capture_output=True, text=True)
-        if done.returncode:
-            raise ToolError(f"{command[0]} cannot compile {SOURCE.name}: {done.stderr.strip()[-400:]}")
-        made.replace(library)
+def _built(folder: Path, command: list[str]) -> Path:
+    (source,) = copied([SOURCE], folder)
+    made = folder / "kernels.so"
+    done = subprocess.run([*command, source, "-o", made.name], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise ToolError(f"{command[0]} cannot compile {source}: {done.stderr.strip()[-400:]}")
+    return made
 
 
 def _processor() -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from echo_engine import SOURCE, echo_library
 
-from bitlathe.hls import cache, emit
+from bitlathe.hls import emit
 from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.sim import BuildOptions, build, build_model
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.native import cache
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_folder_of_the_callers_choice_holds_the_libraries(
 
 def test_a_checkout_holds_its_own_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cache.CACHE_VARIABLE, raising=False)
-    assert cache.cache_folder() == cache.ROOM.parent / "build" / "sim"
+    assert cache.cache_folder() == cache.CHECKOUT / "build" / "sim"
 
 
 def test_a_design_that_does_not_compile_shows_the_last_lines_and_keeps_the_log(tmp_path: Path) -> None:
