@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.hls.checks import check
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import UNITS, WAITS
 from bitlathe.hls.decode import Decoded, DecodedProgram, decode_program
@@ -55,6 +56,7 @@ class Simulation:
 
 def _run(machine: Machine, descriptor: Decoded, index: int, trace: Trace | None) -> None:
     fields = descriptor.fields
+    check(descriptor, machine.configuration)
     machine.present(index)
     if descriptor.opcode is Opcode.LOAD:
         machine.load(descriptor)

@@ -39,38 +39,12 @@ class _Exec:
         return self.fields[f"{name}_line"] * self.banks + self.fields[f"{name}_bank"]
 
     def check(self) -> None:
-        """Raise FormatError for fields that the engine refuses, and for bank conflicts."""
-        fields, lanes = self.fields, self.fields["group_lanes"]
-        counts = ("kernel_h", "kernel_w", "ci_tiles", "out_h", "out_w", "out_tiles", "group_cycles")
-        if not all(fields[name] for name in counts) or not 1 <= lanes <= self.configuration.pp:
-            raise FormatError(
-                f"{self.where}: a count is zero or {lanes} lanes are not 1..{self.configuration.pp}"
-            )
-        if fields["sub_tiles"] not in (1, self.configuration.sub_tiles):
-            raise FormatError(
-                f"{self.where}: {fields['sub_tiles']} sub-tiles on a {self.configuration.po} wide array"
-            )
-        self._check_skip()
-        slow = fields["has_residual"] and not fields["res_fast"]
-        words = lanes * fields["sub_tiles"] * (1 + slow) + slow
-        cycles = max(self.taps * fields["ci_tiles"], words + fields["skip_weights"])
-        if fields["group_cycles"] < cycles:
-            raise FormatError(f"{self.where}: {fields['group_cycles']} cycles a group, needed {cycles}")
+        """Raise FormatError for bank conflicts, which no engine notices."""
         for group in self._groups():
             if len(np.unique(group % self.banks)) != len(group):
                 raise FormatError(
                     f"{self.where}: pixels at {group.tolist()} ask one of {self.banks} banks twice"
                 )
-
-    def _check_skip(self) -> None:
-        """Raise FormatError where the rows left out are not the kernel's."""
-        fields = self.fields
-        if not fields["skip_weights"]:
-            return
-        row = self.position("tap_row") + (fields["kernel_w"] - 1) * fields["tap_step"]
-        lines = fields["kernel_w"] * fields["ci_tiles"]
-        if fields["kernel_h"] < 2 or (fields["skip_weights"], self.position("skip")) != (lines, row):
-            raise FormatError(f"{self.where}: skips {fields['skip_weights']} lines, a kernel row has {lines}")
 
     def _groups(self) -> list[Positions]:
         origins, lanes = self.origins(), self.fields["group_lanes"]

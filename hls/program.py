@@ -117,7 +117,7 @@ EXEC = COMMON + _table(
     (
         "group_cycles",
         16,
-        "cycles a pixel group takes that leaves no kernel row out: max(kernel cycles, output cycles)",
+        "cycles a pixel group takes that leaves no kernel row out: its kernel's and its words' at least",
     ),
     ("group_lanes", 4, "pixels a group, 1..pp"),
     ("row_break", 1, "a group ends at the end of an output row"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.hls.checks import check, map_pitch, position, weight_reach
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
 from bitlathe.hls.cycle_model import UNITS, WAITS, exec_passes
 from bitlathe.hls.decode import Decoded, Fields, decode_program
@@ -43,6 +44,8 @@ def validate(program: Program) -> None:
     """Raise FormatError naming the descriptors when a program could hang or its result depend on timing."""
     configuration = program.configuration
     descriptors = decode_program(program.encode(), configuration).descriptors[:-1]
+    for descriptor in descriptors:
+        check(descriptor, configuration)
     touches = [tuple(_touches(descriptor, configuration)) for descriptor in descriptors]
     for descriptor, touched in zip(descriptors, touches, strict=True):
         _check_bounds(descriptor, touched, configuration)
@@ -170,28 +173,23 @@ def _move_touches(descriptor: Decoded, configuration: EngineConfiguration) -> It
 
 
 def _exec_touches(fields: Fields, configuration: EngineConfiguration) -> Iterator[Touch]:
-    banks, passes = configuration.banks, exec_passes(fields)
+    banks = configuration.banks
     yield _touch(SCRATCHPAD, False, _source_intervals(fields, banks))
     yield _touch(SCRATCHPAD, True, _pixels(fields, "out", banks))
     if fields["has_residual"]:
         yield _touch(SCRATCHPAD, False, _pixels(fields, "res", banks))
-    taps = fields["kernel_h"] * fields["kernel_w"] * fields["ci_tiles"]
-    lines = 1 if fields["is_max"] else (1 if fields["repeat_weights"] else passes) * (1 + taps)
-    yield _touch(WEIGHT_STORE, False, [(fields["weight_line"], fields["weight_line"] + lines)])
-
-
-def _position(fields: Fields, name: str, banks: int) -> int:
-    return fields[f"{name}_line"] * banks + fields[f"{name}_bank"]
+    lines = weight_reach(fields)
+    yield _touch(WEIGHT_STORE, False, [(lines.start, lines.stop)])
 
 
 def _source_intervals(fields: Fields, banks: int) -> list[tuple[int, int]]:
     """Rows of the input that some window covers, in each tile of each pass."""
-    pitch = _position(fields, "tap_row", banks) + fields["tap_step"] * (fields["kernel_w"] - 1)
+    pitch = map_pitch(fields, banks)
     last = fields["start_y"] + (fields["out_h"] - 1) * fields["stride_h"] + fields["kernel_h"]
     top, end = max(fields["start_y"], 0), min(last, fields["in_h"])
     if top >= end:
         return []
-    first = _position(fields, "in", banks) + (top - fields["start_y"]) * pitch - fields["start_x"]
+    first = position(fields, "in", banks) + (top - fields["start_y"]) * pitch - fields["start_x"]
     length = (end - top - 1) * pitch + fields["in_w"]
     steps = range(exec_passes(fields) if fields["in_tile_step"] else 1)
     return [
@@ -207,10 +205,10 @@ def _source_intervals(fields: Fields, banks: int) -> list[tuple[int, int]]:
 
 
 def _pixels(fields: Fields, name: str, banks: int) -> list[tuple[int, int]]:
-    pitch = _position(fields, f"{name}_row", banks) + fields["out_w"] - 1
+    pitch = position(fields, f"{name}_row", banks) + fields["out_w"] - 1
     length = (fields["out_h"] - 1) * pitch + fields["out_w"]
     planes = -(-fields["out_tiles"] // 2) if fields[f"{name}_packed"] else fields["out_tiles"]
-    return _tiles(_position(fields, name, banks), fields[f"{name}_plane"] * banks, planes, length)
+    return _tiles(position(fields, name, banks), fields[f"{name}_plane"] * banks, planes, length)
 
 
 def _tiles(first: int, step: int, count: int, length: int) -> list[tuple[int, int]]:

@@ -20,6 +20,8 @@ module compute #(
     output logic                            exec_ready_o,
     input  wire logic [program_pkg::DESCRIPTOR_BITS-1:0] exec_desc_i,
     output logic                            exec_done_o,
+    output logic                            exec_bad_field_o,  // a pulse, before anything is written
+    output logic                            exec_beyond_o,
     input  wire logic                       load_claim_i,
     input  wire logic                       load_valid_i,
     output logic                            load_ready_o,
@@ -58,6 +60,21 @@ module compute #(
       else if (exec_done_o) busy_q <= 1'b0;
     end
   end
+
+  reach_check #(
+      .PI(PI),
+      .PO(PO),
+      .Banks(Banks),
+      .BankLines(BankLines),
+      .WeightLines(WeightLines)
+  ) u_reach (
+      .clk_i,
+      .rst_ni     (active_n),
+      .start_i    (exec_valid_i && exec_ready_o),
+      .desc_i     (desc_q),
+      .bad_field_o(exec_bad_field_o),
+      .beyond_o   (exec_beyond_o)
+  );
 
   logic is_max, in_signed;
   assign is_max = desc_q[program_pkg::EXEC_IS_MAX_LSB];

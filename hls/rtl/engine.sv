@@ -106,7 +106,7 @@ module engine #(
   logic [8*PI-1:0] rdata;
   logic read_busy, write_busy, profile_busy;
   logic load_valid, load_ready, load_skip, load_busy, load_done;
-  logic exec_valid, exec_ready, exec_busy, exec_done;
+  logic exec_valid, exec_ready, exec_busy, exec_done, exec_bad_field, exec_beyond;
   logic store_valid, store_ready, store_busy, store_done;
   logic [271:0] load_desc, store_desc;
   logic [511:0] exec_desc;
@@ -132,6 +132,7 @@ module engine #(
       .load_busy_i(load_busy), .load_done_i(load_done),
       .exec_valid_o(exec_valid), .exec_ready_i(exec_ready), .exec_desc_o(exec_desc),
       .exec_index_o(exec_pending_index), .exec_busy_i(exec_busy), .exec_done_i(exec_done),
+      .exec_bad_field_i(exec_bad_field), .exec_beyond_i(exec_beyond), .exec_index_i(exec_index),
       .store_valid_o(store_valid), .store_ready_i(store_ready), .store_desc_o(store_desc),
       .store_index_o(store_pending_index), .store_advance_o(store_advance), .store_busy_i(store_busy), .store_done_i(store_done),
       .profile_on_o(profile_on), .profile_busy_i(profile_busy),
@@ -207,7 +208,7 @@ module engine #(
   ) u_compute (
       .clk_i, .rst_ni, .abort_i(stop),
       .exec_valid_i(compute_valid), .exec_ready_o(compute_ready), .exec_desc_i(exec_desc),
-      .exec_done_o(compute_done),
+      .exec_done_o(compute_done), .exec_bad_field_o(exec_bad_field), .exec_beyond_o(exec_beyond),
       .load_claim_i(pad_load_claim), .load_valid_i(pad_load_valid), .load_ready_o(pad_load_ready),
       .load_line_i(pad_load_line), .load_bank_i(pad_load_bank), .load_data_i(pad_load_data),
       .store_valid_i(pad_store_valid), .store_ready_o(pad_store_ready),

@@ -53,6 +53,9 @@ module fetch #(
     output logic      [                 15:0] exec_index_o,
     input  wire logic                         exec_busy_i,
     input  wire logic                         exec_done_i,
+    input  wire logic                         exec_bad_field_i,  // of the descriptor that EXEC works on
+    input  wire logic                         exec_beyond_i,
+    input  wire logic [                 15:0] exec_index_i,
     output logic                              store_valid_o,
     input  wire logic                         store_ready_i,
     output logic      [                271:0] store_desc_o,
@@ -310,19 +313,22 @@ module fetch #(
   assign stuck_index = !load_room ? load_index_o : !exec_room ? exec_index_o : store_index_o;
   always_ff @(posedge clk_i) stuck_q <= stuck ? stuck_q + 4'd1 : '0;
 
-  // ---- Errors found here: of the program's bytes, of its header, of a descriptor.
-  logic read_fault, header_fault, field_fault, fault_q;
+  // ---- Errors of the program: of its bytes, of its header, of a descriptor at dispatch or as its EXEC begins.
+  logic read_fault, header_fault, exec_fault, field_fault, fault_q;
   logic [7:0] fault_code_q;
   logic [15:0] fault_index_q, read_index_q;
   assign header_fault = state_q == Judge && (header_bad_q || misplaced_q);
   assign read_fault = rvalid_i && rerror_i;
+  assign exec_fault = exec_bad_field_i || exec_beyond_i;
   assign field_fault = state_q == Dispatch && (bad_opcode || bad_field);
   always_ff @(posedge clk_i) begin
-    fault_q <= read_fault || header_fault || field_fault || stuck_fault;
+    fault_q <= read_fault || header_fault || exec_fault || field_fault || stuck_fault;
     fault_code_q <= read_fault ? program_pkg::ERR_AXI_READ :
         header_fault && !misplaced_q ? program_pkg::ERR_BAD_HEADER :
+        exec_fault ? (exec_bad_field_i ? program_pkg::ERR_BAD_FIELD : program_pkg::ERR_OUT_OF_BOUNDS) :
         field_fault && bad_opcode ? program_pkg::ERR_BAD_OPCODE : program_pkg::ERR_BAD_FIELD;
-    fault_index_q <= read_fault ? read_index_q : header_fault ? NoIndex : stuck_fault ? stuck_index : index_q;
+    fault_index_q <= read_fault ? read_index_q : header_fault ? NoIndex : exec_fault ? exec_index_i :
+        stuck_fault ? stuck_index : index_q;
   end
 
   // Index of the descriptor that arrives.

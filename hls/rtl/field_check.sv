@@ -1,9 +1,9 @@
 // field_check: is a descriptor one that the engine can execute?
-// Function:   opcode known, END last and only last; counts, banks, alignment and spaces possible
+// Function:   opcode known, END last and only last; counts, banks, alignment, spaces and single steps possible
 // Interface:  descriptor in; bad_opcode_o, bad_field_o from registers
 // Latency:    1 cycle.   Throughput: 1 descriptor per cycle.
 // Reset:      none
-// Reference:  hls/program.py; docs/program.md lists the checks
+// Reference:  hls/checks.py; docs/program.md lists the checks. What takes products, reach_check.sv looks at
 `default_nettype none
 module field_check #(
     parameter int PI = 8,
@@ -21,8 +21,8 @@ module field_check #(
   localparam int SubTiles = PO / PI;
 
   logic [7:0] opcode;
-  logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank;
-  logic [3:0] lanes, space;
+  logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank, bad_step;
+  logic [3:0] lanes, space, stride_w;
   logic [2:0] sub_tiles, encoding;
   logic [15:0] group_cycles, skip_weights;
   logic short_q, bad_q;
@@ -74,6 +74,15 @@ module field_check #(
       desc_i[program_pkg::EXEC_RES_BANK_LSB+:program_pkg::EXEC_RES_BANK_W] >= 4'(Banks) ||
       desc_i[program_pkg::EXEC_RES_ROW_BANK_LSB+:program_pkg::EXEC_RES_ROW_BANK_W] >= 4'(Banks);
 
+  // A column further is as many positions further; a row never comes before the one above it.
+  assign stride_w = desc_i[program_pkg::EXEC_STRIDE_W_LSB+:program_pkg::EXEC_STRIDE_W_W];
+  assign bad_step =
+      desc_i[program_pkg::EXEC_IN_STEP_LINE_LSB+:program_pkg::EXEC_IN_STEP_LINE_W] != 8'(stride_w / 4'(Banks)) ||
+      desc_i[program_pkg::EXEC_IN_STEP_BANK_LSB+:program_pkg::EXEC_IN_STEP_BANK_W] != stride_w % 4'(Banks) ||
+      desc_i[program_pkg::EXEC_OUT_ROW_LINE_LSB+program_pkg::EXEC_OUT_ROW_LINE_W-1] ||
+      (desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB] &&
+       desc_i[program_pkg::EXEC_RES_ROW_LINE_LSB+program_pkg::EXEC_RES_ROW_LINE_W-1]);
+
   assign bad_field_o = bad_q || short_q;
 
   always_ff @(posedge clk_i) begin
@@ -82,7 +91,7 @@ module field_check #(
     unique case (opcode)
       program_pkg::OP_LOAD, program_pkg::OP_STORE: bad_q <= bad_space || bad_move;
       program_pkg::OP_LOAD_WEIGHTS:   bad_q <= bad_space || bad_weights;
-      program_pkg::OP_EXEC:           bad_q <= bad_exec || bad_exec_bank;
+      program_pkg::OP_EXEC:           bad_q <= bad_exec || bad_exec_bank || bad_step;
       default:           bad_q <= 1'b0;
     endcase
   end

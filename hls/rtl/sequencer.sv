@@ -82,7 +82,7 @@ module sequencer #(
   logic [3:0] next_count_q, place;
   logic signed [11:0] tiles_to_walk_q;
   logic signed [12:0] row_q, column_q;  // input coordinates of the window's origin
-  logic signed [12:0] beyond_q;  // of the window's last row, from the first row below the map
+  logic signed [13:0] beyond_q;  // of the window's last row, from the first row below the map
   logic skips, next_above_q, next_below_q;  // the group leaves out its first kernel row, else its last
   logic signed [15:0] walk_line;
   logic [3:0] walk_bank;
@@ -117,10 +117,10 @@ module sequencer #(
   always_ff @(posedge clk_i) begin
     if (init_i || (gather && map_end)) begin
       row_q <= 13'(start_y);
-      beyond_q <= 13'(start_y) + 13'(kernel_h) - 13'(in_h) - 13'sd1;
+      beyond_q <= 14'(start_y) + 14'(kernel_h) - 14'(in_h) - 14'sd1;
     end else if (gather && row_end) begin
       row_q <= row_q + 13'(stride_h);
-      beyond_q <= beyond_q + 13'(stride_h);
+      beyond_q <= beyond_q + 14'(stride_h);
     end
     // Rows only grow within a group: the last pixel is the last to be above, the first the last to be below.
     if (gather) next_above_q <= skips && row_q < 0;

@@ -10,7 +10,8 @@ _MEND = {
     ErrorCode.BAD_HEADER: "compile the program for this engine's configuration and version",
     ErrorCode.BAD_OPCODE: "the program in memory is damaged; write it again",
     ErrorCode.BAD_FIELD: "the program in memory is damaged, or the compiler made an impossible descriptor",
-    ErrorCode.OUT_OF_BOUNDS: "the region sizes given to the engine are smaller than the program's accesses",
+    ErrorCode.OUT_OF_BOUNDS: "the program reaches beyond a buffer (is its size too small?) or an on-chip "
+    "store: compile it again",
     ErrorCode.AXI_READ: "the memory refused a read; check the buffers' addresses",
     ErrorCode.AXI_WRITE: "the memory refused a write; check the buffers' addresses",
     ErrorCode.ABORTED: "it was ended from outside; run it again",

@@ -34,7 +34,8 @@ INPUTS = (
         "rvalid_i",
     ),
     *("rdata_i", "rerror_i", "flying_i", "load_ready_i", "load_busy_i", "load_done_i", "exec_ready_i"),
-    *("exec_busy_i", "exec_done_i", "store_ready_i", "store_busy_i", "store_done_i", "profile_busy_i"),
+    *("exec_busy_i", "exec_done_i", "exec_bad_field_i", "exec_beyond_i", "exec_index_i"),
+    *("store_ready_i", "store_busy_i", "store_done_i", "profile_busy_i"),
     *("record_ready_i", "error_i", "error_codes_i", "error_indices_i"),
 )
 
@@ -390,6 +391,21 @@ async def an_abort_while_idle_is_ignored(dut):
     await run(dut, bench.agents, lambda: bench.memory.now > 20)
     dut.abort_i.value = 0
     assert int(dut.idle_o.value) and not int(dut.stop_o.value)
+    await bench.still_works()
+
+
+@cocotb.test()
+@cocotb.parametrize(code=[ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS])
+async def an_exec_that_is_refused_as_it_begins_stops_the_run(dut, code):
+    bench = await Bench.start(dut)
+    await bench.begin(encode(random_program(bench.rng, 40)))
+    await run(dut, bench.agents, lambda: len(bench.units[1].taken) >= 2)
+    pulse = dut.exec_bad_field_i if code is ErrorCode.BAD_FIELD else dut.exec_beyond_i
+    dut.exec_index_i.value, pulse.value = 0x1234, 1
+    await RisingEdge(dut.clk_i)
+    pulse.value = 0
+    await bench.finish()
+    assert (int(dut.error_code_o.value), int(dut.error_index_o.value)) == (code, 0x1234)
     await bench.still_works()
 
 

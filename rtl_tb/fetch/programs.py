@@ -129,6 +129,8 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
     exec_ += [full | {"group_cycles": 2 * pp * sub_tiles - 1, "has_residual": 1}]
     exec_ += [full | {"group_cycles": pp * sub_tiles + 2, "kernel_h": 2, "skip_weights": 3}]
     exec_ += [{"group_cycles": 99, "kernel_h": 1, "skip_weights": 1}]  # no row would be left
+    exec_ += [{"stride_w": 1}, {"in_step_bank": 1}, {"in_step_line": 1}, {"out_row_line": -1}]
+    exec_ += [{"res_row_line": -1, "has_residual": 1, "group_cycles": 99}]
     return [
         *(descriptor(Opcode.LOAD, **fields) for fields in move),
         *(

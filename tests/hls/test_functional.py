@@ -44,14 +44,29 @@ def test_weights_that_nothing_loaded_are_poison(compiled: Compiled) -> None:
         run(compiled, on(Opcode.EXEC, weight_line=4000))
 
 
-def test_bank_conflicts_are_refused(compiled: Compiled) -> None:
-    with pytest.raises(FormatError, match="ask one of 7 banks twice"):
-        run(compiled, on(Opcode.EXEC, in_step_bank=0))
+def test_bank_conflicts_are_refused(rng: np.random.Generator) -> None:
+    even = compiled_for(NETWORKS["resnet8"](rng), EngineConfiguration(banks=8))  # where strides of 2 collide
+    with pytest.raises(FormatError, match="ask one of 8 banks twice"):
+        run(even, on(Opcode.EXEC, group_lanes=6, group_cycles=999))
 
 
 def test_groups_shorter_than_their_arithmetic_are_refused(compiled: Compiled) -> None:
     with pytest.raises(FormatError, match="1 cycles a group, needed 6"):
         run(compiled, on(Opcode.EXEC, group_cycles=1))
+
+
+def test_steps_that_are_no_raster_are_refused(compiled: Compiled) -> None:
+    with pytest.raises(FormatError, match="the input steps 0 columns, stride_w is 1; the program is wrong"):
+        run(compiled, on(Opcode.EXEC, in_step_bank=0))
+    with pytest.raises(FormatError, match="the input steps by other than 1 rows of"):
+        run(compiled, on(Opcode.EXEC, tap_step=2))
+
+
+def test_execs_beyond_their_stores_are_refused(compiled: Compiled) -> None:
+    with pytest.raises(FormatError, match="reaches beyond the scratchpad of 28672; the program is wrong"):
+        run(compiled, on(Opcode.EXEC, out_line=4095))
+    with pytest.raises(FormatError, match="reaches beyond the weight store of 4608; the program is wrong"):
+        run(compiled, on(Opcode.EXEC, weight_line=4607))
 
 
 def test_skipped_rows_that_are_not_the_kernels_are_refused(compiled: Compiled) -> None:

@@ -58,7 +58,7 @@ def test_a_wait_for_a_later_descriptor_is_refused(streaming: Program) -> None:
 
 def test_maps_beyond_the_scratchpad_are_refused(streaming: Program) -> None:
     first = next(d for d in streaming.descriptors if d.opcode is Opcode.EXEC)
-    with pytest.raises(FormatError, match="reaches beyond the scratchpad of 420; the allocation is wrong"):
+    with pytest.raises(FormatError, match="reaches beyond the scratchpad of 420; the program is wrong"):
         validate(changed(streaming, lambda d: {"out_line": 59} if d is first else {}))
 
 

@@ -9,13 +9,14 @@ import needs
 import numpy as np
 import pytest
 from aligned_networks import aligned_graphs
+from lone_execs import alone, execs
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import PROGRAM_VERSION, TARGETS, EngineConfiguration, Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, TABLES, Descriptor, ErrorCode, Opcode, Program
 from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
 from bitlathe.hls.vitis import datapath_header, program_header
-from bitlathe.hls.vitis.csim import Arguments, HlsEngine, Status, Types, aligned
+from bitlathe.hls.vitis.csim import Arguments, EngineFault, HlsEngine, Status, Types, aligned
 from bitlathe.model.graph.errors import CapacityError, FormatError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
@@ -37,6 +38,9 @@ ENGINES = {
         "8x16x3", EngineConfiguration(pi=8, po=16, pp=3, banks=7, bank_lines=1024, weight_lines=512)
     ),
     "8x8x1": _odd("8x8x1", EngineConfiguration(pi=8, po=8, pp=1, banks=8, bank_lines=1024, weight_lines=512)),
+    "8x16x1": _odd(
+        "8x16x1", EngineConfiguration(pi=8, po=16, pp=1, banks=3, bank_lines=1024, weight_lines=1024)
+    ),
     "8x32x4": _odd(
         "8x32x4", EngineConfiguration(pi=8, po=32, pp=4, banks=11, bank_lines=1024, weight_lines=1024)
     ),
@@ -279,6 +283,10 @@ def test_an_end_before_the_last_descriptor_is_refused(bench: _Bench) -> None:
         (Opcode.EXEC, "out_bank", 7),
         (Opcode.EXEC, "skip_bank", 7),
         (Opcode.EXEC, "skip_weights", 4095),
+        (Opcode.EXEC, "group_cycles", 4),
+        (Opcode.EXEC, "in_row_line", 9),
+        (Opcode.EXEC, "in_step_bank", 2),
+        (Opcode.EXEC, "out_row_line", -1),
         (Opcode.LOAD, "space", 4),
         (Opcode.LOAD, "segments", 0),
         (Opcode.LOAD, "offset", 4),
@@ -307,14 +315,30 @@ def test_an_impossible_field_is_refused_with_its_descriptor(
         (Opcode.LOAD_WEIGHTS, "weight_line", PYNQ.engine.weight_lines),
         (Opcode.STORE, "offset", 1 << 20),
         (Opcode.STORE, "line", 0xFFFF),
+        (Opcode.EXEC, "in_line", PYNQ.engine.bank_lines - 1),
+        (Opcode.EXEC, "out_line", PYNQ.engine.bank_lines - 1),
+        (Opcode.EXEC, "weight_line", PYNQ.engine.weight_lines - 1),
     ],
 )
-def test_a_move_beyond_its_memory_stops_the_run(
+def test_a_move_or_an_exec_beyond_its_memory_stops_the_run(
     bench: _Bench, opcode: Opcode, field: str, value: int
 ) -> None:
     index = bench.first(opcode)
     bench.change(index, **{field: value})
     assert _fault(bench.start()) == (ErrorCode.OUT_OF_BOUNDS, index)
+
+
+@pytest.mark.parametrize("name", ["8x8x1", "8x16x1"])
+def test_an_exec_runs_or_is_refused_as_specified(rng: np.random.Generator, name: str) -> None:
+    target, graph = ENGINES[name], random_resnet(rng, blocks=1, channels=(8, 8, 8))
+    network, codes = compile_graph(graph, target.engine), random_inputs(rng, graph, 1)
+    for descriptor, expected in execs(rng, target.engine, 60):
+        code = ErrorCode.NONE
+        try:
+            HlsEngine(target).run(alone(network, descriptor), codes)
+        except EngineFault as fault:
+            code = fault.code
+        assert code is expected, descriptor
 
 
 @pytest.mark.parametrize("buffer", ["weights_bytes", "input_bytes", "output_bytes"])

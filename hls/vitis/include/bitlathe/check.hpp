@@ -3,12 +3,11 @@
 // Interface:  descriptor in, code out
 // Latency:    combinational
 // Reset:      none
-// Reference:  hls/rtl/fetch.sv, field_check.sv
+// Reference:  hls/checks.py; hls/rtl/fetch.sv, field_check.sv, reach_check.sv
 #ifndef BITLATHE_CHECK_HPP
 #define BITLATHE_CHECK_HPP
 
-#include "descriptor.hpp"
-#include "shape.hpp"
+#include "reach.hpp"
 
 namespace bitlathe {
 
@@ -50,14 +49,17 @@ template <class Config>
 bool bad_exec(const Descriptor &d) {
 #pragma HLS INLINE
   const uint32_t lanes = field<exec::group_lanes>(d), sub_tiles = field<exec::sub_tiles>(d);
+  const uint32_t row = field<exec::kernel_w>(d) * field<exec::ci_tiles>(d);
   const uint32_t skip = field<exec::skip_weights>(d);  // taken for padding here: it gives the same sums
   const bool slow = field<exec::has_residual>(d) && !field<exec::res_fast>(d);
   const uint32_t words = (lanes * (sub_tiles == 1 ? 1 : Config::kSubTiles)) << (slow ? 1 : 0);
-  return lanes == 0 || lanes > Config::kPP || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) ||
-         field<exec::group_cycles>(d) < words + skip || field<exec::tap_step>(d) == 0 || field<exec::kernel_h>(d) <= (skip ? 1 : 0) ||
-         field<exec::kernel_w>(d) == 0 ||
-         field<exec::ci_tiles>(d) == 0 || field<exec::out_h>(d) == 0 || field<exec::out_w>(d) == 0 ||
-         field<exec::out_tiles>(d) == 0;
+  const bool short_of_cycles = field<exec::group_cycles>(d) < words + skip ||
+                               field<exec::group_cycles>(d) < field<exec::kernel_h>(d) * row;
+  const bool skips_wrong = skip != 0 && (skip != row || field<exec::kernel_h>(d) < 2);
+  return lanes == 0 || lanes > Config::kPP || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) || short_of_cycles ||
+         skips_wrong || field<exec::tap_step>(d) == 0 || field<exec::kernel_h>(d) == 0 ||
+         field<exec::kernel_w>(d) == 0 || field<exec::ci_tiles>(d) == 0 || field<exec::out_h>(d) == 0 ||
+         field<exec::out_w>(d) == 0 || field<exec::out_tiles>(d) == 0;
 }
 
 template <class Config>
@@ -77,8 +79,9 @@ uint32_t check_descriptor(const Descriptor &d, bool is_last) {
   if (opcode > kOpStore || (opcode == kOpEnd) != is_last) return kErrorBadOpcode;
   if (opcode == kOpLoad || opcode == kOpStore) bad = bad_space<Config>(d, opcode == kOpStore) || bad_move<Config>(d);
   if (opcode == kOpLoadWeights) bad = bad_space<Config>(d, false) || bad_weights(d);
-  if (opcode == kOpExec) bad = bad_exec<Config>(d) || bad_exec_bank<Config>(d);
-  return bad ? kErrorBadField : kErrorNone;
+  if (opcode == kOpExec) bad = bad_exec<Config>(d) || bad_exec_bank<Config>(d) || !exec_matches<Config>(d);
+  if (bad) return kErrorBadField;
+  return opcode == kOpExec && !exec_is_inside<Config>(d) ? kErrorOutOfBounds : kErrorNone;
 }
 
 }  // namespace bitlathe

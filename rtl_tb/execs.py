@@ -1,0 +1,127 @@
+"""Random EXEC descriptors that stay within their stores, many right at an edge, and ways to lead them out."""
+
+import numpy as np
+
+from bitlathe.hls.checks import map_reach, source_reach, weight_reach
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.program import COMMON, EXEC
+
+FIELDS = {field.name: field for field in EXEC[len(COMMON) :]}
+LEAST_LINES = 1024  # of a bank and of the weight store: any random EXEC fits
+PLACES = ("in", "out", "res")
+
+
+def random_exec(rng: np.random.Generator, configuration: EngineConfiguration) -> dict[str, int]:
+    """Every field of an EXEC that the engine takes; one in three places touches an end of its store."""
+    fields = {name: 0 for name in FIELDS} | _sizes(rng, configuration)
+    banks, words = configuration.banks, configuration.bank_lines * configuration.banks
+    pitch = fields["in_w"] + int(rng.integers(6))
+    fields |= _source(rng, fields, pitch, banks)
+    for name in ("out", "res"):
+        row = fields["out_w"] + int(rng.integers(6))
+        plane = int(rng.integers(row * fields["out_h"] // banks + 4))
+        fields |= _pair(f"{name}_row", row - fields["out_w"] + 1, banks) | {f"{name}_plane": plane}
+    for name in PLACES:
+        reach = source_reach(fields, banks) if name == "in" else map_reach(fields, name, banks)
+        at = fields[f"{name}_line"] * banks + fields[f"{name}_bank"]
+        fields |= _pair(name, at + _shift(rng, reach, words), banks)
+    lines = weight_reach(fields | {"weight_line": 0})
+    return fields | {"weight_line": _shift(rng, lines, configuration.weight_lines)}
+
+
+def led_astray(rng: np.random.Generator, fields: dict[str, int]) -> dict[str, int]:
+    """The fields with one or two of them changed: by one, in a bit, or to anything that they can hold."""
+    changed = dict(fields)
+    for name in rng.choice(sorted(FIELDS), size=int(rng.integers(1, 3)), replace=False):
+        field, value = FIELDS[name], changed[name]
+        bits = value & ((1 << field.width) - 1)
+        choices = [bits + 1, bits - 1, bits ^ (1 << int(rng.integers(field.width)))]
+        choices.append(int(rng.integers(1 << field.width)))
+        chosen = choices[int(rng.integers(len(choices)))] % (1 << field.width)
+        changed[name] = field.decode(chosen << field.lsb)
+    return changed
+
+
+def one_step_outside(fields: dict[str, int], configuration: EngineConfiguration) -> dict[str, dict[str, int]]:
+    """By store and end: the fields with one place moved so far that one word lies outside."""
+    banks, words = configuration.banks, configuration.bank_lines * configuration.banks
+    reaches = {"in": source_reach(fields, banks), "out": map_reach(fields, "out", banks)}
+    if fields["has_residual"]:
+        reaches["res"] = map_reach(fields, "res", banks)
+    moved = {}
+    for name, reach in reaches.items():
+        at = fields[f"{name}_line"] * banks + fields[f"{name}_bank"]
+        if reach:
+            moved[f"{name} after"] = fields | _pair(name, at + words + 1 - reach.stop, banks)
+        if reach and name == "in":
+            moved["in before"] = fields | _pair(name, at - reach.start - 1, banks)
+    lines = weight_reach(fields)
+    return moved | {"weights": fields | {"weight_line": configuration.weight_lines + 1 - len(lines)}}
+
+
+def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict[str, int]:
+    def pick(low: int, high: int) -> int:
+        return int(rng.integers(low, high + 1))
+
+    is_max, has_residual = rng.random() < 0.2, rng.random() < 0.5
+    kernel = (pick(1, 4), pick(1, 4))
+    ci_tiles = 1 if is_max else pick(1, 3)
+    sub_tiles = 1 if is_max else (1, configuration.sub_tiles)[pick(0, 1)]
+    row, lanes = kernel[1] * ci_tiles, pick(1, configuration.pp)
+    skip = row if kernel[0] > 1 and rng.random() < 0.3 else 0
+    res_fast = pick(0, 1)
+    words = lanes * sub_tiles * (2 if has_residual and not res_fast else 1)
+    return {
+        "group_cycles": max(kernel[0] * row, words + skip) + pick(0, 1) * pick(0, 3),
+        "group_lanes": lanes,
+        "row_break": pick(0, 1),
+        "is_max": int(is_max),
+        "in_signed": pick(0, 1),
+        "has_residual": int(has_residual),
+        "sub_tiles": sub_tiles,
+        "out_packed": pick(0, 1) if sub_tiles % 2 == 0 or sub_tiles == 1 else 0,
+        "res_packed": pick(0, 1) if sub_tiles % 2 == 0 or sub_tiles == 1 else 0,
+        "res_fast": res_fast,
+        "lo": -128,
+        "hi": 127,
+        "kernel_h": kernel[0],
+        "kernel_w": kernel[1],
+        "ci_tiles": ci_tiles,
+        "stride_h": pick(1, 3),
+        "stride_w": pick(1, 3),
+        "start_y": pick(-3, 2),
+        "start_x": pick(-3, 2),
+        "in_h": pick(1, 9),
+        "in_w": pick(1, 9),
+        "out_h": pick(1, 5),
+        "out_w": pick(1, 6),
+        "out_tiles": pick(1, 5),
+        "tap_step": pick(1, min(3, configuration.banks - 1)),
+        "repeat_weights": pick(0, 1),
+        "skip_weights": skip,
+    }
+
+
+def _source(rng: np.random.Generator, fields: dict[str, int], pitch: int, banks: int) -> dict[str, int]:
+    plane = int(rng.integers(pitch * fields["in_h"] // banks + 8))
+    walk = fields["stride_w"] * (fields["out_w"] - 1)
+    return {
+        "in_plane": plane,
+        "in_tile_step": plane * int(rng.integers(2)),
+        **_pair("in", fields["start_y"] * pitch + fields["start_x"], banks),
+        **_pair("in_step", fields["stride_w"], banks),
+        **_pair("in_row", fields["stride_h"] * pitch - walk, banks),
+        **_pair("tap_row", pitch - fields["tap_step"] * (fields["kernel_w"] - 1), banks),
+        **(_pair("skip", pitch, banks) if fields["skip_weights"] else {}),
+    }
+
+
+def _pair(name: str, position: int, banks: int) -> dict[str, int]:
+    line, bank = divmod(position, banks)
+    return {f"{name}_line": line, f"{name}_bank": bank}
+
+
+def _shift(rng: np.random.Generator, reach: range, size: int) -> int:
+    """How far a reach is moved: to the store's first word, to its last, or anywhere between."""
+    first, last = -reach.start, size - reach.stop
+    return (first, last, int(rng.integers(first, last + 1)))[int(rng.integers(3))]

@@ -1,0 +1,101 @@
+"""Inside the simulator: an EXEC is refused when hls/checks.py refuses it, with the same error, in time."""
+
+from typing import Any
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from bitlathe.hls.checks import fault_of
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.program import Descriptor, ErrorCode, Opcode
+from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
+from bitlathe.rtl_tb.stimulus import random_generator, reset
+
+LATENCY = 20  # cycles, as the module's header says
+CASES = 150
+
+
+def configuration_of(dut: Any) -> EngineConfiguration:
+    """The engine that the module's parameters describe."""
+    return EngineConfiguration(
+        pi=int(dut.PI.value),
+        po=int(dut.PO.value),
+        pp=int(dut.PP.value),
+        banks=int(dut.Banks.value),
+        bank_lines=int(dut.BankLines.value),
+        weight_lines=int(dut.WeightLines.value),
+    )
+
+
+async def judged(dut: Any, fields: dict[str, int]) -> ErrorCode:
+    """What the two checks say of an EXEC; whatever reach_check says comes after LATENCY cycles, in one."""
+    bits = Descriptor(opcode=Opcode.EXEC, node="bench", fields=fields).encode()
+    dut.desc_i.value = int.from_bytes(bits, "little")
+    dut.start_i.value = 1
+    await RisingEdge(dut.clk_i)
+    dut.start_i.value = 0
+    said = []
+    for _ in range(LATENCY + 4):
+        await RisingEdge(dut.clk_i)
+        said.append((bool(int(dut.bad_field_o.value)), bool(int(dut.beyond_o.value))))
+    if int(dut.field_o.value):
+        return ErrorCode.BAD_FIELD
+    bad_field, beyond = said.pop(LATENCY - 1)
+    assert not any(map(any, said)), "a verdict before its time, or after"
+    return ErrorCode.BAD_FIELD if bad_field else ErrorCode.OUT_OF_BOUNDS if beyond else ErrorCode.NONE
+
+
+async def start(dut: Any) -> EngineConfiguration:
+    dut.start_i.value, dut.desc_i.value = 0, 0
+    await reset(dut)
+    return configuration_of(dut)
+
+
+@cocotb.test()
+async def an_exec_within_its_stores_is_taken(dut):
+    configuration, rng = await start(dut), random_generator()
+    for _ in range(CASES):
+        fields = random_exec(rng, configuration)
+        assert fault_of(Opcode.EXEC, fields, configuration) is None, fields
+        assert await judged(dut, fields) is ErrorCode.NONE, fields
+
+
+@cocotb.test()
+async def an_exec_one_word_outside_is_refused(dut):
+    configuration, rng = await start(dut), random_generator()
+    for _ in range(CASES // 4):
+        fields = random_exec(rng, configuration)
+        for where, moved in one_step_outside(fields, configuration).items():
+            assert await judged(dut, moved) is ErrorCode.OUT_OF_BOUNDS, (where, moved)
+
+
+@cocotb.test()
+async def any_change_is_judged_as_specified(dut):
+    configuration, rng = await start(dut), random_generator()
+    seen = dict.fromkeys((ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS), 0)
+    for _ in range(3 * CASES):
+        fields = led_astray(rng, random_exec(rng, configuration))
+        fault = fault_of(Opcode.EXEC, fields, configuration)
+        expected = ErrorCode.NONE if fault is None else fault.code
+        assert await judged(dut, fields) is expected, (fields, fault)
+        seen[expected] += 1
+    assert min(seen.values()) > CASES // 20, seen
+
+
+@cocotb.test()
+async def a_reset_in_the_middle_of_a_check_leaves_nothing_of_it(dut):
+    configuration, rng = await start(dut), random_generator()
+    fields = random_exec(rng, configuration)
+    beyond = fields | {"weight_line": configuration.weight_lines}
+    bits = Descriptor(opcode=Opcode.EXEC, node="bench", fields=beyond).encode()
+    for cycles in range(LATENCY):
+        dut.desc_i.value = int.from_bytes(bits, "little")
+        dut.start_i.value = 1
+        await RisingEdge(dut.clk_i)
+        dut.start_i.value = 0
+        for _ in range(cycles):
+            await RisingEdge(dut.clk_i)
+        dut.rst_ni.value = 0
+        await RisingEdge(dut.clk_i)
+        dut.rst_ni.value = 1
+        assert await judged(dut, fields) is ErrorCode.NONE

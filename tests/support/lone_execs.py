@@ -1,0 +1,35 @@
+"""Programs of a single EXEC, and what an engine must say of each."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from bitlathe.hls.checks import fault_of
+from bitlathe.hls.compile import Compiled
+from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cycle_model import exec_cycles
+from bitlathe.hls.program import Descriptor, ErrorCode, Opcode
+from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
+
+LONGEST = 20_000  # cycles of an EXEC that is run
+
+
+def alone(network: Compiled, *descriptors: Descriptor) -> Compiled:
+    """A network whose program is these descriptors instead of its own."""
+    end = Descriptor(opcode=Opcode.END, node="", fields={})
+    return replace(network, program=replace(network.program, descriptors=(*descriptors, end)))
+
+
+def execs(
+    rng: np.random.Generator, configuration: EngineConfiguration, count: int
+) -> Iterator[tuple[Descriptor, ErrorCode]]:
+    """EXECs and what is wrong with them: `count` right ones, each also a step outside, and changed."""
+    for _ in range(count):
+        fields = random_exec(rng, configuration)
+        outside = one_step_outside(fields, configuration)
+        for one in (fields, *outside.values(), *(led_astray(rng, fields) for _ in range(6))):
+            fault = fault_of(Opcode.EXEC, one, configuration)
+            if fault is not None or exec_cycles(one) <= LONGEST:
+                code = ErrorCode.NONE if fault is None else fault.code
+                yield Descriptor(opcode=Opcode.EXEC, node="exec", fields=one), code
