@@ -224,6 +224,7 @@ async def recovers(bench: Bench) -> None:
     cleared = memory.now + 1
     await run(dut, bench.agents, lambda: memory.now >= cleared)
     dut.clear_i.value = dut.stop_i.value = 0
+    memory.legal = None  # the next store may go to another space
     for seen in (
         bench.scratchpad.reads,
         memory.bursts,
