@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from cases import CASES, Case, Subject
 
+from bitlathe import hls
 from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
 from bitlathe.flow.output import note, percent, print_table
@@ -31,7 +32,6 @@ from bitlathe.hls.compile import Compiled
 from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.cycle_model import DdrModel, exec_cycles, predict
-from bitlathe.hls.datapath import PACKED_BITS
 from bitlathe.hls.emit import engine_sources
 from bitlathe.hls.program import Opcode
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
@@ -44,6 +44,7 @@ from bitlathe.model.native.cache import digest_of
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "cycles.json"
 STALL_PERCENT = 30  # chance that each channel of the memory pauses in a cycle
 STALL_SEED = 1
+MODELS = tuple(Path(hls.__path__[0], name) for name in ("bounds.py", "cycle_model.py", "skipping.py"))
 OTHER_MEMORIES = (DdrModel(busy=0.4, latency=80), DdrModel(busy=1.0, latency=20))  # for the cycle model alone
 
 
@@ -59,9 +60,9 @@ class Row:
     images: int
     cycles: int  # of the last image, simulated
     cycles_first: int  # of the first, whose start loads the weights
-    ideal: float  # of an array that never idles: MACs by its peak, doubled for 4 bits
+    ideal: float  # of an array whose multipliers all work on useful products that cannot be left out
     efficiency: float  # ideal / cycles
-    array_bound: float  # the same, but depthwise layers and pools by the scratchpad's lanes
+    array_bound: float  # of all products; depthwise layers and pools by the scratchpad's lanes
     lanes_bound: float  # their part of it
     lanes_cycles: int  # that the array takes for those layers, by the cycle model
     ddr_bound: float  # words that memory moves for an image
@@ -184,7 +185,6 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
     least = bounds(subject.graph, compiled.program, model)
     later = predict(compiled.program, model, weights_resident=True).cycles
     cycles = result.cycles[-1]
-    ideal = round(subject.macs / target.engine.macs_per_cycle / (2 if case.bits <= PACKED_BITS else 1), 1)
     return Row(
         network=case.network,
         bits=case.bits,
@@ -194,8 +194,8 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
         images=len(subject.codes),
         cycles=cycles,
         cycles_first=result.cycles[0],
-        ideal=ideal,
-        efficiency=ideal / cycles,
+        ideal=round(least.peak, 1),
+        efficiency=least.peak / cycles,
         array_bound=round(least.array, 1),
         lanes_bound=round(least.lanes, 1),
         lanes_cycles=_lanes_cycles(subject, compiled),
@@ -242,7 +242,7 @@ def _digest(subject: Subject, compiled: Compiled, target: Target) -> str:
     contents.update(compiled.weights)
     contents.update(np.ascontiguousarray(subject.codes).tobytes())
     words = [contents.hexdigest(), repr(target), subject.weights, f"{STALL_PERCENT} {STALL_SEED}"]
-    return digest_of(words, [*engine_sources(), *HARNESS, Path(__file__)])
+    return digest_of(words, [*engine_sources(), *HARNESS, *MODELS, Path(__file__)])
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:

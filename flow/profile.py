@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bitlathe.flow.output import percent
 from bitlathe.hls.bounds import Bounds, LayerBound
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.program import Descriptor, Opcode
@@ -24,7 +25,7 @@ from bitlathe.model.graph.storage import write_whole
 
 FINISHING = "(last words out)"
 _ROW_INCHES = 0.24
-_NO_BOUND = LayerBound(array=0.0, ddr=0.0)
+_NO_BOUND = LayerBound(peak=0.0, array=0.0, ddr=0.0)
 # Field that counts a unit's descriptors, and the opcodes that the unit does.
 _MOVES = (
     ("wait_load", (Opcode.LOAD, Opcode.LOAD_WEIGHTS)),
@@ -41,6 +42,7 @@ class LayerCycles:
     ddr_stall: int = 0  # in which the array stood idle for its loads, or for stores that free its memory
     other_stall: int = 0  # in which the array stood idle before it for any other reason
     macs: int = 0
+    peak_bound: float = 0.0  # cycles of its useful products, were all multipliers at work
     array_bound: float = 0.0  # cycles of an array without idle lanes
     ddr_bound: float = 0.0  # cycles in which memory moves its words
 
@@ -99,7 +101,7 @@ class Profile:
                 f"{100 * row.total / self.cycles:.1f} %",
                 f"{row.array_bound:,.0f}",
                 f"{row.ddr_bound:,.0f}",
-                f"{row.macs / row.cycles:.1f}" if row.cycles else "-",
+                percent(row.peak_bound / row.cycles) if row.cycles else "-",
             )
             for row in self.rows
         ]
@@ -133,12 +135,18 @@ class Profile:
         write_whole(path, drawn.getbuffer())
 
 
-COLUMNS = ("layer", "cycles", "DDR stall", "other stall", "share", "array bound", "DDR bound", "MACs a cycle")
+COLUMNS = ("layer", "cycles", "DDR stall", "other stall", "share", "array bound", "DDR bound", "of the peak")
 
 
 def _empty(node: str, macs: Mapping[str, int], bounds: Bounds) -> LayerCycles:
     bound = bounds.layers.get(node, _NO_BOUND)
-    return LayerCycles(layer=node, macs=macs.get(node, 0), array_bound=bound.array, ddr_bound=bound.ddr)
+    return LayerCycles(
+        layer=node,
+        macs=macs.get(node, 0),
+        peak_bound=bound.peak,
+        array_bound=bound.array,
+        ddr_bound=bound.ddr,
+    )
 
 
 def _parts(descriptors: tuple[Descriptor, ...], spans: NDArray[np.uint32]) -> Iterator[_Part]:

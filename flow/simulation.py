@@ -52,7 +52,9 @@ class Simulation:
     clock_mhz: float  # that the target is meant to close at
     latency_ms: float  # cycles at that clock
     array_macs_per_cycle: int
-    efficiency: float  # macs / (cycles * array_macs_per_cycle)
+    efficiency: (
+        float  # cycles of an array whose multipliers all work on what cannot be left out, of all cycles
+    )
     array_bound: float  # cycles of an array without idle lanes; depthwise layers and pools by lanes
     ddr_bound: float  # cycles in which memory moves an image's words
     weight_bits: int
@@ -118,7 +120,7 @@ def simulate(
         clock_mhz=target.clock_mhz,
         latency_ms=cycles / (1000 * target.clock_mhz),
         array_macs_per_cycle=target.engine.macs_per_cycle,
-        efficiency=network.macs / (cycles * target.engine.macs_per_cycle),
+        efficiency=least.peak / cycles,
         array_bound=round(least.array, 1),
         ddr_bound=round(least.ddr, 1),
         weight_bits=network.weight_bits,

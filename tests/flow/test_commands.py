@@ -165,7 +165,8 @@ def test_simulate_finds_every_integer_equal_and_draws_a_profile() -> None:
     result = run("simulate", *LENET, "--images", "5", "--profile", "--json").json
     assert ROW | {"profile", "chart"} == set(result)
     assert (result["mismatches"], result["images"], result["macs"]) == (0, 5, 42_024)
-    assert result["efficiency"] == pytest.approx(42_024 / (result["cycles"] * result["array_macs_per_cycle"]))
+    peak = 42_024 / (result["cycles"] * result["array_macs_per_cycle"])
+    assert 0.8 * peak < result["efficiency"] <= peak  # the first layer's padding aside
     assert result["latency_ms"] == pytest.approx(result["cycles"] / result["clock_mhz"] / 1000)
     assert result["cycles_first"] > result["cycles"]
     assert {row["layer"] for row in result["profile"]} >= {"conv1", "fc3", "(last words out)"}

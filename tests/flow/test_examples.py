@@ -60,7 +60,8 @@ def test_the_benchmark_of_cycles_writes_a_row_for_each_pair_and_keeps_it(
     assert cycles.main(words) == 0
     (row,) = json.loads(out.read_text())
     assert (row["network"], row["target"], row["bits"], row["mismatches"]) == ("lenet5", "pynq-z2", 8, 0)
-    assert row["efficiency"] == pytest.approx(row["ideal"] / row["cycles"])
+    assert row["efficiency"] == pytest.approx(row["ideal"] / row["cycles"], rel=1e-3)
+    assert row["ideal"] <= row["array_bound"]
     assert row["cycles"] >= max(row["array_bound"], row["ddr_bound"]) and row["violations"] == 0
     assert row["cycles_stalled"] > row["cycles"] and row["model_error_worst"] < 0.01
     monkeypatch.setattr(cycles, "measure", None)  # a row of the same program and engine is not measured again

@@ -46,4 +46,5 @@ def check(network: str, size: int | None, target: str) -> None:
         f"{network} on {target}: {result.cycles[0]:,} cycles, predicted {compiled.predicted.cycles:,}, "
         f"bounds: array {least.array:,.0f}, DDR {least.ddr:,.0f}"
     )
+    assert least.peak <= least.array and least.cycles <= result.cycles[0]
     assert abs(compiled.predicted.cycles / result.cycles[0] - 1) <= MODEL_ERROR
