@@ -16,7 +16,7 @@ from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.explore.measured import Measured, measured
 from bitlathe.model.graph.errors import CapacityError
 
-ADDRESS_DSP = 2  # multipliers outside the array: addresses of loads and stores
+OTHER_DSP = 3  # outside the array: two for the planes of results and residuals, one of reach_check
 # What of a part an engine may take: the rest is for the interconnect, and routing fails well below all LUTs.
 USABLE_LUT, USABLE_FF, USABLE_DSP, USABLE_BRAM = 0.70, 0.70, 0.97, 0.95
 RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))  # lines, bits (AMD UG473)
@@ -132,7 +132,7 @@ def deviations() -> Iterator[Deviation]:
 
 def multipliers(configuration: EngineConfiguration) -> int:
     """DSP blocks: one for two products."""
-    return configuration.macs_per_cycle // 2 + ADDRESS_DSP
+    return configuration.macs_per_cycle // 2 + OTHER_DSP
 
 
 def block_rams(configuration: EngineConfiguration) -> float:

@@ -88,7 +88,7 @@ def test_the_first_limit_is_named() -> None:
     assert found[:3] == [None, None, None]
     assert found[3] == "296 BRAM36, 133 of xc7z020clg400-1 are usable"
     assert found[4] == "16 bytes a beat, its memory port moves 8"
-    assert found[5] == "386 DSP, 213 of xc7z020clg400-1 are usable"
+    assert found[5] == "387 DSP, 213 of xc7z020clg400-1 are usable"
 
 
 @pytest.mark.parametrize("make", [emit_rtl, emit_hls, check_fits], ids=["rtl", "hls", "check"])
@@ -96,7 +96,7 @@ def test_what_cannot_fit_is_not_emitted(make) -> None:
     with pytest.raises(CapacityError) as refusal:
         make(LARGE)
     assert str(refusal.value) == (
-        "pynq-z2: an engine of 8x16x6-7x1024-512 takes 386 DSP, 213 of xc7z020clg400-1 are usable; "
+        "pynq-z2: an engine of 8x16x6-7x1024-512 takes 387 DSP, 213 of xc7z020clg400-1 are usable; "
         "choose a smaller one (bitlathe explore lists those that fit)"
     )
 
@@ -108,7 +108,7 @@ def test_stores_of_no_line_or_one_are_refused(sizes: str) -> None:
 
 
 def test_what_cannot_fit_is_not_compiled_for(rng: np.random.Generator) -> None:
-    with pytest.raises(CapacityError, match="386 DSP"):
+    with pytest.raises(CapacityError, match="387 DSP"):
         compile_for(random_resnet(rng, blocks=1), LARGE)
 
 
