@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,7 @@ class Preprocess:
     def load(cls, path: Path) -> Preprocess:
         """Read what `save` wrote; FormatError says what is wrong with any other file."""
         try:
-            table = array_from_npy(path.read_bytes(), "the file")
+            table: npt.NDArray[Any] = array_from_npy(path.read_bytes(), "the file")
         except (OSError, FormatError) as error:
             raise FormatError(
                 f"{path}: no readable table of input codes ({error}); write it again"
