@@ -50,8 +50,8 @@ def live_tensors(model: nn.Module) -> State:
 
     A tensor that several layers share is there under each of its names.
     """
-    shared = {"remove_duplicate": False}
-    return {**dict(model.named_parameters(**shared)), **dict(model.named_buffers(**shared))}
+    parameters = model.named_parameters(remove_duplicate=False)
+    return {**dict(parameters), **dict(model.named_buffers(remove_duplicate=False))}
 
 
 def _check_own(model: nn.Module) -> None:
