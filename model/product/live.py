@@ -126,14 +126,20 @@ def network_of(view: QuantizedView) -> QuantizedNetwork:
 def write_back(view: QuantizedView) -> None:
     """Give the live module the weights that codebooks decode to, so that it computes the same untied.
 
-    Raises UnsupportedLayer, naming the layer, where its weight is no multiple of a parameter's.
+    Raises UnsupportedLayer, naming the layer, where its weight is no multiple of a parameter's, or of one
+    that another layer wants other values of.
     """
     graph, at = network_of(view).graph, view.evaluation(torch.float64)
+    wanted: dict[str, tuple[Formula, Tensor]] = {}
     for name, tied in tied_weights(view).items():
         node = graph.by_name[name]
         assert isinstance(node, (Conv2d, Dense))
         scale = np.ldexp(1.0, -np.array(node.weight_frac)).reshape(-1, *[1] * (node.weight.ndim - 1))
-        _write(name, tied.free, torch.from_numpy(node.weight * scale), at)
+        wanted[name] = tied.free, torch.from_numpy(node.weight * scale)
+    for name, (free, values) in wanted.items():
+        _write(name, free, values, at)
+    for name, (free, values) in wanted.items():  # after all, for layers may share a parameter
+        _check_written(name, free, values, at)
 
 
 def _write(name: str, free: Formula, wanted: Tensor, at: Evaluation) -> None:
@@ -148,11 +154,15 @@ def _write(name: str, free: Formula, wanted: Tensor, at: Evaluation) -> None:
     with torch.no_grad():
         target = wanted.view_as(parameter)
         parameter.copy_(torch.where(factor == 0, 0.0, target / factor.double()))
+
+
+def _check_written(name: str, free: Formula, wanted: Tensor, at: Evaluation) -> None:
+    with torch.no_grad():
         made = replace(at, done={})(free).view_as(wanted)
     if not torch.allclose(made, wanted, rtol=_CLOSE, atol=_CLOSE * float(wanted.abs().max())):
         raise UnsupportedLayer(
-            f"{name}: its weight is no multiple of a parameter, or a batch norm's scale is 0; "
-            "remove such channels first"
+            f"{name}: its weight is no multiple of a parameter of its own, or a batch norm's scale is 0; "
+            "remove such channels, and untie layers that share weights, first"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import needs
 import pytest
 from board_bundles import bundle_folder
+from own_networks import file_of
 from repository import ROOT
 
 from bitlathe.board.bundle import find_bundle
@@ -36,6 +37,15 @@ def test_measure_prints_what_a_bundle_does_on_a_simulated_board() -> None:
     measured = json.loads(done.stdout)
     assert (measured["images"], measured["mismatches"], measured["clock_mhz"]) == (2, 0, 142.857143)
     assert measured["latency_ms"] == measured["cycles"] / (1000 * measured["clock_mhz"])
+
+
+def test_measure_counts_no_right_answers_where_outputs_are_no_classes(tmp_path: Path) -> None:
+    network = ("--network", f"{file_of(tmp_path)}:a_map", "--dataset", "digits", "--calibration", "8")
+    words = ("--images", "1", "--out", str(tmp_path / "bundles"), "--json")
+    done = bitlathe("measure", "--board", "sim://pynq-z2", *network, *words)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert (measured["images"], measured["mismatches"], measured["correct"]) == (1, 0, None)
 
 
 def test_several_boards_share_several_bundles_and_answer_in_their_order() -> None:

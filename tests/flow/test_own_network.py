@@ -177,6 +177,16 @@ def test_imagenets_normalisation_is_applied_to_a_network_of_ones_own(file: Path,
     assert np.array_equal(*(evaluate(q.graph, q.preprocess.codes(images)) for q in (made, wrapped)))
 
 
+def test_one_module_that_is_made_twice_is_normalised_once(tmp_path: Path) -> None:
+    (tmp_path / "own_single.py").write_text("from torch import nn\nnet = nn.Conv2d(3, 4, 3)\n")
+    (tmp_path / "net.py").write_text("from own_single import net\ndef make(): return net\n")
+    network, image = f"{tmp_path / 'net.py'}:make", torch.rand(2, 3, 8, 8)
+    normalised = [make_own(network, 0, (3, 8, 8), Normalize.imagenet())(image) for _ in range(2)]
+    plain = make_own(network, 0, (3, 8, 8))
+    assert torch.equal(*normalised)
+    assert torch.equal(plain(Normalize.imagenet()(image)), normalised[0])
+
+
 def test_a_search_makes_a_network_of_ones_own_with_its_normalisation(file: Path, colours: Dataset) -> None:
     Path("search.toml").write_text(
         f'[network]\nname = "{file}:colour"\ndataset = "digits"\nnormalize = "imagenet"\n'

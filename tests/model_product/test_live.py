@@ -140,3 +140,31 @@ def test_a_weight_that_no_parameter_gives_is_not_written_back() -> None:
         norm.weight[3] = 0
     with pytest.raises(UnsupportedLayer, match=r"^deep: .* or a batch norm's scale is 0; remove such"):
         write_back(view)
+
+
+def test_weights_that_two_layers_share_are_not_written_back_as_two() -> None:
+    """Behind batch norms of two scales each layer has codewords of its own; one parameter cannot be both."""
+
+    def forward(m: Forward, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(m.stem(x))
+        x = F.relu(m.norm(m.deep(x)))
+        return F.avg_pool2d(m.other_norm(m.again(x)), 8).flatten(1)
+
+    torch.manual_seed(0)
+    model = Forward(
+        forward,
+        stem=nn.Conv2d(3, 16, 1),
+        deep=nn.Conv2d(16, 16, 3, padding=1, bias=False),
+        norm=nn.BatchNorm2d(16),
+        again=nn.Conv2d(16, 16, 3, padding=1, bias=False),
+        other_norm=nn.BatchNorm2d(16),
+    ).eval()
+    model.again.weight = model.deep.weight
+    for norm in (model.norm, model.other_norm):
+        nn.init.uniform_(norm.weight, 0.2, 2.0)
+    view = share_view(QuantizedView.of(model, IMAGES), CODES)
+    assert sorted(tied_weights(view)) == ["again", "deep"]
+    train(view)
+    assert model.again.weight is model.deep.weight
+    with pytest.raises(UnsupportedLayer, match=r"untie layers that share weights"):
+        write_back(view)
