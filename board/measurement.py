@@ -35,7 +35,7 @@ class Measurement:
     pynq: str  # version
     images: int
     mismatches: int  # output integers that differ from the bundle's, over all images
-    correct: int | None  # images whose largest output is their label's; None where outputs are no classes
+    correct: int | None  # images whose largest output is their label's; None where outputs are not classes
     cycles: int  # of one image, start to done: median over images after the first
     cycles_first: int  # of the first image, whose start also loads the weights
     predicted_cycles: int  # by the cycle model, as `cycles`

@@ -51,7 +51,7 @@ class Vectors:
     """Test images of a bundle."""
 
     images: ByteArray  # (N, H, W, C)
-    labels: NDArray[np.integer[Any]]  # (N,); -1 where the outputs are no classes
+    labels: NDArray[np.integer[Any]]  # (N,); -1 where the outputs are not classes
     table: NDArray[np.int8]  # (256, C): input code of each pixel value
 
     def codes(self, form: FixedPoint) -> IntArray:

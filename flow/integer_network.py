@@ -107,11 +107,11 @@ class IntegerNetwork(ReadyGraph):
 
     @property
     def unlike_classes(self) -> str | None:
-        """How its outputs differ from one a class, of which alone an accuracy can be told."""
+        """How its outputs differ from one a class, which an accuracy needs; None where they do not."""
         return unlike_classes(self.graph.shapes[self.graph.output], self.dataset)
 
     def accuracy(self, outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float | None:
-        """Accuracy of its outputs; None where they are no classes."""
+        """Accuracy of its outputs; None where they are not classes."""
         return None if self.unlike_classes else accuracy(outputs, labels)
 
     def float_accuracy(self, images: Images, labels: Labels) -> float | None:
@@ -132,11 +132,11 @@ class IntegerNetwork(ReadyGraph):
 def obtain(request: NetworkRequest) -> IntegerNetwork:
     """The integer network a user asked for; tells on stderr whose weights it has. Errors as below.
 
-    Where its outputs are no classes of the data set, that is told as well.
+    A note says so where its outputs are not the classes of the data set.
     """
     network = _obtained(request)
     if unlike := network.unlike_classes:
-        note(f"{network.name}: {unlike}, so no accuracy is told")
+        note(f"{network.name}: {unlike}, so no accuracy is given")
     return network
 
 

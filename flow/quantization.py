@@ -20,7 +20,7 @@ class Quantization:
     dataset: str
     images: int
     accuracy_float: float | None  # None for a graph read from a file
-    accuracy_integer: float | None  # both None where the outputs are no classes of the data set
+    accuracy_integer: float | None  # both None where the outputs are not its classes
     weight_bits: int
     activation_bits: int
     per_channel: bool | None  # None for a graph read from a file

@@ -44,7 +44,7 @@ class Simulation:
     images: int
     mismatches: int  # output integers that differ from the reference's, over all images
     accuracy_float: float | None  # on these images; None for a graph read from a file
-    accuracy_integer: float | None  # of the hardware's outputs; both None where they are no classes
+    accuracy_integer: float | None  # of the hardware's outputs; both None where they are not classes
     macs: int  # multiply-accumulates of one image
     cycles: int  # of one image, start to done: median over images after the first
     cycles_first: int  # of the first image, whose start also loads the weights

@@ -1,4 +1,4 @@
-"""What a network's outputs are to a data set: one a class, or something of which no accuracy can be told."""
+"""What the outputs of a network are to a data set: one a class, or something without an accuracy."""
 
 from __future__ import annotations
 

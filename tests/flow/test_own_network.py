@@ -1,4 +1,4 @@
-"""Networks from a user's own file: made as every other, judged honestly, and told of by file and line."""
+"""Networks from a user's own file: made as every other, judged honestly, and named with file and line."""
 
 from __future__ import annotations
 
@@ -224,11 +224,11 @@ NO_CLASSES = {
 
 
 @pytest.mark.parametrize("function", ["one", "twelve", "a_map"])
-def test_no_accuracy_is_told_of_what_is_no_class(file: Path, function: str) -> None:
+def test_no_accuracy_is_given_of_what_is_not_a_class(file: Path, function: str) -> None:
     network = ("--network", f"{file}:{function}", *ON_DIGITS)
     outcome = run("quantize", *network, "--images", "20", "--out", "net.blg", "--json")
     assert outcome.json["accuracy_float"] is outcome.json["accuracy_integer"] is None
-    assert f"{function}: {NO_CLASSES[function]}, so no accuracy is told" in outcome.stderr.splitlines()
+    assert f"{function}: {NO_CLASSES[function]}, so no accuracy is given" in outcome.stderr.splitlines()
     of_file = run("quantize", "net.blg", "--dataset", "digits", "--images", "20")
     assert of_file.status == 0 and NO_CLASSES[function] in of_file.stderr
     for command in (
@@ -294,7 +294,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("source", MISTAKES)
-def test_what_is_wrong_in_a_file_is_told_of_in_one_line_with_its_place(source: str, tmp_path: Path) -> None:
+def test_what_is_wrong_in_a_file_is_named_in_one_line_with_its_place(source: str, tmp_path: Path) -> None:
     path = tmp_path / "net.py"
     path.write_text(source)
     outcome = run("quantize", "--network", f"{path}:make", *ON_DIGITS)
@@ -303,7 +303,7 @@ def test_what_is_wrong_in_a_file_is_told_of_in_one_line_with_its_place(source: s
     assert line.startswith(f"bitlathe: {MISTAKES[source].format(file=path)}")
 
 
-def test_what_fails_in_training_mode_only_is_told_of_before_training(tmp_path: Path) -> None:
+def test_what_fails_in_training_mode_only_is_named_before_training(tmp_path: Path) -> None:
     path = tmp_path / "net.py"
     path.write_text(TRAINING_ONLY)
     outcome = run("compress", "--network", f"{path}:make", *ON_DIGITS, "--method", "train", "--out", "out")
