@@ -5,7 +5,10 @@ What loads PyTorch is imported inside the commands, so that --help and wrong usa
 
 from __future__ import annotations
 
+import sys
+import time
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,6 +108,8 @@ def bitlathe(
 
 def main() -> None:
     """Entry point of the console script."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a path's bytes may be no text
     app()
 
 
@@ -292,13 +297,18 @@ def resources(
 def explore_command(
     request: NetworkRequest,
     target: TargetOption = "pynq-z2",
+    seconds: Annotated[
+        int,
+        typer.Option("--seconds", min=0, help="No engine is begun later than this; those left are counted."),
+    ] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the engines that a board could hold, by a network's cycles and by area."""
+    deadline = time.monotonic() + seconds
     from bitlathe.flow.explore import run_explore, show_explored
     from bitlathe.flow.integer_network import obtain_graph
 
-    row, found = run_explore(*obtain_graph(request), find_target(target))
+    row, found = run_explore(*obtain_graph(request), find_target(target), deadline)
     if as_json:
         print_json(row.to_json())
     else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 
-from bitlathe.flow.output import print_table, task
+from bitlathe.flow.output import note, print_table, task
 from bitlathe.hls.config import Target
 from bitlathe.hls.explore.area import Budget, deviations
 from bitlathe.hls.explore.candidates import candidates
@@ -26,6 +27,7 @@ class Explored:
     choices: tuple[dict[str, object], ...]  # that fit, fastest first
     refused: tuple[dict[str, object], ...]  # with the first limit that each violates
     skipped: int  # not compiled, as a bound alone shows that another is at least as good
+    left_out: tuple[dict[str, object], ...]  # not compiled, as the time was up; of the lowest bound first
     lut_error: float  # largest of the estimates', each measured point against a fit of the others
     ff_error: float
 
@@ -34,18 +36,24 @@ class Explored:
         return asdict(self)
 
 
-def run_explore(network: str, graph: Graph, target: Target) -> tuple[Explored, Exploration]:
-    """Explore a network's graph on a target's part; the target's own engine is always among the choices."""
+def run_explore(network: str, graph: Graph, target: Target, deadline: float) -> tuple[Explored, Exploration]:
+    """Explore a network's graph on a target's part; the target's own engine is always among the choices.
+
+    Each engine is told of as soon as it is compiled. None but the target's own is begun after the `deadline`,
+    by the clock of `time.monotonic`.
+    """
     configurations = list(candidates(target))
     done = 0
     with task(f"exploring {len(configurations)} engines", len(configurations) + 1) as advance:
 
-        def step() -> None:
+        def told(choice: Choice | None) -> None:
             nonlocal done
             done += 1
             advance(done)
+            if choice is not None:
+                note(_line(choice))
 
-        found = explore(graph, target, configurations, step)
+        found = explore(graph, target, configurations, told, lambda: time.monotonic() > deadline)
     errors = tuple(deviations())
     row = Explored(
         network=network,
@@ -55,6 +63,7 @@ def run_explore(network: str, graph: Graph, target: Target) -> tuple[Explored, E
         choices=tuple(map(_plain, found.fitting)),
         refused=tuple(map(_plain, found.refused)),
         skipped=found.skipped,
+        left_out=tuple(map(_plain, found.left_out)),
         lut_error=max((abs(error.lut) for error in errors), default=0.0),
         ff_error=max((abs(error.ff) for error in errors), default=0.0),
     )
@@ -72,6 +81,21 @@ def show_explored(row: Explored, found: Exploration) -> None:
         f"{len(found.fitting)} fit, {len(found.refused)} refused, {row.skipped} skipped; cycles by the cycle "
         f"model, weights on chip where they fit. LUT and FF are measured by Yosys or estimated, then off by "
         f"up to {100 * row.lut_error:.0f} % and {100 * row.ff_error:.0f} % where that was tried."
+    )
+    if found.left_out:
+        print(
+            f"{len(found.left_out)} left out, for the time was up: they take {found.left_out[0].bound:,.0f} "
+            "cycles at least; give more --seconds to compile for them too"
+        )
+
+
+def _line(choice: Choice) -> str:
+    """An engine that was compiled for, in one line."""
+    if choice.limit is not None:
+        return f"{choice.configuration.label}: {choice.limit}"
+    return (
+        f"{choice.configuration.label}: {choice.cycles:,} cycles, at least {choice.bound:,.0f}; "
+        f"{choice.area.dsp:,} DSP, {choice.area.bram36:g} BRAM36"
     )
 
 

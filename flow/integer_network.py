@@ -141,13 +141,9 @@ def obtain(request: NetworkRequest) -> IntegerNetwork:
 
 
 def _obtained(request: NetworkRequest) -> IntegerNetwork:
-    if (request.network is None) == (request.graph is None):
-        raise UsageError("give one of --network and a graph's file (.blg)")
+    _check_given(request)
     if request.graph is None:
-        subject = find_subject(request)
-        note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
-        return quantized(subject, quantize_config(request))
-    _check_nothing_else(request)
+        return _quantized_for(request, quantize_config(request))
     return read_network(request.graph, request.dataset, request.data)
 
 
@@ -156,27 +152,38 @@ def obtain_ready(request: NetworkRequest) -> ReadyGraph:
 
     Raises as `obtain`.
     """
-    if request.graph is None or request.network is not None:
+    _check_given(request)
+    if request.graph is None:
         return obtain(request)
-    _check_nothing_else(request)
     return read_ready(request.graph, request.dataset)
 
 
 def obtain_graph(request: NetworkRequest) -> tuple[str, Graph]:
-    """Name and graph of what a user asked for, a graph's file without all that is beside it.
+    """Name and graph of what a user asked for, where cycles alone count. Raises as `obtain`.
 
-    Raises as `obtain`.
+    Biases are not corrected then, which takes as long as all else, and a graph's file is read without what
+    is beside it.
     """
-    if request.graph is None or request.network is not None:
-        network = obtain(request)
+    _check_given(request)
+    if request.graph is None:
+        network = _quantized_for(request, replace(quantize_config(request), correct_bias=False))
         return network.name, network.graph
-    _check_nothing_else(request)
     graph = _read_graph(request.graph, request.dataset)
     return graph.name, graph
 
 
-def _check_nothing_else(request: NetworkRequest) -> None:
-    """Raise UsageError for options that the graph's file answers."""
+def _quantized_for(request: NetworkRequest, config: QuantizeConfig) -> IntegerNetwork:
+    subject = find_subject(request)
+    note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
+    return quantized(subject, config)
+
+
+def _check_given(request: NetworkRequest) -> None:
+    """Raise UsageError unless one network is given, or one graph without options that its file answers."""
+    if (request.network is None) == (request.graph is None):
+        raise UsageError("give one of --network and a graph's file (.blg)")
+    if request.graph is None:
+        return
     usual = NetworkRequest()
     idle = [option for name, option in _IN_THE_FILE.items() if getattr(request, name) != getattr(usual, name)]
     if idle:

@@ -222,9 +222,10 @@ class _ReadChannel:
 
     def _room(self, asked: float, bursts: int) -> float:
         """When the descriptors in flight leave room for the last of a load's bursts."""
-        coming = [time for time in self.fetched if time > asked]
-        too_many = min(len(coming) + bursts - OUTSTANDING, len(coming))
-        return coming[too_many - 1] if too_many > 0 else 0.0
+        here = bisect_right(self.fetched, asked)  # they come one after the other
+        coming = len(self.fetched) - here
+        too_many = min(coming + bursts - OUTSTANDING, coming)
+        return self.fetched[here + too_many - 1] if too_many > 0 else 0.0
 
     def interruptions(self) -> list[int]:
         """Descriptors that were asked for amid each load."""

@@ -48,7 +48,8 @@ def compile_graph(graph: Graph, configuration: EngineConfiguration, ddr: DdrMode
     shares = (1,) if image.stays else RING_SHARES
     plans = (make_plan(network, image, configuration, ddr, share) for share in shares)
     best = min((_candidate(plan, image, ddr) for plan in plans), key=_Candidate.cost)
-    strips = (_candidate(best.plan.with_input_strips(count), image, ddr) for count in INPUT_STRIPS)
+    cut = (best.plan.with_input_strips(count) for count in INPUT_STRIPS)
+    strips = (_candidate(plan, image, ddr) for plan in cut if plan is not best.plan)
     best = min((best, *strips), key=_Candidate.cost)
     validate(best.program)
     return Compiled(

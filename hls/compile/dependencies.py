@@ -1,6 +1,6 @@
 """Which step must follow which: writers of what it reads, readers and writers of what it overwrites."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from bitlathe.hls.compile.memory import Block, Buffer
 from bitlathe.hls.compile.steps import Step
@@ -31,10 +31,10 @@ class _Accesses:
         """Steps that `step` must follow; it becomes one of the accesses."""
         needed: set[int] = set()
         for block in step.reads:
-            needed.update(self._conflicts(block, self.writes))
+            self._add_conflicts(needed, block, self.writes)
         for block in step.writes:
-            needed.update(self._conflicts(block, self.writes))
-            needed.update(self._conflicts(block, self.reads))
+            self._add_conflicts(needed, block, self.writes)
+            self._add_conflicts(needed, block, self.reads)
         for block in step.writes:
             self._forget_inside(block)
             self.writes[block.buffer].append((index, block))
@@ -52,12 +52,12 @@ class _Accesses:
             self.execs.add(index)
         reads.append((index, block))
 
-    def _conflicts(self, block: Block, accesses: dict[Buffer, list[Access]]) -> Iterator[int]:
+    def _add_conflicts(self, needed: set[int], block: Block, accesses: dict[Buffer, list[Access]]) -> None:
         for buffer in self._neighbours(block.buffer):
             if buffer == block.buffer:
-                yield from (index for index, other in accesses[buffer] if other.meets(block))
+                needed.update([index for index, other in accesses[buffer] if other.meets(block)])
             else:  # blocks of different buffers count as their whole buffers
-                yield from (index for index, _ in accesses[buffer])
+                needed.update([index for index, _ in accesses[buffer]])
 
     def _forget_inside(self, block: Block) -> None:
         """Drop accesses that a write covers: whatever conflicts with them conflicts with the write."""

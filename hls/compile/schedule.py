@@ -71,14 +71,17 @@ def _waits(
     tasks: Sequence[Task], across: Sequence[frozenset[int]], sequences: list[list[Task]]
 ) -> list[dict[str, int]]:
     """Counts of complete steps that each step waits for, by unit; below 1 they are of the input before."""
-    places = {task.index: place for sequence in sequences for place, task in enumerate(sequence)}
+    places = {task.index: place for sequence in sequences for place, task in enumerate(sequence, 1)}
+    units, done = [task.unit for task in tasks], [len(sequence) for sequence in sequences]
     waits = []
     for task, before in zip(tasks, across, strict=True):
         counts = [NO_WAIT] * len(sequences)
-        for needed, passed in (*((n, 0) for n in task.needs), *((n, 1) for n in before)):
-            unit = tasks[needed].unit
-            if unit != task.unit:
-                counts[unit] = max(counts[unit], places[needed] + 1 - passed * len(sequences[unit]))
+        for needed in task.needs:
+            counts[units[needed]] = max(counts[units[needed]], places[needed])
+        for needed in before:
+            unit = units[needed]
+            counts[unit] = max(counts[unit], places[needed] - done[unit])
+        counts[task.unit] = NO_WAIT  # a unit takes its steps in order
         waits.append(dict(zip(WAITS, counts, strict=True)))
     return waits
 

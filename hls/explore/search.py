@@ -32,6 +32,10 @@ class Choice:
         cycles = self.bound if self.cycles is None else self.cycles
         return cycles, self.area.dsp, self.area.lut, self.area.bram36
 
+    def turn(self) -> tuple[bool, Costs]:
+        """What it is sorted by before it is compiled."""
+        return not self.is_shipped, self.costs()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
@@ -40,28 +44,37 @@ class Exploration:
     fitting: tuple[Choice, ...]  # compiled, fastest first
     refused: tuple[Choice, ...]  # smallest first
     skipped: int  # whose bound a fitting one already reaches with no more area
+    left_out: tuple[Choice, ...] = ()  # for which there was no time, those of the lowest bound first
 
 
 def explore(
     graph: Graph,
     target: Target,
     configurations: Sequence[EngineConfiguration],
-    progress: Callable[[], None] = lambda: None,
+    told: Callable[[Choice | None], None] = lambda choice: None,
+    is_time_up: Callable[[], bool] = lambda: False,
 ) -> Exploration:
-    """Compile `graph` for every configuration that fits and is not beaten by a bound alone."""
-    drawn = sorted(_drawn(graph, target, configurations), key=Choice.costs)
+    """Compile `graph` for every configuration that fits and is not beaten by a bound alone.
+
+    The target's own comes first, then those of the lowest bound, until `is_time_up`. `told` is called with
+    each that is compiled, and with None for each other one.
+    """
     fitting: list[Choice] = []
     refused: list[Choice] = []
+    left_out: list[Choice] = []
     skipped = 0
-    for choice in drawn:
-        progress()
+    for choice in sorted(_drawn(graph, target, configurations), key=Choice.turn):
+        compiled = None
         if choice.limit is not None:
             refused.append(choice)
-        elif not choice.is_shipped and any(_beats(other.costs(), choice.costs()) for other in fitting):
+        elif any(_beats(other.costs(), choice.costs()) for other in fitting):
             skipped += 1
+        elif fitting and is_time_up():
+            left_out.append(choice)
         else:
             compiled = _compiled(graph, target, choice)
             (fitting if compiled.limit is None else refused).append(compiled)
+        told(compiled)
     costs = [choice.costs() for choice in fitting]
     marked = (
         replace(choice, is_best=not any(_beats(other, choice.costs()) for other in costs))
@@ -71,6 +84,7 @@ def explore(
         fitting=tuple(sorted(marked, key=Choice.costs)),
         refused=tuple(sorted(refused, key=lambda choice: (choice.area.dsp, choice.area.lut))),
         skipped=skipped,
+        left_out=tuple(left_out),
     )
 
 

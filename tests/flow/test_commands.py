@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import stat
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from command_line import LENET, run
 
-from bitlathe.flow import integer_network
+from bitlathe.flow import cli, integer_network
 from bitlathe.flow.errors import ExitStatus, UsageError
 from bitlathe.flow.integer_network import (
     IntegerNetwork,
@@ -271,6 +272,19 @@ def test_a_graph_written_through_a_link_is_read_by_both_its_names() -> None:
     assert Path("link.blg").is_symlink()
     tables = [Path(f"{stem}.preprocess.npy").read_bytes() for stem in ("link", "far")]
     assert tables[0] == tables[1]
+
+
+def test_a_path_that_is_no_text_is_printed_with_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, printed = os.fsdecode(b"Fr\xe4se"), io.BytesIO()
+    words = ("quantize", *LENET, "--images", "2", "--out", f"{folder}/net.blg")
+    monkeypatch.setattr("sys.argv", ["bitlathe", *words])
+    with io.TextIOWrapper(printed, encoding="utf-8") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        stdout.flush()
+        assert end.value.code == 0 and b"Fr\\udce4se/net.blg" in printed.getvalue()
+    assert Path(folder, "net.blg").exists()
 
 
 def test_the_version_is_the_package_s() -> None:

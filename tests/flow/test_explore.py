@@ -41,6 +41,24 @@ def test_explore_lists_what_fits_and_why_the_rest_does_not() -> None:
     }
 
 
+def test_each_engine_is_told_of_as_it_is_compiled_the_board_s_own_first() -> None:
+    outcome = run("explore", *LENET, "--calibration", "4", "--json")
+    told = [line for line in outcome.stderr.splitlines() if " cycles, at least " in line]
+    assert told[0].startswith(f"{TARGETS['pynq-z2'].engine.label}: ")
+    assert {line.partition(":")[0] for line in told} == {each["label"] for each in outcome.json["choices"]}
+    assert outcome.json["left_out"] == []
+
+
+def test_what_there_is_no_time_for_is_left_out_and_counted() -> None:
+    words = ("explore", *LENET, "--calibration", "4", "--seconds", "0")
+    row = run(*words, "--json").json
+    assert [choice["label"] for choice in row["choices"]] == [row["shipped"]]
+    assert {choice["label"] for choice in row["left_out"]} <= set(FEW[:2]) and row["left_out"]
+    assert len(row["left_out"]) + row["skipped"] == 2 and len(row["refused"]) == 3
+    assert all(choice["cycles"] is None for choice in row["left_out"])
+    assert "left out, for the time was up: they take" in run(*words).stdout
+
+
 def test_a_graph_is_explored_without_its_images() -> None:
     run("quantize", *LENET, "--calibration", "4", "--images", "4", "--out", "net.blg")
     graph = graph_file.load(Path("net.blg"))

@@ -117,6 +117,7 @@ def test_nothing_beats_the_best_and_refused_ones_say_why(rng: np.random.Generato
     best = [choice.costs() for choice in found.fitting if choice.is_best]
     assert sum(choice.is_shipped for choice in found.fitting) == 1
     assert len(found.fitting) + len(found.refused) + found.skipped == len(SMALLER) + 1
+    assert found.left_out == ()
     assert all(choice.limit for choice in found.refused) and not any(c.limit for c in found.fitting)
     for choice in found.fitting:
         assert choice.cycles is not None and choice.cycles >= choice.bound
