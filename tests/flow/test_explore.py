@@ -13,6 +13,7 @@ from bitlathe.flow.errors import ExitStatus
 from bitlathe.hls.config import TARGETS, configuration
 from bitlathe.model.graph import file as graph_file
 
+AT_LEISURE = ("--seconds", "3600")  # so that a busy machine leaves nothing out
 FEW = (
     "8x8x6-7x1024-1024",
     "8x8x2-3x1024-512",
@@ -29,7 +30,7 @@ def _few_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_explore_lists_what_fits_and_why_the_rest_does_not() -> None:
-    row = run("explore", *LENET, "--calibration", "4", "--json").json
+    row = run("explore", *LENET, "--calibration", "4", *AT_LEISURE, "--json").json
     fitting = {choice["label"]: choice for choice in row["choices"]}
     assert set(fitting) == {TARGETS["pynq-z2"].engine.label, *FEW[:2]}
     assert fitting[row["shipped"]]["is_shipped"] and all(choice["fits"] for choice in fitting.values())
@@ -42,7 +43,7 @@ def test_explore_lists_what_fits_and_why_the_rest_does_not() -> None:
 
 
 def test_each_engine_is_told_of_as_it_is_compiled_the_board_s_own_first() -> None:
-    outcome = run("explore", *LENET, "--calibration", "4", "--json")
+    outcome = run("explore", *LENET, "--calibration", "4", *AT_LEISURE, "--json")
     told = [line for line in outcome.stderr.splitlines() if " cycles, at least " in line]
     assert told[0].startswith(f"{TARGETS['pynq-z2'].engine.label}: ")
     assert {line.partition(":")[0] for line in told} == {each["label"] for each in outcome.json["choices"]}
@@ -68,7 +69,7 @@ def test_a_graph_is_explored_without_its_images() -> None:
 
 
 def test_explore_prints_a_table_with_the_shipped_engine_marked() -> None:
-    printed = run("explore", *LENET, "--calibration", "4").stdout
+    printed = run("explore", *LENET, "--calibration", "4", *AT_LEISURE).stdout
     (line,) = (line for line in printed.splitlines() if "shipped" in line)
     assert TARGETS["pynq-z2"].engine.label in line and "measured" in line
     assert "771 DSP" in printed and "3 fit, 3 refused" in printed
