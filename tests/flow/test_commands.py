@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 from command_line import LENET, run
@@ -41,8 +42,6 @@ ROW = {
     "weights", "target", "array_bound", "ddr_bound", "weight_bits", "activation_bits",
     "stall_percent", "seed", "seconds", "host",
 }  # fmt: skip
-
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
 
 
 @pytest.fixture(autouse=True)
@@ -254,8 +253,8 @@ def test_compiling_a_graph_needs_no_images(monkeypatch: pytest.MonkeyPatch) -> N
     assert "takes images of (1, 8, 8), cifar10's are (3, 32, 32)" in outcome.stderr
 
 
-@needs_root
 def test_what_is_no_plain_file_stays_what_it_is(tmp_path: Path) -> None:
+    needs.root()
     os.mknod(tmp_path / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     outcome = run("quantize", *LENET, "--images", "2", "--out", tmp_path / "null")
     assert outcome.status == ExitStatus.DONE
