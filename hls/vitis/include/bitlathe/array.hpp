@@ -150,7 +150,7 @@ array_cycles:
       array_begin:
         for (int o = 0; o < Config::kPO; ++o) {
 #pragma HLS UNROLL
-          if (command.first) acc[j][o] = fields.is_max ? -256 : 0;
+          if (command.first) acc[j][o] = fields.is_max ? -(1 << (kCodeBits - 1)) : 0;
         }
       array_max:
         for (int i = 0; i < Config::kPI; ++i) {
