@@ -76,7 +76,7 @@ class _Follower(TorchDispatchMode):
     """Keeps for each tensor of a forward pass where its channels are, and for each layer which it holds."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ties = ChannelTies()
         self.places: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
         self.held: dict[Place, Channels] = {}
@@ -214,9 +214,9 @@ def _bundles(model: nn.Module, follower: _Follower) -> list[Bundle]:
     order = {name: number for number, name in enumerate(layers)}
     by_producers: dict[tuple[str, ...], dict[int, Holders]] = {}
     for channel, holders in _holders(follower).items():
-        producers = sorted((name for name, role in holders if role is Role.PRODUCER), key=order.__getitem__)
-        if producers:
-            by_producers.setdefault(tuple(producers), {})[channel] = holders
+        makers = sorted((name for name, role in holders if role is Role.PRODUCER), key=order.__getitem__)
+        if makers:
+            by_producers.setdefault(tuple(makers), {})[channel] = holders
     bundles = [Bundle(root=name, objections=[reason]) for name, reason in follower.unfit.items()]
     taken: set[str] = set()
     for producers, channels in by_producers.items():

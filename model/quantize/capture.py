@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 from torch._ops import OpOverload
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import InputKind, OutputKind
 
 from bitlathe.model.graph.errors import DataError, ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
@@ -24,6 +24,7 @@ from bitlathe.model.quantize.formula import Constant, Formula, Live, State, oper
 from bitlathe.model.quantize.names import identifier, unused
 from bitlathe.model.quantize.operators import BATCH_NORM, HANDLERS
 from bitlathe.model.quantize.simplify import simplify
+from bitlathe.model.quantize.users_code import chooses_by_values, place, quiet, told
 
 _BATCH = 2  # of the example: 1 would hide operations that mix images
 
@@ -99,17 +100,24 @@ def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export
         warnings.simplefilter("ignore")  # PyTorch's own, about its internals
         _try(title, model, example)
         try:
-            program: torch.export.ExportedProgram = torch.export.export(model, (example,))
-            if _is_understood(program):
-                return program
-            # with an empty table of decompositions, only in-place operations are replaced
-            functional: torch.export.ExportedProgram = program.run_decompositions({})
+            with quiet():
+                program: torch.export.ExportedProgram = torch.export.export(model, (example,))
+                if _is_understood(program):
+                    return program
+                # with an empty table of decompositions, only in-place operations are replaced
+                functional: torch.export.ExportedProgram = program.run_decompositions({})
         except Exception as error:  # export fails with many types, some of them private
-            raise UnsupportedLayer(
-                f"{title}: torch.export cannot trace it ({_first_line(error)}); "
-                "let no control flow in forward depend on values of tensors"
-            ) from error
+            raise _untraceable(title, error) from error
     return functional
+
+
+def _untraceable(title: str, error: Exception) -> UnsupportedLayer:
+    if chooses_by_values(error):
+        problem = f"its forward chooses by the value of a tensor {place(error)}".rstrip()
+        remedy = "let no control flow in forward depend on values of tensors"
+        return UnsupportedLayer(f"{title}: {problem}; {remedy}")
+    remedy = "keep forward to PyTorch's operations on tensors"
+    return UnsupportedLayer(f"{title}: torch.export cannot trace it ({told(error)}); {remedy}")
 
 
 def _is_understood(program: torch.export.ExportedProgram) -> bool:
@@ -128,12 +136,10 @@ def _try(title: str, model: nn.Module, example: torch.Tensor) -> None:
     except (RuntimeError, ValueError, IndexError, ShapeError) as error:
         shape = tuple(example.shape[1:])
         raise ShapeError(
-            f"{title}: does not take images of shape {shape} ({_first_line(error)}); give (C, H, W)"
+            f"{title}: does not take images of shape {shape} ({told(error)}); give (C, H, W)"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    except Exception as error:  # whatever a user's forward raises
+        raise UnsupportedLayer(f"{title}: its forward fails ({told(error)}); mend it") from error
 
 
 @dataclass(kw_only=True)
@@ -148,8 +154,10 @@ class _Reader:
 
     def read(self, program: torch.export.ExportedProgram) -> FloatNetwork:
         self._read_placeholders(program)
+        needed = _needed(self._results(program))
+        self._check_constant_buffers(program, needed)
         for node in program.graph.nodes:
-            if node.op == "call_function":
+            if node.op == "call_function" and node in needed:
                 self.values[node] = self._value(node)
         output = self._output(program)
         return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output)
@@ -169,10 +177,30 @@ class _Reader:
             return Live(name, self.live[name])
         return Constant(program.constants[name] if name in program.constants else program.state_dict[name])
 
+    def _results(self, program: torch.export.ExportedProgram) -> list[Any]:
+        """What forward returns; a program also yields the buffers that it changes."""
+        made = zip(program.graph.output_node().args[0], program.graph_signature.output_specs, strict=True)
+        return [result for result, spec in made if spec.kind is OutputKind.USER_OUTPUT]
+
+    def _check_constant_buffers(self, program: torch.export.ExportedProgram, needed: set[fx.Node]) -> None:
+        """Refuse a buffer that forward changes and reads: each image would meet another one."""
+        signature = program.graph_signature
+        changed = {s.target for s in signature.output_specs if s.kind is OutputKind.BUFFER_MUTATION}
+        placeholders = (node for node in program.graph.nodes if node.op == "placeholder")
+        for node, spec in zip(placeholders, signature.input_specs, strict=True):
+            if spec.target in changed and node in needed:
+                raise UnsupportedLayer(
+                    f"{self.title}: forward changes the buffer {spec.target} that its output depends on; "
+                    "keep buffers as they are in evaluation mode"
+                )
+
     def _output(self, program: torch.export.ExportedProgram) -> str:
-        results = self._resolved(program.graph.output_node().args[0])
+        results = self._resolved(self._results(program))
         if len(results) != 1 or not isinstance(results[0], Traced):
-            kinds = ["Tensor" if isinstance(result, Formula) else type(result).__name__ for result in results]
+            kinds = [
+                "Tensor" if isinstance(result, (Formula, Traced)) else type(result).__name__
+                for result in results
+            ]
             raise UnsupportedLayer(f"{self.title}: returns {kinds}; return one tensor, the logits")
         return results[0].node.name
 
@@ -239,6 +267,18 @@ class _Reader:
         arguments: dict[str, Argument] = {argument.name: argument.default_value for argument in schema}
         given = {**dict(zip(arguments, node.args, strict=False)), **node.kwargs}
         return {**arguments, **{name: self._resolved(value) for name, value in given.items()}}
+
+
+def _needed(results: Sequence[Any]) -> set[fx.Node]:
+    """Nodes that results depend on."""
+    found: set[fx.Node] = set()
+    waiting = [result for result in results if isinstance(result, fx.Node)]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(node.all_input_nodes)
+    return found
 
 
 def _module_of(node: fx.Node) -> tuple[str, bool]:

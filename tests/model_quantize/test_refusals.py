@@ -197,7 +197,7 @@ def test_an_unsupported_operation_is_refused_with_its_module_and_a_way_out(case:
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
-        (lambda m, x: (x, x), "forward: returns ['Traced', 'Traced']; return one tensor, the logits"),
+        (lambda m, x: (x, x), "forward: returns ['Tensor', 'Tensor']; return one tensor, the logits"),
         (lambda m, x: torch.ones(3), "forward: returns ['Tensor']; return one tensor, the logits"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_module_that_returns_no_logits_is_refused(function: object, problem: s
 def test_control_flow_on_values_is_refused() -> None:
     with pytest.raises(
         UnsupportedLayer,
-        match=r"^forward: torch.export cannot trace it \(.*\); let no control flow in forward depend",
+        match=r"^forward: its forward chooses by .* in \S+test_refusals\.py:\d+; let no control flow",
     ):
         capture(Forward(lambda m, x: x if x.sum() > 0 else -x), (4, 8, 8))
 
