@@ -19,7 +19,8 @@ def sum_tolerance(terms: int, magnitude: float | Tensor, dtype: torch.dtype = to
     """
     part = terms * torch.finfo(dtype).eps / 2
     assert part < 1, f"{dtype} says nothing of a sum of {terms} terms"
-    return 2 * part / (1 - part) * float(magnitude)
+    size = magnitude.detach() if isinstance(magnitude, Tensor) else magnitude
+    return 2 * part / (1 - part) * float(size)
 
 
 def terms_of(model: nn.Module) -> int:
