@@ -30,6 +30,7 @@ TABLE = {
     "model": allow(),
     "model.graph": allow(libraries="numpy"),
     "model.native": allow("model.graph", "numpy"),
+    "model.onnx": allow("model.graph model.quantize.names", "numpy torch onnx onnxruntime"),
     "model.zoo": allow("model.graph", "numpy torch"),
     "model.data": allow("model.graph", "numpy sklearn torch"),
     "model.train": allow("model", "numpy torch rich"),  # rich: the progress bar that a caller hands in

@@ -1,0 +1,139 @@
+"""A module under construction: its layers, and the tensors of the file as they are held here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.onnx.network import OnnxNetwork, Pad, Step
+from bitlathe.model.onnx.proto import Array, OnnxGraph, OnnxNode
+from bitlathe.model.quantize.names import identifier, unused
+
+Padding = tuple[int, int, int, int]  # top, left, bottom, right
+NO_PADDING: Padding = (0, 0, 0, 0)
+
+
+class Layout(Enum):
+    """How a tensor of the file is held here."""
+
+    SAME = "as the file has it"
+    CHANNELS_LAST = "(N, C, H, W) here, (N, H, W, C) in the file"
+    FLATTENED_LAST = "flattened as C, H, W here, as H, W, C in the file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A tensor that depends on the image."""
+
+    key: str  # of the tensor in the module
+    example: Tensor  # of one image, as held here
+    layout: Layout = Layout.SAME
+    map: Shape | None = None  # (C, H, W) that a FLATTENED_LAST vector was
+    padding: Padding = NO_PADDING  # zeros around it that the next layer has still to add
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in the file, of one image."""
+        sizes = tuple(self.example.shape)
+        if self.layout is Layout.CHANNELS_LAST:
+            return sizes[0], sizes[2], sizes[3], sizes[1]
+        if any(self.padding):
+            top, left, bottom, right = self.padding
+            return (*sizes[:2], sizes[2] + top + bottom, sizes[3] + left + right)
+        return sizes
+
+    def axis(self, axis: int) -> int:
+        """Here, the axis that the file calls so."""
+        axis %= self.example.ndim
+        return (0, 2, 3, 1)[axis] if self.layout is Layout.CHANNELS_LAST else axis
+
+
+@dataclass(kw_only=True)
+class Importer:
+    """A module under construction."""
+
+    graph: OnnxGraph
+    constants: dict[str, Array]
+    values: dict[str, Value] = field(default_factory=dict)
+    layers: dict[str, nn.Module] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    def operand(self, name: str) -> Value | Array | None:
+        """A tensor, a constant, or None where it is left out."""
+        if not name:
+            return None
+        found = self.values.get(name, self.constants.get(name))
+        if found is None:
+            raise UnsupportedLayer(f"{name}: is an output that is not read; export without what needs it")
+        return found
+
+    def depends_on_image(self, node: OnnxNode) -> bool:
+        """Whether any operand is a tensor of the image's."""
+        return any(name in self.values for name in node.inputs)
+
+    def value(self, node: OnnxNode, place: int = 0) -> Value:
+        """An operand that depends on the image, its zeros around it added."""
+        value = self.pending(node, place)
+        if not any(value.padding):
+            return value
+        top, left, bottom, right = value.padding
+        return self.emit(node, Pad((left, right, top, bottom)), [value], stem=f"{node.stem}_pad")
+
+    def pending(self, node: OnnxNode, place: int = 0) -> Value:
+        """The same, with the zeros around it left to the caller."""
+        value = self.operand(node.inputs[place]) if place < len(node.inputs) else None
+        if not isinstance(value, Value):
+            raise node.refusal(f"has a constant as operand {place}", "apply it to the network's own tensors")
+        return value
+
+    def constant(self, node: OnnxNode, place: int) -> Array | None:
+        """A constant operand; None where it is left out."""
+        operand = self.operand(node.inputs[place]) if place < len(node.inputs) else None
+        if isinstance(operand, Value):
+            raise node.refusal(
+                f"takes operand {node.inputs[place]} from the image", "only constants can stand there"
+            )
+        return operand
+
+    def integers(self, node: OnnxNode, attribute: str, place: int) -> tuple[int, ...] | None:
+        """Whole numbers that older opsets have as an attribute, newer ones as an operand."""
+        given = node.attributes.get(attribute)
+        operand = given if given is not None else self.constant(node, place)
+        return (
+            None if operand is None else tuple(int(number) for number in np.atleast_1d(np.asarray(operand)))
+        )
+
+    def emit(
+        self,
+        node: OnnxNode,
+        layer: nn.Module,
+        sources: Sequence[Value],
+        *,
+        stem: str | None = None,
+        layout: Layout | None = None,
+        map: Shape | None = None,
+    ) -> Value:
+        """The tensor that a layer makes of others; layout and map are the first source's, if not given."""
+        name = unused(identifier(stem or node.stem), {*self.layers, *dir(OnnxNetwork)})
+        try:
+            with torch.no_grad():
+                example = layer.eval()(*(source.example for source in sources))
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ShapeError(f"{node.name}: {node.operator} does not fit its operands ({error})") from error
+        self.layers[name] = layer
+        self.steps.append(Step(layer=name, sources=tuple(source.key for source in sources), result=name))
+        kept = sources[0].layout if layout is None else layout
+        return Value(
+            key=name, example=example, layout=kept, map=map if layout is not None else sources[0].map
+        )
+
+
+Made = Value | Array | tuple[Value, ...]
+Handler = Callable[[Importer, OnnxNode], Made]  # what a node makes: adds layers, or folds to a constant

@@ -1,0 +1,81 @@
+"""Channels first here, whatever the file does: the image, constants and weights in our order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bitlathe.model.graph.errors import ShapeError
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.onnx.importer import Importer, Layout, Value
+from bitlathe.model.onnx.network import image_reader
+from bitlathe.model.onnx.proto import Array, OnnxNode
+
+
+def read_image(importer: Importer, path: Path, shape: Shape) -> Value:
+    """The graph's input, of images (C, H, W); ShapeError where it takes others."""
+    sizes = importer.graph.input_shape
+    given, last = tuple(sizes[1:]), (*shape[1:], shape[0])
+    example = torch.zeros(1, *shape)
+    reader = OnnxNode(operator="input", name="image", inputs=(), outputs=(), attributes={})
+    image = Value(key="the image", example=example)
+    if len(sizes) == 4 and _reads_channels_last(importer):
+        if _fits(given, last):
+            return Value(key=image.key, example=example, layout=Layout.CHANNELS_LAST)
+    elif len(sizes) == 4 and _fits(given, shape):
+        return image
+    elif len(sizes) == 4 and shape[0] > 1 and _fits(given, last):
+        return Value(key=image.key, example=example, layout=Layout.CHANNELS_LAST)
+    elif len(sizes) == 3 and shape[0] == 1 and _fits(given, shape[1:]):
+        return importer.emit(reader, image_reader(3, shape), [image])
+    elif len(sizes) == 2 and _fits(given, (prod(shape),)):
+        return importer.emit(reader, image_reader(2, shape), [image])
+    raise ShapeError(
+        f"{path}: takes images of {given}, these are {shape}; name its own data set with --dataset"
+    )
+
+
+def _fits(given: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    return len(given) == len(shape) and all(a in (None, b) for a, b in zip(given, shape, strict=True))
+
+
+def _reads_channels_last(importer: Importer) -> bool:
+    """Whether all that reads the input first moves channels to the front."""
+    graph = importer.graph
+    readers = [node for node in graph.nodes if graph.input in node.inputs]
+    return bool(readers) and all(
+        node.operator == "Transpose" and tuple(node.attributes.get("perm", ())) == (0, 3, 1, 2)
+        for node in readers
+    )
+
+
+def features(x: Value, rows: Array) -> Array:
+    """The last axis of an array over flattened (H, W, C), in the order C, H, W."""
+    assert x.map is not None
+    channels, height, width = x.map
+    apart = rows.reshape(*rows.shape[:-1], height, width, channels)
+    return np.moveaxis(apart, -1, -3).reshape(rows.shape)
+
+
+def arranged(x: Value, constant: Array) -> Tensor:
+    """A constant operand in the layout of `x`."""
+    array = np.asarray(constant, dtype=np.float32)
+    if x.layout is Layout.CHANNELS_LAST and array.size > 1:
+        array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(0, 3, 1, 2)
+    if x.layout is Layout.FLATTENED_LAST and array.size > 1:
+        array = features(x, array)
+    return tensor(array)
+
+
+def tensor(array: Array) -> Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))  # a copy, which may be written
+
+
+def same_layout(node: OnnxNode, operands: Sequence[Value]) -> None:
+    if len({(operand.layout, operand.map) for operand in operands}) > 1:
+        raise node.refusal("joins a map whose channels stand last with others", "export with channels first")

@@ -1,0 +1,112 @@
+"""From an ONNX file to a module: constants folded, layouts followed, operators read one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.onnx.importer import Importer, Layout, Value
+from bitlathe.model.onnx.layouts import read_image
+from bitlathe.model.onnx.network import OnnxNetwork, Permute
+from bitlathe.model.onnx.operators import HANDLERS
+from bitlathe.model.onnx.proto import OnnxGraph, OnnxNode, folded, read_graph
+
+HOST = ("Softmax", "LogSoftmax", "ArgMax")  # at the end, which leave the largest logit the largest
+
+
+def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> OnnxNetwork:
+    """The network of an ONNX file for images (C, H, W); its parameters are the file's constants.
+
+    `output` names one of several outputs. Softmax and the like at the end are left to the host.
+
+    Raises what `read_graph` raises; UnsupportedLayer naming a node that is not read, and how to go on;
+    ShapeError where the file does not take such images.
+    """
+    graph = read_graph(path)
+    chosen = _output(path, graph, output)
+    importer = Importer(graph=graph, constants=dict(graph.constants))
+    importer.values[graph.input] = read_image(importer, path, image_shape)
+    logits, host = _before_host(graph, chosen)
+    needed = _needed(graph, logits)
+    for place, node in enumerate(needed):
+        if node.operator not in HANDLERS and importer.depends_on_image(node):
+            raise _unknown(importer, needed[place:])
+        _read(importer, node)
+    return OnnxNetwork(importer.steps, importer.layers, _result(importer, path, logits), host)
+
+
+def _read(importer: Importer, node: OnnxNode) -> None:
+    """Add what a node makes: constants of constants, else what its handler makes."""
+    if not importer.depends_on_image(node):
+        operands = [importer.constant(node, place) for place, name in enumerate(node.inputs) if name]
+        arrays = [operand for operand in operands if operand is not None]
+        importer.constants.update(zip(node.outputs, folded(node, arrays, importer.graph.opset), strict=False))
+        return
+    made = HANDLERS[node.operator](importer, node)
+    if isinstance(made, np.ndarray):
+        importer.constants[node.outputs[0]] = made
+    else:
+        values = (made,) if isinstance(made, Value) else made
+        importer.values.update(zip(node.outputs, values, strict=False))
+
+
+def _output(path: Path, graph: OnnxGraph, chosen: str | None) -> str:
+    if chosen is None and len(graph.outputs) == 1:
+        return graph.outputs[0]
+    if chosen not in graph.outputs:
+        raise UnsupportedLayer(f"{path}: has outputs {list(graph.outputs)}; choose one by {path.name}:OUTPUT")
+    return chosen
+
+
+def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
+    """The tensor before what is left to the host, and those operators, the last one first."""
+    makers = {name: node for node in graph.nodes for name in node.outputs}
+    host: list[str] = []
+    while output in makers and makers[output].operator in (*HOST, "Identity"):
+        host.append(makers[output].operator)
+        output = makers[output].inputs[0]
+    return output, tuple(name for name in host if name != "Identity")
+
+
+def _needed(graph: OnnxGraph, output: str) -> list[OnnxNode]:
+    """Nodes that a tensor depends on, in order."""
+    wanted = {output}
+    for node in reversed(graph.nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(name for name in node.inputs if name)
+    return [node for node in graph.nodes if wanted.intersection(node.outputs)]
+
+
+def _unknown(importer: Importer, nodes: Sequence[OnnxNode]) -> UnsupportedLayer:
+    """The refusal of the first of the nodes, which is not read, with those behind it that are not either."""
+    first, *others = nodes
+    reached, counts = {*importer.values, *first.outputs}, Counter[str]()
+    for other in others:
+        if reached.intersection(other.inputs):
+            reached.update(other.outputs)
+            counts[other.operator] += other.operator not in HANDLERS
+    rest = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count)
+    return first.refusal(
+        "is not read" + (f" (nor behind it: {rest})" if rest else ""),
+        "replace it and export again, or give the network as FILE.py:FUNCTION",
+    )
+
+
+def _result(importer: Importer, path: Path, logits: str) -> str:
+    value = importer.values.get(logits)
+    if value is None:
+        raise UnsupportedLayer(f"{path}: its output does not depend on the image; export it again")
+    if value.layout is Layout.FLATTENED_LAST or any(value.padding):
+        raise UnsupportedLayer(
+            f"{path}: ends in a reshaped or padded map; let it end in a layer with weights"
+        )
+    if value.layout is Layout.CHANNELS_LAST and value.example.shape[2:] != (1, 1):
+        return importer.emit(
+            importer.graph.nodes[-1], Permute((0, 2, 3, 1)), [value], stem="channels_last"
+        ).key
+    return value.key

@@ -1,0 +1,198 @@
+"""The module that an ONNX file becomes: layers by the names of its nodes, run in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bitlathe.model.graph.nodes import Pair, Shape
+
+_IMAGE = "the image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A layer, by its name in the module, the tensors that it reads and the one that it makes."""
+
+    layer: str
+    sources: tuple[str, ...]
+    result: str
+
+
+class OnnxNetwork(nn.Module):
+    """A network read from an ONNX file, from images (N, C, H, W) to one output (N, ...).
+
+    `host` names operators at the end that are left to the host, such as Softmax; `input_shape` is (C, H, W),
+    None where the file leaves it open.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], layers: dict[str, nn.Module], output: str, host: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self.steps, self.output, self.host = tuple(steps), output, host
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Output (N, ...) of images (N, C, H, W)."""
+        values = {_IMAGE: image}
+        for step in self.steps:
+            layer = self.get_submodule(step.layer)
+            values[step.result] = layer(*(values[source] for source in step.sources))
+        return values[self.output]
+
+
+class AddConstant(nn.Module):
+    """x + constant, which trains."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = nn.Parameter(value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.value
+
+
+class MultiplyConstant(nn.Module):
+    """x * constant, which trains."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = nn.Parameter(value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.value
+
+
+class ReverseSubtract(nn.Module):
+    """constant - x."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = nn.Parameter(value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.value - x
+
+
+class Combine(nn.Module):
+    """Two tensors by one of torch's functions of two."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        result: Tensor = getattr(torch, self.function)(left, right)
+        return result
+
+
+class Total(nn.Module):
+    """Sum of all operands."""
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        for other in others:
+            first = first + other
+        return first
+
+
+class Concatenate(nn.Module):
+    """Operands side by side."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, *operands: Tensor) -> Tensor:
+        return torch.cat(operands, dim=self.axis)
+
+
+class Reshape(nn.Module):
+    """Each image's values in another shape."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) if len(self.shape) == 1 else x.reshape(x.shape[0], *self.shape)
+
+
+class Permute(nn.Module):
+    """Axes in another order."""
+
+    def __init__(self, axes: Sequence[int]) -> None:
+        super().__init__()
+        self.axes = tuple(axes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(self.axes)
+
+
+class Mean(nn.Module):
+    """Average over axes."""
+
+    def __init__(self, axes: Sequence[int], keep: bool) -> None:
+        super().__init__()
+        self.axes, self.keep = tuple(axes), keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(self.axes, keepdim=self.keep)
+
+
+class Slice(nn.Module):
+    """A part of one axis."""
+
+    def __init__(self, axis: int, start: int, end: int, step: int) -> None:
+        super().__init__()
+        self.axis, self.part = axis, slice(start, end, step)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[(slice(None),) * self.axis + (self.part,)]
+
+
+class Pad(nn.Module):
+    """Zeros, or another constant, around: amounts as torch.nn.functional.pad takes them."""
+
+    def __init__(self, amounts: Sequence[int], value: float = 0.0) -> None:
+        super().__init__()
+        self.amounts, self.value = tuple(amounts), value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.pad(x, self.amounts, value=self.value)
+
+
+class Resize(nn.Module):
+    """Nearest neighbours, by whole factors."""
+
+    def __init__(self, factors: Pair) -> None:
+        super().__init__()
+        self.factors = factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(
+            x, scale_factor=[float(factor) for factor in self.factors], mode="nearest"
+        )
+
+
+class Clip(nn.Module):
+    """Values between two bounds."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.clamp(x, self.low, self.high)
+
+
+def image_reader(rank: int, shape: Shape) -> nn.Module:
+    """The layer that makes a graph's input of images (N, C, H, W): as they are, flat, or without channels."""
+    if rank == 2:
+        return Reshape((shape[0] * shape[1] * shape[2],))
+    return nn.Identity() if rank == 4 else Reshape(shape[1:])

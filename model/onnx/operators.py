@@ -1,0 +1,300 @@
+"""One handler an ONNX operator: from a node to a layer of the module.
+
+Sizes, attributes and their history: the operators' pages of the ONNX specification, opsets 7 to 21.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+import numpy as np
+from torch import Tensor, nn
+
+from bitlathe.model.graph.nodes import Pair
+from bitlathe.model.onnx.importer import Handler, Importer, Layout, Padding, Value
+from bitlathe.model.onnx.layouts import arranged, features, same_layout, tensor
+from bitlathe.model.onnx.network import (
+    AddConstant,
+    Clip,
+    Combine,
+    Mean,
+    MultiplyConstant,
+    Reshape,
+    ReverseSubtract,
+    Total,
+)
+from bitlathe.model.onnx.proto import Array, OnnxNode
+from bitlathe.model.onnx.shapes import SHAPES
+
+# ---- Layers with weights
+
+
+def convolution(importer: Importer, node: OnnxNode) -> Value:
+    """Conv of maps; uneven padding becomes zeros in the kernel, which leaves the sums as they are."""
+    x, weight = importer.pending(node), importer.constant(node, 1)
+    assert weight is not None
+    if weight.ndim != 4 or x.layout is not Layout.SAME:
+        raise node.refusal(
+            f"has weights of shape {weight.shape}", "only convolutions over (N, C, H, W) are read"
+        )
+    stride, dilation = _pair(node, "strides"), _pair(node, "dilations")
+    asked = _padding(node, x, weight.shape[2:], stride, dilation)
+    top, left, bottom, right = (a + b for a, b in zip(asked, x.padding, strict=True))
+    padding = max(top, bottom), max(left, right)
+    if (top, left) != (bottom, right):
+        if set(dilation) != {1}:
+            raise node.refusal("pads unevenly with a dilation", "pad evenly")
+        around = ((padding[0] - top, padding[0] - bottom), (padding[1] - left, padding[1] - right))
+        weight = np.pad(weight, ((0, 0), (0, 0), *around))
+    groups, bias = int(node.attributes.get("group", 1)), importer.constant(node, 2)
+    layer = nn.Conv2d(
+        weight.shape[1] * groups,
+        weight.shape[0],
+        (weight.shape[2], weight.shape[3]),
+        stride,
+        padding,
+        dilation,
+        groups,
+        bias=bias is not None,
+    )
+    return importer.emit(node, _loaded(layer, weight, bias), [x], layout=Layout.SAME)
+
+
+def gemm(importer: Importer, node: OnnxNode) -> Value:
+    """Gemm of a vector and constant weights, in all its forms."""
+    x, weight, bias = importer.value(node), importer.constant(node, 1), importer.constant(node, 2)
+    if weight is None or node.attributes.get("transA", 0):
+        raise node.refusal("transposes the image's vectors", "multiply vectors by constant weights")
+    rows = weight if node.attributes.get("transB", 0) else weight.T
+    rows = rows * np.float32(node.attributes.get("alpha", 1.0))
+    if bias is not None:
+        bias = np.broadcast_to(bias * np.float32(node.attributes.get("beta", 1.0)), (1, len(rows)))[0]
+    return _linear(importer, node, x, rows, bias)
+
+
+def matmul(importer: Importer, node: OnnxNode) -> Value:
+    """MatMul of a vector and constant weights."""
+    x, weight = importer.value(node), importer.constant(node, 1)
+    if weight is None or weight.ndim != 2:
+        raise node.refusal("multiplies by other than a constant matrix", "use dense layers and convolutions")
+    return _linear(importer, node, x, weight.T, None)
+
+
+def _linear(importer: Importer, node: OnnxNode, x: Value, rows: Array, bias: Array | None) -> Value:
+    if x.example.ndim == 4 and x.example.shape[2:] == (1, 1):
+        x = importer.emit(
+            node, Reshape((x.example.shape[1],)), [x], stem=f"{node.stem}_flat", layout=Layout.SAME
+        )
+    if x.example.ndim != 2:
+        raise node.refusal(f"works on a tensor of shape {x.shape}", "flatten to (N, features) before it")
+    if x.layout is Layout.FLATTENED_LAST:
+        rows = features(x, rows)
+    layer = nn.Linear(rows.shape[1], rows.shape[0], bias=bias is not None)
+    return importer.emit(node, _loaded(layer, rows, bias), [x], layout=Layout.SAME)
+
+
+def _loaded(layer: nn.Module, weight: Array, bias: Array | None) -> nn.Module:
+    state = {"weight": tensor(weight)} if bias is None else {"weight": tensor(weight), "bias": tensor(bias)}
+    layer.load_state_dict(state)
+    return layer
+
+
+def batch_normalization(importer: Importer, node: OnnxNode) -> Value:
+    """BatchNormalization by stored statistics, over channels."""
+    x = importer.value(node)
+    scale, bias, mean, variance = (importer.constant(node, place) for place in range(1, 5))
+    assert scale is not None and bias is not None and mean is not None and variance is not None
+    kind = nn.BatchNorm2d if x.example.ndim == 4 else nn.BatchNorm1d
+    layer = kind(len(scale), eps=float(node.attributes.get("epsilon", 1e-5)))
+    if x.layout is not Layout.SAME:
+        raise node.refusal("works on channels that stand last", "export with channels first")
+    state = {"weight": scale, "bias": bias, "running_mean": mean, "running_var": variance}
+    layer.load_state_dict({name: tensor(array) for name, array in state.items()}, strict=False)
+    return importer.emit(node, layer, [x])
+
+
+# ---- Activations
+
+
+def activation(make: Callable[[OnnxNode], nn.Module]) -> Handler:
+    """A function of one value, whatever the layout."""
+    return lambda importer, node: importer.emit(node, make(node), [importer.value(node)])
+
+
+def clip(importer: Importer, node: OnnxNode) -> Value:
+    """Clip: bounds as attributes until opset 10, as operands since."""
+    low, high = (_bound(importer, node, name, place) for place, name in ((1, "min"), (2, "max")))
+    bounds = (-inf if low is None else low, inf if high is None else high)
+    layer: nn.Module = {(0.0, 6.0): nn.ReLU6(), (0.0, inf): nn.ReLU()}.get(bounds) or Clip(*bounds)
+    return importer.emit(node, layer, [importer.value(node)])
+
+
+def _bound(importer: Importer, node: OnnxNode, name: str, place: int) -> float | None:
+    if name in node.attributes:
+        return float(node.attributes[name])
+    operand = importer.constant(node, place)
+    return None if operand is None else float(operand)
+
+
+def prelu(importer: Importer, node: OnnxNode) -> Value:
+    """PRelu with one slope, or one a channel."""
+    x, slope = importer.value(node), importer.constant(node, 1)
+    assert slope is not None
+    layer = nn.PReLU(slope.size)
+    return importer.emit(node, _loaded(layer, slope.reshape(-1), None), [x])
+
+
+# ---- Arithmetic
+
+
+def arithmetic(operator: str) -> Handler:
+    """Add, Sub, Mul, Div: of two tensors, or of a tensor and a constant, which trains."""
+
+    def read(importer: Importer, node: OnnxNode) -> Value:
+        operands = [importer.operand(name) for name in node.inputs]
+        places = [place for place, operand in enumerate(operands) if isinstance(operand, Value)]
+        if len(places) == 2:
+            left, right = importer.value(node, 0), importer.value(node, 1)
+            same_layout(node, (left, right))
+            return importer.emit(node, Combine(operator), [left, right])
+        x, constant = importer.value(node, places[0]), importer.constant(node, 1 - places[0])
+        assert constant is not None
+        return importer.emit(node, _with_constant(node, operator, arranged(x, constant), places[0] == 0), [x])
+
+    return read
+
+
+def _with_constant(node: OnnxNode, operator: str, value: Tensor, is_first: bool) -> nn.Module:
+    """A layer of a tensor, which stands first or not, and a constant."""
+    if operator == "add":
+        return AddConstant(value)
+    if operator == "sub":
+        return AddConstant(-value) if is_first else ReverseSubtract(value)
+    if operator == "mul":
+        return MultiplyConstant(value)
+    if not is_first:
+        raise node.refusal("divides a constant by the image's values", "divide by constants alone")
+    return MultiplyConstant(1 / value)
+
+
+def total(importer: Importer, node: OnnxNode) -> Value:
+    """Sum of any number of tensors."""
+    operands = [importer.value(node, place) for place in range(len(node.inputs))]
+    same_layout(node, operands)
+    return importer.emit(node, Total(), operands)
+
+
+# ---- Pools
+
+
+def max_pool(importer: Importer, node: OnnxNode) -> Value:
+    """MaxPool with even padding."""
+    x, kernel_size, stride, padding = _window(importer, node)
+    layer = nn.MaxPool2d(
+        kernel_size,
+        stride,
+        padding,
+        _pair(node, "dilations"),
+        ceil_mode=bool(node.attributes.get("ceil_mode", 0)),
+    )
+    return importer.emit(node, layer, [x])
+
+
+def average_pool(importer: Importer, node: OnnxNode) -> Value:
+    """AveragePool with even padding."""
+    x, kernel_size, stride, padding = _window(importer, node)
+    if set(_pair(node, "dilations")) != {1}:
+        raise node.refusal("is dilated", "use dilation 1")
+    counted = bool(node.attributes.get("count_include_pad", 0)) or padding == (0, 0)
+    ceil_mode = bool(node.attributes.get("ceil_mode", 0))
+    return importer.emit(node, nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, counted), [x])
+
+
+def _window(importer: Importer, node: OnnxNode) -> tuple[Value, Pair, Pair, Pair]:
+    x = importer.value(node)
+    kernel = tuple(int(size) for size in node.attributes["kernel_shape"])
+    if len(kernel) != 2 or x.layout is not Layout.SAME:
+        raise node.refusal(f"has a window of shape {kernel}", "only pools over (N, C, H, W) are read")
+    stride = _pair(node, "strides")
+    top, left, bottom, right = _padding(node, x, kernel, stride, _pair(node, "dilations"))
+    if (top, left) != (bottom, right):
+        raise node.refusal(
+            f"pads unevenly, by {(top, left, bottom, right)}",
+            "pad evenly, or pool with a window that divides the map",
+        )
+    return x, (kernel[0], kernel[1]), stride, (top, left)
+
+
+def global_average(importer: Importer, node: OnnxNode) -> Value:
+    """GlobalAveragePool."""
+    return importer.emit(node, nn.AdaptiveAvgPool2d(1), [importer.value(node)])
+
+
+def global_maximum(importer: Importer, node: OnnxNode) -> Value:
+    """GlobalMaxPool."""
+    x = importer.value(node)
+    return importer.emit(node, nn.MaxPool2d((x.example.shape[2], x.example.shape[3])), [x])
+
+
+def reduce_mean(importer: Importer, node: OnnxNode) -> Value:
+    """ReduceMean; without its size-1 axes the layout no longer matters."""
+    x = importer.value(node)
+    named = importer.integers(node, "axes", 1) or tuple(range(1, x.example.ndim))
+    axes, keep = sorted(x.axis(axis) for axis in named), bool(node.attributes.get("keepdims", 1))
+    layout = x.layout if keep else Layout.SAME
+    return importer.emit(node, Mean(axes, keep), [x], layout=layout)
+
+
+def _pair(node: OnnxNode, attribute: str) -> Pair:
+    values = node.attributes.get(attribute) or (1, 1)
+    if len(values) != 2:
+        raise node.refusal(f"has {attribute} {list(values)}", "only maps of two axes are read")
+    return int(values[0]), int(values[1])
+
+
+def _padding(node: OnnxNode, x: Value, kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Padding:
+    """Zeros above, left, below and right of a map."""
+    auto = node.attributes.get("auto_pad", "NOTSET")
+    if auto == "NOTSET":
+        top, left, bottom, right = (int(amount) for amount in node.attributes.get("pads") or (0, 0, 0, 0))
+        return top, left, bottom, right
+    if auto == "VALID":
+        return 0, 0, 0, 0
+    before, after = [], []
+    for size, window, step, spread in zip(x.shape[2:], kernel, stride, dilation, strict=True):
+        amount = max((-(-size // step) - 1) * step + (window - 1) * spread + 1 - size, 0)
+        smaller, larger = amount // 2, amount - amount // 2
+        before.append(smaller if auto == "SAME_UPPER" else larger)
+        after.append(larger if auto == "SAME_UPPER" else smaller)
+    return before[0], before[1], after[0], after[1]
+
+
+HANDLERS: dict[str, Handler] = {
+    "Conv": convolution,
+    "Gemm": gemm,
+    "MatMul": matmul,
+    "BatchNormalization": batch_normalization,
+    "Relu": activation(lambda node: nn.ReLU()),
+    "LeakyRelu": activation(lambda node: nn.LeakyReLU(float(node.attributes.get("alpha", 0.01)))),
+    "Sigmoid": activation(lambda node: nn.Sigmoid()),
+    "Tanh": activation(lambda node: nn.Tanh()),
+    "HardSwish": activation(lambda node: nn.Hardswish()),
+    "Elu": activation(lambda node: nn.ELU(float(node.attributes.get("alpha", 1.0)))),
+    "Softplus": activation(lambda node: nn.Softplus()),
+    "Gelu": activation(lambda node: nn.GELU(str(node.attributes.get("approximate", "none")))),
+    "Mish": activation(lambda node: nn.Mish()),
+    "PRelu": prelu,
+    "Clip": clip,
+    "Add": arithmetic("add"),
+    "Sub": arithmetic("sub"),
+    "Mul": arithmetic("mul"),
+    "Div": arithmetic("div"),
+    "Sum": total,
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average,
+    "GlobalMaxPool": global_maximum,
+    "ReduceMean": reduce_mean,
+    **SHAPES,
+}

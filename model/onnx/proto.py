@@ -1,0 +1,188 @@
+"""ONNX files: read, checked, and their nodes as plain values."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlathe.model.graph.errors import FormatError, ToolError, UnsupportedLayer
+
+OPSETS = range(7, 22)  # of the operators that `operators` reads
+DOMAINS = ("", "ai.onnx")
+MEGABYTES = 1024  # of a file: a classifier's is far below, and protobuf ends at 2048
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxNode:
+    """One node, its attributes as Python's values."""
+
+    operator: str
+    name: str  # its own, else operator and place
+    inputs: tuple[str, ...]  # "" where one is left out
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def stem(self) -> str:
+        """Its name without the operator that PyTorch's exporter puts behind.
+
+        >>> OnnxNode(operator="Conv", name="/a/b/Conv_1", inputs=(), outputs=(), attributes={}).stem
+        'a/b'
+        """
+        head, _, last = self.name.strip("/").rpartition("/")
+        return head if head and last.split("_")[0] == self.operator else self.name.strip("/")
+
+    def refusal(self, problem: str, mend: str) -> UnsupportedLayer:
+        """The error to raise for this node."""
+        return UnsupportedLayer(f"{self.name}: {self.operator} {problem}; {mend}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxGraph:
+    """What a file holds."""
+
+    input: str
+    input_shape: tuple[int | None, ...]  # None where a size is left open
+    outputs: tuple[str, ...]
+    opset: int
+    nodes: tuple[OnnxNode, ...]  # in an order in which they can be computed
+    constants: Mapping[str, Array]
+
+
+def library(name: str) -> Any:
+    """The package `onnx` or `onnxruntime`; ToolError where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ToolError(f"{name} is not installed: pip install 'bitlathe[onnx]'") from error
+
+
+def read_graph(path: Path) -> OnnxGraph:
+    """The graph of an ONNX file.
+
+    Raises ToolError without the package `onnx`; FormatError for a file that is damaged, incomplete, too large
+    or of an opset that is not read; UnsupportedLayer for several inputs and for operators of other domains.
+    """
+    onnx = library("onnx")
+    model = _model(onnx, path)
+    opset, graph = _opset(path, model), model.graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        names = [value.name for value in inputs]
+        raise UnsupportedLayer(f"{path}: has inputs {names}; a network here takes one, the image")
+    return OnnxGraph(
+        input=inputs[0].name,
+        input_shape=_sizes(inputs[0]),
+        outputs=tuple(value.name for value in graph.output),
+        opset=opset,
+        nodes=tuple(_node(onnx, path, place, node) for place, node in enumerate(graph.node)),
+        constants=constants,
+    )
+
+
+def _model(onnx: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file; give an ONNX file")
+    if path.stat().st_size > MEGABYTES << 20:
+        raise FormatError(
+            f"{path}: is larger than {MEGABYTES} MB; give a classifier, without its training data"
+        )
+    try:
+        model = onnx.load(path)
+        _opset(path, model)  # first: the checker has its own words for opsets that it does not know
+        onnx.checker.check_model(model)
+    except FormatError:
+        raise
+    except (OSError, onnx.checker.ValidationError) as error:
+        raise FormatError(f"{path}: is incomplete or invalid ({brief(error)}); export it again") from error
+    except Exception as error:  # protobuf's DecodeError stands in another package
+        raise FormatError(f"{path}: is not a complete ONNX file ({brief(error)}); export it again") from error
+    return model
+
+
+def brief(error: Exception) -> str:
+    """First line of an error's text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def _opset(path: Path, model: Any) -> int:
+    versions = [opset.version for opset in model.opset_import if opset.domain in DOMAINS]
+    if not versions:
+        raise FormatError(f"{path}: is not a complete ONNX file (it names no opset); export it again")
+    if len(versions) != 1 or versions[0] not in OPSETS:
+        raise FormatError(
+            f"{path}: has opset {versions}; export it with opset_version={OPSETS[0]} to {OPSETS[-1]}"
+        )
+    return int(versions[0])
+
+
+def _sizes(value: Any) -> tuple[int | None, ...]:
+    sizes = value.type.tensor_type.shape.dim
+    return tuple(
+        size.dim_value if size.HasField("dim_value") and size.dim_value > 0 else None for size in sizes
+    )
+
+
+def _node(onnx: Any, path: Path, place: int, node: Any) -> OnnxNode:
+    name = node.name or f"{node.op_type}_{place}"
+    if node.domain not in DOMAINS:
+        raise UnsupportedLayer(
+            f"{path}: {name}: {node.op_type} of domain {node.domain} is not an operator of ONNX's own; "
+            "export with standard operators"
+        )
+    return OnnxNode(
+        operator=node.op_type,
+        name=name,
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={attribute.name: _attribute(onnx, attribute) for attribute in node.attribute},
+    )
+
+
+def _attribute(onnx: Any, attribute: Any) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
+def folded(node: OnnxNode, operands: list[Array], opset: int) -> list[Array]:
+    """Results of a node on constants, by ONNX's own reference; FormatError where it fails."""
+    onnx = library("onnx")
+    reference = importlib.import_module("onnx.reference")
+    names = [f"x{place}" for place in range(len(operands))]
+    given = iter(names)
+    helper = onnx.helper
+    inner = helper.make_node(
+        node.operator,
+        [next(given) if name else "" for name in node.inputs],
+        list(node.outputs),
+        **{
+            name: onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+            for name, value in node.attributes.items()
+        },
+    )
+    values = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in zip(names, operands, strict=True)
+    ]
+    results = [helper.make_value_info(name, onnx.TypeProto()) for name in node.outputs if name]
+    graph = helper.make_graph([inner], "constant", values, results)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    try:
+        made: list[Array] = reference.ReferenceEvaluator(model).run(
+            None, dict(zip(names, operands, strict=True))
+        )
+    except Exception as error:  # whatever an operator of the reference raises
+        raise FormatError(f"{node.name}: {node.operator} of constants fails ({brief(error)})") from error
+    return made

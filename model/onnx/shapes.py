@@ -1,0 +1,215 @@
+"""ONNX operators that move data or name shapes: one handler each."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from bitlathe.model.onnx.importer import Handler, Importer, Layout, Value
+from bitlathe.model.onnx.layouts import same_layout
+from bitlathe.model.onnx.network import Concatenate, Pad, Permute, Reshape, Resize, Slice
+from bitlathe.model.onnx.proto import Array, OnnxNode
+
+
+def identity(importer: Importer, node: OnnxNode) -> Value:
+    """What leaves the values alone."""
+    return importer.pending(node)
+
+
+def shape_of(importer: Importer, node: OnnxNode) -> Array:
+    """Shape, of one image; what it becomes is folded."""
+    first, last = node.attributes.get("start", 0), node.attributes.get("end")
+    return np.array(importer.pending(node).shape[first:last], np.int64)
+
+
+def flatten(importer: Importer, node: OnnxNode) -> Value:
+    """Flatten behind the batch."""
+    x, axis = importer.value(node), int(node.attributes.get("axis", 1))
+    if axis % x.example.ndim != 1:
+        raise node.refusal(f"flattens from axis {axis}", "flatten from axis 1")
+    return _reshaped(importer, node, x, (1, prod(x.shape[1:])))
+
+
+def reshape(importer: Importer, node: OnnxNode) -> Value:
+    """Reshape that keeps the batch, of size 1 or left open."""
+    x, wanted = importer.value(node), importer.integers(node, "shape", 1)
+    assert wanted is not None
+    copies = 0 if not node.attributes.get("allowzero", 0) else None
+    sizes = [x.shape[place] if size == copies else size for place, size in enumerate(wanted)]
+    if -1 in sizes:
+        known = prod(size for size in sizes if size != -1)
+        sizes[sizes.index(-1)] = prod(x.shape) // max(known, 1)
+    return _reshaped(importer, node, x, tuple(sizes))
+
+
+def squeeze(importer: Importer, node: OnnxNode) -> Value:
+    """Squeeze."""
+    x, named = importer.value(node), importer.integers(node, "axes", 1)
+    axes = [axis % len(x.shape) for axis in named or [a for a, size in enumerate(x.shape) if a and size == 1]]
+    return _reshaped(importer, node, x, tuple(size for axis, size in enumerate(x.shape) if axis not in axes))
+
+
+def unsqueeze(importer: Importer, node: OnnxNode) -> Value:
+    """Unsqueeze."""
+    x, axes = importer.value(node), importer.integers(node, "axes", 1)
+    assert axes is not None
+    rank, sizes = len(x.shape) + len(axes), list(x.shape)
+    for axis in sorted(axis % rank for axis in axes):
+        sizes.insert(axis, 1)
+    return _reshaped(importer, node, x, tuple(sizes))
+
+
+def _reshaped(importer: Importer, node: OnnxNode, x: Value, shape: tuple[int, ...]) -> Value:
+    if prod(shape) != prod(x.shape) or shape[:1] != (1,):
+        raise node.refusal(
+            f"makes shape {shape} of {x.shape}, for one image", "keep the images of a batch apart"
+        )
+    if shape == x.shape:
+        return x
+    if x.layout is not Layout.CHANNELS_LAST or x.example.shape[2:] == (1, 1) or x.example.shape[1] == 1:
+        if x.layout is Layout.FLATTENED_LAST:
+            return _unflattened(importer, node, x, shape)
+        return importer.emit(node, Reshape(shape[1:]), [x], layout=Layout.SAME)
+    if len(shape) != 2:
+        raise node.refusal(f"makes shape {shape} of channels that stand last", "export with channels first")
+    channels, height, width = x.example.shape[1:]
+    return importer.emit(
+        node, Reshape(shape[1:]), [x], layout=Layout.FLATTENED_LAST, map=(channels, height, width)
+    )
+
+
+def _unflattened(importer: Importer, node: OnnxNode, x: Value, shape: tuple[int, ...]) -> Value:
+    assert x.map is not None
+    if shape[1:] != (*x.map[1:], x.map[0]):
+        raise node.refusal(f"makes shape {shape} of a flattened map of {x.map}", "export with channels first")
+    return importer.emit(node, Reshape(x.map), [x], layout=Layout.CHANNELS_LAST)
+
+
+def transpose(importer: Importer, node: OnnxNode) -> Value:
+    """Transpose: between channels first and last nothing moves here, only the layout's name changes."""
+    x = importer.value(node)
+    axes = tuple(node.attributes.get("perm") or reversed(range(len(x.shape))))
+    if axes == tuple(range(len(x.shape))):
+        return x
+    moves = {
+        (Layout.SAME, (0, 2, 3, 1)): Layout.CHANNELS_LAST,
+        (Layout.CHANNELS_LAST, (0, 3, 1, 2)): Layout.SAME,
+    }
+    if (x.layout, axes) in moves:
+        return Value(key=x.key, example=x.example, layout=moves[x.layout, axes])
+    if x.layout is not Layout.SAME:
+        raise node.refusal(f"moves axes {axes} of channels that stand last", "export with channels first")
+    return importer.emit(node, Permute(axes), [x])
+
+
+def concat(importer: Importer, node: OnnxNode) -> Value:
+    """Concat of tensors."""
+    operands = [importer.value(node, place) for place in range(len(node.inputs))]
+    if any(operand.layout is Layout.FLATTENED_LAST for operand in operands):
+        raise node.refusal("joins flattened maps whose channels stand last", "export with channels first")
+    same_layout(node, operands)
+    return importer.emit(node, Concatenate(operands[0].axis(int(node.attributes["axis"]))), operands)
+
+
+def pad(importer: Importer, node: OnnxNode) -> Value:
+    """Pad with zeros: left to the next layer where that is a convolution."""
+    x = importer.value(node)
+    amounts = importer.integers(node, "pads", 1) or ()
+    constant = importer.constant(node, 2) if len(node.inputs) > 2 else None
+    value = float(node.attributes.get("value", 0.0) if constant is None else constant)
+    if node.attributes.get("mode", "constant") != "constant" or len(amounts) != 2 * len(x.shape):
+        raise node.refusal("pads with other than a constant, or some axes only", "pad all axes with zeros")
+    half = len(amounts) // 2
+    around = {x.axis(axis): (amounts[axis], amounts[half + axis]) for axis in range(half)}
+    maps = len(x.shape) == 4 and value == 0 and around.get(0) == around.get(1) == (0, 0) and min(amounts) >= 0
+    if maps and x.layout is Layout.SAME:
+        (top, bottom), (left, right) = around[2], around[3]
+        return Value(key=x.key, example=x.example, padding=(top, left, bottom, right))
+    flat = [amount for axis in reversed(range(x.example.ndim)) for amount in around[axis]]
+    return importer.emit(node, Pad(flat, value), [x])
+
+
+def slice_(importer: Importer, node: OnnxNode) -> Value:
+    """Slice: starts, ends, axes and steps as attributes until opset 9, as operands since."""
+    x = importer.value(node)
+    starts, ends = importer.integers(node, "starts", 1), importer.integers(node, "ends", 2)
+    assert starts is not None and ends is not None
+    axes = importer.integers(node, "axes", 3) or tuple(range(len(starts)))
+    steps = importer.integers(node, "steps", 4) or (1,) * len(starts)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if x.layout is Layout.FLATTENED_LAST or step < 1:
+            raise node.refusal(
+                "takes a part that is out of order here", "slice channels, rows or columns forwards"
+            )
+        if range(x.shape[axis])[start:end:step] != range(x.shape[axis]):
+            x = importer.emit(node, Slice(x.axis(axis), start, end, step), [x])
+    return x
+
+
+def split(importer: Importer, node: OnnxNode) -> tuple[Value, ...]:
+    """Split along one axis."""
+    x = importer.value(node)
+    axis, sizes = int(node.attributes.get("axis", 0)), importer.integers(node, "split", 1)
+    count = len(node.outputs)
+    length = x.shape[axis]
+    parts = sizes or tuple(
+        min(-(-length // count), length - at) for at in range(0, length, -(-length // count))
+    )
+    if x.layout is Layout.FLATTENED_LAST:
+        raise node.refusal("splits a flattened map whose channels stand last", "export with channels first")
+    ends = np.cumsum(parts)
+    return tuple(
+        importer.emit(node, Slice(x.axis(axis), int(end - size), int(end), 1), [x])
+        for size, end in zip(parts, ends, strict=True)
+    )
+
+
+def resize(importer: Importer, node: OnnxNode) -> Value:
+    """Resize and Upsample: nearest neighbours by whole factors."""
+    x = importer.value(node)
+    scales = _scales(importer, node, x)
+    by_axis = {x.axis(axis): scale for axis, scale in enumerate(scales)}
+    factors = int(by_axis.get(2, 0)), int(by_axis.get(3, 0))
+    whole = by_axis == {0: 1, 1: 1, 2: factors[0], 3: factors[1]} and min(factors) >= 1
+    if node.attributes.get("mode", "nearest") != "nearest" or not whole or not _copies_pixels(node):
+        raise node.refusal(f"resizes by {list(scales)}", "upsample nearest neighbours by whole factors")
+    return importer.emit(node, Resize(factors), [x])
+
+
+def _copies_pixels(node: OnnxNode) -> bool:
+    """Whether whole factors repeat each pixel that many times: the coordinates' rule and rounding agree."""
+    transform = node.attributes.get("coordinate_transformation_mode", "half_pixel")
+    rounding = node.attributes.get("nearest_mode", "round_prefer_floor")
+    is_plain = node.operator == "Upsample" or (transform == "asymmetric" and rounding == "floor")
+    return is_plain or (transform == "half_pixel" and rounding.startswith("round"))
+
+
+def _scales(importer: Importer, node: OnnxNode, x: Value) -> tuple[float, ...]:
+    if "scales" in node.attributes:
+        return tuple(float(scale) for scale in node.attributes["scales"])
+    scales = importer.constant(node, 1 if node.operator == "Upsample" else len(node.inputs[:3]) - 1)
+    sizes = importer.constant(node, 3) if len(node.inputs) > 3 else None
+    if sizes is not None:
+        return tuple(float(size) / old for size, old in zip(sizes, x.shape, strict=True))
+    assert scales is not None
+    return tuple(float(scale) for scale in scales)
+
+
+SHAPES: dict[str, Handler] = {
+    "Identity": identity,
+    "Dropout": identity,
+    "Cast": identity,
+    "Shape": shape_of,
+    "Flatten": flatten,
+    "Reshape": reshape,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+    "Transpose": transpose,
+    "Concat": concat,
+    "Pad": pad,
+    "Slice": slice_,
+    "Split": split,
+    "Resize": resize,
+    "Upsample": resize,
+}

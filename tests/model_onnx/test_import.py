@@ -1,0 +1,229 @@
+"""ONNX files become modules that compute what ONNX Runtime computes, and whose parameters train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import needs
+import numpy as np
+import pytest
+import torch
+from onnx_files import exported, node, write
+from torch import nn
+
+needs.package("onnx")
+needs.package("onnxruntime")
+
+from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
+from bitlathe.model.quantize.quantizer import quantize
+from bitlathe.model.zoo import build
+
+IMAGE = (3, 8, 8)
+
+
+def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.normal(0, 0.3, shape).astype(np.float32)
+
+
+def imported(path: Path, image: tuple[int, int, int] = IMAGE, output: str | None = None) -> OnnxNetwork:
+    """The network of a file, which ONNX Runtime agrees with."""
+    network = import_onnx(path, image, output)
+    assert compare(network, path, image, output).magnitude > 0
+    return network
+
+
+def of_zoo(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
+    model = build(name, seed=0)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.2, 0.2)
+                module.running_var.uniform_(0.5, 1.5)
+    return model, (1, 8, 8) if name == "lenet5" else (3, 32, 32)
+
+
+@pytest.mark.parametrize("opset", [9, 13, 17])
+@pytest.mark.parametrize("name", ["lenet5", "resnet8"])
+def test_what_pytorch_exports_comes_back(tmp_path: Path, name: str, opset: int) -> None:
+    model, image = of_zoo(name)
+    network = imported(exported(tmp_path / "net.onnx", model, image, opset), image)
+    batch = torch.rand(5, *image)
+    with torch.no_grad():
+        assert torch.allclose(network(batch), model(batch), atol=1e-4)
+
+
+def test_an_imported_network_quantizes_to_the_integers_of_the_original(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    model, image = of_zoo("lenet5")
+    network = import_onnx(exported(tmp_path / "net.onnx", model, image, 13), image)
+    pictures = rng.integers(0, 256, (32, 8, 8, 1)).astype(np.uint8)
+    ours, theirs = quantize(network, pictures), quantize(model.eval(), pictures)
+    codes = ours.preprocess.codes(pictures)
+    assert np.array_equal(evaluate(ours.graph, codes), evaluate(theirs.graph, codes))
+
+
+def test_every_parameter_of_an_imported_network_trains(tmp_path: Path) -> None:
+    model, image = of_zoo("resnet8")
+    network = import_onnx(exported(tmp_path / "net.onnx", model, image, 13), image).train()
+    network(torch.rand(4, *image)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert sum(p.numel() for p in network.parameters()) >= sum(
+        module.weight.numel() for module in model.modules() if isinstance(module, nn.Conv2d)
+    )
+
+
+def test_a_network_with_channels_last_is_read_with_channels_first(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """As TensorFlow's converters write: transposes around convolutions, a dense layer behind a map."""
+    constants = {
+        "k": weights(rng, 5, 3, 3, 3),
+        "b": weights(rng, 5),
+        "scale": weights(rng, 5),
+        "shape": np.array([-1, 4 * 4 * 5]),
+        "w": weights(rng, 80, 6),
+        "c": weights(rng, 6),
+    }
+    nodes = [
+        node("Transpose", "x", "first", perm=[0, 3, 1, 2]),
+        node("Conv", "first k b", "conv", auto_pad="SAME_UPPER", strides=[2, 2], kernel_shape=[3, 3]),
+        node("Transpose", "conv", "last", perm=[0, 2, 3, 1]),
+        node("Relu", "last", "relu"),
+        node("Mul", "relu scale", "scaled"),
+        node("Reshape", "scaled shape", "flat"),
+        node("MatMul", "flat w", "product"),
+        node("Add", "product c", "sum"),
+        node("Softmax", "sum", "y"),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, constants, image=("N", 8, 8, 3))
+    network = imported(path)
+    assert network.host == ("Softmax",)
+
+
+@pytest.mark.parametrize("pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"), [(8, 3, 2), (7, 3, 2), (8, 2, 1), (9, 5, 3), (8, 4, 2)]
+)
+def test_padding_by_rule_is_that_of_onnx(
+    tmp_path: Path, rng: np.random.Generator, pad: str, size: int, kernel: int, stride: int
+) -> None:
+    conv = node("Conv", "x k", "y", auto_pad=pad, strides=[stride] * 2, kernel_shape=[kernel] * 2)
+    constants = {"k": weights(rng, 4, 3, kernel, kernel)}
+    path = tmp_path / "net.onnx"
+    write(path, [conv], constants, image=("N", 3, size, size), outputs={"y": 4})
+    imported(path, (3, size, size))
+
+
+def test_uneven_padding_of_its_own_or_by_a_node_before_is_exact(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    constants = {
+        "k": weights(rng, 4, 3, 3, 3),
+        "pads": np.array([0, 0, 2, 0, 0, 0, 1, 3]),
+        "d": weights(rng, 4, 1, 3, 3),
+    }
+    nodes = [
+        node("Pad", "x pads", "padded"),
+        node("Conv", "padded k", "a", pads=[0, 1, 1, 0]),
+        node("Conv", "a d", "y", group=4, pads=[1, 1, 1, 1]),
+    ]
+    imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}))
+
+
+@pytest.mark.parametrize("opset", [8, 12, 18])
+def test_operators_are_read_as_their_opset_has_them(
+    tmp_path: Path, rng: np.random.Generator, opset: int
+) -> None:
+    """Bounds, axes and sections moved from attributes to operands."""
+    constants = {
+        "k": weights(rng, 8, 3, 3, 3),
+        "low": np.float32(0),
+        "high": np.float32(1),
+        "axes": np.array([2, 3]),
+        "halves": np.array([4, 4]),
+        "w": weights(rng, 4, 5),
+    }
+    bounds = {"min": 0.0, "max": 1.0} if opset < 11 else {}
+    sections = {"split": [4, 4]} if opset < 13 else {}
+    axes = {"axes": [2, 3]} if opset < 18 else {}
+    nodes = [
+        node("Conv", "x k", "conv", pads=[1, 1, 1, 1]),
+        node("Clip", "conv" if bounds else "conv low high", "clip", **bounds),
+        node("Split", "clip" if sections else "clip halves", "a b", axis=1, **sections),
+        node("Sum", "a b a", "sum"),
+        node("ReduceMean", "sum" if axes else "sum axes", "mean", keepdims=0, **axes),
+        node("MatMul", "mean w", "y"),
+    ]
+    imported(write(tmp_path / "net.onnx", nodes, constants, opset=opset))
+
+
+@pytest.mark.parametrize(
+    "attributes", [{}, {"transB": 1}, {"alpha": 0.5, "beta": 2.0}, {"transB": 1, "alpha": -1.5}]
+)
+@pytest.mark.parametrize("bias", [(), (1,), (6,), (1, 6)])
+def test_gemm_is_read_in_all_its_forms(
+    tmp_path: Path, rng: np.random.Generator, attributes: dict[str, float], bias: tuple[int, ...]
+) -> None:
+    w = weights(rng, *((6, 192) if attributes.get("transB") else (192, 6)))
+    constants = {"w": w, "c": weights(rng, *bias) if bias else np.float32(0.7)}
+    nodes = [node("Flatten", "x", "flat"), node("Gemm", "flat w c", "y", **attributes)]
+    imported(write(tmp_path / "net.onnx", nodes, constants))
+
+
+@pytest.mark.parametrize("shape", [[-1, 192], [1, 192], [0, -1], [1, -1]])
+def test_reshapes_that_keep_one_image_are_flattening(
+    tmp_path: Path, rng: np.random.Generator, shape: list[int]
+) -> None:
+    constants = {"shape": np.array(shape), "w": weights(rng, 192, 4)}
+    nodes = [node("Reshape", "x shape", "flat"), node("MatMul", "flat w", "y")]
+    network = imported(write(tmp_path / "net.onnx", nodes, constants, image=(1, 3, 8, 8)))
+    assert network(torch.rand(7, *IMAGE)).shape == (7, 4)
+
+
+def test_a_reshape_to_a_computed_shape_is_folded(tmp_path: Path, rng: np.random.Generator) -> None:
+    constants = {
+        "zero": np.array(0),
+        "axis": np.array([0]),
+        "rest": np.array([-1]),
+        "w": weights(rng, 192, 4),
+    }
+    nodes = [
+        node("Shape", "x", "sizes"),
+        node("Gather", "sizes zero", "batch"),
+        node("Unsqueeze", "batch axis", "first"),
+        node("Concat", "first rest", "shape", axis=0),
+        node("Reshape", "x shape", "flat"),
+        node("MatMul", "flat w", "y"),
+    ]
+    network = imported(write(tmp_path / "net.onnx", nodes, constants))
+    assert network(torch.rand(7, *IMAGE)).shape == (7, 4)
+
+
+def test_a_network_over_vectors_takes_images(tmp_path: Path, rng: np.random.Generator) -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Sub", "a c", "b"), node("Div", "b d", "y")]
+    constants = {"w": weights(rng, 192, 4), "c": weights(rng, 4), "d": np.float32(3)}
+    imported(write(tmp_path / "net.onnx", nodes, constants, image=("N", 192)))
+
+
+def test_one_of_several_outputs_is_chosen_by_name(tmp_path: Path, rng: np.random.Generator) -> None:
+    constants = {"k": weights(rng, 4, 3, 8, 8)}
+    nodes = [node("Conv", "x k", "map"), node("Flatten", "map", "y"), node("Relu", "map", "z")]
+    path = write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 2, "z": 4})
+    imported(path, output="z")
+    with pytest.raises(Exception, match=r"has outputs \['y', 'z'\]; choose one by net.onnx:OUTPUT"):
+        import_onnx(path, IMAGE)
+
+
+def test_nearest_neighbours_and_pools_are_those_of_onnx(tmp_path: Path, rng: np.random.Generator) -> None:
+    constants = {"scales": np.array([1, 1, 2, 3], np.float32), "k": weights(rng, 4, 3, 3, 3)}
+    nodes = [
+        node("Conv", "x k", "conv", pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("Resize", "conv - scales", "up", mode="nearest", nearest_mode="round_prefer_floor"),
+        node("MaxPool", "up", "max", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("AveragePool", "max", "mean", kernel_shape=[2, 2], strides=[2, 2], count_include_pad=1),
+        node("GlobalMaxPool", "mean", "global"),
+        node("Flatten", "global", "y"),
+    ]
+    imported(write(tmp_path / "net.onnx", nodes, constants))

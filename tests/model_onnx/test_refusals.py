@@ -1,0 +1,103 @@
+"""An ONNX file that is not read ends in one line: what, where, and how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import needs
+import numpy as np
+import pytest
+from onnx_files import node, write
+
+onnx = needs.package("onnx")
+
+from bitlathe.model.graph.errors import FormatError, ShapeError, UnsupportedLayer
+from bitlathe.model.onnx import import_onnx
+from bitlathe.model.onnx.proto import read_graph
+
+IMAGE = (3, 8, 8)
+KERNEL = {"k": np.ones((4, 3, 3, 3), np.float32)}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    return write(tmp_path / "net.onnx", [node("Conv", "x k", "y")], KERNEL, outputs={"y": 4})
+
+
+def test_a_truncated_file_and_one_that_is_something_else_are_named(whole: Path) -> None:
+    content = whole.read_bytes()
+    for bad in (content[: len(content) // 2], b"", b"<!DOCTYPE html><html>404</html>", b"\x00" * 64):
+        whole.write_bytes(bad)
+        with pytest.raises(FormatError, match=r"net\.onnx: is .*; export it again"):
+            read_graph(whole)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no such file"):
+        read_graph(tmp_path / "none.onnx")
+
+
+def test_data_that_should_be_beside_the_file_are_missed(whole: Path) -> None:
+    model = onnx.load(whole)
+    onnx.save(model, whole, save_as_external_data=True, location="data.bin", size_threshold=0)
+    (whole.parent / "data.bin").unlink()
+    with pytest.raises(FormatError, match=r"is incomplete or invalid .*data\.bin"):
+        read_graph(whole)
+
+
+@pytest.mark.parametrize("opset", [6, 22, 99])
+def test_an_opset_that_is_not_read_is_refused(tmp_path: Path, opset: int) -> None:
+    path = write(tmp_path / "net.onnx", [node("Relu", "x", "y")], {}, outputs={"y": 4})
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FormatError, match="export it with opset_version=7 to 21"):
+        read_graph(path)
+
+
+def test_a_cycle_is_refused(tmp_path: Path) -> None:
+    nodes = [node("Add", "x b", "a"), node("Relu", "a", "b"), node("Relu", "b", "y")]
+    path = write(tmp_path / "net.onnx", nodes, {})
+    with pytest.raises(FormatError, match="is incomplete or invalid"):
+        read_graph(path)
+
+
+def test_an_operator_that_is_not_read_is_named_with_all_others(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x k", "conv"),
+        node("LRN", "conv", "norm", size=3),
+        node("Relu", "norm", "relu"),
+        node("Det", "relu", "det"),
+        node("LRN", "relu", "y", size=3),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, KERNEL, outputs={"y": 4})
+    with pytest.raises(UnsupportedLayer, match=r"norm: LRN is not read \(nor behind it: 1 LRN\); replace it"):
+        import_onnx(path, IMAGE)
+
+
+def test_an_operator_of_another_domain_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", [node("Relu", "x", "y")], {}, outputs={"y": 4})
+    model = onnx.load(path)
+    model.graph.node[0].domain = "com.example"
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedLayer, match="y: Relu of domain com"):
+        read_graph(path)
+
+
+def test_images_of_another_shape_are_refused(whole: Path) -> None:
+    with pytest.raises(ShapeError, match=r"takes images of \(3, 8, 8\), these are \(1, 8, 8\)"):
+        import_onnx(whole, (1, 8, 8))
+
+
+def test_a_reshape_that_mixes_images_is_refused(tmp_path: Path) -> None:
+    nodes = [node("Reshape", "x shape", "y")]
+    path = write(tmp_path / "net.onnx", nodes, {"shape": np.array([3, 64])})
+    with pytest.raises(UnsupportedLayer, match=r"y: Reshape makes .*; keep the images of a batch apart"):
+        import_onnx(path, IMAGE)
+
+
+def test_an_output_that_does_not_depend_on_the_image_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", [node("Relu", "c", "y")], {"c": np.ones((1, 3), np.float32)})
+    with pytest.raises(UnsupportedLayer, match="does not depend on the image"):
+        import_onnx(path, IMAGE)
