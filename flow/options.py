@@ -34,7 +34,8 @@ def network_request(
         Path | None, typer.Argument(help="Integer graph (.blg) to take instead of a network.")
     ] = None,
     network: Annotated[
-        str | None, typer.Option("--network", help="Network of the zoo, or FILE.py:FUNCTION that makes one.")
+        str | None,
+        typer.Option("--network", help="Network of the zoo, FILE.py:FUNCTION that makes one, or FILE.onnx."),
     ] = None,
     dataset: DatasetOption = None,
     weights: Annotated[

@@ -1,4 +1,4 @@
-"""Networks that a function in the user's own Python file makes."""
+"""Networks of the user's own: a function in a Python file makes them, or an ONNX file holds them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import nn
 from bitlathe.flow.errors import UsageError
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.zoo import Normalize, adapted
 
 _MODULE = "bitlathe_own_network"
@@ -24,20 +25,63 @@ _EXAMPLES = 3  # images to try a network with: a number that code is unlikely to
 
 
 def is_own(network: str) -> bool:
-    """Whether a network's name means FILE.py:FUNCTION.
+    """Whether a network's name means FILE.py:FUNCTION, FILE.onnx or FILE.onnx:OUTPUT.
 
-    >>> is_own("nets.py:make"), is_own("resnet8")
-    (True, False)
+    >>> is_own("nets.py:make"), is_own("net.onnx"), is_own("resnet8")
+    (True, True, False)
     """
-    return ".py:" in network
+    return ".py:" in network or onnx_file(network) is not None
+
+
+def onnx_file(network: str) -> tuple[Path, str | None] | None:
+    """File and output of FILE.onnx[:OUTPUT]; None for other names.
+
+    >>> onnx_file("a/net.onnx:logits"), onnx_file("nets.py:make")
+    ((PosixPath('a/net.onnx'), 'logits'), None)
+    """
+    stem, suffix, output = network.partition(".onnx")
+    if not suffix or (output and not output.startswith(":")):
+        return None
+    return Path(stem + suffix), output[1:] or None
+
+
+def own_name(network: str) -> str:
+    """What a network is called: the function, or the ONNX file without its suffix.
+
+    >>> own_name("nets.py:make"), own_name("a/net.onnx:logits")
+    ('make', 'net')
+    """
+    found = onnx_file(network)
+    return network.rpartition(":")[2] if found is None else found[0].stem
+
+
+def how_it_was_read(network: str, shape: Shape) -> list[str]:
+    """Lines that tell of an ONNX file's network, compared with ONNX Runtime; none of others.
+
+    Raises what `import_onnx` and `compare` raise.
+    """
+    found = onnx_file(network)
+    if found is None:
+        return []
+    model = import_onnx(found[0], shape, found[1])
+    agreement = compare(model, found[0], shape, found[1])
+    left = [f"left to the host: {', '.join(reversed(model.host))}"] if model.host else []
+    return [
+        f"{found[0].name}: differs from ONNX Runtime by {agreement.difference:.1e} at most, of outputs up to "
+        f"{agreement.magnitude:.3g}, on {agreement.images} random images",
+        *left,
+    ]
 
 
 def make_own(network: str, seed: int, shape: Shape, normalize: Normalize | None = None) -> nn.Module:
-    """What FUNCTION of FILE.py returns, its random weights seeded, as `zoo.adapted` makes it.
+    """What FUNCTION of FILE.py returns, its random weights seeded, or FILE.onnx, as `zoo.adapted` makes it.
 
     `shape` is (C, H, W) of the images. The file may import what is beside it. Raises UsageError, with file
-    and line, for what goes wrong in it, and where it makes no module.
+    and line, for what goes wrong in it, and where it makes no module; what `import_onnx` raises.
     """
+    found = onnx_file(network)
+    if found is not None:
+        return adapted(import_onnx(found[0], shape, found[1]), torch.zeros(_EXAMPLES, *shape), normalize)
     file, _, function = network.rpartition(":")
     with _beside(Path(file)), torch.random.fork_rng(devices=[]), _told_of(network):
         maker = getattr(_module(Path(file)), function, None)

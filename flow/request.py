@@ -21,7 +21,7 @@ class Normalization(Enum):
 class NetworkRequest:
     """A network to quantize, or a graph that is quantized already; None leaves it to the zoo's table."""
 
-    network: str | None = None  # name in the zoo, or FILE.py:FUNCTION
+    network: str | None = None  # name in the zoo, FILE.py:FUNCTION or FILE.onnx
     graph: Path | None = None
     dataset: str | None = None
     weights: Path | None = None

@@ -48,7 +48,7 @@ class Baseline(Enum):
 class NetworkSection:
     """[network]: what to compress."""
 
-    name: str  # in the zoo, or FILE.py:FUNCTION
+    name: str  # in the zoo, FILE.py:FUNCTION or FILE.onnx
     dataset: str | None = None
     weights: Path | None = None  # else the package's own, else random ones
     normalize: Normalization = Normalization.AUTO

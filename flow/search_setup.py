@@ -41,15 +41,15 @@ _FULL_BITS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnArchitecture:
-    """A network that a function in the user's own file makes."""
+    """A network of the user's own."""
 
-    network: str  # FILE.py:FUNCTION
+    network: str  # FILE.py:FUNCTION or FILE.onnx
     seed: int
     input_shape: Shape  # (C, H, W)
     imagenet: bool = False  # images are normalised as ImageNet's networks expect them
 
     def build(self) -> nn.Module:
-        """What the function returns."""
+        """What the function returns, or the file holds."""
         normalize = Normalize.imagenet() if self.imagenet else None
         return make_own(self.network, self.seed, self.input_shape, normalize)
 

@@ -12,7 +12,15 @@ from torch import nn
 from bitlathe.flow.datasets import image_shape, read_dataset
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.output import note
-from bitlathe.flow.own_network import check_trains, is_own, make_own, own_outputs
+from bitlathe.flow.own_network import (
+    check_trains,
+    how_it_was_read,
+    is_own,
+    make_own,
+    onnx_file,
+    own_name,
+    own_outputs,
+)
 from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.nodes import Shape
@@ -28,6 +36,7 @@ class WeightsSource(Enum):
 
     FILE = "file"
     CHECKPOINT = "committed checkpoint"
+    ONNX = "as the ONNX file has them"
     FUNCTION = "as the function made them"  # random or read: only the user's own code knows
     RANDOM = "seeded random"
 
@@ -57,7 +66,8 @@ class Weights:
         seen = (
             "" if self.normalization is Normalization.NONE else f", normalised as {self.normalization.value}"
         )
-        return f"{self.source.value} ({self.file or f'seed {self.seed}'}){seen}"
+        origin = self.file or ("" if self.seed is None else f"seed {self.seed}")
+        return self.source.value + (f" ({origin})" if origin else "") + seen
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -74,7 +84,7 @@ class Subject:
     """A network in evaluation mode and the data set it is judged on."""
 
     network: str
-    requested: str  # the same, or FILE.py:FUNCTION
+    requested: str  # the same, or FILE.py:FUNCTION, or FILE.onnx
     model: nn.Module
     dataset: Dataset
     weights: Weights
@@ -110,15 +120,16 @@ def find_subject(request: NetworkRequest) -> Subject:
     found = _weights(request.network, request, dataset.name)
     weights = replace(found, normalization=_normalization(request, found))
     model = _model(request.network, request, dataset, weights.normalization)
+    for line in how_it_was_read(request.network, image_shape(dataset)):
+        note(line)
     if weights.path is not None:
         for line in load_weights(model, weights.path, torch.zeros(1, *image_shape(dataset))):
             note(line)
     outputs: tuple[int, ...] = (dataset.num_classes,)
     if is_own(request.network):
         outputs = own_outputs(request.network, model, image_shape(dataset))
-    name = request.network.rpartition(":")[2]
     return Subject(
-        network=name,
+        network=own_name(request.network),
         requested=request.network,
         model=model.eval(),
         dataset=dataset,
@@ -139,6 +150,8 @@ def _weights(network: str, request: NetworkRequest, dataset: str) -> Weights:
         return Weights(source=WeightsSource.FILE, path=request.weights)
     if own.exists() and request.normalization is not Normalization.IMAGENET:
         return Weights(source=WeightsSource.CHECKPOINT, path=own)
+    if onnx_file(network) is not None:
+        return Weights(source=WeightsSource.ONNX)
     source = WeightsSource.FUNCTION if is_own(network) else WeightsSource.RANDOM
     return Weights(source=source, seed=request.seed)
 
