@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ IMAGES = 4
 TOLERANCE = (
     1e-3  # of the largest output: float32 sums in another order stay far below, another function far above
 )
+
+_HOST: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
+    "Softmax": torch.softmax,
+    "LogSoftmax": torch.log_softmax,
+    "ArgMax": torch.argmax,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,5 @@ def _finished(network: OnnxNetwork, image: torch.Tensor) -> Any:
     """The network's output with what is left to the host."""
     result = network.eval()(image)
     for operator in reversed(network.host):
-        functions = {"Softmax": torch.softmax, "LogSoftmax": torch.log_softmax, "ArgMax": torch.argmax}
-        result = functions[operator](result, 1)
+        result = _HOST[operator](result, 1)
     return result.numpy()
