@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,13 +37,13 @@ def is_own(network: str) -> bool:
 def onnx_file(network: str) -> tuple[Path, str | None] | None:
     """File and output of FILE.onnx[:OUTPUT]; None for other names.
 
-    >>> onnx_file("a/net.onnx:logits"), onnx_file("nets.py:make")
-    ((PosixPath('a/net.onnx'), 'logits'), None)
+    >>> onnx_file("a/net.onnx:logits:0"), onnx_file("nets.py:make")
+    ((PosixPath('a/net.onnx'), 'logits:0'), None)
+    >>> onnx_file("models.onnx/net.onnx")
+    (PosixPath('models.onnx/net.onnx'), None)
     """
-    stem, suffix, output = network.partition(".onnx")
-    if not suffix or (output and not output.startswith(":")):
-        return None
-    return Path(stem + suffix), output[1:] or None
+    found = re.fullmatch(r"(.+?\.onnx)(?::(.+))?", network, re.DOTALL)
+    return None if found is None else (Path(found[1]), found[2])
 
 
 def own_name(network: str) -> str:
@@ -64,7 +65,7 @@ def how_it_was_read(network: str, shape: Shape) -> list[str]:
     if found is None:
         return []
     model = import_onnx(found[0], shape, found[1])
-    agreement = compare(model, found[0], shape, found[1])
+    agreement = compare(model, found[0], shape)
     left = [f"left to the host: {', '.join(reversed(model.host))}"] if model.host else []
     return [
         f"{found[0].name}: differs from ONNX Runtime by {agreement.difference:.1e} at most, of outputs up to "
@@ -108,12 +109,15 @@ def own_outputs(network: str, model: nn.Module, shape: Shape) -> tuple[int, ...]
 def check_trains(network: str, model: nn.Module, shape: Shape) -> None:
     """Raise UsageError, with file and line, where the forward pass fails in training mode only."""
     modes = {module: module.training for module in model.modules()}
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    tensors = (*model.parameters(), *model.buffers())
+    state = [tensor.detach().clone() for tensor in tensors]
     try:
         with _told_of(network), torch.random.fork_rng(devices=[]), torch.no_grad():
             model.train()(torch.zeros(_EXAMPLES, *shape))
     finally:
-        model.load_state_dict(state)  # batch norm's statistics have moved
+        with torch.no_grad():
+            for tensor, value in zip(tensors, state, strict=True):
+                tensor.copy_(value)  # batch norm's statistics have moved
         for module, training in modes.items():
             module.training = training
 

@@ -69,7 +69,7 @@ def explore(
             refused.append(choice)
         elif any(_beats(other.costs(), choice.costs()) for other in fitting):
             skipped += 1
-        elif fitting and is_time_up():
+        elif not choice.is_shipped and is_time_up():
             left_out.append(choice)
         else:
             compiled = _compiled(graph, target, choice)

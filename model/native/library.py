@@ -23,7 +23,10 @@ def kernels(instructions: tuple[str, ...] = NATIVE) -> ctypes.CDLL:
     command = [*cxx("networks are evaluated in compiled code"), *_FLAGS, *instructions]
     name = f"evaluator-{digest_of([*command, _processor()], [SOURCE])}.so"
     library = kept(name, lambda folder: _built(folder, command))
-    loaded = ctypes.CDLL(str(library))
+    try:
+        loaded = ctypes.CDLL(str(library))
+    except OSError as error:
+        raise ToolError(f"{library}: cannot be loaded ({error}); remove it, or name another cache") from error
     loaded.bitlathe_evaluate.argtypes = [
         *(ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_int32),
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int32),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from bitlathe.model.graph.errors import FormatError, ToolError
@@ -20,11 +20,9 @@ TOLERANCE = (
     1e-3  # of the largest output: float32 sums in another order stay far below, another function far above
 )
 
-_HOST: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
-    "Softmax": torch.softmax,
-    "LogSoftmax": torch.log_softmax,
-    "ArgMax": torch.argmax,
-}
+Image = npt.NDArray[np.float32]
+
+_TYPES: dict[str, type] = {"tensor(float16)": np.float16, "tensor(double)": np.float64}  # of a file's input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +39,22 @@ class Agreement:
         return self.difference <= TOLERANCE * max(self.magnitude, 1e-6)
 
 
-def compare(network: OnnxNetwork, path: Path, image_shape: Shape, output: str | None = None) -> Agreement:
+def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
     """Compare a network with the file that it was read from, on random images in [-1, 1), one at a time.
 
+    What is compared is the file's tensor before what is left to the host: an ArgMax would hide a difference.
     Raises ToolError without ONNX Runtime; FormatError where it cannot run the file, or the outputs differ.
     """
     images = np.random.default_rng(0).uniform(-1, 1, (IMAGES, 1, *image_shape)).astype(np.float32)
     try:
-        session = _session(path)
-        wanted = np.stack([_run(session, image, output) for image in images])
+        session = _session(network, path)
+        wanted = np.stack([_run(session, network, image) for image in images])
     except ToolError:
         raise
     except Exception as error:  # ONNX Runtime's own types, one a kind of failure
         raise FormatError(f"{path}: ONNX Runtime cannot run it ({brief(error)}); export it again") from error
     with torch.no_grad():
-        made = np.stack([_finished(network, torch.from_numpy(image)) for image in images])
+        made = np.stack([network.eval()(torch.from_numpy(image)).numpy() for image in images])
     wanted = wanted.reshape(made.shape) if wanted.size == made.size else wanted
     if made.shape != wanted.shape:
         raise FormatError(f"{path}: reads as outputs {made.shape[1:]}, ONNX Runtime gives {wanted.shape[1:]}")
@@ -66,34 +65,27 @@ def compare(network: OnnxNetwork, path: Path, image_shape: Shape, output: str | 
     )
     if not found.holds:
         raise FormatError(
-            f"{path}: outputs lie {found.difference:.3g} from ONNX Runtime's, the largest of which is "
+            f"{path}: outputs differ by {found.difference:.3g} from ONNX Runtime's, the largest of which is "
             f"{found.magnitude:.3g}; it was read wrongly, so give the network as FILE.py:FUNCTION"
         )
     return found
 
 
-def _session(path: Path) -> Any:
-    runtime = library("onnxruntime")
+def _session(network: OnnxNetwork, path: Path) -> Any:
+    """The file in ONNX Runtime, its logits the only output."""
+    onnx, runtime = library("onnx"), library("onnxruntime")
+    model = onnx.load(path)
+    del model.graph.output[:]
+    model.graph.output.append(onnx.ValueInfoProto(name=network.logits))
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors: what it thinks of unused constants is not for the user
-    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _run(session: Any, image: np.ndarray[Any, np.dtype[np.float32]], output: str | None) -> Any:
-    """One output of the file for one image (1, C, H, W)."""
+def _run(session: Any, network: OnnxNetwork, image: Image) -> Any:
+    """Logits of the file for one image (1, C, H, W)."""
     (given,) = session.get_inputs()[:1]
-    sizes = given.shape
-    if len(sizes) == 4 and sizes[1:] != list(image.shape[1:]) and sizes[3] == image.shape[1]:
-        image = image.transpose(0, 2, 3, 1)
-    elif len(sizes) != 4:
-        image = image.reshape(1, *image.shape[2:]) if len(sizes) == 3 else image.reshape(1, -1)
-    name = output or session.get_outputs()[0].name
-    return session.run([name], {given.name: np.ascontiguousarray(image)})[0]
-
-
-def _finished(network: OnnxNetwork, image: torch.Tensor) -> Any:
-    """The network's output with what is left to the host."""
-    result = network.eval()(image)
-    for operator in reversed(network.host):
-        result = _HOST[operator](result, 1)
-    return result.numpy()
+    turned = image.transpose(network.file_axes)
+    shape = {2: (1, -1), 3: (1, *turned.shape[2:])}.get(len(given.shape), turned.shape)
+    kind = _TYPES.get(given.type, np.float32)
+    return session.run(None, {given.name: turned.reshape(shape).astype(kind)})[0].astype(np.float32)

@@ -55,6 +55,9 @@ class Value:
         return (0, 2, 3, 1)[axis] if self.layout is Layout.CHANNELS_LAST else axis
 
 
+_TAKEN = frozenset(dir(OnnxNetwork()))  # names that a layer of the module cannot have
+
+
 @dataclass(kw_only=True)
 class Importer:
     """A module under construction."""
@@ -76,7 +79,7 @@ class Importer:
 
     def depends_on_image(self, node: OnnxNode) -> bool:
         """Whether any operand is a tensor of the image's."""
-        return any(name in self.values for name in node.inputs)
+        return any(name in self.values for name in node.inputs if name)
 
     def value(self, node: OnnxNode, place: int = 0) -> Value:
         """An operand that depends on the image, its zeros around it added."""
@@ -121,7 +124,7 @@ class Importer:
         map: Shape | None = None,
     ) -> Value:
         """The tensor that a layer makes of others; layout and map are the first source's, if not given."""
-        name = unused(identifier(stem or node.stem), {*self.layers, *dir(OnnxNetwork)})
+        name = unused(identifier(stem or node.stem), {*self.layers, *_TAKEN})
         try:
             with torch.no_grad():
                 example = layer.eval()(*(source.example for source in sources))

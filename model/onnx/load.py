@@ -14,7 +14,7 @@ from bitlathe.model.onnx.importer import Importer, Layout, Value
 from bitlathe.model.onnx.layouts import read_image
 from bitlathe.model.onnx.network import OnnxNetwork, Permute
 from bitlathe.model.onnx.operators import HANDLERS
-from bitlathe.model.onnx.proto import OnnxGraph, OnnxNode, folded, read_graph
+from bitlathe.model.onnx.proto import OnnxGraph, OnnxNode, brief, folded, read_graph
 
 HOST = ("Softmax", "LogSoftmax", "ArgMax")  # at the end, which leave the largest logit the largest
 
@@ -37,7 +37,15 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
         if node.operator not in HANDLERS and importer.depends_on_image(node):
             raise _unknown(importer, needed[place:])
         _read(importer, node)
-    return OnnxNetwork(importer.steps, importer.layers, _result(importer, path, logits), host)
+    image = importer.values[graph.input]
+    return OnnxNetwork(
+        importer.steps,
+        importer.layers,
+        _result(importer, path, logits),
+        host=host,
+        logits=logits,
+        file_axes=(0, 2, 3, 1) if image.layout is Layout.CHANNELS_LAST else (0, 1, 2, 3),
+    )
 
 
 def _read(importer: Importer, node: OnnxNode) -> None:
@@ -47,7 +55,10 @@ def _read(importer: Importer, node: OnnxNode) -> None:
         arrays = [operand for operand in operands if operand is not None]
         importer.constants.update(zip(node.outputs, folded(node, arrays, importer.graph.opset), strict=False))
         return
-    made = HANDLERS[node.operator](importer, node)
+    try:
+        made = HANDLERS[node.operator](importer, node)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise node.refusal(f"has a form that is not read ({brief(error)})", "export it in another") from error
     if isinstance(made, np.ndarray):
         importer.constants[node.outputs[0]] = made
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,16 +26,24 @@ class Step:
 class OnnxNetwork(nn.Module):
     """A network read from an ONNX file, from images (N, C, H, W) to one output (N, ...).
 
-    `host` names operators at the end that are left to the host, such as Softmax; `input_shape` is (C, H, W),
-    None where the file leaves it open.
+    `host` names operators at the end that are left to the host, such as Softmax, the last one first;
+    `logits` is the tensor of the file before them, `file_axes` the file's order of an image's axes.
     """
 
     def __init__(
-        self, steps: Sequence[Step], layers: dict[str, nn.Module], output: str, host: tuple[str, ...]
+        self,
+        steps: Sequence[Step] = (),
+        layers: Mapping[str, nn.Module] | None = None,
+        output: str = _IMAGE,
+        *,
+        host: tuple[str, ...] = (),
+        logits: str = "",
+        file_axes: tuple[int, ...] = (0, 1, 2, 3),
     ) -> None:
         super().__init__()
         self.steps, self.output, self.host = tuple(steps), output, host
-        for name, layer in layers.items():
+        self.logits, self.file_axes = logits, file_axes
+        for name, layer in (layers or {}).items():
             self.add_module(name, layer)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -105,6 +105,8 @@ def batch_normalization(importer: Importer, node: OnnxNode) -> Value:
     x = importer.value(node)
     scale, bias, mean, variance = (importer.constant(node, place) for place in range(1, 5))
     assert scale is not None and bias is not None and mean is not None and variance is not None
+    if not node.attributes.get("spatial", 1):
+        raise node.refusal("normalises each pixel by itself", "normalise channels")
     kind = nn.BatchNorm2d if x.example.ndim == 4 else nn.BatchNorm1d
     layer = kind(len(scale), eps=float(node.attributes.get("epsilon", 1e-5)))
     if x.layout is not Layout.SAME:
@@ -240,7 +242,10 @@ def global_maximum(importer: Importer, node: OnnxNode) -> Value:
 def reduce_mean(importer: Importer, node: OnnxNode) -> Value:
     """ReduceMean; without its size-1 axes the layout no longer matters."""
     x = importer.value(node)
-    named = importer.integers(node, "axes", 1) or tuple(range(1, x.example.ndim))
+    named = importer.integers(node, "axes", 1)
+    if not named and node.attributes.get("noop_with_empty_axes", 0):
+        return x
+    named = named or tuple(range(1, x.example.ndim))
     axes, keep = sorted(x.axis(axis) for axis in named), bool(node.attributes.get("keepdims", 1))
     layout = x.layout if keep else Layout.SAME
     return importer.emit(node, Mean(axes, keep), [x], layout=layout)

@@ -15,6 +15,7 @@ from bitlathe.model.graph.errors import FormatError, ToolError, UnsupportedLayer
 
 OPSETS = range(7, 22)  # of the operators that `operators` reads
 DOMAINS = ("", "ai.onnx")
+FLOATS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")  # of the input; the module computes in float32
 MEGABYTES = 1024  # of a file: a classifier's is far below, and protobuf ends at 2048
 
 Array = npt.NDArray[Any]
@@ -69,7 +70,8 @@ def read_graph(path: Path) -> OnnxGraph:
     """The graph of an ONNX file.
 
     Raises ToolError without the package `onnx`; FormatError for a file that is damaged, incomplete, too large
-    or of an opset that is not read; UnsupportedLayer for several inputs and for operators of other domains.
+    or of an opset that is not read; UnsupportedLayer for several inputs, one that is not a float or holds a
+    fixed batch, and for operators of other domains.
     """
     onnx = library("onnx")
     model = _model(onnx, path)
@@ -79,9 +81,19 @@ def read_graph(path: Path) -> OnnxGraph:
     if len(inputs) != 1:
         names = [value.name for value in inputs]
         raise UnsupportedLayer(f"{path}: has inputs {names}; a network here takes one, the image")
+    sizes, kind = _sizes(inputs[0]), inputs[0].type.tensor_type.elem_type
+    if kind not in {getattr(onnx.TensorProto, name) for name in FLOATS}:
+        raise UnsupportedLayer(
+            f"{path}: its input {inputs[0].name} is {onnx.TensorProto.DataType.Name(kind)}, not a float; "
+            "export the network behind the conversion"
+        )
+    if sizes and sizes[0] not in (None, 1):
+        raise UnsupportedLayer(
+            f"{path}: takes {sizes[0]} images at once; export it with a batch of 1, or a dynamic one"
+        )
     return OnnxGraph(
         input=inputs[0].name,
-        input_shape=_sizes(inputs[0]),
+        input_shape=sizes,
         outputs=tuple(value.name for value in graph.output),
         opset=opset,
         nodes=tuple(_node(onnx, path, place, node) for place, node in enumerate(graph.node)),

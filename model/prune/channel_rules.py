@@ -76,6 +76,8 @@ def _elementwise(operation: Operation) -> list[Along]:
     """Operands of each channel on its own, broadcast as usual."""
     output = _only(operation.outputs)
     operands = [t for t in _tensors((operation.args, operation.kwargs)) if t.dim()]
+    if any(t.dim() > output.dim() for t in operands):  # such as the maximum of all values of a tensor
+        raise Lost
     shapes = [(1,) * (output.dim() - t.dim()) + tuple(t.shape) for t in operands]
     places = [
         _shifted(operation.places[t], output.dim() - t.dim()) if t in operation.places else None

@@ -95,7 +95,7 @@ class _Follower(TorchDispatchMode):
         handles = []
         for name, module in self._model.named_modules():
             handles.append(module.register_forward_pre_hook(self._entering(name)))
-            handles.append(module.register_forward_hook(self._left(name)))
+            handles.append(module.register_forward_hook(self._left(name), with_kwargs=True))
         try:
             yield
         finally:
@@ -158,11 +158,12 @@ class _Follower(TorchDispatchMode):
     def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
         return lambda module, _inputs: self._inside.append((name, module))
 
-    def _left(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+    def _left(self, name: str) -> Callable[[nn.Module, Any, Any, Any], None]:
+        def leave(module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
             self._inside.pop()
             if isinstance(module, _Layers) and not any(isinstance(m, _Layers) for _, m in self._inside):
-                self._through(name, module, inputs[0], output)
+                (image,) = (*inputs, *named.values())[:1]
+                self._through(name, module, image, output)
 
         return leave
 

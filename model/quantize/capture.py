@@ -209,8 +209,9 @@ class _Reader:
         return node
 
     def _value(self, node: fx.Node) -> Argument:
-        if node.target is operator.getitem and node.args[1] == 0:  # batch norm also returns statistics
-            return self.values[node.args[0]]  # type: ignore[index]
+        first = node.target is operator.getitem and node.args[1] == 0
+        if first and isinstance(self.values[node.args[0]], Traced):  # type: ignore[index]
+            return self.values[node.args[0]]  # type: ignore[index]  # batch norm also returns statistics
         if node.meta.get("val") is None:  # an assertion about a tensor
             return None
         if not any(isinstance(self.values[source], Traced) for source in node.all_input_nodes):

@@ -143,6 +143,24 @@ def test_without_a_compiler_the_reference_evaluates(
         kernels.cache_clear()
 
 
+def test_a_library_that_cannot_be_loaded_leaves_the_work_to_the_reference(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    graph = random_resnet(rng, blocks=1)
+    codes = random_inputs(rng, graph, 2)
+    monkeypatch.setenv("BITLATHE_CACHE", str(tmp_path))
+    kernels.cache_clear()
+    try:
+        kernels()
+        (library,) = tmp_path.glob("evaluator-*.so")
+        library.unlink()  # first: the one in use must stay as it is
+        library.write_bytes(b"no library")
+        kernels.cache_clear()
+        assert np.array_equal(evaluator(graph)(codes), evaluate(graph, codes))
+    finally:
+        kernels.cache_clear()
+
+
 def test_unfit_codes_are_refused_as_the_reference_does(rng: np.random.Generator) -> None:
     graph = random_resnet(rng, blocks=1)
     fast = CompiledGraph(graph)

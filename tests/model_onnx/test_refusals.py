@@ -101,3 +101,33 @@ def test_an_output_that_does_not_depend_on_the_image_is_refused(tmp_path: Path) 
     path = write(tmp_path / "net.onnx", [node("Relu", "c", "y")], {"c": np.ones((1, 3), np.float32)})
     with pytest.raises(UnsupportedLayer, match="does not depend on the image"):
         import_onnx(path, IMAGE)
+
+
+def test_an_input_of_bytes_or_of_several_images_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", [node("Relu", "x", "y")], {}, image=(8, 3, 8, 8), outputs={"y": 4})
+    with pytest.raises(UnsupportedLayer, match="takes 8 images at once; export it with a batch of 1"):
+        read_graph(path)
+    path = write(tmp_path / "net.onnx", [node("Identity", "x", "y")], {}, outputs={"y": 4})
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    onnx.save(model, path)
+    with pytest.raises(UnsupportedLayer, match="its input x is UINT8, not a float"):
+        read_graph(path)
+
+
+def test_a_form_that_a_handler_does_not_know_is_one_line(tmp_path: Path) -> None:
+    nodes = [
+        node("Transpose", "x", "last", perm=[0, 2, 3, 1]),
+        node("Reshape", "last shape", "flat"),
+        node("Pad", "flat pads", "wide"),
+        node("Mul", "wide row", "y"),
+    ]
+    constants = {
+        "pads": np.array([0, 1, 0, 1]),
+        "shape": np.array([-1, 192]),
+        "row": np.ones(194, np.float32),
+    }
+    path = write(tmp_path / "net.onnx", nodes, constants)
+    with pytest.raises(UnsupportedLayer, match="y: Mul has a form that is not read"):
+        import_onnx(path, IMAGE)

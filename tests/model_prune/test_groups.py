@@ -173,6 +173,20 @@ def test_a_layer_that_runs_twice_ties_what_it_reads() -> None:
     assert (group.name, group.width, group.producers) == ("first", 4, ("first", "again"))
 
 
+def test_extremes_of_a_whole_map_and_layers_called_by_keyword_leave_the_rest_prunable() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = (nn.Conv2d(3, 6, 3), nn.Conv2d(6, 5, 3), nn.Conv2d(5, 2, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = (x - x.min()) / (x.max() - x.min())
+            return self.c(self.b(input=self.a(x)))
+
+    groups = channel_groups(Scaled(), torch.rand(2, 3, 12, 12), Scope.ALL)
+    assert {name for group in groups for name in group.producers} == {"a", "b"}
+
+
 def test_a_grouped_convolution_is_refused() -> None:
     groups = of(
         lambda m, x: m.last(m.grouped(m.first(x)).mean((2, 3))),
