@@ -96,7 +96,7 @@ def make_own(network: str, seed: int, shape: Shape, normalize: Normalize | None 
 @torch.no_grad()
 def own_outputs(network: str, model: nn.Module, shape: Shape) -> tuple[int, ...]:
     """Shape of what a network makes of one image; UsageError, with file and line, where it fails."""
-    with _told_of(network):
+    with _told_of(network, f", for images of shape {shape}"):
         outputs = model.eval()(torch.zeros(_EXAMPLES, *shape))
     if outputs.shape[:1] != (_EXAMPLES,):
         raise UsageError(
@@ -155,14 +155,17 @@ def _place(maker: Callable[..., object], network: str) -> str:
 
 
 @contextmanager
-def _told_of(network: str) -> Iterator[None]:
-    """Make one line with file and line of whatever the user's own code raises."""
+def _told_of(network: str, doing: str = "") -> Iterator[None]:
+    """Make one line with file and line of whatever the user's own code raises, and what it was `doing`."""
     try:
         yield
     except BitlatheError:
         raise
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{_raised_at(error, network)}: {_described(error)}; mend it there") from error
+        where = doing if isinstance(error, (RuntimeError, ValueError)) else ""
+        raise UsageError(
+            f"{_raised_at(error, network)}: {_described(error)}{where}; mend it there"
+        ) from error
 
 
 def _raised_at(error: BaseException, network: str) -> str:

@@ -243,7 +243,8 @@ class WriteGate:
             WriteOrder.ADDRESS_FIRST: (True, behind > 0),
             WriteOrder.EITHER: (True, self.bursts - self.answers < self.outstanding),
             WriteOrder.DATA_OFFERED: (behind == 0 and data_wait, behind > 0),
-            WriteOrder.DATA_FIRST: (behind < 0, behind == 0),
+            # A second address may slip in before a pause of the sink takes effect; its data then come next.
+            WriteOrder.DATA_FIRST: (behind < 0, behind >= 0),
             WriteOrder.ADDRESSES_FIRST: (True, self.data_turn),
         }[self.order]
 

@@ -161,6 +161,16 @@ def _reduced(operation: Operation) -> list[Along]:
     return [Along(dim=dim, channels=place.channels)] * len(operation.outputs)
 
 
+def _one_pixel(operation: Operation) -> list[Along]:
+    """Strides of a map of one pixel said otherwise, as pooling in channels_last order says them."""
+    output, (_, place) = _only(operation.outputs), operation.image
+    channels = output.shape[1] if output.dim() > 2 else 0
+    is_one = output[0].numel() == channels == len(place.channels) and place.dim == 1
+    if not is_one or output.stride()[:2] != (channels, 1):
+        raise Lost
+    return [place]
+
+
 def _concatenated(operation: Operation) -> list[Along]:
     """Tensors one behind another: parts without channels are channels that stay."""
     output = _only(operation.outputs)
@@ -263,6 +273,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(_POOLS.split(), _by_channel),
     **dict.fromkeys(_MEANS.split(), _reduced),
     **dict.fromkeys(("hardswish", "rsub", "_prelu_kernel", "dropout"), _elementwise),
+    "as_strided": _one_pixel,
     "constant_pad_nd": _padded,
     "cat": _concatenated,
     "stack": _stacked,

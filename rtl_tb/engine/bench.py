@@ -17,6 +17,7 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiSlave
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.moves import BURST_BEATS
 from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.registers import DONE, FLAG_WEIGHTS_RESIDENT, IDLE, OFFSETS, START
 from bitlathe.hls.sim.memory import Buffer, WriteOrder
@@ -49,6 +50,9 @@ RULES = (
     "WLAST was not on a burst's last beat",
     "a write strobe was off",
 )
+
+
+QUEUED = 8 * BURST_BEATS  # addresses, or words of all bursts that may be outstanding
 
 
 def pauses(rng: np.random.Generator, share: float) -> Iterator[bool]:
@@ -88,6 +92,9 @@ class Bench:
         gate, writes = WriteGate(self.dut, WriteOrder[os.environ[ORDER_VARIABLE]]), self.slave.write_if
         for channel in (writes.aw_channel, writes.w_channel):
             channel.clear_pause_generator()
+            channel.queue_occupancy_limit = (
+                QUEUED  # its own limit of two would hold back what the order takes
+            )
         writes.b_channel.set_pause_generator(bunches())
         while True:
             await FallingEdge(self.dut.clk_i)

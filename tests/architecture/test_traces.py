@@ -25,7 +25,7 @@ LEAKS = {
     "variable HOME": "del os.environ['HOME']",
     "logging's level": "logging.getLogger().setLevel(logging.CRITICAL)",
     "logging's disabled level": "logging.disable()",
-    "handler of an interrupt": "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+    "handler of an interrupt": "signal.signal(signal.SIGINT, signal.SIG_DFL)",
     "NumPy's treatment of errors": "np.seterr(all='ignore')",
     "torch's default type": "torch.set_default_dtype(torch.float64)",
     "torch's recording of gradients": "torch.set_grad_enabled(False)",

@@ -149,8 +149,8 @@ def test_the_checkpoint_of_another_network_is_bad_input() -> None:
     [
         ("strange", "aten.sigmoid.default has no exact integer form here"),
         ("dilated", "dilation"),
-        ("larger", "does not take images of shape (1, 8, 8)"),
-        ("no_network", "returns a int; let it return a torch.nn.Module"),
+        ("larger", "for images of shape (1, 8, 8); mend it there"),
+        ("no_network", "returns int; let it return a torch.nn.Module"),
         ("absent", "has no function absent"),
     ],
 )
