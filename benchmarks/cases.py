@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bitlathe.flow.integer_network import obtain, useful_macs
+from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
+from bitlathe.model.graph.account import macs_by_layer
 from bitlathe.model.graph.codebook import Codebook, index_shape, index_type
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
@@ -91,7 +92,7 @@ def shared(case: Case) -> Case:
 
 
 def _subject(graph: Graph, codes: IntArray, weights: str) -> Subject:
-    return Subject(graph, codes, sum(useful_macs(graph, node) for node in graph.nodes), weights)
+    return Subject(graph, codes, sum(macs_by_layer(graph).values()), weights)
 
 
 def _shared(node: Node) -> Node:

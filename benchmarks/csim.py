@@ -18,7 +18,7 @@ from bitlathe.flow.files import write_json
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.vitis.csim import HlsEngine, Types
-from bitlathe.model.graph.account import useful_macs
+from bitlathe.model.graph.account import macs_by_layer
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
@@ -68,7 +68,7 @@ def measure(target: Target, types: Types, images: int, seed: int) -> Row:
     codes = random_inputs(rng, graph, images if types is Types.PLAIN else EXACT_IMAGES)
     engine, built = timed(lambda: HlsEngine(target, types))
     outputs, took = timed(lambda: engine.run(network, codes))
-    macs = sum(useful_macs(graph, node) for node in graph.nodes)
+    macs = sum(macs_by_layer(graph).values())
     return Row(
         target=target.name,
         integers=types.name.lower(),

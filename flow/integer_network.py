@@ -18,7 +18,7 @@ from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.model.data import Dataset, Images, Labels
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
-from bitlathe.model.graph.account import useful_macs
+from bitlathe.model.graph.account import macs_by_layer
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
@@ -82,19 +82,19 @@ class IntegerNetwork(ReadyGraph):
 
     @property
     def macs_by_layer(self) -> dict[str, int]:
-        """Those of each node, by `useful_macs`."""
-        return {node.name: useful_macs(self.graph, node) for node in self.graph.nodes}
+        """Those of each node that is run."""
+        return macs_by_layer(self.graph)
 
     @property
     def weight_bits(self) -> int:
         """Widest weights."""
-        layers = (node for node in self.graph.nodes if isinstance(node, Conv2d | Dense))
+        layers = (node for node in self.graph.needed if isinstance(node, Conv2d | Dense))
         return max((node.weight_bits for node in layers), default=0)
 
     @property
     def activation_bits(self) -> int:
         """Widest activations behind the input."""
-        return max((node.format.bits for node in self.graph.nodes[1:]), default=self.graph.input.format.bits)
+        return max((node.format.bits for node in self.graph.needed[1:]), default=self.graph.input.format.bits)
 
     def test_images(self, count: int | None) -> tuple[Images, Labels]:
         """The first `count` test images and their labels, all for None; UsageError where there are fewer."""

@@ -56,8 +56,8 @@ def bounds(graph: Graph, program: Program, ddr: DdrModel) -> Bounds:
     """Bounds of a compiled network."""
     packed = {each.node for each in program.descriptors if each.fields.get("in_packed", 0)}
     engine = program.configuration
-    array = {node.name: array_cycles(graph, node, engine, node.name in packed) for node in graph.nodes}
-    peak = {node.name: peak_cycles(graph, node, engine, node.name in packed) for node in graph.nodes}
+    array = {node.name: array_cycles(graph, node, engine, node.name in packed) for node in graph.needed}
+    peak = {node.name: peak_cycles(graph, node, engine, node.name in packed) for node in graph.needed}
     read, written = _beats(program, stores=False), _beats(program, stores=True)
     names = array.keys() | read.keys() | written.keys()
     layers = {
@@ -72,7 +72,7 @@ def bounds(graph: Graph, program: Program, ddr: DdrModel) -> Bounds:
         layers=layers,
         peak=sum(peak.values()),
         array=sum(array.values()),
-        lanes=sum(array[node.name] for node in graph.nodes if is_lanewise(graph, node)),
+        lanes=sum(array[node.name] for node in graph.needed if is_lanewise(graph, node)),
         ddr=ddr.transfer(max(sum(read.values()), sum(written.values()))),
     )
 

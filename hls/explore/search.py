@@ -113,10 +113,10 @@ def _compiled(graph: Graph, target: Target, choice: Choice) -> Choice:
 
 def _bound(graph: Graph, configuration: EngineConfiguration) -> float:
     """Cycles of an array without idle lanes, were every tensor of few bits packed."""
-    narrow = {node.name for node in graph.nodes if node.format.bits <= PACKED_BITS}
+    narrow = {node.name for node in graph.needed if node.format.bits <= PACKED_BITS}
     return sum(
         array_cycles(graph, node, configuration, packed=not narrow.isdisjoint(node.sources))
-        for node in graph.nodes
+        for node in graph.needed
     )
 
 

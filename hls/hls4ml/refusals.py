@@ -64,7 +64,7 @@ def _check_concat(node: Concat) -> None:
 
 
 def _check_readers(graph: Graph, node: Node) -> None:
-    readers = sum(other.sources.count(node.name) for other in graph.nodes) + (graph.output == node.name)
+    readers = sum(other.sources.count(node.name) for other in graph.needed) + (graph.output == node.name)
     if readers > MOST_READERS:
         raise UnsupportedLayer(
             f"{node.name}: {readers} layers read it; hls4ml copies a stream at most {MOST_READERS} times: "

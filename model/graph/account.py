@@ -34,7 +34,7 @@ class Account:
         return cls(
             parameters=sum(array.size for array in arrays),
             nonzero=sum(int(np.count_nonzero(array)) for array in arrays),
-            macs=sum(useful_macs(graph, node) for node in graph.nodes),
+            macs=sum(macs_by_layer(graph).values()),
             file_bytes=total,
             parts={**parts, "structure and formats": total - sum(parts.values())},
         )
@@ -58,6 +58,11 @@ def selects(node: Node) -> bool:
 def useful_macs(graph: Graph, node: Node) -> int:
     """Multiply-accumulates of a node, none where it only selects channels."""
     return 0 if selects(node) else integer_graph.macs(graph, node)
+
+
+def macs_by_layer(graph: Graph) -> dict[str, int]:
+    """Useful multiply-accumulates of each node that the output needs; no other is run."""
+    return {node.name: useful_macs(graph, node) for node in graph.needed}
 
 
 def _parts(graph: Graph) -> dict[str, int]:

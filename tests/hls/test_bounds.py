@@ -77,6 +77,26 @@ def test_no_resnet_beats_the_bounds(rng: np.random.Generator, blocks: int, targe
     check_nothing_beats_the_bounds(graph, program, SWIFT)
 
 
+@settings(max_examples=10)
+@given(SEEDS)
+def test_what_the_output_does_not_need_is_no_part_of_a_bound(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    whole = random_graph(rng, budget=20_000)
+    graph = replace(whole, output=whole.nodes[int(rng.integers(1, len(whole.nodes)))].name)
+    program = compiled_for(graph, PYNQ).program
+    for ddr in (DDR, SWIFT):
+        check_nothing_beats_the_bounds(graph, program, ddr)
+        assert bounds(graph, program, ddr) == bounds(replace(graph, nodes=graph.needed), program, ddr)
+
+
+def test_the_bound_of_a_network_that_is_cut_short_is_below_its_cycles(rng: np.random.Generator) -> None:
+    whole = random_resnet(rng, blocks=1)
+    graph = replace(whole, output=whole.nodes[3].name)
+    check_nothing_beats_the_bounds(graph, compiled_for(graph, PYNQ).program, SWIFT)
+    for choice in explore(graph, TARGETS["pynq-z2"], [replace(PYNQ, pp=3, banks=5)]).fitting:
+        assert choice.cycles is not None and choice.bound <= choice.cycles
+
+
 def test_no_engine_beats_the_bound_that_explore_leaves_engines_out_by(rng: np.random.Generator) -> None:
     weight = rng.integers(-9, 9, (128, 128, 3, 3)).astype(np.int8)
     graph = graph_of(conv2d(weight, padding=(1, 1)), shape=(128, 4, 6))

@@ -275,6 +275,11 @@ def test_what_hls4ml_cannot_do_exactly_is_refused_by_name(graph: Graph, message:
     assert _refusal(lambda: make_plan(graph, PYNQ)) == message
 
 
+def test_layers_that_the_output_does_not_need_read_no_stream() -> None:
+    readers = (conv2d(np.ones((1, 1, 1, 1), np.int8), name=f"reader{n}") for n in range(8))
+    make_plan(replace(graph_of(*readers), output="reader0"), PYNQ)
+
+
 def test_a_tensor_joined_to_itself_is_refused() -> None:
     graph = graph_of(Concat(name="join", format=BYTE, operands=("image", "image")))
     assert _refusal(lambda: make_plan(graph, PYNQ)).startswith("join: reads a tensor twice;")

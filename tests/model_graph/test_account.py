@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from small_graphs import conv2d, graph_of
 from strategies import graphs
 
-from bitlathe.model.graph.account import Account, selects, useful_macs
+from bitlathe.model.graph.account import Account, macs_by_layer, selects, useful_macs
 from bitlathe.model.graph.compact import encode_compact
 from bitlathe.model.graph.graph import Graph, macs
 
@@ -46,3 +46,11 @@ def test_a_layer_that_only_selects_is_free() -> None:
     assert selects(node)
     assert (useful_macs(graph, node), macs(graph, node)) == (0, 16 * 25)
     assert Account.of(graph).parameters == 0
+
+
+def test_layers_that_the_output_does_not_need_are_in_the_file_and_no_part_of_the_work() -> None:
+    layers = [conv2d(np.ones((4, 4, 1, 1), np.int8), name=name) for name in ("kept", "unread")]
+    graph = replace(graph_of(*layers, shape=(4, 5, 5)), output="kept")
+    account = Account.of(graph)
+    assert account.macs == 16 * 25 and account.parameters == 2 * (16 + 4)
+    assert macs_by_layer(graph) == {"image": 0, "kept": 16 * 25}
