@@ -5,8 +5,10 @@ import pytest
 from lone_execs import alone, execs
 from small_graphs import conv2d, graph_of
 
+from bitlathe.hls.checks import fault_of, map_pitch
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.decode import decode_program
 from bitlathe.hls.program import Descriptor, ErrorCode, Opcode
 from bitlathe.hls.sim import EngineFault, SimulatedDdr, SimulatedEngine
 
@@ -47,19 +49,25 @@ def test_an_exec_runs_or_is_refused_as_specified(engine, layer, rng) -> None:
 def test_an_exec_that_is_refused_has_written_nothing(engine, layer, rng) -> None:
     codes = rng.integers(-100, 100, (1, *SHAPE)).astype(np.int8)
     honest = engine.run(layer, codes).codes
-    full = next(one for one in layer.program.descriptors if one.opcode is Opcode.EXEC).fields
+    layers = decode_program(layer.program.encode(), CONFIGURATION).descriptors
+    full = next(one for one in layers if one.opcode is Opcode.EXEC).fields
     store = next(one for one in layer.program.descriptors if one.opcode is Opcode.STORE)
     free = Descriptor(opcode=Opcode.STORE, node=store.node, fields={**store.fields, "wait_exec": 0})
     # The soonest that an EXEC can write: one lane, one tap, one cycle a group, over the words of the output.
-    soonest = {"kernel_h": 1, "kernel_w": 1, "group_lanes": 1, "group_cycles": 1, "start_y": 0, "start_x": 0}
-    soonest |= {"tap_row_line": full["in_row_line"] + 1, "skip_weights": 0, "wait_load": 0}
-    for wrong in (
-        {"weight_line": CONFIGURATION.weight_lines - 1},
-        {"in_row_line": full["in_row_line"] + 1},
-        {"out_h": 2, "out_row_line": CONFIGURATION.bank_lines},
-        {"in_plane": 1 << 15, "ci_tiles": 2, "group_cycles": 2},
+    line, bank = divmod(map_pitch(full, CONFIGURATION.banks), CONFIGURATION.banks)
+    soonest = {**full, "kernel_h": 1, "kernel_w": 1, "group_lanes": 1, "group_cycles": 1, "start_y": 0}
+    soonest |= {"start_x": 0, "tap_row_line": line, "tap_row_bank": bank, "skip_weights": 0, "wait_load": 0}
+    assert fault_of(Opcode.EXEC, soonest, CONFIGURATION) is None
+    for wrong, code in (
+        ({"weight_line": CONFIGURATION.weight_lines - 1}, ErrorCode.OUT_OF_BOUNDS),
+        ({"in_row_line": full["in_row_line"] + 1}, ErrorCode.BAD_FIELD),
+        ({"out_h": 2, "out_row_line": CONFIGURATION.bank_lines}, ErrorCode.OUT_OF_BOUNDS),
+        ({"in_plane": 1 << 15, "ci_tiles": 2, "group_cycles": 2}, ErrorCode.OUT_OF_BOUNDS),
     ):
-        refused = Descriptor(opcode=Opcode.EXEC, node="exec", fields={**full, **soonest, **wrong})
-        assert said(engine, alone(layer, refused), codes) is not ErrorCode.NONE, wrong
+        refused = Descriptor(opcode=Opcode.EXEC, node="exec", fields=soonest | wrong)
+        assert said(engine, alone(layer, refused), codes) is code, wrong
         kept = engine.run(alone(layer, free), codes).codes
         np.testing.assert_array_equal(kept, honest)
+    taken = Descriptor(opcode=Opcode.EXEC, node="exec", fields=soonest)
+    assert said(engine, alone(layer, taken), codes) is ErrorCode.NONE
+    assert (engine.run(alone(layer, free), codes).codes != honest).any()  # what the others would have written
