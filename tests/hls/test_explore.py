@@ -10,6 +10,7 @@ from bitlathe.hls.config import TARGETS, EngineConfiguration, configuration, tar
 from bitlathe.hls.emit import emit_rtl
 from bitlathe.hls.explore import area
 from bitlathe.hls.explore.area import (
+    CHECK_DSP,
     Budget,
     area_of,
     block_rams,
@@ -40,7 +41,8 @@ SMALLER = (
 def test_blocks_are_counted_as_yosys_counted_them() -> None:
     for point in measured():
         counted = block_rams(point.configuration)
-        assert multipliers(point.configuration) == point.dsp
+        assert multipliers(point.configuration) == point.dsp + CHECK_DSP
+        assert area_of(point.configuration, point.family).dsp == multipliers(point.configuration)
         assert point.bram36 <= counted <= 1.03 * point.bram36  # it mixes shapes in one memory
 
 
