@@ -84,7 +84,8 @@ REGISTERS = (
     _status(
         "ERROR_INDEX",
         0x98,
-        "descriptor at fault, 0 = first after the header; 0xFFFFFFFF: none (header, arguments, profile)",
+        "descriptor at fault, 0 = first after the header; 0xFFFFFFFF: none (header, arguments, profile, "
+        "abort)",
     ),
     _status("CYCLES_LO", 0xA0, "cycles from the start to done, bits 31:0; counts while busy"),
     _status("CYCLES_HI", 0xA4, "the same, bits 63:32"),
