@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.hls.checks import map_pitch, position
+from bitlathe.hls.cycle_model import exec_passes
 from bitlathe.hls.datapath import NARROW, WIDE
 from bitlathe.hls.decode import Decoded
 from bitlathe.hls.functional_memory import Bytes, Machine, Positions, strided
@@ -32,11 +34,7 @@ class _Exec:
         self.size = (self.fields["out_h"], self.fields["out_w"])
         self.pixels = self.size[0] * self.size[1]
         self.taps = self.fields["kernel_h"] * self.fields["kernel_w"]
-        self.passes = -(-self.fields["out_tiles"] // self.fields["sub_tiles"])
-
-    def position(self, name: str) -> int:
-        """A pair as one number."""
-        return self.fields[f"{name}_line"] * self.banks + self.fields[f"{name}_bank"]
+        self.passes = exec_passes(self.fields)
 
     def check(self) -> None:
         """Raise FormatError for bank conflicts, which no engine notices."""
@@ -53,9 +51,9 @@ class _Exec:
 
     def origins(self) -> Positions:
         """Positions of the windows' origins, (out_h, out_w)."""
-        step = self.position("in_step")
-        row = self.position("in_row") + (self.size[1] - 1) * step
-        return strided(self.position("in"), (row, step), self.size)
+        step = position(self.fields, "in_step", self.banks)
+        row = position(self.fields, "in_row", self.banks) + (self.size[1] - 1) * step
+        return strided(position(self.fields, "in", self.banks), (row, step), self.size)
 
     def run(self) -> Bytes:
         """Compute and write all output words."""
@@ -72,20 +70,22 @@ class _Exec:
 
     def _outputs(self, name: str) -> Positions:
         """Positions of output or residual words, (out_tiles, out_h, out_w); two share a packed plane."""
-        row = self.position(f"{name}_row") + self.size[1] - 1
+        row = position(self.fields, f"{name}_row", self.banks) + self.size[1] - 1
         plane = self.fields[f"{name}_plane"] * self.banks
         words = self.fields["out_tiles"]
         if not self.fields[f"{name}_packed"]:
-            return strided(self.position(name), (plane, row, 1), (words, *self.size))
+            return strided(position(self.fields, name, self.banks), (plane, row, 1), (words, *self.size))
         return np.repeat(
-            strided(self.position(name), (plane, row, 1), (-(-words // 2), *self.size)), 2, axis=0
+            strided(position(self.fields, name, self.banks), (plane, row, 1), (-(-words // 2), *self.size)),
+            2,
+            axis=0,
         )[:words]
 
     def _windows(self, tile_pass: int, pad: int, pixels: slice) -> Int64s:
         """Input codes of some pixels' windows, (pixels, kernel_h, kernel_w, ci_tiles, pi; packed: 2 * pi)."""
         fields = self.fields
-        tap_row = self.position("tap_row") + (fields["kernel_w"] - 1) * fields["tap_step"]
-        taps = strided(0, (tap_row, fields["tap_step"]), (fields["kernel_h"], fields["kernel_w"]))
+        steps = map_pitch(fields, self.banks), fields["tap_step"]
+        taps = strided(0, steps, (fields["kernel_h"], fields["kernel_w"]))
         first = tile_pass * fields["in_tile_step"] * self.banks
         tiles = strided(first, (fields["in_plane"] * self.banks,), (fields["ci_tiles"],))
         at = self.origins().reshape(-1)[pixels, None, None, None] + taps[..., None] + tiles

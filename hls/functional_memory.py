@@ -153,14 +153,9 @@ class Machine:
         fields, banks = descriptor.fields, self.configuration.banks
         word = self.configuration.word_bytes
         width = fields["row_words"]
-        if (
-            not width
-            or fields["segment_words"] % width
-            or fields["offset"] % word
-            or fields["segment_stride"] % word
-        ):
+        if fields["segment_words"] % width:
             raise FormatError(
-                f"{descriptor.where}: rows of {width} words do not fit its segments or its word alignment"
+                f"{descriptor.where}: rows of {width} words do not fit segments of {fields['segment_words']}"
             )
         counts = (fields["segments"], fields["segment_words"] // width, width)
         ddr = strided(fields["offset"] // word, (fields["segment_stride"] // word, width, 1), counts)
@@ -171,8 +166,6 @@ class Machine:
     def load_weights(self, descriptor: Decoded) -> None:
         """DDR to weight store, or to the codebook."""
         fields, word = descriptor.fields, self.configuration.word_bytes
-        if fields["offset"] % word:
-            raise FormatError(f"{descriptor.where}: offset {fields['offset']} is no multiple of {word}")
         source = fields["offset"] // word + np.arange(fields["beats"])
         beats = self.ddr[Space(fields["space"])].read(source, descriptor.where)
         encoding = Encoding(fields["encoding"])
@@ -187,7 +180,7 @@ class Machine:
         """Columns of whole passes: a parameter line and `pass_lines` encoded lines each."""
         po, pi, lines = self.configuration.po, self.configuration.pi, descriptor.fields["pass_lines"]
         size = po + lines * line_beats(encoding, po)
-        if not lines or len(beats) % size:
+        if len(beats) % size:
             raise FormatError(f"{descriptor.where}: {len(beats)} beats are no passes of {size}")
         passes = beats.reshape(-1, size, pi)
         decoder = {
