@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from bitlathe.hls.checks import map_reach, source_reach, weight_reach
+from bitlathe.hls.checks import (
+    LAST_PLACE,
+    columns_reached,
+    map_reach,
+    rows_reached,
+    source_reach,
+    weight_reach,
+)
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import COMMON, EXEC
 
@@ -11,16 +18,60 @@ LEAST_LINES = 1024  # of a bank and of the weight store: any random EXEC fits
 PLACES = ("in", "out", "res")
 
 
-def random_exec(rng: np.random.Generator, configuration: EngineConfiguration) -> dict[str, int]:
-    """Every field of an EXEC that the engine takes; one in three places touches an end of its store."""
-    fields = {name: 0 for name in FIELDS} | _sizes(rng, configuration)
-    banks, words = configuration.banks, configuration.bank_lines * configuration.banks
+def random_exec(
+    rng: np.random.Generator, configuration: EngineConfiguration, *, is_large: bool = False
+) -> dict[str, int]:
+    """Every field of an EXEC that the engine takes; one in three places touches an end of its store.
+
+    A large one has sizes of any magnitude up to what the fields hold; no walk over its words ends soon.
+    """
+    while True:
+        sizes = _sizes(rng, configuration)
+        fields = _unplaced(rng, sizes | _large_sizes(rng, sizes) if is_large else sizes, configuration)
+        if _fits(fields, configuration):
+            placed = _placed(rng, fields, configuration)
+            if _holds(placed):
+                return placed
+
+
+def _unplaced(
+    rng: np.random.Generator, sizes: dict[str, int], configuration: EngineConfiguration
+) -> dict[str, int]:
+    """Fields of an EXEC of these sizes, whose maps and weights begin at no place of their own."""
+    fields, banks = {name: 0 for name in FIELDS} | sizes, configuration.banks
     pitch = fields["in_w"] + int(rng.integers(6))
     fields |= _source(rng, fields, pitch, banks)
     for name in ("out", "res"):
         row = fields["out_w"] + int(rng.integers(6))
         plane = int(rng.integers(row * fields["out_h"] // banks + 4))
         fields |= _pair(f"{name}_row", row - fields["out_w"] + 1, banks) | {f"{name}_plane": plane}
+    return fields
+
+
+def _fits(fields: dict[str, int], configuration: EngineConfiguration) -> bool:
+    """Whether each store is as large as what is touched in it, and no window goes beyond the last place."""
+    last_row = fields["start_y"] + rows_reached(fields)
+    last_column = fields["start_x"] + columns_reached(fields)
+    if max(last_row, last_column) > LAST_PLACE:
+        return False
+    banks, words = configuration.banks, configuration.bank_lines * configuration.banks
+    maps = (source_reach(fields, banks), *(map_reach(fields, name, banks) for name in ("out", "res")))
+    return max(map(len, maps)) <= words and len(weight_reach(fields)) <= configuration.weight_lines
+
+
+def _holds(fields: dict[str, int]) -> bool:
+    """Whether a descriptor has room for the values."""
+    return all(
+        field.decode(fields[name] % (1 << field.width) << field.lsb) == fields[name]
+        for name, field in FIELDS.items()
+    )
+
+
+def _placed(
+    rng: np.random.Generator, fields: dict[str, int], configuration: EngineConfiguration
+) -> dict[str, int]:
+    """The fields with every map and the weights somewhere in their stores."""
+    banks, words = configuration.banks, configuration.bank_lines * configuration.banks
     for name in PLACES:
         reach = source_reach(fields, banks) if name == "in" else map_reach(fields, name, banks)
         at = fields[f"{name}_line"] * banks + fields[f"{name}_bank"]
@@ -43,7 +94,7 @@ def led_astray(rng: np.random.Generator, fields: dict[str, int]) -> dict[str, in
 
 
 def one_step_outside(fields: dict[str, int], configuration: EngineConfiguration) -> dict[str, dict[str, int]]:
-    """By store and end: the fields with one place moved so far that one word lies outside."""
+    """By store and end: the fields with one place moved so far that one word lies outside, where they can."""
     banks, words = configuration.banks, configuration.bank_lines * configuration.banks
     reaches = {"in": source_reach(fields, banks), "out": map_reach(fields, "out", banks)}
     if fields["has_residual"]:
@@ -56,7 +107,8 @@ def one_step_outside(fields: dict[str, int], configuration: EngineConfiguration)
         if reach and name == "in":
             moved["in before"] = fields | _pair(name, at - reach.start - 1, banks)
     lines = weight_reach(fields)
-    return moved | {"weights": fields | {"weight_line": configuration.weight_lines + 1 - len(lines)}}
+    moved["weights"] = fields | {"weight_line": configuration.weight_lines + 1 - len(lines)}
+    return {where: changed for where, changed in moved.items() if _holds(changed)}
 
 
 def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict[str, int]:
@@ -100,6 +152,26 @@ def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict
         "repeat_weights": pick(0, 1),
         "skip_weights": skip,
     }
+
+
+def _large_sizes(rng: np.random.Generator, sizes: dict[str, int]) -> dict[str, int]:
+    """Sizes of any magnitude, half of them the largest of it, and the cycles a group that they ask for."""
+
+    def pick(name: str) -> int:
+        high = (1 << FIELDS[name].width) - 1
+        most = high >> int(rng.integers(high.bit_length()))
+        return most if rng.random() < 0.5 else int(rng.integers(1, most + 1))
+
+    counts = ("kernel_h", "kernel_w", "stride_h", "stride_w", "in_h", "in_w", "out_h", "out_w", "out_tiles")
+    large = {name: pick(name) for name in counts}
+    large["ci_tiles"] = 1 if sizes["is_max"] else pick("ci_tiles")
+    for name in ("start_y", "start_x"):
+        large[name] = int(rng.choice([-1, 1])) * (pick(name) >> 1)
+    row = large["kernel_w"] * large["ci_tiles"]
+    skip = row if sizes["skip_weights"] and large["kernel_h"] > 1 else 0
+    words = sizes["group_lanes"] * sizes["sub_tiles"] * 2
+    cycles = max(large["kernel_h"] * row, words + skip)
+    return large | {"skip_weights": skip, "group_cycles": cycles}
 
 
 def _source(rng: np.random.Generator, fields: dict[str, int], pitch: int, banks: int) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import cocotb
+import numpy as np
 from cocotb.triggers import RisingEdge
 
 from bitlathe.hls.checks import fault_of
@@ -13,6 +14,7 @@ from bitlathe.rtl_tb.stimulus import random_generator, reset
 
 LATENCY = 20  # cycles, as the module's header says
 CASES = 150
+LARGE = 0.1  # share of EXECs of any size that the fields hold
 
 
 def configuration_of(dut: Any) -> EngineConfiguration:
@@ -25,6 +27,11 @@ def configuration_of(dut: Any) -> EngineConfiguration:
         bank_lines=int(dut.BankLines.value),
         weight_lines=int(dut.WeightLines.value),
     )
+
+
+def drawn(rng: np.random.Generator, configuration: EngineConfiguration) -> dict[str, int]:
+    """An EXEC that the engine takes, large now and then: here it is judged and not run."""
+    return random_exec(rng, configuration, is_large=rng.random() < LARGE)
 
 
 async def judged(dut: Any, fields: dict[str, int]) -> ErrorCode:
@@ -55,7 +62,7 @@ async def start(dut: Any) -> EngineConfiguration:
 async def an_exec_within_its_stores_is_taken(dut):
     configuration, rng = await start(dut), random_generator()
     for _ in range(CASES):
-        fields = random_exec(rng, configuration)
+        fields = drawn(rng, configuration)
         assert fault_of(Opcode.EXEC, fields, configuration) is None, fields
         assert await judged(dut, fields) is ErrorCode.NONE, fields
 
@@ -64,7 +71,7 @@ async def an_exec_within_its_stores_is_taken(dut):
 async def an_exec_one_word_outside_is_refused(dut):
     configuration, rng = await start(dut), random_generator()
     for _ in range(CASES // 4):
-        fields = random_exec(rng, configuration)
+        fields = drawn(rng, configuration)
         for where, moved in one_step_outside(fields, configuration).items():
             assert await judged(dut, moved) is ErrorCode.OUT_OF_BOUNDS, (where, moved)
 
@@ -74,7 +81,7 @@ async def any_change_is_judged_as_specified(dut):
     configuration, rng = await start(dut), random_generator()
     seen = dict.fromkeys((ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS), 0)
     for _ in range(3 * CASES):
-        fields = led_astray(rng, random_exec(rng, configuration))
+        fields = led_astray(rng, drawn(rng, configuration))
         fault = fault_of(Opcode.EXEC, fields, configuration)
         expected = ErrorCode.NONE if fault is None else fault.code
         assert await judged(dut, fields) is expected, (fields, fault)
@@ -86,7 +93,7 @@ async def any_change_is_judged_as_specified(dut):
 async def a_reset_in_the_middle_of_a_check_leaves_nothing_of_it(dut):
     configuration, rng = await start(dut), random_generator()
     fields = random_exec(rng, configuration)
-    beyond = fields | {"weight_line": configuration.weight_lines}
+    beyond = one_step_outside(fields, configuration)["out after"]
     bits = Descriptor(opcode=Opcode.EXEC, node="bench", fields=beyond).encode()
     for cycles in range(LATENCY):
         dut.desc_i.value = int.from_bytes(bits, "little")

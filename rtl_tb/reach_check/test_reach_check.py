@@ -1,4 +1,4 @@
-"""The checks of an EXEC in every simulator, from small stores to almost the largest."""
+"""The checks of an EXEC in every simulator, from small stores to the largest."""
 
 from pathlib import Path
 
@@ -12,6 +12,10 @@ CASES = [
     (
         Simulator.VERILATOR,
         {"PI": 8, "PO": 24, "PP": 3, "Banks": 15, "BankLines": 32000, "WeightLines": 65000},
+    ),
+    (
+        Simulator.VERILATOR,
+        {"PI": 8, "PO": 8, "PP": 6, "Banks": 15, "BankLines": 32768, "WeightLines": 65536},
     ),
     (Simulator.VERILATOR, {"PI": 16, "PO": 32, "PP": 2, "Banks": 2, "BankLines": 1024, "WeightLines": 1024}),
     (Simulator.ICARUS, {"PI": 8, "PO": 16, "PP": 4, "Banks": 5, "BankLines": 1500, "WeightLines": 1100}),
