@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bitlathe.board.bundle import Bundle, write_bundle
 from bitlathe.board.codes import input_codes
 from bitlathe.board.fields import Fields
 from bitlathe.board.manifest import FileEntry, Manifest, Overlay, OverlayKind
+from bitlathe.board.names import NETWORK
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.overlay_text import SimulatedOverlay
 from bitlathe.board.sim.settings import Memory, board_model
@@ -34,6 +36,7 @@ from bitlathe.model.graph.reference import evaluate
 
 ByteArray = NDArray[np.uint8]
 OVERLAY_FACTS = "overlay.json"
+_NAME_BEGINS = 48  # characters of a network's name that a bundle's keeps where it takes not all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +90,9 @@ def make_bundle(
         names.EXPECTED: npy_from_array(expected.astype(np.int32)),
         names.GRAPH: graph_file.encode(graph),
     }
-    manifest = _manifest(graph, core, target, overlay.overlay, expected.shape, files)
-    return write_bundle(parent, replace(manifest, network=name or graph.name), files)
+    network = _network_name(name or graph.name)
+    manifest = _manifest(network, graph, core, target, overlay.overlay, expected.shape, files)
+    return write_bundle(parent, manifest, files)
 
 
 def simulated_overlay(target: Target) -> OverlayFiles:
@@ -153,6 +157,7 @@ def read_overlay(folder: Path, target: Target) -> OverlayFiles:
 
 
 def _manifest(
+    network: str,
     graph: Graph,
     core: Core,
     target: Target,
@@ -163,7 +168,7 @@ def _manifest(
     return Manifest(
         board=target.name,
         architecture=board_model(target.name).architecture,
-        network=graph.name,
+        network=network,
         overlay=overlay,
         engine=core.engine,
         descriptors=core.descriptors,
@@ -179,6 +184,19 @@ def _manifest(
         vectors=expected_shape[0],
         files={name: FileEntry.of(content) for name, content in files.items()},
     )
+
+
+def _network_name(name: str) -> str:
+    """The name of a network as a bundle takes it: another one by its beginning and a digest of the whole.
+
+    >>> _network_name("resnet8"), _network_name("my network")
+    ('resnet8', 'my_network_d12f888b')
+    """
+    if NETWORK.fits(name):
+        return name
+    begins = re.sub(r"[^A-Za-z0-9_.-]|^[.-]", "_", name[:_NAME_BEGINS])
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{begins}_{digest[:8]}"
 
 
 def _stem(*parts: bytes) -> str:

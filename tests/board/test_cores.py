@@ -56,6 +56,24 @@ def test_a_hang_is_noticed_where_no_counter_can_be_read(by_hls: Bundle) -> None:
         measure(by_hls, settings=RunSettings(deadline_factor=0.0, deadline_floor=1, deadline_seconds=0.5))
 
 
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("n" * 73, "n" * 48), ("-my network (2)", "_my_network__2_"), ("caf\u00e9", "caf_"), ("..a", "_.a")],
+)
+def test_a_name_that_no_bundle_takes_is_shortened_and_stays_its_own(
+    tmp_path: Path, name: str, begins: str
+) -> None:
+    graph = replace(random_resnet(np.random.default_rng(5), blocks=1, channels=(8, 8, 8)), name="n" * 73)
+    vectors, overlay = random_vectors(graph), simulated_overlay(BOARD)
+
+    def named(name: str | None) -> str:
+        return make_bundle(graph, BOARD, overlay, vectors, tmp_path, name=name).manifest.network
+
+    assert named(name) == named(name) != named(f"{name}x")
+    assert named(name).rpartition("_")[0] == begins
+    assert (named(None), named("candidate")) == (named("n" * 73), "candidate")
+
+
 def _overlay_folder(folder: Path, **facts: object) -> Path:
     values = {"engine": "rtl", "ip": "engine", "address": 0x4000_0000, "clock_mhz": 142.8, **facts}
     folder.mkdir()
