@@ -12,7 +12,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +36,21 @@ class Limits:
         return self.body_seconds + length / self.body_rate
 
 
-class TooSlow(TimeoutError):
+class TooSlow(Exception):
     """A sender took longer than it may."""
+
+
+class ClientGone(Exception):
+    """A connection has ended, so that nothing more can be said on it."""
+
+
+@contextmanager
+def talking() -> Iterator[None]:
+    """Tell the end of a connection from all other errors of the system, which are not the client's."""
+    try:
+        yield
+    except OSError as error:
+        raise ClientGone(str(error)) from error
 
 
 class TimedStream(io.RawIOBase):
@@ -57,17 +71,18 @@ class TimedStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Wait for bytes; TooSlow when the seconds are over."""
+        """Wait for bytes; TooSlow when the seconds are over, ClientGone when the connection broke."""
         if self._left <= 0:
             raise TooSlow
         began = self._clock()
-        try:
-            self._connection.settimeout(self._left)
-            return self._connection.recv_into(buffer)
-        except TimeoutError as error:
-            raise TooSlow from error
-        finally:
-            self._left -= self._clock() - began
+        with talking():
+            try:
+                self._connection.settimeout(self._left)
+                return self._connection.recv_into(buffer)
+            except TimeoutError as error:
+                raise TooSlow from error
+            finally:
+                self._left -= self._clock() - began
 
 
 class Door:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from urllib.parse import parse_qs
 
 from bitlathe.board import names
-from bitlathe.board.door import Door, Limits, TimedStream, TooSlow
+from bitlathe.board.door import ClientGone, Door, Limits, TimedStream, TooSlow, talking
 from bitlathe.board.errors import AgentError, AgentLost, BoardError, BundleError, StoreFull
 from bitlathe.board.fields import Fields
 from bitlathe.board.jobs import FilesMissing, Job, Jobs
@@ -79,7 +79,7 @@ class AgentServer(socketserver.ThreadingTCPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no matter; the rest goes to the log."""
         error = sys.exc_info()[1]
-        if isinstance(error, OSError):
+        if isinstance(error, ClientGone):
             _LOG.info("connection from %s ended: %s", client_address[0], error)
         else:
             _LOG.error("connection from %s failed", client_address[0], exc_info=error)
@@ -114,11 +114,13 @@ class Handler(socketserver.BaseRequestHandler):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, AgentError("the request came too slowly; send it again"))
         except BoardError as error:
             self._refuse(next(status for kind, status in _STATUS if isinstance(error, kind)), error)
-        except OSError:
-            raise  # of the connection, on which nothing more can be said
+        except ClientGone:
+            raise
         except Exception as error:
             _LOG.exception("a request failed by a defect")
-            why = AgentError(f"the agent failed ({type(error).__name__}); its log says more")
+            kind, reason = type(error).__name__, isinstance(error, OSError) and error.strerror
+            told = f"{kind}: {reason}" if reason else kind
+            why = AgentError(f"the agent failed ({told}); its log says more")
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, why)
 
     # ---- the head
@@ -221,8 +223,9 @@ class Handler(socketserver.BaseRequestHandler):
             f"Content-Length: {len(body)}",
             "Connection: close",
         )
-        self.request.settimeout(self.agent.limits.answer_seconds)
-        self.request.sendall("\r\n".join([*head, "", ""]).encode() + body)
+        with talking():
+            self.request.settimeout(self.agent.limits.answer_seconds)
+            self.request.sendall("\r\n".join([*head, "", ""]).encode() + body)
 
     def _refuse(self, status: HTTPStatus, error: BoardError) -> None:
         level = logging.WARNING if status == HTTPStatus.INSUFFICIENT_STORAGE else logging.DEBUG
@@ -235,8 +238,9 @@ class Handler(socketserver.BaseRequestHandler):
         left = MOST_DRAINED if self._unread is None else min(self._unread, MOST_DRAINED)
         limits = self.agent.limits
         self._stream.grant(limits.seconds_for(left) if self._is_guest else limits.refused_seconds)
-        try:
+        with talking():
             self.request.shutdown(socket.SHUT_WR)
+        try:
             while left > 0 and (chunk := self._file.read1(_CHUNK)):
                 left -= len(chunk)
         except TooSlow:

@@ -108,10 +108,10 @@ class Store:
     @contextmanager
     def folder(self, manifest: Manifest) -> Iterator[Path]:
         """A bundle's folder made of files that are here, for the time of the block."""
-        with _writing(self._bundles):
+        with _using(self._bundles):
             folder = Path(tempfile.mkdtemp(dir=self._bundles, prefix=_PARTIAL))
         try:
-            with _writing(folder):
+            with _using(folder):
                 for name, entry in manifest.files.items():
                     self._link(entry.sha256, folder / name)
                 (folder / MANIFEST).write_bytes(manifest.encode())
@@ -127,27 +127,30 @@ class Store:
             while upload.missing and (chunk := source.read(min(upload.missing, _CHUNK))):
                 self._reserve(upload, len(chunk))
                 found.update(chunk)
-                with _writing(self._files):
+                with _using(self._files):
                     _write(handle, chunk)
             if upload.missing or found.hexdigest() != digest:
                 raise BundleError(
                     f"file {digest[:16]}: {upload.received} of {upload.length} bytes came, or others; "
                     "send it again"
                 )
-            with _writing(self._files):
+            with _using(self._files):
                 os.fsync(handle)  # boards are switched off without warning
             self._keep(digest, partial, upload)
 
     @contextmanager
     def _partial(self) -> Iterator[tuple[int, Path]]:
         """A new file to write, gone after the block unless it has got another name."""
-        with _writing(self._files):
+        with _using(self._files):
             handle, name = tempfile.mkstemp(dir=self._files, prefix=_PARTIAL)
         try:
             yield handle, Path(name)
         finally:
-            os.close(handle)
-            Path(name).unlink(missing_ok=True)
+            with _using(self._files):
+                try:
+                    os.close(handle)
+                finally:
+                    Path(name).unlink(missing_ok=True)
 
     def _reserve(self, upload: _Upload, size: int) -> None:
         """Make room for bytes that came, once all uploads can end nevertheless."""
@@ -178,7 +181,7 @@ class Store:
         return True
 
     def _keep(self, digest: str, partial: Path, upload: _Upload) -> None:
-        with self._changed, _writing(self._files):
+        with self._changed, _using(self._files):
             if not self._has(digest):  # a job may have the one that is here
                 os.replace(partial, self._files / digest)
                 self._kept[digest] = upload.length
@@ -188,8 +191,9 @@ class Store:
     # ---- what is kept
 
     def _has(self, digest: str) -> bool:
-        if digest in self._kept and not (self._files / digest).is_file():  # removed by hand
-            del self._kept[digest]
+        with _using(self._files, "read"):
+            if digest in self._kept and not (self._files / digest).is_file():  # removed by hand
+                del self._kept[digest]
         return digest in self._kept
 
     def _make_room(self, size: int) -> None:
@@ -198,7 +202,7 @@ class Store:
         for digest in [each for each in self._kept if each not in self._held]:
             if used + size <= self.most_bytes:
                 return
-            with _writing(self._files):
+            with _using(self._files):
                 (self._files / digest).unlink(missing_ok=True)
             used -= self._kept.pop(digest)
 
@@ -239,12 +243,10 @@ def _write(handle: int, chunk: bytes) -> None:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Tell a disk that is full, or a folder that is no longer ours, from a defect of ours."""
+def _using(folder: Path, how: str = "written") -> Iterator[None]:
+    """Tell a disk that is full or fails, or a folder that is no longer ours, from a defect of ours."""
     try:
         yield
     except OSError as error:
-        raise StoreFull(
-            f"{folder}: cannot be written ({error.strerror}); make room there, or start the agent with "
-            "another --folder"
-        ) from error
+        remedy = "make room there, or start the agent with another --folder"
+        raise StoreFull(f"{folder}: cannot be {how} ({error.strerror}); {remedy}") from error

@@ -328,6 +328,44 @@ def test_a_disk_too_full_for_a_jobs_folder_fails_the_job_alone(
     assert agent.measure(bundle).network == "small"
 
 
+def test_a_disk_that_fails_is_told_and_is_not_taken_for_a_client_that_left(
+    agent: Agent, server: AgentServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = small_bundle(tmp_path)
+    agent.measure(bundle)
+    content = b"another file"
+    put = head("PUT", f"/files/{sha256(content).hexdigest()}", len(content)) + content
+    post = head("POST", "/jobs", len(job_text(bundle))) + job_text(bundle)
+    for method, request, done in (("is_file", post, "read"), ("unlink", put, "written")):
+        with monkeypatch.context() as patched:
+            _fail_under(patched, method, server.store._files)
+            answer = raw(agent, request)
+        assert status_of(answer) == 507
+        assert f"files: cannot be {done} (Input/output error); make room there".encode() in answer
+    assert agent.measure(bundle).network == "small"
+
+
+def _fail_under(patched: pytest.MonkeyPatch, method: str, folder: Path) -> None:
+    """Let a method of all paths in a folder raise what a dying disk does."""
+    sound = getattr(Path, method)
+
+    def failing(path: Path, *arguments: object, **more: object) -> object:
+        if path.parent == folder:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return sound(path, *arguments, **more)
+
+    patched.setattr(Path, method, failing)
+
+
+def test_an_error_of_the_system_that_nobody_expected_is_an_answer(
+    agent: Agent, server: AgentServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.jobs, "find", _full)
+    answer = raw(agent, head("GET", f"/jobs/{0:032x}", 0))
+    assert status_of(answer) == 500
+    assert b"the agent failed (OSError: No space left on device); its log says more" in answer
+
+
 def _full(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
