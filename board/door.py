@@ -26,6 +26,7 @@ class Limits:
     of_one_address: int = 32  # strangers
     guests: int = 64
     head_seconds: float = 10.0  # for a whole head
+    idle_seconds: float = 20.0  # until the next byte
     body_seconds: float = 20.0  # for a whole body, besides what its length allows
     body_rate: int = 1 << 16  # bytes a second, at least
     refused_seconds: float = 2.0  # for the rest of what was refused
@@ -54,11 +55,20 @@ def talking() -> Iterator[None]:
 
 
 class TimedStream(io.RawIOBase):
-    """What a connection sends, in no more seconds than were granted; only waiting for it counts."""
+    """What a connection sends, in no more seconds than were granted; only waiting for it counts.
 
-    def __init__(self, connection: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
+    Who sends nothing for `idle_seconds` has no more of them.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        idle_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self._connection = connection
+        self._idle_seconds = idle_seconds
         self._clock = clock
         self._left = 0.0
 
@@ -77,7 +87,7 @@ class TimedStream(io.RawIOBase):
         began = self._clock()
         with talking():
             try:
-                self._connection.settimeout(self._left)
+                self._connection.settimeout(min(self._left, self._idle_seconds))
                 return self._connection.recv_into(buffer)
             except TimeoutError as error:
                 raise TooSlow from error

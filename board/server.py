@@ -92,7 +92,7 @@ class Handler(socketserver.BaseRequestHandler):
 
     def setup(self) -> None:
         """Before the request."""
-        self._stream = TimedStream(self.request)
+        self._stream = TimedStream(self.request, self.agent.limits.idle_seconds)
         self._file = io.BufferedReader(self._stream, _CHUNK)
         self._unread: int | None = None  # bytes that a refused request may still send; None: nobody knows
         self._is_guest = False
@@ -111,6 +111,7 @@ class Handler(socketserver.BaseRequestHandler):
         except Refusal as refusal:
             self._refuse(refusal.status, refusal.error)
         except TooSlow:
+            self._is_guest = False  # what is left would come as slowly
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, AgentError("the request came too slowly; send it again"))
         except BoardError as error:
             self._refuse(next(status for kind, status in _STATUS if isinstance(error, kind)), error)

@@ -137,6 +137,23 @@ def test_a_body_has_one_deadline_however_its_bytes_come(tmp_path: Path, stand_in
         assert list(server.store._files.iterdir()) == []
 
 
+def test_senders_that_fall_silent_in_a_body_give_up_their_places(tmp_path: Path, stand_in: StandIn) -> None:
+    limits = Limits(guests=4, idle_seconds=0.1, refused_seconds=0.1)
+    most = 256 * MIB
+    with serving(tmp_path, stand_in, most, limits) as server, ExitStack() as stack:
+        agent = client_of(server)
+        begun = [head("PUT", f"/files/{number:064x}", most) + b"x" for number in range(4)]
+        for silent in [stack.enter_context(connect(agent, text)) for text in begun]:
+            answer = rest_of(silent)
+            assert status_of(answer) == 408 and b"came too slowly" in answer
+        for _ in range(200):
+            if not server.door._guests:
+                break
+            time.sleep(0.05)
+        assert agent.status().board == "pynq-z2"
+        assert list(server.store._files.iterdir()) == [] and not server.store._uploads
+
+
 def _drips(connection: socket.socket, text: bytes) -> int:
     """Status of the answer that ends the sending of a text, one byte every few milliseconds."""
     connection.settimeout(0.01)
