@@ -7,6 +7,7 @@ import json
 import logging
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -124,7 +125,9 @@ class Agent:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=REQUEST_SECONDS)
         try:
             headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-            connection.request(method, path, body or None, headers)
+            connection.connect()
+            with suppress(BrokenPipeError, ConnectionResetError):  # why may have been answered before
+                connection.request(method, path, body or None, headers)
             response = connection.getresponse()
             content = response.read(MOST_ANSWER_BYTES)
             if response.length:

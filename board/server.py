@@ -26,7 +26,7 @@ from bitlathe.board.text import one_line
 _LOG = logging.getLogger(__name__)
 MOST_HEAD = 16 << 10  # bytes of a request's head
 MOST_JOB_BYTES = 8 << 20
-MOST_DRAINED = 16 << 20  # of a refused request, so that its client reads why instead of a reset
+MOST_DRAINED = 16 << 20  # of what a stranger still sends when it is refused
 LONGEST_WAIT = 20.0  # seconds that a request for a job's end is held open
 _CHUNK = 1 << 16
 _STATUS: tuple[tuple[type[BoardError], HTTPStatus], ...] = (  # the first kind that fits decides
@@ -95,7 +95,7 @@ class Handler(socketserver.BaseRequestHandler):
         self._stream = TimedStream(self.request, self.agent.limits.idle_seconds)
         self._file = io.BufferedReader(self._stream, _CHUNK)
         self._unread: int | None = None  # bytes that a refused request may still send; None: nobody knows
-        self._is_guest = False
+        self._is_trusted = False  # has the token, and does not come too slowly
 
     @property
     def agent(self) -> AgentServer:
@@ -111,7 +111,7 @@ class Handler(socketserver.BaseRequestHandler):
         except Refusal as refusal:
             self._refuse(refusal.status, refusal.error)
         except TooSlow:
-            self._is_guest = False  # what is left would come as slowly
+            self._is_trusted = False  # what is left would come as slowly
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, AgentError("the request came too slowly; send it again"))
         except BoardError as error:
             self._refuse(next(status for kind, status in _STATUS if isinstance(error, kind)), error)
@@ -154,8 +154,8 @@ class Handler(socketserver.BaseRequestHandler):
         self._unread = request.length or 0
         if not self.agent.is_allowed(request.authorization):
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the token is missing or wrong")
-        self._is_guest = self.agent.door.admit(self.request)
-        if not self._is_guest:
+        self._is_trusted = True
+        if not self.agent.door.admit(self.request):
             raise AgentError(f"{self.agent.limits.guests} requests are being answered; ask again later")
         methods = {"GET": self._get, "PUT": self._put, "POST": self._post}
         if request.method not in methods:
@@ -235,10 +235,17 @@ class Handler(socketserver.BaseRequestHandler):
         self._drain()
 
     def _drain(self) -> None:
-        """Read what a refused client still sends, for a while: it would get a reset instead of the answer."""
-        left = MOST_DRAINED if self._unread is None else min(self._unread, MOST_DRAINED)
+        """Read what a refused client still sends: it would get a reset instead of the answer.
+
+        Who has the token may send all that was announced, in the time of the largest file.
+        """
         limits = self.agent.limits
-        self._stream.grant(limits.seconds_for(left) if self._is_guest else limits.refused_seconds)
+        left = MOST_DRAINED if self._unread is None else self._unread
+        if self._is_trusted:
+            seconds = limits.seconds_for(min(left, self.agent.store.most_bytes))
+        else:
+            left, seconds = min(left, MOST_DRAINED), limits.refused_seconds
+        self._stream.grant(seconds)
         with talking():
             self.request.shutdown(socket.SHUT_WR)
         try:

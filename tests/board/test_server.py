@@ -212,6 +212,32 @@ def test_a_client_asks_again_where_the_agent_is_busy(
     assert agent.status().board == "pynq-z2"
 
 
+# ---- refused while they are still being sent
+
+
+@pytest.mark.parametrize("status", [413, 507, 503])
+def test_a_refused_upload_of_64_mib_is_read_to_its_end_and_answered(
+    status: int, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 8 * MIB if status == 413 else 64 * MIB
+    limits = Limits(guests=0 if status == 503 else 64)
+    monkeypatch.setattr("bitlathe.board.store._write", _full)
+    request = head("PUT", "/files/" + "0" * 64, 64 * MIB)
+    with (
+        serving(tmp_path, stand_in, most, limits) as server,
+        connect(client_of(server), request) as connection,
+    ):
+        for _ in range(64):
+            connection.sendall(bytes(MIB))
+        assert status_of(rest_of(connection)) == status
+
+
+def test_a_client_reads_why_it_was_cut_off(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitlathe.board.server.Handler._drain", lambda handler: None)
+    with pytest.raises(BundleError, match="67108864 bytes are more than 8388608 bytes; send less"):
+        agent._ask("PUT", "/files/" + "0" * 64, bytes(64 * MIB))
+
+
 # ---- requests that are none
 
 
