@@ -7,6 +7,7 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -23,7 +24,8 @@ from bitlathe.board.text import one_line
 _LOG = logging.getLogger(__name__)
 TRIES = 3
 PAUSE_SECONDS = 0.5  # before the second try, doubled each time
-REQUEST_SECONDS = LONGEST_WAIT + 20.0
+STEP_SECONDS = LONGEST_WAIT + 20.0  # for a piece of a body to leave, and for each part of the answer to come
+PIECE_BYTES = 1 << 16
 MOST_ANSWER_BYTES = 64 << 20
 _PASSING = (http.client.REQUEST_TIMEOUT, http.client.SERVICE_UNAVAILABLE)
 
@@ -122,12 +124,16 @@ class Agent:
             time.sleep(pauses.pop(0))
 
     def _ask_once(self, method: str, path: str, body: bytes) -> tuple[int, Fields]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=REQUEST_SECONDS)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=STEP_SECONDS)
         try:
-            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+            headers = {
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+            }
             connection.connect()
             with suppress(BrokenPipeError, ConnectionResetError):  # why may have been answered before
-                connection.request(method, path, body or None, headers)
+                connection.request(method, path, _pieces(body), headers)
             response = connection.getresponse()
             content = response.read(MOST_ANSWER_BYTES)
             if response.length:
@@ -141,6 +147,12 @@ class Agent:
             f"agent {self} cannot be reached ({type(error).__name__}: {one_line(str(error))}); "
             "is it running, and the tunnel open?"
         )
+
+
+def _pieces(body: bytes) -> Iterator[memoryview]:
+    """A body in pieces: a socket's timeout is for all bytes that it is given at once, however they go."""
+    view = memoryview(body)
+    return (view[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
 
 
 def _error(fields: Fields) -> BoardError:

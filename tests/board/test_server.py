@@ -9,10 +9,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import sha256
+from http.client import HTTPConnection
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -236,6 +238,43 @@ def test_a_client_reads_why_it_was_cut_off(agent: Agent, monkeypatch: pytest.Mon
     monkeypatch.setattr("bitlathe.board.server.Handler._drain", lambda handler: None)
     with pytest.raises(BundleError, match="67108864 bytes are more than 8388608 bytes; send less"):
         agent._ask("PUT", "/files/" + "0" * 64, bytes(64 * MIB))
+
+
+class _Line:
+    """A connection that sends 64 KiB a second, by a clock of its own, and answers at the end."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self.seconds = 0.0
+
+    def sendall(self, data: Sized) -> None:
+        """Take bytes, with the one deadline for all of them that a socket has."""
+        needed = len(data) / (1 << 16)
+        if needed > self._timeout:
+            raise TimeoutError
+        self.seconds += needed
+
+    def makefile(self, mode: str) -> BytesIO:
+        """The answer."""
+        return BytesIO(b"HTTP/1.0 201 Created\r\nContent-Length: 2\r\n\r\n{}")
+
+    def close(self) -> None:
+        """End."""
+
+
+def test_a_client_has_no_deadline_for_a_whole_upload_that_goes_steadily(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[_Line] = []
+
+    def to_line(connection: HTTPConnection) -> None:
+        lines.append(_Line(connection.timeout))
+        connection.sock = lines[-1]
+
+    monkeypatch.setattr(HTTPConnection, "connect", to_line)
+    monkeypatch.setattr("bitlathe.board.client.PAUSE_SECONDS", 0)
+    assert agent._ask("PUT", "/files/" + "0" * 64, bytes(64 * MIB))[0] == 201
+    assert len(lines) == 1 and lines[0].seconds > 1000
 
 
 # ---- requests that are none
