@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from bitlathe.board.text import one_line
 
 _LOG = logging.getLogger(__name__)
 TRIES = 3
+ROUNDS = 4  # of sending what a job lacks
 PAUSE_SECONDS = 0.5  # before the second try, doubled each time
 STEP_SECONDS = LONGEST_WAIT + 20.0  # for a piece of a body to leave, and for each part of the answer to come
 PIECE_BYTES = 1 << 16
@@ -93,17 +94,33 @@ class Agent:
         return Measurement.from_json(fields.fields("result"))
 
     def _submit(self, job: bytes, bundle: Bundle) -> Fields:
+        """Ask for a job and send what the agent lacks for it, again where others took its room meanwhile."""
         status, fields = self._ask("POST", "/jobs", job)
-        if status == http.client.CONFLICT:
-            files = {entry.sha256: name for name, entry in bundle.manifest.files.items()}
-            for digest in fields.texts("missing"):
-                if digest not in files:
-                    raise AgentError(f"agent {self}: asks for a file that its bundle does not have")
-                self._ask("PUT", f"/files/{digest}", bundle.bytes(files[digest]))
+        for _ in range(ROUNDS):
+            if status != http.client.CONFLICT:
+                return fields
+            self._upload(fields.texts("missing"), bundle)
             status, fields = self._ask("POST", "/jobs", job)
-        if status == http.client.CONFLICT:
-            raise AgentError(f"agent {self}: keeps too few files for it; start it with a larger --most-mib")
-        return fields
+        if status != http.client.CONFLICT:
+            return fields
+        raise AgentError(
+            f"agent {self}: others' files took the room of the bundle's {ROUNDS} times; try again later, "
+            "or start it with a larger --most-mib"
+        )
+
+    def _upload(self, digests: Sequence[str], bundle: Bundle) -> None:
+        """Send files of a bundle that the agent lacks; AgentError where it cannot keep the bundle at all."""
+        files = {entry.sha256: (name, entry.size) for name, entry in bundle.manifest.files.items()}
+        needed, most = sum(size for _, size in files.values()), self.status().most_bytes
+        if needed > most:
+            raise AgentError(
+                f"agent {self}: keeps {most} bytes, the bundle has {needed}; start it with a larger "
+                "--most-mib"
+            )
+        for digest in digests:
+            if digest not in files:
+                raise AgentError(f"agent {self}: asks for a file that its bundle does not have")
+            self._ask("PUT", f"/files/{digest}", bundle.bytes(files[digest][0]))
 
     def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, Fields]:
         """Status and fields of an answer; what may pass is tried again: a lost connection, a busy agent."""

@@ -70,13 +70,17 @@ class Store:
             return [digest for digest in _digests(manifest) if not self._has(digest)]
 
     def hold(self, manifest: Manifest) -> list[str]:
-        """Keep a bundle's files until they are let go; where some are missing, only tell their digests."""
+        """Keep a bundle's files until they are let go; where some are missing, only tell their digests.
+
+        The others count as just used then, so that those that are sent next do not take their room.
+        """
         with self._changed:
             missing = self.missing(manifest)
+            for digest in _digests(manifest):
+                if digest not in missing:
+                    self._refresh(digest)
             if not missing:
-                for digest in _digests(manifest):
-                    self._held[digest] += 1
-                    self._kept[digest] = self._kept.pop(digest)  # the last used
+                self._held.update(_digests(manifest))
             return missing
 
     def let_go(self, manifest: Manifest) -> None:
@@ -182,7 +186,9 @@ class Store:
 
     def _keep(self, digest: str, partial: Path, upload: _Upload) -> None:
         with self._changed, _using(self._files):
-            if not self._has(digest):  # a job may have the one that is here
+            if self._has(digest):  # a job may have the one that is here
+                self._refresh(digest)
+            else:
                 os.replace(partial, self._files / digest)
                 self._kept[digest] = upload.length
             upload.received = 0
@@ -195,6 +201,10 @@ class Store:
             if digest in self._kept and not (self._files / digest).is_file():  # removed by hand
                 del self._kept[digest]
         return digest in self._kept
+
+    def _refresh(self, digest: str) -> None:
+        """Make a file the last used."""
+        self._kept[digest] = self._kept.pop(digest)
 
     def _make_room(self, size: int) -> None:
         """Remove what was not used for longest, unless a job needs it, for `size` bytes more."""

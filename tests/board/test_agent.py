@@ -24,6 +24,7 @@ from bitlathe.board.bundle import open_bundle
 from bitlathe.board.client import Agent
 from bitlathe.board.errors import AgentError, BundleError, DeviceError
 from bitlathe.board.local import agents_at, simulated_agent
+from bitlathe.board.manifest import Manifest
 from bitlathe.board.measurement import Measurement
 from bitlathe.board.pool import Pool
 from bitlathe.board.server import AgentServer
@@ -59,6 +60,43 @@ def test_only_files_that_are_not_there_are_sent(agent: Agent, server: AgentServe
     assert agent.measure(first).network == "small"
     assert server.store.missing(second.manifest) == []
     assert agent.measure(second).network == "other"
+
+
+@pytest.mark.parametrize("rounds", [2, 4])
+def test_files_that_others_displace_are_sent_again(
+    rounds: int, agent: Agent, server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = small_bundle(tmp_path)
+    hold, displaced = server.store.hold, iter(sorted(server.store.missing(bundle.manifest)) * 2)
+    left = iter(range(rounds))
+
+    def hold_after_others(manifest: Manifest) -> list[str]:
+        if next(left, None) is not None:
+            (server.store._files / next(displaced)).unlink(missing_ok=True)
+        return hold(manifest)
+
+    monkeypatch.setattr(server.store, "hold", hold_after_others)
+    assert agent.measure(bundle).network == "small"
+
+
+def test_files_that_others_displace_for_ever_are_given_up(
+    agent: Agent, server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = small_bundle(tmp_path)
+    lacking = server.store.missing(bundle.manifest)
+    monkeypatch.setattr(server.store, "hold", lambda manifest: lacking)
+    with pytest.raises(AgentError, match=r"took the room of the bundle's 4 times; try again later, or start"):
+        agent.measure(bundle)
+
+
+def test_a_bundle_that_an_agent_can_never_keep_is_not_sent(tmp_path: Path, stand_in: StandIn) -> None:
+    bundle = small_bundle(tmp_path)
+    with serving(tmp_path / "store", stand_in, most_bytes=397) as server:
+        with pytest.raises(
+            AgentError, match="keeps 397 bytes, the bundle has 398; start it with a larger --mo"
+        ):
+            client_of(server).measure(bundle)
+        assert list(server.store._files.iterdir()) == []
 
 
 def test_one_job_runs_at_a_time_and_all_are_answered(agent: Agent, stand_in: StandIn, tmp_path: Path) -> None:

@@ -198,6 +198,26 @@ def test_what_is_not_there_is_not_held(tmp_path: Path) -> None:
     assert name_of(content(1)) not in kept(store)
 
 
+def test_what_a_job_lacks_does_not_take_the_room_of_what_it_has(tmp_path: Path) -> None:
+    store = Store(tmp_path, 1300)
+    manifest = manifest_of(content(1), content(2))
+    for data in (content(1), content(3), content(4)):
+        put(store, data)
+    lacking = store.hold(manifest)
+    assert sorted(lacking) == sorted(name_of(data) for data in (*FILES.values(), content(2)))
+    for data in (*FILES.values(), content(2)):
+        put(store, data)
+    assert store.hold(manifest) == []
+    assert name_of(content(3)) not in kept(store)
+
+
+def test_a_file_sent_again_is_the_last_used(tmp_path: Path) -> None:
+    store = Store(tmp_path, 1300)
+    for number in (1, 2, 1, 3, 4):
+        put(store, content(number))
+    assert kept(store) == {name_of(content(number)) for number in (1, 3, 4)}
+
+
 def test_a_file_sent_again_keeps_its_inode_while_a_job_has_it(tmp_path: Path) -> None:
     store = Store(tmp_path, 1000)
     put(store, content(1))
