@@ -47,7 +47,8 @@ class Store:
 
     Bytes that were announced take no room from what is kept, bytes that came do. Nothing that a job holds or
     that is being sent is removed. An upload waits until all others can still end (the banker's rule, Dijkstra
-    1965), so those that are sent at once end one after another, whatever their sizes.
+    1965), so those that are sent at once never block each other for good, whatever their sizes. One that
+    would wait for longer than `patience_seconds` is refused, to be sent again later.
     """
 
     def __init__(self, folder: Path, most_bytes: int, patience_seconds: float = PATIENCE_SECONDS) -> None:
