@@ -89,10 +89,12 @@ module reach_check #(
   assign out_planes = out_packed ? out_tiles >> 1 : out_tiles;
   assign res_planes = res_packed ? out_tiles >> 1 : out_tiles;
 
+  // line * Banks + place, its terms added pairwise: one after another they were the engine's longest path.
   function automatic logic signed [PositionW-1:0] position(input logic signed [16:0] line,
                                                            input logic [14:0] place);
-    position = PositionW'({1'b0, place});
-    for (int b = 0; b < 4; b++) if (Banks[b]) position = position + (PositionW'(line) <<< b);
+    logic signed [3:0][PositionW-1:0] term;
+    for (int b = 0; b < 4; b++) term[b] = Banks[b] ? PositionW'(line) <<< b : '0;
+    position = ((PositionW'({1'b0, place}) + term[0]) + (term[1] + term[2])) + term[3];
   endfunction
 
   // ---- Steps: count x (line, place) + (line, place), or + the sum of the step before. What one finds can be of
