@@ -39,7 +39,7 @@ pynq: $(STAMP) $(PYNQ31)/.stamp compiler links  ## the simulated boards with pyn
 	PYTHONPATH=build/types BITLATHE_TEST_BUNDLES=build/pynq31-bundles $(PYNQ31)/bin/python -m pytest \
 	  tests/board/test_simulated_device.py tests/board/test_bundle.py tests/board/test_names.py tests/board/test_npy.py \
 	  tests/board/test_agent.py tests/board/test_agent_worker.py tests/board/test_process.py \
-	  tests/board/test_request.py tests/board/test_server.py tests/board/test_store.py
+	  tests/board/test_refused_uploads.py tests/board/test_request.py tests/board/test_server.py tests/board/test_store.py
 
 sim: $(STAMP) compiler  ## the simulator benches alone
 	$(PY) -m pytest $(SUITE) rtl_tb

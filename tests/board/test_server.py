@@ -9,19 +9,29 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import sha256
-from http.client import HTTPConnection
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_bundle import small_bundle, small_manifest
-from stand_in_agent import TOKEN, StandIn, client_of, head, job_text, raw, rest_of, serving, status_of
+from stand_in_agent import (
+    TOKEN,
+    StandIn,
+    client_of,
+    connect,
+    full_disk,
+    head,
+    job_text,
+    raw,
+    rest_of,
+    serving,
+    status_of,
+)
 
 from bitlathe.board.client import Agent
 from bitlathe.board.door import Limits
@@ -59,13 +69,6 @@ def clean_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFix
     for record in caplog.records:
         assert record.exc_info is None, record.getMessage()
         assert record.getMessage().isprintable()
-
-
-def connect(agent: Agent, first: bytes = b"") -> socket.socket:
-    """A connection on which some bytes were sent."""
-    connection = socket.create_connection((agent.host, agent.port), timeout=20)
-    connection.sendall(first)
-    return connection
 
 
 # ---- at once, and slowly
@@ -214,69 +217,6 @@ def test_a_client_asks_again_where_the_agent_is_busy(
     assert agent.status().board == "pynq-z2"
 
 
-# ---- refused while they are still being sent
-
-
-@pytest.mark.parametrize("status", [413, 507, 503])
-def test_a_refused_upload_of_64_mib_is_read_to_its_end_and_answered(
-    status: int, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    most = 8 * MIB if status == 413 else 64 * MIB
-    limits = Limits(guests=0 if status == 503 else 64)
-    monkeypatch.setattr("bitlathe.board.store._write", _full)
-    request = head("PUT", "/files/" + "0" * 64, 64 * MIB)
-    with (
-        serving(tmp_path, stand_in, most, limits) as server,
-        connect(client_of(server), request) as connection,
-    ):
-        for _ in range(64):
-            connection.sendall(bytes(MIB))
-        assert status_of(rest_of(connection)) == status
-
-
-def test_a_client_reads_why_it_was_cut_off(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitlathe.board.server.Handler._drain", lambda handler: None)
-    with pytest.raises(BundleError, match="67108864 bytes are more than 8388608 bytes; send less"):
-        agent._ask("PUT", "/files/" + "0" * 64, bytes(64 * MIB))
-
-
-class _Line:
-    """A connection that sends 64 KiB a second, by a clock of its own, and answers at the end."""
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self.seconds = 0.0
-
-    def sendall(self, data: Sized) -> None:
-        """Take bytes, with the one deadline for all of them that a socket has."""
-        needed = len(data) / (1 << 16)
-        if needed > self._timeout:
-            raise TimeoutError
-        self.seconds += needed
-
-    def makefile(self, mode: str) -> BytesIO:
-        """The answer."""
-        return BytesIO(b"HTTP/1.0 201 Created\r\nContent-Length: 2\r\n\r\n{}")
-
-    def close(self) -> None:
-        """End."""
-
-
-def test_a_client_has_no_deadline_for_a_whole_upload_that_goes_steadily(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines: list[_Line] = []
-
-    def to_line(connection: HTTPConnection) -> None:
-        lines.append(_Line(connection.timeout))
-        connection.sock = lines[-1]
-
-    monkeypatch.setattr(HTTPConnection, "connect", to_line)
-    monkeypatch.setattr("bitlathe.board.client.PAUSE_SECONDS", 0)
-    assert agent._ask("PUT", "/files/" + "0" * 64, bytes(64 * MIB))[0] == 201
-    assert len(lines) == 1 and lines[0].seconds > 1000
-
-
 # ---- requests that are none
 
 
@@ -391,7 +331,7 @@ def test_a_full_disk_is_told_and_the_half_removed(
     content = bytes(100_000)
     request = head("PUT", f"/files/{sha256(content).hexdigest()}", len(content)) + content
     with monkeypatch.context() as patched:
-        patched.setattr("bitlathe.board.store._write", _full)
+        patched.setattr("bitlathe.board.store._write", full_disk)
         answer = raw(agent, request)
     assert status_of(answer) == 507 and b"No space left on device" in answer
     assert list(server.store._files.iterdir()) == []
@@ -403,7 +343,7 @@ def test_a_disk_too_full_for_a_jobs_folder_fails_the_job_alone(
 ) -> None:
     bundle = small_bundle(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("bitlathe.board.store.os.link", _full)
+        patched.setattr("bitlathe.board.store.os.link", full_disk)
         with pytest.raises(StoreFull, match="No space left on device"):
             agent.measure(bundle)
     assert list(server.store._bundles.iterdir()) == [] and not server.store._held
@@ -442,14 +382,10 @@ def _fail_under(patched: pytest.MonkeyPatch, method: str, folder: Path) -> None:
 def test_an_error_of_the_system_that_nobody_expected_is_an_answer(
     agent: Agent, server: AgentServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.jobs, "find", _full)
+    monkeypatch.setattr(server.jobs, "find", full_disk)
     answer = raw(agent, head("GET", f"/jobs/{0:032x}", 0))
     assert status_of(answer) == 500
     assert b"the agent failed (OSError: No space left on device); its log says more" in answer
-
-
-def _full(*_: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize(

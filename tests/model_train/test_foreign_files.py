@@ -203,7 +203,7 @@ def half_of_a_checkpoint() -> bytes:
             "it is a pointer of Git LFS); fetch the file itself by git lfs pull",
         ),
         (safetensors(), "it is a safetensors file); load it by safetensors and save its dict by torch.save"),
-        (b"\x08\x08\x12\x07pytorch", "it is an ONNX model); save the weights from PyTorch by torch.save"),
+        (b"\x08\x08\x12\x07pytorch", "it is an ONNX model); give it as --network, with no --weights"),
         (arrays(), "it is a file of NumPy arrays); save a dict of tensors by torch.save"),
         (scripted(), "it is a module of TorchScript); save its state_dict() by torch.save"),
         (zipped({"a.txt": b""}), "it is an archive of other things); get it again"),

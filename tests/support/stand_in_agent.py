@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -101,3 +103,15 @@ def job_text(bundle: Bundle, number: int = 0) -> bytes:
     """The body that asks for a bundle's job."""
     job = {"id": f"{number:032x}", "manifest": json.loads(bundle.manifest.encode()), "images": None}
     return json.dumps(job).encode()
+
+
+def connect(agent: Agent, first: bytes = b"") -> socket.socket:
+    """A connection on which some bytes were sent."""
+    connection = socket.create_connection((agent.host, agent.port), timeout=20)
+    connection.sendall(first)
+    return connection
+
+
+def full_disk(*_: object) -> None:
+    """What a write to a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
