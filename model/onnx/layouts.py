@@ -13,7 +13,7 @@ from torch import Tensor
 from bitlathe.model.graph.errors import ShapeError
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.importer import Importer, Layout, Value
-from bitlathe.model.onnx.network import image_reader
+from bitlathe.model.onnx.network import IMAGE, image_reader
 from bitlathe.model.onnx.proto import Array, OnnxNode
 
 
@@ -23,7 +23,7 @@ def read_image(importer: Importer, path: Path, shape: Shape) -> Value:
     given, last = tuple(sizes[1:]), (*shape[1:], shape[0])
     example = torch.zeros(1, *shape)
     reader = OnnxNode(operator="input", name="image", inputs=(), outputs=(), attributes={})
-    image = Value(key="the image", example=example)
+    image = Value(key=IMAGE, example=example)
     if len(sizes) == 4 and _reads_channels_last(importer):
         if _fits(given, last):
             return Value(key=image.key, example=example, layout=Layout.CHANNELS_LAST)

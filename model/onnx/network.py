@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bitlathe.model.graph.nodes import Pair, Shape
 
-_IMAGE = "the image"
+IMAGE = "the image"  # key of the tensor that a network is given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class OnnxNetwork(nn.Module):
         self,
         steps: Sequence[Step] = (),
         layers: Mapping[str, nn.Module] | None = None,
-        output: str = _IMAGE,
+        output: str = IMAGE,
         *,
         host: tuple[str, ...] = (),
         logits: str = "",
@@ -48,7 +48,7 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Output (N, ...) of images (N, C, H, W)."""
-        values = {_IMAGE: image}
+        values = {IMAGE: image}
         for step in self.steps:
             layer = self.get_submodule(step.layer)
             values[step.result] = layer(*(values[source] for source in step.sources))

@@ -74,8 +74,7 @@ def read_graph(path: Path) -> OnnxGraph:
     fixed batch, and for operators of other domains.
     """
     onnx = library("onnx")
-    model = _model(onnx, path)
-    opset, graph = _opset(path, model), model.graph
+    opset, graph = _opset_and_graph(onnx, path)
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
@@ -101,7 +100,7 @@ def read_graph(path: Path) -> OnnxGraph:
     )
 
 
-def _model(onnx: Any, path: Path) -> Any:
+def _opset_and_graph(onnx: Any, path: Path) -> tuple[int, Any]:
     if not path.is_file():
         raise FormatError(f"{path}: no such file; give an ONNX file")
     if path.stat().st_size > MEGABYTES << 20:
@@ -110,7 +109,7 @@ def _model(onnx: Any, path: Path) -> Any:
         )
     try:
         model = onnx.load(path)
-        _opset(path, model)  # first: the checker has its own words for opsets that it does not know
+        opset = _opset(path, model)  # first: the checker has its own words for opsets that it does not know
         onnx.checker.check_model(model)
     except FormatError:
         raise
@@ -118,7 +117,7 @@ def _model(onnx: Any, path: Path) -> Any:
         raise FormatError(f"{path}: is incomplete or invalid ({brief(error)}); export it again") from error
     except Exception as error:  # protobuf's DecodeError stands in another package
         raise FormatError(f"{path}: is not a complete ONNX file ({brief(error)}); export it again") from error
-    return model
+    return opset, model.graph
 
 
 def brief(error: Exception) -> str:
