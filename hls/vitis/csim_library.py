@@ -15,7 +15,7 @@ from bitlathe.model.native.cxx import cxx
 
 ROOM = Path(__file__).parent
 LOG_LINES = 12  # last lines of the compiler's log that its error shows
-# C++11 is what the oldest synthesizer takes; g++ reads no pragma, the linter of hls/lint does.
+# C++11 is what the oldest synthesizer takes; g++ reads no pragma, the linter of hls/vitis/lint does.
 FLAGS = (
     "-std=c++11",
     "-O2",

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bitlathe.hls.lint.directives import DIRECTIVES, MODES, Directive, Scope, Value
-from bitlathe.hls.lint.source import STREAM_DECLARED, Block, Pragma, blocks
+from bitlathe.hls.vitis.lint.directives import DIRECTIVES, MODES, Directive, Scope, Value
+from bitlathe.hls.vitis.lint.source import STREAM_DECLARED, Block, Pragma, blocks
 
 _OPTION = re.compile(r"(?P<name>\w+)\s*(?:=\s*(?P<value>\S+))?")
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d+)$")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bitlathe.hls.lint.directives import Scope
+from bitlathe.hls.vitis.lint.directives import Scope
 
 _TOKEN = re.compile(
     r"(?P<pragma>^[ \t]*#[ \t]*pragma[^\n]*$)|(?P<directive>^[ \t]*#(?:[^\n\\]|\\\n|\\.)*$)"
