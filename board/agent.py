@@ -31,7 +31,7 @@ from bitlathe.board.process import WorkerProcess
 from bitlathe.board.server import AgentServer
 from bitlathe.board.sim.options import add_options, command_line
 from bitlathe.board.sim.settings import board_model
-from bitlathe.board.store import Store
+from bitlathe.board.store import FileStore
 from bitlathe.board.text import shown
 
 _LOG = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def run_agent(arguments: argparse.Namespace) -> None:
         _serve(arguments, board, store)
 
 
-def _serve(arguments: argparse.Namespace, board: str, store: Store) -> None:
+def _serve(arguments: argparse.Namespace, board: str, store: FileStore) -> None:
     simulated = ["--simulated", arguments.simulated] if arguments.simulated else []
     worker = WorkerProcess([*simulated, *command_line(arguments)], arguments.silence)
     try:
@@ -113,14 +113,14 @@ def _board_served(simulated: str | None) -> str:
 
 
 @contextmanager
-def _store(folder: Path, most_bytes: int) -> Iterator[Store]:
+def _store(folder: Path, most_bytes: int) -> Iterator[FileStore]:
     """The store in a folder, this agent's alone until the block ends: another would clear what it is sent."""
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = stack.enter_context((folder / "lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            store = Store(folder, most_bytes)
+            store = FileStore(folder, most_bytes)
         except BlockingIOError as error:
             raise AgentError(
                 f"{folder}: another agent keeps its files there; choose another --folder"

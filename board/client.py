@@ -16,7 +16,7 @@ from bitlathe.board import names
 from bitlathe.board.agent import DEFAULT_PORT
 from bitlathe.board.bundle import Bundle
 from bitlathe.board.errors import AgentError, AgentLost, BoardError, error_named
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.measurement import Measurement
 from bitlathe.board.server import LONGEST_WAIT
 from bitlathe.board.text import one_line
@@ -93,7 +93,7 @@ class Agent:
             raise _error(fields)
         return Measurement.from_json(fields.fields("result"))
 
-    def _submit(self, job: bytes, bundle: Bundle) -> Fields:
+    def _submit(self, job: bytes, bundle: Bundle) -> JsonFields:
         """Ask for a job and send what the agent lacks for it, again where others took its room meanwhile."""
         status, fields = self._ask("POST", "/jobs", job)
         for _ in range(ROUNDS):
@@ -122,7 +122,7 @@ class Agent:
                 raise AgentError(f"agent {self}: asks for a file that its bundle does not have")
             self._ask("PUT", f"/files/{digest}", bundle.bytes(files[digest][0]))
 
-    def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, Fields]:
+    def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, JsonFields]:
         """Status and fields of an answer; what may pass is tried again: a lost connection, a busy agent."""
         pauses = [PAUSE_SECONDS * 2**attempt for attempt in range(TRIES - 1)]
         while True:
@@ -140,7 +140,7 @@ class Agent:
             _LOG.info("agent %s: %s %s failed: %s", self, method, path, failure)
             time.sleep(pauses.pop(0))
 
-    def _ask_once(self, method: str, path: str, body: bytes) -> tuple[int, Fields]:
+    def _ask_once(self, method: str, path: str, body: bytes) -> tuple[int, JsonFields]:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=STEP_SECONDS)
         try:
             headers = {
@@ -157,7 +157,7 @@ class Agent:
                 raise http.client.IncompleteRead(content, response.length)
         finally:
             connection.close()
-        return response.status, Fields.parse(content, f"agent {self}")
+        return response.status, JsonFields.parse(content, f"agent {self}")
 
     def _lost(self, error: Exception) -> AgentLost:
         return AgentLost(
@@ -172,6 +172,6 @@ def _pieces(body: bytes) -> Iterator[memoryview]:
     return (view[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
 
 
-def _error(fields: Fields) -> BoardError:
+def _error(fields: JsonFields) -> BoardError:
     error = fields.fields("error")
     return error_named(error.text("kind"), error.text("message"))

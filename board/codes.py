@@ -27,7 +27,7 @@ def input_codes(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Codes:
+class BundleLayout:
     """The layouts of a bundle's ends.
 
     `input_index[b]` says which code of a flattened (C, H, W) input is byte b, -1 for a zero;
@@ -42,7 +42,7 @@ class Codes:
     output_signed: bool
 
     @classmethod
-    def of(cls, bundle: Bundle) -> Codes:
+    def of(cls, bundle: Bundle) -> BundleLayout:
         """Layouts of a bundle; BundleError where they do not fit its shapes."""
         manifest = bundle.manifest
         codes = cls(

@@ -19,7 +19,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class DoorLimits:
     """How many connections, and how patient the agent is with each."""
 
     strangers: int = 64
@@ -98,7 +98,7 @@ class TimedStream(io.RawIOBase):
 class Door:
     """The connections that are open."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DoorLimits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
         self._strangers: dict[socket.socket, str] = {}  # to their address, in the order they came

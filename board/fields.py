@@ -16,14 +16,14 @@ LARGEST = (1 << 63) - 1  # of an integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
+class JsonFields:
     """One JSON object and where it stands; every reader raises BundleError for what it does not expect."""
 
     where: str
     values: Mapping[str, Any]
 
     @classmethod
-    def parse(cls, text: bytes | str, where: str) -> Fields:
+    def parse(cls, text: bytes | str, where: str) -> JsonFields:
         """The object that a JSON text holds."""
         try:
             return cls.of(json.loads(text, parse_int=_integer, parse_constant=_constant), where)
@@ -33,7 +33,7 @@ class Fields:
             ) from error
 
     @classmethod
-    def of(cls, value: object, where: str) -> Fields:
+    def of(cls, value: object, where: str) -> JsonFields:
         """A parsed value that must be an object."""
         if not isinstance(value, dict):
             raise BundleError(f"{where}: is a JSON {type(value).__name__}, needed an object; make it again")
@@ -67,14 +67,14 @@ class Fields:
             raise self._wrong(name, value, "true or false")
         return value
 
-    def fields(self, name: str) -> Fields:
+    def fields(self, name: str) -> JsonFields:
         """An object inside this one."""
-        return Fields.of(self._value(name), f"{self.where}: {one_line(name, MOST_SHOWN)}")
+        return JsonFields.of(self._value(name), f"{self.where}: {one_line(name, MOST_SHOWN)}")
 
-    def items(self, name: str) -> Iterator[Fields]:
+    def items(self, name: str) -> Iterator[JsonFields]:
         """The objects of a list."""
         for index, value in enumerate(self._list(name)):
-            yield Fields.of(value, f"{self.where}: {name}[{index}]")
+            yield JsonFields.of(value, f"{self.where}: {name}[{index}]")
 
     def integers(self, name: str) -> tuple[int, ...]:
         """A list of integers that are not negative."""

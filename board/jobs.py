@@ -12,7 +12,7 @@ from enum import Enum
 from bitlathe.board.errors import AgentError, BoardError
 from bitlathe.board.manifest import Manifest
 from bitlathe.board.process import WorkerProcess
-from bitlathe.board.store import Store
+from bitlathe.board.store import FileStore
 from bitlathe.board.text import one_line
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class FilesMissing(Exception):
         self.digests = list(digests)
 
 
-class State(Enum):
+class JobState(Enum):
     """What a job is doing."""
 
     QUEUED = "queued"
@@ -38,13 +38,13 @@ class State(Enum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Job:
+class MeasureJob:
     """A bundle to measure; `identifier` is the client's, so that asking twice runs once."""
 
     identifier: str
     manifest: Manifest
     images: int | None
-    state: State = State.QUEUED
+    state: JobState = JobState.QUEUED
     answer: dict[str, object] = field(default_factory=dict)
     finished: threading.Event = field(default_factory=threading.Event)
 
@@ -52,7 +52,7 @@ class Job:
         """Plain values: the state, and the result or the error."""
         return {"id": self.identifier, "state": self.state.value, **self.answer}
 
-    def finish(self, state: State, answer: dict[str, object]) -> None:
+    def finish(self, state: JobState, answer: dict[str, object]) -> None:
         """Set the end of the job."""
         self.answer, self.state = answer, state
         self.finished.set()
@@ -61,11 +61,11 @@ class Job:
 class Jobs:
     """Runs jobs in the order they came, in a thread of its own."""
 
-    def __init__(self, store: Store, worker: WorkerProcess) -> None:
+    def __init__(self, store: FileStore, worker: WorkerProcess) -> None:
         self._store = store
         self._worker = worker
-        self._waiting: deque[Job] = deque()
-        self._known: OrderedDict[str, Job] = OrderedDict()
+        self._waiting: deque[MeasureJob] = deque()
+        self._known: OrderedDict[str, MeasureJob] = OrderedDict()
         self._changed = threading.Condition()
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -74,7 +74,7 @@ class Jobs:
         """Jobs in the queue."""
         return len(self._waiting)
 
-    def submit(self, job: Job) -> Job:
+    def submit(self, job: MeasureJob) -> MeasureJob:
         """Queue a job, its files held until it ends, or answer the one with its identifier.
 
         FilesMissing where files are missing, AgentError when the queue is full.
@@ -93,7 +93,7 @@ class Jobs:
             self._changed.notify()
         return job
 
-    def find(self, identifier: str) -> Job | None:
+    def find(self, identifier: str) -> MeasureJob | None:
         """A job by its identifier."""
         with self._changed:
             return self._known.get(identifier)
@@ -109,23 +109,23 @@ class Jobs:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
                 job = self._waiting.popleft()
-                job.state = State.RUNNING
+                job.state = JobState.RUNNING
             self._run(job)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: MeasureJob) -> None:
         """Run a job; whatever it raises is its own end, never this thread's."""
         try:
             with self._store.folder(job.manifest) as folder:
                 measured = self._worker.measure(folder, job.images)
-            state = State.DONE
+            state = JobState.DONE
             answer: dict[str, object] = {"result": measured.to_json()}
         except BaseException as error:
-            state, answer = State.FAILED, {"error": _told(job, error)}
+            state, answer = JobState.FAILED, {"error": _told(job, error)}
         self._store.let_go(job.manifest)
         job.finish(state, answer)
 
 
-def _told(job: Job, error: BaseException) -> dict[str, object]:
+def _told(job: MeasureJob, error: BaseException) -> dict[str, object]:
     """What the client is told of a job's error; the log too."""
     if isinstance(error, BoardError):
         kind, message = type(error).__name__, one_line(str(error))

@@ -13,7 +13,7 @@ from pathlib import Path
 from bitlathe.board.agent import LOOPBACK, read_token
 from bitlathe.board.client import Agent
 from bitlathe.board.errors import AgentError
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.sim.settings import board_model
 
 SCHEME = "sim://"
@@ -58,4 +58,4 @@ def _port(process: subprocess.Popen[bytes]) -> int:
     line = process.stdout.readline() if ready else b""
     if not line:
         raise AgentError("the simulated board's agent did not start; its message is above")
-    return Fields.parse(line, "agent").integer("port", 1, 65535)
+    return JsonFields.parse(line, "agent").integer("port", 1, 65535)

@@ -14,7 +14,7 @@ from enum import Enum
 
 from bitlathe.board import names
 from bitlathe.board.errors import BundleError
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -80,7 +80,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
+class DescriptorEntry:
     """One step of the program, for profiles and messages."""
 
     opcode: str
@@ -100,7 +100,7 @@ class Manifest:
     network: str
     overlay: Overlay
     engine: Engine
-    descriptors: tuple[Descriptor, ...]  # END last
+    descriptors: tuple[DescriptorEntry, ...]  # END last
     input_shape: tuple[int, ...]  # (C, H, W)
     output_shape: tuple[int, ...]  # (C, H, W)
     output_frac: int  # value of an output = code * 2**-frac
@@ -161,10 +161,10 @@ class Manifest:
 
 def parse_manifest(text: bytes | str) -> Manifest:
     """The manifest of a text; BundleError names the field that is wrong."""
-    return manifest_of(Fields.parse(text, MANIFEST))
+    return manifest_of(JsonFields.parse(text, MANIFEST))
 
 
-def manifest_of(fields: Fields) -> Manifest:
+def manifest_of(fields: JsonFields) -> Manifest:
     """The manifest of a JSON object; BundleError names the field that is wrong."""
     if fields.integer("format") != FORMAT:
         raise BundleError(
@@ -177,7 +177,7 @@ def manifest_of(fields: Fields) -> Manifest:
         overlay=_overlay(fields.fields("overlay")),
         engine=_engine(fields.fields("engine")),
         descriptors=tuple(
-            Descriptor(opcode=step.text("opcode"), node=step.text("node"))
+            DescriptorEntry(opcode=step.text("opcode"), node=step.text("node"))
             for step in fields.items("descriptors")
         ),
         input_shape=fields.integers("input_shape"),
@@ -194,7 +194,7 @@ def manifest_of(fields: Fields) -> Manifest:
     )
 
 
-def _files(fields: Fields) -> dict[str, FileEntry]:
+def _files(fields: JsonFields) -> dict[str, FileEntry]:
     for name in fields.values:
         _check_file_name(name)  # first: an error in an entry names it
     entries = {name: fields.fields(name) for name in fields.values}
@@ -204,7 +204,7 @@ def _files(fields: Fields) -> dict[str, FileEntry]:
     }
 
 
-def _overlay(fields: Fields) -> Overlay:
+def _overlay(fields: JsonFields) -> Overlay:
     kinds = {kind.value: kind for kind in OverlayKind}
     if fields.text("kind") not in kinds:
         raise BundleError(f"{fields.where}: kind {fields.text('kind')!r} is none of {', '.join(kinds)}")
@@ -218,7 +218,7 @@ def _overlay(fields: Fields) -> Overlay:
     )
 
 
-def _engine(fields: Fields) -> Engine:
+def _engine(fields: JsonFields) -> Engine:
     return Engine(
         identity=fields.integer("identity", 0, 0xFFFF_FFFF),
         version=fields.integer("version"),

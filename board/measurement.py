@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from bitlathe.board import names
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.manifest import Manifest
 
 IDLE = "(array idle)"
@@ -14,7 +14,7 @@ _WHERE = "measurement"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCycles:
+class NodeCycles:
     """Cycles in which the array worked for one layer."""
 
     layer: str
@@ -45,7 +45,7 @@ class Measurement:
     wall_ms: (
         float | None
     )  # of one image, images in to outputs back; None in simulation, where time means nothing
-    layers: tuple[LayerCycles, ...]  # of one image; they add up to `profiled_cycles`
+    layers: tuple[NodeCycles, ...]  # of one image; they add up to `profiled_cycles`
     profiled_cycles: int  # of the image that was profiled; 0 where the engine writes no profile
     outputs_sha256: str  # of all output codes
 
@@ -61,7 +61,7 @@ class Measurement:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, fields: Fields) -> Measurement:
+    def from_json(cls, fields: JsonFields) -> Measurement:
         """The measurement of plain values; BundleError where they are none."""
         wall_ms = None if fields.values.get("wall_ms") is None else fields.number("wall_ms")
         correct = None if fields.values.get("correct") is None else fields.integer("correct")
@@ -82,7 +82,7 @@ class Measurement:
             clock_closed_mhz=fields.number("clock_closed_mhz"),
             latency_ms=fields.number("latency_ms"),
             wall_ms=wall_ms,
-            layers=tuple(LayerCycles(layer=row.text("layer"), cycles=row.integer("cycles")) for row in rows),
+            layers=tuple(NodeCycles(layer=row.text("layer"), cycles=row.integer("cycles")) for row in rows),
             profiled_cycles=fields.integer("profiled_cycles"),
             outputs_sha256=fields.text("outputs_sha256"),
         )
@@ -97,11 +97,11 @@ def steady_cycles(cycles: tuple[int, ...]) -> int:
     return round(median(cycles[1:] or cycles))
 
 
-def layers_of(manifest: Manifest, spans: list[list[int]], cycles: int) -> tuple[LayerCycles, ...]:
+def layers_of(manifest: Manifest, spans: list[list[int]], cycles: int) -> tuple[NodeCycles, ...]:
     """Cycles by layer from each descriptor's first and last cycle, and what is left of the whole."""
     busy: dict[str, int] = {}
     for step, (start, end) in zip(manifest.descriptors, spans, strict=True):
         if step.opcode == "EXEC":
             busy[step.node] = busy.get(step.node, 0) + end - start
-    rows = [LayerCycles(layer=node, cycles=count) for node, count in busy.items()]
-    return (*rows, LayerCycles(layer=IDLE, cycles=max(0, cycles - sum(busy.values()))))
+    rows = [NodeCycles(layer=node, cycles=count) for node, count in busy.items()]
+    return (*rows, NodeCycles(layer=IDLE, cycles=max(0, cycles - sum(busy.values()))))

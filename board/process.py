@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bitlathe.board.errors import AgentError, BoardError, EngineHung, error_named
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.measurement import Measurement
 
 _LOG = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class WorkerProcess:
                 raise AgentError(
                     f"the worker died ({self._end()}); the agent's log says why, the next job starts another"
                 )
-            answer = Fields.parse(line, "worker")
+            answer = JsonFields.parse(line, "worker")
             if "result" in answer.values:
                 return Measurement.from_json(answer.fields("result"))
             if "error" in answer.values:
@@ -101,7 +101,7 @@ class WorkerProcess:
         return self._process
 
 
-def _raised(fields: Fields) -> BoardError:
+def _raised(fields: JsonFields) -> BoardError:
     return error_named(fields.text("kind"), fields.text("message"))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.board.bundle import EXPECTED, IMAGES, LABELS, PROGRAM, WEIGHTS, Bundle
-from bitlathe.board.codes import Codes
+from bitlathe.board.codes import BundleLayout
 from bitlathe.board.errors import BundleError, EngineFault, EngineHung
 from bitlathe.board.measurement import Measurement, layers_of, steady_cycles
 from bitlathe.board.overlay import LoadedOverlay
@@ -46,7 +46,7 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outcome:
+class RunOutcome:
     """What a run of images gave."""
 
     codes: NDArray[np.int32]  # (N, C, H, W) outputs
@@ -66,7 +66,7 @@ class Runner:
         """
         self.bundle = bundle
         self._settings = settings or RunSettings()
-        self._codes = Codes.of(bundle)
+        self._codes = BundleLayout.of(bundle)
         self._buffers: dict[str, Any] = {}
         self._resident = False
         self._busy = False  # a run was started, and its end not seen
@@ -102,7 +102,7 @@ class Runner:
         """Version of pynq below."""
         return self._overlay.pynq_version
 
-    def run(self, images: NDArray[np.uint8], heard: Heard | None = None) -> Outcome:
+    def run(self, images: NDArray[np.uint8], heard: Heard | None = None) -> RunOutcome:
         """Run images (N, H, W, C), one a start; `heard` is told how many are done.
 
         Raises EngineFault, after which the next run works, or EngineHung, after which the bundle must be
@@ -118,7 +118,7 @@ class Runner:
             if heard is not None:
                 heard(number)
         codes = self._codes.unpack(np.stack(outputs))
-        return Outcome(codes=codes, cycles=tuple(cycles), wall_seconds=time.monotonic() - began)
+        return RunOutcome(codes=codes, cycles=tuple(cycles), wall_seconds=time.monotonic() - began)
 
     def profile(self, image: NDArray[np.uint8]) -> tuple[list[list[int]], int] | None:
         """First and last cycle of each descriptor for one image (H, W, C), and the cycles of the whole.

@@ -14,13 +14,13 @@ from typing import Any, cast
 from urllib.parse import parse_qs
 
 from bitlathe.board import names
-from bitlathe.board.door import ClientGone, Door, Limits, TimedStream, TooSlow, talking
+from bitlathe.board.door import ClientGone, Door, DoorLimits, TimedStream, TooSlow, talking
 from bitlathe.board.errors import AgentError, AgentLost, BoardError, BundleError, StoreFull
-from bitlathe.board.fields import Fields
-from bitlathe.board.jobs import FilesMissing, Job, Jobs
+from bitlathe.board.fields import JsonFields
+from bitlathe.board.jobs import FilesMissing, Jobs, MeasureJob
 from bitlathe.board.manifest import MANIFEST, manifest_of
 from bitlathe.board.request import Refusal, Request, parse_head
-from bitlathe.board.store import Store
+from bitlathe.board.store import FileStore
 from bitlathe.board.text import one_line
 
 _LOG = logging.getLogger(__name__)
@@ -50,13 +50,13 @@ class AgentServer(socketserver.ThreadingTCPServer):
         address: tuple[str, int],
         token: str,
         board: str,
-        store: Store,
+        store: FileStore,
         jobs: Jobs,
-        limits: Limits | None = None,
+        limits: DoorLimits | None = None,
     ) -> None:
-        super().__init__(address, Handler)
+        super().__init__(address, Connection)
         self._expected = f"Bearer {token}".encode()
-        self.limits = limits or Limits()
+        self.limits = limits or DoorLimits()
         self.door = Door(self.limits)
         self.board = board
         self.store = store
@@ -85,7 +85,7 @@ class AgentServer(socketserver.ThreadingTCPServer):
             _LOG.error("connection from %s failed", client_address[0], exc_info=error)
 
 
-class Handler(socketserver.BaseRequestHandler):
+class Connection(socketserver.BaseRequestHandler):
     """One connection: its request is read, answered, and the connection closed."""
 
     request: socket.socket
@@ -264,12 +264,12 @@ def _too_long(lines: list[bytes]) -> Refusal:
     )
 
 
-def _job(body: bytes) -> Job:
-    fields = Fields.parse(body, "job")
+def _job(body: bytes) -> MeasureJob:
+    fields = JsonFields.parse(body, "job")
     names.JOB.check(fields.text("id"), "job")
     images = None if fields.values.get("images") is None else fields.integer("images", 1)
-    manifest = manifest_of(Fields.of(fields.fields("manifest").values, MANIFEST))
-    return Job(identifier=fields.text("id"), manifest=manifest, images=images)
+    manifest = manifest_of(JsonFields.of(fields.fields("manifest").values, MANIFEST))
+    return MeasureJob(identifier=fields.text("id"), manifest=manifest, images=images)
 
 
 def _seconds(query: str) -> float:

@@ -42,7 +42,7 @@ class _Upload:
         return self.length - self.received
 
 
-class Store:
+class FileStore:
     """A folder of files named by their SHA-256, at most `most_bytes` together; longest unused go first.
 
     Bytes that were announced take no room from what is kept, bytes that came do. Nothing that a job holds or

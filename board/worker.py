@@ -21,7 +21,7 @@ from typing import TextIO
 
 from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.errors import AgentError, BoardError, ClockError, DeviceError, EngineFault, EngineHung
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.overlay import LoadedOverlay
 from bitlathe.board.runner import measure
 from bitlathe.board.sim.options import add_options, settings_of
@@ -40,7 +40,7 @@ class Worker:
     def serve(self, line: str) -> None:
         """Answer one request: how many images are done, then the result or the error."""
         try:
-            request = Fields.parse(line, "request")
+            request = JsonFields.parse(line, "request")
             bundle = open_bundle(Path(request.text("folder")))
             images = None if request.values.get("images") is None else request.integer("images", 1)
             self._measure(bundle, images)

@@ -14,13 +14,13 @@ from bitlathe.flow.output import note
 from bitlathe.hls.config import Target
 from bitlathe.hls.tools.bitstream import IP_FOLDER, build_bitstream
 from bitlathe.hls.tools.find import find_vivado
-from bitlathe.hls.tools.scripts import Engine, board_scripts
+from bitlathe.hls.tools.scripts import EngineKind, board_scripts
 from bitlathe.hls.tools.synthesis import ip_path, is_exported
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.storage import writable
 
-FLOWS = {Engine.HLS: Flow.ENGINE, Engine.HLS4ML: Flow.HLS4ML}
+FLOWS = {EngineKind.HLS: Flow.ENGINE, EngineKind.HLS4ML: Flow.HLS4ML}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class ExportedIp:
 
 
 def run_bitstream(
-    target: Target, engine: Engine, out: Path, required: bool, project: Path | None = None
+    target: Target, engine: EngineKind, out: Path, required: bool, project: Path | None = None
 ) -> list[str]:
     """Emit Vivado's project of a board and build it where Vivado is found; lines for a person.
 
@@ -43,7 +43,7 @@ def run_bitstream(
     vivado = find_vivado()
     if vivado is None and required:
         raise ToolError(f"no Vivado on PATH: {how_to_find('vivado')}")
-    ip = None if engine is Engine.RTL else exported_ip(target, engine, project)
+    ip = None if engine is EngineKind.RTL else exported_ip(target, engine, project)
     scripts = board_scripts(target, engine)
     write_project(out, scripts, {"target": target.name, "engine": engine.value})
     done = [
@@ -61,18 +61,18 @@ def run_bitstream(
     return [*done, f"bitstream: {build_bitstream(out, engine, identity, vivado)}"]
 
 
-def exported_ip(target: Target, engine: Engine, project: Path | None) -> ExportedIp | None:
+def exported_ip(target: Target, engine: EngineKind, project: Path | None) -> ExportedIp | None:
     """The IP of a project, or of the one project that has one for the target; None where there is none."""
     if project is not None:
         return _ip_in(project, target, engine)
     places = sorted(PROJECTS.glob(f"*-{target.name}-{FLOWS[engine].value}/{MARKER}"))
     found = [place.parent for place in places if _has_ip(place.parent)]
-    if len(found) > 1 and engine is Engine.HLS4ML:
+    if len(found) > 1 and engine is EngineKind.HLS4ML:
         raise UsageError(f"--project: name one of {', '.join(map(str, found))}: each is another network's IP")
     return _ip_in(found[0], target, engine) if found else None
 
 
-def _ip_in(project: Path, target: Target, engine: Engine) -> ExportedIp:
+def _ip_in(project: Path, target: Target, engine: EngineKind) -> ExportedIp:
     try:
         about = json.loads((project / MARKER).read_text(encoding="utf-8"))
         said = about["target"], about["flow"], int(about["identity"])
@@ -89,7 +89,7 @@ def _ip_in(project: Path, target: Target, engine: Engine) -> ExportedIp:
         raise UsageError(
             f"{project}: holds no exported IP; run `bitlathe hls --synth require` with an HLS tool"
         )
-    if engine is Engine.HLS and not _is_current(project, target):
+    if engine is EngineKind.HLS and not _is_current(project, target):
         raise UsageError(f"{project}: its sources are of another version; run `bitlathe hls` again")
     if not is_exported(project):
         raise UsageError(
@@ -112,9 +112,9 @@ def _is_current(project: Path, target: Target) -> bool:
     return all(path.is_file() and path.read_text(encoding="utf-8") == text for path, text in paths.items())
 
 
-def _take(ip: ExportedIp | None, engine: Engine, out: Path) -> list[str]:
+def _take(ip: ExportedIp | None, engine: EngineKind, out: Path) -> list[str]:
     """Put the IP where the block design looks for it; a line about it."""
-    if engine is Engine.RTL:
+    if engine is EngineKind.RTL:
         return []
     if ip is None:
         flow = FLOWS[engine].value

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from bitlathe.board import bundle as names
 from bitlathe.board.bundle import Bundle, write_bundle
 from bitlathe.board.codes import input_codes
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.manifest import FileEntry, Manifest, Overlay, OverlayKind
 from bitlathe.board.names import NETWORK
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.overlay_text import SimulatedOverlay
-from bitlathe.board.sim.settings import Memory, board_model
+from bitlathe.board.sim.settings import MemoryTiming, board_model
 from bitlathe.flow.board_core import Core, core_of
 from bitlathe.hls.config import Target
 from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.sim.build import engine_model
 from bitlathe.hls.sim.memory import SimulatedDdr
-from bitlathe.hls.tools.scripts import Engine as Kind
+from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
@@ -45,7 +45,7 @@ class OverlayFiles:
 
     overlay: Overlay
     files: Mapping[str, bytes]
-    kind: Kind  # of the core in it
+    kind: EngineKind  # of the core in it
     identity: int  # what that core answers
 
 
@@ -100,7 +100,7 @@ def simulated_overlay(target: Target) -> OverlayFiles:
     board = board_model(target.name)
     library, hwh = engine_model(target.engine).read_bytes(), hwh_text(board, OFFSETS)
     ddr = SimulatedDdr(busy=target.ddr_busy, latency=target.ddr_latency)
-    memory = Memory(
+    memory = MemoryTiming(
         latency=ddr.latency, write_latency=ddr.write_latency, outstanding=ddr.outstanding, busy=ddr.busy
     )
     stem = _stem(library, hwh, repr(memory).encode())
@@ -118,7 +118,7 @@ def simulated_overlay(target: Target) -> OverlayFiles:
     return OverlayFiles(
         overlay=overlay,
         files={f"{stem}.bit": text.encode(), f"{stem}.hwh": hwh, f"{stem}.so": library},
-        kind=Kind.RTL,
+        kind=EngineKind.RTL,
         identity=target.engine.identity,
     )
 
@@ -135,12 +135,12 @@ def read_overlay(folder: Path, target: Target) -> OverlayFiles:
         raise FormatError(
             f"{folder}: needs one .bit, its .hwh and {OVERLAY_FACTS}; make bitstream writes them"
         )
-    facts = Fields.parse((folder / OVERLAY_FACTS).read_bytes(), str(folder / OVERLAY_FACTS))
-    kinds = {kind.value: kind for kind in Kind}
+    facts = JsonFields.parse((folder / OVERLAY_FACTS).read_bytes(), str(folder / OVERLAY_FACTS))
+    kinds = {kind.value: kind for kind in EngineKind}
     kind, identity = kinds.get(facts.text("engine")), facts.integer("identity", 0, 0xFFFF_FFFF)
     if kind is None:
         raise FormatError(f"{folder}: engine {facts.text('engine')!r} is none of {', '.join(kinds)}")
-    if kind is not Kind.HLS4ML and identity != target.engine.identity:
+    if kind is not EngineKind.HLS4ML and identity != target.engine.identity:
         raise FormatError(f"{folder}: holds another engine than {target.name}'s; build the overlay again")
     bit, hwh = bits[0].read_bytes(), bits[0].with_suffix(".hwh").read_bytes()
     stem = _stem(bit, hwh)

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.board import bundle as names
-from bitlathe.board.manifest import Descriptor, Engine
+from bitlathe.board.manifest import DescriptorEntry, Engine
 from bitlathe.hls.compile import InputLayout, OutputLayout
 from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.program import ErrorCode
 from bitlathe.hls.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
-from bitlathe.hls.tools.scripts import Engine as Kind
+from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.errors import ToolError, UnsupportedLayer
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.npy import npy_from_array
@@ -33,7 +33,7 @@ class Core:
 
     engine: Engine
     files: Mapping[str, bytes]  # program, weights and the layouts of both ends
-    descriptors: tuple[Descriptor, ...]
+    descriptors: tuple[DescriptorEntry, ...]
     output_signed: bool
     input_stride: int  # bytes from an input to the next
     output_stride: int
@@ -42,7 +42,7 @@ class Core:
     predicted_cycles_first: int  # of one input that also loads the weights
 
 
-def core_of(graph: Graph, target: Target, kind: Kind) -> Core:
+def core_of(graph: Graph, target: Target, kind: EngineKind) -> Core:
     """A graph on the core of a target's overlay; raises what compiling or planning it raises."""
     return _CORES[kind](graph, target)
 
@@ -89,7 +89,7 @@ def _engine(graph: Graph, target: Target, registers: Mapping[str, int]) -> Core:
             names.OUTPUT_INDEX: npy_from_array(output_index(compiled.output_layout)),
         },
         descriptors=tuple(
-            Descriptor(opcode=descriptor.opcode.name, node=descriptor.node)
+            DescriptorEntry(opcode=descriptor.opcode.name, node=descriptor.node)
             for descriptor in program.descriptors
         ),
         output_signed=compiled.output_layout.signed,
@@ -140,8 +140,8 @@ def _kernel(graph: Graph, target: Target) -> Core:
     )
 
 
-_CORES: Mapping[Kind, Callable[[Graph, Target], Core]] = {
-    Kind.RTL: lambda graph, target: _engine(graph, target, OFFSETS),
-    Kind.HLS: lambda graph, target: _engine(graph, target, HLS_OFFSETS),
-    Kind.HLS4ML: _kernel,
+_CORES: Mapping[EngineKind, Callable[[Graph, Target], Core]] = {
+    EngineKind.RTL: lambda graph, target: _engine(graph, target, OFFSETS),
+    EngineKind.HLS: lambda graph, target: _engine(graph, target, HLS_OFFSETS),
+    EngineKind.HLS4ML: _kernel,
 }

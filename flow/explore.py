@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from bitlathe.flow.output import note, print_table, task
 from bitlathe.hls.config import Target
-from bitlathe.hls.explore.area import Budget, deviations
+from bitlathe.hls.explore.area import PartBudget, deviations
 from bitlathe.hls.explore.candidates import candidates
-from bitlathe.hls.explore.search import Choice, Exploration, explore
+from bitlathe.hls.explore.search import EngineChoice, Exploration, explore
 from bitlathe.model.graph.graph import Graph
 
 REFUSED_SHOWN = 8
@@ -23,7 +23,7 @@ class Explored:
     network: str
     target: str
     shipped: str  # the target's own engine
-    budget: Budget
+    budget: PartBudget
     choices: tuple[dict[str, object], ...]  # that fit, fastest first
     refused: tuple[dict[str, object], ...]  # with the first limit that each violates
     skipped: int  # not compiled, as a bound alone shows that another is at least as good
@@ -46,7 +46,7 @@ def run_explore(network: str, graph: Graph, target: Target, deadline: float) -> 
     done = 0
     with task(f"exploring {len(configurations)} engines", len(configurations) + 1) as advance:
 
-        def told(choice: Choice | None) -> None:
+        def told(choice: EngineChoice | None) -> None:
             nonlocal done
             done += 1
             advance(done)
@@ -59,7 +59,7 @@ def run_explore(network: str, graph: Graph, target: Target, deadline: float) -> 
         network=network,
         target=target.name,
         shipped=target.engine.label,
-        budget=Budget.of(target),
+        budget=PartBudget.of(target),
         choices=tuple(map(_plain, found.fitting)),
         refused=tuple(map(_plain, found.refused)),
         skipped=found.skipped,
@@ -89,7 +89,7 @@ def show_explored(row: Explored, found: Exploration) -> None:
         )
 
 
-def _line(choice: Choice) -> str:
+def _line(choice: EngineChoice) -> str:
     """An engine that was compiled for, in one line."""
     if choice.limit is not None:
         return f"{choice.configuration.label}: {choice.limit}"
@@ -99,10 +99,10 @@ def _line(choice: Choice) -> str:
     )
 
 
-def _tempting(found: Exploration) -> list[Choice]:
+def _tempting(found: Exploration) -> list[EngineChoice]:
     """The smallest refused engine of each array whose bound is below all cycles."""
     least = min((choice.costs()[0] for choice in found.fitting), default=0)
-    arrays: dict[tuple[int, int, int], Choice] = {}
+    arrays: dict[tuple[int, int, int], EngineChoice] = {}
     for choice in found.refused:
         each = choice.configuration
         if choice.bound < least:
@@ -110,7 +110,7 @@ def _tempting(found: Exploration) -> list[Choice]:
     return list(arrays.values())[:REFUSED_SHOWN]
 
 
-def _cells(choice: Choice) -> tuple[str, ...]:
+def _cells(choice: EngineChoice) -> tuple[str, ...]:
     area = choice.area
     return (
         choice.configuration.label,
@@ -125,5 +125,5 @@ def _cells(choice: Choice) -> tuple[str, ...]:
     )
 
 
-def _plain(choice: Choice) -> dict[str, object]:
+def _plain(choice: EngineChoice) -> dict[str, object]:
     return {"label": choice.configuration.label, "fits": choice.limit is None, **asdict(choice)}

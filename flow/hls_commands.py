@@ -18,9 +18,9 @@ from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.flow.integer_network import Codes, IntegerNetwork
 from bitlathe.flow.output import note
 from bitlathe.hls.config import Target
-from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Kind, Tool, find_hls
+from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Launcher, Tool, find_hls
 from bitlathe.hls.tools.reports import HlsReport
-from bitlathe.hls.tools.scripts import Engine
+from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.hls.tools.synthesis import Synthesized, synthesize
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.hls.vitis.project import emit_hls
@@ -152,9 +152,9 @@ def hls_request(
     )
 
 
-def engine_of(word: str) -> Engine:
+def engine_of(word: str) -> EngineKind:
     """The engine that a command line names; UsageError for an unknown one."""
-    return _choice(Engine, "--engine", word)
+    return _choice(EngineKind, "--engine", word)
 
 
 Choice = TypeVar("Choice", bound=Enum)
@@ -261,7 +261,7 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
         return replace(
             result, not_done=(f"synthesis: run the scripts that hls4ml wrote in {folder} with {tool.path}",)
         )
-    if request.flow is Flow.HLS4ML and tool.name == Kind.VIVADO_HLS.value:
+    if request.flow is Flow.HLS4ML and tool.name == Launcher.VIVADO_HLS.value:
         return replace(
             result,
             not_done=(f"synthesis: hls4ml's sources need Vitis HLS 2020.2 or later, {tool.path} is older",),

@@ -80,7 +80,7 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
 
     def mmap(self, base: int, length: int) -> Any:
         """Registers as an array whose accesses are bus transactions."""
-        return Window(self, base, length)
+        return RegisterWindow(self, base, length)
 
     def flush(self, bo: int, offset: int, ptr: int, size: int) -> None:
         """Bring a buffer to the engine; the whole of it, as the boards do."""
@@ -150,7 +150,7 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
             _InterruptController._uio_devices[controller["raw_irq"]] = InterruptDevice(self._intc, self.run)
 
 
-class Window:
+class RegisterWindow:
     """Registers from an address on, as pynq's MMIO and RegisterMap use an array of them."""
 
     def __init__(self, device: SimulatedDevice, base: int, length: int) -> None:
@@ -164,13 +164,15 @@ class Window:
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             first, last, _ = index.indices(self._words)
-            return Window(self._device, self._base + first * _WORD_BYTES, (last - first) * _WORD_BYTES)
+            return RegisterWindow(
+                self._device, self._base + first * _WORD_BYTES, (last - first) * _WORD_BYTES
+            )
         return np.uint32(self._device.bus_read(self._address(index)))
 
     def __setitem__(self, index: int, value: Any) -> None:
         self._device.bus_write(self._address(index), int(value) & 0xFFFF_FFFF)
 
-    def view(self, dtype: Any) -> Window:
+    def view(self, dtype: Any) -> RegisterWindow:
         """The same registers; only 32-bit ones exist."""
         if np.dtype(dtype).itemsize != _WORD_BYTES:
             raise TypeError(f"registers are 32 bits wide, not {np.dtype(dtype)}")

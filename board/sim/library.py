@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.board.errors import DeviceError
-from bitlathe.board.sim.settings import Channel, Faults, Memory
+from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming
 
 ACCESS_LIMIT = 1000  # cycles a register access may take
 DECERR = 3
@@ -21,13 +21,13 @@ _WORD = ctypes.c_uint64
 class EngineModel:
     """One engine out of reset, with a memory behind its master port."""
 
-    def __init__(self, library: Path, dram: NDArray[np.uint8], base: int, memory: Memory) -> None:
+    def __init__(self, library: Path, dram: NDArray[np.uint8], base: int, memory: MemoryTiming) -> None:
         self._dram = dram  # kept alive: the library holds its address
         self._library = _load(str(library))
         self._seed = memory.seed
         self._handle = self._library.sim_new(0)
         self._library.sim_attach(self._handle, dram.ctypes.data, base, dram.nbytes)
-        stalls = (ctypes.c_int32 * len(Channel))(*[memory.stall_percent] * len(Channel))
+        stalls = (ctypes.c_int32 * len(MemoryChannel))(*[memory.stall_percent] * len(MemoryChannel))
         slots = max(1, round(memory.busy * SLOT_UNITS))
         self._library.sim_configure(
             self._handle, memory.latency, memory.write_latency, memory.outstanding, slots, stalls

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from bitlathe.board.sim.settings import Channel, Faults, Memory, SimulationSettings
+from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming, SimulationSettings
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,17 +47,19 @@ def command_line(arguments: argparse.Namespace) -> list[str]:
     return [word for name, value in given.items() if value is not None for word in (name, str(value))]
 
 
-def _memory(arguments: argparse.Namespace) -> Memory | None:
+def _memory(arguments: argparse.Namespace) -> MemoryTiming | None:
     if arguments.latency is None and arguments.stall_percent is None:
         return None
-    memory = Memory(stall_percent=arguments.stall_percent or 0, seed=arguments.seed)
+    memory = MemoryTiming(stall_percent=arguments.stall_percent or 0, seed=arguments.seed)
     return memory if arguments.latency is None else replace(memory, latency=arguments.latency)
 
 
-def _hang(text: str | None) -> tuple[Channel, int] | None:
+def _hang(text: str | None) -> tuple[MemoryChannel, int] | None:
     if text is None:
         return None
     name, _, count = text.partition(":")
-    if name not in Channel.__members__ or not count.isdigit():
-        raise SystemExit(f"--hang {text}: give CHANNEL:COUNT with one of {', '.join(Channel.__members__)}")
-    return Channel[name], int(count)
+    if name not in MemoryChannel.__members__ or not count.isdigit():
+        raise SystemExit(
+            f"--hang {text}: give CHANNEL:COUNT with one of {', '.join(MemoryChannel.__members__)}"
+        )
+    return MemoryChannel[name], int(count)

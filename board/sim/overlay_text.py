@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bitlathe.board import names
 from bitlathe.board.errors import DeviceError
-from bitlathe.board.fields import Fields
-from bitlathe.board.sim.settings import OVERLAY_KIND, Memory
+from bitlathe.board.fields import JsonFields
+from bitlathe.board.sim.settings import OVERLAY_KIND, MemoryTiming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class SimulatedOverlay:
     board: str
     library: str  # file beside it
     identity_offset: int  # of the register IDENTITY
-    memory: Memory
+    memory: MemoryTiming
 
     def __post_init__(self) -> None:
         names.BOARD.check(self.board, OVERLAY_KIND)
@@ -44,12 +44,12 @@ def read_overlay_text(path: Path) -> SimulatedOverlay:
         raise DeviceError(
             f"{path.name}: is a real bitstream, this is a simulated board; make a bundle for simulation"
         )
-    fields = Fields.parse(content, path.name)
+    fields = JsonFields.parse(content, path.name)
     if fields.text("kind") != OVERLAY_KIND:
         raise DeviceError(f"{path.name}: is no {OVERLAY_KIND}; make the bundle again")
     return SimulatedOverlay(
         board=fields.text("board"),
         library=fields.text("library"),
         identity_offset=fields.integer("identity_offset"),
-        memory=Memory.from_json(fields.fields("memory")),
+        memory=MemoryTiming.from_json(fields.fields("memory")),
     )

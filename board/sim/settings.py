@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from bitlathe.board.errors import DeviceError
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 
 OVERLAY_KIND = "simulated overlay"
 
@@ -66,7 +66,7 @@ BOARDS = {
 }
 
 
-class Channel(IntEnum):
+class MemoryChannel(IntEnum):
     """Channels of the engine's memory port, as the compiled simulator numbers them."""
 
     AR = 0
@@ -77,7 +77,7 @@ class Channel(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class MemoryTiming:
     """Timing of the simulated DDR; times in fabric cycles."""
 
     latency: int = 40  # from a read's address to its first beat
@@ -99,7 +99,7 @@ class Memory:
         }
 
     @classmethod
-    def from_json(cls, fields: Fields) -> Memory:
+    def from_json(cls, fields: JsonFields) -> MemoryTiming:
         """Timing of plain values; BundleError where they are none."""
         return cls(
             latency=fields.integer("latency", 1, 1 << 20),
@@ -115,7 +115,7 @@ class Memory:
 class Faults:
     """What goes wrong on purpose."""
 
-    hang: tuple[Channel, int] | None = None  # a channel falls silent after that many handshakes
+    hang: tuple[MemoryChannel, int] | None = None  # a channel falls silent after that many handshakes
     hang_loads: int = 1 << 30  # overlays loaded with the fault; later ones are sound
     refuse_reads: tuple[int, int] | None = None  # bytes low..high-1 of the buffers' memory answer DECERR
     refuse_writes: tuple[int, int] | None = None
@@ -127,7 +127,7 @@ class Faults:
 class SimulationSettings:
     """A simulated board's own properties; what stands in the overlay is taken where None."""
 
-    memory: Memory | None = None
+    memory: MemoryTiming | None = None
     memory_bytes: int = 64 << 20  # for buffers
     memory_base: int = 0x1000_0000
     access_cycles: int = (

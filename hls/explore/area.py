@@ -41,7 +41,7 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class PartBudget:
     """What of a part an engine may take."""
 
     part: str
@@ -52,7 +52,7 @@ class Budget:
     word_bytes: int  # of the widest memory port
 
     @classmethod
-    def of(cls, target: Target) -> "Budget":
+    def of(cls, target: Target) -> "PartBudget":
         """The usable share of a target's part."""
         return cls(
             part=target.part,
@@ -81,7 +81,7 @@ class Budget:
 
 def check_fits(target: Target) -> None:
     """Raise CapacityError, naming the first limit violated, when a target's engine cannot fit its part."""
-    broken = Budget.of(target).violated(target.engine, area_of(target.engine, family(target)))
+    broken = PartBudget.of(target).violated(target.engine, area_of(target.engine, family(target)))
     if broken is not None:
         raise CapacityError(
             f"{target.name}: an engine of {target.engine.label} takes {broken}; choose a smaller one "

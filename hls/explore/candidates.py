@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from bitlathe.hls.config import EngineConfiguration, Target
-from bitlathe.hls.explore.area import Budget, block_rams
+from bitlathe.hls.explore.area import PartBudget, block_rams
 
 PI = (8, 16)  # one beat of memory; the sources take no other
 PO_TILES = (1, 2, 4)
@@ -20,7 +20,7 @@ def candidates(target: Target) -> Iterator[EngineConfiguration]:
 
     Arrays too large for the part are among them, with the smallest stores, so that their limit is told.
     """
-    budget = Budget.of(target)
+    budget = PartBudget.of(target)
     for pi in PI:
         for tiles in PO_TILES:
             for pp, banks in PIXELS:
@@ -31,7 +31,7 @@ def candidates(target: Target) -> Iterator[EngineConfiguration]:
                     ))  # fmt: skip
 
 
-def _deepest(budget: Budget, smallest: EngineConfiguration) -> Iterator[EngineConfiguration]:
+def _deepest(budget: PartBudget, smallest: EngineConfiguration) -> Iterator[EngineConfiguration]:
     """With as many weight lines as fit, and half as many; itself, of least banks, where none do."""
     limit = (1 << 16) // WEIGHT_STEP
     depths = [

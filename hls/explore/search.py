@@ -8,15 +8,15 @@ from bitlathe.hls.compile.compiler import compile_graph
 from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.datapath import PACKED_BITS
-from bitlathe.hls.explore.area import Area, Budget, area_of, family
+from bitlathe.hls.explore.area import Area, PartBudget, area_of, family
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 
-Costs = tuple[float, ...]
+EngineCosts = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class EngineChoice:
     """One configuration on a board."""
 
     configuration: EngineConfiguration
@@ -27,12 +27,12 @@ class Choice:
     is_best: bool = False  # none that fits is at least as good in everything and better in something
     is_shipped: bool = False  # the target's own
 
-    def costs(self) -> Costs:
+    def costs(self) -> EngineCosts:
         """What should be small: cycles, or their bound where there are none, and area."""
         cycles = self.bound if self.cycles is None else self.cycles
         return cycles, self.area.dsp, self.area.lut, self.area.bram36
 
-    def turn(self) -> tuple[bool, Costs]:
+    def turn(self) -> tuple[bool, EngineCosts]:
         """What it is sorted by before it is compiled."""
         return not self.is_shipped, self.costs()
 
@@ -41,17 +41,17 @@ class Choice:
 class Exploration:
     """What was found for one network on one board."""
 
-    fitting: tuple[Choice, ...]  # compiled, fastest first
-    refused: tuple[Choice, ...]  # smallest first
+    fitting: tuple[EngineChoice, ...]  # compiled, fastest first
+    refused: tuple[EngineChoice, ...]  # smallest first
     skipped: int  # whose bound a fitting one already reaches with no more area
-    left_out: tuple[Choice, ...] = ()  # for which there was no time, those of the lowest bound first
+    left_out: tuple[EngineChoice, ...] = ()  # for which there was no time, those of the lowest bound first
 
 
 def explore(
     graph: Graph,
     target: Target,
     configurations: Sequence[EngineConfiguration],
-    told: Callable[[Choice | None], None] = lambda choice: None,
+    told: Callable[[EngineChoice | None], None] = lambda choice: None,
     is_time_up: Callable[[], bool] = lambda: False,
 ) -> Exploration:
     """Compile `graph` for every configuration that fits and is not beaten by a bound alone.
@@ -59,11 +59,11 @@ def explore(
     The target's own comes first, then those of the lowest bound, until `is_time_up`. `told` is called with
     each that is compiled, and with None for each other one.
     """
-    fitting: list[Choice] = []
-    refused: list[Choice] = []
-    left_out: list[Choice] = []
+    fitting: list[EngineChoice] = []
+    refused: list[EngineChoice] = []
+    left_out: list[EngineChoice] = []
     skipped = 0
-    for choice in sorted(_drawn(graph, target, configurations), key=Choice.turn):
+    for choice in sorted(_drawn(graph, target, configurations), key=EngineChoice.turn):
         compiled = None
         if choice.limit is not None:
             refused.append(choice)
@@ -81,18 +81,20 @@ def explore(
         for choice in fitting
     )
     return Exploration(
-        fitting=tuple(sorted(marked, key=Choice.costs)),
+        fitting=tuple(sorted(marked, key=EngineChoice.costs)),
         refused=tuple(sorted(refused, key=lambda choice: (choice.area.dsp, choice.area.lut))),
         skipped=skipped,
         left_out=tuple(left_out),
     )
 
 
-def _drawn(graph: Graph, target: Target, configurations: Sequence[EngineConfiguration]) -> Iterator[Choice]:
-    budget, part = Budget.of(target), family(target)
+def _drawn(
+    graph: Graph, target: Target, configurations: Sequence[EngineConfiguration]
+) -> Iterator[EngineChoice]:
+    budget, part = PartBudget.of(target), family(target)
     for configuration in dict.fromkeys((target.engine, *configurations)):
         area = area_of(configuration, part)
-        yield Choice(
+        yield EngineChoice(
             configuration=configuration,
             area=area,
             bound=_bound(graph, configuration),
@@ -101,7 +103,7 @@ def _drawn(graph: Graph, target: Target, configurations: Sequence[EngineConfigur
         )
 
 
-def _compiled(graph: Graph, target: Target, choice: Choice) -> Choice:
+def _compiled(graph: Graph, target: Target, choice: EngineChoice) -> EngineChoice:
     """The choice with its cycles, or with the limit of a store that is too small for the network."""
     ddr = DdrModel.of(target)
     try:
@@ -120,6 +122,6 @@ def _bound(graph: Graph, configuration: EngineConfiguration) -> float:
     )
 
 
-def _beats(one: Costs, other: Costs) -> bool:
+def _beats(one: EngineCosts, other: EngineCosts) -> bool:
     """Whether the first costs are nowhere higher and somewhere lower."""
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))

@@ -2,7 +2,7 @@
 
 from bitlathe.hls.sim.build import BuildOptions, build_model, engine_model
 from bitlathe.hls.sim.engine import CompiledNetwork, RunResult, SimulatedEngine
-from bitlathe.hls.sim.faults import EngineFault, EngineTimeout, ProtocolViolation
+from bitlathe.hls.sim.faults import EngineStopped, EngineTimeout, ProtocolViolation
 from bitlathe.hls.sim.many import ManyResult, simulate_many
 from bitlathe.hls.sim.memory import SimulatedDdr, WriteOrder
 from bitlathe.hls.sim.model import BusError, Channel, Counters, Model, Response
@@ -13,7 +13,7 @@ __all__ = [
     "Channel",
     "CompiledNetwork",
     "Counters",
-    "EngineFault",
+    "EngineStopped",
     "EngineTimeout",
     "ManyResult",
     "Model",

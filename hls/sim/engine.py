@@ -138,7 +138,7 @@ class SimulatedEngine:
         """Run inputs (N, C, H, W), `inputs_per_start` of them a start, with the weights of the start before.
 
         `deadline` bounds a start's cycles (default: several times what the program needs). Raises
-        EngineFault, EngineTimeout or ProtocolViolation, after which the engine is ready for the next run: a
+        EngineStopped, EngineTimeout or ProtocolViolation, after which the engine is ready for the next run: a
         run past its deadline is aborted, or where the memory is silent ended by a reset.
         """
         if not len(codes) or inputs_per_start < 1:

@@ -20,7 +20,7 @@ _MEND = {
 _STRAY = ("stray_reads", "stray_writes", "outstanding")  # statistics that are mistakes once a run is done
 
 
-class EngineFault(BitlatheError):
+class EngineStopped(BitlatheError):
     """The engine stopped a run and says why."""
 
     def __init__(self, code: ErrorCode, descriptor: int, place: str) -> None:
@@ -37,10 +37,10 @@ class ProtocolViolation(BitlatheError):
     """The engine broke a rule of AXI, or touched memory that is not its own."""
 
 
-def fault(code: int, descriptor: int, program: Program) -> EngineFault:
+def fault(code: int, descriptor: int, program: Program) -> EngineStopped:
     """Error of a non-zero error register."""
     known = ErrorCode(code) if code in {entry.value for entry in ErrorCode} else ErrorCode.BAD_HEADER
-    return EngineFault(known, descriptor, describe(program, descriptor))
+    return EngineStopped(known, descriptor, describe(program, descriptor))
 
 
 def describe(program: Program, descriptor: int) -> str:

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from bitlathe.hls.tools.find import Tool
-from bitlathe.hls.tools.scripts import Engine
+from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.hls.tools.synthesis import LOG_LINES, is_disk_full
 from bitlathe.model.graph.errors import FormatError, ToolError
 from bitlathe.model.graph.storage import write_whole
@@ -18,12 +18,12 @@ CELL = "engine"  # the engine's name in the block design
 _CLOCK = re.compile(r"^BITLATHE clock (\d+(?:\.\d+)?) Hz$", re.MULTILINE)
 
 
-def build_bitstream(project: Path, engine: Engine, identity: int, vivado: Tool) -> Path:
+def build_bitstream(project: Path, engine: EngineKind, identity: int, vivado: Tool) -> Path:
     """The bitstream that a project's design.tcl gives, its .hwh and overlay.json beside it.
 
     `identity` is what the engine answers in its register. ToolError with the log's end when Vivado fails.
     """
-    if engine is not Engine.RTL and not any(project.glob(f"{IP_FOLDER}/*")):
+    if engine is not EngineKind.RTL and not any(project.glob(f"{IP_FOLDER}/*")):
         raise ToolError(
             f"{project / IP_FOLDER} is empty: run `make hls` with an HLS tool first, or copy there the IP "
             "that it exports elsewhere"
@@ -35,7 +35,7 @@ def build_bitstream(project: Path, engine: Engine, identity: int, vivado: Tool) 
     return project / BITSTREAM
 
 
-def write_facts(project: Path, engine: Engine, identity: int, log: str) -> None:
+def write_facts(project: Path, engine: EngineKind, identity: int, log: str) -> None:
     """Write overlay.json: which engine, where its registers lie, and the clock at which timing closed.
 
     FormatError where .hwh or log do not say it.

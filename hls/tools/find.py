@@ -19,7 +19,7 @@ LOOK_SECONDS = 120  # a tool on a network drive starts slowly
 _VERSION = re.compile(r"\bv?(?P<year>20\d\d)\.(?P<release>\d)\b")
 
 
-class Kind(Enum):
+class Launcher(Enum):
     """A launcher, by the executable's name; the first one found in this order is used."""
 
     VITIS_RUN = "vitis-run"  # 2023.2 and later, with v++
@@ -54,7 +54,7 @@ class Tool:
 def find_hls() -> Tool | None:
     """The HLS tool to use, or None; ToolError for one that does not answer or is of no supported release."""
     environment = tool_environment()
-    names = [kind.value for kind in Kind]
+    names = [kind.value for kind in Launcher]
     return next((tool for name in names if (tool := find_tool(name, environment)) is not None), None)
 
 

@@ -16,7 +16,7 @@ COUNTER = Path(__file__).parents[1] / "vitis" / "rtl" / "cycle_counter.v"  # wha
 IP_VENDOR, IP_LIBRARY, IP_VERSION = "bitlathe", "hls", "1.0"
 
 
-class Engine(Enum):
+class EngineKind(Enum):
     """Which engine a block design wraps."""
 
     HLS = "hls"  # the IP that HLS exported
@@ -103,14 +103,14 @@ def hls_scripts(target: Target, *, top: str, source: str) -> dict[str, str]:
     return {name: render(f"{name}.j2", v=view) for name in ("run.tcl", "hls.cfg")}
 
 
-def board_scripts(target: Target, engine: Engine) -> dict[str, str]:
+def board_scripts(target: Target, engine: EngineKind) -> dict[str, str]:
     """Vivado's block design of a target around an engine, and the engine's sources where they are RTL.
 
     CapacityError where the engine cannot fit the part.
     """
     check_fits(target)
     sources = (
-        emit_rtl(target) if engine is Engine.RTL else {COUNTER.name: COUNTER.read_text(encoding="utf-8")}
+        emit_rtl(target) if engine is EngineKind.RTL else {COUNTER.name: COUNTER.read_text(encoding="utf-8")}
     )
     names = tuple(f"rtl/{name}" for name in sources if name != FILE_LIST)
     view = BoardView(
@@ -161,8 +161,8 @@ def _rtl_cell(sources: tuple[str, ...]) -> EngineCell:
     )
 
 
-_CELLS: Mapping[Engine, Callable[[tuple[str, ...]], EngineCell]] = {
-    Engine.RTL: _rtl_cell,
-    Engine.HLS: _hls_cell,
-    Engine.HLS4ML: _hls4ml_cell,
+_CELLS: Mapping[EngineKind, Callable[[tuple[str, ...]], EngineCell]] = {
+    EngineKind.RTL: _rtl_cell,
+    EngineKind.HLS: _hls_cell,
+    EngineKind.HLS4ML: _hls4ml_cell,
 }

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from bitlathe.hls.config import Target
-from bitlathe.hls.tools.find import Kind, Tool, find_tool
+from bitlathe.hls.tools.find import Launcher, Tool, find_tool
 from bitlathe.hls.tools.reports import HlsReport, read_report
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.storage import write_whole
@@ -24,7 +24,7 @@ SIGNALLED = 128  # a launcher's status for a tool that signal n ended is this an
 EXPORT_BUG = ("bad lexical cast", "core_revision")
 
 
-class Stage(Enum):
+class ToolStage(Enum):
     """What a synthesizer does, in order."""
 
     CSYNTH = "csynth"  # C++ to Verilog and estimates
@@ -37,7 +37,7 @@ class Synthesized:
 
     report: HlsReport
     ip: Path
-    stages_run: tuple[Stage, ...]  # those that were not done already
+    stages_run: tuple[ToolStage, ...]  # those that were not done already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class _Stamp:
 
     sources: str  # digest of what was synthesized
     tool: str
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[ToolStage, ...] = ()
 
 
 def synthesize(project: Path, target: Target, tool: Tool) -> Synthesized:
@@ -57,7 +57,7 @@ def synthesize(project: Path, target: Target, tool: Tool) -> Synthesized:
     """
     stamp = _Stamp(sources=_sources_digest(project), tool=f"{tool.path} {tool.release}")
     done = _finished(project, stamp)
-    run = tuple(stage for stage in Stage if stage not in done)
+    run = tuple(stage for stage in ToolStage if stage not in done)
     for stage in run:
         _remove_output(project, stage)
         _run_stage(project, tool, stage)
@@ -70,15 +70,15 @@ def synthesize(project: Path, target: Target, tool: Tool) -> Synthesized:
 def is_exported(project: Path) -> bool:
     """Whether a project's IP was made from the sources that lie beside it, as far as a run of ours tells."""
     stamp = _read_stamp(project)
-    return stamp is None or (Stage.EXPORT in stamp.stages and stamp.sources == _sources_digest(project))
+    return stamp is None or (ToolStage.EXPORT in stamp.stages and stamp.sources == _sources_digest(project))
 
 
-def stage_command(tool: Tool, stage: Stage) -> list[str]:
+def stage_command(tool: Tool, stage: ToolStage) -> list[str]:
     """The command of a stage, to run in the project's folder."""
-    if tool.name != Kind.VITIS_RUN.value:
+    if tool.name != Launcher.VITIS_RUN.value:
         return [str(tool.path), "-f", "run.tcl"]
     common = ["--mode", "hls", "--config", "hls.cfg", "--work_dir", "hls"]
-    if stage is Stage.EXPORT:
+    if stage is ToolStage.EXPORT:
         return [str(tool.path), *common[:2], "--package", *common[2:]]
     compiler = find_tool("v++", tool.environment)
     if compiler is None:
@@ -88,27 +88,27 @@ def stage_command(tool: Tool, stage: Stage) -> list[str]:
 
 def report_path(project: Path) -> Path:
     """The synthesis report, wherever this generation puts it; ToolError where there is none."""
-    return _only(project, Stage.CSYNTH)
+    return _only(project, ToolStage.CSYNTH)
 
 
 def ip_path(project: Path) -> Path:
     """Folder of the exported IP; ToolError where there is none."""
-    return _only(project, Stage.EXPORT)
+    return _only(project, ToolStage.EXPORT)
 
 
 _OUTPUTS = {  # of each stage: where the generations leave it
-    Stage.CSYNTH: ("report", ("hls/solution1/syn/report/csynth.xml", "hls/hls/syn/report/csynth.xml")),
-    Stage.EXPORT: ("exported IP", ("hls/solution1/impl/ip", "hls/hls/impl/ip")),
+    ToolStage.CSYNTH: ("report", ("hls/solution1/syn/report/csynth.xml", "hls/hls/syn/report/csynth.xml")),
+    ToolStage.EXPORT: ("exported IP", ("hls/solution1/impl/ip", "hls/hls/impl/ip")),
 }
 
 
-def _output(project: Path, stage: Stage) -> Path | None:
+def _output(project: Path, stage: ToolStage) -> Path | None:
     """What a stage left, if it is there."""
     _, places = _OUTPUTS[stage]
     return next((project / place for place in places if (project / place).exists()), None)
 
 
-def _remove_output(project: Path, stage: Stage) -> None:
+def _remove_output(project: Path, stage: ToolStage) -> None:
     """Remove what an earlier run of a stage left, of any generation: it must not pass for this one's."""
     while (old := _output(project, stage)) is not None:
         if old.is_dir():
@@ -117,7 +117,7 @@ def _remove_output(project: Path, stage: Stage) -> None:
             old.unlink()
 
 
-def _only(project: Path, stage: Stage) -> Path:
+def _only(project: Path, stage: ToolStage) -> Path:
     found = _output(project, stage)
     if found is None:
         what, places = _OUTPUTS[stage]
@@ -125,7 +125,7 @@ def _only(project: Path, stage: Stage) -> Path:
     return found
 
 
-def _run_stage(project: Path, tool: Tool, stage: Stage) -> None:
+def _run_stage(project: Path, tool: Tool, stage: ToolStage) -> None:
     log = project / f"{stage.value}.log"
     environment = {**tool.environment, "BITLATHE_STAGES": stage.value}
     with log.open("w", encoding="utf-8") as sink:
@@ -142,18 +142,18 @@ def _run_stage(project: Path, tool: Tool, stage: Stage) -> None:
             raise ToolError(f"{tool.path} can't be run: {error}; repair the installation") from error
     text = log.read_text(encoding="utf-8", errors="replace")
     # Tcl's `error` under vivado_hls leaves status 0 in some releases, so the last line of run.tcl decides.
-    unfinished = tool.name != Kind.VITIS_RUN.value and "BITLATHE done" not in text
+    unfinished = tool.name != Launcher.VITIS_RUN.value and "BITLATHE done" not in text
     if status or unfinished:
         raise ToolError(_explain(tool, stage, status, text, log))
 
 
-def _explain(tool: Tool, stage: Stage, status: int, text: str, log: Path) -> str:
+def _explain(tool: Tool, stage: ToolStage, status: int, text: str, log: Path) -> str:
     lower = text.lower()
     last = "\n".join(text.splitlines()[-LOG_LINES:])
     head = f"{tool.name} {tool.release} failed in {stage.value} with status {status}"
     if is_disk_full(lower, log.parent):
         return f"{head}: the disk is full; free some and run again, finished stages are kept. Log: {log}"
-    if stage is Stage.EXPORT and tool.has_export_bug and any(words in lower for words in EXPORT_BUG):
+    if stage is ToolStage.EXPORT and tool.has_export_bug and any(words in lower for words in EXPORT_BUG):
         return (
             f"{head}: releases up to 2021.2 can't export since 2022; install AMD's patch y2k22 "
             f"(answer record 76960) or run under a date before 2022, then run again. Log: {log}"
@@ -182,20 +182,20 @@ def _sources_digest(project: Path) -> str:
     return digest.hexdigest()[:20]
 
 
-def _finished(project: Path, stamp: _Stamp) -> tuple[Stage, ...]:
+def _finished(project: Path, stamp: _Stamp) -> tuple[ToolStage, ...]:
     """Stages that need not be run again, in order and without a gap."""
     earlier = _read_stamp(project)
     if earlier is None or replace(earlier, stages=()) != stamp:
         return ()
-    kept = [stage in earlier.stages and _output(project, stage) is not None for stage in Stage]
-    return tuple(stage for place, stage in enumerate(Stage) if all(kept[: place + 1]))
+    kept = [stage in earlier.stages and _output(project, stage) is not None for stage in ToolStage]
+    return tuple(stage for place, stage in enumerate(ToolStage) if all(kept[: place + 1]))
 
 
 def _read_stamp(project: Path) -> _Stamp | None:
     """The stamp of a project, None where there is none that can be read."""
     try:
         said: Mapping[str, str] = json.loads((project / STAMP).read_text(encoding="utf-8"))
-        stages = tuple(Stage(word) for word in said["stages"])
+        stages = tuple(ToolStage(word) for word in said["stages"])
         return _Stamp(sources=said["sources"], tool=said["tool"], stages=stages)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -14,7 +14,7 @@ from bitlathe.hls.config import Target
 from bitlathe.hls.program import ErrorCode
 from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT
 from bitlathe.hls.sim.engine import POISON, CompiledNetwork
-from bitlathe.hls.sim.faults import EngineFault, fault
+from bitlathe.hls.sim.faults import EngineStopped, fault
 from bitlathe.hls.vitis.csim_library import Types, csim_library
 from bitlathe.model.graph.errors import BitlatheError, FormatError, ToolError
 
@@ -113,7 +113,7 @@ class HlsEngine:
     ) -> NDArray[np.integer[Any]]:
         """Output codes (N, C, H, W) of inputs (N, C, H, W), weights resident after the first start.
 
-        Raises EngineFault, SimulationError, or FormatError for a network of another configuration.
+        Raises EngineStopped, SimulationError, or FormatError for a network of another configuration.
         """
         if network.program.configuration != self._target.engine:
             raise FormatError(f"program for {network.program.configuration}; compile it for this target")
@@ -188,4 +188,4 @@ def _load(path: Path) -> tuple[ctypes.CDLL, Lock]:
     return library, Lock()
 
 
-__all__ = ["Arguments", "EngineFault", "HlsEngine", "SimulationError", "Status", "Types", "csim_library"]
+__all__ = ["Arguments", "EngineStopped", "HlsEngine", "SimulationError", "Status", "Types", "csim_library"]

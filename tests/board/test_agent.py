@@ -28,7 +28,7 @@ from bitlathe.board.manifest import Manifest
 from bitlathe.board.measurement import Measurement
 from bitlathe.board.pool import Pool
 from bitlathe.board.server import AgentServer
-from bitlathe.board.store import Store
+from bitlathe.board.store import FileStore
 
 needs.package("pynq")
 
@@ -212,7 +212,7 @@ def test_the_longest_unused_files_make_room(tmp_path: Path) -> None:
     from hashlib import sha256
     from io import BytesIO
 
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     contents = [bytes([number]) * 400 for number in range(4)]
     for content in contents:
         store.put(sha256(content).hexdigest(), BytesIO(content), len(content))
@@ -222,10 +222,10 @@ def test_the_longest_unused_files_make_room(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_agent_left_is_cleared(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     (store._files / ".part-half").write_bytes(b"x")
     (store._bundles / ".part-half").mkdir()
-    Store(tmp_path, 1000)
+    FileStore(tmp_path, 1000)
     assert not list(store._files.iterdir()) and not list(store._bundles.iterdir())
 
 

@@ -16,12 +16,12 @@ from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.errors import BundleError, EngineHung
 from bitlathe.board.runner import RunSettings, measure
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
-from bitlathe.board.sim.settings import Channel, Faults, SimulationSettings, board_model
+from bitlathe.board.sim.settings import Faults, MemoryChannel, SimulationSettings, board_model
 from bitlathe.flow.board_bundle import OverlayFiles, make_bundle, read_overlay, simulated_overlay
 from bitlathe.flow.board_latency import random_vectors
 from bitlathe.hls.config import PROGRAM_VERSION, target
 from bitlathe.hls.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
-from bitlathe.hls.tools.scripts import Engine as Kind
+from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_resnet import random_resnet
@@ -36,7 +36,7 @@ SUPPORT = Path(__file__).parents[1] / "support"
 @pytest.fixture
 def by_hls(tmp_path: Path) -> Bundle:
     """A bundle for the engine by HLS; the engine in SystemVerilog answers, which has all its registers."""
-    overlay = replace(simulated_overlay(BOARD), kind=Kind.HLS)
+    overlay = replace(simulated_overlay(BOARD), kind=EngineKind.HLS)
     graph = random_resnet(np.random.default_rng(5), blocks=1, channels=(8, 8, 8))
     return make_bundle(graph, BOARD, overlay, random_vectors(graph), tmp_path)
 
@@ -51,7 +51,7 @@ def test_an_engine_by_hls_is_measured_without_what_it_lacks(by_hls: Bundle) -> N
 
 
 def test_a_hang_is_noticed_where_no_counter_can_be_read(by_hls: Bundle) -> None:
-    activate("pynq-z2", SimulationSettings(faults=Faults(hang=(Channel.R, 400))))
+    activate("pynq-z2", SimulationSettings(faults=Faults(hang=(MemoryChannel.R, 400))))
     with pytest.raises(EngineHung, match=r"not done after 0\.5 s \(CTRL 0x1, ERROR 0x0\); load the bundle"):
         measure(by_hls, settings=RunSettings(deadline_factor=0.0, deadline_floor=1, deadline_seconds=0.5))
 
@@ -83,8 +83,8 @@ def _overlay_folder(folder: Path, **facts: object) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_an_overlay_says_which_core_it_holds(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", EngineKind)
+def test_an_overlay_says_which_core_it_holds(tmp_path: Path, kind: EngineKind) -> None:
     found = read_overlay(_overlay_folder(tmp_path / "o", engine=kind.value), BOARD)
     assert (found.kind, found.overlay.clock_mhz, found.overlay.ip) == (kind, 142.8, "engine")
 
@@ -109,7 +109,7 @@ def test_an_overlay_whose_facts_do_not_hold_is_refused(
 def test_a_kernel_of_another_network_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
     needs.package("hls4ml")
     graph = random_resnet(rng, blocks=1, channels=(8, 8, 8))
-    overlay = replace(simulated_overlay(BOARD), kind=Kind.HLS4ML, identity=7)
+    overlay = replace(simulated_overlay(BOARD), kind=EngineKind.HLS4ML, identity=7)
     with pytest.raises(FormatError, match="hls4ml core answers 0x00000007, needed is"):
         make_bundle(graph, BOARD, overlay, random_vectors(graph), tmp_path)
 
@@ -168,7 +168,7 @@ def _kernel_overlay(graph, folder: Path) -> OverlayFiles:
             f"{stem}.hwh": hwh_text(board_model("pynq-z2"), KERNEL_OFFSETS),
             f"{stem}.so": library,
         },
-        kind=Kind.HLS4ML,
+        kind=EngineKind.HLS4ML,
         identity=identity,
     )
 

@@ -14,7 +14,7 @@ from small_bundle import FILES, RESULT, small_bundle, small_manifest
 
 from bitlathe.board.bundle import open_bundle, pack, write_bundle
 from bitlathe.board.errors import BundleError, error_named
-from bitlathe.board.fields import Fields
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.manifest import parse_manifest
 from bitlathe.board.measurement import Measurement
 from bitlathe.board.sim.overlay_text import read_overlay_text
@@ -199,7 +199,7 @@ def test_a_simulated_overlay_loads_no_library_from_elsewhere(library: str, tmp_p
     ],
 )
 def test_a_name_in_an_agents_measurement_is_checked_by_the_host(field: str, value: object) -> None:
-    answer = Fields.of({**json.loads(json.dumps(RESULT.to_json())), field: value}, "agent")
+    answer = JsonFields.of({**json.loads(json.dumps(RESULT.to_json())), field: value}, "agent")
     with pytest.raises(BundleError, match="measurement: '"):
         Measurement.from_json(answer)
 

@@ -18,7 +18,7 @@ from repository import ROOT
 from bitlathe.flow.board_bundle import make_bundle, simulated_overlay
 from bitlathe.flow.board_latency import random_vectors
 from bitlathe.hls.config import TARGETS
-from bitlathe.hls.tools.scripts import Engine
+from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.random_graphs import random_graph
 
 needs.package("pynq")
@@ -40,7 +40,7 @@ def test_the_notebook_runs_without_a_profile_and_with_unsigned_codes(
     target = TARGETS["pynq-z2"]
     graph = random_graph(np.random.default_rng(UNSIGNED))
     assert not graph.input.format.signed
-    overlay = replace(simulated_overlay(target), kind=Engine.HLS)
+    overlay = replace(simulated_overlay(target), kind=EngineKind.HLS)
     done = _run(tmp_path, make_bundle(graph, target, overlay, random_vectors(graph), tmp_path).folder)
     assert done.returncode == 0, done.stderr
     assert "this engine writes no profile; " in done.stdout

@@ -11,7 +11,7 @@ import pytest
 from stand_in_agent import StandIn, client_of, connect, full_disk, head, rest_of, serving, status_of
 
 from bitlathe.board.client import Agent
-from bitlathe.board.door import Limits
+from bitlathe.board.door import DoorLimits
 from bitlathe.board.errors import BundleError
 
 MIB = 1 << 20
@@ -29,7 +29,7 @@ def test_a_refused_upload_of_64_mib_is_read_to_its_end_and_answered(
     status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 8 * MIB if status == 413 else 64 * MIB
-    limits = Limits(guests=0 if status == 503 else 64)
+    limits = DoorLimits(guests=0 if status == 503 else 64)
     monkeypatch.setattr("bitlathe.board.store._write", full_disk)
     request = head("PUT", "/files/" + "0" * 64, 64 * MIB)
     with (
@@ -42,7 +42,7 @@ def test_a_refused_upload_of_64_mib_is_read_to_its_end_and_answered(
 
 
 def test_a_client_reads_why_it_was_cut_off(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitlathe.board.server.Handler._drain", lambda handler: None)
+    monkeypatch.setattr("bitlathe.board.server.Connection._drain", lambda handler: None)
     with pytest.raises(BundleError, match="67108864 bytes are more than 8388608 bytes; send less"):
         agent._ask("PUT", "/files/" + "0" * 64, bytes(64 * MIB))
 

@@ -34,7 +34,7 @@ from stand_in_agent import (
 )
 
 from bitlathe.board.client import Agent
-from bitlathe.board.door import Limits
+from bitlathe.board.door import DoorLimits
 from bitlathe.board.errors import AgentError, BundleError, StoreFull
 from bitlathe.board.server import AgentServer
 
@@ -104,7 +104,7 @@ def test_an_upload_that_sends_one_byte_of_8_mib_removes_nothing(agent: Agent, se
 def test_an_honest_request_is_answered_beside_slow_ones(
     tmp_path: Path, stand_in: StandIn, count: int, first: bytes
 ) -> None:
-    limits = Limits(head_seconds=60)
+    limits = DoorLimits(head_seconds=60)
     with serving(tmp_path, stand_in, limits=limits) as server, ExitStack() as stack:
         agent = client_of(server)
         slow = [stack.enter_context(connect(agent, first)) for _ in range(count)]
@@ -116,7 +116,7 @@ def test_an_honest_request_is_answered_beside_slow_ones(
 
 
 def test_who_has_waited_longest_makes_way_and_is_told(tmp_path: Path, stand_in: StandIn) -> None:
-    with serving(tmp_path, stand_in, limits=Limits(of_one_address=2)) as server, ExitStack() as stack:
+    with serving(tmp_path, stand_in, limits=DoorLimits(of_one_address=2)) as server, ExitStack() as stack:
         agent = client_of(server)
         slow = [stack.enter_context(connect(agent, b"GET /")) for _ in range(3)]
         answer = rest_of(slow[0])
@@ -126,7 +126,7 @@ def test_who_has_waited_longest_makes_way_and_is_told(tmp_path: Path, stand_in: 
 
 
 def test_a_head_has_one_deadline_however_its_bytes_come(tmp_path: Path, stand_in: StandIn) -> None:
-    with serving(tmp_path, stand_in, limits=Limits(head_seconds=0.3)) as server:
+    with serving(tmp_path, stand_in, limits=DoorLimits(head_seconds=0.3)) as server:
         with connect(client_of(server)) as connection:
             assert _drips(connection, b"GET /status HTTP/1.1\r\n" + b"X: y\r\n" * 1000) == 408
         with connect(client_of(server)) as connection:
@@ -134,7 +134,7 @@ def test_a_head_has_one_deadline_however_its_bytes_come(tmp_path: Path, stand_in
 
 
 def test_a_body_has_one_deadline_however_its_bytes_come(tmp_path: Path, stand_in: StandIn) -> None:
-    limits = Limits(body_seconds=0.3, body_rate=1 << 30)
+    limits = DoorLimits(body_seconds=0.3, body_rate=1 << 30)
     with serving(tmp_path, stand_in, limits=limits) as server:
         for request in (head("PUT", "/files/" + "0" * 64, 4096), head("POST", "/jobs", 4096)):
             with connect(client_of(server), request) as connection:
@@ -143,7 +143,7 @@ def test_a_body_has_one_deadline_however_its_bytes_come(tmp_path: Path, stand_in
 
 
 def test_senders_that_fall_silent_in_a_body_give_up_their_places(tmp_path: Path, stand_in: StandIn) -> None:
-    limits = Limits(guests=4, idle_seconds=0.1, refused_seconds=0.1)
+    limits = DoorLimits(guests=4, idle_seconds=0.1, refused_seconds=0.1)
     most = 256 * MIB
     with serving(tmp_path, stand_in, most, limits) as server, ExitStack() as stack:
         agent = client_of(server)
@@ -173,7 +173,7 @@ def _drips(connection: socket.socket, text: bytes) -> int:
 
 
 def test_a_refused_body_is_not_waited_for(tmp_path: Path, stand_in: StandIn) -> None:
-    limits = Limits(refused_seconds=0.1)
+    limits = DoorLimits(refused_seconds=0.1)
     with serving(tmp_path, stand_in, limits=limits) as server:
         with connect(client_of(server), head("PUT", "/files/" + "0" * 64, 8 * MIB, "wrong")) as connection:
             assert status_of(rest_of(connection)) == 401
@@ -188,7 +188,7 @@ def test_strangers_take_no_guests_place_and_guests_no_strangers(
     tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bitlathe.board.client.PAUSE_SECONDS", 0)
-    limits = Limits(guests=1, of_one_address=1)
+    limits = DoorLimits(guests=1, of_one_address=1)
     with serving(tmp_path / "store", stand_in, limits=limits) as server:
         agent = client_of(server)
         stand_in.may_answer.clear()

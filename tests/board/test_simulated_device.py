@@ -20,7 +20,7 @@ from bitlathe.board.bundle import EXPECTED, IMAGES, Bundle, open_bundle
 from bitlathe.board.errors import BundleError, ClockError, DeviceError, EngineFault, EngineHung
 from bitlathe.board.overlay import LoadedOverlay, import_pynq
 from bitlathe.board.runner import Runner, RunSettings, measure
-from bitlathe.board.sim.settings import Channel, Faults, Memory, SimulationSettings, board_model
+from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming, SimulationSettings, board_model
 
 needs.package("pynq")
 with warnings.catch_warnings():
@@ -110,7 +110,9 @@ def test_equal_jobs_take_equal_cycles_whatever_ran_before(z2: Bundle) -> None:
 def test_stalls_and_latency_change_cycles_and_no_output(z2: Bundle) -> None:
     activate("pynq-z2")
     calm = measure(z2, 2)
-    device = activate("pynq-z2", SimulationSettings(memory=Memory(latency=90, stall_percent=40, seed=3)))
+    device = activate(
+        "pynq-z2", SimulationSettings(memory=MemoryTiming(latency=90, stall_percent=40, seed=3))
+    )
     stalled = measure(z2, 2, settings=RunSettings(deadline_factor=50))
     assert stalled.outputs_sha256 == calm.outputs_sha256
     assert stalled.cycles > calm.cycles
@@ -241,11 +243,11 @@ def test_the_engine_works_again_after_a_refused_access(z2: Bundle) -> None:
         assert np.array_equal(runner.run(z2.array(IMAGES)[:1]).codes, sound)
 
 
-@pytest.mark.parametrize("channel", [Channel.AR, Channel.R, Channel.B])
+@pytest.mark.parametrize("channel", [MemoryChannel.AR, MemoryChannel.R, MemoryChannel.B])
 def test_a_hanging_memory_ends_in_a_named_descriptor_and_a_new_load_works(
-    bundle: Bundle, channel: Channel
+    bundle: Bundle, channel: MemoryChannel
 ) -> None:
-    after = 0 if channel is Channel.B else 400
+    after = 0 if channel is MemoryChannel.B else 400
     faults = Faults(hang=(channel, after), hang_loads=1)
     activate(bundle.manifest.board, SimulationSettings(faults=faults))
     with pytest.raises(

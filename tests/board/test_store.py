@@ -19,7 +19,7 @@ from small_bundle import FILES, small_manifest
 
 from bitlathe.board.errors import AgentError, BoardError, BundleError, StoreFull
 from bitlathe.board.manifest import Manifest
-from bitlathe.board.store import Store
+from bitlathe.board.store import FileStore
 
 KIB = 1 << 10
 
@@ -34,17 +34,17 @@ def name_of(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def put(store: Store, data: bytes) -> None:
+def put(store: FileStore, data: bytes) -> None:
     """Send a file."""
     store.put(name_of(data), BytesIO(data), len(data))
 
 
-def kept(store: Store) -> set[str]:
+def kept(store: FileStore) -> set[str]:
     """Names of the files in a store's folder, half ones too."""
     return {path.name for path in store._files.iterdir()}
 
 
-def bytes_in(store: Store) -> int:
+def bytes_in(store: FileStore) -> int:
     """Bytes of the files in a store's folder."""
     return sum(path.stat().st_size for path in store._files.iterdir())
 
@@ -69,7 +69,7 @@ class Paused:
 
 
 @contextmanager
-def half_sent(store: Store, data: bytes, first: int) -> Iterator[Callable[[], None]]:
+def half_sent(store: FileStore, data: bytes, first: int) -> Iterator[Callable[[], None]]:
     """An upload that has stopped in mid-file; the value lets it go on, and raises what it raised."""
     sender = Paused(data, first)
     with ThreadPoolExecutor(1) as threads:
@@ -87,7 +87,7 @@ def half_sent(store: Store, data: bytes, first: int) -> Iterator[Callable[[], No
 
 
 def test_an_upload_that_only_announces_removes_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     put(store, content(1))
     with half_sent(store, content(2, 1000), 4):
         assert name_of(content(1)) in kept(store)
@@ -96,7 +96,7 @@ def test_an_upload_that_only_announces_removes_nothing(tmp_path: Path) -> None:
 
 
 def test_uploads_at_once_do_not_remove_each_others_parts(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     with (
         half_sent(store, content(1), 200) as finish_first,
         half_sent(store, content(2), 200) as finish_second,
@@ -108,7 +108,7 @@ def test_uploads_at_once_do_not_remove_each_others_parts(tmp_path: Path) -> None
 
 
 def test_twelve_uploads_at_once_all_end_where_two_have_room(tmp_path: Path) -> None:
-    store = Store(tmp_path, 8 * KIB)
+    store = FileStore(tmp_path, 8 * KIB)
     files = [content(number, 3 * KIB) for number in range(12)]
     begin = threading.Barrier(12)
 
@@ -135,7 +135,7 @@ class InPieces:
 
 
 def test_an_upload_waits_for_one_that_is_nearly_done(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     with half_sent(store, content(1, 800), 600) as finish, ThreadPoolExecutor(1) as threads:
         second = threads.submit(put, store, content(2, 800))
         finish()
@@ -144,7 +144,7 @@ def test_an_upload_waits_for_one_that_is_nearly_done(tmp_path: Path) -> None:
 
 
 def test_an_upload_that_waits_too_long_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000, patience_seconds=0.05)
+    store = FileStore(tmp_path, 1000, patience_seconds=0.05)
     with half_sent(store, content(1, 800), 600) as finish:
         with pytest.raises(AgentError, match=r"leaves no room for it now; send it again later"):
             put(store, content(2, 800))
@@ -159,7 +159,7 @@ def manifest_of(*files: bytes) -> Manifest:
 
 
 def test_files_of_a_job_stay_until_it_ends(tmp_path: Path) -> None:
-    store = Store(tmp_path, 2000, patience_seconds=0.05)
+    store = FileStore(tmp_path, 2000, patience_seconds=0.05)
     manifest = manifest_of(content(1))
     for data in (*FILES.values(), content(1)):
         put(store, data)
@@ -177,7 +177,7 @@ def test_files_of_a_job_stay_until_it_ends(tmp_path: Path) -> None:
 
 
 def test_an_upload_goes_on_when_a_job_ends(tmp_path: Path) -> None:
-    store = Store(tmp_path, 2000)
+    store = FileStore(tmp_path, 2000)
     manifest = manifest_of(content(1, 1000))
     for data in (*FILES.values(), content(1, 1000)):
         put(store, data)
@@ -190,7 +190,7 @@ def test_an_upload_goes_on_when_a_job_ends(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_not_held(tmp_path: Path) -> None:
-    store = Store(tmp_path, 2000)
+    store = FileStore(tmp_path, 2000)
     manifest = manifest_of(content(1))
     put(store, content(1))
     assert store.hold(manifest) == sorted(name_of(data) for data in FILES.values()) == store.missing(manifest)
@@ -199,7 +199,7 @@ def test_what_is_not_there_is_not_held(tmp_path: Path) -> None:
 
 
 def test_what_a_job_lacks_does_not_take_the_room_of_what_it_has(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1300)
+    store = FileStore(tmp_path, 1300)
     manifest = manifest_of(content(1), content(2))
     for data in (content(1), content(3), content(4)):
         put(store, data)
@@ -212,14 +212,14 @@ def test_what_a_job_lacks_does_not_take_the_room_of_what_it_has(tmp_path: Path) 
 
 
 def test_a_file_sent_again_is_the_last_used(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1300)
+    store = FileStore(tmp_path, 1300)
     for number in (1, 2, 1, 3, 4):
         put(store, content(number))
     assert kept(store) == {name_of(content(number)) for number in (1, 3, 4)}
 
 
 def test_a_file_sent_again_keeps_its_inode_while_a_job_has_it(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     put(store, content(1))
     inode = (store._files / name_of(content(1))).stat().st_ino
     put(store, content(1))
@@ -228,7 +228,7 @@ def test_a_file_sent_again_keeps_its_inode_while_a_job_has_it(tmp_path: Path) ->
 
 
 def test_a_file_that_somebody_removed_is_missing(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     put(store, content(1))
     (store._files / name_of(content(1))).unlink()
     assert name_of(content(1)) in store.missing(manifest_of(content(1)))
@@ -240,7 +240,7 @@ def test_a_file_that_somebody_removed_is_missing(tmp_path: Path) -> None:
 def test_a_full_disk_is_named_and_leaves_nothing(
     error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
 
     def full(handle: int, chunk: bytes) -> None:
         os.write(handle, chunk[:1])
@@ -256,7 +256,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     store._files.rmdir()
     with pytest.raises(StoreFull, match=r"files: cannot be written \(No such file"):
         put(store, content(1))
@@ -279,7 +279,7 @@ class Broken:
 
 @pytest.mark.parametrize("error", [ConnectionResetError(), TimeoutError(), ValueError(), KeyboardInterrupt()])
 def test_a_sender_that_breaks_off_leaves_nothing(error: BaseException, tmp_path: Path) -> None:
-    store = Store(tmp_path, 1000)
+    store = FileStore(tmp_path, 1000)
     for number in range(5):
         with pytest.raises(type(error)):
             store.put(name_of(content(number)), Broken(content(number, 300), error), 400)
@@ -288,13 +288,13 @@ def test_a_sender_that_breaks_off_leaves_nothing(error: BaseException, tmp_path:
 
 
 def test_an_agent_that_starts_again_knows_what_it_has_and_clears_halves(tmp_path: Path) -> None:
-    store = Store(tmp_path, 2000)
+    store = FileStore(tmp_path, 2000)
     for number in range(4):
         put(store, content(number))
         os.utime(store._files / name_of(content(number)), (number, number))
     (store._files / ".part-half").write_bytes(bytes(1500))
     (store._files / "readme").write_text("somebody's own")
-    again = Store(tmp_path, 1000)
+    again = FileStore(tmp_path, 1000)
     assert kept(again) == {name_of(content(2)), name_of(content(3)), "readme"}
     put(again, content(5))
     assert kept(again) == {name_of(content(3)), name_of(content(5)), "readme"}
@@ -312,7 +312,7 @@ def test_an_agent_that_starts_again_knows_what_it_has_and_clears_halves(tmp_path
 def test_whatever_is_sent_the_count_of_bytes_is_the_folders(
     tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int, str]]
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("store"), 1000, patience_seconds=0)
+    store = FileStore(tmp_path_factory.mktemp("store"), 1000, patience_seconds=0)
     for number, size, how in sent:
         data = content(number, size)
         received = {"whole": data, "cut": data[:-1], "other": data[::-1] + b"x", "longer": data + b"x"}[how]

@@ -10,7 +10,7 @@ from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.decode import decode_program
 from bitlathe.hls.program import Descriptor, ErrorCode, Opcode
-from bitlathe.hls.sim import EngineFault, SimulatedDdr, SimulatedEngine
+from bitlathe.hls.sim import EngineStopped, SimulatedDdr, SimulatedEngine
 
 CONFIGURATION = EngineConfiguration()
 SHAPE = (8, 6, 6)
@@ -34,7 +34,7 @@ def said(engine: SimulatedEngine, network: Compiled, codes: np.ndarray) -> Error
     """How a run ends; a bus rule that is broken or a run without end is an error of its own."""
     try:
         engine.run(network, codes, deadline=DEADLINE)
-    except EngineFault as fault:
+    except EngineStopped as fault:
         assert fault.descriptor == 0
         return fault.code
     return ErrorCode.NONE

@@ -10,7 +10,7 @@ from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.registers import ABORT, DONE, IDLE, NO_DESCRIPTOR, OFFSETS, START
 from bitlathe.hls.sim.engine import SimulatedEngine
-from bitlathe.hls.sim.faults import EngineFault, EngineTimeout
+from bitlathe.hls.sim.faults import EngineStopped, EngineTimeout
 from bitlathe.hls.sim.memory import Buffer, SimulatedDdr, WriteOrder
 from bitlathe.hls.sim.model import Response
 from bitlathe.model.graph.random_resnet import random_resnet
@@ -76,7 +76,7 @@ def test_an_error_response_is_reported_and_the_next_start_is_right(
         write = buffer in (Buffer.OUTPUT, Buffer.PROFILE)
         engine.model.inject(response, low, low + CONFIGURATION.word_bytes, write=write)
         with pytest.raises(
-            EngineFault, match=error if culprits is None else rf"{error}.*\({culprits.name} of"
+            EngineStopped, match=error if culprits is None else rf"{error}.*\({culprits.name} of"
         ):
             engine.run(network[0], network[1], profile=True, inputs_per_start=INPUTS)
         engine.model.clear_injections()
@@ -158,7 +158,7 @@ def test_a_flipped_bit_of_a_move_never_hangs_the_engine_or_leads_it_astray(engin
         byte = 64 * (1 + int(rng.choice(moves))) + int(rng.integers(34))
         bit = np.uint8(1 << rng.integers(8))
         program[byte] ^= bit
-        with suppress(EngineFault):  # a flip may be harmless to the run, if not to its results
+        with suppress(EngineStopped):  # a flip may be harmless to the run, if not to its results
             engine.run(compiled, codes[:1], deadline=1_000_000)
         program[byte] ^= bit
     engine.reset()

@@ -11,7 +11,7 @@ from bitlathe.hls.emit import emit_rtl
 from bitlathe.hls.explore import area
 from bitlathe.hls.explore.area import (
     CHECK_DSP,
-    Budget,
+    PartBudget,
     area_of,
     block_rams,
     check_fits,
@@ -21,7 +21,7 @@ from bitlathe.hls.explore.area import (
 )
 from bitlathe.hls.explore.candidates import candidates
 from bitlathe.hls.explore.measured import POINTS, Measured, measured, read, text
-from bitlathe.hls.explore.search import Choice, explore
+from bitlathe.hls.explore.search import EngineChoice, explore
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import BitlatheError, CapacityError
 from bitlathe.model.graph.random_resnet import random_resnet
@@ -85,7 +85,7 @@ def test_every_point_is_compared_with_a_fit_of_the_others() -> None:
 
 
 def test_the_first_limit_is_named() -> None:
-    budget = Budget.of(PYNQ)
+    budget = PartBudget.of(PYNQ)
     found = [budget.violated(each, area_of(each, "xc7")) for each in SMALLER]
     assert found[:3] == [None, None, None]
     assert found[3] == "296 BRAM36, 133 of xc7z020clg400-1 are usable"
@@ -126,7 +126,7 @@ def test_nothing_beats_the_best_and_refused_ones_say_why(rng: np.random.Generato
         assert choice.is_best != any(_dominates(other, choice) for other in best)
 
 
-def _dominates(one: tuple[float, ...], choice: Choice) -> bool:
+def _dominates(one: tuple[float, ...], choice: EngineChoice) -> bool:
     other = choice.costs()
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
@@ -135,8 +135,8 @@ def _dominates(one: tuple[float, ...], choice: Choice) -> bool:
 def test_candidates_use_the_memory_that_is_left(board) -> None:
     drawn = list(candidates(board))
     assert len(drawn) == len(set(drawn))
-    full = [each for each in drawn if block_rams(each) <= Budget.of(board).bram36]
-    assert any(block_rams(each) > 0.9 * Budget.of(board).bram36 for each in full)
+    full = [each for each in drawn if block_rams(each) <= PartBudget.of(board).bram36]
+    assert any(block_rams(each) > 0.9 * PartBudget.of(board).bram36 for each in full)
 
 
 def test_an_engine_is_named_by_its_sizes() -> None:

@@ -13,7 +13,7 @@ from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.sim import (
     BuildOptions,
     Channel,
-    EngineFault,
+    EngineStopped,
     EngineTimeout,
     Response,
     SimulatedDdr,
@@ -168,7 +168,7 @@ def test_an_error_response_stops_the_run_and_not_the_next(
     engine.load(resnet.network)
     low, size = engine.span(buffer)
     engine.model.inject(response, low + size // 2, low + size, write=write)
-    with pytest.raises(EngineFault) as caught:
+    with pytest.raises(EngineStopped) as caught:
         engine.run(resnet.network, resnet.codes, profile=True)
     assert caught.value.code is code
     engine.model.clear_injections()
@@ -186,7 +186,7 @@ def test_a_failed_weight_load_names_its_descriptor_and_node(resnet: Case, librar
         if entry.opcode is Opcode.LOAD_WEIGHTS
     )
     with pytest.raises(
-        EngineFault, match=rf"AXI_READ at descriptor {index} \(LOAD_WEIGHTS of {first.node}\)"
+        EngineStopped, match=rf"AXI_READ at descriptor {index} \(LOAD_WEIGHTS of {first.node}\)"
     ):
         engine.run(resnet.network, resnet.codes)
 
@@ -194,7 +194,7 @@ def test_a_failed_weight_load_names_its_descriptor_and_node(resnet: Case, librar
 def test_weights_shorter_than_the_program_reads_are_out_of_bounds(resnet: Case, library: Path) -> None:
     engine = SimulatedEngine(CONFIGURATION, SimulatedDdr(), library=library)
     short = replace(resnet.network, weights=resnet.network.weights[:-64])
-    with pytest.raises(EngineFault, match="engine stopped with OUT_OF_BOUNDS at descriptor"):
+    with pytest.raises(EngineStopped, match="engine stopped with OUT_OF_BOUNDS at descriptor"):
         engine.run(short, resnet.codes)
     assert holds(resnet, engine.run(resnet.network, resnet.codes).codes)
 
@@ -212,7 +212,7 @@ def test_a_damaged_program_is_refused(
     program = engine.bytes_of(Buffer.PROGRAM)
     kept = program[offset]
     program[offset] = value
-    with pytest.raises(EngineFault) as caught:
+    with pytest.raises(EngineStopped) as caught:
         engine.run(resnet.network, resnet.codes)
     assert caught.value.code is code
     program[offset] = kept

@@ -30,7 +30,7 @@ from bitlathe.hls.sim import (
     BuildOptions,
     BusError,
     Channel,
-    EngineFault,
+    EngineStopped,
     EngineTimeout,
     ProtocolViolation,
     Response,
@@ -185,7 +185,7 @@ def test_an_injected_error_response_becomes_the_engines_error(
     simulated.load(network)
     simulated.model.inject(response, 0x1000_0000, 0x2000_0000, write=write)
     with pytest.raises(
-        EngineFault, match=rf"engine stopped with {code.name} at descriptor 0 \(END of logits\)"
+        EngineStopped, match=rf"engine stopped with {code.name} at descriptor 0 \(END of logits\)"
     ) as caught:
         simulated.run(network, codes(rng))
     assert (caught.value.code, caught.value.descriptor) == (code, 0)
@@ -198,7 +198,7 @@ def test_memory_outside_the_ddr_answers_decerr(rng: np.random.Generator) -> None
     simulated, network = engine(), echo_network(SIZE)
     simulated.load(network)
     simulated.model.attach(np.zeros(4096, np.uint8), 0x9000_0000)
-    with pytest.raises(EngineFault, match="AXI_READ"):
+    with pytest.raises(EngineStopped, match="AXI_READ"):
         simulated.run(network, codes(rng))
 
 

@@ -16,7 +16,7 @@ from bitlathe.hls.config import PROGRAM_VERSION, TARGETS, EngineConfiguration, T
 from bitlathe.hls.program import DESCRIPTOR_BYTES, TABLES, Descriptor, ErrorCode, Opcode, Program
 from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
 from bitlathe.hls.vitis import datapath_header, program_header
-from bitlathe.hls.vitis.csim import Arguments, EngineFault, HlsEngine, Status, Types, aligned
+from bitlathe.hls.vitis.csim import Arguments, EngineStopped, HlsEngine, Status, Types, aligned
 from bitlathe.model.graph.errors import CapacityError, FormatError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
@@ -336,7 +336,7 @@ def test_an_exec_runs_or_is_refused_as_specified(rng: np.random.Generator, name:
         code = ErrorCode.NONE
         try:
             HlsEngine(target).run(alone(network, descriptor), codes)
-        except EngineFault as fault:
+        except EngineStopped as fault:
             code = fault.code
         assert code is expected, descriptor
 

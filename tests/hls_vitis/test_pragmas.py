@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from bitlathe.hls.config import TARGETS
+from bitlathe.hls.registers import HLS_OFFSETS, OFFSETS
 from bitlathe.hls.vitis.lint.directives import Scope
 from bitlathe.hls.vitis.lint.pragmas import lint
 from bitlathe.hls.vitis.lint.source import Block, blocks
-from bitlathe.hls.registers import HLS_OFFSETS, OFFSETS
 from bitlathe.hls.vitis.project import emit_hls
 
 PROJECT = {name: text for name, text in emit_hls(TARGETS["pynq-z2"]).items() if name.startswith("src/")}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bitlathe.hls.config import TARGETS, EngineConfiguration
-from bitlathe.hls.tools.scripts import BOARDS, Engine, board_scripts
+from bitlathe.hls.tools.scripts import BOARDS, EngineKind, board_scripts
 from bitlathe.hls.vitis.project import emit_hls
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -22,14 +22,14 @@ TINY = replace(
 ZCU104 = TARGETS["zcu104"]
 HLS = emit_hls(TINY)
 # Which sources there are is told elsewhere, and changes.
-WITH_RTL = re.sub(r"\[list rtl/[^]]*\]", "[list SOURCES]", board_scripts(TINY, Engine.RTL)["design.tcl"])
+WITH_RTL = re.sub(r"\[list rtl/[^]]*\]", "[list SOURCES]", board_scripts(TINY, EngineKind.RTL)["design.tcl"])
 RENDERED = {
     "config.hpp": HLS["src/bitlathe/config.hpp"],
     "run.tcl": HLS["run.tcl"],
     "hls.cfg": HLS["hls.cfg"],
-    "design.tcl": board_scripts(TINY, Engine.HLS)["design.tcl"],
+    "design.tcl": board_scripts(TINY, EngineKind.HLS)["design.tcl"],
     "design_rtl.tcl": WITH_RTL,
-    "design_hls4ml.tcl": board_scripts(replace(ZCU104, clock_mhz=200.0), Engine.HLS4ML)["design.tcl"],
+    "design_hls4ml.tcl": board_scripts(replace(ZCU104, clock_mhz=200.0), EngineKind.HLS4ML)["design.tcl"],
 }
 
 # Python brings a Tcl too, as an option of its build.
@@ -97,7 +97,7 @@ def test_a_tiny_engines_files_are_the_reviewed_ones(name: str) -> None:
 
 def test_equal_input_gives_equal_bytes() -> None:
     assert emit_hls(TINY) == emit_hls(replace(TINY))
-    for engine in Engine:
+    for engine in EngineKind:
         assert board_scripts(TINY, engine) == board_scripts(replace(TINY), engine)
 
 
@@ -110,10 +110,10 @@ def test_the_hls_script_calls_known_commands_in_order(name: str, tmp_path: Path)
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("engine", Engine)
+@pytest.mark.parametrize("engine", EngineKind)
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_block_design_calls_known_commands_and_wires_every_port(
-    name: str, engine: Engine, tmp_path: Path
+    name: str, engine: EngineKind, tmp_path: Path
 ) -> None:
     called = _called(board_scripts(TARGETS[name], engine)["design.tcl"], tmp_path)
     assert {words[0] for words in called} <= KNOWN
@@ -135,15 +135,15 @@ def test_the_block_design_calls_known_commands_and_wires_every_port(
 def test_a_design_that_misses_timing_leaves_no_bitstream(slack: str, what: str, tmp_path: Path) -> None:
     path = tmp_path / "script.tcl"
     late = re.sub(rf"{slack} {{return [^}}]*}}", f"{slack} {{return -0.1}}", PRELUDE)
-    path.write_text(late + board_scripts(TINY, Engine.RTL)["design.tcl"])
+    path.write_text(late + board_scripts(TINY, EngineKind.RTL)["design.tcl"])
     done = subprocess.run([*TCL, str(path)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode != 0 and f"{what} time is missed by -0.1 ns" in done.stderr
     assert not re.search(r"^COPY .*\.bit", done.stdout, re.MULTILINE) and "BITLATHE done" not in done.stdout
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("engine", Engine)
-def test_a_design_brings_every_source_it_adds(name: str, engine: Engine) -> None:
+@pytest.mark.parametrize("engine", EngineKind)
+def test_a_design_brings_every_source_it_adds(name: str, engine: EngineKind) -> None:
     files = board_scripts(TARGETS[name], engine)
     design = files["design.tcl"]
     for path in files:
@@ -164,7 +164,7 @@ def test_the_configuration_file_names_sources_that_are_emitted(name: str) -> Non
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_generated_files_say_so_and_name_no_folder_of_this_machine(name: str) -> None:
-    project = {**emit_hls(TARGETS[name]), **board_scripts(TARGETS[name], Engine.HLS)}
+    project = {**emit_hls(TARGETS[name]), **board_scripts(TARGETS[name], EngineKind.HLS)}
     for path in ("run.tcl", "hls.cfg", "design.tcl", "src/bitlathe/config.hpp"):
         assert "generated, do not edit" in project[path]
     assert not any(str(Path.home()) in text or str(Path.cwd()) in text for text in project.values())

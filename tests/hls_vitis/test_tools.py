@@ -14,8 +14,8 @@ from bitlathe.hls.tools import synthesis
 from bitlathe.hls.tools.bitstream import build_bitstream
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Tool, find_hls, find_vivado
 from bitlathe.hls.tools.reports import read_report
-from bitlathe.hls.tools.scripts import Engine
-from bitlathe.hls.tools.synthesis import STAMP, Stage, is_exported, synthesize
+from bitlathe.hls.tools.scripts import EngineKind
+from bitlathe.hls.tools.synthesis import STAMP, ToolStage, is_exported, synthesize
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import FormatError, ToolError
 
@@ -107,7 +107,7 @@ def test_every_generation_synthesizes_and_exports(tools: Path, project: Path, ge
     assert (made.report.lut, made.report.dsp, made.report.bram36) == (40_321, 205, 115.5)
     assert made.report.fits
     assert made.ip.name == "ip"
-    assert made.stages_run == tuple(Stage)
+    assert made.stages_run == tuple(ToolStage)
     assert made.report.slow_loops == {}
     assert "Final II = 1" in (project / "csynth.log").read_text()
 
@@ -132,14 +132,14 @@ def test_changed_sources_are_synthesized_again(tools: Path, project: Path, sourc
     (project / source).parent.mkdir(exist_ok=True)
     (project / source).write_text("// changed\n")
     assert not is_exported(project)
-    assert synthesize(project, PYNQ, _found()).stages_run == tuple(Stage)
+    assert synthesize(project, PYNQ, _found()).stages_run == tuple(ToolStage)
 
 
 @pytest.mark.parametrize(
-    ("lost", "again"), [("hls/solution1/impl", (Stage.EXPORT,)), ("hls/solution1/syn", tuple(Stage))]
+    ("lost", "again"), [("hls/solution1/impl", (ToolStage.EXPORT,)), ("hls/solution1/syn", tuple(ToolStage))]
 )
 def test_a_stage_whose_results_are_gone_is_run_again(
-    tools: Path, project: Path, lost: str, again: tuple[Stage, ...]
+    tools: Path, project: Path, lost: str, again: tuple[ToolStage, ...]
 ) -> None:
     fakes.install(tools, VITIS_HLS)
     synthesize(project, PYNQ, _found())
@@ -164,7 +164,7 @@ def test_what_another_generation_left_is_not_taken_for_this_ones(tools: Path, pr
 def test_a_damaged_stamp_counts_as_none(tools: Path, project: Path, stamp: str) -> None:
     (project / STAMP).write_text(stamp)
     fakes.install(tools, VITIS_HLS)
-    assert synthesize(project, PYNQ, _found()).stages_run == tuple(Stage)
+    assert synthesize(project, PYNQ, _found()).stages_run == tuple(ToolStage)
 
 
 def test_a_failed_export_is_continued_by_a_rerun(tools: Path, project: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_failed_export_is_continued_by_a_rerun(tools: Path, project: Path) -> 
         synthesize(project, PYNQ, _found())
     assert "broken" in (project / "export.log").read_text()
     fakes.install(tools, VITIS_HLS)
-    assert synthesize(project, PYNQ, _found()).stages_run == (Stage.EXPORT,)
+    assert synthesize(project, PYNQ, _found()).stages_run == (ToolStage.EXPORT,)
 
 
 @pytest.mark.parametrize("fake", [VIVADO_HLS, fakes.changed(VITIS_HLS, version="2021.2")])
@@ -217,7 +217,7 @@ def test_a_tool_that_was_killed_is_told_as_such(tools: Path, project: Path, work
         synthesize(project, PYNQ, _found())
     assert "Starting scheduling" in (project / "csynth.log").read_text()
     fakes.install(tools, VITIS_HLS)
-    assert synthesize(project, PYNQ, _found()).stages_run == tuple(Stage)
+    assert synthesize(project, PYNQ, _found()).stages_run == tuple(ToolStage)
 
 
 def test_a_tool_that_dies_silently_is_noticed(tools: Path, project: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_tool_that_leaves_no_ip_is_noticed(tools: Path, project: Path) -> None
     with pytest.raises(ToolError, match="left no exported IP"):
         synthesize(project, PYNQ, _found())
     fakes.install(tools, VITIS_HLS)
-    assert synthesize(project, PYNQ, _found()).stages_run == (Stage.EXPORT,)
+    assert synthesize(project, PYNQ, _found()).stages_run == (ToolStage.EXPORT,)
 
 
 def test_vitis_run_without_its_compiler_is_refused(tools: Path, project: Path) -> None:
@@ -287,7 +287,7 @@ def _vivado(folder: Path, work: str) -> Tool:
 
 def test_vivado_builds_the_bitstream(tools: Path, project: Path) -> None:
     vivado = _vivado(tools, BUILT)
-    assert build_bitstream(project, Engine.RTL, 7, vivado) == project / "bitlathe.bit"
+    assert build_bitstream(project, EngineKind.RTL, 7, vivado) == project / "bitlathe.bit"
     assert (project / "calls").read_text().split()[:2] == ["-mode", "batch"]
     facts = json.loads((project / "overlay.json").read_text())
     assert facts == {
@@ -312,23 +312,25 @@ def test_an_overlay_that_does_not_say_where_it_lies_is_refused(
 ) -> None:
     assert old in BUILT
     with pytest.raises(FormatError, match=message):
-        build_bitstream(project, Engine.RTL, 7, _vivado(tools, BUILT.replace(old, new)))
+        build_bitstream(project, EngineKind.RTL, 7, _vivado(tools, BUILT.replace(old, new)))
 
 
 @pytest.mark.parametrize("work", ["exit 1", "echo BITLATHE done", "touch bitlathe.bit bitlathe.hwh"])
 def test_a_vivado_that_fails_is_told_with_its_log(tools: Path, project: Path, work: str) -> None:
     with pytest.raises(ToolError, match=r"Vivado 2022.1 failed with status \d; whole log in"):
-        build_bitstream(project, Engine.RTL, 7, _vivado(tools, work))
+        build_bitstream(project, EngineKind.RTL, 7, _vivado(tools, work))
 
 
 def test_an_earlier_bitstream_does_not_outlive_a_build_that_fails(tools: Path, project: Path) -> None:
-    build_bitstream(project, Engine.RTL, 7, _vivado(tools, BUILT))
+    build_bitstream(project, EngineKind.RTL, 7, _vivado(tools, BUILT))
     with pytest.raises(ToolError):
-        build_bitstream(project, Engine.RTL, 7, _vivado(tools, f"{BUILT}; exit 1"))
+        build_bitstream(project, EngineKind.RTL, 7, _vivado(tools, f"{BUILT}; exit 1"))
     assert not (project / "overlay.json").exists()
 
 
-@pytest.mark.parametrize("engine", [Engine.HLS, Engine.HLS4ML])
-def test_a_bitstream_of_an_hls_core_needs_the_exported_ip(tools: Path, project: Path, engine: Engine) -> None:
+@pytest.mark.parametrize("engine", [EngineKind.HLS, EngineKind.HLS4ML])
+def test_a_bitstream_of_an_hls_core_needs_the_exported_ip(
+    tools: Path, project: Path, engine: EngineKind
+) -> None:
     with pytest.raises(ToolError, match="copy there the IP"):
         build_bitstream(project, engine, 7, _vivado(tools, "true"))

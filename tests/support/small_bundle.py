@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bitlathe.board.bundle import Bundle, write_bundle
-from bitlathe.board.manifest import Descriptor, Engine, FileEntry, Manifest, Overlay, OverlayKind
-from bitlathe.board.measurement import LayerCycles, Measurement
+from bitlathe.board.manifest import DescriptorEntry, Engine, FileEntry, Manifest, Overlay, OverlayKind
+from bitlathe.board.measurement import Measurement, NodeCycles
 
 FILES = {"overlay_1.bit": b"{}", "overlay_1.hwh": b"<EDKSYSTEM/>", "program.bin": bytes(range(128)) * 3}
 RESULT = Measurement(
@@ -26,7 +26,7 @@ RESULT = Measurement(
     clock_closed_mhz=100.0,
     latency_ms=0.001,
     wall_ms=None,
-    layers=(LayerCycles(layer="conv1", cycles=90),),
+    layers=(NodeCycles(layer="conv1", cycles=90),),
     profiled_cycles=100,
     outputs_sha256="0" * 64,
 )
@@ -55,7 +55,7 @@ def small_manifest(files: dict[str, bytes] | None = None) -> Manifest:
         network="small",
         overlay=overlay,
         engine=engine,
-        descriptors=(Descriptor(opcode="EXEC", node="conv1"), Descriptor(opcode="END", node="")),
+        descriptors=(DescriptorEntry(opcode="EXEC", node="conv1"), DescriptorEntry(opcode="END", node="")),
         input_shape=(3, 2, 2),
         output_shape=(10, 1, 1),
         output_frac=4,

@@ -18,8 +18,8 @@ from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.client import Agent
 from bitlathe.board.jobs import Jobs
 from bitlathe.board.measurement import Measurement
-from bitlathe.board.server import AgentServer, Limits
-from bitlathe.board.store import Store
+from bitlathe.board.server import AgentServer, DoorLimits
+from bitlathe.board.store import FileStore
 
 TOKEN = "a token of the tests"
 
@@ -49,10 +49,10 @@ class StandIn:
 
 @contextmanager
 def serving(
-    folder: Path, stand_in: StandIn, most_bytes: int = 4 << 20, limits: Limits | None = None
+    folder: Path, stand_in: StandIn, most_bytes: int = 4 << 20, limits: DoorLimits | None = None
 ) -> Iterator[AgentServer]:
     """An agent that keeps its files in a folder, for the time of the block."""
-    store = Store(folder, most_bytes)
+    store = FileStore(folder, most_bytes)
     jobs = Jobs(store, stand_in)  # type: ignore[arg-type]  # a stand-in for the worker
     server = AgentServer(("127.0.0.1", 0), TOKEN, "pynq-z2", store, jobs, limits)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
