@@ -1,6 +1,7 @@
 # Every target works in a clean clone: the first one run makes .venv, later ones find it ready.
 
 PY := .venv/bin/python
+BOARDS := $(basename $(notdir $(wildcard hls/target/boards/*.toml)))
 ROOMS := board flow hls model rtl_tb
 TYPED := $(addprefix -p bitlathe.,board flow hls model)
 # Named after the files it installs from, so editing either installs again and touching neither costs nothing.
@@ -57,12 +58,12 @@ timing: $(STAMP)  ## longest path by Yosys, and blocks routed on another part; e
 	$(PY) benchmarks/timing.py
 
 hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml BACKEND= REUSE= SYNTH=require]
-	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),pynq-z2 zcu104); do \
+	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),$(BOARDS)); do \
 	  .venv/bin/bitlathe hls --network $(or $(NETWORK),resnet8) --target $$target --flow $$flow \
 	    $(if $(BACKEND),--backend $(BACKEND)) $(if $(REUSE),--reuse $(REUSE)) --synth $(or $(SYNTH),auto) || exit $$?; done; done
 
 bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado is here: [BOARD= ENGINE=rtl|hls SYNTH=require]
-	@for board in $(or $(BOARD),pynq-z2 zcu104); do \
+	@for board in $(or $(BOARD),$(BOARDS)); do \
 	  .venv/bin/bitlathe bitstream --target $$board --engine $(or $(ENGINE),rtl) \
 	    $(if $(filter require,$(SYNTH)),--require) || exit $$?; done
 
@@ -88,7 +89,7 @@ compiler:
 # Python 3.10 is what that image has; any other that pynq takes will do.
 $(PYNQ31)/.stamp: constraints.txt
 	@python3.10 -m venv $(PYNQ31) 2>/dev/null || .venv/bin/python -m venv $(PYNQ31)
-	$(PYNQ31)/bin/pip install -q 'pynq==3.1.2' 'pycparser<3' 'numpy<2' 'protobuf<6' pytest hypothesis
+	$(PYNQ31)/bin/pip install -q 'pynq==3.1.2' 'pycparser<3' 'numpy<2' 'protobuf<6' tomli pytest hypothesis
 	@touch $@
 
 $(STAMP):

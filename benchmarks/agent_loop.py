@@ -24,7 +24,7 @@ from bitlathe.board.pool import Pool
 from bitlathe.flow.board_bundle import OverlayFiles, Vectors, make_bundle, simulated_overlay
 from bitlathe.flow.files import write_json
 from bitlathe.hls.compile.targeting import compile_for
-from bitlathe.hls.config import Target, target
+from bitlathe.hls.config import Target, find_target
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
@@ -59,7 +59,7 @@ def main() -> None:
 
 def measure(boards: tuple[str, ...], candidates: int, seed: int) -> Row:
     """Make and measure candidates; the agents are warm, the first job is not counted."""
-    board = target(boards[0].removeprefix(SCHEME))
+    board = find_target(boards[0].removeprefix(SCHEME))
     overlay = simulated_overlay(board)
     graphs = [random_resnet(np.random.default_rng(seed + number), blocks=1) for number in range(candidates)]
     with tempfile.TemporaryDirectory() as folder, agents_at(boards, None) as agents:
@@ -97,7 +97,7 @@ def _bundle(graph: Graph, board: Target, overlay: OverlayFiles, seed: int, paren
 def _engine_seconds(graph: Graph, board: Target, seed: int) -> float:
     compiled = compile_for(graph, board)
     codes = random_inputs(np.random.default_rng(seed), graph, 1)
-    ddr = SimulatedDdr(busy=board.ddr_busy, latency=board.ddr_latency)
+    ddr = SimulatedDdr.of(board)
     with closing(SimulatedEngine(board.engine, ddr)) as engine:
         engine.run(compiled, codes)
         began = time.monotonic()

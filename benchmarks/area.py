@@ -18,7 +18,7 @@ from resources import OUT
 from bitlathe.flow.output import print_table
 from bitlathe.flow.resources import measured_resources
 from bitlathe.hls.config import TARGETS, EngineConfiguration, Target
-from bitlathe.hls.explore.area import deviations, family
+from bitlathe.hls.explore.area import deviations
 from bitlathe.hls.explore.measured import POINTS, Measured, measured, text
 from bitlathe.model.graph.storage import write_whole
 
@@ -58,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _measured(target: Target) -> Measured:
     row = measured_resources(target, OUT)
     return Measured(
-        family=family(target),
+        family=target.family,
         configuration=target.engine,
         lut=row.lut,
         ff=row.ff,

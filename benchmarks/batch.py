@@ -92,7 +92,7 @@ def _rows(network: str, arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def _memory(target: Target) -> SimulatedDdr:
-    return SimulatedDdr(latency=target.ddr_latency, busy=target.ddr_busy)
+    return SimulatedDdr.of(target)
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:

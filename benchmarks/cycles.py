@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -173,10 +173,8 @@ def _is_of(row: Row, case: Case, target: str) -> bool:
 def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, digest: str) -> Row:
     """Simulate all images one a start, and one more time the first with random stalls."""
     started = time.monotonic()
-    ddr, model = SimulatedDdr(latency=target.ddr_latency, busy=target.ddr_busy), DdrModel.of(target)
-    stalling = SimulatedDdr(
-        latency=target.ddr_latency, busy=target.ddr_busy, stall_percent=STALL_PERCENT, seed=STALL_SEED
-    )
+    ddr, model = SimulatedDdr.of(target), DdrModel.of(target)
+    stalling = replace(ddr, stall_percent=STALL_PERCENT, seed=STALL_SEED)
     result = _run(compiled, subject, target, ddr)
     errors = [_model_errors(compiled, subject, target, memory) for memory in OTHER_MEMORIES]
     with closing(SimulatedEngine(target.engine, stalling)) as engine:

@@ -61,7 +61,7 @@ def measure(target: Target, images: int, seed: int) -> Row:
     graph = random_resnet(rng, blocks=1)
     network, codes = compile_graph(graph, target.engine), random_inputs(rng, graph, images)
     library, built = timed(lambda: engine_model(target.engine))
-    ddr = SimulatedDdr(latency=target.ddr_latency, busy=target.ddr_busy)
+    ddr = SimulatedDdr.of(target)
     with closing(SimulatedEngine(target.engine, ddr, library=library)) as engine:
         engine.run(network, codes[:1])
         result, took = timed(lambda: engine.run(network, codes))

@@ -29,8 +29,8 @@ from bitlathe.board.jobs import Jobs
 from bitlathe.board.overlay import UNKNOWN_BOARD, board_here
 from bitlathe.board.process import WorkerProcess
 from bitlathe.board.server import AgentServer
+from bitlathe.board.sim.boards import board_model
 from bitlathe.board.sim.options import add_options, command_line
-from bitlathe.board.sim.settings import board_model
 from bitlathe.board.store import FileStore
 from bitlathe.board.text import shown
 

@@ -22,6 +22,10 @@ class DeviceError(BoardError):
     """There is no device, it is another board, or it cannot be used (rights, environment, memory)."""
 
 
+class BoardFileError(BoardError):
+    """The file that describes a board is damaged or lacks something."""
+
+
 class ClockError(BoardError):
     """The fabric's clock cannot be brought to where the design is known to work."""
 

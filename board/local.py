@@ -14,7 +14,7 @@ from bitlathe.board.agent import LOOPBACK, read_token
 from bitlathe.board.client import Agent
 from bitlathe.board.errors import AgentError
 from bitlathe.board.fields import JsonFields
-from bitlathe.board.sim.settings import board_model
+from bitlathe.board.sim.boards import board_model
 
 SCHEME = "sim://"
 START_SECONDS = 120.0  # a loaded machine takes long to import

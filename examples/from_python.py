@@ -6,7 +6,7 @@ python examples/from_python.py
 from __future__ import annotations
 
 from bitlathe.hls.compile import compile_graph
-from bitlathe.hls.config import target
+from bitlathe.hls.config import find_target
 from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.sim import SimulatedDdr, simulate_many
 from bitlathe.model.data import load_dataset
@@ -21,14 +21,14 @@ IMAGES = 20
 
 def main() -> None:
     """Print what the hardware recognises, and whether all integers are the reference's."""
-    digits, board = load_dataset("digits"), target("pynq-z2")
+    digits, board = load_dataset("digits"), find_target("pynq-z2")
     quantized = quantize(
         load_pretrained("lenet5", "digits"), digits.train_images, QuantizeConfig(calibration_images=64)
     )
     check(quantized.graph)
     compiled = compile_graph(quantized.graph, board.engine, DdrModel.of(board))
     codes = quantized.preprocess.codes(digits.test_images[:IMAGES])  # (N, C, H, W) int8
-    result = simulate_many(compiled, codes, SimulatedDdr(latency=board.ddr_latency, busy=board.ddr_busy))
+    result = simulate_many(compiled, codes, SimulatedDdr.of(board))
     right = (result.codes[:, :, 0, 0].argmax(axis=1) == digits.test_labels[:IMAGES]).sum()
     equal = (result.codes == evaluate(quantized.graph, codes)).all()
     print(f"{right} of {IMAGES} digits right, {result.cycles[-1]} cycles each, integers equal: {equal}")

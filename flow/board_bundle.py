@@ -18,9 +18,10 @@ from bitlathe.board.codes import input_codes
 from bitlathe.board.fields import JsonFields
 from bitlathe.board.manifest import FileEntry, Manifest, Overlay, OverlayKind
 from bitlathe.board.names import NETWORK
+from bitlathe.board.sim.boards import board_model
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.overlay_text import SimulatedOverlay
-from bitlathe.board.sim.settings import MemoryTiming, board_model
+from bitlathe.board.sim.settings import MemoryTiming
 from bitlathe.flow.board_core import Core, core_of
 from bitlathe.hls.config import Target
 from bitlathe.hls.registers import OFFSETS
@@ -99,7 +100,7 @@ def simulated_overlay(target: Target) -> OverlayFiles:
     """The overlay of a simulated board; builds the simulator once, with ToolError as `build_model`."""
     board = board_model(target.name)
     library, hwh = engine_model(target.engine).read_bytes(), hwh_text(board, OFFSETS)
-    ddr = SimulatedDdr(busy=target.ddr_busy, latency=target.ddr_latency)
+    ddr = SimulatedDdr.of(target)
     memory = MemoryTiming(
         latency=ddr.latency, write_latency=ddr.write_latency, outstanding=ddr.outstanding, busy=ddr.busy
     )
@@ -112,7 +113,7 @@ def simulated_overlay(target: Target) -> OverlayFiles:
         bit=f"{stem}.bit",
         hwh=f"{stem}.hwh",
         ip=ENGINE,
-        address=board.ip_address,
+        address=board.registers,
         clock_mhz=target.clock_mhz,
     )
     return OverlayFiles(
@@ -167,7 +168,7 @@ def _manifest(
 ) -> Manifest:
     return Manifest(
         board=target.name,
-        architecture=board_model(target.name).architecture,
+        architecture=board_model(target.name).processor.architecture,
         network=network,
         overlay=overlay,
         engine=core.engine,

@@ -22,8 +22,8 @@ from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.flow.options import JsonOption, TargetOption, takes_network
 from bitlathe.flow.output import note, print_json, print_table
 from bitlathe.flow.request import NetworkRequest
-from bitlathe.hls.config import Target
-from bitlathe.hls.config import target as find_target
+from bitlathe.hls.config import Target, find_target
+from bitlathe.hls.target.board_files import listed_boards
 
 if TYPE_CHECKING:
     from bitlathe.flow.board_bundle import OverlayFiles
@@ -61,7 +61,8 @@ def agent(
         Path | None, typer.Option("--folder", help="Where files are kept; else ~/.bitlathe/agent.")
     ] = None,
     simulated: Annotated[
-        str | None, typer.Option("--simulated", help="Serve a simulated board: pynq-z2 or zcu104.")
+        str | None,
+        typer.Option("--simulated", help=f"Serve a simulated board: {' or '.join(listed_boards())}."),
     ] = None,
 ) -> None:
     """Serve this board, or a simulated one, to a search: bundles in, measurements out."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bitlathe.board.errors import AgentError, BoardError, BundleError, DeviceError
+from bitlathe.board.errors import AgentError, BoardError, BoardFileError, BundleError, DeviceError
 from bitlathe.flow.errors import CheckFailed
 from bitlathe.model.graph.errors import BitlatheError, FormatError, ToolError
 
 # The first class that fits decides; whatever is not listed is a check that failed.
 _FAMILY: tuple[tuple[type[BoardError], type[BitlatheError]], ...] = (
     (BundleError, FormatError),
+    (BoardFileError, FormatError),
     (DeviceError, ToolError),
     (AgentError, ToolError),
 )

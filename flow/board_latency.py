@@ -27,8 +27,7 @@ from bitlathe.board.pool import Pool
 from bitlathe.flow.board_bundle import OverlayFiles, Vectors, make_bundle, read_overlay, simulated_overlay
 from bitlathe.flow.board_errors import board_errors
 from bitlathe.flow.errors import CheckFailed, UsageError
-from bitlathe.hls.config import Target
-from bitlathe.hls.config import target as find_target
+from bitlathe.hls.config import Target, find_target
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
 

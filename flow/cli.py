@@ -29,7 +29,7 @@ from bitlathe.flow.options import (
 from bitlathe.flow.output import log_to_stderr, note, print_json, task
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.search_command import register as register_search_command
-from bitlathe.hls.config import target as find_target
+from bitlathe.hls.config import find_target
 from bitlathe.model.graph.errors import BitlatheError, ToolError
 from bitlathe.model.seeds import MAX_SEED
 

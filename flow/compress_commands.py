@@ -10,7 +10,7 @@ import typer
 from bitlathe.flow.options import JsonOption, TargetOption, takes_float_network
 from bitlathe.flow.output import print_json
 from bitlathe.flow.request import NetworkRequest
-from bitlathe.hls.config import target as find_target
+from bitlathe.hls.config import find_target
 
 
 def register(app: typer.Typer) -> None:

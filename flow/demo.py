@@ -12,7 +12,7 @@ from bitlathe.flow.integer_network import read_network
 from bitlathe.flow.output import note, task
 from bitlathe.flow.search import NETWORK, Finished, SearchRequest, run_search
 from bitlathe.flow.simulation import Simulation, SimulationOptions, simulate
-from bitlathe.hls.config import target as find_target
+from bitlathe.hls.config import find_target
 from bitlathe.model.search.checkpoint import CHECKPOINT
 
 CONFIG = Path(__file__).resolve().parents[1] / "examples" / "search" / "digits.toml"

@@ -46,7 +46,7 @@ class RtlRung:
     def cost(self, graph: Graph) -> Latency:
         """Cycles of an image after the first; they do not depend on its pixels."""
         compiled = targeting.compile_for(graph, self.target)
-        ddr = SimulatedDdr(latency=self.target.ddr_latency, busy=self.target.ddr_busy)
+        ddr = SimulatedDdr.of(self.target)
         codes = random_inputs(np.random.default_rng(0), graph, 1)[:1]
         with closing(SimulatedEngine(self.target.engine, ddr)) as engine:
             engine.run(compiled, codes)

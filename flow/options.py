@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bitlathe.flow.request import CALIBRATION_IMAGES, NetworkRequest, Normalization
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.target.board_files import listed_boards
 from bitlathe.model.seeds import MAX_SEED
 
 Command = Callable[..., None]
@@ -23,7 +23,9 @@ DataOption = Annotated[
 ]
 TargetOption = Annotated[
     str,
-    typer.Option("--target", help=f"Board: {' or '.join(TARGETS)}; NAME:ENGINE for another engine on it."),
+    typer.Option(
+        "--target", help=f"Board: {' or '.join(listed_boards())}; NAME:ENGINE for another engine on it."
+    ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Simulated engines side by side.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead.")]

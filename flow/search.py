@@ -19,11 +19,11 @@ from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
 from bitlathe.flow.search_report import write_report
 from bitlathe.flow.search_results import SearchResult, comparisons, training_cost
 from bitlathe.flow.search_setup import Setup, set_up
-from bitlathe.flow.toml_sections import WrongValue
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
+from bitlathe.model.graph.files.toml_sections import WrongValue
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.search import (

@@ -10,12 +10,18 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from bitlathe.flow.errors import UsageError
 from bitlathe.flow.latency import CYCLE_MODEL, RTL, RUNGS
 from bitlathe.flow.request import Normalization
-from bitlathe.flow.toml_sections import Keys, TomlDocument, WrongValue, demand, read_section, read_toml
-from bitlathe.hls.config import target as find_target
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.hls.config import find_target
+from bitlathe.model.graph.errors import BitlatheError, FormatError
+from bitlathe.model.graph.files.toml_sections import (
+    Keys,
+    TomlDocument,
+    WrongValue,
+    demand,
+    read_section,
+    read_toml,
+)
 from bitlathe.model.product.config import LayerCodes
 from bitlathe.model.prune.groups import Scope
 from bitlathe.model.prune.influence import Influence
@@ -106,7 +112,7 @@ class SearchSection:
             with _about(field.name):
                 SearchSettings(**{field.name: getattr(self, field.name)})
         if self.mode is Mode.LITERAL and (self.probe is not None or self.tie):
-            raise UsageError("literal mode has no probe and no tie; leave them out")
+            raise FormatError("literal mode has no probe and no tie; leave them out")
 
     @property
     def settings(self) -> SearchSettings:
@@ -273,7 +279,7 @@ class SearchConfig:
         """The file."""
         return self.document.path
 
-    def wrong(self, keys: Keys, what: str) -> UsageError:
+    def wrong(self, keys: Keys, what: str) -> FormatError:
         """Error about a key, with file and line."""
         return self.document.wrong(keys, what)
 
@@ -301,7 +307,7 @@ _METHODS = ("P", "Q", "W", "PQ", "T")
 
 
 def read_config(path: Path) -> SearchConfig:
-    """A configuration; UsageError names file, line and key of what is wrong."""
+    """A configuration; FormatError names file, line and key of what is wrong."""
     document = read_toml(path)
     document.check_keys((), _SECTIONS)
     document.check_keys(("methods",), _METHODS)
@@ -341,7 +347,7 @@ def _rule(document: TomlDocument) -> tuple[str, dict[str, Any]]:
 
 
 def _check_product(document: TomlDocument, mode: Mode) -> None:
-    """Raise UsageError where no quantizer would ever be on for PQ to tie the weights of."""
+    """Raise FormatError where no quantizer would ever be on for PQ to tie the weights of."""
     methods = document.table("methods")
     if "PQ" in methods and "Q" not in methods:
         raise document.wrong(

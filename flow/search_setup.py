@@ -17,8 +17,7 @@ from bitlathe.flow.own_network import is_own, make_own
 from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.flow.search_config import Mode, SearchConfig, WeightsSection
 from bitlathe.flow.subject import Subject, find_subject
-from bitlathe.hls.config import Target
-from bitlathe.hls.config import target as find_target
+from bitlathe.hls.config import Target, find_target
 from bitlathe.model.compress import Architecture, Method, ZooArchitecture
 from bitlathe.model.compress.channels import PruneChannels, joint_reach
 from bitlathe.model.compress.methods import Quantize, Train

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 from bitlathe.flow.compilation import compile_for, predicted_cycles
@@ -148,12 +148,8 @@ def _outputs(
     progress: Progress | None,
     least: Bounds,
 ) -> _Outputs:
-    ddr = SimulatedDdr(
-        latency=target.ddr_latency,
-        busy=target.ddr_busy,
-        stall_percent=options.stall_percent,
-        seed=options.seed,
-    )
+    memory = SimulatedDdr.of(target)
+    ddr = replace(memory, stall_percent=options.stall_percent, seed=options.seed)
     codes = network.preprocess.codes(images)
     with closing(SimulatedEngine(target.engine, ddr)) as engine:
         first = engine.run(compiled, codes[:1])

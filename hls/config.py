@@ -2,13 +2,21 @@
 
 import re
 import zlib
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
+from pathlib import Path
 
-from bitlathe.model.graph.errors import CapacityError
+from bitlathe.hls.target.board_files import board_files
+from bitlathe.model.graph.errors import CapacityError, FormatError
+from bitlathe.model.graph.files.toml_sections import demand, read_section, read_toml
 
 PROGRAM_VERSION = 2
 INPUT_CHANNELS = 8, 16  # a cycle, that the engine is written for
 CODEWORDS, CODEWORD_BYTES = 256, 8  # of the codebook, which product-quantized weights index
+FAMILIES = "xc7", "xcu", "xcup"  # whose primitives the area is counted in
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # the pattern of a board's name in a bundle
+_PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,75 +81,104 @@ class EngineConfiguration:
         return zlib.crc32(repr((PROGRAM_VERSION, tuple(sorted(asdict(self).items())))).encode())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A board: part, clock, memory, and the engine configuration built for it."""
+class Processor(Enum):
+    """The processing system beside the fabric, which decides block design and memory ports."""
 
-    name: str
+    ZYNQ_7000 = "zynq-7000"
+    ZYNQ_ULTRASCALE = "zynq-ultrascale"
+
+    @property
+    def port_bytes(self) -> int:
+        """Width of its widest memory port."""
+        return 8 if self is Processor.ZYNQ_7000 else 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardFacts:
+    """The table [board] of a board's file; hls/target/README.md explains the keys."""
+
     part: str
-    clock_mhz: float  # the clock the engine is meant to close at (an estimate until synthesized)
     lut: int
     ff: int
     dsp: int
     bram36: int
     uram: int
-    ddr_busy: float  # share of cycles in which the DDR model delivers a beat
-    ddr_latency: int  # cycles from an address to its first beat
+    family: str  # as Yosys names it
+    clock_mhz: float  # the clock the engine is meant to close at (an estimate until synthesized)
     port_bytes: int  # of the widest memory port, a beat of which is a word
+    ddr_latency: int  # cycles from an address to its first beat
+    ddr_busy: float  # share of cycles in which the DDR model delivers a beat
     ddr_window_mib: int  # contiguous memory that the board's image keeps for the fabric (CMA)
+    processor: Processor
+    board_files: str  # pattern of Vivado's name of the board
+    hls4ml_board: str | None = None  # hls4ml's name of it, where its accelerator backend knows the board
+
+    def __post_init__(self) -> None:
+        for key in ("lut", "ff", "ddr_latency", "ddr_window_mib"):
+            demand(self, key, getattr(self, key) > 0, "1 or more")
+        for key in ("dsp", "bram36", "uram"):
+            demand(self, key, getattr(self, key) >= 0, "0 or more")
+        demand(self, "part", bool(_WORD.fullmatch(self.part)), "the vendor's name of a part")
+        demand(self, "board_files", bool(_PATTERN.fullmatch(self.board_files)), "a name, * for any letters")
+        demand(self, "family", self.family in FAMILIES, f"one of {', '.join(FAMILIES)}")
+        demand(self, "clock_mhz", 0 < self.clock_mhz < 10_000, "a number of MHz above 0")
+        demand(self, "ddr_busy", 0 < self.ddr_busy <= 1, "a share above 0, at most 1")
+        widths = [width for width in INPUT_CHANNELS if width <= self.processor.port_bytes]
+        demand(self, "port_bytes", self.port_bytes in widths, f"one of {', '.join(map(str, widths))}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target(BoardFacts):
+    """A board, and the engine configuration built for it."""
+
+    name: str
     engine: EngineConfiguration
 
 
-TARGETS = {
-    target.name: target
-    for target in (
-        Target(
-            name="pynq-z2",
-            part="xc7z020clg400-1",
-            clock_mhz=150.0,
-            lut=53_200,
-            ff=106_400,
-            dsp=220,
-            bram36=140,
-            uram=0,
-            ddr_busy=0.75,
-            ddr_latency=40,
-            port_bytes=8,
-            ddr_window_mib=128,
-            engine=EngineConfiguration(),
-        ),
-        Target(
-            name="zcu104",
-            part="xczu7ev-ffvc1156-2-e",
-            clock_mhz=250.0,
-            lut=230_400,
-            ff=460_800,
-            dsp=1_728,
-            bram36=312,
-            uram=96,
-            ddr_busy=0.75,
-            ddr_latency=60,
-            port_bytes=16,
-            ddr_window_mib=512,
-            engine=EngineConfiguration(pi=16, po=16, pp=6, banks=7, bank_lines=4096, weight_lines=3072),
-        ),
+class _Targets(Mapping[str, Target]):
+    """The boards by name, each read when it is asked for: a bad file is an error of its own board alone."""
+
+    def __getitem__(self, name: str) -> Target:
+        return _read(board_files()[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(board_files())
+
+    def __len__(self) -> int:
+        return len(board_files())
+
+
+TARGETS: Mapping[str, Target] = _Targets()
+
+
+def _read(path: Path) -> Target:
+    """The target of a board's file; FormatError names the file and the key that is wrong."""
+    if not _WORD.fullmatch(path.stem):
+        raise FormatError(f"{path}: names no board; use letters, digits, '_', '.' and '-'")
+    document = read_toml(path)
+    document.check_keys((), ("board", "engine", "simulated"))  # the last is of board/sim
+    facts = read_section(document, ("board",), BoardFacts)
+    return Target(
+        name=path.stem,
+        engine=read_section(document, ("engine",), EngineConfiguration),
+        **{field.name: getattr(facts, field.name) for field in fields(BoardFacts)},
     )
-}
 
 
 _LABEL = re.compile(r"(\d+)x(\d+)x(\d+)-(\d+)x(\d+)-(\d+)", re.ASCII)
 
 
-def target(word: str) -> Target:
+def find_target(word: str) -> Target:
     """Target of a name, or of NAME:SIZES with another engine; CapacityError says what is wrong with either.
 
-    >>> target("pynq-z2:8x8x4-5x4096-4608").engine.pp
+    >>> find_target("pynq-z2:8x8x4-5x4096-4608").engine.pp
     4
     """
     name, colon, sizes = word.partition(":")
     if name not in TARGETS:
         raise CapacityError(f"target {name!r} is unknown; choose one of {', '.join(TARGETS)}")
-    return replace(TARGETS[name], engine=configuration(sizes)) if colon else TARGETS[name]
+    board = TARGETS[name]
+    return replace(board, engine=configuration(sizes)) if colon else board
 
 
 def configuration(sizes: str) -> EngineConfiguration:

@@ -10,11 +10,13 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 from bitlathe.hls.config import Target
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode, Program
 from bitlathe.hls.skipping import Sweep, skipping_groups
 
+Ddr = TypeVar("Ddr", bound="DdrModel")
 Fields = Mapping[str, int]
 Window = tuple[float, float]  # from, to; cycles
 
@@ -45,8 +47,8 @@ class DdrModel:
     write_latency: int = 20  # cycles from a write burst's last beat to its response
 
     @classmethod
-    def of(cls, target: Target) -> "DdrModel":
-        """Memory of a target."""
+    def of(cls: type[Ddr], target: Target) -> Ddr:
+        """Memory of a target, of the class that it is asked of."""
         return cls(busy=target.ddr_busy, latency=target.ddr_latency)
 
     def transfer(self, beats: int) -> float:

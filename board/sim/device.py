@@ -16,11 +16,12 @@ from pynqmetadata.frontends import Metadata
 from pynqmetadata.views.runtime import RuntimeMetadataParser
 
 from bitlathe.board.errors import DeviceError
+from bitlathe.board.sim.boards import BoardModel, board_model
 from bitlathe.board.sim.interrupts import InterruptController, InterruptDevice
 from bitlathe.board.sim.library import EngineModel
 from bitlathe.board.sim.memory import SimulatedMemory
 from bitlathe.board.sim.overlay_text import SimulatedOverlay, read_overlay_text
-from bitlathe.board.sim.settings import BoardModel, SimulationSettings, board_model
+from bitlathe.board.sim.settings import SimulationSettings
 
 _WORD_BYTES = 4
 _CONTROL, _START = 0x00, 1  # register CTRL and its bit
@@ -31,13 +32,14 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
 
     def __init__(self, model: BoardModel, settings: SimulationSettings) -> None:
         super().__init__(f"simulated_{model.name}")
-        self.name, self.arch = model.name, model.architecture
+        self.name, self.arch = model.name, model.processor.architecture
         self.capabilities = {"MEMORY_MAPPED": True, "SIMULATED": True}
-        self.default_memory = SimulatedMemory(self, settings.memory_base, settings.memory_bytes)
+        memory_bytes = settings.memory_bytes or model.memory_bytes
+        self.default_memory = SimulatedMemory(self, settings.memory_base, memory_bytes)
         self.loads = 0
         self._model = model
         self._settings = settings
-        self._clocks = dict(model.clock_registers)
+        self._clocks = dict(model.processor.clock_registers)
         self._engine: EngineModel | None = None
         self._engine_span = range(0)  # addresses of its registers
         self._intc_span = range(0)
@@ -144,8 +146,8 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
             for address in parser.ip_dict.values()
             if "phys_addr" in address
         }
-        self._engine_span = spans.get(self._model.ip_address, range(0))
-        self._intc_span = spans.get(self._model.interrupt_address, range(0))
+        self._engine_span = spans.get(self._model.registers, range(0))
+        self._intc_span = spans.get(self._model.interrupts, range(0))
         for controller in parser.interrupt_controllers.values():
             _InterruptController._uio_devices[controller["raw_irq"]] = InterruptDevice(self._intc, self.run)
 

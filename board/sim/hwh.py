@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from bitlathe.board.sim.settings import BoardModel
+from bitlathe.board.sim.boards import BoardModel
+from bitlathe.board.sim.processors import SimulatedProcessor
 
 ENGINE = "engine_0"
 ENGINE_VLNV = "user.org:user:engine:1.0"
@@ -24,60 +25,30 @@ def hwh_text(board: BoardModel, registers: Mapping[str, int]) -> bytes:
     system = Element("EDKSYSTEM")
     SubElement(system, "EXTERNALPORTS")
     modules = SubElement(system, "MODULES")
-    is_zynq = board.architecture == "armv7l"
-    _processor(modules, board, is_zynq)
+    _processor(modules, board)
     _engine(modules, registers)
-    _interrupt_controller(modules, is_zynq)
+    _interrupt_controller(modules, board.processor)
     ElementTree.indent(system)
     text: bytes = ElementTree.tostring(system, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
 
 
-def _processor(modules: Element, board: BoardModel, is_zynq: bool) -> None:
-    name = "processing_system7_0" if is_zynq else "zynq_ultra_ps_e_0"
-    kind, version = ("processing_system7", "5.5") if is_zynq else ("zynq_ultra_ps_e", "3.5")
-    module = _module(modules, name, f"xilinx.com:ip:{kind}:{version}")
-    module.set("MODTYPE", kind)
+def _processor(modules: Element, board: BoardModel) -> None:
+    chip = board.processor
+    module = _module(modules, chip.instance, f"xilinx.com:ip:{chip.kind}:{chip.version}")
+    module.set("MODTYPE", chip.kind)
     parameters = SubElement(module, "PARAMETERS")
     for clock in range(_CLOCKS):
-        for key, value in (_zynq_clock(clock) if is_zynq else _zynqmp_clock(clock)).items():
+        for key, value in chip.clock_parameters(clock).items():
             SubElement(parameters, "PARAMETER", NAME=key, VALUE=value)
     ports = SubElement(module, "PORTS")
-    SubElement(
-        ports,
-        "PORT",
-        NAME="IRQ_F2P" if is_zynq else "pl_ps_irq0",
-        DIR="I",
-        SIGIS="INTERRUPT",
-        SIGNAME="intc_irq",
-    )
+    SubElement(ports, "PORT", NAME=chip.interrupt, DIR="I", SIGIS="INTERRUPT", SIGNAME="intc_irq")
     _connect(ports[0], _INTC, "irq")
-    master = "M_AXI_GP0" if is_zynq else "M_AXI_HPM0_FPD"
     buses = SubElement(module, "BUSINTERFACES")
-    SubElement(buses, "BUSINTERFACE", NAME=master, TYPE="MASTER", VLNV=_MEMORY_MAPPED)
+    SubElement(buses, "BUSINTERFACE", NAME=chip.control, TYPE="MASTER", VLNV=_MEMORY_MAPPED)
     ranges = SubElement(module, "MEMORYMAP")
-    _memory_range(ranges, master, ENGINE, "s_axi_control", board.ip_address)
-    _memory_range(ranges, master, _INTC, "s_axi", board.interrupt_address)
-
-
-def _zynq_clock(clock: int) -> dict[str, str]:
-    return {
-        f"PCW_FPGA_FCLK{clock}_ENABLE": str(int(clock == 0)),
-        f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR0": "5",
-        f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR1": "2",
-        f"PCW_FCLK{clock}_PERIPHERAL_CLKSRC": "IO PLL",
-    }
-
-
-def _zynqmp_clock(clock: int) -> dict[str, str]:
-    prefix = f"PSU__CRL_APB__PL{clock}_REF_CTRL"
-    return {
-        f"PSU__FPGA_PL{clock}_ENABLE": str(int(clock == 0)),
-        f"{prefix}__DIVISOR0": "15",
-        f"{prefix}__DIVISOR1": "1",
-        f"{prefix}__SRCSEL": "IOPLL",
-        f"{prefix}__ACT_FREQMHZ": "99.999001",
-    }
+    _memory_range(ranges, chip.control, ENGINE, "s_axi_control", board.registers)
+    _memory_range(ranges, chip.control, _INTC, "s_axi", board.interrupts)
 
 
 def _engine(modules: Element, registers: Mapping[str, int]) -> None:
@@ -98,7 +69,7 @@ def _engine(modules: Element, registers: Mapping[str, int]) -> None:
     _slave(module, "s_axi_control")
 
 
-def _interrupt_controller(modules: Element, is_zynq: bool) -> None:
+def _interrupt_controller(modules: Element, chip: SimulatedProcessor) -> None:
     module = _module(modules, _INTC, _INTC_VLNV)
     ports = SubElement(module, "PORTS")
     _connect(
@@ -106,10 +77,8 @@ def _interrupt_controller(modules: Element, is_zynq: bool) -> None:
         ENGINE,
         "irq_o",
     )
-    processor, pin = ("processing_system7_0", "IRQ_F2P") if is_zynq else ("zynq_ultra_ps_e_0", "pl_ps_irq0")
-    _connect(
-        SubElement(ports, "PORT", NAME="irq", DIR="O", SIGIS="INTERRUPT", SIGNAME="intc_irq"), processor, pin
-    )
+    line = SubElement(ports, "PORT", NAME="irq", DIR="O", SIGIS="INTERRUPT", SIGNAME="intc_irq")
+    _connect(line, chip.instance, chip.interrupt)
     _slave(module, "s_axi")
 
 

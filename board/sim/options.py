@@ -15,7 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--latency", type=int, help="cycles from a read's address to its first beat")
     group.add_argument("--stall-percent", type=int, help="chance that memory pauses in a cycle")
     group.add_argument("--seed", type=int, default=0, help="of those pauses")
-    group.add_argument("--memory-mib", type=int, default=defaults.memory_bytes >> 20, help="for buffers")
+    group.add_argument("--memory-mib", type=int, help="for buffers; else the board's")
     group.add_argument(
         "--access-cycles", type=int, default=defaults.access_cycles, help="a register access takes"
     )
@@ -27,7 +27,7 @@ def settings_of(arguments: argparse.Namespace) -> SimulationSettings:
     """What the options say."""
     return SimulationSettings(
         memory=_memory(arguments),
-        memory_bytes=arguments.memory_mib << 20,
+        memory_bytes=None if arguments.memory_mib is None else arguments.memory_mib << 20,
         access_cycles=arguments.access_cycles,
         faults=Faults(hang=_hang(arguments.hang), hang_loads=arguments.hang_loads),
     )

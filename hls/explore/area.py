@@ -81,17 +81,12 @@ class PartBudget:
 
 def check_fits(target: Target) -> None:
     """Raise CapacityError, naming the first limit violated, when a target's engine cannot fit its part."""
-    broken = PartBudget.of(target).violated(target.engine, area_of(target.engine, family(target)))
+    broken = PartBudget.of(target).violated(target.engine, area_of(target.engine, target.family))
     if broken is not None:
         raise CapacityError(
             f"{target.name}: an engine of {target.engine.label} takes {broken}; choose a smaller one "
             "(bitlathe explore lists those that fit)"
         )
-
-
-def family(target: Target) -> str:
-    """Yosys' name of the part's family."""
-    return "xcup" if target.part.startswith("xczu") else "xc7"
 
 
 def area_of(configuration: EngineConfiguration, part_family: str) -> Area:

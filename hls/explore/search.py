@@ -8,7 +8,7 @@ from bitlathe.hls.compile.compiler import compile_graph
 from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.datapath import PACKED_BITS
-from bitlathe.hls.explore.area import Area, PartBudget, area_of, family
+from bitlathe.hls.explore.area import Area, PartBudget, area_of
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 
@@ -91,7 +91,7 @@ def explore(
 def _drawn(
     graph: Graph, target: Target, configurations: Sequence[EngineConfiguration]
 ) -> Iterator[EngineChoice]:
-    budget, part = PartBudget.of(target), family(target)
+    budget, part = PartBudget.of(target), target.family
     for configuration in dict.fromkeys((target.engine, *configurations)):
         area = area_of(configuration, part)
         yield EngineChoice(

@@ -58,7 +58,7 @@ def _layer_list_entry(layer: Layer) -> dict[str, Any]:
 
 
 def _configuration(plan: Plan, target: Target, backend: Backend, folder: Path) -> dict[str, Any]:
-    board = {"board": target.name} if backend is Backend.VIVADO_ACCELERATOR else {}
+    board = {"board": target.hls4ml_board} if backend is Backend.VIVADO_ACCELERATOR else {}
     with library.quiet():
         configuration: dict[str, Any] = library.load("hls4ml.utils.config").create_config(
             output_dir=str(folder),

@@ -9,7 +9,6 @@ from bitlathe.model.graph import proof
 from bitlathe.model.graph.errors import CapacityError, UnsupportedLayer
 from bitlathe.model.graph.graph import Graph
 
-ACCELERATOR_TARGETS = ("pynq-z2",)  # boards of ours that hls4ml's accelerator backend has a block design for
 BRAM_BITS, URAM_BITS = 36 * 1024, 288 * 1024
 
 
@@ -35,10 +34,10 @@ def make_plan(graph: Graph, target: Target, options: Options | None = None) -> P
 
 
 def _check_backend(target: Target, backend: Backend) -> None:
-    if backend is Backend.VIVADO_ACCELERATOR and target.name not in ACCELERATOR_TARGETS:
+    if backend is Backend.VIVADO_ACCELERATOR and target.hls4ml_board is None:
         raise UnsupportedLayer(
-            f"{target.name}: hls4ml's {backend.value} has no such board, only "
-            f"{', '.join(ACCELERATOR_TARGETS)}; choose {Backend.VITIS.value}"
+            f"{target.name}: hls4ml's {backend.value} has no such board, for its file names no hls4ml_board; "
+            f"choose {Backend.VITIS.value}"
         )
 
 

@@ -21,7 +21,7 @@ from hls4ml.model.flow import register_flow
 from hls4ml.writer.writers import Writer
 
 from bitlathe.hls.compile import Compiled, compile_graph
-from bitlathe.hls.config import PROGRAM_VERSION, Target, target
+from bitlathe.hls.config import PROGRAM_VERSION, Target, find_target
 from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.emit import emit_rtl
 from bitlathe.hls.functional import Simulation
@@ -87,7 +87,7 @@ class Lathe:
             return evaluate(self.graph, codes)
         compiled = self.compiled()
         if execution is Execution.RTL:
-            with closing(SimulatedEngine(self.target.engine, SimulatedDdr())) as engine:
+            with closing(SimulatedEngine(self.target.engine, SimulatedDdr.of(self.target))) as engine:
                 return engine.run(compiled, codes).codes.astype(np.int32)
         simulation = Simulation(
             configuration=self.target.engine,
@@ -173,7 +173,7 @@ class BitlatheBackend(FPGABackend):  # type: ignore[misc]  # hls4ml has no types
         Raises CapacityError for an unknown board, FormatError for an unknown execution.
         """
         return {
-            "Board": target(board or "pynq-z2").name,
+            "Board": find_target(board or "pynq-z2").name,
             "Execution": _execution(execution).value,
             "IOType": io_type or "io_parallel",
             "HLSConfig": {},
@@ -213,7 +213,7 @@ def lathe_of(model: Any) -> Lathe:
     graph, entering, leaving = import_model(model)
     proof.check(graph)
     board = model.config.get_config_value("Board", "pynq-z2")
-    return Lathe(graph=graph, input_places=entering, output_places=leaving, target=target(board))
+    return Lathe(graph=graph, input_places=entering, output_places=leaving, target=find_target(board))
 
 
 def register(register_backend: Callable[..., None], register_writer: Callable[..., None]) -> None:

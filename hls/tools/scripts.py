@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from bitlathe.hls.config import Target
+from bitlathe.hls.config import Processor, Target
 from bitlathe.hls.emit import FILE_LIST, emit_rtl
 from bitlathe.hls.emit import TOP as RTL_TOP
 from bitlathe.hls.explore.area import check_fits
@@ -40,24 +40,20 @@ class HlsView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
-    """How a target's processing system is set up and wired."""
+class ProcessorDesign:
+    """How a processing system is set up and wired."""
 
     template: str
-    board_pattern: str  # of get_board_parts
-    control: str  # master port of the processing system to the registers
-    memory: str  # slave port of it to the DDR
+    control: str  # its master port to the registers
+    memory: str  # its slave port to the DDR
 
 
-BOARDS = {
-    "pynq-z2": Board(
-        template="board_zynq7.tcl.j2", board_pattern="*pynq-z2*", control="M_AXI_GP0", memory="S_AXI_HP0"
+DESIGNS = {
+    Processor.ZYNQ_7000: ProcessorDesign(
+        template="board_zynq7.tcl.j2", control="M_AXI_GP0", memory="S_AXI_HP0"
     ),
-    "zcu104": Board(
-        template="board_zynqmp.tcl.j2",
-        board_pattern="*zcu104*",
-        control="M_AXI_HPM0_FPD",
-        memory="S_AXI_HP0_FPD",
+    Processor.ZYNQ_ULTRASCALE: ProcessorDesign(
+        template="board_zynqmp.tcl.j2", control="M_AXI_HPM0_FPD", memory="S_AXI_HP0_FPD"
     ),
 }
 
@@ -85,7 +81,8 @@ class BoardView:
     part: str
     clock_mhz: str
     memory_bits: int
-    board: Board
+    board_files: str  # pattern of get_board_parts
+    processor: ProcessorDesign
     engine: EngineCell
 
 
@@ -118,10 +115,11 @@ def board_scripts(target: Target, engine: EngineKind) -> dict[str, str]:
         part=target.part,
         clock_mhz=f"{target.clock_mhz:g}",
         memory_bits=8 * target.engine.word_bytes,
-        board=BOARDS[target.name],
+        board_files=target.board_files,
+        processor=DESIGNS[target.processor],
         engine=_CELLS[engine](names),
     )
-    design = render(view.board.template, v=view)
+    design = render(view.processor.template, v=view)
     return {"design.tcl": design, **{f"rtl/{name}": text for name, text in sources.items()}}
 
 

@@ -15,11 +15,12 @@ from board_bundles import bundle_folder
 from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.errors import BundleError, EngineHung
 from bitlathe.board.runner import RunSettings, measure
+from bitlathe.board.sim.boards import board_model
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
-from bitlathe.board.sim.settings import Faults, MemoryChannel, SimulationSettings, board_model
+from bitlathe.board.sim.settings import Faults, MemoryChannel, SimulationSettings
 from bitlathe.flow.board_bundle import OverlayFiles, make_bundle, read_overlay, simulated_overlay
 from bitlathe.flow.board_latency import random_vectors
-from bitlathe.hls.config import PROGRAM_VERSION, target
+from bitlathe.hls.config import PROGRAM_VERSION, find_target
 from bitlathe.hls.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
 from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.errors import FormatError
@@ -29,7 +30,7 @@ from bitlathe.model.graph.random_resnet import random_resnet
 needs.package("pynq")
 from bitlathe.board.sim.device import activate
 
-BOARD = target("pynq-z2")
+BOARD = find_target("pynq-z2")
 SUPPORT = Path(__file__).parents[1] / "support"
 
 

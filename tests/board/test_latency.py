@@ -16,7 +16,7 @@ from bitlathe.flow import board_latency as latency
 from bitlathe.flow.board_latency import BoardLatency, board_latency, random_vectors
 from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.hls.compile.targeting import compile_for
-from bitlathe.hls.config import target
+from bitlathe.hls.config import find_target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.graph import Graph
@@ -51,7 +51,7 @@ def test_two_boards_give_the_cycles_that_one_gives(two: BoardLatency, graphs: li
 
 
 def test_cycles_are_near_the_cycle_models(two: BoardLatency, graphs: list[Graph]) -> None:
-    measured, board = two.measure(graphs[-1]), target(BOARD)
+    measured, board = two.measure(graphs[-1]), find_target(BOARD)
     program = compile_for(graphs[-1], board).program
     predicted = predict(program, DdrModel.of(board), weights_resident=True).cycles
     assert (measured.predicted_cycles, measured.mismatches) == (predicted, 0)
@@ -117,6 +117,6 @@ def test_no_board_an_unknown_one_and_one_without_a_token_are_named(tmp_path: Pat
 
 def test_real_and_simulated_boards_take_different_overlays() -> None:
     with pytest.raises(UsageError, match="give one kind"):
-        latency.overlay_of([SIMULATED, "board"], target(BOARD), None)
+        latency.overlay_of([SIMULATED, "board"], find_target(BOARD), None)
     with pytest.raises(UsageError, match="--overlay: name the folder"):
-        latency.overlay_of(["board"], target(BOARD), None)
+        latency.overlay_of(["board"], find_target(BOARD), None)

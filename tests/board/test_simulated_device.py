@@ -20,7 +20,8 @@ from bitlathe.board.bundle import EXPECTED, IMAGES, Bundle, open_bundle
 from bitlathe.board.errors import BundleError, ClockError, DeviceError, EngineFault, EngineHung
 from bitlathe.board.overlay import LoadedOverlay, import_pynq
 from bitlathe.board.runner import Runner, RunSettings, measure
-from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming, SimulationSettings, board_model
+from bitlathe.board.sim.boards import BoardModel, board_model
+from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming, SimulationSettings
 
 needs.package("pynq")
 with warnings.catch_warnings():
@@ -126,11 +127,17 @@ def test_the_clock_is_the_fastest_at_or_below_the_closed_one(bundle: Bundle) -> 
     )
 
 
+def with_clocks(registers: dict[int, int]) -> BoardModel:
+    """PYNQ-Z2 as another boot image leaves its clocks."""
+    model = board_model("pynq-z2")
+    clocks = {**model.processor.clock_registers, **registers}
+    return replace(model, processor=replace(model.processor, clock_registers=clocks))
+
+
 def test_another_pll_of_the_boot_image_gives_another_safe_clock(
     z2: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = board_model("pynq-z2")
-    faster = replace(model, clock_registers={**model.clock_registers, 0xF800_0108: 32 << 12})
+    faster = with_clocks({0xF800_0108: 32 << 12})
     monkeypatch.setattr("bitlathe.board.sim.device.board_model", lambda _: faster)
     activate("pynq-z2")
     assert LoadedOverlay(z2).clock_mhz == pytest.approx(1600 / 11)
@@ -282,8 +289,7 @@ def test_a_run_that_is_broken_off_is_aborted_before_its_memory_is_given_back(
 
 
 def test_a_clock_that_cannot_be_set_is_refused(z2: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = board_model("pynq-z2")
-    stuck = replace(model, clock_registers={**model.clock_registers, 0xF800_0170: 5 << 8 | 1 << 20})
+    stuck = with_clocks({0xF800_0170: 5 << 8 | 1 << 20})
     monkeypatch.setattr("bitlathe.board.sim.device.board_model", lambda _: stuck)
     activate("pynq-z2", SimulationSettings(faults=Faults(clock_stuck=True)))
     with pytest.raises(

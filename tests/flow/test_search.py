@@ -18,7 +18,7 @@ from bitlathe.flow.search_config import read_config
 from bitlathe.flow.search_report import render, report_view
 from bitlathe.flow.search_results import SearchResult
 from bitlathe.flow.search_setup import set_up
-from bitlathe.hls.config import target
+from bitlathe.hls.config import find_target
 from bitlathe.model.compress.channels import PruneChannels
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
@@ -143,7 +143,7 @@ def test_another_search_is_not_resumed(searched: tuple[Path, dict[str, Any]]) ->
 
 def test_the_rungs_agree_on_the_network_found(searched: tuple[Path, dict[str, Any]]) -> None:
     folder, result = searched
-    graph, board = graph_file.load(folder / "out" / "network.blg"), target("pynq-z2")
+    graph, board = graph_file.load(folder / "out" / "network.blg"), find_target("pynq-z2")
     predicted, simulated = (rung(target=board).cost(graph) for rung in (CycleModelRung, RtlRung))
     assert simulated.cycles == result["found"]["cycles"]
     assert predicted.cycles == pytest.approx(simulated.cycles, rel=0.01)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-from bitlathe.flow.errors import UsageError
 from bitlathe.flow.search_config import Baseline, Mode, read_config
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.prune.groups import Scope
 from bitlathe.model.search import Judge
 from bitlathe.model.train import Schedule
@@ -87,13 +87,13 @@ def test_every_example_is_read(path: Path) -> None:
         ("[rule]", "[rules]", "18: rules: is unknown; did you mean rule?"),
         ('"feasible"', '"fastest"', "19: rule.name: no rule is called fastest; choose one of accuracy"),
         ("delta = 0.02", "beta = 0.02", "19: rule.name: rule feasible has no parameter beta; it takes delta"),
-        ("delta = 0.02", "delta = ", "is no TOML: Invalid value (at line 20, column 9)"),
+        ("delta = 0.02", "delta = ", "is not valid TOML: Invalid value (at line 20, column 9)"),
     ],
 )
 def test_what_is_wrong_is_told_of_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     path = written(tmp_path, GOOD.replace(old, new, 1))
-    with pytest.raises(UsageError, match=re.escape(message)):
+    with pytest.raises(FormatError, match=re.escape(message)):
         read_config(path)
 
 
@@ -206,33 +206,33 @@ def test_a_value_out_of_its_range_is_told_of_with_its_line(
 ) -> None:
     assert old in GOOD
     path = written(tmp_path, GOOD.replace(old, new, 1))
-    with pytest.raises(UsageError, match=f":{re.escape(message)}"):
+    with pytest.raises(FormatError, match=f":{re.escape(message)}"):
         read_config(path)
 
 
 def test_codewords_without_a_quantizer_that_lasts_are_refused(tmp_path: Path) -> None:
     alone = GOOD.replace("[methods.Q]\nbits = [[8, 8], [4, 8]]", "[methods.PQ]")
-    with pytest.raises(UsageError, match=r"15: methods\.PQ: ties the weights of a quantized network; give"):
+    with pytest.raises(FormatError, match=r"15: methods\.PQ: ties the weights of a quantized network; give"):
         read_config(written(tmp_path, alone))
     literal = GOOD.replace("probe = 0.5", 'mode = "literal"').replace("[rule]", "[methods.PQ]\n[rule]")
-    with pytest.raises(UsageError, match=r"18: methods\.PQ: needs a Q that lasts, and in literal mode none"):
+    with pytest.raises(FormatError, match=r"18: methods\.PQ: needs a Q that lasts, and in literal mode none"):
         read_config(written(tmp_path, literal))
 
 
 def test_a_configuration_without_methods_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, '[network]\nname = "lenet5"\n[training]\nepochs = 1\n')
-    with pytest.raises(UsageError, match=r"methods: is missing; give some of P, Q, W, PQ, T"):
+    with pytest.raises(FormatError, match=r"methods: is missing; give some of P, Q, W, PQ, T"):
         read_config(path)
 
 
 def test_a_missing_file_is_told_of(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.toml: cannot be read \(No such file"):
+    with pytest.raises(FormatError, match=r"none\.toml: cannot be read \(No such file"):
         read_config(tmp_path / "none.toml")
 
 
 def test_literal_mode_refuses_what_it_has_not(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD.replace("probe = 0.5", 'probe = 0.5\nmode = "literal"'))
-    with pytest.raises(UsageError, match="literal mode has no probe and no tie"):
+    with pytest.raises(FormatError, match="literal mode has no probe and no tie"):
         read_config(path)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bitlathe.hls.compile.targeting import compile_for
-from bitlathe.hls.config import TARGETS, EngineConfiguration, configuration, target
+from bitlathe.hls.config import TARGETS, EngineConfiguration, configuration, find_target
 from bitlathe.hls.emit import emit_rtl
 from bitlathe.hls.explore import area
 from bitlathe.hls.explore.area import (
@@ -53,7 +53,7 @@ def test_measured_points_survive_their_file() -> None:
 
 def test_shipped_engines_are_measured_and_fit() -> None:
     for board in TARGETS.values():
-        assert area_of(board.engine, area.family(board)).is_measured
+        assert area_of(board.engine, board.family).is_measured
         check_fits(board)
 
 
@@ -142,7 +142,7 @@ def test_candidates_use_the_memory_that_is_left(board) -> None:
 def test_an_engine_is_named_by_its_sizes() -> None:
     for each in SMALLER:
         assert configuration(each.label) == each
-    assert target("pynq-z2:8x8x4-5x2048-1024").engine == EngineConfiguration(
+    assert find_target("pynq-z2:8x8x4-5x2048-1024").engine == EngineConfiguration(
         pp=4, banks=5, bank_lines=2048, weight_lines=1024
     )
 
@@ -162,5 +162,5 @@ def test_an_engine_is_named_by_its_sizes() -> None:
 )
 def test_an_impossible_engine_is_refused_by_name(word: str, message: str) -> None:
     with pytest.raises(BitlatheError) as refusal:
-        target(word)
+        find_target(word)
     assert str(refusal.value) == message

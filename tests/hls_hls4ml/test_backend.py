@@ -21,7 +21,7 @@ from hls4ml.backends import get_available_backends
 from hls4ml_models import MODELS, constants, inputs, layer, make, truncating
 from repository import ROOT
 
-from bitlathe.hls.config import target
+from bitlathe.hls.config import find_target
 from bitlathe.hls.hls4ml import convert, library, make_plan
 from bitlathe.hls.hls4ml.plan import Backend
 from bitlathe.hls.hls4ml.plugin import Execution, lathe_of
@@ -98,8 +98,8 @@ def test_a_single_sample_gives_a_single_row_of_the_inputs_type(tmp_path: Path) -
 
 def _imported_again(graph: Graph, folder: Path) -> Any:
     """hls4ml's model of a graph's project, for the backend `bitlathe`."""
-    plan = make_plan(graph, target("zcu104"))
-    configuration = convert._configuration(plan, target("zcu104"), Backend.VITIS, folder)
+    plan = make_plan(graph, find_target("zcu104"))
+    configuration = convert._configuration(plan, find_target("zcu104"), Backend.VITIS, folder)
     entries = [convert._layer_list_entry(entry) for entry in plan.layers]
     types = {name: value["Precision"] for name, value in configuration["HLSConfig"]["LayerName"].items()}
     return _bitlathe((entries, types), folder)

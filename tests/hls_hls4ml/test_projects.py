@@ -18,7 +18,7 @@ needs.package("hls4ml")
 
 from small_graphs import BYTE, conv2d, graph_of
 
-from bitlathe.hls.config import target
+from bitlathe.hls.config import find_target
 from bitlathe.hls.hls4ml import Backend, Options, convert, csim, csimulate, emit, library, make_plan, write
 from bitlathe.hls.hls4ml.emit import _stamp, _texts, identity_of
 from bitlathe.hls.hls4ml.plan import Multipliers
@@ -34,7 +34,7 @@ from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
 
 GOLDEN = Path(__file__).parent / "golden"
-PYNQ, ZCU104 = target("pynq-z2"), target("zcu104")
+PYNQ, ZCU104 = find_target("pynq-z2"), find_target("zcu104")
 RELU6 = FixedPoint(bits=8, frac=5, signed=False)
 
 
@@ -288,7 +288,8 @@ def test_a_tensor_joined_to_itself_is_refused() -> None:
 def test_the_accelerator_backend_is_refused_where_hls4ml_has_no_such_board(rng: np.random.Generator) -> None:
     options = Options(backend=Backend.VIVADO_ACCELERATOR)
     assert _refusal(lambda: make_plan(_every_form(rng), ZCU104, options)) == (
-        "zcu104: hls4ml's VivadoAccelerator has no such board, only pynq-z2; choose Vitis"
+        "zcu104: hls4ml's VivadoAccelerator has no such board, for its file names no hls4ml_board; "
+        "choose Vitis"
     )
 
 

@@ -12,10 +12,10 @@ needs.package("hls4ml")
 
 from bitlathe.flow.integer_network import IntegerNetwork, obtain
 from bitlathe.flow.request import NetworkRequest, Normalization
-from bitlathe.hls.config import target
+from bitlathe.hls.config import find_target
 from bitlathe.hls.hls4ml import Backend, Options, csimulate
 
-PYNQ = target("pynq-z2")
+PYNQ = find_target("pynq-z2")
 
 
 def _differences(network: IntegerNetwork, folder: Path, images: int, options: Options | None = None) -> int:

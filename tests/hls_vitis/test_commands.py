@@ -18,7 +18,7 @@ from bitlathe.flow.hls_commands import Flow, hls_request, keep_report
 from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.compile import compile_graph
-from bitlathe.hls.config import TARGETS, target
+from bitlathe.hls.config import TARGETS, find_target
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE
 from bitlathe.hls.tools.reports import read_report
 from bitlathe.hls.vitis.csim import HlsEngine
@@ -166,7 +166,7 @@ def test_estimates_of_each_core_have_a_row_of_their_own() -> None:
         ("pynq-z2", "hls4ml", "resnet8"),
     ]
     for name, flow, network in cores:
-        keep_report(report, hls_request(target(name), flow, None, None, None, 1, "never"), network)
+        keep_report(report, hls_request(find_target(name), flow, None, None, None, 1, "never"), network)
     rows = json.loads(Path("build/bench/hls.json").read_text())
     assert [row["network"] for row in rows] == [None, None, "lenet5", "resnet8"]
     assert rows[0]["engine"] != rows[1]["engine"]

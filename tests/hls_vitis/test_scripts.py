@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bitlathe.hls.config import TARGETS, EngineConfiguration
-from bitlathe.hls.tools.scripts import BOARDS, EngineKind, board_scripts
+from bitlathe.hls.tools.scripts import DESIGNS, EngineKind, board_scripts
 from bitlathe.hls.vitis.project import emit_hls
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -118,8 +118,8 @@ def test_the_block_design_calls_known_commands_and_wires_every_port(
     called = _called(board_scripts(TARGETS[name], engine)["design.tcl"], tmp_path)
     assert {words[0] for words in called} <= KNOWN
     pins = {words[-1] for words in called if words[0] in ("get_bd_pins", "get_bd_intf_pins")}
-    board = BOARDS[name]
-    assert {f"ps/{board.control}", f"ps/{board.memory}", "engine/s_axi_control"} <= pins
+    processor = DESIGNS[TARGETS[name].processor]
+    assert {f"ps/{processor.control}", f"ps/{processor.memory}", "engine/s_axi_control"} <= pins
     counted = {"engine/ap_clk", "engine/counter", "counter/count_o", "counter/clk_i", "counter/rst_ni"}
     own = {
         "hls": {*counted, "engine/m_axi_gmem", "memory/S00_AXI"},

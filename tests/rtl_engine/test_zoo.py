@@ -35,7 +35,7 @@ def check(network: str, size: int | None, target: str) -> None:
     graph, codes = zoo_graph(network, size)
     board = TARGETS[target]
     compiled = compile_for(graph, board)
-    engine = SimulatedEngine(board.engine, SimulatedDdr(latency=board.ddr_latency, busy=board.ddr_busy))
+    engine = SimulatedEngine(board.engine, SimulatedDdr.of(board))
     result = engine.run(compiled, codes[:1])
     wanted = evaluate(graph, codes[:1])
     assert np.unique(wanted).size > 2  # an output of zeros would prove nothing

@@ -32,7 +32,7 @@ def bundle_folder(board: str, network: str = "resnet8") -> Path:
 def _make(board: str, network: str, parent: Path) -> Path:
     # not at the top: an environment with pynq alone has none of it
     from bitlathe.flow.board_bundle import Vectors, make_bundle, simulated_overlay
-    from bitlathe.hls.config import target
+    from bitlathe.hls.config import find_target
     from bitlathe.model.graph.random_inputs import random_inputs
     from bitlathe.model.graph.random_resnet import random_resnet
 
@@ -41,8 +41,8 @@ def _make(board: str, network: str, parent: Path) -> Path:
     images = (random_inputs(rng, graph, IMAGES) + 128).astype(np.uint8).transpose(0, 2, 3, 1)
     column = np.arange(-128, 128).astype(np.int8)
     vectors = Vectors(images=images, labels=np.arange(IMAGES), table=np.repeat(column[:, None], 3, axis=1))
-    overlay = simulated_overlay(target(board))
-    return make_bundle(graph, target(board), overlay, vectors, parent, name=network).folder
+    overlay = simulated_overlay(find_target(board))
+    return make_bundle(graph, find_target(board), overlay, vectors, parent, name=network).folder
 
 
 def _cache() -> Path:

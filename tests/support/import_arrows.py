@@ -29,6 +29,7 @@ def allow(rooms: str = "", libraries: str | None = "") -> Allowed:
 TABLE = {
     "model": allow(),
     "model.graph": allow(libraries="numpy"),
+    "model.graph.files": allow("model.graph", "numpy tomli"),  # tomli: where Python lacks tomllib
     "model.native": allow("model.graph", "numpy"),
     "model.onnx": allow("model.graph model.quantize.names", "numpy torch onnx onnxruntime"),
     "model.zoo": allow("model.graph", "numpy torch"),
@@ -46,7 +47,7 @@ TABLE = {
     ),
     "board": allow(libraries="numpy"),
     "board.overlay": allow("board", "numpy pynq"),  # pynq stays in this file and in the simulated device
-    "board.sim": allow("board", "numpy pynq pynqmetadata"),
+    "board.sim": allow("board", "numpy pynq pynqmetadata tomli"),
     "flow": allow("board hls model rtl_tb", libraries=None),
 }
 

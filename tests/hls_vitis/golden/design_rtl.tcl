@@ -72,7 +72,7 @@ open_run impl_1
 report_utilization -file utilization.rpt
 report_timing_summary -file timing.rpt
 foreach {what property mend} {
-  setup STATS.WNS "lower the target's clock in hls/config.py"
+  setup STATS.WNS "lower clock_mhz in the board's file"
   hold STATS.WHS "run the implementation again with another strategy"
 } {
   set slack [get_property $property [get_runs impl_1]]

@@ -13,8 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bitlathe.flow.errors import UsageError
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import BitlatheError, FormatError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,7 +27,7 @@ _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_-]+|\"[^\"]+\")\s*=")
 
 
-class WrongValue(UsageError):
+class WrongValue(FormatError):
     """A value that a section refuses; `read_section` adds file and line of its key."""
 
     def __init__(self, key: str, what: str) -> None:
@@ -55,13 +54,13 @@ class TomlDocument:
     values: Mapping[str, Any]
     lines: Mapping[Keys, int]  # first line of each table and key, from 1
 
-    def wrong(self, keys: Keys, what: str) -> UsageError:
+    def wrong(self, keys: Keys, what: str) -> FormatError:
         """Error about a key, or about a table where the key itself stands nowhere."""
         line = next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), 1)
-        return UsageError(f"{self.path}:{line}: {'.'.join(keys)}: {what}")
+        return FormatError(f"{self.path}:{line}: {'.'.join(keys)}: {what}")
 
     def table(self, *keys: str) -> Mapping[str, Any]:
-        """A table, empty where there is none; UsageError for anything else of that name."""
+        """A table, empty where there is none; FormatError for anything else of that name."""
         found: Any = self.values
         for depth, key in enumerate(keys, 1):
             found = found.get(key, {})
@@ -70,7 +69,7 @@ class TomlDocument:
         return typing.cast(Mapping[str, Any], found)
 
     def check_keys(self, keys: Keys, known: typing.Iterable[str]) -> None:
-        """Raise UsageError for an entry of a table that is not among `known`."""
+        """Raise FormatError for an entry of a table that is not among `known`."""
         names = list(known)
         for name in self.table(*keys):
             if name not in names:
@@ -80,20 +79,20 @@ class TomlDocument:
 
 
 def read_toml(path: Path) -> TomlDocument:
-    """A file's document; UsageError where it cannot be read or is no TOML."""
+    """A file's document; FormatError where it cannot be read or is not valid TOML."""
     try:
         text = path.read_text(encoding="utf-8")
         return TomlDocument(path=path, values=tomllib.loads(text), lines=_lines(text))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a configuration file") from error
+        raise FormatError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is no TOML: {error}") from error
+        raise FormatError(f"{path}: is not valid TOML: {error}") from error
 
 
 def read_section(document: TomlDocument, keys: Keys, kind: type[Section]) -> Section:
     """A table as the dataclass `kind`, whose fields are its keys and whose defaults are theirs.
 
-    UsageError for an unknown key, a missing one, a value of another type, or one that `kind` refuses.
+    FormatError for an unknown key, a missing one, a value of another type, or one that `kind` refuses.
     """
     table, known = document.table(*keys), {field.name: field for field in _fields_of(kind)}
     document.check_keys(keys, known)

@@ -1,0 +1,1 @@
+"""Targets: which boards there are, and what an engine takes of them."""

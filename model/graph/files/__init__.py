@@ -1,0 +1,1 @@
+"""Files of every kind that rooms read and write."""
