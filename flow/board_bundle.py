@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.board import bundle as names
-from bitlathe.board.bundle import Bundle, write_bundle
+from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.codes import input_codes
 from bitlathe.board.fields import JsonFields
-from bitlathe.board.manifest import FileEntry, Manifest, Overlay, OverlayKind
+from bitlathe.board.manifest import MANIFEST, FileEntry, Manifest, Overlay, OverlayKind
 from bitlathe.board.names import NETWORK
 from bitlathe.board.sim.boards import board_model
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
@@ -30,6 +30,7 @@ from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.npy import npy_from_array
@@ -93,7 +94,10 @@ def make_bundle(
     }
     network = _network_name(name or graph.name)
     manifest = _manifest(network, graph, core, target, overlay.overlay, expected.shape, files)
-    return write_bundle(parent, manifest, files)
+    folder = parent / manifest.name
+    if not (folder / MANIFEST).exists():  # named by its digest: one that is there is equal
+        BuildPlan({**files, MANIFEST: manifest.encode()}).write(folder)
+    return open_bundle(folder)
 
 
 def simulated_overlay(target: Target) -> OverlayFiles:

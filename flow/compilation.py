@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from bitlathe.flow import files
 from bitlathe.flow.integer_network import ReadyGraph, preprocess_path
 from bitlathe.hls.compile import Compiled, targeting
-from bitlathe.hls.config import PROGRAM_VERSION, Target
+from bitlathe.hls.compile.build_files import (
+    GRAPH,
+    MANIFEST,
+    PROGRAM,
+    build_facts,
+    engine_files,
+    graph_files,
+    program_files,
+    versions,
+)
+from bitlathe.hls.config import Target
 from bitlathe.hls.cycle_model import DdrModel, predict
-from bitlathe.hls.emit import emit_rtl
-from bitlathe.model.graph import file as graph_file
-
-MANIFEST = "manifest.json"
-GRAPH = "graph.blg"
+from bitlathe.model.graph.files.build_plan import BuildPlan
 
 
 def compile_for(network: ReadyGraph, target: Target) -> Compiled:
@@ -57,16 +59,15 @@ def check_replaceable(out: Path) -> None:
 
 def write_compilation(network: ReadyGraph, compiled: Compiled, target: Target, out: Path) -> Compilation:
     """Write the folder of a compiled network, whole or not at all."""
-    contents = _contents(network, compiled, target)
-    manifest = json.dumps(_manifest(network, compiled, target, contents), indent=1) + "\n"
+    plan = compilation_plan(network, compiled, target)
     with files.whole_folder(out, MANIFEST) as folder:
-        files.fill(folder, {**contents, MANIFEST: manifest.encode()})
+        plan.fill(folder)
     cycles = predicted_cycles(compiled, target)
     return Compilation(
         network=network.name,
         target=target.name,
         out=str(out),
-        program_bytes=len(contents["program.bin"]),
+        program_bytes=len(plan.files[PROGRAM]),
         weights_bytes=len(compiled.weights),
         scratch_bytes=compiled.scratch_bytes,
         descriptors=len(compiled.program.descriptors),
@@ -75,37 +76,22 @@ def write_compilation(network: ReadyGraph, compiled: Compiled, target: Target, o
     )
 
 
-def _contents(network: ReadyGraph, compiled: Compiled, target: Target) -> dict[str, bytes]:
-    return {
-        "program.bin": compiled.program.encode(),
-        "weights.bin": compiled.weights,
-        GRAPH: graph_file.encode(network.graph),
-        preprocess_path(Path(GRAPH)).name: network.preprocess.encode(),
-        **{f"rtl/{name}": text.encode() for name, text in emit_rtl(target).items()},
-    }
-
-
-def _manifest(
-    network: ReadyGraph, compiled: Compiled, target: Target, contents: Mapping[str, bytes]
-) -> dict[str, object]:
-    return {
-        "bitlathe": version("bitlathe"),
-        "program_version": PROGRAM_VERSION,
-        "network": network.name,
-        "dataset": network.dataset_name,
-        "weights": network.weights,
-        "graph": graph_file.digest(network.graph),
-        "target": {"name": target.name, "part": target.part, "clock_mhz": target.clock_mhz},
-        "engine": {**asdict(target.engine), "identity": target.engine.identity},
-        "input": {**asdict(compiled.input_layout), "bytes": compiled.input_layout.bytes},
-        "output": {**asdict(compiled.output_layout), "bytes": compiled.output_layout.bytes},
-        "scratch_bytes": compiled.scratch_bytes,
-        "descriptors": list(compiled.labels),  # graph node of each, END aside
-        "predicted_cycles": predicted_cycles(compiled, target),
-        "predicted_cycles_first": compiled.predicted.cycles,
-        "files": {name: _entry(content) for name, content in contents.items()},
-    }
-
-
-def _entry(content: bytes) -> dict[str, object]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def compilation_plan(network: ReadyGraph, compiled: Compiled, target: Target) -> BuildPlan:
+    """The folder of a compiled network: program, weights, graph, pixels' table, engine, manifest."""
+    preprocess = {preprocess_path(Path(GRAPH)).name: network.preprocess.encode()}
+    plan = BuildPlan(
+        {**program_files(compiled), **graph_files(network.graph), **preprocess, **engine_files(target)}
+    )
+    return plan.with_json(
+        MANIFEST,
+        {
+            **versions(network.name),
+            "dataset": network.dataset_name,
+            "weights": network.weights,
+            **build_facts(network.graph, compiled, target),
+            "descriptors": list(compiled.labels),  # graph node of each, END aside
+            "predicted_cycles": predicted_cycles(compiled, target),
+            "predicted_cycles_first": compiled.predicted.cycles,
+            "files": plan.entries(),
+        },
+    )

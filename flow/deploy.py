@@ -17,6 +17,7 @@ from bitlathe.board.bundle import find_bundle, pack
 from bitlathe.board.manifest import Manifest
 from bitlathe.flow.files import whole_folder
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.files.build_plan import BuildPlan
 
 MARKER = "agent.sh"
 TOKEN = "token"  # made here, so that host and board have the same
@@ -68,11 +69,7 @@ def deploy(bundle: Path, out: Path) -> Deployment:
     """
     with whole_folder(out, MARKER) as folder:
         manifest = _copy_bundle(bundle, folder)
-        for room in ROOMS:
-            _copy_room(room, folder)
-        shutil.copyfile(_ROOT / "board" / "notebooks" / NOTEBOOK, folder / NOTEBOOK)
-        (folder / MARKER).write_text(_AGENT)
-        (folder / MARKER).chmod(0o755)
+        _board_plan().fill(folder)
         if (out / TOKEN).is_file():
             shutil.copy2(out / TOKEN, folder / TOKEN)
         read_token(folder / TOKEN)
@@ -101,8 +98,9 @@ def _copy_bundle(path: Path, folder: Path) -> Manifest:
         shutil.rmtree(unpacked, ignore_errors=True)
 
 
-def _copy_room(room: str, folder: Path) -> None:
-    for source in sorted((_ROOT / room).rglob("*.py")):
-        target = folder / "bitlathe" / source.relative_to(_ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+def _board_plan() -> BuildPlan:
+    """What every board needs beside its bundle."""
+    sources = [path for room in ROOMS for path in sorted((_ROOT / room).rglob("*.py"))]
+    rooms = {f"bitlathe/{path.relative_to(_ROOT).as_posix()}": path.read_bytes() for path in sources}
+    notebook = (_ROOT / "board" / "notebooks" / NOTEBOOK).read_bytes()
+    return BuildPlan({**rooms, NOTEBOOK: notebook, MARKER: _AGENT.encode()})

@@ -25,7 +25,8 @@ from bitlathe.hls.tools.synthesis import Synthesized, synthesize
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.graph.storage import writable, write_whole
+from bitlathe.model.graph.files.build_plan import BuildPlan
+from bitlathe.model.graph.storage import writable
 
 MARKER = "project.json"
 PROJECTS = Path("build/hls")
@@ -205,12 +206,8 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
 
 def write_project(out: Path, project: Mapping[str, str], about: Mapping[str, object]) -> None:
     """Write a project's files over those of an earlier run; what tools left beside them stays."""
-    with writable(out):
-        for name, text in project.items():
-            path = out / name
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                write_whole(path, text.encode())
-        files.write_json(out / MARKER, {**about, "files": sorted(project)})
+    plan = BuildPlan.of_texts(project).with_json(MARKER, {**about, "files": sorted(project)})
+    plan.write_over(out)
 
 
 def _emitted(network: IntegerNetwork, request: HlsRequest) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bitlathe.hls.config import Target
 from bitlathe.hls.hls4ml.convert import PROJECT
-from bitlathe.hls.hls4ml.emit import CSIM, KERNEL, element, emit, write_files
+from bitlathe.hls.hls4ml.emit import CSIM, KERNEL, element, write
 from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
 from bitlathe.hls.hls4ml.planning import make_plan
 from bitlathe.model.graph.errors import ToolError
@@ -52,7 +52,7 @@ def csimulate(
     Raises as `emit`, and ToolError where g++ is missing or fails, or the program dies or leaves words.
     """
     options = options or Options()
-    write_files(emit(graph, target, options), folder)
+    write(graph, target, folder, options)
     return simulate_project(make_plan(graph, target, options), folder, codes, options.backend)
 
 

@@ -1,7 +1,6 @@
 """The files of an hls4ml project: {relative path: text}, equal for equal networks."""
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +16,8 @@ from bitlathe.hls.registers import OFFSETS
 from bitlathe.hls.render import render
 from bitlathe.hls.tools.scripts import hls_scripts
 from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.storage import write_whole
 
 KERNEL = f"{PROJECT}_kernel"
 CSIM = "csim.cpp"
@@ -99,16 +98,7 @@ def emit(graph: Graph, target: Target, options: Options | None = None) -> dict[s
 
 def write(graph: Graph, target: Target, folder: Path, options: Options | None = None) -> None:
     """Write the project's files into `folder`; files of another name are left alone. Raises as `emit`."""
-    write_files(emit(graph, target, options), folder)
-
-
-def write_files(files: Mapping[str, str], folder: Path) -> None:
-    """Write texts, each whole or not at all; a script keeps its right to run. DataError where that fails."""
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
-        path.chmod(0o755 if path.suffix == ".sh" else 0o644)
+    BuildPlan.of_texts(emit(graph, target, options)).write_over(folder)
 
 
 def element(code: ApFixed) -> str:

@@ -4,13 +4,10 @@ hls4ml finds `register` through the entry point group `hls4ml.backends`. `compil
 integer graph, or refuses it by name; `predict` runs that graph; `write` emits what the engine needs.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +18,29 @@ from hls4ml.model.flow import register_flow
 from hls4ml.writer.writers import Writer
 
 from bitlathe.hls.compile import Compiled, compile_graph
-from bitlathe.hls.config import PROGRAM_VERSION, Target, find_target
+from bitlathe.hls.compile.build_files import (
+    MANIFEST,
+    build_facts,
+    engine_files,
+    graph_files,
+    program_files,
+    versions,
+)
+from bitlathe.hls.config import Target, find_target
 from bitlathe.hls.cycle_model import DdrModel
-from bitlathe.hls.emit import emit_rtl
 from bitlathe.hls.functional import Simulation
 from bitlathe.hls.hls4ml.draft import Places
 from bitlathe.hls.hls4ml.importer import import_model
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.memory import SimulatedDdr
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.errors import FormatError, ShapeError, ToolError
+from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
-from bitlathe.model.graph.storage import write_whole
 
 NAME = "bitlathe"
-MANIFEST = "manifest.json"
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -97,49 +99,20 @@ class Lathe:
         )
         return compiled.output_layout.unpack(simulation.run(compiled.input_layout.pack(codes)))
 
-    def files(self) -> dict[str, bytes]:
+    def plan(self) -> BuildPlan:
         """Graph, program, weights, engine, a manifest with their digests; equal models give equal bytes."""
         compiled = self.compiled()
-        contents = {
-            "graph.blg": graph_file.encode(self.graph),
-            "program.bin": compiled.program.encode(),
-            "weights.bin": compiled.weights,
-            **{f"rtl/{name}": text.encode() for name, text in emit_rtl(self.target).items()},
-        }
-        return {
-            **contents,
-            MANIFEST: (json.dumps(self._manifest(compiled, contents), indent=1) + "\n").encode(),
-        }
-
-    def _manifest(self, compiled: Compiled, contents: Mapping[str, bytes]) -> dict[str, object]:
-        chosen = self.target
-        return {
-            NAME: version(NAME),
-            "program_version": PROGRAM_VERSION,
-            "network": self.graph.name,
-            "graph": graph_file.digest(self.graph),
-            "target": {"name": chosen.name, "part": chosen.part, "clock_mhz": chosen.clock_mhz},
-            "engine": {**asdict(chosen.engine), "identity": chosen.engine.identity},
-            "input": {**asdict(compiled.input_layout), "bytes": compiled.input_layout.bytes},
-            "output": {**asdict(compiled.output_layout), "bytes": compiled.output_layout.bytes},
-            "scratch_bytes": compiled.scratch_bytes,
-            "files": {
-                name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-                for name, content in contents.items()
-            },
-        }
+        plan = BuildPlan({**graph_files(self.graph), **program_files(compiled), **engine_files(self.target)})
+        facts = {**versions(self.graph.name), **build_facts(self.graph, compiled, self.target)}
+        return plan.with_json(MANIFEST, {**facts, "files": plan.entries()})
 
 
 class BitlatheWriter(Writer):  # type: ignore[misc]  # hls4ml has no types
-    """Writes what `Lathe.files` gives into the model's output folder."""
+    """Writes the plan of a `Lathe` into the model's output folder."""
 
     def write_hls(self, model: Any) -> None:
-        """Write the files, each whole or not at all; DataError where that fails."""
-        folder = Path(model.config.get_output_dir())
-        for name, content in lathe_of(model).files().items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
+        """Write the files, all or none; DataError where that fails."""
+        lathe_of(model).plan().write_over(Path(model.config.get_output_dir()))
 
 
 class BitlatheBackend(FPGABackend):  # type: ignore[misc]  # hls4ml has no types

@@ -3,9 +3,10 @@
 import errno
 import os
 import secrets
+import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -33,6 +34,46 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
             _replace(place, data)
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write several plain files in their order: all of them or, where one cannot be written, none. DataError.
+
+    All bytes are on the disk before the first file gets its name.
+    """
+    staged: list[tuple[Path, Path]] = []
+    try:
+        for path, data in files.items():
+            with writable(path):
+                if path.is_dir():
+                    raise DataError(f"{path}: is a folder; name a file in it")
+                place = _behind_links(path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                staged.append((_partial(place), place))
+                _stage(*staged[-1], data)
+        for partial, place in staged:
+            with writable(place):
+                os.replace(partial, place)
+    finally:
+        for partial, _ in staged:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `path` when the block ends well and is removed otherwise.
+
+    A link at `path` stays, and the folder that it leads to is replaced. DataError where that fails.
+    """
+    with writable(path):
+        folder = Path(os.path.realpath(path))  # new/.. is the folder that new would be in
+        partial = _partial(folder)
+        try:
+            partial.mkdir(parents=True)
+            yield partial
+            _settle(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def is_stream(path: Path) -> bool:
@@ -108,16 +149,42 @@ def _stream(place: Path) -> BinaryIO:
 
 def _replace(place: Path, data: bytes | memoryview) -> None:
     """Put a new file in the place of the one that may be there, with the same owner and rights."""
-    partial = place.with_name(f".{secrets.token_hex(8)}.part")  # fits where the file's own name just fits
+    partial = _partial(place)
     try:
-        with partial.open("xb") as file:
-            file.write(data)
-            _take_rights(file.fileno(), place)
-            file.flush()
-            os.fsync(file.fileno())  # or a machine that stops now may show the new name without its bytes
+        _stage(partial, place, data)
         os.replace(partial, place)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _stage(partial: Path, place: Path, data: bytes | memoryview) -> None:
+    """Write what will take a file's place, on the disk and with that file's owner and rights."""
+    with partial.open("xb") as file:
+        file.write(data)
+        _take_rights(file.fileno(), place)
+        file.flush()
+        os.fsync(file.fileno())  # or a machine that stops now may show the new name without its bytes
+
+
+def _settle(partial: Path, folder: Path) -> None:
+    """Give a complete folder the place of the one that may be there, which stays where that fails."""
+    if not folder.exists():
+        os.replace(partial, folder)
+        return
+    partial.chmod(stat.S_IMODE(folder.stat().st_mode))
+    aside = _partial(folder)
+    os.replace(folder, aside)
+    try:
+        os.replace(partial, folder)
+    except BaseException:
+        os.replace(aside, folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _partial(place: Path) -> Path:
+    """A name of nothing yet in the same folder, which fits where the place's own name just fits."""
+    return place.with_name(f".{secrets.token_hex(8)}.part")
 
 
 def _take_rights(handle: int, place: Path) -> None:

@@ -143,11 +143,11 @@ def _small_network(hls4ml):
 
 def _kernel_overlay(graph, folder: Path) -> OverlayFiles:
     """An overlay of a simulated board that holds the C simulation of the graph's kernel."""
-    from bitlathe.hls.hls4ml import csim, emit, make_plan
-    from bitlathe.hls.hls4ml.emit import element, identity_of, write_files
+    from bitlathe.hls.hls4ml import csim, make_plan
+    from bitlathe.hls.hls4ml.emit import element, identity_of, write
 
     project, plan, identity = folder / "project", make_plan(graph, BOARD), identity_of(graph)
-    write_files(emit(graph, BOARD), project)
+    write(graph, BOARD, project)
     defines = {
         "INPUT_ELEMENT": element(plan.layers[0].types["result"]),
         "OUTPUT_ELEMENT": element(plan.last.types["result"]),

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.files import check_replaceable, fill, whole_folder
+from bitlathe.flow.files import check_replaceable, whole_folder
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.files.build_plan import BuildPlan
 
 
 def test_a_folder_that_fails_while_it_is_filled_leaves_the_old_one(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "out", "marker") as folder:
-        fill(folder, {"marker": b"", "a": b"old"})
+        BuildPlan({"marker": b"", "a": b"old"}).fill(folder)
     with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "out", "marker") as folder:
-        fill(folder, {"marker": b"", "a": b"new"})
+        BuildPlan({"marker": b"", "a": b"new"}).fill(folder)
         raise ZeroDivisionError
     assert (tmp_path / "out" / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -37,15 +38,15 @@ def test_another_s_files_are_safe_by_whatever_way_the_path_leads_to_them(
     with pytest.raises(UsageError, match="holds files that are not ours"):
         check_replaceable(Path(out), "marker")
     with pytest.raises(UsageError), whole_folder(Path(out), "marker") as folder:
-        fill(folder, {"marker": b""})
+        BuildPlan({"marker": b""}).fill(folder)
     assert (results / "thesis.tex").exists() and (here / "thesis.tex").exists()
     assert {path.name for path in here.iterdir()} == {"thesis.tex", "link"}
 
 
 def test_files_that_appear_while_a_folder_is_filled_are_safe(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not ours"), whole_folder(tmp_path / "out", "marker") as folder:
-        fill(folder, {"marker": b""})
-        fill(tmp_path / "out", {"thesis.tex": b"years"})
+        BuildPlan({"marker": b""}).fill(folder)
+        BuildPlan({"thesis.tex": b"years"}).fill(tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
@@ -53,7 +54,7 @@ def test_files_that_appear_while_a_folder_is_filled_are_safe(tmp_path: Path) -> 
 def test_the_folder_one_is_in_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
-    fill(tmp_path, {"marker": b"", "here/marker": b""})
+    BuildPlan({"marker": b"", "here/marker": b""}).fill(tmp_path)
     monkeypatch.chdir(tmp_path / "here")
     told = f"{Path(out)}: you are in this folder, so it cannot be replaced; name another"
     with pytest.raises(UsageError) as caught, whole_folder(Path(out), "marker"):
@@ -63,11 +64,11 @@ def test_the_folder_one_is_in_is_not_replaced(
 
 def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "out", "marker") as folder:
-        fill(folder, {"marker": b"", "a": b"old"})
+        BuildPlan({"marker": b"", "a": b"old"}).fill(folder)
     (tmp_path / "out").chmod(0o750)
     (tmp_path / "link").symlink_to("out")
     with whole_folder(tmp_path / "link", "marker") as folder:
-        fill(folder, {"marker": b"", "b/c": b"new"})
+        BuildPlan({"marker": b"", "b/c": b"new"}).fill(folder)
     assert (tmp_path / "link").is_symlink()
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o750
     assert (tmp_path / "out" / "b" / "c").read_bytes() == b"new" and not (tmp_path / "out" / "a").exists()
@@ -78,7 +79,7 @@ def test_a_folder_that_cannot_be_replaced_keeps_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with whole_folder(tmp_path / "out", "marker") as folder:
-        fill(folder, {"marker": b"", "a": b"old"})
+        BuildPlan({"marker": b"", "a": b"old"}).fill(folder)
     really = os.replace
 
     def busy(source: Path, target: Path) -> None:
@@ -89,6 +90,6 @@ def test_a_folder_that_cannot_be_replaced_keeps_its_files(
     monkeypatch.setattr(os, "replace", busy)
     told = rf"^{tmp_path}/out: cannot be written \(Device or resource busy\); choose another folder$"
     with pytest.raises(DataError, match=told), whole_folder(tmp_path / "out", "marker") as folder:
-        fill(folder, {"marker": b"", "a": b"new"})
+        BuildPlan({"marker": b"", "a": b"new"}).fill(folder)
     assert (tmp_path / "out" / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

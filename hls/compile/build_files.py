@@ -1,0 +1,45 @@
+"""What a compiled network leaves on disk, whoever asked for it: files, and what a manifest says of them."""
+
+from dataclasses import asdict
+from importlib.metadata import version
+
+from bitlathe.hls.compile.compiler import Compiled
+from bitlathe.hls.config import PROGRAM_VERSION, Target
+from bitlathe.hls.emit import emit_rtl
+from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.graph import Graph
+
+MANIFEST = "manifest.json"
+GRAPH, PROGRAM, WEIGHTS = "graph.blg", "program.bin", "weights.bin"
+
+
+def program_files(compiled: Compiled) -> dict[str, bytes]:
+    """What the engine reads."""
+    return {PROGRAM: compiled.program.encode(), WEIGHTS: compiled.weights}
+
+
+def graph_files(graph: Graph) -> dict[str, bytes]:
+    """What was compiled."""
+    return {GRAPH: graph_file.encode(graph)}
+
+
+def engine_files(target: Target) -> dict[str, bytes]:
+    """The engine's sources; CapacityError where it cannot fit the target's part."""
+    return {f"rtl/{name}": text.encode() for name, text in emit_rtl(target).items()}
+
+
+def versions(network: str) -> dict[str, object]:
+    """How a manifest begins."""
+    return {"bitlathe": version("bitlathe"), "program_version": PROGRAM_VERSION, "network": network}
+
+
+def build_facts(graph: Graph, compiled: Compiled, target: Target) -> dict[str, object]:
+    """What a manifest says of the graph, of the engine, and of the program's ends."""
+    return {
+        "graph": graph_file.digest(graph),
+        "target": {"name": target.name, "part": target.part, "clock_mhz": target.clock_mhz},
+        "engine": {**asdict(target.engine), "identity": target.engine.identity},
+        "input": {**asdict(compiled.input_layout), "bytes": compiled.input_layout.bytes},
+        "output": {**asdict(compiled.output_layout), "bytes": compiled.output_layout.bytes},
+        "scratch_bytes": compiled.scratch_bytes,
+    }
