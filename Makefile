@@ -67,9 +67,11 @@ bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado
 	  .venv/bin/bitlathe bitstream --target $$board --engine $(or $(ENGINE),rtl) \
 	    $(if $(filter require,$(SYNTH)),--require) || exit $$?; done
 
-lint: $(STAMP)  ## style of the Python sources
+lint: $(STAMP)  ## style of Python, SystemVerilog and C++, and of the commits' subjects
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) .ci/lint.py
+	.ci/subjects
 
 types: $(STAMP) links  ## strict type check of the installed packages
 	$(PY) -m mypy $(TYPED)

@@ -182,7 +182,7 @@ module load_unit #(
       unique case (code)
         program_pkg::ENCODING_COLUMNS: column_q <= {column_q[PO-2:0], column_q[PO-1]};
         program_pkg::ENCODING_NIBBLES: column_q <= {column_q[PO-3:0], column_q[PO-1:PO-2]};
-        program_pkg::ENCODING_INDICES: column_q <= line_ends ? PO'(1) : column_q << 8;
+        program_pkg::ENCODING_INDICES: column_q <= line_ends ? PO'(1) : PO'({column_q, 8'b0});
         default: ;
       endcase
       if (line_ends) begin

