@@ -19,7 +19,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo hls bitstream test numeric pynq sim bench resources timing lint types links clean compiler
+.PHONY: help demo hls wheel bitstream test numeric pynq sim bench resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado
 	@for board in $(or $(BOARD),$(BOARDS)); do \
 	  .venv/bin/bitlathe bitstream --target $$board --engine $(or $(ENGINE),rtl) \
 	    $(if $(filter require,$(SYNTH)),--require) || exit $$?; done
+
+wheel: $(STAMP) compiler  ## sdist and wheel, the latter tried outside the checkout; into build/wheel
+	.ci/wheel
 
 lint: $(STAMP)  ## style of Python, SystemVerilog and C++, and of the commits' subjects
 	$(PY) -m ruff check .

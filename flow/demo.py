@@ -21,7 +21,7 @@ CONFIG = Path(__file__).resolve().parents[1] / "examples" / "search" / "digits.t
 def run_demo(out: Path, workers: int) -> tuple[Finished, Simulation]:
     """Search, compile and simulate all test images; everything made lies in `out`."""
     if not CONFIG.exists():
-        raise UsageError("the demo's configuration lies in a checkout's examples/search; run it from a clone")
+        raise UsageError(f"{CONFIG}: the demo's configuration is missing; install bitlathe again")
     note("1/3 searching: LeNet-5 on digits (the simulator is built first, once)")
     folder = out / "search"
     if (folder / CHECKPOINT).exists():
