@@ -33,7 +33,7 @@ from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.cycle_model import DdrModel, exec_cycles, predict
 from bitlathe.hls.emit import engine_sources
-from bitlathe.hls.program import Opcode
+from bitlathe.hls.program import Exec
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.hls.sim.build import HARNESS
 from bitlathe.hls.sim.engine import RunResult
@@ -214,8 +214,8 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
 
 def _lanes_cycles(subject: Subject, compiled: Compiled) -> int:
     lanewise = {node.name for node in subject.graph.nodes if is_lanewise(subject.graph, node)}
-    done = (each for each in compiled.program.descriptors if each.opcode is Opcode.EXEC)
-    return sum(exec_cycles(each.fields) for each in done if each.node in lanewise)
+    done = (each for each in compiled.program.descriptors if isinstance(each, Exec))
+    return sum(exec_cycles(each) for each in done if each.node in lanewise)
 
 
 def _run(compiled: Compiled, subject: Subject, target: Target, ddr: SimulatedDdr) -> RunResult:

@@ -24,7 +24,7 @@ from bitlathe.board.sim.overlay_text import SimulatedOverlay
 from bitlathe.board.sim.settings import MemoryTiming
 from bitlathe.flow.board_core import Core, core_of
 from bitlathe.hls.config import Target
-from bitlathe.hls.registers import OFFSETS
+from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.sim.build import engine_model
 from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.hls.tools.scripts import EngineKind

@@ -16,7 +16,7 @@ from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.program import ErrorCode
-from bitlathe.hls.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
+from bitlathe.hls.program.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
 from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.errors import ToolError, UnsupportedLayer
 from bitlathe.model.graph.graph import Graph

@@ -170,5 +170,5 @@ def _parts(descriptors: tuple[Descriptor, ...], spans: NDArray[np.uint32]) -> It
 
 def _counts(descriptor: Descriptor) -> Iterator[tuple[str, int]]:
     for field, _ in _MOVES:
-        if (count := descriptor.fields.get(field, 0)) > 0:
+        if (count := getattr(descriptor, field)) > 0:
             yield field, count

@@ -12,8 +12,8 @@ from math import prod
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import DdrModel, move_beats
-from bitlathe.hls.program import Opcode, Program
-from bitlathe.hls.skipping import Sweep, skipping_groups
+from bitlathe.hls.program import Exec, Load, LoadWeights, Program, Store
+from bitlathe.hls.program.skipping import Sweep, skipping_groups
 from bitlathe.model.graph.account import useful_macs
 from bitlathe.model.graph.graph import Graph, macs
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Node
@@ -54,7 +54,7 @@ class Bounds:
 
 def bounds(graph: Graph, program: Program, ddr: DdrModel) -> Bounds:
     """Bounds of a compiled network."""
-    packed = {each.node for each in program.descriptors if each.fields.get("in_packed", 0)}
+    packed = {each.node for each in program.descriptors if isinstance(each, Exec) and each.in_packed}
     engine = program.configuration
     array = {node.name: array_cycles(graph, node, engine, node.name in packed) for node in graph.needed}
     peak = {node.name: peak_cycles(graph, node, engine, node.name in packed) for node in graph.needed}
@@ -100,7 +100,7 @@ def peak_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, pa
 def needed_rows(graph: Graph, node: Node) -> float:
     """Share of the kernel rows of all windows that the engine cannot leave out, in whatever groups.
 
-    Of a kernel of several rows it leaves out one at most, and only one of padding (hls/skipping.py).
+    Of a kernel of several rows it leaves out one at most, and only one of padding (hls/program/skipping.py).
     """
     height = _window(node)[0]
     if height < 2 or not isinstance(node, Conv2d | AvgPool2d | MaxPool2d):
@@ -138,8 +138,6 @@ def _beats(program: Program, *, stores: bool) -> Counter[str]:
     """Words moved for each node, once-only loads aside."""
     beats: Counter[str] = Counter()
     for descriptor in program.descriptors:
-        opcode, fields = descriptor.opcode, descriptor.fields
-        is_wanted = opcode is Opcode.STORE if stores else opcode in (Opcode.LOAD, Opcode.LOAD_WEIGHTS)
-        if is_wanted and not fields.get("once", 0):
-            beats[descriptor.node] += move_beats(opcode, fields)
+        if isinstance(descriptor, Store if stores else Load | LoadWeights) and not descriptor.once:
+            beats[descriptor.node] += move_beats(descriptor)
     return beats

@@ -10,8 +10,17 @@ from dataclasses import dataclass
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import exec_passes
-from bitlathe.hls.decode import Decoded, Fields
-from bitlathe.hls.program import Encoding, ErrorCode, Opcode, Space
+from bitlathe.hls.program import (
+    Descriptor,
+    Encoding,
+    ErrorCode,
+    Exec,
+    LoadWeights,
+    Move,
+    Space,
+    Store,
+    fields_of,
+)
 from bitlathe.model.graph.errors import FormatError
 
 LAST_PLACE = (1 << 12) - 1  # row or column of a window: the sequencer counts in signed 13-bit numbers
@@ -25,161 +34,195 @@ class Fault:
     reason: str
 
 
-def fault_of(opcode: Opcode, fields: Fields, configuration: EngineConfiguration) -> Fault | None:
-    """The first fault of a descriptor with all of its fields, None where the engine takes it."""
-    reason = next(_impossible(opcode, fields, configuration), None)
+def fault_of(descriptor: Descriptor, configuration: EngineConfiguration) -> Fault | None:
+    """The first fault of a descriptor, None where the engine takes it."""
+    reason = next(_impossible(descriptor, configuration), None)
     if reason is not None:
         return Fault(code=ErrorCode.BAD_FIELD, reason=reason)
-    reason = next(_beyond(fields, configuration), None) if opcode is Opcode.EXEC else None
+    reason = next(_beyond(descriptor, configuration), None) if isinstance(descriptor, Exec) else None
     return None if reason is None else Fault(code=ErrorCode.OUT_OF_BOUNDS, reason=reason)
 
 
-def check(descriptor: Decoded, configuration: EngineConfiguration) -> None:
-    """Raise FormatError, naming the descriptor, where the engine would refuse it."""
-    fault = fault_of(descriptor.opcode, descriptor.fields, configuration)
+def check(descriptor: Descriptor, configuration: EngineConfiguration) -> None:
+    """Raise FormatError, naming the decoded descriptor, where the engine would refuse it."""
+    fault = fault_of(descriptor, configuration)
     if fault is not None:
-        raise FormatError(f"{descriptor.where}: {fault.reason}; the program is wrong")
+        raise FormatError(f"{descriptor.node}: {fault.reason}; the program is wrong")
 
 
-def _impossible(opcode: Opcode, fields: Fields, configuration: EngineConfiguration) -> Iterator[str]:
-    if opcode is Opcode.EXEC:
-        yield from _impossible_sizes(fields, configuration)
-        yield from _impossible_cycles(fields, configuration)
-        yield from _impossible_steps(fields, configuration)
-    elif opcode is not Opcode.END:
-        yield from _impossible_move(opcode, fields, configuration)
+def _impossible(descriptor: Descriptor, configuration: EngineConfiguration) -> Iterator[str]:
+    if isinstance(descriptor, Exec):
+        yield from _impossible_sizes(descriptor, configuration)
+        yield from _impossible_cycles(descriptor)
+        yield from _impossible_steps(descriptor, configuration)
+    elif isinstance(descriptor, Move | LoadWeights):
+        yield from _impossible_move(descriptor, configuration)
 
 
-def _impossible_move(opcode: Opcode, fields: Fields, configuration: EngineConfiguration) -> Iterator[str]:
-    word, space = configuration.word_bytes, fields["space"]
+def _impossible_move(move: Move | LoadWeights, configuration: EngineConfiguration) -> Iterator[str]:
+    word, space = configuration.word_bytes, move.space
     if space not in Space.__members__.values():
         yield f"space {space} does not exist"
-    if opcode is Opcode.STORE and space not in (Space.OUTPUT, Space.SCRATCH):
+    if isinstance(move, Store) and space not in (Space.OUTPUT, Space.SCRATCH):
         yield f"goes to space {space}"
-    if fields["offset"] % word or fields.get("segment_stride", 0) % word:
+    stride = move.segment_stride if isinstance(move, Move) else 0
+    if move.offset % word or stride % word:
         yield f"an offset or a stride is no multiple of {word}"
-    if opcode is Opcode.LOAD_WEIGHTS:
-        yield from _impossible_lines(fields)
+    if isinstance(move, LoadWeights):
+        yield from _impossible_lines(move)
         return
-    if not all(fields[name] for name in ("segment_words", "segments", "row_words")):
+    if 0 in (move.segment_words, move.segments, move.row_words):
         yield "a count is zero"
-    yield from _impossible_banks(fields, ("bank", "row_bank"), configuration.banks)
+    yield from _impossible_banks(move, configuration.banks)
 
 
-def _impossible_lines(fields: Fields) -> Iterator[str]:
-    if not fields["beats"]:
+def _impossible_lines(load: LoadWeights) -> Iterator[str]:
+    if not load.beats:
         yield "a count is zero"
-    if fields["encoding"] not in Encoding.__members__.values():
-        yield f"encoding {fields['encoding']} does not exist"
-    elif fields["encoding"] not in (Encoding.COLUMNS, Encoding.CODEBOOK) and not fields["pass_lines"]:
+    if load.encoding not in Encoding.__members__.values():
+        yield f"encoding {load.encoding} does not exist"
+    elif load.encoding not in (Encoding.COLUMNS, Encoding.CODEBOOK) and not load.pass_lines:
         yield "encodes passes of no line"
 
 
-def _impossible_banks(fields: Fields, names: tuple[str, ...], banks: int) -> Iterator[str]:
-    for name in names:
-        if fields[name] >= banks:
-            yield f"{name} {fields[name]} of {banks} banks"
+def _impossible_banks(descriptor: Descriptor, banks: int) -> Iterator[str]:
+    for field in fields_of(type(descriptor)):
+        if field.name.endswith("bank") and (bank := getattr(descriptor, field.name)) >= banks:
+            yield f"{field.name} {bank} of {banks} banks"
 
 
-def _impossible_sizes(fields: Fields, configuration: EngineConfiguration) -> Iterator[str]:
-    counts = ("kernel_h", "kernel_w", "ci_tiles", "out_h", "out_w", "out_tiles", "tap_step")
-    lanes = fields["group_lanes"]
-    if not all(fields[name] for name in counts) or not 1 <= lanes <= configuration.pp:
+def _impossible_sizes(one: Exec, configuration: EngineConfiguration) -> Iterator[str]:
+    counts = (one.kernel_h, one.kernel_w, one.ci_tiles, one.out_h, one.out_w, one.out_tiles, one.tap_step)
+    lanes = one.group_lanes
+    if 0 in counts or not 1 <= lanes <= configuration.pp:
         yield f"a count is zero or {lanes} lanes are not 1..{configuration.pp}"
-    if fields["sub_tiles"] not in (1, configuration.sub_tiles):
-        yield f"{fields['sub_tiles']} sub-tiles on a {configuration.po} wide array"
-    steps = ("in", "in_step", "in_row", "tap_row", "skip", "out", "out_row", "res", "res_row")
-    yield from _impossible_banks(fields, (*(f"{s}_bank" for s in steps), "tap_step"), configuration.banks)
+    if one.sub_tiles not in (1, configuration.sub_tiles):
+        yield f"{one.sub_tiles} sub-tiles on a {configuration.po} wide array"
+    yield from _impossible_banks(one, configuration.banks)
+    if one.tap_step >= configuration.banks:
+        yield f"tap_step {one.tap_step} of {configuration.banks} banks"
 
 
-def _impossible_cycles(fields: Fields, configuration: EngineConfiguration) -> Iterator[str]:
+def _impossible_cycles(one: Exec) -> Iterator[str]:
     """A group lasts as long as its products, and its words also where it leaves a kernel row out."""
-    slow = fields["has_residual"] and not fields["res_fast"]
-    words = fields["group_lanes"] * fields["sub_tiles"] * (2 if slow else 1)
-    row, skip = fields["kernel_w"] * fields["ci_tiles"], fields["skip_weights"]
-    needed = max(fields["kernel_h"] * row, words + skip)
-    if skip and (skip != row or fields["kernel_h"] < 2):
+    slow = one.has_residual and not one.res_fast
+    words = one.group_lanes * one.sub_tiles * (2 if slow else 1)
+    row, skip = one.kernel_w * one.ci_tiles, one.skip_weights
+    needed = max(one.kernel_h * row, words + skip)
+    if skip and (skip != row or one.kernel_h < 2):
         yield f"skips {skip} lines, a kernel row has {row}"
-    if fields["group_cycles"] < needed:
-        yield f"{fields['group_cycles']} cycles a group, needed {needed}"
+    if one.group_cycles < needed:
+        yield f"{one.group_cycles} cycles a group, needed {needed}"
 
 
-def _impossible_steps(fields: Fields, configuration: EngineConfiguration) -> Iterator[str]:
+def _impossible_steps(one: Exec, configuration: EngineConfiguration) -> Iterator[str]:
     """The steps are those of one raster: a column further is the next position, a row further a pitch."""
     banks = configuration.banks
-    pitch, width = map_pitch(fields, banks), (fields["out_w"] - 1) * fields["stride_w"]
-    if position(fields, "in_step", banks) != fields["stride_w"]:
-        step = position(fields, "in_step", banks)
-        yield f"the input steps {step} columns, stride_w is {fields['stride_w']}"
-    if position(fields, "in_row", banks) + width != fields["stride_h"] * pitch:
-        yield f"the input steps by other than {fields['stride_h']} rows of {pitch} positions"
-    if fields["skip_weights"] and position(fields, "skip", banks) != pitch:
-        yield f"skips {position(fields, 'skip', banks)} positions, a row has {pitch}"
-    maps = ("out", "res") if fields["has_residual"] else ("out",)
-    if pitch < 0 or any(fields[f"{name}_row_line"] < 0 for name in maps):
+    pitch, width = map_pitch(one, banks), (one.out_w - 1) * one.stride_w
+    step = one.in_step_line * banks + one.in_step_bank
+    if step != one.stride_w:
+        yield f"the input steps {step} columns, stride_w is {one.stride_w}"
+    if one.in_row_line * banks + one.in_row_bank + width != one.stride_h * pitch:
+        yield f"the input steps by other than {one.stride_h} rows of {pitch} positions"
+    skip = one.skip_line * banks + one.skip_bank
+    if one.skip_weights and skip != pitch:
+        yield f"skips {skip} positions, a row has {pitch}"
+    if pitch < 0 or one.out_row_line < 0 or (one.has_residual and one.res_row_line < 0):
         yield "a row lies before the one above it"
-    last_row = fields["start_y"] + rows_reached(fields)
-    last_column = fields["start_x"] + columns_reached(fields)
+    last_row, last_column = one.start_y + rows_reached(one), one.start_x + columns_reached(one)
     if max(last_row, last_column) > LAST_PLACE:
         yield f"its last window ends at row {last_row}, column {last_column}"
 
 
-def _beyond(fields: Fields, configuration: EngineConfiguration) -> Iterator[str]:
-    words, lines = configuration.bank_lines * configuration.banks, configuration.weight_lines
-    touched = [source_reach(fields, configuration.banks), map_reach(fields, "out", configuration.banks)]
-    if fields["has_residual"]:
-        touched.append(map_reach(fields, "res", configuration.banks))
+def _beyond(one: Exec, configuration: EngineConfiguration) -> Iterator[str]:
+    banks, lines = configuration.banks, configuration.weight_lines
+    words = configuration.bank_lines * banks
+    touched = [source_reach(one, banks), output_words(one, banks).reach]
+    if one.has_residual:
+        touched.append(residual_words(one, banks).reach)
     if any(reach and not 0 <= reach.start < reach.stop <= words for reach in touched):
         yield f"reaches beyond the scratchpad of {words}"
-    if weight_reach(fields).stop > lines:
+    if weight_reach(one).stop > lines:
         yield f"reaches beyond the weight store of {lines}"
 
 
-def position(fields: Fields, name: str, banks: int) -> int:
-    """A (line, bank) pair as one number, so that a step is a sum."""
-    return fields[f"{name}_line"] * banks + fields[f"{name}_bank"]
+def source_position(one: Exec, banks: int) -> int:
+    """Position of an EXEC's first window's origin as one number, so that a step is a sum."""
+    return one.in_line * banks + one.in_bank
 
 
-def map_pitch(fields: Fields, banks: int) -> int:
+def map_pitch(one: Exec, banks: int) -> int:
     """Positions from a row of an EXEC's input to the next."""
-    return position(fields, "tap_row", banks) + (fields["kernel_w"] - 1) * fields["tap_step"]
+    return one.tap_row_line * banks + one.tap_row_bank + (one.kernel_w - 1) * one.tap_step
 
 
-def rows_reached(fields: Fields) -> int:
+def rows_reached(one: Exec) -> int:
     """Rows from the first window's origin to the last one's last row."""
-    return (fields["out_h"] - 1) * fields["stride_h"] + fields["kernel_h"] - 1
+    return (one.out_h - 1) * one.stride_h + one.kernel_h - 1
 
 
-def columns_reached(fields: Fields) -> int:
+def columns_reached(one: Exec) -> int:
     """Columns from the first window's origin to the last one's last column."""
-    return (fields["out_w"] - 1) * fields["stride_w"] + (fields["kernel_w"] - 1) * fields["tap_step"]
+    return (one.out_w - 1) * one.stride_w + (one.kernel_w - 1) * one.tap_step
 
 
-def source_reach(fields: Fields, banks: int) -> range:
+def source_reach(one: Exec, banks: int) -> range:
     """Positions of the scratchpad from the first to the last input pixel that a window may meet."""
-    above, left = max(0, -fields["start_y"]), max(0, -fields["start_x"])
-    last_row = min(rows_reached(fields), fields["in_h"] - 1 - fields["start_y"])
-    last_column = min(columns_reached(fields), fields["in_w"] - 1 - fields["start_x"])
+    above, left = max(0, -one.start_y), max(0, -one.start_x)
+    last_row = min(rows_reached(one), one.in_h - 1 - one.start_y)
+    last_column = min(columns_reached(one), one.in_w - 1 - one.start_x)
     if last_row < above or last_column < left:
         return range(0)  # nothing but padding
-    pitch, first = map_pitch(fields, banks), position(fields, "in", banks)
-    lines = (fields["ci_tiles"] - 1) * fields["in_plane"]
-    lines += (exec_passes(fields) - 1) * fields["in_tile_step"]
+    pitch, first = map_pitch(one, banks), source_position(one, banks)
+    lines = (one.ci_tiles - 1) * one.in_plane + (exec_passes(one) - 1) * one.in_tile_step
     last = first + last_row * pitch + last_column + lines * banks
     return range(first + above * pitch + left, last + 1)
 
 
-def map_reach(fields: Fields, name: str, banks: int) -> range:
-    """Positions from the first to the last pixel of the output (out) or the residual (res)."""
-    first, width = position(fields, name, banks), fields["out_w"] - 1
-    rows = (fields["out_h"] - 1) * (position(fields, f"{name}_row", banks) + width)
-    planes = (fields["out_tiles"] - 1) // (2 if fields[f"{name}_packed"] else 1)
-    return range(first, first + width + rows + planes * fields[f"{name}_plane"] * banks + 1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapWords:
+    """The words of an EXEC's output or residual, by position in the scratchpad."""
+
+    first: int
+    width: int  # words a row, one after the other
+    rows: int
+    pitch: int  # positions from a row to the next
+    planes: int
+    plane: int  # positions from a plane to the next
+
+    @property
+    def reach(self) -> range:
+        """From the first to the last."""
+        last = self.first + (self.rows - 1) * self.pitch + self.width - 1 + (self.planes - 1) * self.plane
+        return range(self.first, last + 1)
 
 
-def weight_reach(fields: Fields) -> range:
+def output_words(one: Exec, banks: int) -> MapWords:
+    """Where an EXEC writes."""
+    return MapWords(
+        first=one.out_line * banks + one.out_bank,
+        width=one.out_w,
+        rows=one.out_h,
+        pitch=one.out_row_line * banks + one.out_row_bank + one.out_w - 1,
+        planes=-(-one.out_tiles // 2) if one.out_packed else one.out_tiles,
+        plane=one.out_plane * banks,
+    )
+
+
+def residual_words(one: Exec, banks: int) -> MapWords:
+    """Where an EXEC finds its residual."""
+    return MapWords(
+        first=one.res_line * banks + one.res_bank,
+        width=one.out_w,
+        rows=one.out_h,
+        pitch=one.res_row_line * banks + one.res_row_bank + one.out_w - 1,
+        planes=-(-one.out_tiles // 2) if one.res_packed else one.out_tiles,
+        plane=one.res_plane * banks,
+    )
+
+
+def weight_reach(one: Exec) -> range:
     """Lines of the weight store: parameters and weights of every pass, of a maximum parameters alone."""
-    taps = 0 if fields["is_max"] else fields["kernel_h"] * fields["kernel_w"] * fields["ci_tiles"]
-    passes = 1 if fields["is_max"] or fields["repeat_weights"] else exec_passes(fields)
-    first = fields["weight_line"]
-    return range(first, first + passes * (1 + taps))
+    taps = 0 if one.is_max else one.kernel_h * one.kernel_w * one.ci_tiles
+    passes = 1 if one.is_max or one.repeat_weights else exec_passes(one)
+    return range(one.weight_line, one.weight_line + passes * (1 + taps))

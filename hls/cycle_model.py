@@ -7,20 +7,28 @@ SystemVerilog modules named beside them.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
 
 from bitlathe.hls.config import Target
-from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode, Program
-from bitlathe.hls.skipping import Sweep, skipping_groups
+from bitlathe.hls.program import (
+    DESCRIPTOR_BYTES,
+    Descriptor,
+    Exec,
+    Load,
+    LoadWeights,
+    Move,
+    Opcode,
+    Program,
+    Store,
+)
+from bitlathe.hls.program.moves import BURST_BEATS
+from bitlathe.hls.program.skipping import Sweep, skipping_groups
 
 Ddr = TypeVar("Ddr", bound="DdrModel")
-Fields = Mapping[str, int]
-Window = tuple[float, float]  # from, to; cycles
 
-BURST_BEATS = 16
 SLOTS = 4  # descriptors read ahead (fetch.sv)
 OUTSTANDING = 8  # read bursts in flight (axi_read.sv)
 JOBS = 4  # loads whose data are still to come while the next one asks (load_unit.sv)
@@ -88,12 +96,11 @@ UNITS = {
     Opcode.EXEC: Unit.EXEC,
     Opcode.STORE: Unit.STORE,
 }
-WAITS = ("wait_load", "wait_exec", "wait_store")  # by unit
 
 
-def exec_passes(fields: Fields) -> int:
+def exec_passes(execute: Exec) -> int:
     """Times an EXEC goes over its output pixels."""
-    return -(-fields["out_tiles"] // fields["sub_tiles"])
+    return -(-execute.out_tiles // execute.sub_tiles)
 
 
 def pass_cycles(runs: int, run: int, lanes: int, group_cycles: int) -> int:
@@ -110,60 +117,58 @@ def pass_cycles(runs: int, run: int, lanes: int, group_cycles: int) -> int:
     return runs * cycles + (group_cycles >= min(lanes, run))
 
 
-def exec_cycles(fields: Fields) -> int:
+def exec_cycles(one: Exec) -> int:
     """Cycles from an EXEC's start to its last word in the scratchpad."""
-    lanes, runs, run = fields["group_lanes"], 1, fields["out_h"] * fields["out_w"]
-    if fields.get("row_break", 0):
-        runs, run = fields["out_h"], fields["out_w"]
-    a_pass = pass_cycles(runs, run, lanes, fields["group_cycles"])
-    if skipped := fields.get("skip_weights", 0):
-        a_pass -= skipped * int(skipping_groups(Sweep.of(fields)).sum())
-    taps = fields["kernel_h"] * fields["kernel_w"] * fields["ci_tiles"]
-    slow_residual = fields.get("has_residual", 0) and not fields.get("res_fast", 0)
-    last_words = ((run - 1) % lanes + 1) * fields["sub_tiles"] * (2 if slow_residual else 1)
-    filling_and_draining = EXEC_DRAIN + min(lanes, run) + last_words - (fields["group_cycles"] - taps)
-    return filling_and_draining + exec_passes(fields) * a_pass
+    lanes, runs, run = one.group_lanes, 1, one.out_h * one.out_w
+    if one.row_break:
+        runs, run = one.out_h, one.out_w
+    a_pass = pass_cycles(runs, run, lanes, one.group_cycles)
+    if one.skip_weights:
+        a_pass -= one.skip_weights * int(skipping_groups(Sweep.of(one)).sum())
+    taps = one.kernel_h * one.kernel_w * one.ci_tiles
+    slow_residual = one.has_residual and not one.res_fast
+    last_words = ((run - 1) % lanes + 1) * one.sub_tiles * (2 if slow_residual else 1)
+    filling_and_draining = EXEC_DRAIN + min(lanes, run) + last_words - (one.group_cycles - taps)
+    return filling_and_draining + exec_passes(one) * a_pass
 
 
-def move_beats(opcode: Opcode, fields: Fields) -> int:
+def move_beats(move: Move | LoadWeights) -> int:
     """Beats that a LOAD, LOAD_WEIGHTS or STORE moves."""
-    if opcode is Opcode.LOAD_WEIGHTS:
-        return fields["beats"]
-    return fields["segments"] * fields["segment_words"]
+    return move.beats if isinstance(move, LoadWeights) else move.segments * move.segment_words
 
 
-def move_bursts(opcode: Opcode, fields: Fields) -> int:
+def move_bursts(move: Move | LoadWeights) -> int:
     """Bursts of a move, if no segment crossed a page."""
-    if opcode is Opcode.LOAD_WEIGHTS:
-        return -(-fields["beats"] // BURST_BEATS)
-    return fields["segments"] * -(-fields["segment_words"] // BURST_BEATS)
+    if isinstance(move, LoadWeights):
+        return -(-move.beats // BURST_BEATS)
+    return move.segments * -(-move.segment_words // BURST_BEATS)
 
 
-def load_cycles(opcode: Opcode, fields: Fields, ddr: DdrModel) -> float:
+def load_cycles(load: Load | LoadWeights, ddr: DdrModel) -> float:
     """Cycles in which a load's data pass: bound by the memory's pace, or its latency if bursts are short."""
-    bursts = move_bursts(opcode, fields)
+    bursts = move_bursts(load)
     latency_bound = bursts * (ddr.latency + READ_DELAY) / OUTSTANDING
-    split_bound = fields.get("segments", 1) * SEGMENT_CYCLES
-    return max(
-        ddr.transfer(move_beats(opcode, fields)), latency_bound if bursts > OUTSTANDING else 0, split_bound
-    )
+    segments = 1 if isinstance(load, LoadWeights) else load.segments
+    split_bound = segments * SEGMENT_CYCLES
+    return max(ddr.transfer(move_beats(load)), latency_bound if bursts > OUTSTANDING else 0, split_bound)
 
 
-def store_cycles(fields: Fields, ddr: DdrModel) -> float:
+def store_cycles(store: Store, ddr: DdrModel) -> float:
     """Cycles from a store's start to the last answer."""
-    words = fields["segment_words"] * fields["segments"]
-    first = min(fields["segment_words"], BURST_BEATS)
-    split_bound = (fields["segments"] - 1) * SEGMENT_CYCLES + 1
+    words = store.segment_words * store.segments
+    first = min(store.segment_words, BURST_BEATS)
+    split_bound = (store.segments - 1) * SEGMENT_CYCLES + 1
     return STORE_DRAIN + first + max(ddr.transfer(words), split_bound) + ddr.write_latency
 
 
-def duration(opcode: Opcode, fields: Fields, ddr: DdrModel) -> int:
+def duration(descriptor: Descriptor, ddr: DdrModel) -> int:
     """Cycles of a descriptor whose unit was idle before."""
-    if opcode is Opcode.EXEC:
-        return exec_cycles(fields)
-    if opcode is Opcode.STORE:
-        return round(store_cycles(fields, ddr))
-    return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(opcode, fields, ddr))
+    if isinstance(descriptor, Exec):
+        return exec_cycles(descriptor)
+    if isinstance(descriptor, Store):
+        return round(store_cycles(descriptor, ddr))
+    assert isinstance(descriptor, Load | LoadWeights)
+    return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(descriptor, ddr))
 
 
 def predict(program: Program, ddr: DdrModel, weights_resident: bool = False, inputs: int = 1) -> Prediction:
@@ -197,7 +202,7 @@ class _ReadChannel:
         self.fetch_free = 0.0  # when the last descriptor has come
         self.fetches: list[float] = []  # when descriptors were asked for
         self.fetched: list[float] = []  # when they had come
-        self.windows: list[Window] = []  # of each load: a descriptor asked for within delays it
+        self.windows: list[tuple[float, float]] = []  # of each load: a descriptor asked for within delays it
         self.last_asked = 0.0  # when the last burst of the last load was asked for
 
     def fetch(self, asked: float) -> float:
@@ -281,7 +286,7 @@ class _Model:
         """Let the next descriptor pass."""
         unit = UNITS[descriptor.opcode]
         dispatched = self._dispatch(self.latch_free[unit])
-        counts = (base + descriptor.fields.get(name, 0) for base, name in zip(self.bases, WAITS, strict=True))
+        counts = (base + wait for base, wait in zip(self.bases, descriptor.waits, strict=True))
         met = [ends[count - 1] for ends, count in zip(self.ends, counts, strict=True) if count > 0]
         ready = max(dispatched, *met, 0.0) + PENDING
         start = self._run(descriptor, ready)
@@ -290,25 +295,24 @@ class _Model:
 
     def _run(self, descriptor: Descriptor, ready: float) -> float:
         """Start of a descriptor that is ready at a time; its end joins the others of its unit."""
-        unit = UNITS[descriptor.opcode]
-        if unit is Unit.LOAD:
+        if isinstance(descriptor, Load | LoadWeights):
             return self._load(descriptor, ready)
-        ends, fields = self.ends[unit], descriptor.fields
+        ends = self.ends[UNITS[descriptor.opcode]]
         start = max(ready, ends[-1] + 1) if ends else ready
-        ends.append(start + (exec_cycles(fields) if unit is Unit.EXEC else store_cycles(fields, self.ddr)))
+        if isinstance(descriptor, Exec):
+            ends.append(start + exec_cycles(descriptor))
+        elif isinstance(descriptor, Store):
+            ends.append(start + store_cycles(descriptor, self.ddr))
         return start
 
-    def _load(self, descriptor: Descriptor, ready: float) -> float:
+    def _load(self, load: Load | LoadWeights, ready: float) -> float:
         ends = self.ends[Unit.LOAD]
         queue_room = ends[-JOBS - 1] if len(ends) > JOBS else 0.0
         start = max(ready, self.channel.last_asked, queue_room)
-        if descriptor.fields.get("once", 0) and self.weights_resident:
+        if load.once and self.weights_resident:
             ends.append(max(start, ends[-1] + 1 if ends else 0.0))
             return start
-        cycles = load_cycles(descriptor.opcode, descriptor.fields, self.ddr)
-        ends.append(
-            self.channel.load(start + SPLIT, cycles, move_bursts(descriptor.opcode, descriptor.fields))
-        )
+        ends.append(self.channel.load(start + SPLIT, load_cycles(load, self.ddr), move_bursts(load)))
         return start
 
     def finish(self) -> Prediction:

@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from bitlathe.hls.checks import check
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import UNITS, WAITS
-from bitlathe.hls.decode import Decoded, DecodedProgram, decode_program
+from bitlathe.hls.cycle_model import UNITS
 from bitlathe.hls.functional_exec import execute
 from bitlathe.hls.functional_memory import Machine
-from bitlathe.hls.program import Opcode
+from bitlathe.hls.program import Descriptor, End, Exec, Load, LoadWeights, Store
+from bitlathe.hls.program.decode import DecodedProgram, decode_program
 from bitlathe.model.graph.errors import FormatError
 
 Bytes = npt.NDArray[np.uint8]
+Queued = tuple[int, Descriptor]  # its index
 Trace = Callable[[int, Bytes], None]  # descriptor, words it wrote (out_tiles, out_h, out_w, pi)
 
 
@@ -42,37 +43,38 @@ class Simulation:
         decoded = decode_program(self.program, self.configuration)
         machine = Machine.poisoned(self.configuration, self.weights, self.scratch_bytes)
         queues = _queues(decoded)
-        machine.open(inputs, decoded.header["output_stride"])
+        machine.open(inputs, decoded.header.output_stride)
         if rng is not None:
-            for index, descriptor in _order(queues, len(inputs), rng):
-                _run(machine, descriptor, index, trace)
+            for number, one in _order(queues, len(inputs), rng):
+                _run(machine, one, number, trace)
             return machine.outputs()
-        for index in range(len(inputs)):
+        for number in range(len(inputs)):
             machine.forget()
-            for _, descriptor in _order(queues, 1, None):
-                _run(machine, descriptor, index, trace)
+            for _, one in _order(queues, 1, None):
+                _run(machine, one, number, trace)
         return machine.outputs()
 
 
-def _run(machine: Machine, descriptor: Decoded, index: int, trace: Trace | None) -> None:
-    fields = descriptor.fields
+def _run(machine: Machine, queued: Queued, number: int, trace: Trace | None) -> None:
+    """Run a descriptor of an input of a `number`."""
+    index, descriptor = queued
     check(descriptor, machine.configuration)
-    machine.present(index)
-    if descriptor.opcode is Opcode.LOAD:
+    machine.present(number)
+    if isinstance(descriptor, Load):
         machine.load(descriptor)
-    elif descriptor.opcode is Opcode.STORE:
+    elif isinstance(descriptor, Store):
         machine.store(descriptor)
-    elif descriptor.opcode is Opcode.LOAD_WEIGHTS and not (fields["once"] and index):
+    elif isinstance(descriptor, LoadWeights) and not (descriptor.once and number):
         machine.load_weights(descriptor)
-    elif descriptor.opcode is Opcode.EXEC:
+    elif isinstance(descriptor, Exec):
         words = execute(machine, descriptor)
         if trace is not None:
-            trace(descriptor.index, words)
+            trace(index, words)
 
 
 def _order(
-    queues: list[list[Decoded]], inputs: int, rng: np.random.Generator | None
-) -> Iterator[tuple[int, Decoded]]:
+    queues: list[list[Queued]], inputs: int, rng: np.random.Generator | None
+) -> Iterator[tuple[int, Queued]]:
     """Inputs and their descriptors in an order that the waits allow."""
     sizes = [len(queue) for queue in queues]
     done = [0, 0, 0]
@@ -82,40 +84,40 @@ def _order(
             for unit, size in enumerate(sizes)
             if done[unit] < inputs * size
         ]
-        ready = [(index, head) for index, head in heads if _may_run(head, index, sizes, done)]
+        ready = [(number, head) for number, head in heads if _may_run(head[1], number, sizes, done)]
         if not ready:
             raise FormatError(
-                f"{heads[0][1].where}: waits for descriptors that cannot run; the program never ends"
+                f"{heads[0][1][1].node}: waits for descriptors that cannot run; the program never ends"
             )
         chosen = (
-            min(ready, key=lambda one: (one[0], one[1].index))
+            min(ready, key=lambda one: (one[0], one[1][0]))
             if rng is None
             else ready[int(rng.integers(len(ready)))]
         )
         yield chosen
-        done[UNITS[chosen[1].opcode]] += 1
+        done[UNITS[chosen[1][1].opcode]] += 1
 
 
-def _may_run(descriptor: Decoded, index: int, sizes: list[int], done: list[int]) -> bool:
-    if descriptor.fields["once"] and index:
+def _may_run(descriptor: Descriptor, number: int, sizes: list[int], done: list[int]) -> bool:
+    if descriptor.once and number:
         return True  # skipped, and it waits for nothing
-    waits = (descriptor.fields[name] for name in WAITS)
-    return all(index * size + wait <= count for wait, size, count in zip(waits, sizes, done, strict=True))
+    waits = zip(descriptor.waits, sizes, done, strict=True)
+    return all(number * size + wait <= count for wait, size, count in waits)
 
 
-def _queues(program: DecodedProgram) -> list[list[Decoded]]:
+def _queues(program: DecodedProgram) -> list[list[Queued]]:
     """Descriptors of each unit, END aside; FormatError unless END is last and only there."""
-    ends = [descriptor.index for descriptor in program.descriptors if descriptor.opcode is Opcode.END]
+    ends = [index for index, one in enumerate(program.descriptors) if isinstance(one, End)]
     if ends != [len(program.descriptors) - 1]:
         raise FormatError(
             f"program: END at {ends} of {len(program.descriptors)} descriptors; it must be the last one only"
         )
-    queues: list[list[Decoded]] = [[], [], []]
-    for descriptor in program.descriptors[:-1]:
-        waits = zip(WAITS, queues, strict=True)
-        if any(descriptor.fields[name] > len(queue) for name, queue in waits):
+    queues: list[list[Queued]] = [[], [], []]
+    for index, descriptor in enumerate(program.descriptors[:-1]):
+        waits = zip(descriptor.waits, queues, strict=True)
+        if any(wait > len(queue) for wait, queue in waits):
             raise FormatError(
-                f"{descriptor.where}: waits for a descriptor after it; in-order dispatch would hang"
+                f"{descriptor.node}: waits for a descriptor after it; in-order dispatch would hang"
             )
-        queues[UNITS[descriptor.opcode]].append(descriptor)
+        queues[UNITS[descriptor.opcode]].append((index, descriptor))
     return queues

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
-from bitlathe.hls.decode import Decoded
-from bitlathe.hls.moves import line_beats
-from bitlathe.hls.program import Encoding, Space
+from bitlathe.hls.program import Encoding, Load, LoadWeights, Move, Space, Store
+from bitlathe.hls.program.moves import line_beats
 from bitlathe.model.graph.errors import FormatError
 
 Bytes = npt.NDArray[np.uint8]
@@ -17,15 +16,15 @@ POISON = 0xA5
 
 
 @dataclass(slots=True, kw_only=True)
-class Store:
-    """Words, each with a mark that something wrote it."""
+class Words:
+    """The words of a memory, each with a mark that something wrote it."""
 
     name: str
     words: Bytes  # (words, bytes)
     written: npt.NDArray[np.bool_]  # (words,)
 
     @classmethod
-    def poisoned(cls, name: str, words: int, word_bytes: int) -> "Store":
+    def poisoned(cls, name: str, words: int, word_bytes: int) -> "Words":
         """A store that nothing was written to."""
         return cls(
             name=name,
@@ -34,7 +33,7 @@ class Store:
         )
 
     @classmethod
-    def filled(cls, name: str, data: Bytes, word_bytes: int) -> "Store":
+    def filled(cls, name: str, data: Bytes, word_bytes: int) -> "Words":
         """A store that holds `data`."""
         words = data.reshape(-1, word_bytes).copy()
         return cls(name=name, words=words, written=np.ones(len(words), np.bool_))
@@ -88,11 +87,11 @@ class Machine:
     """Scratchpad, weight store, codebook and DDR of one engine."""
 
     configuration: EngineConfiguration
-    scratchpad: Store  # word line * banks + bank
-    weights: Store  # word line * po + column
-    codebook: Store
-    ddr: dict[Space, Store] = field(default_factory=dict)
-    ends: list[dict[Space, Store]] = field(default_factory=list)  # input and output of each input
+    scratchpad: Words  # word line * banks + bank
+    weights: Words  # word line * po + column
+    codebook: Words
+    ddr: dict[Space, Words] = field(default_factory=dict)
+    ends: list[dict[Space, Words]] = field(default_factory=list)  # input and output of each input
 
     @classmethod
     def poisoned(cls, configuration: EngineConfiguration, weights: bytes, scratch_bytes: int) -> "Machine":
@@ -100,12 +99,12 @@ class Machine:
         word = configuration.word_bytes
         machine = cls(
             configuration=configuration,
-            scratchpad=Store.poisoned("scratchpad", configuration.bank_lines * configuration.banks, word),
-            weights=Store.poisoned("weight store", configuration.weight_lines * configuration.po, word),
-            codebook=Store.poisoned("codebook", CODEWORDS * CODEWORD_BYTES // word, word),
+            scratchpad=Words.poisoned("scratchpad", configuration.bank_lines * configuration.banks, word),
+            weights=Words.poisoned("weight store", configuration.weight_lines * configuration.po, word),
+            codebook=Words.poisoned("codebook", CODEWORDS * CODEWORD_BYTES // word, word),
         )
-        machine.ddr[Space.WEIGHTS] = Store.filled("weights in DDR", np.frombuffer(weights, np.uint8), word)
-        machine.ddr[Space.SCRATCH] = Store.poisoned("scratch space", scratch_bytes // word, word)
+        machine.ddr[Space.WEIGHTS] = Words.filled("weights in DDR", np.frombuffer(weights, np.uint8), word)
+        machine.ddr[Space.SCRATCH] = Words.poisoned("scratch space", scratch_bytes // word, word)
         return machine
 
     def open(self, inputs: Bytes, output_bytes: int) -> None:
@@ -113,8 +112,8 @@ class Machine:
         word = self.configuration.word_bytes
         self.ends = [
             {
-                Space.INPUT: Store.filled("input", data, word),
-                Space.OUTPUT: Store.poisoned("output", output_bytes // word, word),
+                Space.INPUT: Words.filled("input", data, word),
+                Space.OUTPUT: Words.poisoned("output", output_bytes // word, word),
             }
             for data in inputs
         ]
@@ -134,61 +133,56 @@ class Machine:
         stores = [end[Space.OUTPUT] for end in self.ends]
         return np.stack([store.read(np.arange(len(store.words)), "the host").ravel() for store in stores])
 
-    def load(self, descriptor: Decoded) -> None:
+    def load(self, load: Load) -> None:
         """DDR to scratchpad."""
-        ddr, chip, store = self._move(descriptor, (Space.INPUT, Space.SCRATCH))
-        self.scratchpad.write(chip, store.read(ddr, descriptor.where), descriptor.where)
+        ddr, chip, memory = self._move(load, (Space.INPUT, Space.SCRATCH))
+        self.scratchpad.write(chip, memory.read(ddr, load.node), load.node)
 
-    def store(self, descriptor: Decoded) -> None:
+    def store(self, store: Store) -> None:
         """Scratchpad to DDR."""
-        ddr, chip, store = self._move(descriptor, (Space.OUTPUT, Space.SCRATCH))
-        store.write(ddr, self.scratchpad.read(chip, descriptor.where), descriptor.where)
+        ddr, chip, memory = self._move(store, (Space.OUTPUT, Space.SCRATCH))
+        memory.write(ddr, self.scratchpad.read(chip, store.node), store.node)
 
-    def _move(self, descriptor: Decoded, spaces: tuple[Space, ...]) -> tuple[Positions, Positions, Store]:
-        """Words in DDR and in the scratchpad, both (segments, rows, words a row), and the DDR store."""
-        if descriptor.fields["space"] not in spaces:
+    def _move(self, move: Move, spaces: tuple[Space, ...]) -> tuple[Positions, Positions, Words]:
+        """Words in DDR and in the scratchpad, both (segments, rows, words a row), and the DDR memory."""
+        if move.space not in spaces:
+            raise FormatError(f"{move.node}: goes to space {move.space}, allowed are {spaces}")
+        banks, word, width = self.configuration.banks, self.configuration.word_bytes, move.row_words
+        if move.segment_words % width:
             raise FormatError(
-                f"{descriptor.where}: goes to space {descriptor.fields['space']}, allowed are {spaces}"
+                f"{move.node}: rows of {width} words do not fit segments of {move.segment_words}"
             )
-        fields, banks = descriptor.fields, self.configuration.banks
-        word = self.configuration.word_bytes
-        width = fields["row_words"]
-        if fields["segment_words"] % width:
-            raise FormatError(
-                f"{descriptor.where}: rows of {width} words do not fit segments of {fields['segment_words']}"
-            )
-        counts = (fields["segments"], fields["segment_words"] // width, width)
-        ddr = strided(fields["offset"] // word, (fields["segment_stride"] // word, width, 1), counts)
-        row = (width - 1) + fields["row_line"] * banks + fields["row_bank"]
-        chip = strided(fields["line"] * banks + fields["bank"], (fields["plane"] * banks, row, 1), counts)
-        return ddr, chip, self.ddr[Space(fields["space"])]
+        counts = (move.segments, move.segment_words // width, width)
+        ddr = strided(move.offset // word, (move.segment_stride // word, width, 1), counts)
+        row = (width - 1) + move.row_line * banks + move.row_bank
+        chip = strided(move.line * banks + move.bank, (move.plane * banks, row, 1), counts)
+        return ddr, chip, self.ddr[Space(move.space)]
 
-    def load_weights(self, descriptor: Decoded) -> None:
+    def load_weights(self, load: LoadWeights) -> None:
         """DDR to weight store, or to the codebook."""
-        fields, word = descriptor.fields, self.configuration.word_bytes
-        source = fields["offset"] // word + np.arange(fields["beats"])
-        beats = self.ddr[Space(fields["space"])].read(source, descriptor.where)
-        encoding = Encoding(fields["encoding"])
+        source = load.offset // self.configuration.word_bytes + np.arange(load.beats)
+        beats = self.ddr[Space(load.space)].read(source, load.node)
+        encoding = Encoding(load.encoding)
         if encoding is Encoding.CODEBOOK:
-            self.codebook.write(fields["weight_line"] + np.arange(len(beats)), beats, descriptor.where)
+            self.codebook.write(load.weight_line + np.arange(len(beats)), beats, load.node)
             return
-        columns = beats if encoding is Encoding.COLUMNS else self._decoded(descriptor, encoding, beats)
-        first = fields["weight_line"] * self.configuration.po
-        self.weights.write(first + np.arange(len(columns)), columns, descriptor.where)
+        columns = beats if encoding is Encoding.COLUMNS else self._decoded(load, encoding, beats)
+        first = load.weight_line * self.configuration.po
+        self.weights.write(first + np.arange(len(columns)), columns, load.node)
 
-    def _decoded(self, descriptor: Decoded, encoding: Encoding, beats: Bytes) -> Bytes:
+    def _decoded(self, load: LoadWeights, encoding: Encoding, beats: Bytes) -> Bytes:
         """Columns of whole passes: a parameter line and `pass_lines` encoded lines each."""
-        po, pi, lines = self.configuration.po, self.configuration.pi, descriptor.fields["pass_lines"]
-        size = po + lines * line_beats(encoding, po)
+        po, pi = self.configuration.po, self.configuration.pi
+        size = po + load.pass_lines * line_beats(encoding, po)
         if len(beats) % size:
-            raise FormatError(f"{descriptor.where}: {len(beats)} beats are no passes of {size}")
+            raise FormatError(f"{load.node}: {len(beats)} beats are no passes of {size}")
         passes = beats.reshape(-1, size, pi)
         decoder = {
             Encoding.DIAGONAL: self._diagonal,
             Encoding.NIBBLES: self._nibbles,
             Encoding.INDICES: self._codewords,
         }[encoding]
-        coded = decoder(passes[:, po:].reshape(-1, pi), descriptor.where)
+        coded = decoder(passes[:, po:].reshape(-1, pi), load.node)
         columns: Bytes = np.concatenate([passes[:, :po], coded.reshape(len(passes), -1, pi)], axis=1)
         return columns.reshape(-1, pi)
 

@@ -14,6 +14,14 @@ ENVIRONMENT = jinja2.Environment(
 )
 
 
+def _cxx_constant(name: str) -> str:
+    """A constant's name in C++: kTapStep of tap_step."""
+    return f"k{name.title().replace('_', '')}"
+
+
+ENVIRONMENT.filters["cxx_constant"] = _cxx_constant
+
+
 def render(template: str, **view: object) -> str:
     """Text of a template printed from ready values."""
     return ENVIRONMENT.get_template(template).render(**view)

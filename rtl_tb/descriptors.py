@@ -1,11 +1,11 @@
 """Random descriptors and spaces for the benches of the memory side."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from bitlathe.hls.moves import weight_beats
-from bitlathe.hls.program import Descriptor, Encoding, Opcode, Space
+from bitlathe.hls.program import Descriptor, Encoding, LoadWeights, Space
+from bitlathe.hls.program.moves import weight_beats
 
 # Odd places, so that an address that loses or gains a base is seen; one beyond 32 bits.
 BASES = {
@@ -34,9 +34,8 @@ def drive_spaces(dut) -> None:
     dut.space_bytes_i.value = sum(BYTES[space] << (32 * space) for space in Space)
 
 
-def encode(opcode: Opcode, fields: Mapping[str, int]) -> int:
+def bits_of(descriptor: Descriptor) -> int:
     """A descriptor's bits."""
-    descriptor = Descriptor(opcode=opcode, node="bench", fields=fields)
     return int.from_bytes(descriptor.encode(), "little")
 
 
@@ -65,17 +64,16 @@ def random_move(
     }
 
 
-def random_weights(rng: np.random.Generator, *, po: int, lines: int, word_bytes: int) -> dict[str, int]:
-    """Fields of a LOAD_WEIGHTS that stays within its space and the weight store; no CODEBOOK."""
+def random_weights(rng: np.random.Generator, *, po: int, lines: int, word_bytes: int) -> LoadWeights:
+    """A LOAD_WEIGHTS that stays within its space and the weight store; no CODEBOOK."""
     beats, longest = int(rng.integers(1, 8 * po)), min(lines, 40)
     room = BYTES[Space.WEIGHTS] // word_bytes - beats
-    fields = {
-        "space": Space.WEIGHTS,
-        "encoding": int(rng.integers(Encoding.CODEBOOK)),
-        "offset": int(rng.integers(0, room)) * word_bytes,
-        "beats": beats,
-        "pass_lines": int(rng.integers(1, 8)),
-        "weight_line": 0,
-    }
-    taken = [beat.line for beat in weight_beats(fields, po) if beat.line < longest]
-    return fields | {"beats": len(taken), "weight_line": int(rng.integers(0, lines - taken[-1]))}
+    load = LoadWeights(
+        space=Space.WEIGHTS,
+        encoding=int(rng.integers(Encoding.CODEBOOK)),
+        offset=int(rng.integers(0, room)) * word_bytes,
+        beats=beats,
+        pass_lines=int(rng.integers(1, 8)),
+    )
+    taken = [beat.line for beat in weight_beats(load, po) if beat.line < longest]
+    return replace(load, beats=len(taken), weight_line=int(rng.integers(0, lines - taken[-1])))

@@ -1,113 +1,123 @@
 """Random EXEC descriptors that stay within their stores, many right at an edge, and ways to lead them out."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from bitlathe.hls.checks import (
     LAST_PLACE,
     columns_reached,
-    map_reach,
+    output_words,
+    residual_words,
     rows_reached,
+    source_position,
     source_reach,
     weight_reach,
 )
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import COMMON, EXEC
+from bitlathe.hls.program import Descriptor, Exec, fields_of
 
-FIELDS = {field.name: field for field in EXEC[len(COMMON) :]}
+FIELDS = {field.name: field for field in fields_of(Exec)[len(fields_of(Descriptor)) :]}
 LEAST_LINES = 1024  # of a bank and of the weight store: any random EXEC fits
-PLACES = ("in", "out", "res")
 
 
 def random_exec(
     rng: np.random.Generator, configuration: EngineConfiguration, *, is_large: bool = False
-) -> dict[str, int]:
-    """Every field of an EXEC that the engine takes; one in three places touches an end of its store.
+) -> Exec:
+    """An EXEC that the engine takes; one in three places touches an end of its store.
 
     A large one has sizes of any magnitude up to what the fields hold; no walk over its words ends soon.
     """
     while True:
         sizes = _sizes(rng, configuration)
-        fields = _unplaced(rng, sizes | _large_sizes(rng, sizes) if is_large else sizes, configuration)
-        if _fits(fields, configuration):
-            placed = _placed(rng, fields, configuration)
+        one = _unplaced(rng, sizes | _large_sizes(rng, sizes) if is_large else sizes, configuration)
+        if _fits(one, configuration):
+            placed = _placed(rng, one, configuration)
             if _holds(placed):
                 return placed
 
 
-def _unplaced(
-    rng: np.random.Generator, sizes: dict[str, int], configuration: EngineConfiguration
-) -> dict[str, int]:
-    """Fields of an EXEC of these sizes, whose maps and weights begin at no place of their own."""
-    fields, banks = {name: 0 for name in FIELDS} | sizes, configuration.banks
+def _unplaced(rng: np.random.Generator, sizes: dict[str, int], configuration: EngineConfiguration) -> Exec:
+    """An EXEC of these sizes, whose maps and weights begin at no place of their own."""
+    fields, banks = dict(sizes), configuration.banks
     pitch = fields["in_w"] + int(rng.integers(6))
     fields |= _source(rng, fields, pitch, banks)
     for name in ("out", "res"):
         row = fields["out_w"] + int(rng.integers(6))
         plane = int(rng.integers(row * fields["out_h"] // banks + 4))
         fields |= _pair(f"{name}_row", row - fields["out_w"] + 1, banks) | {f"{name}_plane": plane}
-    return fields
+    return Exec(**fields)
 
 
-def _fits(fields: dict[str, int], configuration: EngineConfiguration) -> bool:
+def _fits(one: Exec, configuration: EngineConfiguration) -> bool:
     """Whether each store is as large as what is touched in it, and no window goes beyond the last place."""
-    last_row = fields["start_y"] + rows_reached(fields)
-    last_column = fields["start_x"] + columns_reached(fields)
+    last_row, last_column = one.start_y + rows_reached(one), one.start_x + columns_reached(one)
     if max(last_row, last_column) > LAST_PLACE:
         return False
-    banks, words = configuration.banks, configuration.bank_lines * configuration.banks
-    maps = (source_reach(fields, banks), *(map_reach(fields, name, banks) for name in ("out", "res")))
-    return max(map(len, maps)) <= words and len(weight_reach(fields)) <= configuration.weight_lines
+    words = configuration.bank_lines * configuration.banks
+    maps = _reaches(one, configuration.banks).values()
+    return max(map(len, maps)) <= words and len(weight_reach(one)) <= configuration.weight_lines
 
 
-def _holds(fields: dict[str, int]) -> bool:
+def _reaches(one: Exec, banks: int) -> dict[str, range]:
+    """Positions that an EXEC touches, by the map that they are of."""
+    return {
+        "in": source_reach(one, banks),
+        "out": output_words(one, banks).reach,
+        "res": residual_words(one, banks).reach,
+    }
+
+
+def _firsts(one: Exec, banks: int) -> dict[str, int]:
+    """Position of each map's first pixel."""
+    output, residual = output_words(one, banks), residual_words(one, banks)
+    return {"in": source_position(one, banks), "out": output.first, "res": residual.first}
+
+
+def _holds(one: Exec) -> bool:
     """Whether a descriptor has room for the values."""
+    values = {name: getattr(one, name) for name in FIELDS}
     return all(
-        field.decode(fields[name] % (1 << field.width) << field.lsb) == fields[name]
+        field.decode(values[name] % (1 << field.width) << field.lsb) == values[name]
         for name, field in FIELDS.items()
     )
 
 
-def _placed(
-    rng: np.random.Generator, fields: dict[str, int], configuration: EngineConfiguration
-) -> dict[str, int]:
-    """The fields with every map and the weights somewhere in their stores."""
+def _placed(rng: np.random.Generator, one: Exec, configuration: EngineConfiguration) -> Exec:
+    """The EXEC with every map and the weights somewhere in their stores."""
     banks, words = configuration.banks, configuration.bank_lines * configuration.banks
-    for name in PLACES:
-        reach = source_reach(fields, banks) if name == "in" else map_reach(fields, name, banks)
-        at = fields[f"{name}_line"] * banks + fields[f"{name}_bank"]
-        fields |= _pair(name, at + _shift(rng, reach, words), banks)
-    lines = weight_reach(fields | {"weight_line": 0})
-    return fields | {"weight_line": _shift(rng, lines, configuration.weight_lines)}
+    firsts = _firsts(one, banks)
+    for name, reach in _reaches(one, banks).items():
+        one = replace(one, **_pair(name, firsts[name] + _shift(rng, reach, words), banks))
+    lines = weight_reach(replace(one, weight_line=0))
+    return replace(one, weight_line=_shift(rng, lines, configuration.weight_lines))
 
 
-def led_astray(rng: np.random.Generator, fields: dict[str, int]) -> dict[str, int]:
-    """The fields with one or two of them changed: by one, in a bit, or to anything that they can hold."""
-    changed = dict(fields)
+def led_astray(rng: np.random.Generator, one: Exec) -> Exec:
+    """The EXEC with one or two fields changed: by one, in a bit, or to anything that they can hold."""
+    changed = {}
     for name in rng.choice(sorted(FIELDS), size=int(rng.integers(1, 3)), replace=False):
-        field, value = FIELDS[name], changed[name]
+        field, value = FIELDS[name], getattr(one, name)
         bits = value & ((1 << field.width) - 1)
         choices = [bits + 1, bits - 1, bits ^ (1 << int(rng.integers(field.width)))]
         choices.append(int(rng.integers(1 << field.width)))
         chosen = choices[int(rng.integers(len(choices)))] % (1 << field.width)
-        changed[name] = field.decode(chosen << field.lsb)
-    return changed
+        changed[str(name)] = field.decode(chosen << field.lsb)
+    return replace(one, **changed)
 
 
-def one_step_outside(fields: dict[str, int], configuration: EngineConfiguration) -> dict[str, dict[str, int]]:
-    """By store and end: the fields with one place moved so far that one word lies outside, where they can."""
+def one_step_outside(one: Exec, configuration: EngineConfiguration) -> dict[str, Exec]:
+    """By store and end: the EXEC with one place moved so far that one word lies outside, where it can be."""
     banks, words = configuration.banks, configuration.bank_lines * configuration.banks
-    reaches = {"in": source_reach(fields, banks), "out": map_reach(fields, "out", banks)}
-    if fields["has_residual"]:
-        reaches["res"] = map_reach(fields, "res", banks)
-    moved = {}
-    for name, reach in reaches.items():
-        at = fields[f"{name}_line"] * banks + fields[f"{name}_bank"]
-        if reach:
-            moved[f"{name} after"] = fields | _pair(name, at + words + 1 - reach.stop, banks)
-        if reach and name == "in":
-            moved["in before"] = fields | _pair(name, at - reach.start - 1, banks)
-    lines = weight_reach(fields)
-    moved["weights"] = fields | {"weight_line": configuration.weight_lines + 1 - len(lines)}
+    firsts, moved = _firsts(one, banks), {}
+    for name, reach in _reaches(one, banks).items():
+        if not reach or (name == "res" and not one.has_residual):
+            continue
+        moved[f"{name} after"] = replace(one, **_pair(name, firsts[name] + words + 1 - reach.stop, banks))
+        if name == "in":
+            moved["in before"] = replace(one, **_pair(name, firsts[name] - reach.start - 1, banks))
+    lines = weight_reach(one)
+    moved["weights"] = replace(one, weight_line=configuration.weight_lines + 1 - len(lines))
     return {where: changed for where, changed in moved.items() if _holds(changed)}
 
 

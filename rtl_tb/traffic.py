@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from bitlathe.hls.moves import BURST_BEATS, PAGE_BYTES
+from bitlathe.hls.program.moves import BURST_BEATS, PAGE_BYTES
 from bitlathe.hls.sim.memory import PATIENCE_CYCLES, WriteOrder
 
 

@@ -11,7 +11,7 @@ from bitlathe.hls.compile.groups import Grouping, sweep
 from bitlathe.hls.compile.memory import Block, Buffer, Memory
 from bitlathe.hls.compile.network import Kind, Layer, Map
 from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
-from bitlathe.hls.compile.steps import CODEBOOK, Exec, LoadWeights, Move, Step
+from bitlathe.hls.compile.steps import CODEBOOK, ExecStep, LoadWeightsStep, MoveStep, Step
 from bitlathe.hls.compile.weights import WeightImage, pass_lines
 from bitlathe.hls.program import Encoding, Opcode
 
@@ -93,7 +93,7 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
     rows = (piece.row, piece.row + piece.rows)
     target_part = _Part(map=layer.output, tiles=layer.output.tiles_of(words), rows=rows)
     target = _target(builder, plan.target, target_part)
-    execute = Exec(
+    execute = ExecStep(
         layer=layer,
         source=source.block,
         source_row=source.row,
@@ -168,7 +168,7 @@ def _whole(builder: _Builder, node: str, buffer: Buffer, part: _Part) -> _Strip:
 
 
 def _add_move(builder: _Builder, opcode: Opcode, node: str, chip: Block, ddr: Block) -> None:
-    builder.steps.append(Move(opcode=opcode, node=node, chip=chip, ddr=ddr))
+    builder.steps.append(MoveStep(opcode=opcode, node=node, chip=chip, ddr=ddr))
 
 
 def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:
@@ -190,7 +190,7 @@ def _zero_line(builder: _Builder, node: str) -> Buffer:
     if ZERO_LINE.name not in builder.weights:
         builder.weights[ZERO_LINE.name] = (0, 1), ZERO_LINE
         beats = builder.plan.configuration.po
-        builder.steps.append(LoadWeights(node=node, lines=ZERO_LINE, word=0, beats=beats, once=True))
+        builder.steps.append(LoadWeightsStep(node=node, lines=ZERO_LINE, word=0, beats=beats, once=True))
     return ZERO_LINE
 
 
@@ -214,7 +214,7 @@ def _add_weights(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> 
     if image.codebook is not None and image.codebook != builder.codebook:
         builder.codebook = image.codebook
         word, beats = image.codebook
-        load = LoadWeights(
+        load = LoadWeightsStep(
             node=layer.node,
             lines=CODEBOOK,
             word=word,
@@ -223,7 +223,7 @@ def _add_weights(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> 
             encoding=Encoding.CODEBOOK,
         )
         builder.steps.append(load)
-    load = LoadWeights(
+    load = LoadWeightsStep(
         node=layer.node,
         lines=lines,
         word=image.word + span[0] * image.pass_words,

@@ -11,32 +11,34 @@ steps are laid out twice. Every input makes the same accesses, so nothing else o
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from bitlathe.hls.compile.dependencies import dependencies
-from bitlathe.hls.compile.descriptors import fields_of
+from bitlathe.hls.compile.descriptors import descriptor_of
 from bitlathe.hls.compile.steps import Step
 from bitlathe.hls.compile.units import NEVER, Task, simulated_starts
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import UNITS, WAITS, DdrModel, Unit, duration
-from bitlathe.hls.program import NO_WAIT, Descriptor, Opcode
+from bitlathe.hls.cycle_model import UNITS, DdrModel, Unit, duration
+from bitlathe.hls.program import NO_WAIT, Descriptor, End, Opcode
 
 
 def scheduled(
     steps: Sequence[Step], configuration: EngineConfiguration, ddr: DdrModel
 ) -> tuple[Descriptor, ...]:
     """Descriptors of steps given in lazy order, END last."""
-    fields = [fields_of(step, configuration) for step in steps]
+    bare = [descriptor_of(step, configuration) for step in steps]
     needs, across = _needs(steps)
-    tasks = _tasks(steps, needs, [duration(s.opcode, f, ddr) for s, f in zip(steps, fields, strict=True)])
+    tasks = _tasks(steps, needs, [duration(descriptor, ddr) for descriptor in bare])
     starts = simulated_starts(tasks)
     sequences = _sequences(tasks, starts)
     waits = _waits(tasks, across, sequences)
     stream = [
-        Descriptor(opcode=steps[i].opcode, node=steps[i].node, fields={**fields[i], **waits[i]})
+        replace(bare[i], wait_load=load, wait_exec=execute, wait_store=store)
         for i in _stream(tasks, sequences, starts)
+        for load, execute, store in [waits[i]]
     ]
-    return (*stream, Descriptor(opcode=Opcode.END, node="end", fields={}))
+    return (*stream, End(node="end"))
 
 
 def _needs(steps: Sequence[Step]) -> tuple[list[frozenset[int]], list[frozenset[int]]]:
@@ -69,7 +71,7 @@ def _sequences(tasks: Sequence[Task], starts: dict[int, int]) -> list[list[Task]
 
 def _waits(
     tasks: Sequence[Task], across: Sequence[frozenset[int]], sequences: list[list[Task]]
-) -> list[dict[str, int]]:
+) -> list[list[int]]:
     """Counts of complete steps that each step waits for, by unit; below 1 they are of the input before."""
     places = {task.index: place for sequence in sequences for place, task in enumerate(sequence, 1)}
     units, done = [task.unit for task in tasks], [len(sequence) for sequence in sequences]
@@ -82,7 +84,7 @@ def _waits(
             unit = units[needed]
             counts[unit] = max(counts[unit], places[needed] - done[unit])
         counts[task.unit] = NO_WAIT  # a unit takes its steps in order
-        waits.append(dict(zip(WAITS, counts, strict=True)))
+        waits.append(counts)
     return waits
 
 

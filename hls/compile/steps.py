@@ -9,7 +9,7 @@ from bitlathe.hls.program import Encoding, Opcode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class MoveStep:
     """LOAD or STORE of equal blocks."""
 
     opcode: Opcode
@@ -30,7 +30,7 @@ CODEBOOK = Buffer(name="codebook", memory=Memory.CODEBOOK, line=0, lines=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadWeights:
+class LoadWeightsStep:
     """Lines from the weight image to the weight store, or codewords to the codebook."""
 
     node: str
@@ -52,7 +52,7 @@ class LoadWeights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exec:
+class ExecStep:
     """Some rows and output tiles of a layer."""
 
     layer: Layer
@@ -91,4 +91,4 @@ class Exec:
         return (self.target,)
 
 
-Step = Move | LoadWeights | Exec
+Step = MoveStep | LoadWeightsStep | ExecStep

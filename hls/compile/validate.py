@@ -12,12 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.checks import check, map_pitch, position, weight_reach
+from bitlathe.hls.checks import (
+    MapWords,
+    check,
+    map_pitch,
+    output_words,
+    residual_words,
+    source_position,
+    weight_reach,
+)
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
-from bitlathe.hls.cycle_model import UNITS, WAITS, exec_passes
-from bitlathe.hls.decode import Decoded, Fields, decode_program
-from bitlathe.hls.moves import line_beats
-from bitlathe.hls.program import Encoding, Opcode, Program, Space
+from bitlathe.hls.cycle_model import UNITS, exec_passes
+from bitlathe.hls.program import Descriptor, Encoding, Exec, Load, LoadWeights, Move, Program, Space, Store
+from bitlathe.hls.program.decode import decode_program
+from bitlathe.hls.program.moves import line_beats
 from bitlathe.model.graph.errors import FormatError
 
 INPUTS = 2  # looked at
@@ -66,23 +74,20 @@ class _Step:
     """A descriptor of an input."""
 
     number: int  # of the input
-    descriptor: Decoded
+    index: int  # of the descriptor
+    descriptor: Descriptor
     is_skipped: bool
 
     @property
-    def waits(self) -> list[int]:
-        return [self.descriptor.fields[name] for name in WAITS]
-
-    @property
     def where(self) -> str:
-        return self.descriptor.where + (" of the next input" if self.number else "")
+        return self.descriptor.node + (" of the next input" if self.number else "")
 
 
-def _steps(descriptors: Sequence[Decoded]) -> list[_Step]:
+def _steps(descriptors: Sequence[Descriptor]) -> list[_Step]:
     return [
-        _Step(number=number, descriptor=one, is_skipped=bool(number and one.fields["once"]))
+        _Step(number=number, index=index, descriptor=one, is_skipped=bool(number and one.once))
         for number in range(INPUTS)
-        for one in descriptors
+        for index, one in enumerate(descriptors)
     ]
 
 
@@ -97,7 +102,7 @@ def _clocks(steps: Sequence[_Step]) -> list[tuple[int, ...]]:
             bases = [len(queue) for queue in queues]
         counts = [
             0 if step.is_skipped else max(base + wait, 0)
-            for base, wait in zip(bases, step.waits, strict=True)
+            for base, wait in zip(bases, step.descriptor.waits, strict=True)
         ]
         counts[unit] = max(counts[unit], len(queues[unit]))
         if any(count > len(queue) for count, queue in zip(counts, queues, strict=True)):
@@ -128,87 +133,74 @@ def _conflict(first: _Step, second: _Step, touches: Sequence[tuple[Touch, ...]])
     """Whether the order of two steps matters; every input has an output of its own."""
     return any(
         a.conflicts(b)
-        for a in touches[first.descriptor.index]
-        for b in touches[second.descriptor.index]
+        for a in touches[first.index]
+        for b in touches[second.index]
         if first.number == second.number or a.memory != Space.OUTPUT.name
     )
 
 
-def _touches(descriptor: Decoded, configuration: EngineConfiguration) -> Iterator[Touch]:
-    fields = descriptor.fields
-    if descriptor.opcode is Opcode.EXEC:
-        yield from _exec_touches(fields, configuration)
-    elif descriptor.opcode is Opcode.LOAD_WEIGHTS:
-        store = CODEBOOK if fields["encoding"] == Encoding.CODEBOOK else WEIGHT_STORE
-        first = fields["weight_line"]
-        yield _touch(store, True, [(first, first + _lines_loaded(fields, configuration.po))])
-    else:
+def _touches(descriptor: Descriptor, configuration: EngineConfiguration) -> Iterator[Touch]:
+    if isinstance(descriptor, Exec):
+        yield from _exec_touches(descriptor, configuration)
+    elif isinstance(descriptor, LoadWeights):
+        store = CODEBOOK if descriptor.encoding == Encoding.CODEBOOK else WEIGHT_STORE
+        first = descriptor.weight_line
+        yield _touch(store, True, [(first, first + _lines_loaded(descriptor, configuration.po))])
+    elif isinstance(descriptor, Load | Store):
         yield from _move_touches(descriptor, configuration)
 
 
-def _lines_loaded(fields: Fields, po: int) -> int:
-    encoding = Encoding(fields["encoding"])
+def _lines_loaded(load: LoadWeights, po: int) -> int:
+    encoding = Encoding(load.encoding)
     beats = line_beats(encoding, po)
     if encoding in (Encoding.COLUMNS, Encoding.CODEBOOK):
-        return -(-fields["beats"] // beats)
-    passes, rest = divmod(fields["beats"], po + fields["pass_lines"] * beats)
-    return passes * (1 + fields["pass_lines"]) + (1 + -(-max(rest - po, 0) // beats) if rest else 0)
+        return -(-load.beats // beats)
+    passes, rest = divmod(load.beats, po + load.pass_lines * beats)
+    return passes * (1 + load.pass_lines) + (1 + -(-max(rest - po, 0) // beats) if rest else 0)
 
 
-def _move_touches(descriptor: Decoded, configuration: EngineConfiguration) -> Iterator[Touch]:
-    fields, banks = descriptor.fields, configuration.banks
-    rows, width = fields["segment_words"] // fields["row_words"], fields["row_words"]
-    is_load = descriptor.opcode is Opcode.LOAD
-    pitch = width - 1 + fields["row_line"] * banks + fields["row_bank"]
-    first = fields["line"] * banks + fields["bank"]
-    yield _touch(
-        SCRATCHPAD,
-        is_load,
-        _tiles(first, fields["plane"] * banks, fields["segments"], (rows - 1) * pitch + width),
-    )
-    if fields["space"] in (Space.SCRATCH, Space.OUTPUT):
-        offset, stride = (fields[name] // configuration.word_bytes for name in ("offset", "segment_stride"))
-        space = Space(fields["space"]).name
-        yield _touch(space, not is_load, _tiles(offset, stride, fields["segments"], fields["segment_words"]))
+def _move_touches(move: Move, configuration: EngineConfiguration) -> Iterator[Touch]:
+    banks, word = configuration.banks, configuration.word_bytes
+    rows, width = move.segment_words // move.row_words, move.row_words
+    is_load = isinstance(move, Load)
+    pitch = width - 1 + move.row_line * banks + move.row_bank
+    first, length = move.line * banks + move.bank, (rows - 1) * pitch + width
+    yield _touch(SCRATCHPAD, is_load, _tiles(first, move.plane * banks, move.segments, length))
+    if move.space in (Space.SCRATCH, Space.OUTPUT):
+        tiles = _tiles(move.offset // word, move.segment_stride // word, move.segments, move.segment_words)
+        yield _touch(Space(move.space).name, not is_load, tiles)
 
 
-def _exec_touches(fields: Fields, configuration: EngineConfiguration) -> Iterator[Touch]:
+def _exec_touches(execute: Exec, configuration: EngineConfiguration) -> Iterator[Touch]:
     banks = configuration.banks
-    yield _touch(SCRATCHPAD, False, _source_intervals(fields, banks))
-    yield _touch(SCRATCHPAD, True, _pixels(fields, "out", banks))
-    if fields["has_residual"]:
-        yield _touch(SCRATCHPAD, False, _pixels(fields, "res", banks))
-    lines = weight_reach(fields)
+    yield _touch(SCRATCHPAD, False, _source_intervals(execute, banks))
+    yield _touch(SCRATCHPAD, True, _map_intervals(output_words(execute, banks)))
+    if execute.has_residual:
+        yield _touch(SCRATCHPAD, False, _map_intervals(residual_words(execute, banks)))
+    lines = weight_reach(execute)
     yield _touch(WEIGHT_STORE, False, [(lines.start, lines.stop)])
 
 
-def _source_intervals(fields: Fields, banks: int) -> list[tuple[int, int]]:
+def _source_intervals(one: Exec, banks: int) -> list[tuple[int, int]]:
     """Rows of the input that some window covers, in each tile of each pass."""
-    pitch = map_pitch(fields, banks)
-    last = fields["start_y"] + (fields["out_h"] - 1) * fields["stride_h"] + fields["kernel_h"]
-    top, end = max(fields["start_y"], 0), min(last, fields["in_h"])
+    pitch = map_pitch(one, banks)
+    last = one.start_y + (one.out_h - 1) * one.stride_h + one.kernel_h
+    top, end = max(one.start_y, 0), min(last, one.in_h)
     if top >= end:
         return []
-    first = position(fields, "in", banks) + (top - fields["start_y"]) * pitch - fields["start_x"]
-    length = (end - top - 1) * pitch + fields["in_w"]
-    steps = range(exec_passes(fields) if fields["in_tile_step"] else 1)
+    first = source_position(one, banks) + (top - one.start_y) * pitch - one.start_x
+    length = (end - top - 1) * pitch + one.in_w
     return [
         interval
-        for step in steps
+        for step in range(exec_passes(one) if one.in_tile_step else 1)
         for interval in _tiles(
-            first + step * fields["in_tile_step"] * banks,
-            fields["in_plane"] * banks,
-            fields["ci_tiles"],
-            length,
+            first + step * one.in_tile_step * banks, one.in_plane * banks, one.ci_tiles, length
         )
     ]
 
 
-def _pixels(fields: Fields, name: str, banks: int) -> list[tuple[int, int]]:
-    pitch = position(fields, f"{name}_row", banks) + fields["out_w"] - 1
-    length = (fields["out_h"] - 1) * pitch + fields["out_w"]
-    planes = -(-fields["out_tiles"] // 2) if fields[f"{name}_packed"] else fields["out_tiles"]
-    return _tiles(position(fields, name, banks), fields[f"{name}_plane"] * banks, planes, length)
+def _map_intervals(words: MapWords) -> list[tuple[int, int]]:
+    return _tiles(words.first, words.plane, words.planes, (words.rows - 1) * words.pitch + words.width)
 
 
 def _tiles(first: int, step: int, count: int, length: int) -> list[tuple[int, int]]:
@@ -237,7 +229,7 @@ def _meet(a: Intervals, b: Intervals) -> bool:
 
 
 def _check_bounds(
-    descriptor: Decoded, touched: tuple[Touch, ...], configuration: EngineConfiguration
+    descriptor: Descriptor, touched: tuple[Touch, ...], configuration: EngineConfiguration
 ) -> None:
     sizes: dict[str, Any] = {
         SCRATCHPAD: configuration.bank_lines * configuration.banks,
@@ -252,11 +244,11 @@ def _check_bounds(
             and not 0 <= touch.intervals.min() <= touch.intervals.max() <= size
         ):
             raise FormatError(
-                f"{descriptor.where}: reaches beyond the {touch.memory} of {size}; the allocation is wrong"
+                f"{descriptor.node}: reaches beyond the {touch.memory} of {size}; the allocation is wrong"
             )
 
 
-def _check_itself(descriptor: Decoded, touched: tuple[Touch, ...]) -> None:
+def _check_itself(descriptor: Descriptor, touched: tuple[Touch, ...]) -> None:
     written = [touch for touch in touched if touch.is_write]
     if any(a.conflicts(b) for a in written for b in touched if a is not b):
-        raise FormatError(f"{descriptor.where}: writes words that it reads; the allocation is wrong")
+        raise FormatError(f"{descriptor.node}: writes words that it reads; the allocation is wrong")

@@ -12,7 +12,7 @@ from bitlathe.hls.hls4ml.ap_fixed import ApFixed
 from bitlathe.hls.hls4ml.convert import PROJECT, to_model
 from bitlathe.hls.hls4ml.plan import Backend, Layer, Options, Plan
 from bitlathe.hls.hls4ml.planning import make_plan
-from bitlathe.hls.registers import OFFSETS
+from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.render import render
 from bitlathe.hls.tools.scripts import hls_scripts
 from bitlathe.model.graph import file as graph_file

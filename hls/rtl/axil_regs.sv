@@ -3,7 +3,7 @@
 // Interface:  s_axi_control (AXI4-Lite; always OKAY, unknown offsets read 0) <-> plain wires
 // Latency:    2 cycles an access.   Throughput: 1 access in 3 cycles.
 // Reset:      synchronous, active low; control only, the arguments keep what was written
-// Reference:  hls/registers.py; docs/registers.md
+// Reference:  hls/program/registers.py; docs/registers.md
 `default_nettype none
 module axil_regs #(
     parameter bit [31:0] Identity = 32'd0

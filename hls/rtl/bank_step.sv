@@ -3,7 +3,7 @@
 // Interface:  combinational; bank_i and step_i below Banks
 // Latency:    0 cycles.
 // Reset:      none
-// Reference:  hls/moves.py
+// Reference:  hls/program/moves.py
 `default_nettype none
 module bank_step #(
     parameter int Banks = 7

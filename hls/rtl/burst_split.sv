@@ -3,7 +3,7 @@
 // Interface:  job -> bursts (byte address, beats), valid/ready; out_of_bounds_o stays until clear
 // Latency:    4 cycles to the first burst.   Throughput: a burst every 2 cycles, a segment every 4.
 // Reset:      synchronous, active low; the state only
-// Reference:  hls/moves.py, bursts()
+// Reference:  hls/program/moves.py, bursts()
 `default_nettype none
 module burst_split #(
     parameter int PI = 8

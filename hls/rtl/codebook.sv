@@ -3,7 +3,7 @@
 // Interface:  a write of PI bytes (PI / 8 codewords) or a read in a cycle, never both; the read is combinational
 // Latency:    0 cycles.   Throughput: 1 beat per cycle.
 // Reset:      none
-// Reference:  hls/moves.py, decoded_columns()
+// Reference:  hls/program/moves.py, decoded_columns()
 `default_nettype none
 module codebook #(
     parameter int PI = 8

@@ -4,7 +4,7 @@
 // Interface:  start, arguments -> reads of the program; descriptors -> the units; done pulses back
 // Latency:    4 cycles from the last beat to the unit.   Throughput: 1 in 2 cycles, 3 to one unit.
 // Reset:      synchronous, active low; control only
-// Reference:  hls/program.py; docs/program.md
+// Reference:  hls/program/format.py; docs/program.md
 `default_nettype none
 module fetch #(
     parameter int PI = 8,

@@ -3,7 +3,7 @@
 // Interface:  descriptor -> bursts; data -> scratchpad words (valid/ready), weight columns; done_o
 // Latency:    4 cycles to the first burst; from beat to store 1, for weights 2.   Throughput: 1 beat per cycle.
 // Reset:      synchronous, active low; control only
-// Reference:  hls/moves.py
+// Reference:  hls/program/moves.py
 `default_nettype none
 module load_unit #(
     parameter int PI = 8,

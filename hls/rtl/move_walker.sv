@@ -3,7 +3,7 @@
 // Interface:  job (valid/ready) -> line_o, bank_o while active_o; step_i moves on
 // Latency:    1 cycle.   Throughput: 1 word per cycle.
 // Reset:      synchronous, active low; active only
-// Reference:  hls/moves.py, pixel_positions()
+// Reference:  hls/program/moves.py, pixel_positions()
 `default_nettype none
 module move_walker #(
     parameter int Banks = 7,

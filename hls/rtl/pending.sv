@@ -3,7 +3,7 @@
 // Interface:  valid/ready in (ready_o: empty) and out
 // Latency:    2 cycles.   Throughput: 1 descriptor in 3 cycles.
 // Reset:      synchronous, active low; the two flags only
-// Reference:  hls/program.py, wait_load, wait_exec, wait_store
+// Reference:  hls/program/format.py, wait_load, wait_exec, wait_store
 `default_nettype none
 module pending #(
     parameter int Width = 64,

@@ -3,7 +3,7 @@
 // Interface:  init loads the origin; advance moves one pixel on; row_end, map_end mark the present pixel
 // Latency:    1 cycle.   Throughput: 1 pixel per cycle.
 // Reset:      none; init does it
-// Reference:  hls/moves.py
+// Reference:  hls/program/moves.py
 `default_nettype none
 module pixel_walker #(
     parameter int Banks = 7

@@ -3,7 +3,7 @@
 // Interface:  descriptor -> scratchpad reads, data 3 cycles later -> write bursts, words; done_o
 // Latency:    1 cycle from a descriptor to the first read.   Throughput: 1 word per cycle.
 // Reset:      synchronous, active low; control only
-// Reference:  hls/moves.py
+// Reference:  hls/program/moves.py
 `default_nettype none
 module store_unit #(
     parameter int PI = 8,

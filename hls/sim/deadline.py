@@ -1,13 +1,12 @@
 """How long a run may take before it counts as hung: a generous bound, not the cycle model."""
 
-from collections.abc import Mapping
-
-from bitlathe.hls.program import Descriptor, Opcode, Program
+from bitlathe.hls.cycle_model import exec_passes, move_beats
+from bitlathe.hls.program import Descriptor, Exec, LoadWeights, Move, Program
+from bitlathe.hls.program.moves import BURST_BEATS
 from bitlathe.hls.sim.memory import PATIENCE_CYCLES, SimulatedDdr
 
 FACTOR = 4  # the bound below ignores bank conflicts and waits, and overlaps nothing
 FLOOR = 20_000  # cycles
-BURST_BEATS = 16
 
 
 def deadline_cycles(program: Program, ddr: SimulatedDdr, inputs: int) -> int:
@@ -36,22 +35,14 @@ def _beat_cycles(ddr: SimulatedDdr) -> float:
 
 
 def _beats(descriptor: Descriptor) -> int:
-    fields = descriptor.fields
-    if descriptor.opcode is Opcode.LOAD_WEIGHTS:
-        return fields["beats"]
-    if descriptor.opcode in (Opcode.LOAD, Opcode.STORE):
-        return fields["segments"] * fields["segment_words"]
-    return 0
+    return move_beats(descriptor) if isinstance(descriptor, Move | LoadWeights) else 0
 
 
 def _array_cycles(descriptor: Descriptor) -> int:
-    if descriptor.opcode is not Opcode.EXEC:
-        return 0
-    return _groups(descriptor.fields) * descriptor.fields["group_cycles"]
+    return _groups(descriptor) * descriptor.group_cycles if isinstance(descriptor, Exec) else 0
 
 
-def _groups(fields: Mapping[str, int]) -> int:
+def _groups(execute: Exec) -> int:
     """Pixel groups of all output tiles, each row's last one rounded up."""
-    a_row = -(-fields["out_w"] // fields["group_lanes"])
-    tiles = -(-fields["out_tiles"] // fields["sub_tiles"])
-    return fields["out_h"] * a_row * tiles
+    a_row = -(-execute.out_w // execute.group_lanes)
+    return execute.out_h * a_row * exec_passes(execute)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Program
-from bitlathe.hls.registers import ABORT, FLAG_WEIGHTS_RESIDENT, OFFSETS, START
+from bitlathe.hls.program.registers import ABORT, FLAG_WEIGHTS_RESIDENT, OFFSETS, START
 from bitlathe.hls.sim.build import engine_model
 from bitlathe.hls.sim.deadline import deadline_cycles, drain_cycles
 from bitlathe.hls.sim.faults import (

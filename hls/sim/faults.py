@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bitlathe.hls.program import ErrorCode, Program
-from bitlathe.hls.registers import NO_DESCRIPTOR
+from bitlathe.hls.program.registers import NO_DESCRIPTOR
 from bitlathe.model.graph.errors import BitlatheError
 
 _MEND = {

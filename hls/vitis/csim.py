@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitlathe.hls.config import Target
 from bitlathe.hls.program import ErrorCode
-from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT
+from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT
 from bitlathe.hls.sim.engine import POISON, CompiledNetwork
 from bitlathe.hls.sim.faults import EngineStopped, fault
 from bitlathe.hls.vitis.csim_library import Types, csim_library

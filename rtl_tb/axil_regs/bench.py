@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from bitlathe.hls.program import PROGRAM_VERSION
-from bitlathe.hls.registers import (
+from bitlathe.hls.program.registers import (
     ABORT,
     ADDRESS_BITS,
     DONE,

@@ -17,9 +17,9 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiSlave
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.moves import BURST_BEATS
 from bitlathe.hls.program import ErrorCode, Opcode
-from bitlathe.hls.registers import DONE, FLAG_WEIGHTS_RESIDENT, IDLE, OFFSETS, START
+from bitlathe.hls.program.moves import BURST_BEATS
+from bitlathe.hls.program.registers import DONE, FLAG_WEIGHTS_RESIDENT, IDLE, OFFSETS, START
 from bitlathe.hls.sim.memory import Buffer, WriteOrder
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.fixed_point import IntArray
@@ -171,7 +171,7 @@ class Bench:
     def weights_stay(self) -> bool:
         """Every load of weights is skipped when they are resident."""
         loads = [entry for entry in self.compiled.program.descriptors if entry.opcode is Opcode.LOAD_WEIGHTS]
-        return all(entry.fields.get("once") for entry in loads)
+        return all(entry.once for entry in loads)
 
     def _opcodes(self) -> list[Opcode]:
         return [entry.opcode for entry in self.compiled.program.descriptors]

@@ -198,7 +198,7 @@ class Bench:
             for place, (number, _, one) in enumerate(expected):
                 before = [number * size for size in sizes]
                 self.check_one(unit, place, one, before, resident or number > 0)
-                space = one.fields.get("space", 0)
+                space = getattr(one, "space", 0)
                 strides = {Space.INPUT: STRIDES["input_stride"], Space.OUTPUT: STRIDES["output_stride"]}
                 assert unit.advances[place] == strides.get(Space(space), 0) * number // self.pi
 
@@ -206,9 +206,8 @@ class Bench:
         _, bits, skipped = unit.taken[place]
         kept = (1 << len(unit.handle["desc_o"].value)) - 1
         assert bits == int.from_bytes(one.encode(), "little") & kept
-        assert skipped == (resident and bool(one.fields.get("once")))
-        waits = [one.fields.get(name, 0) for name in WAITS]
-        reached = zip(before, waits, unit.counts_at[place], strict=True)
+        assert skipped == (resident and one.once)
+        reached = zip(before, one.waits, unit.counts_at[place], strict=True)
         assert skipped or all(base + wait <= count for base, wait, count in reached)
 
 

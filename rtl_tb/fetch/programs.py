@@ -6,13 +6,13 @@ import numpy as np
 
 from bitlathe.hls.program import (
     DESCRIPTOR_BYTES,
-    HEADER,
+    KINDS,
     MAGIC,
     PROGRAM_VERSION,
     Descriptor,
     Encoding,
     ErrorCode,
-    Field,
+    Header,
     Opcode,
     Space,
 )
@@ -41,7 +41,7 @@ LEGAL: Mapping[Opcode, Mapping[str, int]] = {
 
 def descriptor(opcode: Opcode, **fields: int) -> Descriptor:
     """A legal descriptor, changed."""
-    return Descriptor(opcode=opcode, node="bench", fields={**LEGAL[opcode], **fields})
+    return KINDS[opcode](**{**LEGAL[opcode], **fields})
 
 
 def random_program(rng: np.random.Generator, length: int) -> list[Descriptor]:
@@ -62,17 +62,8 @@ def random_program(rng: np.random.Generator, length: int) -> list[Descriptor]:
 
 def encode(program: list[Descriptor], **header: int) -> bytes:
     """A program's bytes; `header` changes fields of the header."""
-    values = {
-        "magic": MAGIC,
-        "version": PROGRAM_VERSION,
-        "identity": IDENTITY,
-        "descriptors": len(program),
-        **STRIDES,
-        **header,
-    }
-    fields: dict[str, Field] = {field.name: field for field in HEADER}
-    bits = sum(fields[name].encode(value) for name, value in values.items())
-    return bits.to_bytes(DESCRIPTOR_BYTES, "little") + b"".join(one.encode() for one in program)
+    values = {"identity": IDENTITY, "descriptors": len(program), **STRIDES, **header}
+    return Header(**values).encode() + b"".join(one.encode() for one in program)
 
 
 BAD_HEADERS: tuple[Mapping[str, int], ...] = (

@@ -1,19 +1,19 @@
 """Inside the simulator: loads put every word where the descriptor says, in order, and never elsewhere."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import cocotb
 import numpy as np
 
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS
-from bitlathe.hls.moves import bursts, decoded_columns, pixel_positions, weight_beats, word_offsets
-from bitlathe.hls.program import Encoding, ErrorCode, Opcode, Space
+from bitlathe.hls.program import Encoding, ErrorCode, Load, LoadWeights, Space
+from bitlathe.hls.program.moves import bursts, decoded_columns, pixel_positions, weight_beats, word_offsets
 from bitlathe.rtl_tb.descriptors import (
     ADVANCE,
     BASES,
+    bits_of,
     drive_spaces,
-    encode,
     random_move,
     random_weights,
     space_range,
@@ -96,40 +96,41 @@ class Bench:
         sinks = [self.words, self.columns, self.completions, self.records]
         return [self.descriptors, self.memory, *sinks, self.clock]
 
-    def send(self, opcode: Opcode, fields: Mapping[str, int], *, skip: bool = False) -> None:
+    def send(self, load: Load | LoadWeights, *, skip: bool = False) -> None:
         """Queue a descriptor."""
-        bits = encode(opcode, fields) & ((1 << 272) - 1)
+        bits = bits_of(load) & ((1 << 272) - 1)
         self.descriptors.queue.append(
             {
                 "desc_i": bits,
                 "desc_index_i": self.sent,
-                "desc_advance_i": ADVANCE[Space(fields["space"])] // self.pi,
+                "desc_advance_i": ADVANCE[Space(load.space)] // self.pi,
                 "desc_skip_i": int(skip),
             }
         )
         self.sent += 1
 
-    def load(self, **changes: int) -> dict[str, int]:
-        """Queue a random LOAD, changed; returns its fields."""
+    def load(self, **changes: int) -> Load:
+        """Queue a random LOAD, changed."""
         space = Space(int(self.rng.integers(4)))
         fields = random_move(self.rng, banks=self.banks, lines=self.lines, word_bytes=self.pi, space=space)
-        fields |= changes
-        self.send(Opcode.LOAD, fields)
-        return fields
+        load = Load(**(fields | changes))
+        self.send(load)
+        return load
 
-    def load_weights(self, *, skip: bool = False, **changes: int) -> dict[str, int]:
-        """Queue a random LOAD_WEIGHTS, changed; returns its fields."""
-        fields = random_weights(self.rng, po=self.po, lines=self.weight_lines, word_bytes=self.pi) | changes
-        self.send(Opcode.LOAD_WEIGHTS, fields, skip=skip)
-        return fields
+    def load_weights(self, *, skip: bool = False, **changes: int) -> LoadWeights:
+        """Queue a random LOAD_WEIGHTS, changed."""
+        load = random_weights(self.rng, po=self.po, lines=self.weight_lines, word_bytes=self.pi)
+        load = replace(load, **changes)
+        self.send(load, skip=skip)
+        return load
 
-    def expect_load(self, fields: Mapping[str, int]) -> None:
-        places = pixel_positions(fields, self.banks)
-        for place, data in zip(places, self.data(fields), strict=True):
+    def expect_load(self, load: Load) -> None:
+        places = pixel_positions(load, self.banks)
+        for place, data in zip(places, self.data(load), strict=True):
             self.expected_words.append((*place, data))
 
-    def expect_weights(self, fields: Mapping[str, int]) -> None:
-        for beat, data in zip(weight_beats(fields, self.po), self.data(fields), strict=True):
+    def expect_weights(self, load: LoadWeights) -> None:
+        for beat, data in zip(weight_beats(load, self.po), self.data(load), strict=True):
             word = data.to_bytes(self.pi, "little")
             if beat.encoding is Encoding.CODEBOOK:
                 self.codebook[beat.line * self.pi : (beat.line + 1) * self.pi] = word
@@ -146,11 +147,11 @@ class Bench:
         fields = {"encoding": Encoding.CODEBOOK, "beats": beats, "weight_line": 0, "offset": 8 * self.pi}
         self.expect_weights(self.load_weights(**fields))
 
-    def data(self, fields: Mapping[str, int]) -> list[int]:
-        """Words that memory holds where the fields point; notes the bursts on the way."""
-        base = BASES[Space(fields["space"])] + ADVANCE[Space(fields["space"])]
-        self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(fields, base, self.pi)]
-        return [word_at(base + offset, self.pi) for offset in word_offsets(fields, self.pi)]
+    def data(self, load: Load | LoadWeights) -> list[int]:
+        """Words that memory holds where the descriptor points; notes the bursts on the way."""
+        base = BASES[Space(load.space)] + ADVANCE[Space(load.space)]
+        self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(load, base, self.pi)]
+        return [word_at(base + offset, self.pi) for offset in word_offsets(load, self.pi)]
 
     def columns_seen(self) -> list[tuple[int, ...]]:
         """What reached the weight store, without the columns that its mask leaves out."""
@@ -371,7 +372,7 @@ async def a_read_error_names_the_load_it_belongs_to(dut, stall):
     bench = await Bench.start(dut, stall=stall)
     for _ in range(2):
         bench.load()
-    fields = bench.load(space=Space.SCRATCH, offset=0, segment_words=40, segments=1)
+    broken = bench.load(space=Space.SCRATCH, offset=0, segment_words=40, segments=1)
     bench.load()
-    bench.memory.broken = {BASES[Space.SCRATCH] + fields["offset"] + 20 * bench.pi}
+    bench.memory.broken = {BASES[Space.SCRATCH] + broken.offset + 20 * bench.pi}
     await fails_with(bench, ErrorCode.AXI_READ, 2)

@@ -8,7 +8,8 @@ from cocotb.triggers import RisingEdge
 
 from bitlathe.hls.checks import fault_of
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import Descriptor, ErrorCode, Opcode
+from bitlathe.hls.program import ErrorCode, Exec
+from bitlathe.rtl_tb.descriptors import bits_of
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 
@@ -29,15 +30,14 @@ def configuration_of(dut: Any) -> EngineConfiguration:
     )
 
 
-def drawn(rng: np.random.Generator, configuration: EngineConfiguration) -> dict[str, int]:
+def drawn(rng: np.random.Generator, configuration: EngineConfiguration) -> Exec:
     """An EXEC that the engine takes, large now and then: here it is judged and not run."""
     return random_exec(rng, configuration, is_large=rng.random() < LARGE)
 
 
-async def judged(dut: Any, fields: dict[str, int]) -> ErrorCode:
+async def judged(dut: Any, one: Exec) -> ErrorCode:
     """What the two checks say of an EXEC; whatever reach_check says comes after LATENCY cycles, in one."""
-    bits = Descriptor(opcode=Opcode.EXEC, node="bench", fields=fields).encode()
-    dut.desc_i.value = int.from_bytes(bits, "little")
+    dut.desc_i.value = bits_of(one)
     dut.start_i.value = 1
     await RisingEdge(dut.clk_i)
     dut.start_i.value = 0
@@ -62,17 +62,17 @@ async def start(dut: Any) -> EngineConfiguration:
 async def an_exec_within_its_stores_is_taken(dut):
     configuration, rng = await start(dut), random_generator()
     for _ in range(CASES):
-        fields = drawn(rng, configuration)
-        assert fault_of(Opcode.EXEC, fields, configuration) is None, fields
-        assert await judged(dut, fields) is ErrorCode.NONE, fields
+        one = drawn(rng, configuration)
+        assert fault_of(one, configuration) is None, one
+        assert await judged(dut, one) is ErrorCode.NONE, one
 
 
 @cocotb.test()
 async def an_exec_one_word_outside_is_refused(dut):
     configuration, rng = await start(dut), random_generator()
     for _ in range(CASES // 4):
-        fields = drawn(rng, configuration)
-        for where, moved in one_step_outside(fields, configuration).items():
+        one = drawn(rng, configuration)
+        for where, moved in one_step_outside(one, configuration).items():
             assert await judged(dut, moved) is ErrorCode.OUT_OF_BOUNDS, (where, moved)
 
 
@@ -81,10 +81,10 @@ async def any_change_is_judged_as_specified(dut):
     configuration, rng = await start(dut), random_generator()
     seen = dict.fromkeys((ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS), 0)
     for _ in range(3 * CASES):
-        fields = led_astray(rng, drawn(rng, configuration))
-        fault = fault_of(Opcode.EXEC, fields, configuration)
+        one = led_astray(rng, drawn(rng, configuration))
+        fault = fault_of(one, configuration)
         expected = ErrorCode.NONE if fault is None else fault.code
-        assert await judged(dut, fields) is expected, (fields, fault)
+        assert await judged(dut, one) is expected, (one, fault)
         seen[expected] += 1
     assert min(seen.values()) > CASES // 20, seen
 
@@ -92,11 +92,10 @@ async def any_change_is_judged_as_specified(dut):
 @cocotb.test()
 async def a_reset_in_the_middle_of_a_check_leaves_nothing_of_it(dut):
     configuration, rng = await start(dut), random_generator()
-    fields = random_exec(rng, configuration)
-    beyond = one_step_outside(fields, configuration)["out after"]
-    bits = Descriptor(opcode=Opcode.EXEC, node="bench", fields=beyond).encode()
+    one = random_exec(rng, configuration)
+    beyond = one_step_outside(one, configuration)["out after"]
     for cycles in range(LATENCY):
-        dut.desc_i.value = int.from_bytes(bits, "little")
+        dut.desc_i.value = bits_of(beyond)
         dut.start_i.value = 1
         await RisingEdge(dut.clk_i)
         dut.start_i.value = 0
@@ -105,4 +104,4 @@ async def a_reset_in_the_middle_of_a_check_leaves_nothing_of_it(dut):
         dut.rst_ni.value = 0
         await RisingEdge(dut.clk_i)
         dut.rst_ni.value = 1
-        assert await judged(dut, fields) is ErrorCode.NONE
+        assert await judged(dut, one) is ErrorCode.NONE

@@ -7,7 +7,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from bitlathe.hls.program import Descriptor, Opcode
+from bitlathe.hls.program import Exec
+from bitlathe.rtl_tb.descriptors import bits_of
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 
 
@@ -55,7 +56,7 @@ class Layer:
     def group_cycles(self) -> int:
         return max(self.kernel_cycles, self.group_lanes * self.sub_tiles) + self.slack
 
-    def fields(self) -> dict[str, int]:
+    def descriptor(self) -> Exec:
         def pair(position: int) -> tuple[int, int]:
             return divmod(position, self.banks)
 
@@ -63,41 +64,41 @@ class Layer:
         step = pair(self.stride[1])
         row = pair(self.stride[0] * self.pitch - self.stride[1] * (self.out_size[1] - 1))
         tap_row = pair(self.pitch - self.tap_step * (self.kernel[1] - 1))
-        return {
-            "group_cycles": self.group_cycles,
-            "group_lanes": self.group_lanes,
-            "row_break": int(self.row_break),
-            "is_max": int(self.is_max),
-            "repeat_weights": int(self.repeats),
-            "sub_tiles": self.sub_tiles,
-            "kernel_h": self.kernel[0],
-            "kernel_w": self.kernel[1],
-            "ci_tiles": self.ci_tiles,
-            "stride_h": self.stride[0],
-            "stride_w": self.stride[1],
-            "start_y": self.start[0],
-            "start_x": self.start[1],
-            "in_h": self.size[0],
-            "in_w": self.size[1],
-            "out_h": self.out_size[0],
-            "out_w": self.out_size[1],
-            "out_tiles": self.out_tiles,
-            "weight_line": 100,
-            "in_line": self.base_line + origin[0],
-            "in_bank": origin[1],
-            "in_plane": self.plane,
-            "in_tile_step": self.tile_step,
-            "in_step_line": step[0],
-            "in_step_bank": step[1],
-            "in_row_line": row[0],
-            "in_row_bank": row[1],
-            "tap_row_line": tap_row[0],
-            "tap_row_bank": tap_row[1],
-            "tap_step": self.tap_step,
-            "skip_weights": self.skip,
-            "skip_line": self.pitch // self.banks,
-            "skip_bank": self.pitch % self.banks,
-        }
+        return Exec(
+            group_cycles=self.group_cycles,
+            group_lanes=self.group_lanes,
+            row_break=int(self.row_break),
+            is_max=int(self.is_max),
+            repeat_weights=int(self.repeats),
+            sub_tiles=self.sub_tiles,
+            kernel_h=self.kernel[0],
+            kernel_w=self.kernel[1],
+            ci_tiles=self.ci_tiles,
+            stride_h=self.stride[0],
+            stride_w=self.stride[1],
+            start_y=self.start[0],
+            start_x=self.start[1],
+            in_h=self.size[0],
+            in_w=self.size[1],
+            out_h=self.out_size[0],
+            out_w=self.out_size[1],
+            out_tiles=self.out_tiles,
+            weight_line=100,
+            in_line=self.base_line + origin[0],
+            in_bank=origin[1],
+            in_plane=self.plane,
+            in_tile_step=self.tile_step,
+            in_step_line=step[0],
+            in_step_bank=step[1],
+            in_row_line=row[0],
+            in_row_bank=row[1],
+            tap_row_line=tap_row[0],
+            tap_row_bank=tap_row[1],
+            tap_step=self.tap_step,
+            skip_weights=self.skip,
+            skip_line=self.pitch // self.banks,
+            skip_bank=self.pitch % self.banks,
+        )
 
     def groups(self) -> list[list[tuple[int, int]]]:
         """Output pixels (y, x) of each group."""
@@ -204,8 +205,7 @@ def observed(dut, pp: int, is_max: bool) -> tuple:
 
 async def run(dut, layer: Layer, pp: int) -> tuple[list[tuple], list[int], int]:
     """Feeding cycles, parameter lines, and cycles from the first parameter to the last feed."""
-    bits = Descriptor(opcode=Opcode.EXEC, node="bench", fields=layer.fields()).encode()
-    dut.desc_i.value = int.from_bytes(bits, "little")
+    dut.desc_i.value = bits_of(layer.descriptor())
     dut.init_i.value = 1
     await RisingEdge(dut.clk_i)
     dut.init_i.value = 0

@@ -1,15 +1,14 @@
 """Inside the simulator: stores bring every word to memory where the descriptor says, in whole bursts."""
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import cocotb
 import numpy as np
 
-from bitlathe.hls.moves import bursts, pixel_positions
-from bitlathe.hls.program import Opcode, Space
-from bitlathe.rtl_tb.descriptors import ADVANCE, BASES, drive_spaces, encode, random_move, space_range
+from bitlathe.hls.program import Space, Store
+from bitlathe.hls.program.moves import bursts, pixel_positions
+from bitlathe.rtl_tb.descriptors import ADVANCE, BASES, bits_of, drive_spaces, random_move, space_range
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import Sink, Source, check_burst, quiet, run
 
@@ -122,14 +121,14 @@ class Bench:
         """Queue a random STORE, changed, and what it must do."""
         space = Space(int(self.rng.integers(Space.OUTPUT, Space.SCRATCH + 1)))
         move = random_move(self.rng, banks=self.banks, lines=self.lines, word_bytes=self.pi, space=space)
-        fields: Mapping[str, int] = move | changes
-        bits = encode(Opcode.STORE, fields) & ((1 << 272) - 1)
-        advance = ADVANCE[Space(fields["space"])] // self.pi
+        store = Store(**(move | changes))
+        bits = bits_of(store) & ((1 << 272) - 1)
+        advance = ADVANCE[Space(store.space)] // self.pi
         self.descriptors.queue.append({"desc_i": bits, "desc_index_i": self.sent, "desc_advance_i": advance})
         self.sent += 1
-        base = BASES[Space(fields["space"])] + ADVANCE[Space(fields["space"])]
-        self.expected_reads += pixel_positions(fields, self.banks)
-        self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(fields, base, self.pi)]
+        base = BASES[Space(store.space)] + ADVANCE[Space(store.space)]
+        self.expected_reads += pixel_positions(store, self.banks)
+        self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(store, base, self.pi)]
 
     @property
     def agents(self) -> list[Any]:

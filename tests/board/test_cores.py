@@ -21,7 +21,7 @@ from bitlathe.board.sim.settings import Faults, MemoryChannel, SimulationSetting
 from bitlathe.flow.board_bundle import OverlayFiles, make_bundle, read_overlay, simulated_overlay
 from bitlathe.flow.board_latency import random_vectors
 from bitlathe.hls.config import PROGRAM_VERSION, find_target
-from bitlathe.hls.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
+from bitlathe.hls.program.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
 from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.random_graphs import random_graph

@@ -53,7 +53,7 @@ def test_idle_cycles_before_the_awaited_load_ends_are_the_memorys(
 ) -> None:
     descriptors = compiled.program.descriptors
     first = next(index for index, each in enumerate(descriptors) if each.opcode is Opcode.EXEC)
-    assert descriptors[first].fields["wait_load"] > 0
+    assert descriptors[first].wait_load > 0
     spans = np.zeros((len(descriptors), 2), int)
     for index, descriptor in enumerate(descriptors):
         if descriptor.opcode in (Opcode.LOAD, Opcode.LOAD_WEIGHTS):

@@ -34,7 +34,7 @@ def check_nothing_beats_the_bounds(graph: Graph, program: Program, ddr: DdrModel
     taken: Counter[str] = Counter()
     for each in program.descriptors:
         if each.opcode is Opcode.EXEC:
-            taken[each.node] += exec_cycles(each.fields)
+            taken[each.node] += exec_cycles(each)
     for node, bound in least.layers.items():
         assert bound.peak <= bound.array * (1 + 1e-9) and bound.array <= taken[node], node
 
@@ -114,7 +114,7 @@ def test_rows_of_padding_that_are_left_out_do_not_count(rng: np.random.Generator
     node = graph.nodes[-1]
     assert needed_rows(graph, node) == 10 / 12  # the first and the last of four rows meet one row of padding
     program = compiled_for(graph, configuration).program
-    done = sum(exec_cycles(d.fields) for d in program.descriptors if d.opcode is Opcode.EXEC)
+    done = sum(exec_cycles(d) for d in program.descriptors if d.opcode is Opcode.EXEC)
     assert done < macs(graph, node) / configuration.macs_per_cycle
     check_nothing_beats_the_bounds(graph, program, SWIFT)
 

@@ -8,11 +8,11 @@ from compiled_networks import NETWORKS, TINY, compiled_for
 from hypothesis import given, settings
 from strategies import SEEDS
 
-from bitlathe.hls.checks import fault_of, map_reach, source_reach, weight_reach
+from bitlathe.hls.checks import fault_of, output_words, residual_words, source_reach, weight_reach
 from bitlathe.hls.config import TARGETS, EngineConfiguration
-from bitlathe.hls.decode import decode_program
-from bitlathe.hls.moves import add_positions
-from bitlathe.hls.program import ErrorCode, Opcode
+from bitlathe.hls.program import ErrorCode, Exec
+from bitlathe.hls.program.decode import decode_program
+from bitlathe.hls.program.moves import add_positions
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 
@@ -20,71 +20,81 @@ NARROW = EngineConfiguration(pi=8, po=16, pp=3, banks=5, bank_lines=1024, weight
 Place = tuple[int, int]
 
 
-def raster(fields: dict[str, int], name: str, step: Place, banks: int) -> Iterator[tuple[int, int, Place]]:
+def raster(
+    one: Exec, place: Place, step: Place, row_step: Place, banks: int
+) -> Iterator[tuple[int, int, Place]]:
     """(row, column, place) of every output pixel, by steps of (line, bank) as the engine takes them."""
-    place = fields[f"{name}_line"], fields[f"{name}_bank"]
-    row_step = fields[f"{name}_row_line"], fields[f"{name}_row_bank"]
-    for y in range(fields["out_h"]):
-        for x in range(fields["out_w"]):
+    for y in range(one.out_h):
+        for x in range(one.out_w):
             yield y, x, place
-            place = add_positions(place, row_step if x + 1 == fields["out_w"] else step, banks)
+            place = add_positions(place, row_step if x + 1 == one.out_w else step, banks)
 
 
-def taps(fields: dict[str, int], banks: int) -> Iterator[tuple[int, int, Place]]:
+def taps(one: Exec, banks: int) -> Iterator[tuple[int, int, Place]]:
     """(row, column, step from the window's origin) of every tap."""
     place = (0, 0)
-    for ky in range(fields["kernel_h"]):
-        for kx in range(fields["kernel_w"]):
-            yield ky, kx * fields["tap_step"], place
-            row_ends = kx + 1 == fields["kernel_w"]
-            step = (fields["tap_row_line"], fields["tap_row_bank"]) if row_ends else (0, fields["tap_step"])
+    for ky in range(one.kernel_h):
+        for kx in range(one.kernel_w):
+            yield ky, kx * one.tap_step, place
+            row_ends = kx + 1 == one.kernel_w
+            step = (one.tap_row_line, one.tap_row_bank) if row_ends else (0, one.tap_step)
             place = add_positions(place, step, banks)
 
 
-def words_read(fields: dict[str, int], banks: int) -> set[Place]:
+def words_read(one: Exec, banks: int) -> set[Place]:
     """Every word that the array reads."""
-    step = fields["in_step_line"], fields["in_step_bank"]
-    passes = -(-fields["out_tiles"] // fields["sub_tiles"])
+    first, step = (one.in_line, one.in_bank), (one.in_step_line, one.in_step_bank)
+    passes = -(-one.out_tiles // one.sub_tiles)
     tiles = [
-        done * fields["in_tile_step"] + tile * fields["in_plane"]
+        done * one.in_tile_step + tile * one.in_plane
         for done in range(passes)
-        for tile in range(fields["ci_tiles"])
+        for tile in range(one.ci_tiles)
     ]
     read = set()
-    for y, x, origin in raster(fields, "in", step, banks):
-        for ky, kx, tap in taps(fields, banks):
-            row = fields["start_y"] + y * fields["stride_h"] + ky
-            column = fields["start_x"] + x * fields["stride_w"] + kx
-            if 0 <= row < fields["in_h"] and 0 <= column < fields["in_w"]:
+    for y, x, origin in raster(one, first, step, (one.in_row_line, one.in_row_bank), banks):
+        for ky, kx, tap in taps(one, banks):
+            row = one.start_y + y * one.stride_h + ky
+            column = one.start_x + x * one.stride_w + kx
+            if 0 <= row < one.in_h and 0 <= column < one.in_w:
                 line, bank = add_positions(origin, tap, banks)
                 read |= {(line + lines, bank) for lines in tiles}
     return read
 
 
-def words_of_map(fields: dict[str, int], name: str, banks: int) -> set[Place]:
-    """Every word of the output or the residual."""
-    halves = 2 if fields[f"{name}_packed"] else 1
-    planes = {tile // halves * fields[f"{name}_plane"] for tile in range(fields["out_tiles"])}
-    pixels = [place for _, _, place in raster(fields, name, (0, 1), banks)]
-    return {(line + plane, bank) for line, bank in pixels for plane in planes}
+def words_written(one: Exec, banks: int) -> set[Place]:
+    """Every word of the output."""
+    pixels = raster(one, (one.out_line, one.out_bank), (0, 1), (one.out_row_line, one.out_row_bank), banks)
+    return _in_planes(one, pixels, one.out_plane, one.out_packed)
 
 
-def touched(fields: dict[str, int], banks: int) -> set[Place]:
-    words = words_read(fields, banks) | words_of_map(fields, "out", banks)
-    return words | (words_of_map(fields, "res", banks) if fields["has_residual"] else set())
+def words_added(one: Exec, banks: int) -> set[Place]:
+    """Every word of the residual."""
+    pixels = raster(one, (one.res_line, one.res_bank), (0, 1), (one.res_row_line, one.res_row_bank), banks)
+    return _in_planes(one, pixels, one.res_plane, one.res_packed)
+
+
+def _in_planes(
+    one: Exec, pixels: Iterator[tuple[int, int, Place]], plane: int, is_packed: bool
+) -> set[Place]:
+    planes = {tile // (2 if is_packed else 1) * plane for tile in range(one.out_tiles)}
+    return {(line + lines, bank) for _, _, (line, bank) in pixels for lines in planes}
+
+
+def touched(one: Exec, banks: int) -> set[Place]:
+    words = words_read(one, banks) | words_written(one, banks)
+    return words | (words_added(one, banks) if one.has_residual else set())
 
 
 @settings(max_examples=40)
 @given(SEEDS)
 def test_an_exec_that_passes_touches_no_word_outside(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    fields = random_exec(rng, NARROW)
-    changed = led_astray(rng, fields)
-    small = all(
-        changed[name] <= 12 for name in ("out_h", "out_w", "kernel_h", "kernel_w", "ci_tiles", "out_tiles")
-    )
-    for one in (fields, changed) if small else (fields,):
-        fault = fault_of(Opcode.EXEC, one, NARROW)
+    right = random_exec(rng, NARROW)
+    changed = led_astray(rng, right)
+    sizes = (changed.out_h, changed.out_w, changed.kernel_h, changed.kernel_w)
+    small = max(*sizes, changed.ci_tiles, changed.out_tiles) <= 12
+    for one in (right, changed) if small else (right,):
+        fault = fault_of(one, NARROW)
         if fault is None:
             words = touched(one, NARROW.banks)
             assert all(0 <= line < NARROW.bank_lines for line, _ in words)
@@ -95,28 +105,30 @@ def test_an_exec_that_passes_touches_no_word_outside(seed: int) -> None:
 @settings(max_examples=40)
 @given(SEEDS)
 def test_a_reach_ends_where_the_walk_over_its_words_does(seed: int) -> None:
-    fields, banks = random_exec(np.random.default_rng(seed), NARROW), NARROW.banks
+    one, banks = random_exec(np.random.default_rng(seed), NARROW), NARROW.banks
 
     def ends(words: set[Place]) -> list[int]:
         positions = sorted(line * banks + bank for line, bank in words)
         return [positions[0], positions[-1]] if positions else []
 
-    for name in ("out", "res"):
-        reach = map_reach(fields, name, banks)
-        assert ends(words_of_map(fields, name, banks)) == [reach[0], reach[-1]]
-    reach, read = source_reach(fields, banks), ends(words_read(fields, banks))
+    for reach, words in (
+        (output_words(one, banks).reach, words_written(one, banks)),
+        (residual_words(one, banks).reach, words_added(one, banks)),
+    ):
+        assert ends(words) == [reach[0], reach[-1]]
+    reach, read = source_reach(one, banks), ends(words_read(one, banks))
     assert all(word in reach for word in read)
-    is_dense = fields["tap_step"] == 1 and fields["stride_w"] <= fields["kernel_w"]
-    if is_dense and fields["stride_h"] <= fields["kernel_h"]:  # else no window may meet the map's ends
+    is_dense = one.tap_step == 1 and one.stride_w <= one.kernel_w
+    if is_dense and one.stride_h <= one.kernel_h:  # else no window may meet the map's ends
         assert read == ([reach[0], reach[-1]] if reach else [])
 
 
 @settings(max_examples=40)
 @given(SEEDS)
 def test_one_word_outside_is_out_of_bounds(seed: int) -> None:
-    fields = random_exec(np.random.default_rng(seed), NARROW)
-    for where, moved in one_step_outside(fields, NARROW).items():
-        fault = fault_of(Opcode.EXEC, moved, NARROW)
+    one = random_exec(np.random.default_rng(seed), NARROW)
+    for where, moved in one_step_outside(one, NARROW).items():
+        fault = fault_of(moved, NARROW)
         assert fault is not None and fault.code is ErrorCode.OUT_OF_BOUNDS, where
 
 
@@ -136,5 +148,5 @@ def test_every_descriptor_of_a_compiled_network_passes(
             continue
         compiled += 1
         for each in decode_program(program.encode(), configuration).descriptors:
-            assert fault_of(each.opcode, each.fields, configuration) is None, each
+            assert fault_of(each, configuration) is None, each
     assert compiled

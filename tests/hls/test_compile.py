@@ -63,15 +63,15 @@ def test_weights_beyond_the_store_stream_through_it(rng: np.random.Generator) ->
     codes = random_inputs(rng, graph, 2)
     compiled = compiled_for(graph, EngineConfiguration(weight_lines=300))
     loads = [d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS]
-    assert sum(d.fields["beats"] for d in loads) > 3 * 300 * 8
+    assert sum(d.beats for d in loads) > 3 * 300 * 8
     assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
 
 
 def test_weights_that_fit_are_loaded_once(rng: np.random.Generator) -> None:
     compiled = compiled_for(NETWORKS["resnet8"](rng), PYNQ)
     loads = [d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS]
-    assert all(d.fields["once"] for d in loads)
-    assert sum(d.fields["beats"] for d in loads) * PYNQ.word_bytes == len(compiled.weights)
+    assert all(d.once for d in loads)
+    assert sum(d.beats for d in loads) * PYNQ.word_bytes == len(compiled.weights)
 
 
 def test_concatenation_takes_no_step_unless_an_operand_must_be_copied(rng: np.random.Generator) -> None:
@@ -101,8 +101,8 @@ def test_an_output_that_layers_read_is_never_read_back(rng: np.random.Generator)
     graph = inception(rng, 16, 20)
     codes = random_inputs(rng, graph, 1)
     compiled = compiled_for(graph, EngineConfiguration(bank_lines=60))
-    stores = [d.fields["space"] for d in compiled.program.descriptors if d.opcode is Opcode.STORE]
-    loads = [d.fields["space"] for d in compiled.program.descriptors if d.opcode is Opcode.LOAD]
+    stores = [d.space for d in compiled.program.descriptors if d.opcode is Opcode.STORE]
+    loads = [d.space for d in compiled.program.descriptors if d.opcode is Opcode.LOAD]
     assert stores.count(Space.SCRATCH) and Space.OUTPUT not in loads
     assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
 
@@ -116,7 +116,7 @@ def test_a_window_folded_into_one_tap_steps_by_one(rng: np.random.Generator) -> 
         for d in compiled_for(graph, TARGETS["zcu104"].engine).program.descriptors
         if d.opcode is Opcode.EXEC
     )
-    assert (execute.fields["kernel_w"], execute.fields["tap_step"]) == (1, 1)
+    assert (execute.kernel_w, execute.tap_step) == (1, 1)
 
 
 @pytest.mark.parametrize("width", [1784, 1785, 2000])
@@ -128,7 +128,7 @@ def test_rows_too_long_for_a_descriptors_step_are_not_left_out(width: int, rng: 
     added = conv2d(weights(), name="added", source="first", residual="first", padding=(1, 1))
     graph = graph_of(first, added, shape=(16, 2, width))
     compiled = compiled_for(graph, PYNQ)
-    skips = [d.fields["skip_weights"] for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
+    skips = [d.skip_weights for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
     assert any(skips) == (width < 255 * PYNQ.banks)
     codes = random_inputs(rng, graph, 1)
     assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))

@@ -42,7 +42,7 @@ def test_the_parts_of_a_prediction_follow_each_other(rng: np.random.Generator) -
         if descriptor.opcode is Opcode.EXEC
     ]
     for descriptor, timing in execs:
-        assert timing.end - timing.start == exec_cycles(descriptor.fields)
+        assert timing.end - timing.start == exec_cycles(descriptor)
         assert timing.dispatched <= timing.start
     assert all(before.end < after.start for (_, before), (_, after) in pairwise(execs))
     assert prediction.cycles >= max(timing.end for timing in prediction.timings)

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from bitlathe.hls.compile.encodings import encoded
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.decode import Decoded
 from bitlathe.hls.functional_memory import Machine
-from bitlathe.hls.program import LOAD_WEIGHTS, Encoding, Opcode, Space
+from bitlathe.hls.program import Encoding, LoadWeights, Opcode, Space
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_layers import Sketch
@@ -35,9 +34,8 @@ def loaded(
         "pass_lines": lines.shape[1] - 1,
     }
     for fields in (codewords, weights):
-        values = dict.fromkeys((field.name for field in LOAD_WEIGHTS), 0) | {"space": Space.WEIGHTS} | fields
-        if values["beats"]:
-            machine.load_weights(Decoded(index=0, opcode=Opcode.LOAD_WEIGHTS, fields=values))
+        if fields["beats"]:
+            machine.load_weights(LoadWeights(space=Space.WEIGHTS, **fields))
     size = lines.size // configuration.pi
     store = machine.weights.read(np.arange(size), "the test").view(np.int8)
     return own.encoding, store.reshape(lines.shape)
@@ -98,7 +96,7 @@ def test_columns_without_a_channel_need_no_codeword() -> None:
 
 def _encodings(compiled) -> list[Encoding]:
     loads = [d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS]
-    return [Encoding(d.fields["encoding"]) for d in loads]
+    return [Encoding(d.encoding) for d in loads]
 
 
 @pytest.mark.parametrize("configuration", [PYNQ, STREAMING, ROOMY[1], ROOMY[2]], ids=str)
@@ -129,21 +127,21 @@ def test_codewords_bring_weights_eight_times_faster(rng: np.random.Generator) ->
     for codewords in (None, 64):
         compiled = compiled_for(chain(rng, 8, (64, 128, 128), codewords=codewords), PYNQ)
         loads = [d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS]
-        beats[codewords] = sum(d.fields["beats"] for d in loads if d.node.startswith("conv"))
+        beats[codewords] = sum(d.beats for d in loads if d.node.startswith("conv"))
     assert beats[64] < beats[None] / 5  # the first layer stays as it is
 
 
 def test_an_average_keeps_one_pass_of_lines(rng: np.random.Generator) -> None:
     compiled = compiled_for(mobilenet(rng, 32, 16), PYNQ)
     execs = [d for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
-    (average,) = (d for d in execs if d.fields["repeat_weights"])
+    (average,) = (d for d in execs if d.repeat_weights)
     (load,) = (
         d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS and d.node == average.node
     )
-    taps = average.fields["kernel_h"] * average.fields["kernel_w"]
-    assert average.fields["out_tiles"] > 1
-    assert load.fields["encoding"] == Encoding.DIAGONAL
-    assert load.fields["beats"] == PYNQ.po + taps
+    taps = average.kernel_h * average.kernel_w
+    assert average.out_tiles > 1
+    assert load.encoding == Encoding.DIAGONAL
+    assert load.beats == PYNQ.po + taps
 
 
 def test_an_average_of_joined_maps_serves_the_lanes_that_its_first_tile_lacks(

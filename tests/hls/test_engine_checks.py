@@ -1,5 +1,7 @@
 """The simulated engine refuses an EXEC that leaves its stores before it writes a word, and no other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from lone_execs import alone, execs
@@ -8,8 +10,8 @@ from small_graphs import conv2d, graph_of
 from bitlathe.hls.checks import fault_of, map_pitch
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.decode import decode_program
-from bitlathe.hls.program import Descriptor, ErrorCode, Opcode
+from bitlathe.hls.program import ErrorCode, Exec, Store
+from bitlathe.hls.program.decode import decode_program
 from bitlathe.hls.sim import EngineStopped, SimulatedDdr, SimulatedEngine
 
 CONFIGURATION = EngineConfiguration()
@@ -50,24 +52,23 @@ def test_an_exec_that_is_refused_has_written_nothing(engine, layer, rng) -> None
     codes = rng.integers(-100, 100, (1, *SHAPE)).astype(np.int8)
     honest = engine.run(layer, codes).codes
     layers = decode_program(layer.program.encode(), CONFIGURATION).descriptors
-    full = next(one for one in layers if one.opcode is Opcode.EXEC).fields
-    store = next(one for one in layer.program.descriptors if one.opcode is Opcode.STORE)
-    free = Descriptor(opcode=Opcode.STORE, node=store.node, fields={**store.fields, "wait_exec": 0})
+    full = next(one for one in layers if isinstance(one, Exec))
+    store = next(one for one in layer.program.descriptors if isinstance(one, Store))
+    free = replace(store, wait_exec=0)
     # The soonest that an EXEC can write: one lane, one tap, one cycle a group, over the words of the output.
     line, bank = divmod(map_pitch(full, CONFIGURATION.banks), CONFIGURATION.banks)
-    soonest = {**full, "kernel_h": 1, "kernel_w": 1, "group_lanes": 1, "group_cycles": 1, "start_y": 0}
-    soonest |= {"start_x": 0, "tap_row_line": line, "tap_row_bank": bank, "skip_weights": 0, "wait_load": 0}
-    assert fault_of(Opcode.EXEC, soonest, CONFIGURATION) is None
+    short = replace(full, kernel_h=1, kernel_w=1, group_lanes=1, group_cycles=1, skip_weights=0)
+    soonest = replace(short, start_y=0, start_x=0, tap_row_line=line, tap_row_bank=bank, wait_load=0)
+    assert fault_of(soonest, CONFIGURATION) is None
     for wrong, code in (
         ({"weight_line": CONFIGURATION.weight_lines - 1}, ErrorCode.OUT_OF_BOUNDS),
-        ({"in_row_line": full["in_row_line"] + 1}, ErrorCode.BAD_FIELD),
+        ({"in_row_line": full.in_row_line + 1}, ErrorCode.BAD_FIELD),
         ({"out_h": 2, "out_row_line": CONFIGURATION.bank_lines}, ErrorCode.OUT_OF_BOUNDS),
         ({"in_plane": 1 << 15, "ci_tiles": 2, "group_cycles": 2}, ErrorCode.OUT_OF_BOUNDS),
     ):
-        refused = Descriptor(opcode=Opcode.EXEC, node="exec", fields=soonest | wrong)
+        refused = replace(soonest, **wrong)
         assert said(engine, alone(layer, refused), codes) is code, wrong
         kept = engine.run(alone(layer, free), codes).codes
         np.testing.assert_array_equal(kept, honest)
-    taken = Descriptor(opcode=Opcode.EXEC, node="exec", fields=soonest)
-    assert said(engine, alone(layer, taken), codes) is ErrorCode.NONE
+    assert said(engine, alone(layer, soonest), codes) is ErrorCode.NONE
     assert (engine.run(alone(layer, free), codes).codes != honest).any()  # what the others would have written

@@ -8,7 +8,7 @@ import pytest
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Opcode
-from bitlathe.hls.registers import ABORT, DONE, IDLE, NO_DESCRIPTOR, OFFSETS, START
+from bitlathe.hls.program.registers import ABORT, DONE, IDLE, NO_DESCRIPTOR, OFFSETS, START
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.faults import EngineStopped, EngineTimeout
 from bitlathe.hls.sim.memory import Buffer, SimulatedDdr, WriteOrder

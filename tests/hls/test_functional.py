@@ -25,7 +25,7 @@ def compiled(rng: np.random.Generator) -> Compiled:
 def run(compiled: Compiled, change: Change) -> None:
     """Run zeros through a program whose descriptors are changed."""
     program = compiled.program
-    descriptors = tuple(replace(d, fields={**d.fields, **change(d)}) for d in program.descriptors)
+    descriptors = tuple(replace(d, **change(d)) for d in program.descriptors)
     broken = replace(compiled, program=replace(program, descriptors=descriptors))
     simulation(broken).run(np.zeros((1, program.input_stride), np.uint8))
 

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitlathe.hls.moves import (
+from bitlathe.hls.program import Encoding, Load, LoadWeights
+from bitlathe.hls.program.moves import (
     BURST_BEATS,
     PAGE_BYTES,
     WeightBeat,
@@ -14,53 +15,52 @@ from bitlathe.hls.moves import (
     weight_beats,
     word_offsets,
 )
-from bitlathe.hls.program import Encoding
 
 WORD = st.sampled_from([8, 16])
 
 
 @st.composite
-def moves(draw: st.DrawFn) -> dict[str, int]:
-    """Fields of a LOAD or STORE, strides in words of 16 bytes."""
+def moves(draw: st.DrawFn) -> Load:
+    """LOADs, strides in words of 16 bytes."""
     counts = {name: draw(st.integers(1, 40)) for name in ("segment_words", "row_words")}
     places = {name: 16 * draw(st.integers(0, 1 << 20)) for name in ("offset", "segment_stride")}
     lines = {name: draw(st.integers(0, 500)) for name in ("line", "plane", "row_line")}
     banks = {name: draw(st.integers(0, 4)) for name in ("bank", "row_bank")}
-    return {**counts, **places, **lines, **banks, "segments": draw(st.integers(1, 4))}
+    return Load(**counts, **places, **lines, **banks, segments=draw(st.integers(1, 4)))
 
 
 @given(moves(), WORD)
-def test_bursts_cover_every_word_once_in_order(fields, word_bytes):
+def test_bursts_cover_every_word_once_in_order(move, word_bytes):
     covered = [
         burst.address + beat * word_bytes
-        for burst in bursts(fields, 0x1000_0000, word_bytes)
+        for burst in bursts(move, 0x1000_0000, word_bytes)
         for beat in range(burst.beats)
     ]
-    assert covered == [0x1000_0000 + offset for offset in word_offsets(fields, word_bytes)]
+    assert covered == [0x1000_0000 + offset for offset in word_offsets(move, word_bytes)]
 
 
 @given(moves(), WORD)
-def test_no_burst_is_longer_than_the_port_takes_or_crosses_a_page(fields, word_bytes):
-    for burst in bursts(fields, 0, word_bytes):
+def test_no_burst_is_longer_than_the_port_takes_or_crosses_a_page(move, word_bytes):
+    for burst in bursts(move, 0, word_bytes):
         assert 1 <= burst.beats <= BURST_BEATS
         last = burst.address + burst.beats * word_bytes - 1
         assert burst.address // PAGE_BYTES == last // PAGE_BYTES
 
 
 @given(moves(), st.integers(5, 15))
-def test_positions_follow_the_closed_form(fields, banks):
-    row_step = fields["row_line"] * banks + fields["row_bank"]
-    width = fields["row_words"]
+def test_positions_follow_the_closed_form(move, banks):
+    row_step = move.row_line * banks + move.row_bank
+    width = move.row_words
     expected = [
-        (fields["line"] + segment * fields["plane"]) * banks
-        + fields["bank"]
+        (move.line + segment * move.plane) * banks
+        + move.bank
         + word % width
         + word // width * (width - 1 + row_step)
-        for segment in range(fields["segments"])
-        for word in range(fields["segment_words"])
+        for segment in range(move.segments)
+        for word in range(move.segment_words)
     ]
-    assert [line * banks + bank for line, bank in pixel_positions(fields, banks)] == expected
-    assert all(0 <= bank < banks for _, bank in pixel_positions(fields, banks))
+    assert [line * banks + bank for line, bank in pixel_positions(move, banks)] == expected
+    assert all(0 <= bank < banks for _, bank in pixel_positions(move, banks))
 
 
 @given(st.integers(-9, 9), st.integers(-9, 9), st.integers(0, 6), st.integers(0, 6))
@@ -70,7 +70,7 @@ def test_positions_add_as_their_linear_indices(first, second, first_bank, second
 
 
 def _places(po: int, **fields: int) -> list[tuple[int, int, int]]:
-    beats = weight_beats({"weight_line": 3, "pass_lines": 2, **fields}, po)
+    beats = weight_beats(LoadWeights(weight_line=3, pass_lines=2, **fields), po)
     return [(beat.line, beat.columns.start, beat.columns.stop) for beat in beats]
 
 

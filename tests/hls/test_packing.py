@@ -7,7 +7,7 @@ from compiled_networks import ROOMY, TINY, compiled_for, computed
 from bitlathe.hls.compile.fast_residual import WRITE_DELAY, Raster, Slots, are_apart
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Opcode
-from bitlathe.hls.skipping import Sweep
+from bitlathe.hls.program.skipping import Sweep
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
@@ -17,7 +17,7 @@ BANKS, LANES = 7, 6
 
 def _count(compiled, field: str) -> int:
     execs = [d for d in compiled.program.descriptors if d.opcode is Opcode.EXEC]
-    return sum(bool(d.fields.get(field, 0)) for d in execs)
+    return sum(getattr(d, field) for d in execs)
 
 
 @pytest.mark.parametrize("configuration", [*ROOMY, *TINY[:1], TINY[3]], ids=str)

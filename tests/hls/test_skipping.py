@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitlathe.hls.skipping import Sweep, skipping_groups
+from bitlathe.hls.program.skipping import Sweep, skipping_groups
 
 SWEEPS = st.builds(
     Sweep,

@@ -9,7 +9,7 @@ from compiled_networks import PYNQ, compiled_for, vgg
 
 from bitlathe.hls.compile.validate import validate
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import NO_WAIT, Descriptor, Opcode, Program
+from bitlathe.hls.program import NO_WAIT, Descriptor, End, Opcode, Program
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.random_resnet import random_resnet
 
@@ -20,7 +20,7 @@ def streaming(rng: np.random.Generator) -> Program:
 
 
 def changed(program: Program, change: Callable[[Descriptor], dict[str, int]]) -> Program:
-    descriptors = tuple(replace(d, fields={**d.fields, **change(d)}) for d in program.descriptors)
+    descriptors = tuple(replace(d, **change(d)) for d in program.descriptors)
     return replace(program, descriptors=descriptors)
 
 
@@ -38,7 +38,9 @@ def test_a_program_without_one_kind_of_wait_is_refused(streaming: Program, wait:
 def test_an_input_must_wait_for_what_the_one_before_still_does(rng: np.random.Generator, wait: str) -> None:
     program = compiled_for(vgg(rng, 32, 8), EngineConfiguration(bank_lines=1000)).program
     validate(program)
-    free = changed(program, lambda d: {wait: NO_WAIT} if d.fields.get(wait, 1) <= 0 else {})
+    free = changed(
+        program, lambda d: {wait: NO_WAIT} if not isinstance(d, End) and getattr(d, wait) <= 0 else {}
+    )
     with pytest.raises(FormatError, match="of the next input touch the same words and neither waits"):
         validate(free)
 
@@ -47,7 +49,7 @@ def test_the_first_exec_must_wait_for_its_weights(rng: np.random.Generator) -> N
     program = compiled_for(random_resnet(rng, blocks=1), PYNQ).program
     first = next(d for d in program.descriptors if d.opcode is Opcode.EXEC)
     with pytest.raises(FormatError, match=r"descriptor \d+ \(LOAD_WEIGHTS\) and descriptor \d+ \(EXEC\)"):
-        validate(changed(program, lambda d: {"wait_load": d.fields["wait_load"] - 1} if d is first else {}))
+        validate(changed(program, lambda d: {"wait_load": d.wait_load - 1} if d is first else {}))
 
 
 def test_a_wait_for_a_later_descriptor_is_refused(streaming: Program) -> None:
@@ -64,6 +66,6 @@ def test_maps_beyond_the_scratchpad_are_refused(streaming: Program) -> None:
 
 def test_an_exec_that_overwrites_its_input_is_refused(streaming: Program) -> None:
     first = next(d for d in streaming.descriptors if d.opcode is Opcode.EXEC)
-    place = {"out_line": max(first.fields["in_line"], 0)}
+    place = {"out_line": max(first.in_line, 0)}
     with pytest.raises(FormatError, match="writes words that it reads; the allocation is wrong"):
         validate(changed(streaming, lambda d: place if d is first else {}))

@@ -23,7 +23,7 @@ from bitlathe.hls.hls4ml import Backend, Options, convert, csim, csimulate, emit
 from bitlathe.hls.hls4ml.emit import _stamp, _texts, identity_of
 from bitlathe.hls.hls4ml.plan import Multipliers
 from bitlathe.hls.hls4ml.reuse import legal_reuse_factors
-from bitlathe.hls.registers import OFFSETS
+from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.vitis.lint.pragmas import lint
 from bitlathe.model.graph.errors import CapacityError, ToolError, UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint

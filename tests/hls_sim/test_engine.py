@@ -9,7 +9,7 @@ import pytest
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Opcode
-from bitlathe.hls.registers import OFFSETS
+from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.sim import (
     BuildOptions,
     Channel,
@@ -136,7 +136,7 @@ def test_a_profile_holds_every_descriptors_span_within_the_run(resnet: Case, lib
     assert np.all(start <= end) and end.max() <= result.cycles[-1]
     executed = [entry.opcode is Opcode.EXEC for entry in resnet.network.program.descriptors]
     assert np.all(np.diff(start[executed]) > 0)
-    skipped = [bool(entry.fields.get("once")) for entry in resnet.network.program.descriptors]
+    skipped = [entry.once for entry in resnet.network.program.descriptors]
     assert np.array_equal(start[skipped], end[skipped])
 
 

@@ -25,7 +25,7 @@ from echo_engine import (
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode
-from bitlathe.hls.registers import OFFSETS, START
+from bitlathe.hls.program.registers import OFFSETS, START
 from bitlathe.hls.sim import (
     BuildOptions,
     BusError,

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from types import ModuleType
 
 import needs
 import numpy as np
@@ -13,9 +12,8 @@ from lone_execs import alone, execs
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import PROGRAM_VERSION, TARGETS, EngineConfiguration, Target
-from bitlathe.hls.program import DESCRIPTOR_BYTES, TABLES, Descriptor, ErrorCode, Opcode, Program
-from bitlathe.hls.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
-from bitlathe.hls.vitis import datapath_header, program_header
+from bitlathe.hls.program import DESCRIPTOR_BYTES, KINDS, ErrorCode, Exec, Opcode, Program, fields_of
+from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
 from bitlathe.hls.vitis.csim import Arguments, EngineStopped, HlsEngine, Status, Types, aligned
 from bitlathe.model.graph.errors import CapacityError, FormatError
 from bitlathe.model.graph.graph import Graph
@@ -125,8 +123,8 @@ def test_a_packed_resnet_needs_no_more_than_the_exact_widths(rng: np.random.Gene
     graph = random_resnet(rng, blocks=1, channels=(8, 16, 32), bits=4)
     codes = random_inputs(rng, graph, 1)
     network = compile_graph(graph, PYNQ.engine)
-    execs = [d.fields for d in network.program.descriptors if d.opcode is Opcode.EXEC]
-    assert any(fields.get("in_packed") and fields.get("out_packed") for fields in execs)
+    execs = [d for d in network.program.descriptors if isinstance(d, Exec)]
+    assert any(one.in_packed and one.out_packed for one in execs)
     outputs = HlsEngine(PYNQ, Types.AP).run(network, codes)
     assert np.array_equal(outputs.reshape(1, -1), evaluate(graph, codes).reshape(1, -1))
 
@@ -163,11 +161,6 @@ def test_resnet_56_gives_the_references_integers(rng: np.random.Generator, name:
     assert np.array_equal(outputs.reshape(1, -1), evaluate(graph, codes).reshape(1, -1))
 
 
-@pytest.mark.parametrize("header", [program_header, datapath_header], ids=lambda one: one.HEADER_FILE.name)
-def test_a_committed_header_is_what_its_tables_give(header: ModuleType) -> None:
-    assert header.HEADER_FILE.read_text() == header.header_text()
-
-
 class _Bench:
     """A small network in memory, whose descriptors a test may damage."""
 
@@ -191,8 +184,7 @@ class _Bench:
 
     def change(self, index: int, **fields: int) -> None:
         """Other values for some of a descriptor's fields."""
-        old = self.network.program.descriptors[index]
-        changed = Descriptor(opcode=old.opcode, node=old.node, fields={**old.fields, **fields})
+        changed = replace(self.network.program.descriptors[index], **fields)
         place = DESCRIPTOR_BYTES * (index + 1)
         self.program[place : place + DESCRIPTOR_BYTES] = changed.encode()
 
@@ -301,7 +293,7 @@ def test_an_impossible_field_is_refused_with_its_descriptor(
     bench: _Bench, opcode: Opcode, field: str, value: int
 ) -> None:
     index = bench.first(opcode)
-    assert field in {entry.name for entry in TABLES[opcode]}
+    assert field in {entry.name for entry in fields_of(KINDS[opcode])}
     bench.change(index, **{field: value})
     assert _fault(bench.start()) == (ErrorCode.BAD_FIELD, index)
 

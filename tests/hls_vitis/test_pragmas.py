@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bitlathe.hls.config import TARGETS
-from bitlathe.hls.registers import HLS_OFFSETS, OFFSETS
+from bitlathe.hls.program.registers import HLS_OFFSETS, OFFSETS
 from bitlathe.hls.vitis.lint.directives import Scope
 from bitlathe.hls.vitis.lint.pragmas import lint
 from bitlathe.hls.vitis.lint.source import Block, blocks

@@ -21,7 +21,7 @@ STALLED = SimulatedDdr(stall_percent=30, seed=3)
 
 def _encodings(compiled: Compiled) -> set[Encoding]:
     loads = [d for d in compiled.program.descriptors if d.opcode is Opcode.LOAD_WEIGHTS]
-    return {Encoding(d.fields["encoding"]) for d in loads}
+    return {Encoding(d.encoding) for d in loads}
 
 
 NETWORKS = {

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import Descriptor, Opcode, Program
+from bitlathe.hls.program import End, Program
 from bitlathe.hls.sim import BuildOptions, build_model
 
 SOURCE = Path(__file__).parents[1] / "hls_sim" / "fixtures" / "echo_engine.sv"
-END = Descriptor(opcode=Opcode.END, node="logits", fields={})
+END = End(node="logits")
 
 CHANGES_ADDRESS = 1
 DROPS_VALID = 2

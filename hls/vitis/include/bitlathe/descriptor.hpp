@@ -3,7 +3,7 @@
 // Interface:  eight 64-bit words, little-endian
 // Latency:    none
 // Reset:      none
-// Reference:  program.hpp, which hls/program.py makes
+// Reference:  program.hpp, which hls/program/format.py makes
 #ifndef BITLATHE_DESCRIPTOR_HPP
 #define BITLATHE_DESCRIPTOR_HPP
 

@@ -3,7 +3,7 @@
 // Interface:  plain values, copied into every process
 // Latency:    none
 // Reset:      none
-// Reference:  hls/program.py, EXEC
+// Reference:  hls/program/format.py, EXEC
 #ifndef BITLATHE_EXEC_FIELDS_HPP
 #define BITLATHE_EXEC_FIELDS_HPP
 

@@ -3,7 +3,7 @@
 // Interface:  a DDR buffer as a pointer to words, its size and how far it has advanced; ErrorCode back
 // Latency:    the memory's.   Throughput: 1 word per cycle (II = 1).
 // Reset:      none
-// Reference:  hls/moves.py; hls/rtl/burst_split.sv, move_walker.sv
+// Reference:  hls/program/moves.py; hls/rtl/burst_split.sv, move_walker.sv
 #ifndef BITLATHE_MOVES_HPP
 #define BITLATHE_MOVES_HPP
 

@@ -3,7 +3,7 @@
 // Interface:  plain values
 // Latency:    none
 // Reset:      none
-// Reference:  hls/moves.py, add_positions(); hls/rtl/pixel_walker.sv
+// Reference:  hls/program/moves.py, add_positions(); hls/rtl/pixel_walker.sv
 #ifndef BITLATHE_POSITION_HPP
 #define BITLATHE_POSITION_HPP
 

@@ -4,12 +4,13 @@ A group's first kernel row is left out where it lies above the input map for all
 one where it lies below (hls/rtl/sequencer.sv).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+
+from bitlathe.hls.program.format import Exec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +27,9 @@ class Sweep:
     in_h: int
 
     @classmethod
-    def of(cls, fields: Mapping[str, int]) -> "Sweep":
-        """That of an EXEC's descriptor."""
-        names = ("out_h", "out_w", "group_lanes", "kernel_h", "stride_h", "start_y", "in_h")
-        return cls(row_break=bool(fields.get("row_break", 0)), **{name: fields[name] for name in names})
+    def of(cls, execute: Exec) -> "Sweep":
+        """That of an EXEC."""
+        return cls(**{each.name: getattr(execute, each.name) for each in fields(cls)})
 
 
 @lru_cache(maxsize=4096)

@@ -1,15 +1,14 @@
 """What LOAD, LOAD_WEIGHTS and STORE touch, word by word and burst by burst.
 
-The hardware's address generators are compared with it. Fields are those of a decoded descriptor
-(hls/program.py), `word_bytes` is the engine's `pi`.
+The hardware's address generators are compared with it. `word_bytes` is the engine's `pi`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
 from bitlathe.hls.config import CODEWORD_BYTES
-from bitlathe.hls.program import Encoding
+from bitlathe.hls.program.format import Encoding, LoadWeights, Move
 
 BURST_BEATS = 16  # an AXI3 port takes no more
 PAGE_BYTES = 4096  # no AXI burst may cross one
@@ -33,14 +32,14 @@ def add_positions(first: tuple[int, int], second: tuple[int, int], banks: int) -
     return (line + 1, bank - banks) if bank >= banks else (line, bank)
 
 
-def pixel_positions(fields: Mapping[str, int], banks: int) -> Iterator[tuple[int, int]]:
+def pixel_positions(move: Move, banks: int) -> Iterator[tuple[int, int]]:
     """(line, bank) of every word of a LOAD or STORE, in the order it moves them."""
-    row_step = (fields["row_line"], fields["row_bank"])
-    for segment in range(fields["segments"]):
-        position = (fields["line"] + segment * fields["plane"], fields["bank"])
-        for word in range(fields["segment_words"]):
+    row_step = (move.row_line, move.row_bank)
+    for segment in range(move.segments):
+        position = (move.line + segment * move.plane, move.bank)
+        for word in range(move.segment_words):
             yield position
-            row_ends = (word + 1) % fields["row_words"] == 0
+            row_ends = (word + 1) % move.row_words == 0
             position = add_positions(position, row_step if row_ends else (0, 1), banks)
 
 
@@ -65,10 +64,10 @@ def line_beats(encoding: Encoding, po: int) -> int:
     return po // _BEAT_COLUMNS.get(encoding, po)
 
 
-def weight_beats(fields: Mapping[str, int], po: int) -> Iterator[WeightBeat]:
+def weight_beats(load: LoadWeights, po: int) -> Iterator[WeightBeat]:
     """Every beat of a LOAD_WEIGHTS, in order."""
-    left = fields["beats"]
-    for line, encoding in enumerate(_line_encodings(fields), fields["weight_line"]):
+    left = load.beats
+    for line, encoding in enumerate(_line_encodings(load), load.weight_line):
         beats = line_beats(encoding, po)
         for beat in range(min(beats, left)):
             columns = range(beat * (po // beats), (beat + 1) * (po // beats))
@@ -78,14 +77,14 @@ def weight_beats(fields: Mapping[str, int], po: int) -> Iterator[WeightBeat]:
             return
 
 
-def _line_encodings(fields: Mapping[str, int]) -> Iterator[Encoding]:
+def _line_encodings(load: LoadWeights) -> Iterator[Encoding]:
     """Encoding of each line of a LOAD_WEIGHTS, without end."""
-    encoding = Encoding(fields["encoding"])
+    encoding = Encoding(load.encoding)
     if encoding in (Encoding.COLUMNS, Encoding.CODEBOOK):
         yield from repeat(encoding)
     while True:
         yield Encoding.COLUMNS
-        yield from repeat(encoding, fields["pass_lines"])
+        yield from repeat(encoding, load.pass_lines)
 
 
 def decoded_columns(beat: WeightBeat, data: bytes, codebook: bytes) -> list[bytes]:
@@ -102,24 +101,24 @@ def decoded_columns(beat: WeightBeat, data: bytes, codebook: bytes) -> list[byte
     return [data]
 
 
-def segments(fields: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+def segments(move: Move | LoadWeights) -> Iterator[tuple[int, int]]:
     """(byte offset in its space, words) of every segment of a LOAD, STORE or LOAD_WEIGHTS."""
-    if "beats" in fields:
-        yield fields["offset"], fields["beats"]
+    if isinstance(move, LoadWeights):
+        yield move.offset, move.beats
         return
-    for segment in range(fields["segments"]):
-        yield fields["offset"] + segment * fields["segment_stride"], fields["segment_words"]
+    for segment in range(move.segments):
+        yield move.offset + segment * move.segment_stride, move.segment_words
 
 
-def word_offsets(fields: Mapping[str, int], word_bytes: int) -> Iterator[int]:
+def word_offsets(move: Move | LoadWeights, word_bytes: int) -> Iterator[int]:
     """Byte offset in its space of every word, in the order it is moved."""
-    for offset, words in segments(fields):
+    for offset, words in segments(move):
         yield from range(offset, offset + words * word_bytes, word_bytes)
 
 
-def bursts(fields: Mapping[str, int], base: int, word_bytes: int) -> Iterator[Burst]:
+def bursts(move: Move | LoadWeights, base: int, word_bytes: int) -> Iterator[Burst]:
     """Bursts of a move whose space begins at byte address `base`."""
-    for offset, words in segments(fields):
+    for offset, words in segments(move):
         yield from _segment_bursts(base + offset, words, word_bytes)
 
 

@@ -1,0 +1,47 @@
+"""The program format: descriptors and header as typed classes, which every reader and writer of it shares."""
+
+from bitlathe.hls.config import PROGRAM_VERSION
+from bitlathe.hls.program.format import (
+    DESCRIPTOR_BYTES,
+    KINDS,
+    MAGIC,
+    NO_WAIT,
+    Descriptor,
+    Encoding,
+    End,
+    ErrorCode,
+    Exec,
+    Field,
+    Header,
+    Load,
+    LoadWeights,
+    Move,
+    Opcode,
+    Program,
+    Space,
+    Store,
+    fields_of,
+)
+
+__all__ = [
+    "DESCRIPTOR_BYTES",
+    "KINDS",
+    "MAGIC",
+    "NO_WAIT",
+    "PROGRAM_VERSION",
+    "Descriptor",
+    "Encoding",
+    "End",
+    "ErrorCode",
+    "Exec",
+    "Field",
+    "Header",
+    "Load",
+    "LoadWeights",
+    "Move",
+    "Opcode",
+    "Program",
+    "Space",
+    "Store",
+    "fields_of",
+]
