@@ -17,10 +17,8 @@ from paper_subjects import (
     trained,
 )
 
-from bitlathe.model.compress.methods import Quantize, Train
-from bitlathe.model.compress.one_shot import PruneOnce
+from bitlathe.model.compress.methods import PruneOnce, PruneWeights, Quantize, Train
 from bitlathe.model.compress.recipe import Recipe, Stage
-from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import save_compact
@@ -29,7 +27,6 @@ from bitlathe.model.product.finetuning import finetune
 from bitlathe.model.product.share import lowered, share
 from bitlathe.model.prune.budget import Budget, CostShare, Limits
 from bitlathe.model.prune.costs import Metric
-from bitlathe.model.prune.masks import Scope, SparsityTarget
 from bitlathe.model.prune.plug_in import PruneSettings
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
@@ -57,7 +54,7 @@ def prune_and_quantize(
     bench: Bench,
     name: str,
     config: TrainConfig,
-    target: SparsityTarget,
+    sparsity: float,
     rounds: int,
     tuned: int,
     tuning: Tuning,
@@ -66,7 +63,7 @@ def prune_and_quantize(
     subject = trained(bench, config)
     recipe = Recipe(
         stages=(
-            Stage(method=PruneWeights(target=target, rounds=rounds), epochs=rounds),
+            Stage(method=PruneWeights(sparsity=sparsity, rounds=rounds), epochs=rounds),
             Stage(method=Train(), epochs=tuned),
             Stage(method=Quantize(config=INT8), epochs=1),
         )
@@ -200,7 +197,7 @@ _ROWS = (
             prune_and_quantize,
             name="lenet5-weights",
             config=LENET,
-            target=SparsityTarget(sparsity=0.80, scope=Scope.GLOBAL),
+            sparsity=0.80,
             rounds=2,
             tuned=3,
             tuning=Tuning(lr=0.01, batch_size=64, augment=False),
@@ -216,7 +213,7 @@ _ROWS = (
             prune_and_quantize,
             name="mobilenet-weights",
             config=MOBILENET,
-            target=SparsityTarget(sparsity=0.6, scope=Scope.GLOBAL),
+            sparsity=0.6,
             rounds=1,
             tuned=1,
             tuning=Tuning(lr=0.02, augment=False, epoch_images=20_000),

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
-from bitlathe.flow.compress_stages import ProductStage, stage
+from bitlathe.flow.compress_stages import Chosen, chosen
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import check_replaceable, write_json
 from bitlathe.flow.integer_network import accuracy, named, preprocess_path
@@ -20,8 +21,11 @@ from bitlathe.flow.quantize_settings import quantize_config
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.hls.config import Target
-from bitlathe.model.compress import Diverged, MethodData
-from bitlathe.model.compress.one_shot import PruneOnce
+from bitlathe.model.compress import Diverged, MethodContext, MethodData
+from bitlathe.model.compress.methods import (
+    ProductParameters,
+    PruneParameters,
+)
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import State, fresh_state, load
@@ -35,7 +39,7 @@ from bitlathe.model.graph.storage import make_folder, writable
 from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.product.finetuning import finetune
 from bitlathe.model.product.share import lowered, share
-from bitlathe.model.prune.groups import channel_groups
+from bitlathe.model.prune.groups import ChannelGroups, channel_groups
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
@@ -127,13 +131,18 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
 
     Errors: those of the methods, UsageError for methods or a folder that do not fit.
     """
-    stages, product = _stages(options.methods, quantize_config(request))
+    every = _chosen(options.methods, quantize_config(request))
     check_folder(out, options.resume)
     subject = find_subject(request)
     note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
     subject.check_trains()
-    for line in _left_whole(stages, subject):
+    for line in _left_whole(every, subject):
         note(line)
+    product = every[-1] if isinstance(every[-1].parameters, ProductParameters) else None
+    context = MethodContext(groups=partial(_groups, subject), quantization=quantize_config(request))
+    stages = tuple(
+        Stage(method=one.parameters.method(context), epochs=one.epochs) for one in every if one is not product
+    )
     data, count = subject.dataset, options.images
     images, labels = data.test_images[:count], data.test_labels[:count]
     float_before = evaluate_float(subject.model, images, labels).accuracy
@@ -163,11 +172,16 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     return result
 
 
-def _left_whole(stages: Sequence[Stage], subject: Subject) -> list[str]:
+def _left_whole(every: Sequence[Chosen], subject: Subject) -> list[str]:
     """A line for each reason why `prune` leaves layers as they are."""
-    scopes = dict.fromkeys(s.method.settings.scope for s in stages if isinstance(s.method, PruneOnce))
+    pruners = {p.scope: p for one in every if isinstance(p := one.parameters, PruneParameters)}
+    return [line for pruner in pruners.values() for line in _groups(subject, replace(pruner, skip=())).told()]
+
+
+def _groups(subject: Subject, parameters: PruneParameters) -> ChannelGroups:
+    """Groups of channels that a P may prune, in scope and not skipped."""
     example = to_input(subject.dataset.train_images[:2])
-    return [line for scope in scopes for line in channel_groups(subject.model, example, scope).told()]
+    return channel_groups(subject.model, example, parameters.scope).without(parameters.skip)
 
 
 def check_folder(out: Path, resume: bool) -> None:
@@ -180,19 +194,16 @@ def check_folder(out: Path, resume: bool) -> None:
     check_replaceable(out, ACCOUNT_NAME, STATE_NAME)
 
 
-def _stages(
-    texts: Sequence[str], quantization: QuantizeConfig
-) -> tuple[tuple[Stage, ...], ProductStage | None]:
-    """The stages of the recipe, and the product quantization that may end it."""
+def _chosen(texts: Sequence[str], quantization: QuantizeConfig) -> list[Chosen]:
+    """What the methods' texts ask for; product quantization may end it."""
     if not texts:
         raise UsageError("nothing to do: give --method once or more")
-    made = [stage(text, quantization) for text in texts]
-    coded = [one for one in made if isinstance(one, ProductStage)]
-    if coded and (len(coded) > 1 or made[-1] is not coded[0]):
+    every = [chosen(text, quantization) for text in texts]
+    if any(isinstance(one.parameters, ProductParameters) for one in every[:-1]):
         raise UsageError(
             "--method product: ties the final weights to codewords; give it once, as the last method"
         )
-    return tuple(one for one in made if isinstance(one, Stage)), coded[0] if coded else None
+    return every
 
 
 def _compressed(
@@ -261,7 +272,7 @@ class _Kept:
     is_there: bool = False  # this run's, not an earlier one's
 
     def save(self, state: State) -> None:
-        """Write it over the one before; the account of a run that ended goes first, being true no more."""
+        """Write it over the one before; the stale account of an earlier run is deleted first."""
         self.path.with_name(ACCOUNT_NAME).unlink(missing_ok=True)
         state.save(self.path, self.identity)
         self.is_there = True
@@ -290,14 +301,15 @@ def _settings(options: CompressOptions, epochs: int, seed: int) -> TrainConfig:
 def _coded(
     network: QuantizedNetwork,
     subject: Subject,
-    product: ProductStage,
+    product: Chosen,
     settings: TrainConfig,
     folder: Path,
     resume: bool,
 ) -> Graph:
     """The network with its weights tied to codewords, which were trained on; checkpoints in `folder`."""
     module = network.trainable()
-    share(module, product.config, to_input(subject.dataset.train_images[:CODED_IMAGES]))
+    assert isinstance(product.parameters, ProductParameters)
+    share(module, product.parameters.config, to_input(subject.dataset.train_images[:CODED_IMAGES]))
     if product.epochs:
         of_network = replace(settings, network=subject.network, dataset=subject.dataset.name)
         finetune(module, subject.dataset, of_network, folder, resume=resume)

@@ -12,9 +12,8 @@ from bitlathe.flow.board_latency import BoardLatency, board_latency
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
 from bitlathe.flow.integer_network import IntegerNetwork, named, save_network
-from bitlathe.flow.output import note
-from bitlathe.flow.search_baselines import baseline_strategy, check_baselines
-from bitlathe.flow.search_config import Baseline, SearchConfig, read_config
+from bitlathe.flow.output import note, task
+from bitlathe.flow.search_config import SearchConfig, read_config
 from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
 from bitlathe.flow.search_report import write_report
 from bitlathe.flow.search_results import SearchResult, comparisons, training_cost
@@ -23,10 +22,11 @@ from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
-from bitlathe.model.graph.files.toml_sections import WrongValue
+from bitlathe.model.graph.files.settings import WrongValue
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.search import (
+    Baseline,
     Checkpoint,
     Executor,
     Lab,
@@ -92,7 +92,6 @@ def run_search(request: SearchRequest) -> Finished:
     """
     setup = set_up(_seeded(read_config(request.config), request.seed), request.data)
     check_folder(request.out, request.resume)
-    check_baselines(setup)
     lab = Lab(setup.spec)
     with boards_of(request) as boards, executor_of(request, lab) as executor:
         ladder = setup.ladder(boards)
@@ -100,9 +99,10 @@ def run_search(request: SearchRequest) -> Finished:
         result = runner.run(None, setup.strategy, setup.config.rule, request.out)
         baselines = []
         for kind in setup.config.baselines.run:
-            strategy, rule = baseline_strategy(kind, setup, lab, ladder, result.reference)
+            assert setup.baselines is not None
+            strategy = setup.baselines.strategy(kind, lab, ladder, result.reference, task)
             folder = request.out / "baselines" / kind.value
-            baselines.append(runner.run(kind, strategy, rule, folder))
+            baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder))
     report = write_report(request.out, result, baselines)
     return Finished(result=result, baselines=tuple(baselines), report=report)
 
@@ -129,7 +129,7 @@ class _Runner:
                 rule=rule,
                 ladder=self.ladder,
                 executor=self.executor,
-                settings=config.search.settings,
+                settings=config.search,
                 folder=folder,
                 identity=config.identity(self.ladder.names, kind),
                 listeners=(bar, log),

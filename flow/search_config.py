@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from bitlathe.flow.latency import CYCLE_MODEL, RTL, RUNGS
 from bitlathe.flow.request import Normalization
 from bitlathe.hls.config import find_target
-from bitlathe.model.graph.errors import BitlatheError, FormatError
-from bitlathe.model.graph.files.toml_sections import (
-    Keys,
-    TomlDocument,
-    WrongValue,
-    demand,
-    read_section,
-    read_toml,
+from bitlathe.model.compress.methods import (
+    PARAMETERS,
+    Bits,
+    Parameters,
+    PruneParameters,
+    QuantizeParameters,
+    check_bits,
 )
-from bitlathe.model.product.config import LayerCodes
-from bitlathe.model.prune.groups import Scope
-from bitlathe.model.prune.influence import Influence
-from bitlathe.model.prune.masks import Scope as WeightScope
-from bitlathe.model.prune.masks import SparsityTarget
-from bitlathe.model.prune.scores import find_criterion
-from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search import Judge, Rule, SearchSettings, find_rule
+from bitlathe.model.graph.errors import BitlatheError, FormatError
+from bitlathe.model.graph.files.settings import WrongValue, about, demand
+from bitlathe.model.graph.files.toml_sections import Keys, TomlDocument, read_toml
+from bitlathe.model.search import Baseline, Judge, Rule, SearchSettings, find_rule
 from bitlathe.model.train import Precision, Schedule, TrainConfig
 
-Bits = tuple[int, int]  # of weights, of activations
+_PAPER_SHARE = 0.3  # of the channels, where P says how many go in an epoch and not how many in all
 
 
 class Mode(Enum):
@@ -40,14 +33,6 @@ class Mode(Enum):
 
     WELL_POSED = "well-posed"
     LITERAL = "literal"
-
-
-class Baseline(Enum):
-    """What the search is compared with, at equal epochs."""
-
-    ORDINARY = "ordinary"  # prune, train on, then fine-tune quantized
-    GREEDY = "greedy"  # NetAdapt: layer by layer, the most milliseconds for the least accuracy
-    KNAPSACK = "knapsack"  # widths and bits by integer programming on the cycle model, then fine-tune
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +66,7 @@ class TrainingSection:
         images = self.epoch_images
         demand(self, "epoch_images", images is None or images >= 1, "1 or more, or leave it out for all")
         for key, value in self.settings.items():
-            with _about(key):
+            with about(key):
                 TrainConfig(**{key: value})
 
     @property
@@ -93,120 +78,20 @@ class TrainingSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchSection:
+class SearchSection(SearchSettings):
     """[search]: how a choice is made."""
 
     mode: Mode = Mode.WELL_POSED
     judge: Judge = Judge.HELD_OUT
     held_out: int = 5000  # training images that judge
     deployment: Bits = (8, 8)  # of a state no Q has been chosen for
-    probe: float | None = None
-    audited_epochs: int = 1
-    least_agreement: float = 0.5
-    tie: float = 0.0
 
     def __post_init__(self) -> None:
+        SearchSettings.__post_init__(self)
         demand(self, "held_out", self.held_out >= 1, "1 or more")
-        _check_bits("deployment", self.deployment)
-        for field in fields(SearchSettings):
-            with _about(field.name):
-                SearchSettings(**{field.name: getattr(self, field.name)})
+        check_bits("deployment", self.deployment)
         if self.mode is Mode.LITERAL and (self.probe is not None or self.tie):
-            raise FormatError("literal mode has no probe and no tie; leave them out")
-
-    @property
-    def settings(self) -> SearchSettings:
-        """What the search itself takes of it."""
-        return SearchSettings(**{field.name: getattr(self, field.name) for field in fields(SearchSettings)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneSection:
-    """[methods.P]: channels removed in each epoch that chooses P, up to a share of those that can be."""
-
-    channels: int
-    share: float = 0.3  # of the channels in scope, at the end
-    criteria: tuple[str, ...] = ("l2",)  # one method for each: what ranks the channels
-    scope: Scope = Scope.INTERNAL
-    floor: int = 1
-    lanes: tuple[int, ...] = (1,)  # one method for each: so many channels go together
-    stages: tuple[str, ...] = ("",)  # one method for each: layers whose names begin so
-    skip: tuple[str, ...] = ()
-    required: bool = True  # the share must be reached by the end, else it is only a bound
-
-    def __post_init__(self) -> None:
-        for key in ("criteria", "lanes", "stages"):
-            if not getattr(self, key):
-                raise WrongValue(key, "is empty; name one at least")
-        for name in self.criteria:
-            with _about("criteria"):
-                find_criterion(name)
-        demand(self, "channels", self.channels >= 1, "1 or more")
-        demand(self, "share", 0 < self.share <= 1, "more than 0 and at most 1")
-        demand(self, "floor", self.floor >= 1, "1 or more")
-        demand(self, "lanes", min(self.lanes) >= 1, "numbers of 1 or more")
-        blocks = all(self.channels % lanes == 0 for lanes in self.lanes)
-        demand(self, "channels", blocks, f"a multiple of lanes, {', '.join(map(str, self.lanes))}")
-
-    @property
-    def criterion(self) -> str:
-        """The first: of the baselines, which know but one."""
-        return self.criteria[0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantizeSection:
-    """[methods.Q]: one method for each pair of bits."""
-
-    bits: tuple[Bits, ...]
-    full: tuple[str, ...] = ()  # layers that stay at 8 bits whatever is chosen
-    threshold_lr: float = 0.0
-    per_channel: bool = True
-    calibration_images: int = 512
-
-    def __post_init__(self) -> None:
-        demand(self, "bits", bool(self.bits), "one pair at least, such as [[8, 8]]")
-        for pair in self.bits:
-            _check_bits("bits", pair)
-        demand(self, "threshold_lr", 0 <= self.threshold_lr < inf, "0 or more")
-        demand(self, "calibration_images", self.calibration_images >= 1, "1 or more")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsSection:
-    """[methods.W]: single weights set to 0, a growing share in each epoch that chooses W."""
-
-    sparsity: float  # share at the end
-    rounds: int = 4  # epochs it takes
-    influence: Influence = Influence.MAGNITUDE
-    scope: WeightScope = WeightScope.GLOBAL
-
-    def __post_init__(self) -> None:
-        demand(self, "rounds", self.rounds >= 1, "1 or more")
-        with _about("sparsity"):
-            SparsityTarget(sparsity=self.sparsity)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProductSection:
-    """[methods.PQ]: weights as codewords, once a Q is on."""
-
-    length: int = 8  # weights a codeword of a convolution
-    dense_length: int = 16
-    codewords: int = 256
-
-    def __post_init__(self) -> None:
-        with _about("length"):
-            LayerCodes(length=self.length)
-        with _about("dense_length"):
-            LayerCodes(length=self.dense_length)
-        with _about("codewords"):
-            LayerCodes(codewords=self.codewords)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainMethodSection:
-    """[methods.T]: train on, change nothing."""
+            raise WrongValue("", "literal mode has no probe and no tie; leave them out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +102,7 @@ class LatencySection:
     rungs: tuple[str, ...] = (CYCLE_MODEL, RTL)  # the truest decides; boards are named on the command line
 
     def __post_init__(self) -> None:
-        with _about("target"):
+        with about("target"):
             find_target(self.target)
         for name in self.rungs:
             if name not in RUNGS:
@@ -240,7 +125,7 @@ class BaselinesSection:
         demand(self, "quantized_epochs", epochs is None or epochs >= 1, "1 or more, or leave it out")
         demand(self, "latency_share", 0 < self.latency_share <= 1, "more than 0 and at most 1")
         if self.bits is not None:
-            _check_bits("bits", self.bits)
+            check_bits("bits", self.bits)
 
     def shaping(self, kind: Baseline) -> dict[str, Any]:
         """The settings that decide a baseline's choices, but for those at their defaults."""
@@ -265,11 +150,7 @@ class SearchConfig:
     search: SearchSection
     rule_name: str
     rule_parameters: Mapping[str, Any]
-    prune: PruneSection | None
-    quantize: QuantizeSection | None
-    weights: WeightsSection | None
-    product: ProductSection | None
-    train: TrainMethodSection | None
+    methods: Mapping[str, tuple[Parameters, ...]]  # by letter, in the order that breaks ties
     latency: LatencySection
     baselines: BaselinesSection
     document: TomlDocument
@@ -282,6 +163,16 @@ class SearchConfig:
     def wrong(self, keys: Keys, what: str) -> FormatError:
         """Error about a key, with file and line."""
         return self.document.wrong(keys, what)
+
+    @property
+    def prune(self) -> tuple[PruneParameters, ...]:
+        """The parameters of each P."""
+        return tuple(one for one in self.methods.get("P", ()) if isinstance(one, PruneParameters))
+
+    @property
+    def quantize(self) -> tuple[QuantizeParameters, ...]:
+        """The parameters of each Q."""
+        return tuple(one for one in self.methods.get("Q", ()) if isinstance(one, QuantizeParameters))
 
     @property
     def rule(self) -> Rule:
@@ -303,34 +194,45 @@ class SearchConfig:
 
 
 _SECTIONS = ("network", "training", "search", "rule", "methods", "latency", "baselines")
-_METHODS = ("P", "Q", "W", "PQ", "T")
+_OLD_NAMES = {"criteria": "criterion", "stages": "stage"}  # of [methods.P]
 
 
 def read_config(path: Path) -> SearchConfig:
     """A configuration; FormatError names file, line and key of what is wrong."""
     document = read_toml(path)
     document.check_keys((), _SECTIONS)
-    document.check_keys(("methods",), _METHODS)
-    if not document.table("methods"):
-        raise document.wrong(("methods",), f"is missing; give some of {', '.join(_METHODS)}")
     name, parameters = _rule(document)
-    search = read_section(document, ("search",), SearchSection)
-    _check_product(document, search.mode)
+    search = document.section(("search",), SearchSection)
     return SearchConfig(
-        network=read_section(document, ("network",), NetworkSection),
-        training=read_section(document, ("training",), TrainingSection),
+        network=document.section(("network",), NetworkSection),
+        training=document.section(("training",), TrainingSection),
         search=search,
         rule_name=name,
         rule_parameters=parameters,
-        prune=_method(document, "P", PruneSection),
-        quantize=_method(document, "Q", QuantizeSection),
-        weights=_method(document, "W", WeightsSection),
-        product=_method(document, "PQ", ProductSection),
-        train=_method(document, "T", TrainMethodSection),
-        latency=read_section(document, ("latency",), LatencySection),
-        baselines=read_section(document, ("baselines",), BaselinesSection),
+        methods=_methods(document, search.mode),
+        latency=document.section(("latency",), LatencySection),
+        baselines=document.section(("baselines",), BaselinesSection),
         document=document,
     )
+
+
+def _methods(document: TomlDocument, mode: Mode) -> dict[str, tuple[Parameters, ...]]:
+    """Every table of [methods], as many methods as its lists make."""
+    document.check_keys(("methods",), PARAMETERS)
+    given = document.table("methods")
+    if not given:
+        raise document.wrong(("methods",), f"is missing; give some of {', '.join(PARAMETERS)}")
+    _check_product(document, mode)
+    return {
+        letter: document.choices(("methods", letter), kind, _OLD_NAMES, _usual(letter, given[letter]))
+        for letter, kind in PARAMETERS.items()
+        if letter in given
+    }
+
+
+def _usual(letter: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search takes for a key that a method's table leaves open."""
+    return {"share": _PAPER_SHARE} if letter == "P" and "channels" in table else {}
 
 
 def _rule(document: TomlDocument) -> tuple[str, dict[str, Any]]:
@@ -357,25 +259,6 @@ def _check_product(document: TomlDocument, mode: Mode) -> None:
         raise document.wrong(
             ("methods", "PQ"), "needs a Q that lasts, and in literal mode none does; leave it out"
         )
-
-
-def _method(document: TomlDocument, name: str, kind: type[Any]) -> Any:
-    return read_section(document, ("methods", name), kind) if name in document.table("methods") else None
-
-
-@contextmanager
-def _about(key: str) -> Iterator[None]:
-    """Tell of what the block finds wrong by the key."""
-    try:
-        yield
-    except BitlatheError as error:
-        raise WrongValue(key, str(error).removeprefix("training: ").removeprefix("search: ")) from error
-
-
-def _check_bits(key: str, bits: Bits) -> None:
-    """Raise WrongValue for bits that no integer network has."""
-    with _about(key):
-        QuantizeConfig(weight_bits=bits[0], activation_bits=bits[1]).check_integer()
 
 
 def _plain(value: Any) -> Any:

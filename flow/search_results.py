@@ -10,9 +10,9 @@ from bitlathe.hls.compile import targeting
 from bitlathe.hls.config import Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.program import Opcode
+from bitlathe.model.graph.account import layer_bits, layer_widths
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.search import Checkpoint, EpochRecord, Measures
-from bitlathe.model.search.describe import layer_bits, layer_widths
 
 BeforeAfter = Mapping[str, tuple[float, float]]  # by layer
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -15,27 +14,21 @@ from bitlathe.flow.errors import UsageError
 from bitlathe.flow.latency import rungs
 from bitlathe.flow.own_network import is_own, make_own
 from bitlathe.flow.request import NetworkRequest, Normalization
-from bitlathe.flow.search_config import Mode, SearchConfig, WeightsSection
+from bitlathe.flow.search_config import Mode, SearchConfig
 from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.hls.config import Target, find_target
-from bitlathe.model.compress import Architecture, Method, ZooArchitecture
-from bitlathe.model.compress.channels import PruneChannels, joint_reach
-from bitlathe.model.compress.methods import Quantize, Train
-from bitlathe.model.compress.product import ShareWeights
-from bitlathe.model.compress.weights import PruneWeights
+from bitlathe.model.compress import Architecture, Method, MethodContext, ZooArchitecture
+from bitlathe.model.compress.methods import PruneChannels, PruneParameters, QuantizeParameters, joint_reach
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.prune.groups import ChannelGroups, channel_groups
-from bitlathe.model.prune.masks import SparsityTarget
 from bitlathe.model.quantize.capture import capture
-from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
-from bitlathe.model.search import EachEpochTheBest, Judge, LabSpec, Ladder
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.search import Baseline, Baselines, EachEpochTheBest, Judge, LabSpec, Ladder
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.zoo import Normalize
-
-_FULL_BITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +54,7 @@ class Setup:
     subject: Subject
     spec: LabSpec
     methods: tuple[Method, ...]
+    baselines: Baselines | None
     target: Target
 
     @property
@@ -97,6 +91,7 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
         subject=subject,
         spec=lab_spec(config, subject, data),
         methods=methods_of(config, subject),
+        baselines=baselines_of(config, subject),
         target=find_target(config.latency.target),
     )
 
@@ -112,7 +107,7 @@ def lab_spec(config: SearchConfig, subject: Subject, data: Path | None) -> LabSp
         settings=training_settings(config, subject),
         held_out=config.search.held_out,
         judge=Judge.TEST if literal else config.search.judge,
-        deployment=quantize_config(config, config.search.deployment),
+        deployment=deployment_of(config),
         epoch_images=config.training.epoch_images,
         as_trained=literal,
     )
@@ -145,77 +140,83 @@ def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
 
 def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
     """The set C, in the order that breaks ties: P, Q from the first pair of bits on, W, PQ, T."""
-    found: list[Method] = []
-    if config.prune is not None:
-        found.extend(prune_methods(config, subject))
-    if config.quantize is not None:
-        found.extend(quantize_method(config, bits) for bits in config.quantize.bits)
-    if config.weights is not None:
-        found.append(weights_method(config.weights))
-    if config.product is not None:
-        found.append(ShareWeights(**dataclasses.asdict(config.product)))
-    if config.train is not None:
-        found.append(Train())
-    return tuple(found)
+    context = context_of(config, subject)
+    found = [parameters.method(context) for several in config.methods.values() for parameters in several]
+    return _within_reach(found, subject)
 
 
-def prune_methods(config: SearchConfig, subject: Subject) -> tuple[PruneChannels, ...]:
-    """P for each stage, each criterion and each number of lanes."""
-    section, base = config.prune, _whole_pruner(config, subject)
-    assert section is not None
-    pruners = tuple(
-        replace(base, stage=stage, criterion=criterion, lanes=lanes)
-        for stage, criterion, lanes in product(section.stages, section.criteria, section.lanes)
-    )
-    return _within_reach(pruners, subject)
+def context_of(config: SearchConfig, subject: Subject) -> MethodContext:
+    """What methods must know of the search; Q does not last where Algorithm 1 is read literally."""
+    groups = partial(prunable_groups, config, subject)
+    return MethodContext(groups=groups, lasting=config.search.mode is not Mode.LITERAL)
 
 
-def prune_method(config: SearchConfig, subject: Subject) -> PruneChannels:
-    """P over the whole network, of the baselines."""
-    (method,) = _within_reach((_whole_pruner(config, subject),), subject)
-    return method
-
-
-def prunable_groups(config: SearchConfig, subject: Subject) -> ChannelGroups:
-    """Groups of channels that P may prune, in scope and not skipped.
+def prunable_groups(config: SearchConfig, subject: Subject, parameters: PruneParameters) -> ChannelGroups:
+    """Groups of channels that a P may prune, in scope and not skipped.
 
     UsageError for a layer to skip that cannot be pruned, and for a stage without a layer that can.
     """
-    section = config.prune
-    assert section is not None
-    every = channel_groups(subject.model, _example(subject), section.scope)
+    every = channel_groups(subject.model, _example(subject), parameters.scope)
     try:
-        groups = every.without(section.skip)
+        groups = every.without(parameters.skip)
     except Unprunable as error:
         raise config.wrong(("methods", "P", "skip"), str(error)) from error
     names = [group.name for group in groups]
-    for stage in section.stages:
-        if not any(name.startswith(stage) for name in names):
-            what = f"no layer that can be pruned begins with {stage}; there are {', '.join(names) or 'none'}"
-            raise config.wrong(("methods", "P", "stages"), what)
+    if not any(name.startswith(parameters.stage) for name in names):
+        there = ", ".join(names) or "none"
+        what = f"no layer that can be pruned begins with {parameters.stage}; there are {there}"
+        raise config.wrong(("methods", "P", "stage"), what)
     return groups
 
 
-def _whole_pruner(config: SearchConfig, subject: Subject) -> PruneChannels:
-    """P over the whole network, its share as a number of channels."""
-    section = config.prune
-    assert section is not None
-    return PruneChannels(
-        channels=section.channels,
-        target=round(section.share * prunable_groups(config, subject).width),
-        criterion=section.criterion,
-        scope=section.scope,
-        floor=section.floor,
-        lanes=min(section.lanes),
-        skip=section.skip,
-        required=section.required,
+def baselines_of(config: SearchConfig, subject: Subject) -> Baselines | None:
+    """What the pipelines that the search is compared with are made of; None if there are none.
+
+    UsageError or FormatError, before anything is trained, for those that cannot be run.
+    """
+    kinds = config.baselines.run
+    if not kinds:
+        return None
+    if not config.prune or not config.quantize:
+        raise UsageError(f"{config.path}: the baseline {kinds[0].value} needs [methods.P] and [methods.Q]")
+    lanes = min(one.lanes for one in config.prune)
+    parameters = replace(config.prune[0], stage="", lanes=lanes)
+    context = context_of(config, subject)
+    (prune,) = _within_reach([parameters.method(context)], subject)
+    if not isinstance(prune, PruneChannels):
+        what = f"removes all at once, and the baseline {kinds[0].value} some in each epoch; give channels"
+        raise config.wrong(("methods", "P"), what)
+    first = config.quantize[0]
+    made = Baselines(
+        prune=prune,
+        groups=context.groups(parameters),
+        quantizers=tuple(one.method(context) for one in config.quantize),
+        last=replace(first, bits=config.baselines.bits or first.bits).method(context),
+        epochs=config.training.epochs,
+        quantized_epochs=config.baselines.quantized_epochs,
+        latency_share=config.baselines.latency_share,
     )
+    if Baseline.ORDINARY in kinds:
+        made.ordinary()
+    return made
 
 
-def _within_reach(pruners: Sequence[PruneChannels], subject: Subject) -> tuple[PruneChannels, ...]:
-    """The methods; a target that is only a bound is no more than they can remove together."""
+def deployment_of(config: SearchConfig) -> QuantizeConfig:
+    """The quantizer of a state that no Q was chosen for."""
+    usual = config.quantize[0] if config.quantize else QuantizeParameters()
+    return replace(usual, bits=config.search.deployment).config()
+
+
+def _within_reach(methods: Sequence[Method], subject: Subject) -> tuple[Method, ...]:
+    """The methods; a target that is only a bound is no more than the pruners can remove together."""
+    pruners = [method for method in methods if isinstance(method, PruneChannels)]
+    if all(pruner.required for pruner in pruners):
+        return tuple(methods)
     most = joint_reach(pruners, subject.model, _example(subject))
-    return tuple(p if p.required else replace(p, target=min(p.target, most)) for p in pruners)
+    return tuple(
+        replace(m, target=min(m.target, most)) if isinstance(m, PruneChannels) and not m.required else m
+        for m in methods
+    )
 
 
 def _example(subject: Subject) -> Tensor:
@@ -225,41 +226,10 @@ def _example(subject: Subject) -> Tensor:
 
 def _check_full_layers(config: SearchConfig, subject: Subject) -> None:
     """Raise UsageError for a layer that is to stay at 8 bits and is not there."""
-    if config.quantize is None or not config.quantize.full:
-        return
-    known = capture(subject.model, subject.input_shape).by_name
-    try:
-        quantize_config(config, config.search.deployment).check_layers(known)
-    except FormatError as error:
-        raise config.wrong(("methods", "Q", "full"), str(error)) from error
-
-
-def weights_method(section: WeightsSection) -> PruneWeights:
-    """W with its target."""
-    target = SparsityTarget(sparsity=section.sparsity, scope=section.scope)
-    return PruneWeights(target=target, rounds=section.rounds, influence=section.influence)
-
-
-def quantize_method(config: SearchConfig, bits: tuple[int, int]) -> Quantize:
-    """Q of a pair of bits."""
-    return Quantize(
-        config=quantize_config(config, bits),
-        lasting=config.search.mode is not Mode.LITERAL,
-        threshold_lr=0.0 if config.quantize is None else config.quantize.threshold_lr,
-    )
-
-
-def quantize_config(config: SearchConfig, bits: tuple[int, int]) -> QuantizeConfig:
-    """Quantizer of a pair of bits, with the layers that stay at 8."""
-    weight_bits, activation_bits = bits
-    section = config.quantize
-    if section is None:
-        return QuantizeConfig(weight_bits=weight_bits, activation_bits=activation_bits)
-    full = LayerBits(weight_bits=_FULL_BITS, activation_bits=_FULL_BITS)
-    return QuantizeConfig(
-        weight_bits=weight_bits,
-        activation_bits=activation_bits,
-        per_channel=section.per_channel,
-        calibration_images=section.calibration_images,
-        layers=dict.fromkeys(section.full, full),
-    )
+    layers = [one for one in config.quantize if one.full]
+    known = capture(subject.model, subject.input_shape).by_name if layers else ()
+    for parameters in layers:
+        try:
+            parameters.config().check_layers(known)
+        except FormatError as error:
+            raise config.wrong(("methods", "Q", "full"), str(error)) from error

@@ -14,7 +14,7 @@ from bitlathe.flow.output import note, percent, print_table, task
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.model.data import to_input
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.scores import find_criterion, score_channels
 from bitlathe.model.prune.sensitivity import sensitivity
 from bitlathe.model.train import evaluate
@@ -29,7 +29,7 @@ class SensitivityOptions:
     """How layers are pruned and judged."""
 
     criterion: str = "l2"
-    scope: Scope = Scope.INTERNAL
+    scope: ChannelScope = ChannelScope.INTERNAL
     shares: tuple[float, ...] = (0.25, 0.5, 0.75)  # of a layer's channels
     images: int = 1000  # the last training images; the test images stay unseen
 
@@ -37,10 +37,12 @@ class SensitivityOptions:
 def sensitivity_options(*, criterion: str, shares: str, scope: str, images: int) -> SensitivityOptions:
     """Options from their words; UsageError or PruneError says what is wrong with them."""
     find_criterion(criterion)
-    scopes = [one.value for one in Scope]
+    scopes = [one.value for one in ChannelScope]
     if scope not in scopes:
         raise UsageError(f"--scope {scope}: choose one of {', '.join(scopes)}")
-    return SensitivityOptions(criterion=criterion, scope=Scope(scope), shares=_shares(shares), images=images)
+    return SensitivityOptions(
+        criterion=criterion, scope=ChannelScope(scope), shares=_shares(shares), images=images
+    )
 
 
 def _shares(text: str) -> tuple[float, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bitlathe.hls.target.board_files import board_files
 from bitlathe.model.graph.errors import CapacityError, FormatError
-from bitlathe.model.graph.files.toml_sections import demand, read_section, read_toml
+from bitlathe.model.graph.files.settings import demand
+from bitlathe.model.graph.files.toml_sections import read_toml
 
 PROGRAM_VERSION = 2
 INPUT_CHANNELS = 8, 16  # a cycle, that the engine is written for
@@ -157,10 +158,10 @@ def _read(path: Path) -> Target:
         raise FormatError(f"{path}: names no board; use letters, digits, '_', '.' and '-'")
     document = read_toml(path)
     document.check_keys((), ("board", "engine", "simulated"))  # the last is of board/sim
-    facts = read_section(document, ("board",), BoardFacts)
+    facts = document.section(("board",), BoardFacts)
     return Target(
         name=path.stem,
-        engine=read_section(document, ("engine",), EngineConfiguration),
+        engine=document.section(("engine",), EngineConfiguration),
         **{field.name: getattr(facts, field.name) for field in fields(BoardFacts)},
     )
 

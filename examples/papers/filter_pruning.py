@@ -8,7 +8,7 @@ The paper's subject: filter pruning by standard deviation.
 from __future__ import annotations
 
 from bitlathe.model.compress import MethodData
-from bitlathe.model.compress.one_shot import PruneOnce
+from bitlathe.model.compress.methods import PruneOnce
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.data import load_dataset

@@ -8,8 +8,7 @@ The paper's subject: regularized training framework for combining pruning and qu
 from __future__ import annotations
 
 from bitlathe.model.compress import MethodData
-from bitlathe.model.compress.channels import PruneChannels
-from bitlathe.model.compress.methods import Quantize, Train
+from bitlathe.model.compress.methods import PruneChannels, Quantize, Train
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import fresh_state

@@ -8,14 +8,12 @@ The paper's subject: channel pruning on regularized sparsity.
 from __future__ import annotations
 
 from bitlathe.model.compress import MethodData
-from bitlathe.model.compress.methods import Train
-from bitlathe.model.compress.one_shot import PruneOnce
+from bitlathe.model.compress.methods import PruneOnce, Train
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.data import load_dataset
 from bitlathe.model.prune.budget import CostShare
 from bitlathe.model.prune.costs import Metric
-from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.prune.plug_in import PruneSettings
 from bitlathe.model.train import TrainConfig, evaluate, load_pretrained
 from bitlathe.model.train.config import Schedule
@@ -29,8 +27,8 @@ def main() -> None:
     data = MethodData.split(digits, held_out=200, batch_size=64, augment=False)
     state = fresh_state(load_pretrained("lenet5", "digits"), SETTINGS)
     half = CostShare(share=0.5, metric=Metric.PARAMETERS)
-    for criterion, penalty in (("sparsity", GroupLasso(strength=1e-3)), ("l2", None)):
-        before = Stage(method=Train(), epochs=1, penalty=penalty)
+    for criterion, strength in (("sparsity", 1e-3), ("l2", None)):
+        before = Stage(method=Train(group_lasso=strength), epochs=1)
         pruning = PruneOnce(settings=PruneSettings(budget=half, criterion=criterion))
         recipe = Recipe(stages=(before, Stage(method=pruning, epochs=2)))
         pruned = follow(recipe, state.copy(), data, SETTINGS)

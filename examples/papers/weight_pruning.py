@@ -8,14 +8,12 @@ The paper's subject: pruning and quantization-aware training.
 from __future__ import annotations
 
 from bitlathe.model.compress import MethodData
-from bitlathe.model.compress.methods import Quantize
+from bitlathe.model.compress.methods import PruneWeights, Quantize
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import fresh_state
-from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.account import Account
-from bitlathe.model.prune.masks import Scope, SparsityTarget
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import TrainConfig, evaluate, load_pretrained
@@ -30,7 +28,7 @@ def main() -> None:
     data = MethodData.split(digits, held_out=200, batch_size=64, augment=False)
     state = fresh_state(load_pretrained("lenet5", "digits"), SETTINGS)
     before = Account.of(quantize(state.model, digits.train_images).graph)
-    pruning = PruneWeights(target=SparsityTarget(sparsity=0.8, scope=Scope.GLOBAL), rounds=3)
+    pruning = PruneWeights(sparsity=0.8, rounds=3)
     recipe = Recipe(stages=(Stage(method=pruning, epochs=3), Stage(method=Quantize(), epochs=1)))
     state = follow(recipe, state, data, SETTINGS)
     view = integer_view(state, data, QuantizeConfig()).eval()

@@ -3,7 +3,7 @@
 from bitlathe.model.compress.architecture import Architecture, ZooArchitecture
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.epoch import Diverged, Trained, train_epoch
-from bitlathe.model.compress.method import Kind, Method
+from bitlathe.model.compress.method import Kind, Method, MethodContext
 from bitlathe.model.compress.state import Quantization, State
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Diverged",
     "Kind",
     "Method",
+    "MethodContext",
     "MethodData",
     "Quantization",
     "State",

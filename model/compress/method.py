@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.state import State
+from bitlathe.model.prune.groups import ChannelGroups
+from bitlathe.model.quantize.config import QuantizeConfig
 
 
 class Kind(Enum):
@@ -45,3 +49,12 @@ class Method(Protocol):
 
     def apply(self, state: State, data: MethodData) -> State:
         """The changed state, before its epoch's training; `state` may be changed in place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodContext:
+    """What a method must know of a run beside the parameters that a user writes."""
+
+    groups: Callable[[Any], ChannelGroups]  # channels that P's parameters may prune
+    quantization: QuantizeConfig = field(default_factory=QuantizeConfig)  # of what Q's parameters leave open
+    lasting: bool = True  # whether a Q stays on

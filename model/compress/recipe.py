@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.epoch import train_epoch
 from bitlathe.model.compress.method import Method
+from bitlathe.model.compress.methods import penalty_of
 from bitlathe.model.compress.release import released
 from bitlathe.model.compress.state import State
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.train.config import TrainConfig
 
 
@@ -21,7 +21,6 @@ class Stage:
 
     method: Method
     epochs: int
-    penalty: GroupLasso | None = None  # added to the loss of these epochs
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -67,7 +66,7 @@ def follow(
         if state.step == 0 and stage.method.applicable(state):
             state = stage.method.apply(state, data)
         if stage.epochs:
-            train_epoch(state, data, settings, penalty=stage.penalty, advance=advance)
+            train_epoch(state, data, settings, penalty=penalty_of(stage.method), advance=advance)
         state.history += (stage.method.name,)
         state = released(state)
         keep(state)

@@ -1,7 +1,7 @@
 """What a network takes: parameters, multiply-accumulates, bytes of the file that it is handed over in."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +27,7 @@ class Account:
     @classmethod
     def of(cls, graph: Graph) -> "Account":
         """Account of a graph."""
-        layers = [node for node in graph.nodes if isinstance(node, Conv2d | Dense) and not selects(node)]
-        arrays = [array for node in layers for array in (node.weight, node.bias)]
+        arrays = [array for node in _computing(graph) for array in (node.weight, node.bias)]
         total = len(encode_compact(graph))
         parts = _parts(graph)
         return cls(
@@ -43,6 +42,20 @@ class Account:
     def float_bytes(self) -> int:
         """Bytes of the parameters as float32, zeros included."""
         return FLOAT_BYTES * self.parameters
+
+
+def layer_widths(graph: Graph) -> dict[str, int]:
+    """Output channels of each layer that computes."""
+    return {node.name: len(node.weight) for node in _computing(graph)}
+
+
+def layer_bits(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Bits of the weights and of the output of each layer that computes."""
+    return {node.name: (node.weight_bits, node.format.bits) for node in _computing(graph)}
+
+
+def _computing(graph: Graph) -> Iterator[Conv2d | Dense]:
+    return (node for node in graph.nodes if isinstance(node, Conv2d | Dense) and not selects(node))
 
 
 def selects(node: Node) -> bool:

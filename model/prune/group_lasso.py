@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlathe.model.prune.errors import PruneError, Unprunable
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelScope, channel_groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class GroupLasso:
     """
 
     strength: float
-    scope: Scope = Scope.INTERNAL
+    scope: ChannelScope = ChannelScope.INTERNAL
 
     def __post_init__(self) -> None:
         if not self.strength > 0:

@@ -21,7 +21,7 @@ from bitlathe.model.zoo.layers import PadShortcut
 _TOLD = 4  # layers that a line names
 
 
-class Scope(Enum):
+class ChannelScope(Enum):
     """Which groups are offered."""
 
     INTERNAL = "internal"  # of one producer each: inside residual blocks, and plain chains
@@ -49,7 +49,7 @@ class ChannelGroups:
     groups: tuple[ChannelGroup, ...]
     refused: Mapping[str, str]  # convolution, dense layer or batch norm -> reason
     stuck: Mapping[str, str] = field(default_factory=dict)  # of these, layers whose own channels must stay
-    wider: int = 0  # channels that `Scope.ALL` offers beside these
+    wider: int = 0  # channels that `ChannelScope.ALL` offers beside these
 
     def __iter__(self) -> Iterator[ChannelGroup]:
         return iter(self.groups)
@@ -88,7 +88,9 @@ class ChannelGroups:
         return replace(self, groups=kept, refused={**self.refused, **dict.fromkeys(skipped, "it is skipped")})
 
 
-def channel_groups(model: nn.Module, example: torch.Tensor, scope: Scope = Scope.INTERNAL) -> ChannelGroups:
+def channel_groups(
+    model: nn.Module, example: torch.Tensor, scope: ChannelScope = ChannelScope.INTERNAL
+) -> ChannelGroups:
     """Groups of a live network; `example` (N, C, H, W) is an input of it.
 
     Names hold until the next prune changes a width. Raises Unprunable for a network that cannot be traced.
@@ -108,7 +110,7 @@ def channel_groups(model: nn.Module, example: torch.Tensor, scope: Scope = Scope
         reason = next(iter(bundle.objections), None)
         if reason is not None and reason != CLASSES:
             stuck.update(dict.fromkeys((bundle.root, *bundle.producers), reason))
-        if reason is None and scope is Scope.INTERNAL and len(bundle.producers) > 1:
+        if reason is None and scope is ChannelScope.INTERNAL and len(bundle.producers) > 1:
             wider += _group(bundle).width
             others = ", ".join(bundle.producers)
             reason = f"a sum ties the channels of {others} together; widen the scope to all groups"

@@ -14,7 +14,7 @@ from bitlathe.model.graph.errors import DataError, FormatError
 from bitlathe.model.prune.influence import weight_parameters
 
 
-class Scope(Enum):
+class WeightScope(Enum):
     """Among which weights the least influential ones are sought."""
 
     LAYER = "layer"  # the same share of every layer
@@ -30,7 +30,7 @@ class SparsityTarget:
     """
 
     sparsity: float
-    scope: Scope = Scope.LAYER
+    scope: WeightScope = WeightScope.LAYER
     caps: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ def choose_masks(influence: Mapping[str, Tensor], target: SparsityTarget) -> Mas
     unknown = sorted(set(target.caps) - set(influence))
     if unknown:
         raise DataError(f"weight pruning: no weight is called {unknown[0]}; there are {', '.join(influence)}")
-    if target.scope is Scope.LAYER:
+    if target.scope is WeightScope.LAYER:
         counts = {name: round(target.sparsity * scores.numel()) for name, scores in influence.items()}
         limits = _limits(influence, target.caps)
         return Masks(

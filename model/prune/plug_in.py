@@ -11,7 +11,7 @@ from torch import nn
 from bitlathe.model.prune.budget import Budget, CostShare, Limits
 from bitlathe.model.prune.costs import Costs
 from bitlathe.model.prune.criteria import Data
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.optimizer import Optimizers
 from bitlathe.model.prune.ranking import select
 from bitlathe.model.prune.removal import Optimizer, PruneReport, prune
@@ -25,7 +25,7 @@ class PruneSettings:
     budget: Budget
     criterion: str = "l2"  # a name of CRITERIA
     limits: Limits = field(default_factory=Limits)
-    scope: Scope = Scope.INTERNAL
+    scope: ChannelScope = ChannelScope.INTERNAL
     members: Members = Members.MEAN
     skip: tuple[str, ...] = ()  # layers left alone
     seed: int = 0  # of the criterion "random"

@@ -14,7 +14,7 @@ from torch import nn
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.prune.errors import Unprunable
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.members import TENSORS, Indices, Norms, Role, is_depthwise, size
 from bitlathe.model.prune.surgery import plan
 
@@ -121,7 +121,7 @@ def _fixed(model: nn.Module, narrowed: Narrowed, example: torch.Tensor) -> set[t
     if not narrowed:
         return set()
     try:
-        groups = channel_groups(model, example, Scope.ALL)
+        groups = channel_groups(model, example, ChannelScope.ALL)
     except Unprunable as error:
         raise DataError(str(error)) from error
     prunable = {(member.layer, member.role) for group in groups for member in group.members}

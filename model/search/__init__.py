@@ -1,18 +1,20 @@
 """Algorithm 1: compression methods chosen epoch by epoch, by a rule that may be measured latency."""
 
 from bitlathe.model.search.algorithm import Listener, Search, SearchSettings
+from bitlathe.model.search.baselines import Baseline, Baselines
 from bitlathe.model.search.checkpoint import Checkpoint
 from bitlathe.model.search.executors import Executor, LocalProcesses, Sequential
 from bitlathe.model.search.lab import Job, Judge, Lab, LabSpec, Outcome
 from bitlathe.model.search.ladder import Audit, Ladder, Latency, LatencyRung
-from bitlathe.model.search.measures import Measures
-from bitlathe.model.search.records import CandidateRecord, EpochRecord, Stage
+from bitlathe.model.search.records import CandidateRecord, EpochRecord, Measures, Stage
 from bitlathe.model.search.rules import RULES, Context, Rule, RuleError, find_rule
 from bitlathe.model.search.strategies import EachEpochTheBest, Scripted, Strategy, UntilFast, ordinary
 
 __all__ = [
     "RULES",
     "Audit",
+    "Baseline",
+    "Baselines",
     "CandidateRecord",
     "Checkpoint",
     "Context",

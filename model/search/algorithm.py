@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bitlathe.model.compress.method import Method
-from bitlathe.model.graph.errors import BitlatheError, FormatError
+from bitlathe.model.graph.account import layer_bits, layer_widths
+from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.files.settings import demand
 from bitlathe.model.search.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -22,7 +24,6 @@ from bitlathe.model.search.checkpoint import (
     save_checkpoint,
     write_derived,
 )
-from bitlathe.model.search.describe import layer_bits, layer_widths
 from bitlathe.model.search.executors import Executor
 from bitlathe.model.search.kept import KeptOutcomes
 from bitlathe.model.search.lab import Job, Lab, Outcome
@@ -43,14 +44,11 @@ class SearchSettings:
     tie: float = 0.0  # scores no further than this from the best are equal; the fastest of them wins
 
     def __post_init__(self) -> None:
-        if self.probe is not None and not 0 < self.probe < 1:
-            raise FormatError(f"search: a probe of {self.probe} of an epoch; give a share between 0 and 1")
-        if not 0 <= self.tie < inf:
-            raise FormatError(f"search: a tie of {self.tie}; give 0 or more")
-        if self.audited_epochs < 0:
-            raise FormatError(f"search: {self.audited_epochs} audited epochs; give 0 or more")
-        if not -1 <= self.least_agreement <= 1:
-            raise FormatError(f"search: a least agreement of {self.least_agreement}; give a tau in -1..1")
+        probe = self.probe
+        demand(self, "probe", probe is None or 0 < probe < 1, "a share of the epoch between 0 and 1")
+        demand(self, "tie", 0 <= self.tie < inf, "0 or more")
+        demand(self, "audited_epochs", self.audited_epochs >= 0, "0 or more")
+        demand(self, "least_agreement", -1 <= self.least_agreement <= 1, "a tau in -1..1")
 
 
 class Listener(Protocol):
@@ -150,7 +148,10 @@ class _Epoch:
         going_on = [trial for trial in probes if trial.record.failure is None]
         if self.number > self._search.settings.audited_epochs:
             going_on = [best(probes, self._search.settings.tie)]
-        jobs = [Job(label=t.method.name, state=t.outcome.state, method=None, until=1.0) for t in going_on]
+        jobs = [
+            Job(label=t.method.name, state=t.outcome.state, method=t.method, is_begun=True, until=1.0)
+            for t in going_on
+        ]
         return probes, self._tried(jobs, Stage.EPOCH)
 
     def committed(

@@ -16,12 +16,11 @@ from bitlathe.model.compress.state import State, check_identity, restore
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.storage import write_whole
 from bitlathe.model.search.lab import LabSpec
-from bitlathe.model.search.measures import Measures
-from bitlathe.model.search.records import EpochRecord
+from bitlathe.model.search.records import EpochRecord, Measures
 from bitlathe.model.train.files import read_tensors, write_tensors
 
 CHECKPOINT, CHOICES, CANDIDATES = "checkpoint.pt", "choices.json", "candidates.jsonl"
-FORMAT = "bitlathe-search-1"
+FORMAT = "bitlathe-search-2"  # 1 had other names of settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,6 +15,7 @@ from bitlathe.model.compress.architecture import Architecture
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.epoch import Trained, train_epoch
 from bitlathe.model.compress.method import Method
+from bitlathe.model.compress.methods import penalty_of
 from bitlathe.model.compress.precision import integer_view, judged_module
 from bitlathe.model.compress.release import released
 from bitlathe.model.compress.sharing import integer_network
@@ -57,7 +58,8 @@ class Job:
 
     label: str  # unique among the jobs of an epoch
     state: bytes  # `State.to_bytes`
-    method: Method | None  # None: the state is changed already
+    method: Method | None  # None: the network as it is
+    is_begun: bool = False  # the method has changed the state already
     until: float  # train up to this share of the present epoch; 0: not at all
 
 
@@ -113,11 +115,18 @@ class Lab:
 
     def _candidate(self, job: Job, advance: Callable[[], None]) -> Outcome:
         state = self.read(job.state)
-        if job.method is not None:
+        if job.method is not None and not job.is_begun:
             state = job.method.apply(released(state), self.data)
         before, trained = self._steps(state), Trained(loss=0.0, view=None)
         if job.until:
-            trained = train_epoch(state, self.data, self.spec.settings, share=job.until, advance=advance)
+            trained = train_epoch(
+                state,
+                self.data,
+                self.spec.settings,
+                share=job.until,
+                penalty=penalty_of(job.method),
+                advance=advance,
+            )
         view = trained.view or integer_view(state, self.data, self.spec.deployment)
         return Outcome(
             label=job.label,

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, cast
 
 from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.search.hypervolume import hypervolume
-from bitlathe.model.search.measures import Measures
+from bitlathe.model.search.records import Measures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

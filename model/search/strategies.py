@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from bitlathe.model.compress.channels import PruneChannels, example_of, joint_reach
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.method import Method
-from bitlathe.model.compress.methods import Train
+from bitlathe.model.compress.methods import PruneChannels, Train, joint_reach
+from bitlathe.model.compress.methods.channels import example_of
 from bitlathe.model.compress.state import State
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.search.measures import Measures
+from bitlathe.model.search.records import Measures
 
 
 class Strategy(Protocol):

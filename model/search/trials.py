@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
 
 from bitlathe.model.compress.method import Method
 from bitlathe.model.graph import file as graph_file
-from bitlathe.model.graph.account import Account
+from bitlathe.model.graph.account import Account, layer_widths
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.search.agreement import kendall_tau
-from bitlathe.model.search.describe import layer_widths
 from bitlathe.model.search.lab import Outcome
 from bitlathe.model.search.ladder import LatencyRung
-from bitlathe.model.search.measures import Measures
-from bitlathe.model.search.records import CandidateRecord, Stage
+from bitlathe.model.search.records import CandidateRecord, Measures, Stage
 from bitlathe.model.search.rules import Context, Rule, RuleError, score_of
 
 
@@ -116,3 +115,25 @@ def agreement(probes: Sequence[Trial], finals: Sequence[Trial]) -> float | None:
         if probe.record.failure is None and probe.method.name in scores
     ]
     return kendall_tau(*zip(*pairs, strict=True)) if len(pairs) > 1 else None
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Kendall's rank correlation tau-b of two scorings, -1..1; None where one of them ranks nothing.
+
+    Source: Kendall 1945, doi 10.1093/biomet/33.3.239.
+
+    >>> kendall_tau([1, 2, 3], [1, 3, 2])
+    0.3333333333333333
+    """
+    pairs = [
+        (_sign(a[0] - b[0]), _sign(a[1] - b[1]))
+        for a, b in combinations(list(zip(first, second, strict=True)), 2)
+    ]
+    ranked = [sum(bool(pair[side]) for pair in pairs) for side in (0, 1)]
+    if not all(ranked):
+        return None
+    return sum(x * y for x, y in pairs) / sqrt(ranked[0] * ranked[1])
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)

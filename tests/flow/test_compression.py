@@ -11,17 +11,21 @@ import pytest
 import torch
 from command_line import LENET, run
 
-from bitlathe.flow.compress_stages import ProductStage, stage
+from bitlathe.flow.compress_stages import Chosen, chosen
 from bitlathe.flow.compression import ACCOUNT_NAME, STATE_NAME
 from bitlathe.flow.errors import UsageError
-from bitlathe.model.compress.methods import Quantize
-from bitlathe.model.compress.one_shot import PruneOnce
-from bitlathe.model.compress.recipe import Stage
+from bitlathe.model.compress.methods import (
+    ProductParameters,
+    PruneParameters,
+    PruneWeights,
+    QuantizeParameters,
+    Train,
+)
 from bitlathe.model.compress.state import State
-from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.file import digest, load
 from bitlathe.model.graph.nodes import Conv2d, Dense
+from bitlathe.model.product.config import Objective
 from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.prune.influence import Influence
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
@@ -83,45 +87,52 @@ def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def test_a_stage_says_what_its_text_says() -> None:
-    pruning, weights, product = (
-        stage("prune:macs=0.3,lanes=8,epochs=0"),
-        stage("weights:influence=obd"),
-        stage("product"),
-    )
-    assert isinstance(pruning, Stage) and isinstance(pruning.method, PruneOnce)
-    assert (pruning.epochs, pruning.method.settings.limits.lanes) == (0, 8)
-    assert isinstance(weights, Stage) and isinstance(weights.method, PruneWeights)
-    assert weights.method.influence is Influence.OBD
-    assert isinstance(product, ProductStage)
-    sparse, plain = stage("train:group_lasso=1e-4,epochs=3"), stage("train")
-    assert isinstance(sparse, Stage) and isinstance(plain, Stage)
-    assert (sparse.penalty, sparse.epochs) == (GroupLasso(strength=1e-4), 3)
-    assert plain.penalty is None
+    pruning = PruneParameters(macs=0.3, lanes=8, skip=("0", "fc"))
+    assert chosen("prune:macs=0.3,lanes=8,skip=0+fc,epochs=0") == Chosen(parameters=pruning, epochs=0)
+    weights = PruneWeights(rounds=3, influence=Influence.OBD)
+    assert chosen("weights:influence=obd,epochs=3") == Chosen(parameters=weights, epochs=3)
+    sparse = Train(group_lasso=1e-4)
+    assert chosen("train:group_lasso=1e-4,epochs=3") == Chosen(parameters=sparse, epochs=3)
+    assert sparse.penalty == GroupLasso(strength=1e-4)
+    assert Train().penalty is None
+    product = ProductParameters(codewords=32, objective=Objective.OUTPUTS)
+    assert chosen("product:codewords=32,objective=outputs").parameters == product
+
+
+@pytest.mark.parametrize("words", ["bits=4+6", "weights=4,activations=6"])
+def test_bits_are_told_together_or_apart(words: str) -> None:
+    assert chosen(f"quantize:{words}").parameters == QuantizeParameters(bits=(4, 6))
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("sparsify", "no method is called sparsify"),
-        ("prune", "give one of channels, share, macs, parameters"),
+        ("prune", "share: is missing; give one of channels, share, macs, parameters"),
+        ("prune:channels=8,macs=0.3", "macs: stands beside another; give one of"),
+        ("prune:channels=8,share=0.3,lanes=3", "channels: is 8; give a multiple of lanes, 3"),
+        ("prune:share=0.3,required=false", "required: is False; give true where channels go at once"),
         ("prune:macs=0.3,share=0.2", "give one of"),
-        ("prune:macs=much", "macs=much"),
+        ("prune:macs=much", "macs: is 'much'; give a number"),
+        ("prune:share=0.1,criterion=luck", "criterion: luck: no such criterion"),
         ("prune:macs=1.5", "1.5"),
-        ("prune:share=0.1,speed=2", "speed is unknown"),
+        ("prune:share=0.1,speed=2", "speed: is unknown; did you mean scope?"),
         ("weights:sparsity", "KEY=VALUE"),
         ("weights:sparsity=1.0", "0 <= sparsity < 1"),
-        ("weights:influence=luck", "influence=luck"),
-        ("quantize:weights=1", "1 bits"),
-        ("train:epochs=-1", "-1 epochs"),
+        ("weights:influence=luck", "influence: is 'luck'; give one of 'magnitude'"),
+        ("quantize:weights=1", "bits: quantize: 1 bits"),
+        ("quantize:bits=4", "bits: is [4]; give a list of 2, each a whole number"),
+        ("quantize:bits=4+8,weights=6", "bits: stands beside weights or activations; give bits=6+8 alone"),
+        ("train:epochs=-1", "epochs: is -1; give 0 or more"),
         ("train:group_lasso=-1", "group lasso: a strength of -1"),
         ("product:codewords=1", "1 codewords"),
-        ("product:epochs=-1", "product: -1 epochs; give 0 or more"),
+        ("product:epochs=-1", "epochs: is -1; give 0 or more"),
         ("product:length=9999", "of 9999 weights"),
     ],
 )
 def test_a_stage_without_meaning_is_refused(text: str, told: str) -> None:
     with pytest.raises(BitlatheError) as caught:
-        stage(text)
+        chosen(text)
     assert told in str(caught.value)
 
 
@@ -229,9 +240,9 @@ def test_a_new_run_goes_on_with_nothing_of_an_old_one_and_removes_no_file_of_ano
 
 def test_a_quantizer_starts_from_the_options_that_name_a_network() -> None:
     usual = QuantizeConfig(weight_bits=6, per_channel=False, layers={"fc3": LayerBits(weight_bits=4)})
-    made = stage("quantize:activations=7", usual)
-    assert isinstance(made, Stage) and isinstance(made.method, Quantize)
-    config = made.method.config
+    parameters = chosen("quantize:activations=7", usual).parameters
+    assert isinstance(parameters, QuantizeParameters)
+    config = parameters.config(usual)
     assert (config.weight_bits, config.activation_bits, config.per_channel) == (6, 7, False)
     assert config.layers == usual.layers
     words = ("--per-layer", "--layer", "fc3=4", "--method", "quantize:epochs=0")

@@ -19,7 +19,7 @@ from bitlathe.flow.search_report import render, report_view
 from bitlathe.flow.search_results import SearchResult
 from bitlathe.flow.search_setup import set_up
 from bitlathe.hls.config import find_target
-from bitlathe.model.compress.channels import PruneChannels
+from bitlathe.model.compress.methods import PruneChannels
 from bitlathe.model.graph import file as graph_file
 from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
 from bitlathe.model.search.ladder import Audit
@@ -89,9 +89,9 @@ def test_the_network_found_runs_on_the_simulated_hardware_in_the_cycles_told(
 @pytest.mark.parametrize(
     ("choices", "names"),
     [
-        ('criteria = ["l2", "geometric_median"]', ["P", "P(geometric_median)"]),
+        ('criterion = ["l2", "geometric_median"]', ["P", "P(geometric_median)"]),
         ("lanes = [1, 8]", ["P", "P/8"]),
-        ('stages = ["", "conv2"]\nlanes = [8]', ["P/8", "P[conv2]/8"]),
+        ('stage = ["", "conv2"]\nlanes = [8]', ["P/8", "P[conv2]/8"]),
     ],
 )
 def test_each_criterion_block_and_stage_is_a_method_of_its_own(
@@ -280,8 +280,8 @@ QUICK = (
         ),
         (
             "share = 0.1",
-            'stages = ["nope"]',
-            "search.toml:15: methods.P.stages: no layer that can be pruned beg",
+            'stage = ["nope"]',
+            "search.toml:15: methods.P.stage: no layer that can be pruned beg",
         ),
         (
             "share = 0.1",

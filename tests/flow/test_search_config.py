@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-from bitlathe.flow.search_config import Baseline, Mode, read_config
+from bitlathe.flow.compress_stages import chosen
+from bitlathe.flow.search_config import Mode, read_config
+from bitlathe.model.compress.methods import PruneParameters, QuantizeParameters
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.prune.groups import Scope
-from bitlathe.model.search import Judge
+from bitlathe.model.prune.groups import ChannelScope
+from bitlathe.model.search import Baseline, Judge
 from bitlathe.model.train import Schedule
 
 CONFIGURATIONS = sorted((*ROOT.glob("examples/search/*.toml"), *ROOT.glob("benchmarks/search/*.toml")))
@@ -51,9 +53,9 @@ def test_a_configuration_becomes_typed_values(tmp_path: Path) -> None:
     assert (config.network.name, config.training.epochs, config.training.lr) == ("lenet5", 4, 1.0)
     assert config.training.schedule is Schedule.COSINE
     assert (config.search.mode, config.search.judge) == (Mode.WELL_POSED, Judge.HELD_OUT)
-    assert config.prune is not None and config.prune.scope is Scope.ALL
-    assert config.quantize is not None and config.quantize.bits == ((8, 8), (4, 8))
-    assert config.train is None
+    assert config.prune == (PruneParameters(channels=8, share=0.3, scope=ChannelScope.ALL),)
+    assert config.quantize == (QuantizeParameters(bits=(8, 8)), QuantizeParameters(bits=(4, 8)))
+    assert list(config.methods) == ["P", "Q"]
     assert dict(config.rule_parameters) == {"delta": 0.02}
 
 
@@ -72,17 +74,27 @@ def test_every_example_is_read(path: Path) -> None:
         ("epochs = 4\n", "", "4: training.epochs: is missing"),
         ("lr = 1", "learning_rate = 1", "6: training.learning_rate: is unknown; "),
         ("lr = 1", "momentun = 0.9", "6: training.momentun: is unknown; did you mean momentum?"),
-        ("probe = 0.5", "probe = 1.5", "9: search.probe: a probe of 1.5 of an epoch; give a share"),
+        ("probe = 0.5", "probe = 1.5", "9: search.probe: is 1.5; give a share of the epoch between"),
         ("probe = 0.5", 'mode = "loose"', "9: search.mode: is 'loose'; give one of 'well-posed', 'literal'"),
-        ("[[8, 8], [4, 8]]", "[[8, 8], 4]", "16: methods.Q.bits: is [[8, 8], 4]; give a list of entries"),
+        (
+            "[[8, 8], [4, 8]]",
+            "[[8, 8], 4]",
+            "16: methods.Q.bits: is [[8, 8], 4]; give a list of 2, each",
+        ),
         (
             'scope = "all"',
-            'criteria = ["luck"]',
-            "13: methods.P.criteria: luck: no such criterion; choose one of",
+            'criterion = ["luck"]',
+            "13: methods.P.criterion: luck: no such criterion; choose one of",
         ),
-        ('scope = "all"', "criteria = []", "13: methods.P.criteria: is empty; name one at least"),
+        ('scope = "all"', "criterion = []", "13: methods.P.criterion: is empty; name one at least"),
         ('scope = "all"', "stages = []", "13: methods.P.stages: is empty; name one at least"),
-        ('scope = "all"', 'criterion = "l1"', "13: methods.P.criterion: is unknown; did you mean criteria?"),
+        ('scope = "all"', 'criteria = ["luck"]', "13: methods.P.criteria: luck: no such criterion; choose"),
+        (
+            'scope = "all"',
+            'stage = "a"\nstages = ["b"]',
+            "14: methods.P.stages: is given twice; stage is its name now",
+        ),
+        ('scope = "all"', 'skips = ["a"]', "13: methods.P.skips: is unknown; did you mean skip?"),
         ("[methods.P]", "[methods.R]", "11: methods.R: is unknown; "),
         ("[rule]", "[rules]", "18: rules: is unknown; did you mean rule?"),
         ('"feasible"', '"fastest"', "19: rule.name: no rule is called fastest; choose one of accuracy"),
@@ -111,13 +123,13 @@ def test_what_is_wrong_is_told_of_with_its_line(tmp_path: Path, old: str, new: s
         ("lr = 1", "lr = inf", "6: training.lr: lr is inf; make it more than 0"),
         ("lr = 1", "momentum = 0.0", "6: training.momentum: momentum is 0.0; make it between"),
         ("lr = 1", "seed = -1", "6: training.seed: seed is -1; make it in 0..2**63-1"),
-        ("probe = 0.5", "tie = nan", "9: search.tie: a tie of nan; give 0 or more"),
+        ("probe = 0.5", "tie = nan", "9: search.tie: is nan; give 0 or more"),
         (
             "probe = 0.5",
             "least_agreement = 2",
-            "9: search.least_agreement: a least agreement of 2.0; ",
+            "9: search.least_agreement: is 2.0; give a tau in -1..1",
         ),
-        ("probe = 0.5", "audited_epochs = -1", "9: search.audited_epochs: -1 audited epochs; give 0"),
+        ("probe = 0.5", "audited_epochs = -1", "9: search.audited_epochs: is -1; give 0"),
         ("probe = 0.5", "held_out = 0", "9: search.held_out: is 0; give 1 or more"),
         (
             "probe = 0.5",
@@ -129,9 +141,9 @@ def test_what_is_wrong_is_told_of_with_its_line(tmp_path: Path, old: str, new: s
         ('scope = "all"', "share = 2.0", "13: methods.P.share: is 2.0; give more than 0 and at most 1"),
         ('scope = "all"', "share = -2.0", "13: methods.P.share: is -2.0; give more than 0 and at most 1"),
         ('scope = "all"', "floor = 0", "13: methods.P.floor: is 0; give 1 or more"),
-        ('scope = "all"', "lanes = [0]", "13: methods.P.lanes: is [0]; give numbers of 1 or more"),
-        ('scope = "all"', "lanes = [4, 3]", "12: methods.P.channels: is 8; give a multiple of lanes, 4, 3"),
-        ("[[8, 8], [4, 8]]", "[]", "16: methods.Q.bits: is []; give one pair at least, such as [[8, 8]]"),
+        ('scope = "all"', "lanes = [0]", "13: methods.P.lanes: is 0; give 1 or more"),
+        ('scope = "all"', "lanes = [4, 3]", "12: methods.P.channels: is 8; give a multiple of lanes, 3"),
+        ("[[8, 8], [4, 8]]", "[]", "16: methods.Q.bits: is empty; name one at least"),
         (
             "[[8, 8], [4, 8]]",
             "[[32, 32]]",
@@ -271,3 +283,38 @@ def test_a_baseline_s_identity_has_the_settings_that_shape_it(
     changed = {kind for kind in Baseline if before.identity(RUNGS, kind) != after.identity(RUNGS, kind)}
     assert changed == shaped
     assert before.identity(RUNGS, Baseline.GREEDY) == before.identity(RUNGS), "as before they were told apart"
+
+
+def test_a_list_in_the_place_of_a_value_makes_a_method_of_each(tmp_path: Path) -> None:
+    several = GOOD.replace('scope = "all"', 'stage = ["", "conv2"]\ncriterion = ["l2", "std"]\nlanes = 4')
+    read = [(p.stage, p.criterion, p.lanes) for p in read_config(written(tmp_path, several)).prune]
+    assert read == [("", "l2", 4), ("", "std", 4), ("conv2", "l2", 4), ("conv2", "std", 4)]
+
+
+def test_the_names_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    new = GOOD.replace('scope = "all"', 'stage = ["", "conv2"]\ncriterion = ["l2", "std"]')
+    old = new.replace("stage =", "stages =").replace("criterion =", "criteria =")
+    assert read_config(written(tmp_path, old)).prune == read_config(written(tmp_path, new)).prune
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ('[methods.P]\nchannels = 8\nshare = 0.4\nstage = "conv"\nskip = ["conv1", "fc2"]',
+         "prune:channels=8,share=0.4,stage=conv,skip=conv1+fc2"),
+        ("[methods.P]\nmacs = 0.3\nfloor = 2\ncap = 0.7", "prune:macs=0.3,floor=2,cap=0.7"),
+        ('[methods.Q]\nbits = [4, 8]\nfull = ["conv1"]\nper_channel = false',
+         "quantize:bits=4+8,full=conv1,per_channel=false"),
+        ('[methods.W]\nsparsity = 0.6\nrounds = 2\nscope = "layer"',
+         "weights:sparsity=0.6,rounds=2,scope=layer"),
+        ('[methods.Q]\nbits = [8, 8]\n[methods.PQ]\nlength = 4\nobjective = "codes"',
+         "product:length=4,objective=codes"),
+        ("[methods.T]\ngroup_lasso = 0.001", "train:group_lasso=0.001"),
+    ],
+)  # fmt: skip
+def test_a_search_and_a_compression_take_one_method_by_the_same_names(
+    table: str, text: str, tmp_path: Path
+) -> None:
+    config = f'[network]\nname = "lenet5"\n[training]\nepochs = 4\n{table}\n'
+    *_, (of_file,) = read_config(written(tmp_path, config)).methods.values()
+    assert chosen(text).parameters == of_file

@@ -11,9 +11,9 @@ import torch
 from tolerances import sum_tolerance
 from torch import nn
 
-from bitlathe.model.compress import MethodData, Quantization, State, ZooArchitecture, channels, train_epoch
-from bitlathe.model.compress.channels import PruneChannels, batches_of, example_of, joint_reach, settle, width
-from bitlathe.model.compress.methods import Quantize
+from bitlathe.model.compress import MethodData, Quantization, State, ZooArchitecture, train_epoch
+from bitlathe.model.compress.methods import PruneChannels, Quantize, channels, joint_reach
+from bitlathe.model.compress.methods.channels import batches_of, example_of, settle, width
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.release import released, rounded
 from bitlathe.model.compress.state import fresh_state, load

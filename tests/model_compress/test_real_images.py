@@ -9,17 +9,14 @@ import pytest
 import torch
 
 from bitlathe.model.compress import Method, MethodData, State, train_epoch
-from bitlathe.model.compress.channels import PruneChannels
-from bitlathe.model.compress.methods import Quantize
-from bitlathe.model.compress.product import ShareWeights
+from bitlathe.model.compress.methods import PruneChannels, PruneWeights, Quantize, ShareWeights
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state
-from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.data import load_dataset, to_input
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.reference import evaluate
-from bitlathe.model.prune.masks import SparsityTarget
+from bitlathe.model.prune.masks import WeightScope
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.train import TrainConfig, load_pretrained
 
@@ -35,7 +32,7 @@ QUANTIZE = Quantize(config=Q44, threshold_lr=0.01)
 UNDER_Q: tuple[Method, ...] = (
     QUANTIZE,
     PruneChannels(channels=24, target=24, criterion="std"),
-    PruneWeights(target=SparsityTarget(sparsity=0.5), rounds=1),
+    PruneWeights(sparsity=0.5, rounds=1, scope=WeightScope.LAYER),
     ShareWeights(codewords=32),
 )
 

@@ -14,7 +14,6 @@ from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.train import TrainConfig
 
 LENET = ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8)
@@ -83,18 +82,18 @@ def test_epochs_below_none_are_refused() -> None:
 
 
 def test_a_penalty_acts_in_its_own_stage_alone(data: MethodData) -> None:
-    def norms(penalty: GroupLasso | None) -> list[dict[str, float]]:
+    def norms(strength: float | None) -> list[dict[str, float]]:
         """Of each layer's weights, after either stage."""
         kept: list[dict[str, float]] = []
 
         def keep(state: State) -> None:
             kept.append({name: float(p.detach().norm()) for name, p in state.model.named_parameters()})
 
-        stages = (Stage(method=Train(), epochs=2), Stage(method=Train(), epochs=1, penalty=penalty))
+        stages = (Stage(method=Train(), epochs=2), Stage(method=Train(group_lasso=strength), epochs=1))
         follow(Recipe(stages=stages), fresh_state(LENET.build(), SETTINGS), data, SETTINGS, keep)
         return kept
 
-    free, pulled = norms(None), norms(GroupLasso(strength=3.0))
+    free, pulled = norms(None), norms(3.0)
     assert pulled[:2] == free[:2]
     filters = ("conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight")
     assert all(pulled[2][name] < 0.9 * free[2][name] for name in filters)

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from bitlathe.model.compress import MethodData, State, ZooArchitecture, train_epoch
-from bitlathe.model.compress.channels import PruneChannels
-from bitlathe.model.compress.methods import Quantize
+from bitlathe.model.compress.methods import PruneChannels, Quantize, ShareWeights
 from bitlathe.model.compress.precision import integer_view
-from bitlathe.model.compress.product import ShareWeights
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from bitlathe.model.compress import MethodData, ZooArchitecture
-from bitlathe.model.compress.methods import Train
+from bitlathe.model.compress.methods import PruneWeights, Train
 from bitlathe.model.compress.recipe import Recipe, Stage, follow
 from bitlathe.model.compress.state import fresh_state, load
-from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.data import load_dataset
 from bitlathe.model.prune.influence import Influence
-from bitlathe.model.prune.masks import Masks, Scope, SparsityTarget
+from bitlathe.model.prune.masks import Masks
 from bitlathe.model.train import TrainConfig
 
 LENET = ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8)
@@ -28,9 +27,7 @@ def data() -> MethodData:
 
 @pytest.mark.parametrize("influence", Influence)
 def test_the_target_is_met_and_kept(influence: Influence, data: MethodData, tmp_path: Path) -> None:
-    method = PruneWeights(
-        target=SparsityTarget(sparsity=0.6, scope=Scope.GLOBAL), rounds=2, influence=influence
-    )
+    method = PruneWeights(sparsity=0.6, rounds=2, influence=influence)
     recipe = Recipe(stages=(Stage(method=method, epochs=2), Stage(method=Train(), epochs=2)))
     shares = []
     state = follow(

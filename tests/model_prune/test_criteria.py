@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from bitlathe.model.prune.data_criteria import channel_sparsity
 from bitlathe.model.prune.errors import PruneError, Unprunable
-from bitlathe.model.prune.groups import ChannelGroups, Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelGroups, ChannelScope, channel_groups
 from bitlathe.model.prune.scores import CRITERIA, Members, Scores, find_criterion, score_channels
 
 Array = npt.NDArray[np.float64]
@@ -134,7 +134,7 @@ def test_a_group_takes_the_mean_of_its_layers_or_its_root(members: Members) -> N
         classes=nn.Linear(6, 4),
     ).double()
     found = score_channels(
-        model, channel_groups(model, IMAGES, Scope.ALL), find_criterion("l1"), members=members
+        model, channel_groups(model, IMAGES, ChannelScope.ALL), find_criterion("l1"), members=members
     )["left"]
     parts = [layer.weight.detach().abs().sum((1, 2, 3)).numpy() for layer in (model.left, model.right)]
     scaled = [part / part.mean() for part in parts]

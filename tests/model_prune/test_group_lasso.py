@@ -14,7 +14,7 @@ from torch.nn import functional
 from bitlathe.model.prune.budget import Count
 from bitlathe.model.prune.errors import PruneError
 from bitlathe.model.prune.group_lasso import GroupLasso
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
 from bitlathe.model.zoo import build
 
@@ -22,9 +22,9 @@ IMAGES = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0
 
 
 @settings(deadline=None, max_examples=10)
-@given(model=chains(), strength=st.floats(1e-4, 10.0), scope=st.sampled_from(Scope))
+@given(model=chains(), strength=st.floats(1e-4, 10.0), scope=st.sampled_from(ChannelScope))
 def test_it_pulls_every_filter_that_can_be_pruned_with_equal_force(
-    model: nn.Module, strength: float, scope: Scope
+    model: nn.Module, strength: float, scope: ChannelScope
 ) -> None:
     wanted = {name for group in channel_groups(model, IMAGES, scope) for name in group.producers}
     lasso = GroupLasso(strength=strength, scope=scope)

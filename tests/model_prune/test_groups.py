@@ -11,7 +11,7 @@ from prunable_networks import Branches, Chain, ConvNorm
 from torch import Tensor, nn
 
 from bitlathe.model.prune.errors import Unprunable
-from bitlathe.model.prune.groups import ChannelGroups, Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelGroups, ChannelScope, channel_groups
 from bitlathe.model.zoo import build
 
 IMAGE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -25,7 +25,7 @@ def refusal(groups: ChannelGroups, layer: str) -> str:
 
 
 def of(function: Callable[[Forward, Tensor], Tensor], **layers: nn.Module) -> ChannelGroups:
-    return channel_groups(Forward(function, **layers), IMAGE, Scope.ALL)
+    return channel_groups(Forward(function, **layers), IMAGE, ChannelScope.ALL)
 
 
 def test_the_default_offers_the_inner_channels_of_residual_blocks() -> None:
@@ -36,7 +36,10 @@ def test_the_default_offers_the_inner_channels_of_residual_blocks() -> None:
 
 def test_all_groups_add_the_channels_that_sums_tie_together() -> None:
     image = torch.randn(1, 3, 32, 32)
-    inner, every = channel_groups(build("resnet8"), image), channel_groups(build("resnet8"), image, Scope.ALL)
+    inner, every = (
+        channel_groups(build("resnet8"), image),
+        channel_groups(build("resnet8"), image, ChannelScope.ALL),
+    )
     assert (len(inner), len(every)) == (3, 6)
     assert every.find("layer2.0.shortcut") is every.find("layer2.0.conv2")
     assert refusal(inner, "layer1.0.conv2") == (
@@ -47,7 +50,7 @@ def test_all_groups_add_the_channels_that_sums_tie_together() -> None:
 
 @pytest.mark.parametrize("layer", ["conv1", "layer1.2.conv2", "layer2.0.conv2", "layer3.1.conv2"])
 def test_the_stage_width_of_option_a_is_refused_with_the_shortcuts_named(layer: str) -> None:
-    groups = channel_groups(build("resnet20"), torch.randn(1, 3, 32, 32), Scope.ALL)
+    groups = channel_groups(build("resnet20"), torch.randn(1, 3, 32, 32), ChannelScope.ALL)
     assert refusal(groups, layer) == (
         f"{layer}: cannot be pruned: maps of 16, 32, 64 channels are summed and layer2.0.shortcut, "
         "layer3.0.shortcut (option A) places channels by position, so removing some would shift the others; "
@@ -56,7 +59,7 @@ def test_the_stage_width_of_option_a_is_refused_with_the_shortcuts_named(layer: 
 
 
 def test_classes_image_and_followers_are_refused() -> None:
-    groups = channel_groups(build("resnet8"), torch.randn(1, 3, 32, 32), Scope.ALL)
+    groups = channel_groups(build("resnet8"), torch.randn(1, 3, 32, 32), ChannelScope.ALL)
     assert refusal(groups, "linear") == f"linear: cannot be pruned: {CLASSES}"
     assert refusal(groups, "input") == "input: cannot be pruned: the image brings its channels"
     assert refusal(groups, "layer1.0.bn1") == (
@@ -142,7 +145,7 @@ def test_channels_that_must_stay_are_told_of_with_their_reason(
         last=nn.LazyLinear(2),
     )
     model.scales = nn.Parameter(torch.ones(1, 3, 1, 1))
-    groups = channel_groups(model, IMAGE, Scope.ALL)
+    groups = channel_groups(model, IMAGE, ChannelScope.ALL)
     assert len(groups) == 0
     (line,) = groups.told()
     assert line.startswith(f"first: cannot be pruned: {reason}")
@@ -183,7 +186,7 @@ def test_extremes_of_a_whole_map_and_layers_called_by_keyword_leave_the_rest_pru
             x = (x - x.min()) / (x.max() - x.min())
             return self.c(self.b(input=self.a(x)))
 
-    groups = channel_groups(Scaled(), torch.rand(2, 3, 12, 12), Scope.ALL)
+    groups = channel_groups(Scaled(), torch.rand(2, 3, 12, 12), ChannelScope.ALL)
     assert {name for group in groups for name in group.producers} == {"a", "b"}
 
 

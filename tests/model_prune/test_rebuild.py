@@ -14,7 +14,7 @@ from torch import nn
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.prune.budget import Share
-from bitlathe.model.prune.groups import Scope
+from bitlathe.model.prune.groups import ChannelScope
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
 from bitlathe.model.prune.rebuild import shrink_to
 from bitlathe.model.train import load_weights
@@ -26,7 +26,7 @@ ADVICE = "it belongs to another network, give the one it was trained for"
 
 def pruned(network: str, image: torch.Tensor, share: float = 0.4) -> nn.Module:
     model = build(network, seed=1)
-    plug_in(model, None, PruneSettings(budget=Share(share=share), scope=Scope.ALL), example=image)
+    plug_in(model, None, PruneSettings(budget=Share(share=share), scope=ChannelScope.ALL), example=image)
     return model.eval()
 
 
@@ -77,7 +77,7 @@ def shared_body() -> nn.Module:
 
 def test_a_module_under_two_names_comes_back_pruned_under_both() -> None:
     model, image = shared_body(), torch.randn(2, 3, 8, 8)
-    plug_in(model, None, PruneSettings(budget=Share(share=0.4), scope=Scope.ALL), example=image)
+    plug_in(model, None, PruneSettings(budget=Share(share=0.4), scope=ChannelScope.ALL), example=image)
     assert len(model.one.weight) < 6
     again = shrink_to(shared_body(), model.state_dict(), image)
     assert again.two is again.one and torch.equal(again(image), model(image))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bitlathe.model.prune.budget import CostShare, Count, Limits
 from bitlathe.model.prune.errors import BrokenNetwork, BudgetError, PruneError
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
 from bitlathe.model.prune.removal import prune
 from bitlathe.model.prune.selection import Selection
@@ -88,7 +88,9 @@ def test_groups_of_parameters_and_their_order_stay() -> None:
     optimizer = torch.optim.SGD(
         [{"params": matrices, "weight_decay": 1e-4}, {"params": vectors}], lr=0.1, momentum=0.9
     )
-    plug_in(model, optimizer, PruneSettings(budget=Count(channels=20), scope=Scope.ALL), example=IMAGES)
+    plug_in(
+        model, optimizer, PruneSettings(budget=Count(channels=20), scope=ChannelScope.ALL), example=IMAGES
+    )
     first, second = optimizer.param_groups
     assert first["weight_decay"] == 1e-4
     assert [id(p) for p in first["params"]] == [id(p) for p in model.parameters() if p.ndim > 1]

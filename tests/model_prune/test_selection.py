@@ -15,7 +15,7 @@ from torch import nn
 from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, PerLayer, Share, stage_ratios
 from bitlathe.model.prune.costs import Costs, Metric
 from bitlathe.model.prune.errors import BudgetError, PruneError, Unprunable
-from bitlathe.model.prune.groups import ChannelGroups, Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelGroups, ChannelScope, channel_groups
 from bitlathe.model.prune.ranking import select
 from bitlathe.model.prune.scores import Scores
 from bitlathe.model.prune.selection import Selection
@@ -190,19 +190,19 @@ def test_a_budget_that_no_layer_can_meet_says_what_can_be_had() -> None:
 
 
 def test_advice_against_a_budget_too_large_names_the_wider_scope_and_what_cannot_be_pruned() -> None:
-    def told(model: nn.Module, scope: Scope) -> str:
+    def told(model: nn.Module, scope: ChannelScope) -> str:
         groups = channel_groups(model, torch.zeros(1, 3, 32, 32), scope)
         with pytest.raises(BudgetError) as caught:
             select(groups, {g.name: np.zeros(g.width) for g in groups}, Count(channels=1000))
         return str(caught.value).split("; ", 1)[1]
 
-    assert told(build("resnet8"), Scope.INTERNAL) == (
+    assert told(build("resnet8"), ChannelScope.INTERNAL) == (
         "ask for fewer or widen the scope to all groups, which adds 112 channels"
     )
-    assert told(build("resnet8"), Scope.ALL) == "ask for fewer"
+    assert told(build("resnet8"), ChannelScope.ALL) == "ask for fewer"
     tied = Forward(lambda m, x: m.last((m.first(x) + x).mean((2, 3))), first=nn.Conv2d(3, 3, 1))
     tied.last = nn.Linear(3, 2)
-    assert told(tied, Scope.ALL) == (
+    assert told(tied, ChannelScope.ALL) == (
         "no layer can be pruned: first: cannot be pruned: its channels are tied to the image's"
     )
 

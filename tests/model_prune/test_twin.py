@@ -25,13 +25,13 @@ from prunable_networks import (
 from tolerances import sum_tolerance, terms_of
 from torch import nn
 
-from bitlathe.model.prune.groups import Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.removal import prune
 from bitlathe.model.prune.selection import Selection
 from bitlathe.model.zoo import build, network_spec
 
 
-def check_twin(model: nn.Module, images: torch.Tensor, rng: np.random.Generator, scope: Scope) -> None:
+def check_twin(model: nn.Module, images: torch.Tensor, rng: np.random.Generator, scope: ChannelScope) -> None:
     """Prune `model` at random, twice, and compare it with its twin each time."""
     for _ in range(2):
         groups = channel_groups(model, images, scope)
@@ -55,7 +55,7 @@ def images_for(network: str, count: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize("network", ["lenet5", "lenet5-caffe", "resnet8", "resnet20", "mobilenet-28"])
 def test_a_pruned_network_of_the_zoo_equals_its_masked_twin(network: str, rng: np.random.Generator) -> None:
-    check_twin(prepared(build(network)), images_for(network, 1), rng, Scope.ALL)
+    check_twin(prepared(build(network)), images_for(network, 1), rng, ChannelScope.ALL)
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_a_pruned_network_of_the_zoo_equals_its_masked_twin(network: str, rng: n
     "network", ["resnet56", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "mobilenet"]
 )
 def test_a_large_pruned_network_equals_its_masked_twin(network: str, rng: np.random.Generator) -> None:
-    check_twin(prepared(build(network)), images_for(network, 1), rng, Scope.ALL)
+    check_twin(prepared(build(network)), images_for(network, 1), rng, ChannelScope.ALL)
 
 
 @settings(deadline=None, max_examples=15)
@@ -71,7 +71,7 @@ def test_a_large_pruned_network_equals_its_masked_twin(network: str, rng: np.ran
 def test_any_small_pruned_network_equals_its_masked_twin(model: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(2, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
-    check_twin(model, images, np.random.default_rng(seed), Scope.ALL)
+    check_twin(model, images, np.random.default_rng(seed), ChannelScope.ALL)
 
 
 @given(model=joined_networks(), seed=st.integers(0, 1 << 20))
@@ -79,7 +79,7 @@ def test_any_small_pruned_network_equals_its_masked_twin(model: nn.Module, seed:
 def test_a_pruned_network_of_random_joins_equals_its_masked_twin(model: Joined, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(2, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
-    groups = channel_groups(model, images, Scope.ALL)
+    groups = channel_groups(model, images, ChannelScope.ALL)
     offered = {name for group in groups for name in group.producers}
     assert "hidden" in offered
     if not any(join.behind in ("halves", "residual") for join in model.joins):
@@ -87,7 +87,7 @@ def test_a_pruned_network_of_random_joins_equals_its_masked_twin(model: Joined, 
         for name, reason in groups.refused.items():
             follows = reason.startswith(("it follows", "the image brings", "its channels are the network's"))
             assert follows or reason == "nothing reads its channels", (name, reason)
-    check_twin(model, images, np.random.default_rng(seed), Scope.ALL)
+    check_twin(model, images, np.random.default_rng(seed), ChannelScope.ALL)
 
 
 @pytest.mark.parametrize("end", ["mean", "pixels last", "flattened late", "flattened early", "normed"])
@@ -102,22 +102,22 @@ def test_a_join_of_image_constant_and_maps_keeps_every_offset(
     prepared(model)
     images = torch.randn(2, 3, SIDE, SIDE, dtype=torch.float64)
     assert channel_groups(model, images).width == 3 + 4 + 6
-    check_twin(model, images, rng, Scope.INTERNAL)
+    check_twin(model, images, rng, ChannelScope.INTERNAL)
 
 
 def test_depthwise_concatenation_residual_and_flatten_work_together(rng: np.random.Generator) -> None:
     blocks = [ConvNorm(3, 6), Branches(6, [4, 5], keeps_input=True), Separable(15, 8), Residual(8, 8, 5)]
     model = prepared(Chain(blocks, flattens=True))
     images = torch.randn(2, 3, SIDE, SIDE, dtype=torch.float64)
-    groups = channel_groups(model, images, Scope.ALL)
+    groups = channel_groups(model, images, ChannelScope.ALL)
     assert groups.width == 6 + 4 + 5 + 8 + 5 + 6
-    check_twin(model, images, rng, Scope.ALL)
+    check_twin(model, images, rng, ChannelScope.ALL)
 
 
 def test_a_pruned_network_learns_as_its_masked_twin_does(rng: np.random.Generator) -> None:
     model = prepared(build("resnet8")).train()
     images = images_for("resnet8", 4)
-    groups = channel_groups(model, images, Scope.ALL)
+    groups = channel_groups(model, images, ChannelScope.ALL)
     removed = random_removal(rng, groups)
     twin = masked_twin(model, groups, removed)
     selection = Selection(groups=groups, removed=removed)

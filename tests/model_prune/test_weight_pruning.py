@@ -16,7 +16,7 @@ from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.prune.gradual import GradualPruning
 from bitlathe.model.prune.influence import Influence, influences, weight_parameters
-from bitlathe.model.prune.masks import Masks, Scope, SparsityTarget, choose_masks
+from bitlathe.model.prune.masks import Masks, SparsityTarget, WeightScope, choose_masks
 from bitlathe.model.prune.schedule import CubicSchedule
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
@@ -58,7 +58,7 @@ def test_each_layer_loses_the_weights_of_least_influence(seed: int, share: float
 def test_all_layers_together_lose_exactly_the_share(seed: int, share: float) -> None:
     scores = scores_of(seed)
     total = sum(value.numel() for value in scores.values())
-    masks = choose_masks(scores, SparsityTarget(sparsity=share, scope=Scope.GLOBAL))
+    masks = choose_masks(scores, SparsityTarget(sparsity=share, scope=WeightScope.GLOBAL))
     assert pruned(masks) == round(share * total)
     relative = {name: value / value.square().mean().sqrt() for name, value in scores.items()}
     gone = torch.cat([relative[name][~mask] for name, mask in masks.kept.items()])
@@ -68,10 +68,10 @@ def test_all_layers_together_lose_exactly_the_share(seed: int, share: float) -> 
         assert gone.max() <= left.min()
 
 
-@given(seed=st.integers(0, 9), low=SHARES, high=SHARES, scope=st.sampled_from(Scope))
+@given(seed=st.integers(0, 9), low=SHARES, high=SHARES, scope=st.sampled_from(WeightScope))
 @settings(deadline=None, max_examples=30)
 def test_what_is_pruned_stays_pruned_as_the_share_rises(
-    seed: int, low: float, high: float, scope: Scope
+    seed: int, low: float, high: float, scope: WeightScope
 ) -> None:
     low, high = sorted((min(low, 0.8), min(high, 0.8)))
     scores = scores_of(seed)
@@ -79,12 +79,12 @@ def test_what_is_pruned_stays_pruned_as_the_share_rises(
     left = {name: value * first.kept[name] for name, value in scores.items()}
     second = choose_masks(left, SparsityTarget(sparsity=high, scope=scope))
     assert pruned(second) >= pruned(first)
-    if scope is Scope.LAYER:
+    if scope is WeightScope.LAYER:
         assert all(not (second.kept[name] & ~mask).any() for name, mask in first.kept.items())
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_a_cap_spares_its_layer(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", WeightScope)
+def test_a_cap_spares_its_layer(scope: WeightScope) -> None:
     target = SparsityTarget(sparsity=0.7, scope=scope, caps={"b.weight": 0.2})
     masks = choose_masks(scores_of(1), target)
     assert int((~masks.kept["b.weight"]).sum()) <= 7
@@ -132,7 +132,7 @@ def trained_steps(
 def test_pruning_during_training_ends_at_its_target(kind: Influence) -> None:
     model = build("lenet5")
     pruning = GradualPruning(
-        target=SparsityTarget(sparsity=0.0, scope=Scope.GLOBAL),
+        target=SparsityTarget(sparsity=0.0, scope=WeightScope.GLOBAL),
         schedule=CubicSchedule(final=0.6, end=20, every=5),
         influence=kind,
         batches=lambda: digit_batches(2),
@@ -173,7 +173,7 @@ def test_what_has_no_meaning_is_refused() -> None:
     assert "initial" in refusal(lambda: CubicSchedule(final=0.2, initial=0.5, end=3))
     unknown = SparsityTarget(sparsity=0.5, caps={"d.weight": 0.1})
     assert "d.weight" in refusal(lambda: choose_masks(scores, unknown))
-    narrow = SparsityTarget(sparsity=0.9, scope=Scope.GLOBAL, caps=dict.fromkeys(scores, 0.1))
+    narrow = SparsityTarget(sparsity=0.9, scope=WeightScope.GLOBAL, caps=dict.fromkeys(scores, 0.1))
     assert "caps allow" in refusal(lambda: choose_masks(scores, narrow))
     assert "batches" in refusal(lambda: influences(model, Influence.OBD))
     assert "a.weight" in refusal(lambda: Masks({"a.weight": scores["a.weight"] > 0}).apply(model))
@@ -187,7 +187,7 @@ def test_a_weight_that_two_layers_share_has_one_mask(rng: np.random.Generator) -
     batches = [(torch.from_numpy(rng.random((4, 1, 8, 8), np.float32)), torch.arange(4))]
     for influence in Influence:
         scores = influences(model, influence, batches)
-        masks = choose_masks(scores, SparsityTarget(sparsity=0.5, scope=Scope.GLOBAL))
+        masks = choose_masks(scores, SparsityTarget(sparsity=0.5, scope=WeightScope.GLOBAL))
         masks.apply(model, torch.optim.SGD(model.parameters(), lr=0.1))
         assert list(masks.kept) == ["0.weight", "3.weight"]
         assert model[1].weight is model[0].weight

@@ -18,8 +18,7 @@ import pytest
 import search_lab
 from search_lab import METHODS, SPEC, DieOnce, Shake, choices, lasting, make_search, scores
 
-from bitlathe.model.compress.channels import PruneChannels
-from bitlathe.model.compress.methods import Quantize, Train
+from bitlathe.model.compress.methods import PruneChannels, Quantize, Train
 from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.search import (
@@ -36,7 +35,7 @@ from bitlathe.model.search import (
 )
 from bitlathe.model.search.checkpoint import CANDIDATES, CHECKPOINT, CHOICES, load_checkpoint
 from bitlathe.model.search.executors import Done
-from bitlathe.model.search.measures import Measures
+from bitlathe.model.search.records import Measures
 from bitlathe.model.search.rules import Context
 
 

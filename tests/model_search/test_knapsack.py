@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.search.agreement import kendall_tau
 from bitlathe.model.search.knapsack import Option, Setting, solve
+from bitlathe.model.search.trials import kendall_tau
 
 options = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30)), max_size=3)
 settings_of_bits = st.builds(

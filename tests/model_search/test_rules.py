@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlathe.model.search.hypervolume import hypervolume, pareto_front
-from bitlathe.model.search.measures import Measures
+from bitlathe.model.search.records import Measures
 from bitlathe.model.search.rules import RULES, Context, RuleError, find_rule
 
 REFERENCE = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400, channels=10)

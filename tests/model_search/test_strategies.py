@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bitlathe.model.compress import Kind, MethodData, State
-from bitlathe.model.compress.channels import PruneChannels
-from bitlathe.model.compress.methods import Quantize, Train
-from bitlathe.model.compress.product import ShareWeights
+from bitlathe.model.compress.methods import PruneChannels, PruneWeights, Quantize, ShareWeights, Train
 from bitlathe.model.compress.state import Quantization, fresh_state
-from bitlathe.model.compress.weights import PruneWeights
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.prune.masks import SparsityTarget
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.search import EachEpochTheBest, Measures, Scripted, UntilFast, ordinary
 from bitlathe.model.search.strategies import check_names, check_targets
@@ -61,7 +57,7 @@ def test_an_epoch_in_which_no_method_does_anything_trains_on() -> None:
     pruned = state(removed=134, epoch=2)
     assert names(EachEpochTheBest(methods=(P,)), pruned, 5) == ["T"]
     assert names(EachEpochTheBest(methods=(replace(P, required=False),)), pruned, 1) == ["T"]
-    weights = PruneWeights(target=SparsityTarget(sparsity=0.5), rounds=1)
+    weights = PruneWeights(sparsity=0.5, rounds=1)
     assert names(EachEpochTheBest(methods=(weights,)), replace(state(epoch=1), history=("W",)), 1) == ["T"]
     assert names(EachEpochTheBest(methods=(ShareWeights(),)), state(), 2) == ["T"]
 

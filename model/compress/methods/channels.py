@@ -1,22 +1,26 @@
-"""P: channels removed for good, some in each epoch it is chosen in."""
+"""P: channels removed for good, some in each epoch it is chosen in, or all at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.method import Kind
+from bitlathe.model.compress.method import Kind, MethodContext
 from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
-from bitlathe.model.prune.budget import Count, Limits, PerLayer, Share
+from bitlathe.model.graph.files.settings import WrongValue, about, demand
+from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, PerLayer, Share
+from bitlathe.model.prune.costs import Metric
 from bitlathe.model.prune.errors import BudgetError
-from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups, Scope, channel_groups
+from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups, ChannelScope, channel_groups
 from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
+from bitlathe.model.prune.scores import find_criterion
 from bitlathe.model.train.batches import Batch, forward_in_training
 
 _EXAMPLES = 2  # images to trace a network with
@@ -36,14 +40,15 @@ class PruneChannels:
     layer: str | None = None  # only of this one
     stage: str = ""  # only of layers whose names begin so
     criterion: str = "l2"
-    scope: Scope = Scope.INTERNAL
+    scope: ChannelScope = ChannelScope.INTERNAL
     floor: int = 1  # channels a layer keeps at least
     lanes: int = 1  # channels that go together
     skip: tuple[str, ...] = ()
     required: bool = True  # the target must be met by the end
     batches: int = 4  # that a criterion looks at, if it looks at any
-    kind: Kind = Kind.PRUNE
-    lasting: bool = True
+
+    kind: ClassVar[Kind] = Kind.PRUNE
+    lasting: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -125,6 +130,117 @@ class PruneChannels:
             skip=(*self.skip, *(g.name for g in groups.without(self.skip) if not self._prunes(g))),
             seed=state.seed + state.epoch,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneOnce:
+    """P at once: removes what `settings` ask for the first time it is applied; the epochs after it recover.
+
+    Source: "Filter pruning by standard deviation", which prunes all layers at once and then fine-tunes.
+    """
+
+    settings: PruneSettings
+    batches: int = 8  # that a criterion looks at, if it looks at any
+    name: str = "P"
+
+    kind: ClassVar[Kind] = Kind.PRUNE
+    lasting: ClassVar[bool] = True
+
+    def applicable(self, state: State) -> bool:
+        """Once."""
+        return self.name not in state.history
+
+    def owed(self, state: State) -> int:
+        """One epoch until it was applied."""
+        return int(self.applicable(state))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in which it does what it does."""
+        return 1
+
+    def apply(self, state: State, data: MethodData) -> State:
+        """The state with fewer channels and batch norm's statistics taken anew; changes `state`."""
+        return pruned(state, data, self.settings, self.batches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneParameters:
+    """P as a user writes it: how many channels go, `channels` and `share` together epoch by epoch."""
+
+    channels: int | None = None  # with `share`: in each epoch that chooses it; alone: at once
+    share: float | None = None  # in all, of the channels in scope
+    macs: float | None = None  # at once, as lower the multiply-accumulates by this share
+    parameters: float | None = None  # the same of the weights
+    stage: str = ""  # only of layers whose names begin so
+    criterion: str = "l2"  # what ranks them
+    lanes: int = 1  # so many go together
+    scope: ChannelScope = ChannelScope.INTERNAL
+    floor: int = 1  # a layer keeps at least so many
+    cap: float = 1.0  # share of a layer's channels that may go at once
+    skip: tuple[str, ...] = ()  # layers left alone
+    required: bool = True  # the share must be reached by the end, else it is only a bound
+
+    def __post_init__(self) -> None:
+        shares = {key: getattr(self, key) for key in ("share", "macs", "parameters")}
+        given = [key for key, share in shares.items() if share is not None]
+        if len(given) > 1 or (given[:1] not in ([], ["share"]) and self.channels is not None):
+            raise WrongValue(
+                given[-1], "stands beside another; give one of channels, share, macs, parameters"
+            )
+        if not given and self.channels is None:
+            raise WrongValue("share", "is missing; give one of channels, share, macs, parameters")
+        for key in (*given, "cap"):
+            demand(self, key, 0 < getattr(self, key) <= 1, "more than 0 and at most 1")
+        with about("criterion"):
+            find_criterion(self.criterion)
+        for key in ("floor", "lanes"):
+            demand(self, key, getattr(self, key) >= 1, "1 or more")
+        if self.channels is not None:
+            demand(self, "channels", self.channels >= 1, "1 or more")
+        if self.channels is not None and self.share is not None:
+            demand(self, "channels", self.channels % self.lanes == 0, f"a multiple of lanes, {self.lanes}")
+            demand(self, "cap", self.cap == 1, "none where channels go epoch by epoch")
+        else:
+            demand(self, "required", self.required, "true where channels go at once")
+
+    def method(self, context: MethodContext) -> PruneChannels | PruneOnce:
+        """The method that does it in the network of the run."""
+        groups = context.groups(self)
+        if self.channels is None or self.share is None:
+            others = tuple(group.name for group in groups if not group.name.startswith(self.stage))
+            return PruneOnce(settings=replace(self.at_once(), skip=(*self.skip, *others)))
+        return PruneChannels(
+            channels=self.channels,
+            target=round(self.share * groups.width),
+            stage=self.stage,
+            criterion=self.criterion,
+            lanes=self.lanes,
+            scope=self.scope,
+            floor=self.floor,
+            skip=self.skip,
+            required=self.required,
+        )
+
+    def at_once(self, budget: Budget | None = None) -> PruneSettings:
+        """What a prune of all of it, or of another budget, takes."""
+        return PruneSettings(
+            budget=budget or self._budget(),
+            criterion=self.criterion,
+            limits=Limits(floor=self.floor, cap=self.cap, lanes=self.lanes),
+            scope=self.scope,
+            skip=self.skip,
+        )
+
+    def _budget(self) -> Budget:
+        if self.macs is not None:
+            return CostShare(share=self.macs, metric=Metric.MACS)
+        if self.parameters is not None:
+            return CostShare(share=self.parameters, metric=Metric.PARAMETERS)
+        if self.share is not None:
+            return Share(share=self.share)
+        assert self.channels is not None
+        return Count(channels=self.channels)
 
 
 def removable(width: int, floor: int, lanes: int) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.method import Kind
+from bitlathe.model.compress.method import Kind, MethodContext
 from bitlathe.model.compress.state import State
+from bitlathe.model.graph.files.settings import about, demand
 from bitlathe.model.prune.influence import Influence, influences
-from bitlathe.model.prune.masks import SparsityTarget, choose_masks
+from bitlathe.model.prune.masks import SparsityTarget, WeightScope, choose_masks
 from bitlathe.model.prune.schedule import CubicSchedule
 from bitlathe.model.train.batches import Batch
 
@@ -22,13 +24,25 @@ class PruneWeights:
     quantization-aware training".
     """
 
-    target: SparsityTarget
-    rounds: int = 4  # epochs in which it is chosen until the target is met
+    sparsity: float = 0.5  # share of the weights that are 0 in the end
+    rounds: int = 4  # epochs in which it is chosen until then
     influence: Influence = Influence.MAGNITUDE
+    scope: WeightScope = WeightScope.GLOBAL
+    caps: Mapping[str, float] = field(default_factory=dict)  # largest share of single layers, by parameter
     batches: int = 8  # that the influence is measured on, where it takes any
-    name: str = "W"
-    kind: Kind = Kind.WEIGHTS
-    lasting: bool = field(default=True, init=False)
+
+    name: ClassVar[str] = "W"
+    kind: ClassVar[Kind] = Kind.WEIGHTS
+    lasting: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        demand(self, "rounds", self.rounds >= 1, "1 or more")
+        with about("sparsity"):
+            self._target(self.sparsity)
+
+    def method(self, context: MethodContext) -> PruneWeights:
+        """Itself."""
+        return self
 
     def applicable(self, state: State) -> bool:
         """Until the target is met."""
@@ -40,12 +54,15 @@ class PruneWeights:
 
     def apply(self, state: State, data: MethodData) -> State:
         """The state with this round's share of its weights at 0; changes `state`."""
-        schedule = CubicSchedule(final=self.target.sparsity, end=self.rounds)
+        schedule = CubicSchedule(final=self.sparsity, end=self.rounds)
         share = schedule.sparsity(self.rounds - self.owed(state) + 1)
         scores = influences(state.model, self.influence, self._measured(state, data))
-        state.masks = choose_masks(scores, replace(self.target, sparsity=share))
+        state.masks = choose_masks(scores, self._target(share))
         state.masks.apply(state.model, state.optimizer)
         return state
+
+    def _target(self, sparsity: float) -> SparsityTarget:
+        return SparsityTarget(sparsity=sparsity, scope=self.scope, caps=self.caps)
 
     def _measured(self, state: State, data: MethodData) -> Iterator[Batch]:
         steps = range(min(self.batches, data.steps))

@@ -1,0 +1,135 @@
+"""T and Q: train on, in float or as integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import ClassVar
+
+from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.method import Kind, Method, MethodContext
+from bitlathe.model.compress.state import Quantization, State
+from bitlathe.model.graph.files.settings import about, demand
+from bitlathe.model.prune.group_lasso import GroupLasso
+from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
+
+Bits = tuple[int, int]  # of weights, of activations
+
+_FULL = LayerBits(weight_bits=8, activation_bits=8)
+_USUAL = QuantizeConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train:
+    """T: train on, change nothing."""
+
+    group_lasso: float | None = None  # strength of a penalty that pulls whole filters towards zero
+
+    name: ClassVar[str] = "T"
+    kind: ClassVar[Kind] = Kind.TRAIN
+    lasting: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        with about("group_lasso"):
+            self.penalty  # noqa: B018  # checks the strength
+
+    @property
+    def penalty(self) -> GroupLasso | None:
+        """What its epochs add to the loss."""
+        return None if self.group_lasso is None else GroupLasso(strength=self.group_lasso)
+
+    def method(self, context: MethodContext) -> Train:
+        """Itself."""
+        return self
+
+    def applicable(self, state: State) -> bool:
+        """In float; under a quantizer the Q that is on trains on."""
+        return state.quantization is None
+
+    def owed(self, state: State) -> int:
+        """It has no target."""
+        return 0
+
+    def apply(self, state: State, data: MethodData) -> State:
+        """The state itself."""
+        return state
+
+
+def penalty_of(method: Method | None) -> GroupLasso | None:
+    """What the epochs of a method add to the loss: T's penalty, nothing of any other."""
+    return method.penalty if isinstance(method, Train) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantize:
+    """Q(m, n): m-bit weights, n-bit activations, powers of two as scales.
+
+    A lasting one stays on: the epochs after it train under it, whatever they choose. One that does not last
+    quantizes its own epoch alone, leaves rounded kernels behind, and must have the last epoch.
+    """
+
+    config: QuantizeConfig = field(default_factory=QuantizeConfig)
+    label: str | None = None  # instead of Q(m,n), where layers have bits of their own
+    lasting: bool = True
+    threshold_lr: float = 0.0  # highest rate at which thresholds are learned; 0 holds the calibrated ones
+
+    kind: ClassVar[Kind] = Kind.QUANTIZE
+
+    @property
+    def name(self) -> str:
+        """Q(m,n), or the label."""
+        return self.label or f"Q({self.config.weight_bits},{self.config.activation_bits})"
+
+    def applicable(self, state: State) -> bool:
+        """Always: where it is on already, it trains on."""
+        return True
+
+    def owed(self, state: State) -> int:
+        """One epoch, unless some lasting quantizer is on."""
+        return int(state.quantization is None or not self.lasting)
+
+    def apply(self, state: State, data: MethodData) -> State:
+        """The state under this quantizer; thresholds learned under equal settings are kept."""
+        if state.quantization is None or state.quantization.config != self.config:
+            state.quantization = Quantization(
+                config=self.config, lasting=self.lasting, threshold_lr=self.threshold_lr
+            )
+        return state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeParameters:
+    """Q as a user writes it."""
+
+    bits: Bits = (8, 8)
+    full: tuple[str, ...] = ()  # layers that stay at 8 bits
+    threshold_lr: float = 0.0
+    per_channel: bool = True
+    calibration_images: int = 512
+
+    def __post_init__(self) -> None:
+        check_bits("bits", self.bits)
+        demand(self, "threshold_lr", 0 <= self.threshold_lr < inf, "0 or more")
+        demand(self, "calibration_images", self.calibration_images >= 1, "1 or more")
+
+    def config(self, usual: QuantizeConfig = _USUAL) -> QuantizeConfig:
+        """The quantizer's settings; what these parameters leave open is as in `usual`."""
+        return replace(
+            usual,
+            weight_bits=self.bits[0],
+            activation_bits=self.bits[1],
+            per_channel=self.per_channel,
+            calibration_images=self.calibration_images,
+            layers={**usual.layers, **dict.fromkeys(self.full, _FULL)},
+        )
+
+    def method(self, context: MethodContext) -> Quantize:
+        """The method that does it."""
+        config = self.config(context.quantization)
+        return Quantize(config=config, lasting=context.lasting, threshold_lr=self.threshold_lr)
+
+
+def check_bits(key: str, bits: Bits) -> None:
+    """Raise WrongValue for bits that no integer network has."""
+    with about(key):
+        QuantizeConfig(weight_bits=bits[0], activation_bits=bits[1]).check_integer()

@@ -1,0 +1,197 @@
+"""Settings that a user writes: frozen dataclasses that check themselves, read from plain values or words.
+
+Whatever is wrong is a WrongValue, which names the field; whoever knows where it was written adds the place.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
+from enum import Enum
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bitlathe.model.graph.errors import BitlatheError, FormatError
+
+Settings = TypeVar("Settings")
+
+
+class WrongValue(FormatError):
+    """What a field's value is refused for; the key is empty where it is of no single field."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(key, what)
+        self.key, self.what = key, what
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}" if self.key else self.what
+
+
+def demand(settings: object, key: str, fits: bool, wanted: str) -> None:
+    """Raise WrongValue for a field whose value does not fit, saying what to give."""
+    if not fits:
+        value = getattr(settings, key)
+        written = list(value) if isinstance(value, tuple) else value
+        raise WrongValue(key, f"is {written!r}; give {wanted}")
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """Turn an error of the block into a WrongValue of the field."""
+    try:
+        yield
+    except BitlatheError as error:
+        raise WrongValue(key, str(error).removeprefix("training: ")) from error
+
+
+def check_keys(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise WrongValue for a key that is not among `known`, with the nearest one."""
+    names = list(known)
+    for key in given:
+        if key not in names:
+            near = get_close_matches(key, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+            raise WrongValue(key, f"is unknown; {hint}")
+
+
+def read_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """A dataclass from values as TOML gives them, by the names of its fields, else their defaults.
+
+    WrongValue for an unknown key, a missing one, a value of another type, or one that `kind` refuses.
+    """
+    return _made(kind, _typed(kind, values, _one))
+
+
+def read_choices(kind: type[Settings], values: Mapping[str, Any]) -> tuple[Settings, ...]:
+    """`read_settings` where a list in the place of one value makes settings of each.
+
+    Of several lists the one of the first field changes slowest.
+    """
+    choices = _typed(kind, values, _several)
+    return tuple(_made(kind, dict(zip(choices, each, strict=True))) for each in product(*choices.values()))
+
+
+def read_words(kind: type[Settings], words: Mapping[str, str], usual: Mapping[str, Any]) -> Settings:
+    """`read_settings` of text; entries of a list are joined by +, and `usual` holds other defaults."""
+    hints = typing.get_type_hints(kind)
+    values = {key: _value_of(word, hints[key]) if key in hints else word for key, word in words.items()}
+    return _made(kind, {**usual, **_typed(kind, values, _one)})
+
+
+def _made(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    try:
+        return kind(**values)
+    except WrongValue:
+        raise
+    except BitlatheError as error:
+        raise WrongValue("", str(error)) from error
+
+
+def _typed(
+    kind: type[Any], values: Mapping[str, Any], convert: Callable[[str, Any, tuple[Any, ...]], Any]
+) -> dict[str, Any]:
+    """The values by `convert`, in the order of the fields."""
+    known: dict[str, Field[Any]] = {field.name: field for field in fields(kind) if field.init}
+    check_keys(values, known)
+    hints = typing.get_type_hints(kind)
+    for key, field in known.items():
+        if key not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise WrongValue(key, "is missing")
+    return {key: convert(key, values[key], _options(hints[key])) for key in known if key in values}
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _one(key: str, value: Any, options: tuple[Any, ...]) -> Any:
+    """The value as one of a field's types."""
+    found = _first(value, options)
+    if found is None:
+        raise WrongValue(key, f"is {value!r}; give {_wanted(options)}")
+    return found
+
+
+def _several(key: str, value: Any, options: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The value, or each of a list of them."""
+    if not isinstance(value, list) or _first(value, options) is not None:
+        return (_one(key, value, options),)
+    found = tuple(_first(entry, options) for entry in value)
+    if not found:
+        raise WrongValue(key, "is empty; name one at least")
+    if None in found:
+        raise WrongValue(key, f"is {value!r}; give {_wanted(options)}, or a list of such")
+    return found
+
+
+def _first(value: Any, options: tuple[Any, ...]) -> Any:
+    converted = (_converted(value, option) for option in options)
+    return next((found for found in converted if found is not None), None)
+
+
+def _converted(value: Any, option: Any) -> Any:
+    """The value as one type, or None where it is not of it."""
+    inner = typing.get_args(option)
+    if typing.get_origin(option) is tuple:
+        return _converted_tuple(value, inner)
+    if inner and isinstance(value, dict):
+        entries = {name: _converted(entry, inner[1]) for name, entry in value.items()}
+        return None if None in entries.values() else entries
+    if isinstance(option, type) and issubclass(option, Enum):
+        return next((choice for choice in option if choice.value == value), None)
+    if option is Path:
+        return Path(value) if isinstance(value, str) else None
+    if option is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value if isinstance(option, type) and type(value) is option else None
+
+
+def _converted_tuple(value: Any, inner: tuple[Any, ...]) -> Any:
+    if not isinstance(value, list):
+        return None
+    kinds = (inner[0],) * len(value) if inner[1:] == (...,) else inner
+    if len(kinds) != len(value):
+        return None
+    items = tuple(_converted(item, kind) for item, kind in zip(value, kinds, strict=True))
+    return None if None in items else items
+
+
+def _value_of(word: str, hint: Any) -> Any:
+    """A word as TOML would give it to a field of this type; as it is where it is of no such type."""
+    for option in _options(hint):
+        if typing.get_origin(option) is tuple:
+            return [_value_of(part, typing.get_args(option)[0]) for part in word.split("+")]
+        if option is bool and word in ("true", "false"):
+            return word == "true"
+        if option in (int, float):
+            try:
+                return option(word)
+            except ValueError:
+                return word
+    return word
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
+
+
+def _wanted(options: tuple[Any, ...]) -> str:
+    """What a field takes, in words."""
+    return " or ".join(_word(option) for option in options if option is not type(None))
+
+
+def _word(option: Any) -> str:
+    inner = typing.get_args(option)
+    if typing.get_origin(option) is tuple:
+        if inner[1:] == (...,):
+            return f"a list of entries, each {_word(inner[0])}"
+        return f"a list of {len(inner)}, each {_word(inner[0])}"
+    if inner:
+        return f"a table whose entries are each {_word(inner[1])}"
+    if issubclass(option, Enum):
+        return "one of " + ", ".join(repr(choice.value) for choice in option)
+    return _WORDS[option]

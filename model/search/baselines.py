@@ -1,0 +1,143 @@
+"""The pipelines that a search is compared with, at equal epochs on the same lab, rule and ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+
+from bitlathe.model.compress.methods import PruneChannels, PruneOnce, Quantize, Train
+from bitlathe.model.compress.precision import integer_view
+from bitlathe.model.compress.state import State
+from bitlathe.model.prune.budget import PerLayer
+from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups
+from bitlathe.model.prune.plug_in import PruneSettings
+from bitlathe.model.search.knapsack import Option, Setting, solve
+from bitlathe.model.search.lab import Lab
+from bitlathe.model.search.ladder import Ladder, LatencyRung
+from bitlathe.model.search.records import Measures
+from bitlathe.model.search.rules import Rule, find_rule
+from bitlathe.model.search.strategies import Scripted, Strategy, UntilFast, ordinary
+from bitlathe.model.train.evaluate import evaluate
+
+_QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the paper
+_LANES = 8  # channels that an engine computes at once: widths in between save nothing
+_IMAGES = 500  # held-out images that a loss is measured on
+
+Progress = Callable[
+    [str, int], AbstractContextManager[Callable[[int], None]]
+]  # tells how much of what is done
+
+
+class Baseline(Enum):
+    """What the search is compared with."""
+
+    ORDINARY = "ordinary"  # prune, train on, then fine-tune quantized
+    GREEDY = "greedy"  # NetAdapt: layer by layer, the most milliseconds for the least accuracy
+    KNAPSACK = "knapsack"  # widths and bits by integer programming on the cycle model, then fine-tune
+
+    def rule(self, usual: Rule) -> Rule:
+        """The rule that it chooses by."""
+        return find_rule("ratio", {}) if self is Baseline.GREEDY else usual
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baselines:
+    """What the pipelines are made of."""
+
+    prune: PruneChannels  # over the whole network
+    groups: ChannelGroups  # that it may prune
+    quantizers: tuple[Quantize, ...]  # that the knapsack chooses from
+    last: Quantize  # of the others
+    epochs: int
+    quantized_epochs: int | None  # last ones of `ordinary`; None: two in seven, as in the paper
+    latency_share: float  # of the reference's, that `greedy` and `knapsack` aim at
+
+    def strategy(
+        self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, progress: Progress
+    ) -> Strategy:
+        """A pipeline; FormatError or CapacityError for one that does not fit."""
+        if kind is Baseline.ORDINARY:
+            return self.ordinary()
+        if kind is Baseline.GREEDY:
+            return self.greedy(self.latency_share * reference.latency_ms)
+        steps = len(self.quantizers) * len(self.groups)
+        with progress("knapsack: measuring", steps) as advance:
+            return self.knapsack(lab, ladder.quickest, self.latency_share * reference.cycles, advance)
+
+    def ordinary(self) -> Scripted:
+        """Prune, train on, then fine-tune quantized; FormatError where the epochs are too few."""
+        quantized = self.quantized_epochs or max(1, round(_QUANTIZED_SHARE * self.epochs))
+        return ordinary(
+            self.prune,
+            self.last,
+            Train(),
+            epochs=self.epochs,
+            quantized_epochs=quantized,
+            pruned_epochs=self.prune.epochs,
+        )
+
+    def greedy(self, target_ms: float) -> UntilFast:
+        """One proposal a group: as many channels as P takes in an epoch, of that group alone."""
+        free = replace(self.prune, lanes=1, required=False)
+        proposals = tuple(
+            replace(
+                free,
+                channels=min(free.channels, group.width - free.floor),
+                target=group.width,
+                layer=group.name,
+            )
+            for group in self.groups
+            if group.width > free.floor
+        )
+        return UntilFast(first=self.last, proposals=proposals, after=Train(), target_ms=target_ms)
+
+    def knapsack(
+        self, lab: Lab, rung: LatencyRung, budget: float, advance: Callable[[int], None]
+    ) -> Scripted:
+        """Every width and every pair of bits measured alone, solved: all channels go in the first epoch."""
+        done = 0
+        settings = []
+        for quantizer in self.quantizers:
+            measured = partial(_cost, lab, rung, quantizer)
+            full, offers = measured(None), []
+            for group in self.groups:
+                offers.append(self._options(group, full, measured))
+                advance(done := done + 1)
+            settings.append(Setting(name=quantizer.name, cycles=full[0], loss=full[1], groups=tuple(offers)))
+        plan = solve(settings, budget)
+        quantizer = self.quantizers[plan.setting]
+        chosen = zip(self.groups, plan.options, strict=True)
+        amounts = {group.name: option.removed for group, option in chosen if option.removed}
+        first = self._removal(amounts) if amounts else quantizer
+        return Scripted(script=(first, *(quantizer,) * (self.epochs - 1)))
+
+    def _options(
+        self,
+        group: ChannelGroup,
+        full: tuple[float, float],
+        measured: Callable[[PruneOnce], tuple[float, float]],
+    ) -> tuple[Option, ...]:
+        """What each width of a group saves and costs beside the full network."""
+        options = [Option(removed=0, cycles=0.0, loss=0.0)]
+        for removed in range(_LANES, group.width - self.prune.floor + 1, _LANES):
+            cycles, loss = measured(self._removal({group.name: removed}))
+            options.append(Option(removed=removed, cycles=full[0] - cycles, loss=loss - full[1]))
+        return tuple(options)
+
+    def _removal(self, amounts: dict[str, int]) -> PruneOnce:
+        budget = PerLayer(amounts=amounts)
+        settings = PruneSettings(budget=budget, criterion=self.prune.criterion, scope=self.prune.scope)
+        return PruneOnce(settings=settings, name="P[planned]")
+
+
+def _cost(lab: Lab, rung: LatencyRung, quantizer: Quantize, prune: PruneOnce | None) -> tuple[float, float]:
+    """Cycles, and loss on held-out images without any training, of the quantized network."""
+    state: State = lab.first_state()
+    if prune is not None:
+        state = prune.apply(state, lab.data)
+    view = integer_view(quantizer.apply(state, lab.data), lab.data, lab.spec.deployment)
+    images, labels = lab.data.held_images[:_IMAGES], lab.data.held_labels[:_IMAGES]
+    return float(rung.cost(view.network().graph).cycles), evaluate(view, images, labels).loss
