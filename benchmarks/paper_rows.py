@@ -18,14 +18,14 @@ from paper_subjects import (
 )
 
 from bitlathe.model.compress.methods import PruneOnce, PruneWeights, Quantize, Train
-from bitlathe.model.compress.recipe import Recipe, Stage
+from bitlathe.model.compress.recipe import Recipe, RecipeStage
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import save_compact
 from bitlathe.model.product.config import LayerCodes, ProductConfig
 from bitlathe.model.product.finetuning import finetune
 from bitlathe.model.product.share import lowered, share
-from bitlathe.model.prune.budget import Budget, CostShare, Limits
+from bitlathe.model.prune.budget import ChannelBudget, CostShare, WidthLimits
 from bitlathe.model.prune.costs import Metric
 from bitlathe.model.prune.plug_in import PruneSettings
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
@@ -63,9 +63,9 @@ def prune_and_quantize(
     subject = trained(bench, config)
     recipe = Recipe(
         stages=(
-            Stage(method=PruneWeights(sparsity=sparsity, rounds=rounds), epochs=rounds),
-            Stage(method=Train(), epochs=tuned),
-            Stage(method=Quantize(config=INT8), epochs=1),
+            RecipeStage(method=PruneWeights(sparsity=sparsity, rounds=rounds), epochs=rounds),
+            RecipeStage(method=Train(), epochs=tuned),
+            RecipeStage(method=Quantize(config=INT8), epochs=1),
         )
     )
     state = carried_out(bench, name, subject, recipe, tuning)
@@ -85,13 +85,13 @@ def prune_and_quantize(
 
 
 def filters_by_deviation(
-    bench: Bench, name: str, network: str, budget: Budget, epochs: int, images: int
+    bench: Bench, name: str, network: str, budget: ChannelBudget, epochs: int, images: int
 ) -> Metrics:
     """Prune channels of least standard deviation in one go, then fine-tune."""
     subject = published(bench, network)
     before = macs(subject.model, tuple(subject.example.shape[1:]))
-    settings = PruneSettings(budget=budget, criterion="std", limits=Limits(floor=2, cap=0.7))
-    recipe = Recipe(stages=(Stage(method=PruneOnce(settings=settings), epochs=epochs),))
+    settings = PruneSettings(budget=budget, criterion="std", limits=WidthLimits(floor=2, cap=0.7))
+    recipe = Recipe(stages=(RecipeStage(method=PruneOnce(settings=settings), epochs=epochs),))
     state = carried_out(bench, name, subject, recipe, Tuning(lr=0.02, epoch_images=images))
     after = subject.accuracy_of(state.model)
     network_now = integers(state, subject, INT8)
@@ -114,7 +114,7 @@ def quantized(bench: Bench, name: str, bits: tuple[int, int], lr: float, epochs:
         activation_bits=bits[1],
         layers={"conv1": ends, "linear": ends} if bits[0] < 8 else {},
     )
-    recipe = Recipe(stages=(Stage(method=Quantize(config=config), epochs=epochs),))
+    recipe = Recipe(stages=(RecipeStage(method=Quantize(config=config), epochs=epochs),))
     state = carried_out(bench, name, subject, recipe, Tuning(lr=lr, epoch_images=images))
     accuracy = integer_accuracy(integers(state, subject, config), subject.dataset)
     return {
@@ -141,9 +141,9 @@ def _to_size(bench: Bench, name: str, criterion: str, epochs: int, images: int) 
     settings = PruneSettings(
         budget=CostShare(share=share, metric=Metric.PARAMETERS),
         criterion=criterion,
-        limits=Limits(floor=2, cap=0.95),
+        limits=WidthLimits(floor=2, cap=0.95),
     )
-    recipe = Recipe(stages=(Stage(method=PruneOnce(settings=settings), epochs=epochs),))
+    recipe = Recipe(stages=(RecipeStage(method=PruneOnce(settings=settings), epochs=epochs),))
     state = carried_out(bench, name, subject, recipe, tuning)
     network = integers(state, subject, INT8)
     size = save_compact(network.graph, bench.folder(name) / "network.blgc")

@@ -25,7 +25,7 @@ from bitlathe.flow.files import write_json
 from bitlathe.model.data import Dataset, load_dataset, to_input
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import decode_compact, encode_compact, save_compact
-from bitlathe.model.graph.file import digest
+from bitlathe.model.graph.file import graph_digest
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.product import LayerCodes, Objective, ProductConfig, lowered, share
 from bitlathe.model.product.finetuning import finetune
@@ -86,7 +86,7 @@ def _measured(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Result, 
         accuracies["finetuned"] = _finetuned(arguments, module, dataset)
     graph, parameters = lowered(module), sum(p.numel() for p in model.parameters())
     account = Account.of(graph)
-    assert digest(decode_compact(encode_compact(graph))) == digest(graph)
+    assert graph_digest(decode_compact(encode_compact(graph))) == graph_digest(graph)
     return Result(
         network=arguments.network,
         dataset=arguments.dataset,

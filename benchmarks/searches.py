@@ -33,7 +33,7 @@ from bitlathe.flow.output import percent, print_table
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.config import TARGETS
 from bitlathe.hls.cycle_model import DdrModel, predict
-from bitlathe.model.graph.file import digest, load
+from bitlathe.model.graph.file import graph_digest, read_graph
 from bitlathe.model.graph.graph import Graph
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +80,7 @@ def _simulate(folder: Path, workers: int) -> None:
     told = json.loads(
         _run("simulate", network, "--dataset", "cifar10", "--images", IMAGES, "--workers", workers, "--json")
     )
-    simulated = {"graph": digest(load(network)), **{key: told[key] for key in TOLD}}
+    simulated = {"graph": graph_digest(read_graph(network)), **{key: told[key] for key in TOLD}}
     write_json(folder / "simulate.json", simulated)
 
 
@@ -96,7 +96,7 @@ def _measured(out: Path) -> Iterator[tuple[str, Found]]:
         for path in sorted((out / folder).glob("**/result.json")):
             row: Found = json.loads(path.read_text(encoding="utf-8"))
             when = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
-            row["cycles"] = _cycles(load(path.with_name("network.blg")), row["target"])
+            row["cycles"] = _cycles(read_graph(path.with_name("network.blg")), row["target"])
             row["cycles_share"] = row["cycles"] / _whole(row["target"])
             command = f"python benchmarks/searches.py --run {name} --seeds {seed}"
             yield f"{folder}/{row['name']}", {**row, "command": command, "date": when}

@@ -28,8 +28,8 @@ from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.sim.build import engine_model
 from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.hls.tools.scripts import EngineKind
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.file import encode_graph
 from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
@@ -90,7 +90,7 @@ def make_bundle(
         names.IMAGES: npy_from_array(vectors.images),
         names.LABELS: npy_from_array(vectors.labels.astype(np.int32)),
         names.EXPECTED: npy_from_array(expected.astype(np.int32)),
-        names.GRAPH: graph_file.encode(graph),
+        names.GRAPH: encode_graph(graph),
     }
     network = _network_name(name or graph.name)
     manifest = _manifest(network, graph, core, target, overlay.overlay, expected.shape, files)

@@ -31,7 +31,7 @@ from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.search_command import register as register_search_command
 from bitlathe.hls.config import find_target
 from bitlathe.model.graph.errors import BitlatheError, ToolError
-from bitlathe.model.seeds import MAX_SEED
+from bitlathe.model.graph.files.settings import MAX_SEED
 
 DEMO_OUT = Path("build/demo")
 RESOURCES_OUT = Path("build/bench/resources.json")

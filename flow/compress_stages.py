@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.model.compress.methods import PARAMETERS, Parameters
+from bitlathe.model.compress.methods import PARAMETERS, MethodParameters
 from bitlathe.model.graph.files.settings import WrongValue, read_words
 from bitlathe.model.quantize.config import QuantizeConfig
 
@@ -18,7 +18,7 @@ _USUAL = QuantizeConfig()
 class Chosen:
     """A method's parameters, and the epochs in which it is chosen; with 0 epochs it is only applied."""
 
-    parameters: Parameters
+    parameters: MethodParameters
     epochs: int
 
 

@@ -27,13 +27,13 @@ from bitlathe.model.compress.methods import (
     PruneParameters,
 )
 from bitlathe.model.compress.precision import integer_view
-from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.data import Images, Labels, to_input
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import save_compact
+from bitlathe.model.graph.file import graph_digest, write_graph
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.storage import make_folder, writable
 from bitlathe.model.native.evaluator import evaluator
@@ -141,7 +141,9 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
     product = every[-1] if isinstance(every[-1].parameters, ProductParameters) else None
     context = MethodContext(groups=partial(_groups, subject), quantization=quantize_config(request))
     stages = tuple(
-        Stage(method=one.parameters.method(context), epochs=one.epochs) for one in every if one is not product
+        RecipeStage(method=one.parameters.method(context), epochs=one.epochs)
+        for one in every
+        if one is not product
     )
     data, count = subject.dataset, options.images
     images, labels = data.test_images[:count], data.test_labels[:count]
@@ -165,7 +167,7 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
         accuracy_float=float_before,
         before=sizes[0],
         after=sizes[1],
-        graph=graph_file.digest(graph),
+        graph=graph_digest(graph),
         out=str(out),
     )
     write_json(out / ACCOUNT_NAME, result.to_json())
@@ -318,7 +320,7 @@ def _coded(
 
 def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:
     proof.check(graph)
-    graph_file.save(graph, out / GRAPH_NAME)
+    write_graph(graph, out / GRAPH_NAME)
     save_compact(graph, out / COMPACT_NAME)
     preprocess.save(preprocess_path(out / GRAPH_NAME))  # the compact file's too, whose stem is the same
 

@@ -16,10 +16,10 @@ from bitlathe.flow.quantize_settings import quantize_config
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.model.data import Dataset, Images, Labels
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.account import macs_by_layer
 from bitlathe.model.graph.errors import FormatError, ShapeError
+from bitlathe.model.graph.file import read_graph, write_graph
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
 from bitlathe.model.graph.reference import evaluate
@@ -250,7 +250,7 @@ def read_ready(path: Path, dataset: str | None) -> ReadyGraph:
 
 
 def _read_graph(path: Path, dataset: str | None) -> Graph:
-    graph = graph_file.load(path)
+    graph = read_graph(path)
     proof.check(graph)
     if dataset is not None:
         _check_shape(path, graph, dataset, shape_of(dataset))
@@ -286,7 +286,7 @@ def save_network(network: IntegerNetwork, path: Path) -> None:
     Beside a device or a pipe there is no place for the table. Where the path is a link, the graph may be read
     by either name, so the table is written beside both.
     """
-    graph_file.save(network.graph, path)
+    write_graph(network.graph, path)
     if is_stream(path):
         note(f"{path}: keeps no files, so the table of input codes is not written beside it")
         return

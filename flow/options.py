@@ -11,7 +11,7 @@ import typer
 
 from bitlathe.flow.request import CALIBRATION_IMAGES, NetworkRequest, Normalization
 from bitlathe.hls.target.board_files import listed_boards
-from bitlathe.model.seeds import MAX_SEED
+from bitlathe.model.graph.files.settings import MAX_SEED
 
 Command = Callable[..., None]
 

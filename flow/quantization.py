@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bitlathe.flow.integer_network import IntegerNetwork, save_network
 from bitlathe.flow.request import NetworkRequest
-from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.file import graph_digest
 from bitlathe.model.graph.nodes import Conv2d, Dense
 
 
@@ -58,6 +58,6 @@ def measure(
         parameters=sum(node.weight.size + node.bias.size for node in layers),
         macs=network.macs,
         weights=network.weights,
-        graph=graph_file.digest(network.graph),
+        graph=graph_digest(network.graph),
         out=None if out is None else str(out),
     )

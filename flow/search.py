@@ -17,11 +17,11 @@ from bitlathe.flow.search_config import SearchConfig, read_config
 from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
 from bitlathe.flow.search_report import write_report
 from bitlathe.flow.search_results import SearchResult, comparisons, training_cost
-from bitlathe.flow.search_setup import Setup, set_up
+from bitlathe.flow.search_setup import Setup, baselines_of, set_up
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.sharing import integer_network
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph import proof
+from bitlathe.model.graph.file import graph_digest
 from bitlathe.model.graph.files.settings import WrongValue
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.preprocess import Preprocess
@@ -92,6 +92,7 @@ def run_search(request: SearchRequest) -> Finished:
     """
     setup = set_up(_seeded(read_config(request.config), request.seed), request.data)
     check_folder(request.out, request.resume)
+    pipelines = baselines_of(setup.config, setup.subject)
     lab = Lab(setup.spec)
     with boards_of(request) as boards, executor_of(request, lab) as executor:
         ladder = setup.ladder(boards)
@@ -99,8 +100,8 @@ def run_search(request: SearchRequest) -> Finished:
         result = runner.run(None, setup.strategy, setup.config.rule, request.out)
         baselines = []
         for kind in setup.config.baselines.run:
-            assert setup.baselines is not None
-            strategy = setup.baselines.strategy(kind, lab, ladder, result.reference, task)
+            assert pipelines is not None
+            strategy = pipelines.strategy(kind, lab, ladder, result.reference, task)
             folder = request.out / "baselines" / kind.value
             baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder))
     report = write_report(request.out, result, baselines)
@@ -159,7 +160,7 @@ class _Runner:
             records=checkpoint.records,
             removed_channels=checkpoint.state.removed_channels,
             training_cost=training_cost(checkpoint, data.steps),
-            graph=graph_file.digest(graph),
+            graph=graph_digest(graph),
             **comparisons(before.graph, graph, self.setup.target),
         )
         write_json(folder / RESULT, result.to_json())

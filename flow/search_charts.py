@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from bitlathe.flow.search_results import SearchResult
-from bitlathe.model.search import EpochRecord, Measures, Stage
+from bitlathe.model.search import EpochRecord, Measures, TrialStage
 from bitlathe.model.search.hypervolume import pareto_front
 
 _HEIGHT = 420  # pixels
@@ -88,7 +88,7 @@ def front_figure(result: SearchResult, baselines: Sequence[SearchResult]) -> go.
         (candidate.measures, f"epoch {record.epoch}: {candidate.method}")
         for record in result.records
         for candidate in record.candidates
-        if candidate.stage is Stage.EPOCH and candidate.measures is not None
+        if candidate.stage is TrialStage.EPOCH and candidate.measures is not None
     ]
     winners = [(record.measures, f"epoch {record.epoch}: {record.choice}") for record in result.records]
     everything = [(result.reference, "before the search"), *found]

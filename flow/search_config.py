@@ -14,7 +14,7 @@ from bitlathe.hls.config import find_target
 from bitlathe.model.compress.methods import (
     PARAMETERS,
     Bits,
-    Parameters,
+    MethodParameters,
     PruneParameters,
     QuantizeParameters,
     check_bits,
@@ -150,7 +150,7 @@ class SearchConfig:
     search: SearchSection
     rule_name: str
     rule_parameters: Mapping[str, Any]
-    methods: Mapping[str, tuple[Parameters, ...]]  # by letter, in the order that breaks ties
+    methods: Mapping[str, tuple[MethodParameters, ...]]  # by letter, in the order that breaks ties
     latency: LatencySection
     baselines: BaselinesSection
     document: TomlDocument
@@ -216,7 +216,7 @@ def read_config(path: Path) -> SearchConfig:
     )
 
 
-def _methods(document: TomlDocument, mode: Mode) -> dict[str, tuple[Parameters, ...]]:
+def _methods(document: TomlDocument, mode: Mode) -> dict[str, tuple[MethodParameters, ...]]:
     """Every table of [methods], as many methods as its lists make."""
     document.check_keys(("methods",), PARAMETERS)
     given = document.table("methods")

@@ -11,7 +11,7 @@ from rich.progress import Progress, TaskID
 from torch.utils.tensorboard import SummaryWriter
 
 from bitlathe.flow.output import note, percent, progress
-from bitlathe.model.search import CandidateRecord, EpochRecord, Stage
+from bitlathe.model.search import CandidateRecord, EpochRecord, TrialStage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class ProgressBar:
         tried = ", ".join(
             f"{c.method} {'failed' if c.score is None else f'{c.score:.4g}'}"
             for c in record.candidates
-            if c.stage is Stage.EPOCH
+            if c.stage is TrialStage.EPOCH
         )
         note(
             f"{self.name} epoch {record.epoch}: {record.choice}, {percent(record.measures.accuracy)}, "

@@ -26,6 +26,7 @@ from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.prune.groups import ChannelGroups, channel_groups
 from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.names import identifier
 from bitlathe.model.search import Baseline, Baselines, EachEpochTheBest, Judge, LabSpec, Ladder
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.zoo import Normalize
@@ -54,7 +55,6 @@ class Setup:
     subject: Subject
     spec: LabSpec
     methods: tuple[Method, ...]
-    baselines: Baselines | None
     target: Target
 
     @property
@@ -91,7 +91,6 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
         subject=subject,
         spec=lab_spec(config, subject, data),
         methods=methods_of(config, subject),
-        baselines=baselines_of(config, subject),
         target=find_target(config.latency.target),
     )
 
@@ -226,10 +225,13 @@ def _example(subject: Subject) -> Tensor:
 
 def _check_full_layers(config: SearchConfig, subject: Subject) -> None:
     """Raise UsageError for a layer that is to stay at 8 bits and is not there."""
-    layers = [one for one in config.quantize if one.full]
-    known = capture(subject.model, subject.input_shape).by_name if layers else ()
-    for parameters in layers:
-        try:
-            parameters.config().check_layers(known)
+    modules = subject.model.named_modules()
+    layers = {identifier(path) for path, module in modules if isinstance(module, nn.Conv2d | nn.Linear)}
+    for parameters in config.quantize:
+        settings = parameters.config()
+        if settings.layers.keys() <= layers:
+            continue
+        try:  # some are no modules
+            settings.check_layers(capture(subject.model, subject.input_shape).by_name)
         except FormatError as error:
             raise config.wrong(("methods", "Q", "full"), str(error)) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bitlathe.model.compress import MethodData
 from bitlathe.model.compress.methods import PruneOnce
-from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.data import load_dataset
 from bitlathe.model.prune.budget import CostShare
@@ -28,7 +28,7 @@ def main() -> None:
     state = fresh_state(load_pretrained("lenet5", "digits"), SETTINGS)
     before = macs(state.model, (1, 8, 8)), evaluate(state.model, digits.test_images, digits.test_labels)
     pruning = PruneOnce(settings=PruneSettings(budget=CostShare(share=0.3), criterion="std"))
-    state = follow(Recipe(stages=(Stage(method=pruning, epochs=2),)), state, data, SETTINGS)
+    state = follow(Recipe(stages=(RecipeStage(method=pruning, epochs=2),)), state, data, SETTINGS)
     after = macs(state.model, (1, 8, 8)), evaluate(state.model, digits.test_images, digits.test_labels)
     for operations, tested in (before, after):
         print(f"{operations:,} multiply-accumulates, accuracy {tested.accuracy:.4f}")

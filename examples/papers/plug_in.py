@@ -10,7 +10,7 @@ from __future__ import annotations
 from bitlathe.model.compress import MethodData
 from bitlathe.model.compress.methods import PruneChannels, Quantize, Train
 from bitlathe.model.compress.precision import integer_view
-from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.data import load_dataset
 from bitlathe.model.quantize.config import QuantizeConfig
@@ -28,7 +28,9 @@ def main() -> None:
     q48 = QuantizeConfig(weight_bits=4, activation_bits=8)
     prune, quantize = PruneChannels(channels=6, target=12), Quantize(config=q48)
     chosen = (prune, quantize, prune, Train())
-    state = follow(Recipe(stages=tuple(Stage(method=m, epochs=1) for m in chosen)), state, data, SETTINGS)
+    state = follow(
+        Recipe(stages=tuple(RecipeStage(method=m, epochs=1) for m in chosen)), state, data, SETTINGS
+    )
     view = integer_view(state, data, q48).eval()
     tested = evaluate(view, digits.test_images, digits.test_labels)
     print(f"epochs {' '.join(state.history)}: accuracy {tested.accuracy:.4f}")

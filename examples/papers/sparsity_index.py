@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bitlathe.model.compress import MethodData
 from bitlathe.model.compress.methods import PruneOnce, Train
-from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.data import load_dataset
 from bitlathe.model.prune.budget import CostShare
@@ -28,9 +28,9 @@ def main() -> None:
     state = fresh_state(load_pretrained("lenet5", "digits"), SETTINGS)
     half = CostShare(share=0.5, metric=Metric.PARAMETERS)
     for criterion, strength in (("sparsity", 1e-3), ("l2", None)):
-        before = Stage(method=Train(group_lasso=strength), epochs=1)
+        before = RecipeStage(method=Train(group_lasso=strength), epochs=1)
         pruning = PruneOnce(settings=PruneSettings(budget=half, criterion=criterion))
-        recipe = Recipe(stages=(before, Stage(method=pruning, epochs=2)))
+        recipe = Recipe(stages=(before, RecipeStage(method=pruning, epochs=2)))
         pruned = follow(recipe, state.copy(), data, SETTINGS)
         size = sum(parameter.numel() for parameter in pruned.model.parameters())
         tested = evaluate(pruned.model, digits.test_images, digits.test_labels)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bitlathe.model.compress import MethodData
 from bitlathe.model.compress.methods import PruneWeights, Quantize
 from bitlathe.model.compress.precision import integer_view
-from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.account import Account
@@ -29,7 +29,7 @@ def main() -> None:
     state = fresh_state(load_pretrained("lenet5", "digits"), SETTINGS)
     before = Account.of(quantize(state.model, digits.train_images).graph)
     pruning = PruneWeights(sparsity=0.8, rounds=3)
-    recipe = Recipe(stages=(Stage(method=pruning, epochs=3), Stage(method=Quantize(), epochs=1)))
+    recipe = Recipe(stages=(RecipeStage(method=pruning, epochs=3), RecipeStage(method=Quantize(), epochs=1)))
     state = follow(recipe, state, data, SETTINGS)
     view = integer_view(state, data, QuantizeConfig()).eval()
     after, tested = Account.of(view.network().graph), evaluate(view, digits.test_images, digits.test_labels)

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from bitlathe.hls.compile.compiler import Compiled
 from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.emit import emit_rtl
-from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.file import encode_graph, graph_digest
 from bitlathe.model.graph.graph import Graph
 
 MANIFEST = "manifest.json"
@@ -20,7 +20,7 @@ def program_files(compiled: Compiled) -> dict[str, bytes]:
 
 def graph_files(graph: Graph) -> dict[str, bytes]:
     """What was compiled."""
-    return {GRAPH: graph_file.encode(graph)}
+    return {GRAPH: encode_graph(graph)}
 
 
 def engine_files(target: Target) -> dict[str, bytes]:
@@ -36,7 +36,7 @@ def versions(network: str) -> dict[str, object]:
 def build_facts(graph: Graph, compiled: Compiled, target: Target) -> dict[str, object]:
     """What a manifest says of the graph, of the engine, and of the program's ends."""
     return {
-        "graph": graph_file.digest(graph),
+        "graph": graph_digest(graph),
         "target": {"name": target.name, "part": target.part, "clock_mhz": target.clock_mhz},
         "engine": {**asdict(target.engine), "identity": target.engine.identity},
         "input": {**asdict(compiled.input_layout), "bytes": compiled.input_layout.bytes},

@@ -15,7 +15,7 @@ from bitlathe.hls.hls4ml.planning import make_plan
 from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.render import render
 from bitlathe.hls.tools.scripts import hls_scripts
-from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.file import graph_digest
 from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.graph import Graph
 
@@ -91,7 +91,7 @@ def emit(graph: Graph, target: Target, options: Options | None = None) -> dict[s
         model = to_model(plan, target, options.backend, folder)
         with library.quiet():
             model.write()
-        digest = graph_file.digest(graph)
+        digest = graph_digest(graph)
         files = _texts(folder, str(model.config.get_config_value("Stamp")), _stamp(digest))
         return {**files, **_additions(_view(plan, model, digest), target, options.backend, digest)}
 
@@ -121,7 +121,7 @@ def _stamp(digest: str) -> str:
 
 def identity_of(graph: Graph) -> int:
     """What a network's kernel answers in its register IDENTITY: 32 bits of the graph's digest."""
-    return _identity(graph_file.digest(graph))
+    return _identity(graph_digest(graph))
 
 
 def _identity(digest: str) -> int:

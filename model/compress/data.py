@@ -11,7 +11,7 @@ import torch
 from bitlathe.model.compress.randomness import order_generator, step_generator
 from bitlathe.model.data import Dataset, Images, Labels, to_input
 from bitlathe.model.graph.errors import DataError
-from bitlathe.model.seeds import SEEDS, is_seed
+from bitlathe.model.graph.files.settings import SEEDS, is_seed
 from bitlathe.model.train.batches import Batch, pad_border, part_of, random_views, steps_of
 
 

@@ -13,7 +13,7 @@ from bitlathe.model.prune.groups import ChannelGroups
 from bitlathe.model.quantize.config import QuantizeConfig
 
 
-class Kind(Enum):
+class MethodKind(Enum):
     """What a method changes; of methods of one kind, any satisfies what the kind still owes."""
 
     TRAIN = "T"
@@ -34,7 +34,7 @@ class Method(Protocol):
         """Short and unique among a run's methods: "P", "Q(4,8)"."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> MethodKind:
         """What it changes."""
 
     def applicable(self, state: State) -> bool:

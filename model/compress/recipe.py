@@ -16,7 +16,7 @@ from bitlathe.model.train.config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class RecipeStage:
     """A method and the epochs in which it is chosen; with 0 epochs it is only applied."""
 
     method: Method
@@ -36,10 +36,10 @@ class Stage:
 class Recipe:
     """Stages one after the other."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[RecipeStage, ...]
 
     @property
-    def steps(self) -> tuple[Stage, ...]:
+    def steps(self) -> tuple[RecipeStage, ...]:
         """The stage of every application of a method, in order."""
         return tuple(stage for stage in self.stages for _ in range(stage.times))
 

@@ -1,8 +1,9 @@
 """Data sets: readers, the frozen `Dataset`, and the image input contract."""
 
-from bitlathe.model.data.dataset import Dataset, Images, Labels
+from bitlathe.model.data.dataset import Dataset, Labels
 from bitlathe.model.data.load import data_root, dataset_names, load_dataset
 from bitlathe.model.data.pixels import INPUT_FRAC, PIXEL_ZERO, to_codes, to_input
+from bitlathe.model.graph.arrays import Images
 
 __all__ = [
     "INPUT_FRAC",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bitlathe.model.data.readers import (
-    Reader,
+    DatasetReader,
     read_cifar10_binary,
     read_cifar100_binary,
     read_idx,
@@ -14,13 +14,13 @@ from bitlathe.model.data.readers import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class DatasetLayout:
     """One way the files of a data set lie on disk. Any file may also end in .gz."""
 
     folders: tuple[str, ...]  # tried in this order, relative to the data root
     train: tuple[str, ...]
     test: tuple[str, ...]
-    reader: Reader
+    reader: DatasetReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class DatasetSpec:
     image_shape: tuple[int, int, int]  # (H, W, C)
     train_count: int
     test_count: int
-    layouts: tuple[Layout, ...]
+    layouts: tuple[DatasetLayout, ...]
 
 
 _DIGIT_NAMES = tuple(str(digit) for digit in range(10))
@@ -62,13 +62,13 @@ _CIFAR10_NAMES = (
 
 
 def _mnist_like(folder: str, torch_folder: str, class_names: tuple[str, ...]) -> DatasetSpec:
-    idx = Layout(
+    idx = DatasetLayout(
         folders=(folder, f"{torch_folder}/raw"),
         train=("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
         test=("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
         reader=read_idx,
     )
-    npz = Layout(folders=(folder,), train=("train.npz",), test=("test.npz",), reader=read_npz)
+    npz = DatasetLayout(folders=(folder,), train=("train.npz",), test=("test.npz",), reader=read_npz)
     return DatasetSpec(
         class_names=class_names,
         image_shape=(28, 28, 1),
@@ -84,13 +84,13 @@ _CIFAR10 = DatasetSpec(
     train_count=50_000,
     test_count=10_000,
     layouts=(
-        Layout(
+        DatasetLayout(
             folders=("cifar10",),
             train=tuple(f"train_{i}.npz" for i in range(1, 6)),
             test=("test.npz",),
             reader=read_npz,
         ),
-        Layout(
+        DatasetLayout(
             folders=("cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10"),
             train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
             test=("test_batch.bin",),
@@ -105,7 +105,7 @@ _CIFAR100 = DatasetSpec(
     train_count=50_000,
     test_count=10_000,
     layouts=(
-        Layout(
+        DatasetLayout(
             folders=("cifar-100-binary", "cifar100/cifar-100-binary", "cifar100"),
             train=("train.bin",),
             test=("test.bin",),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError
 
-Images = NDArray[np.uint8]  # (N, H, W, C), 0..255
 Labels = NDArray[np.int64]  # (N,), 0..classes-1
 
 

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bitlathe.model.data.catalog import CATALOG, DatasetSpec, Layout
-from bitlathe.model.data.dataset import Dataset, Images, Labels
+from bitlathe.model.data.catalog import CATALOG, DatasetLayout, DatasetSpec
+from bitlathe.model.data.dataset import Dataset, Labels
 from bitlathe.model.data.digits import read_digits
-from bitlathe.model.data.readers import Reader, read_blob
+from bitlathe.model.data.readers import DatasetReader, read_blob
 from bitlathe.model.data.synthetic import read_synthetic
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError
 
 DATA_VARIABLE = "BITLATHE_DATA"
@@ -63,7 +64,7 @@ def _read_files(name: str, spec: DatasetSpec, root: Path | None) -> Dataset:
     )
 
 
-def _find(name: str, spec: DatasetSpec, root: Path | None) -> tuple[Layout, Path]:
+def _find(name: str, spec: DatasetSpec, root: Path | None) -> tuple[DatasetLayout, Path]:
     if root is None:
         raise DataError(f"{name}: no data folder is known; {_HINT}")
     for layout, folder in _candidates(spec, root):
@@ -72,7 +73,7 @@ def _find(name: str, spec: DatasetSpec, root: Path | None) -> tuple[Layout, Path
     raise DataError(f"{name}: files not found, looked for {_looked_for(spec, root)}; {_HINT}")
 
 
-def _candidates(spec: DatasetSpec, root: Path) -> Iterator[tuple[Layout, Path]]:
+def _candidates(spec: DatasetSpec, root: Path) -> Iterator[tuple[DatasetLayout, Path]]:
     return ((layout, root / folder) for layout in spec.layouts for folder in layout.folders)
 
 
@@ -88,7 +89,7 @@ def _looked_for(spec: DatasetSpec, root: Path) -> str:
     )
 
 
-def _read_split(folder: Path, files: tuple[str, ...], reader: Reader) -> tuple[Images, Labels]:
+def _read_split(folder: Path, files: tuple[str, ...], reader: DatasetReader) -> tuple[Images, Labels]:
     paths = (_present(folder / file) for file in files)
     return reader([read_blob(path) for path in paths if path])
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitlathe.model.data.dataset import Images
+from bitlathe.model.graph.arrays import Images
 
 INPUT_FRAC = 7  # binary point of an input code
 PIXEL_ZERO = 128  # the byte whose code is 0

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from bitlathe.model.data.dataset import Images, Labels
+from bitlathe.model.data.dataset import Labels
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError
 
 _Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether by columns, type of the elements
@@ -56,7 +57,7 @@ class Blob:
     data: bytes
 
 
-Reader = Callable[[Sequence[Blob]], tuple[Images, Labels]]
+DatasetReader = Callable[[Sequence[Blob]], tuple[Images, Labels]]
 
 
 def read_blob(path: Path) -> Blob:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitlathe.model.data.dataset import Dataset, Images, Labels
+from bitlathe.model.data.dataset import Dataset, Labels
+from bitlathe.model.graph.arrays import Images
 
 _SIZE, _CLASSES = 224, 1000
 _TRAIN_COUNT, _TEST_COUNT = 64, 16

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.npy import LARGEST
 
-Array = npt.NDArray[np.integer[Any]]
-Codes = npt.NDArray[np.uint64]
+IntegerArray = npt.NDArray[np.integer[Any]]
+UnsignedCodes = npt.NDArray[np.uint64]
 Values = npt.NDArray[np.int64]
 DTYPES = tuple(np.dtype(name) for name in ("int8", "int16", "int32", "uint8", "uint16"))
 GAP_BITS = range(1, 9)
@@ -45,7 +45,7 @@ class Coding:
     payload: bytes
 
 
-def encode_array(array: Array) -> bytes:
+def encode_array(array: IntegerArray) -> bytes:
     """The shortest coding of an array, header included; FormatError for a type that no graph holds.
 
     >>> len(encode_array(np.zeros((20, 50), dtype=np.int8)))
@@ -62,7 +62,7 @@ def encode_array(array: Array) -> bytes:
     return header + struct.pack(f"<{array.ndim}I", *array.shape) + best.payload
 
 
-def decode_array(data: bytes, name: str) -> tuple[Array, bytes]:
+def decode_array(data: bytes, name: str) -> tuple[IntegerArray, bytes]:
     """The array that `data` begins with, and what follows; FormatError, naming `name`, if damaged."""
     try:
         number, width_and_sign, kind, axes, entries = _HEADER.unpack_from(data)
@@ -107,13 +107,13 @@ def codings(flat: Values, width: int) -> tuple[Coding, ...]:
     return packed, bitmask, *(_relative(codes, places, width, bits) for bits in GAP_BITS)
 
 
-def pack(codes: Codes, width: int) -> bytes:
+def pack(codes: UnsignedCodes, width: int) -> bytes:
     """Codes of `width` bits one after the other, the lowest bit first."""
     bits = codes[:, None] >> np.arange(width, dtype=np.uint64) & np.uint64(1)
     return np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
 
 
-def unpack(data: bytes, count: int, width: int) -> tuple[Codes, int]:
+def unpack(data: bytes, count: int, width: int) -> tuple[UnsignedCodes, int]:
     """`count` codes of `width` bits, and the number of bytes they took; ValueError where there are fewer."""
     size = packed_size(count, width)
     if len(data) < size:
@@ -128,16 +128,16 @@ def packed_size(count: int, width: int) -> int:
     return -(-count * width // 8)
 
 
-def _wrapped(flat: Values, width: int) -> Codes:
+def _wrapped(flat: Values, width: int) -> UnsignedCodes:
     return flat.astype(np.uint64) & np.uint64((1 << width) - 1)
 
 
-def _unwrapped(codes: Codes, width: int, signed: bool) -> Values:
+def _unwrapped(codes: UnsignedCodes, width: int, signed: bool) -> Values:
     values = codes.astype(np.int64)
     return values - (values >> (width - 1) << width) if signed else values
 
 
-def _relative(codes: Codes, places: npt.NDArray[np.intp], width: int, gap_bits: int) -> Coding:
+def _relative(codes: UnsignedCodes, places: npt.NDArray[np.intp], width: int, gap_bits: int) -> Coding:
     reach = 1 << gap_bits
     gaps = np.diff(places, prepend=-1) - 1
     last = np.cumsum(gaps // reach + 1) - 1  # each gap's own entry stands behind its carriers
@@ -147,13 +147,13 @@ def _relative(codes: Codes, places: npt.NDArray[np.intp], width: int, gap_bits: 
     return Coding(scheme=Scheme.RELATIVE, gap_bits=gap_bits, entries=len(entries), payload=payload)
 
 
-def _decode_packed(coding: Coding, size: int, width: int) -> tuple[Codes, int]:
+def _decode_packed(coding: Coding, size: int, width: int) -> tuple[UnsignedCodes, int]:
     if coding.entries != size:
         raise ValueError(f"{coding.entries} values for {size} places")
     return unpack(coding.payload, size, width)
 
 
-def _decode_bitmask(coding: Coding, size: int, width: int) -> tuple[Codes, int]:
+def _decode_bitmask(coding: Coding, size: int, width: int) -> tuple[UnsignedCodes, int]:
     mask, used = unpack(coding.payload, size, 1)
     codes, more = unpack(coding.payload[used:], coding.entries, width)
     values = np.zeros(size, dtype=np.uint64)
@@ -161,7 +161,7 @@ def _decode_bitmask(coding: Coding, size: int, width: int) -> tuple[Codes, int]:
     return values, used + more
 
 
-def _decode_relative(coding: Coding, size: int, width: int) -> tuple[Codes, int]:
+def _decode_relative(coding: Coding, size: int, width: int) -> tuple[UnsignedCodes, int]:
     pairs, used = unpack(coding.payload, coding.entries, coding.gap_bits + width)
     gaps = (pairs & np.uint64((1 << coding.gap_bits) - 1)).astype(np.int64)
     values = np.zeros(size, dtype=np.uint64)
@@ -169,7 +169,7 @@ def _decode_relative(coding: Coding, size: int, width: int) -> tuple[Codes, int]
     return values, used
 
 
-_DECODERS: dict[Scheme, Callable[[Coding, int, int], tuple[Codes, int]]] = {
+_DECODERS: dict[Scheme, Callable[[Coding, int, int], tuple[UnsignedCodes, int]]] = {
     Scheme.PACKED: _decode_packed,
     Scheme.BITMASK: _decode_bitmask,
     Scheme.RELATIVE: _decode_relative,

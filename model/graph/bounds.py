@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-import numpy.typing as npt
 
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.fixed_point import rounding_constant
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import Concat, Conv2d, Dense, IntWeights, MaxPool2d, Node
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

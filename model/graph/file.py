@@ -26,17 +26,17 @@ PLAIN_FILE = 0o644 << 16
 UNIX = 3
 
 
-def save(graph: Graph, path: Path) -> None:
+def write_graph(graph: Graph, path: Path) -> None:
     """Write a graph to a file, which appears whole or not at all; DataError where it cannot be written."""
-    write_whole(path, encode(graph))
+    write_whole(path, encode_graph(graph))
 
 
-def load(path: Path) -> Graph:
+def read_graph(path: Path) -> Graph:
     """Read a graph, compact or not; FormatError where the file is neither, DataError where there is none."""
     return read_decoded(path, _decode_either, SUFFIX)
 
 
-def encode(graph: Graph) -> bytes:
+def encode_graph(graph: Graph) -> bytes:
     """Bytes of a graph's file."""
     store = ArrayStore()
     document = json_from_graph(graph, store)
@@ -44,8 +44,8 @@ def encode(graph: Graph) -> bytes:
     return archive + _digest_of(archive).encode("ascii")
 
 
-def decode(data: bytes) -> Graph:
-    """Graph of a file's bytes; FormatError or ShapeError where they are not what `encode` makes."""
+def decode_graph(data: bytes) -> Graph:
+    """Graph of a file's bytes; FormatError or ShapeError where they are not what `encode_graph` makes."""
     _verify(data)
     members = _members(data)
     if DOCUMENT not in members:
@@ -59,12 +59,12 @@ def decode(data: bytes) -> Graph:
 
 
 def _decode_either(data: bytes) -> Graph:
-    return decode_compact(data) if data.startswith(compact.MAGIC) else decode(data)
+    return decode_compact(data) if data.startswith(compact.MAGIC) else decode_graph(data)
 
 
-def digest(graph: Graph) -> str:
+def graph_digest(graph: Graph) -> str:
     """The digest a graph's file ends with, `sha256:` and 64 hexadecimal digits; equal for equal graphs."""
-    return encode(graph)[-DIGEST_BYTES:].decode("ascii")
+    return encode_graph(graph)[-DIGEST_BYTES:].decode("ascii")
 
 
 def _digest_of(archive: bytes) -> str:

@@ -1,9 +1,11 @@
 """The integer graph: nodes in topological order, validated when made."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 
@@ -222,3 +224,23 @@ def _check_residual(conv: Conv2d, places: tuple[int, ...]) -> None:
             f"{conv.name}: residual {conv.residual} is shifted by {max(places)}, beyond {MAX_SHIFT}; "
             "lower the weights' frac"
         )
+
+
+class TensorReader(Protocol):
+    """A node of an integer graph, or of a float network."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+
+def dead_after(nodes: Iterable[TensorReader]) -> dict[str, tuple[str, ...]]:
+    """Tensors that nothing reads after each node; what nothing reads at all is dead after its own."""
+    last_reader: dict[str, str] = {}
+    for node in nodes:
+        last_reader[node.name] = node.name
+        last_reader.update(dict.fromkeys(node.sources, node.name))
+    readers = set(last_reader.values())
+    return {reader: tuple(t for t, last in last_reader.items() if last == reader) for reader in readers}

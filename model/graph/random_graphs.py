@@ -26,7 +26,7 @@ NARROW_WIDTHS = (*range(2, 9), *[8] * 7)  # mostly 8 bits
 WIDE_WIDTHS = (*range(2, 17), *[8] * 7)
 LIVELY_CODES = 5
 
-Operation = Callable[[Sketch, str], str]  # adds nodes that read the named tensor, returns the new head
+SketchStep = Callable[[Sketch, str], str]  # adds nodes that read the named tensor, returns the new head
 
 
 def random_graph(
@@ -183,7 +183,7 @@ def _classifier(sketch: Sketch, head: str) -> str:
     return sketch.dense(head, classes, relu=False)
 
 
-OPERATIONS: tuple[Operation, ...] = (
+OPERATIONS: tuple[SketchStep, ...] = (
     _convolution,
     _convolution,
     _convolution,

@@ -40,7 +40,7 @@ from bitlathe.model.graph.random_draws import (
 from bitlathe.model.graph.random_inputs import random_codes
 from bitlathe.model.graph.reference import largest_in_windows
 
-Weighted = TypeVar("Weighted", Conv2d, Dense)
+AnyWeighted = TypeVar("AnyWeighted", Conv2d, Dense)
 
 SAMPLES = 8  # images that flow along
 SATURATING = 4  # bits off a shift that leave few codes between the ends of their range
@@ -232,7 +232,7 @@ class Sketch:
         limits = self.format(conv.source)
         return products_of(conv, CodeRange(lo=limits.lo, hi=limits.hi), np.int64)(self.samples[conv.source])
 
-    def _settle(self, draft: Weighted, conv: Conv2d, output: OutputChoice, gain: int = 0) -> str:
+    def _settle(self, draft: AnyWeighted, conv: Conv2d, output: OutputChoice, gain: int = 0) -> str:
         """Add `draft`, as a convolution `conv`, with bias, fracs and shift that suit its accumulators.
 
         A `gain` takes bits off the shift, so that most codes saturate.

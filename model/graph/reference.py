@@ -7,18 +7,17 @@ cache, and a tensor is freed after its last consumer.
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from bitlathe.model.graph.arrays import Codes
 from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import FLOAT64_EXACT, INT32_EXACT, IntType, Window, products_of
 from bitlathe.model.graph.errors import FormatError, OverflowRisk, ShapeError
 from bitlathe.model.graph.fixed_point import IntArray, requantize_in_place
-from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
+from bitlathe.model.graph.graph import Graph, dead_after, residual_shifts, shifts
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 
-Codes = npt.NDArray[np.int32]
 Kernel = Callable[[tuple[IntArray, ...]], IntArray]  # sources (N, H, W, C) -> output (N, H, W, C)
-Step = tuple[Node, Kernel, tuple[str, ...]]  # a node, how to run it, tensors to free afterwards
+KernelCall = tuple[Node, Kernel, tuple[str, ...]]  # a node, how to run it, tensors to free afterwards
 
 CHUNK_BYTES = 4 << 20  # of the largest matrix of windows
 
@@ -79,7 +78,7 @@ def _evaluate(graph: Graph, codes: IntArray, wanted: frozenset[str]) -> dict[str
     return results
 
 
-def _run(steps: tuple[Step, ...], codes: IntArray) -> Iterator[tuple[str, IntArray]]:
+def _run(steps: tuple[KernelCall, ...], codes: IntArray) -> Iterator[tuple[str, IntArray]]:
     tensors: dict[str, IntArray] = {}
     channels_last = np.ascontiguousarray(codes.transpose(0, 2, 3, 1), dtype=np.int32)
     for node, kernel, dead in steps:
@@ -90,12 +89,11 @@ def _run(steps: tuple[Step, ...], codes: IntArray) -> Iterator[tuple[str, IntArr
             del tensors[name]
 
 
-def _steps(graph: Graph) -> Iterator[Step]:
+def _steps(graph: Graph) -> Iterator[KernelCall]:
     ranges = code_ranges(graph)
-    last_reader = {tensor: node.name for node in graph.nodes for tensor in (node.name, *node.sources)}
+    dead = dead_after(graph.nodes)
     for node in graph.nodes:
-        dead = tuple(tensor for tensor, reader in last_reader.items() if reader == node.name)
-        yield node, _kernel(graph, node, ranges), dead
+        yield node, _kernel(graph, node, ranges), dead.get(node.name, ())
 
 
 def _chunk_images(graph: Graph) -> int:

@@ -15,7 +15,7 @@ from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
 
 MOST_LINKS = 40  # one after the other, as Linux has it
 
-Decoded = TypeVar("Decoded")
+Content = TypeVar("Content")
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -99,7 +99,7 @@ def writable(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from error
 
 
-def read_decoded(path: Path, decode: Callable[[bytes], Decoded], suffix: str) -> Decoded:
+def read_decoded(path: Path, decode: Callable[[bytes], Content], suffix: str) -> Content:
     """What `decode` makes of a file; FormatError, naming it, if it fails, DataError if there is none."""
     try:
         data = path.read_bytes()

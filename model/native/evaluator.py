@@ -15,13 +15,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.model.graph.arrays import Codes
 from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.fixed_point import IntArray, rounding_constant
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
-from bitlathe.model.graph.reference import Codes, check_input, evaluate
+from bitlathe.model.graph.reference import check_input, evaluate
 from bitlathe.model.native.library import kernels
 
 Evaluator = Callable[[IntArray], Codes]  # codes (N, C, H, W) of the input -> codes (N, C, H, W) of the output
@@ -34,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 _CONVOLUTION, _DEPTHWISE, _MAXIMUM, _CONCATENATION = range(4)
 
 
-class _Tensor(ctypes.Structure):
+class _NativeTensor(ctypes.Structure):
     """As in kernels.cpp."""
 
     _fields_ = tuple((name, ctypes.c_int32) for name in ("slot", "height", "width", "stride"))
@@ -93,7 +94,7 @@ class CompiledGraph:
         self._strides = {node.name: _stride(graph, node) for node in self._nodes}
         slots = _slots(self._nodes, graph.output)
         self._slots = 1 + max(slots.values())
-        self._tensors = (_Tensor * len(self._nodes))(
+        self._tensors = (_NativeTensor * len(self._nodes))(
             *(self._tensor(node, slots[node.name]) for node in self._nodes)
         )
         self._arrays: list[IntArray] = []  # kept while the layers point into them
@@ -129,9 +130,9 @@ class CompiledGraph:
         largest = max(2 * int(t.height) * int(t.width) * int(t.stride) for t in self._tensors)
         return min(CHUNK_IMAGES, max(1, CHUNK_BYTES // largest))
 
-    def _tensor(self, node: Node, slot: int) -> _Tensor:
+    def _tensor(self, node: Node, slot: int) -> _NativeTensor:
         _, height, width = self._graph.shapes[node.name]
-        return _Tensor(slot=slot, height=height, width=width, stride=self._strides[node.name])
+        return _NativeTensor(slot=slot, height=height, width=width, stride=self._strides[node.name])
 
     def _layers(self, node: Node) -> Iterator[_Layer]:
         if isinstance(node, Conv2d | Dense | AvgPool2d):

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.onnx.network import OnnxNetwork, Pad, Step
-from bitlathe.model.onnx.proto import Array, OnnxGraph, OnnxNode
+from bitlathe.model.onnx.network import LayerCall, OnnxNetwork, Pad
+from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode
 from bitlathe.model.quantize.names import identifier, unused
 
 Padding = tuple[int, int, int, int]  # top, left, bottom, right
 NO_PADDING: Padding = (0, 0, 0, 0)
 
 
-class Layout(Enum):
+class AxisOrder(Enum):
     """How a tensor of the file is held here."""
 
     SAME = "as the file has it"
@@ -29,12 +29,12 @@ class Layout(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
+class OnnxValue:
     """A tensor that depends on the image."""
 
     key: str  # of the tensor in the module
     example: Tensor  # of one image, as held here
-    layout: Layout = Layout.SAME
+    layout: AxisOrder = AxisOrder.SAME
     map: Shape | None = None  # (C, H, W) that a FLATTENED_LAST vector was
     padding: Padding = NO_PADDING  # zeros around it that the next layer has still to add
 
@@ -42,7 +42,7 @@ class Value:
     def shape(self) -> tuple[int, ...]:
         """Shape in the file, of one image."""
         sizes = tuple(self.example.shape)
-        if self.layout is Layout.CHANNELS_LAST:
+        if self.layout is AxisOrder.CHANNELS_LAST:
             return sizes[0], sizes[2], sizes[3], sizes[1]
         if any(self.padding):
             top, left, bottom, right = self.padding
@@ -52,7 +52,7 @@ class Value:
     def axis(self, axis: int) -> int:
         """Here, the axis that the file calls so."""
         axis %= self.example.ndim
-        return (0, 2, 3, 1)[axis] if self.layout is Layout.CHANNELS_LAST else axis
+        return (0, 2, 3, 1)[axis] if self.layout is AxisOrder.CHANNELS_LAST else axis
 
 
 _TAKEN = frozenset(dir(OnnxNetwork()))  # names that a layer of the module cannot have
@@ -63,12 +63,12 @@ class Importer:
     """A module under construction."""
 
     graph: OnnxGraph
-    constants: dict[str, Array]
-    values: dict[str, Value] = field(default_factory=dict)
+    constants: dict[str, OnnxArray]
+    values: dict[str, OnnxValue] = field(default_factory=dict)
     layers: dict[str, nn.Module] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[LayerCall] = field(default_factory=list)
 
-    def operand(self, name: str) -> Value | Array | None:
+    def operand(self, name: str) -> OnnxValue | OnnxArray | None:
         """A tensor, a constant, or None where it is left out."""
         if not name:
             return None
@@ -81,7 +81,7 @@ class Importer:
         """Whether any operand is a tensor of the image's."""
         return any(name in self.values for name in node.inputs if name)
 
-    def value(self, node: OnnxNode, place: int = 0) -> Value:
+    def value(self, node: OnnxNode, place: int = 0) -> OnnxValue:
         """An operand that depends on the image, its zeros around it added."""
         value = self.pending(node, place)
         if not any(value.padding):
@@ -89,17 +89,17 @@ class Importer:
         top, left, bottom, right = value.padding
         return self.emit(node, Pad((left, right, top, bottom)), [value], stem=f"{node.stem}_pad")
 
-    def pending(self, node: OnnxNode, place: int = 0) -> Value:
+    def pending(self, node: OnnxNode, place: int = 0) -> OnnxValue:
         """The same, with the zeros around it left to the caller."""
         value = self.operand(node.inputs[place]) if place < len(node.inputs) else None
-        if not isinstance(value, Value):
+        if not isinstance(value, OnnxValue):
             raise node.refusal(f"has a constant as operand {place}", "apply it to the network's own tensors")
         return value
 
-    def constant(self, node: OnnxNode, place: int) -> Array | None:
+    def constant(self, node: OnnxNode, place: int) -> OnnxArray | None:
         """A constant operand; None where it is left out."""
         operand = self.operand(node.inputs[place]) if place < len(node.inputs) else None
-        if isinstance(operand, Value):
+        if isinstance(operand, OnnxValue):
             raise node.refusal(
                 f"takes operand {node.inputs[place]} from the image", "only constants can stand there"
             )
@@ -117,12 +117,12 @@ class Importer:
         self,
         node: OnnxNode,
         layer: nn.Module,
-        sources: Sequence[Value],
+        sources: Sequence[OnnxValue],
         *,
         stem: str | None = None,
-        layout: Layout | None = None,
+        layout: AxisOrder | None = None,
         map: Shape | None = None,
-    ) -> Value:
+    ) -> OnnxValue:
         """The tensor that a layer makes of others; layout and map are the first source's, if not given."""
         name = unused(identifier(stem or node.stem), {*self.layers, *_TAKEN})
         try:
@@ -131,12 +131,12 @@ class Importer:
         except (RuntimeError, ValueError, IndexError) as error:
             raise ShapeError(f"{node.name}: {node.operator} does not fit its operands ({error})") from error
         self.layers[name] = layer
-        self.steps.append(Step(layer=name, sources=tuple(source.key for source in sources), result=name))
+        self.steps.append(LayerCall(layer=name, sources=tuple(source.key for source in sources), result=name))
         kept = sources[0].layout if layout is None else layout
-        return Value(
+        return OnnxValue(
             key=name, example=example, layout=kept, map=map if layout is not None else sources[0].map
         )
 
 
-Made = Value | Array | tuple[Value, ...]
-Handler = Callable[[Importer, OnnxNode], Made]  # what a node makes: adds layers, or folds to a constant
+Made = OnnxValue | OnnxArray | tuple[OnnxValue, ...]
+NodeImporter = Callable[[Importer, OnnxNode], Made]  # what a node makes: adds layers, or folds to a constant

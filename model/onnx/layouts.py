@@ -12,25 +12,25 @@ from torch import Tensor
 
 from bitlathe.model.graph.errors import ShapeError
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.onnx.importer import Importer, Layout, Value
+from bitlathe.model.onnx.importer import AxisOrder, Importer, OnnxValue
 from bitlathe.model.onnx.network import IMAGE, image_reader
-from bitlathe.model.onnx.proto import Array, OnnxNode
+from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 
 
-def read_image(importer: Importer, path: Path, shape: Shape) -> Value:
+def read_image(importer: Importer, path: Path, shape: Shape) -> OnnxValue:
     """The graph's input, of images (C, H, W); ShapeError where it takes others."""
     sizes = importer.graph.input_shape
     given, last = tuple(sizes[1:]), (*shape[1:], shape[0])
     example = torch.zeros(1, *shape)
     reader = OnnxNode(operator="input", name="image", inputs=(), outputs=(), attributes={})
-    image = Value(key=IMAGE, example=example)
+    image = OnnxValue(key=IMAGE, example=example)
     if len(sizes) == 4 and _reads_channels_last(importer):
         if _fits(given, last):
-            return Value(key=image.key, example=example, layout=Layout.CHANNELS_LAST)
+            return OnnxValue(key=image.key, example=example, layout=AxisOrder.CHANNELS_LAST)
     elif len(sizes) == 4 and _fits(given, shape):
         return image
     elif len(sizes) == 4 and shape[0] > 1 and _fits(given, last):
-        return Value(key=image.key, example=example, layout=Layout.CHANNELS_LAST)
+        return OnnxValue(key=image.key, example=example, layout=AxisOrder.CHANNELS_LAST)
     elif len(sizes) == 3 and shape[0] == 1 and _fits(given, shape[1:]):
         return importer.emit(reader, image_reader(3, shape), [image])
     elif len(sizes) == 2 and _fits(given, (prod(shape),)):
@@ -54,7 +54,7 @@ def _reads_channels_last(importer: Importer) -> bool:
     )
 
 
-def features(x: Value, rows: Array) -> Array:
+def features(x: OnnxValue, rows: OnnxArray) -> OnnxArray:
     """The last axis of an array over flattened (H, W, C), in the order C, H, W."""
     assert x.map is not None
     channels, height, width = x.map
@@ -62,20 +62,20 @@ def features(x: Value, rows: Array) -> Array:
     return np.moveaxis(apart, -1, -3).reshape(rows.shape)
 
 
-def arranged(x: Value, constant: Array) -> Tensor:
+def arranged(x: OnnxValue, constant: OnnxArray) -> Tensor:
     """A constant operand in the layout of `x`."""
     array = np.asarray(constant, dtype=np.float32)
-    if x.layout is Layout.CHANNELS_LAST and array.size > 1:
+    if x.layout is AxisOrder.CHANNELS_LAST and array.size > 1:
         array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(0, 3, 1, 2)
-    if x.layout is Layout.FLATTENED_LAST and array.size > 1:
+    if x.layout is AxisOrder.FLATTENED_LAST and array.size > 1:
         array = features(x, array)
     return tensor(array)
 
 
-def tensor(array: Array) -> Tensor:
+def tensor(array: OnnxArray) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))  # a copy, which may be written
 
 
-def same_layout(node: OnnxNode, operands: Sequence[Value]) -> None:
+def same_layout(node: OnnxNode, operands: Sequence[OnnxValue]) -> None:
     if len({(operand.layout, operand.map) for operand in operands}) > 1:
         raise node.refusal("joins a map whose channels stand last with others", "export with channels first")

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.onnx.importer import Importer, Layout, Value
+from bitlathe.model.onnx.importer import AxisOrder, Importer, OnnxValue
 from bitlathe.model.onnx.layouts import read_image
 from bitlathe.model.onnx.network import OnnxNetwork, Permute
 from bitlathe.model.onnx.operators import HANDLERS
@@ -44,7 +44,7 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
         _result(importer, path, logits),
         host=host,
         logits=logits,
-        file_axes=(0, 2, 3, 1) if image.layout is Layout.CHANNELS_LAST else (0, 1, 2, 3),
+        file_axes=(0, 2, 3, 1) if image.layout is AxisOrder.CHANNELS_LAST else (0, 1, 2, 3),
     )
 
 
@@ -62,7 +62,7 @@ def _read(importer: Importer, node: OnnxNode) -> None:
     if isinstance(made, np.ndarray):
         importer.constants[node.outputs[0]] = made
     else:
-        values = (made,) if isinstance(made, Value) else made
+        values = (made,) if isinstance(made, OnnxValue) else made
         importer.values.update(zip(node.outputs, values, strict=False))
 
 
@@ -112,11 +112,11 @@ def _result(importer: Importer, path: Path, logits: str) -> str:
     value = importer.values.get(logits)
     if value is None:
         raise UnsupportedLayer(f"{path}: its output does not depend on the image; export it again")
-    if value.layout is Layout.FLATTENED_LAST or any(value.padding):
+    if value.layout is AxisOrder.FLATTENED_LAST or any(value.padding):
         raise UnsupportedLayer(
             f"{path}: ends in a reshaped or padded map; let it end in a layer with weights"
         )
-    if value.layout is Layout.CHANNELS_LAST and value.example.shape[2:] != (1, 1):
+    if value.layout is AxisOrder.CHANNELS_LAST and value.example.shape[2:] != (1, 1):
         return importer.emit(
             importer.graph.nodes[-1], Permute((0, 2, 3, 1)), [value], stem="channels_last"
         ).key

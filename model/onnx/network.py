@@ -15,7 +15,7 @@ IMAGE = "the image"  # key of the tensor that a network is given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class LayerCall:
     """A layer, by its name in the module, the tensors that it reads and the one that it makes."""
 
     layer: str
@@ -32,7 +32,7 @@ class OnnxNetwork(nn.Module):
 
     def __init__(
         self,
-        steps: Sequence[Step] = (),
+        steps: Sequence[LayerCall] = (),
         layers: Mapping[str, nn.Module] | None = None,
         output: str = IMAGE,
         *,

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from bitlathe.model.graph.nodes import Pair
-from bitlathe.model.onnx.importer import Handler, Importer, Layout, Padding, Value
+from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue, Padding
 from bitlathe.model.onnx.layouts import arranged, features, same_layout, tensor
 from bitlathe.model.onnx.network import (
     AddConstant,
@@ -24,17 +24,17 @@ from bitlathe.model.onnx.network import (
     ReverseSubtract,
     Total,
 )
-from bitlathe.model.onnx.proto import Array, OnnxNode
+from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 from bitlathe.model.onnx.shapes import SHAPES
 
 # ---- Layers with weights
 
 
-def convolution(importer: Importer, node: OnnxNode) -> Value:
+def convolution(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Conv of maps; uneven padding becomes zeros in the kernel, which leaves the sums as they are."""
     x, weight = importer.pending(node), importer.constant(node, 1)
     assert weight is not None
-    if weight.ndim != 4 or x.layout is not Layout.SAME:
+    if weight.ndim != 4 or x.layout is not AxisOrder.SAME:
         raise node.refusal(
             f"has weights of shape {weight.shape}", "only convolutions over (N, C, H, W) are read"
         )
@@ -58,10 +58,10 @@ def convolution(importer: Importer, node: OnnxNode) -> Value:
         groups,
         bias=bias is not None,
     )
-    return importer.emit(node, _loaded(layer, weight, bias), [x], layout=Layout.SAME)
+    return importer.emit(node, _loaded(layer, weight, bias), [x], layout=AxisOrder.SAME)
 
 
-def gemm(importer: Importer, node: OnnxNode) -> Value:
+def gemm(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Gemm of a vector and constant weights, in all its forms."""
     x, weight, bias = importer.value(node), importer.constant(node, 1), importer.constant(node, 2)
     if weight is None or node.attributes.get("transA", 0):
@@ -73,7 +73,7 @@ def gemm(importer: Importer, node: OnnxNode) -> Value:
     return _linear(importer, node, x, rows, bias)
 
 
-def matmul(importer: Importer, node: OnnxNode) -> Value:
+def matmul(importer: Importer, node: OnnxNode) -> OnnxValue:
     """MatMul of a vector and constant weights."""
     x, weight = importer.value(node), importer.constant(node, 1)
     if weight is None or weight.ndim != 2:
@@ -81,26 +81,28 @@ def matmul(importer: Importer, node: OnnxNode) -> Value:
     return _linear(importer, node, x, weight.T, None)
 
 
-def _linear(importer: Importer, node: OnnxNode, x: Value, rows: Array, bias: Array | None) -> Value:
+def _linear(
+    importer: Importer, node: OnnxNode, x: OnnxValue, rows: OnnxArray, bias: OnnxArray | None
+) -> OnnxValue:
     if x.example.ndim == 4 and x.example.shape[2:] == (1, 1):
         x = importer.emit(
-            node, Reshape((x.example.shape[1],)), [x], stem=f"{node.stem}_flat", layout=Layout.SAME
+            node, Reshape((x.example.shape[1],)), [x], stem=f"{node.stem}_flat", layout=AxisOrder.SAME
         )
     if x.example.ndim != 2:
         raise node.refusal(f"works on a tensor of shape {x.shape}", "flatten to (N, features) before it")
-    if x.layout is Layout.FLATTENED_LAST:
+    if x.layout is AxisOrder.FLATTENED_LAST:
         rows = features(x, rows)
     layer = nn.Linear(rows.shape[1], rows.shape[0], bias=bias is not None)
-    return importer.emit(node, _loaded(layer, rows, bias), [x], layout=Layout.SAME)
+    return importer.emit(node, _loaded(layer, rows, bias), [x], layout=AxisOrder.SAME)
 
 
-def _loaded(layer: nn.Module, weight: Array, bias: Array | None) -> nn.Module:
+def _loaded(layer: nn.Module, weight: OnnxArray, bias: OnnxArray | None) -> nn.Module:
     state = {"weight": tensor(weight)} if bias is None else {"weight": tensor(weight), "bias": tensor(bias)}
     layer.load_state_dict(state)
     return layer
 
 
-def batch_normalization(importer: Importer, node: OnnxNode) -> Value:
+def batch_normalization(importer: Importer, node: OnnxNode) -> OnnxValue:
     """BatchNormalization by stored statistics, over channels."""
     x = importer.value(node)
     scale, bias, mean, variance = (importer.constant(node, place) for place in range(1, 5))
@@ -109,7 +111,7 @@ def batch_normalization(importer: Importer, node: OnnxNode) -> Value:
         raise node.refusal("normalises each pixel by itself", "normalise channels")
     kind = nn.BatchNorm2d if x.example.ndim == 4 else nn.BatchNorm1d
     layer = kind(len(scale), eps=float(node.attributes.get("epsilon", 1e-5)))
-    if x.layout is not Layout.SAME:
+    if x.layout is not AxisOrder.SAME:
         raise node.refusal("works on channels that stand last", "export with channels first")
     state = {"weight": scale, "bias": bias, "running_mean": mean, "running_var": variance}
     layer.load_state_dict({name: tensor(array) for name, array in state.items()}, strict=False)
@@ -119,12 +121,12 @@ def batch_normalization(importer: Importer, node: OnnxNode) -> Value:
 # ---- Activations
 
 
-def activation(make: Callable[[OnnxNode], nn.Module]) -> Handler:
+def activation(make: Callable[[OnnxNode], nn.Module]) -> NodeImporter:
     """A function of one value, whatever the layout."""
     return lambda importer, node: importer.emit(node, make(node), [importer.value(node)])
 
 
-def clip(importer: Importer, node: OnnxNode) -> Value:
+def clip(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Clip: bounds as attributes until opset 10, as operands since."""
     low, high = (_bound(importer, node, name, place) for place, name in ((1, "min"), (2, "max")))
     bounds = (-inf if low is None else low, inf if high is None else high)
@@ -139,7 +141,7 @@ def _bound(importer: Importer, node: OnnxNode, name: str, place: int) -> float |
     return None if operand is None else float(operand)
 
 
-def prelu(importer: Importer, node: OnnxNode) -> Value:
+def prelu(importer: Importer, node: OnnxNode) -> OnnxValue:
     """PRelu with one slope, or one a channel."""
     x, slope = importer.value(node), importer.constant(node, 1)
     assert slope is not None
@@ -150,12 +152,12 @@ def prelu(importer: Importer, node: OnnxNode) -> Value:
 # ---- Arithmetic
 
 
-def arithmetic(operator: str) -> Handler:
+def arithmetic(operator: str) -> NodeImporter:
     """Add, Sub, Mul, Div: of two tensors, or of a tensor and a constant, which trains."""
 
-    def read(importer: Importer, node: OnnxNode) -> Value:
+    def read(importer: Importer, node: OnnxNode) -> OnnxValue:
         operands = [importer.operand(name) for name in node.inputs]
-        places = [place for place, operand in enumerate(operands) if isinstance(operand, Value)]
+        places = [place for place, operand in enumerate(operands) if isinstance(operand, OnnxValue)]
         if len(places) == 2:
             left, right = importer.value(node, 0), importer.value(node, 1)
             same_layout(node, (left, right))
@@ -180,7 +182,7 @@ def _with_constant(node: OnnxNode, operator: str, value: Tensor, is_first: bool)
     return MultiplyConstant(1 / value)
 
 
-def total(importer: Importer, node: OnnxNode) -> Value:
+def total(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Sum of any number of tensors."""
     operands = [importer.value(node, place) for place in range(len(node.inputs))]
     same_layout(node, operands)
@@ -190,7 +192,7 @@ def total(importer: Importer, node: OnnxNode) -> Value:
 # ---- Pools
 
 
-def max_pool(importer: Importer, node: OnnxNode) -> Value:
+def max_pool(importer: Importer, node: OnnxNode) -> OnnxValue:
     """MaxPool with even padding."""
     x, kernel_size, stride, padding = _window(importer, node)
     layer = nn.MaxPool2d(
@@ -203,7 +205,7 @@ def max_pool(importer: Importer, node: OnnxNode) -> Value:
     return importer.emit(node, layer, [x])
 
 
-def average_pool(importer: Importer, node: OnnxNode) -> Value:
+def average_pool(importer: Importer, node: OnnxNode) -> OnnxValue:
     """AveragePool with even padding."""
     x, kernel_size, stride, padding = _window(importer, node)
     if set(_pair(node, "dilations")) != {1}:
@@ -213,10 +215,10 @@ def average_pool(importer: Importer, node: OnnxNode) -> Value:
     return importer.emit(node, nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, counted), [x])
 
 
-def _window(importer: Importer, node: OnnxNode) -> tuple[Value, Pair, Pair, Pair]:
+def _window(importer: Importer, node: OnnxNode) -> tuple[OnnxValue, Pair, Pair, Pair]:
     x = importer.value(node)
     kernel = tuple(int(size) for size in node.attributes["kernel_shape"])
-    if len(kernel) != 2 or x.layout is not Layout.SAME:
+    if len(kernel) != 2 or x.layout is not AxisOrder.SAME:
         raise node.refusal(f"has a window of shape {kernel}", "only pools over (N, C, H, W) are read")
     stride = _pair(node, "strides")
     top, left, bottom, right = _padding(node, x, kernel, stride, _pair(node, "dilations"))
@@ -228,18 +230,18 @@ def _window(importer: Importer, node: OnnxNode) -> tuple[Value, Pair, Pair, Pair
     return x, (kernel[0], kernel[1]), stride, (top, left)
 
 
-def global_average(importer: Importer, node: OnnxNode) -> Value:
+def global_average(importer: Importer, node: OnnxNode) -> OnnxValue:
     """GlobalAveragePool."""
     return importer.emit(node, nn.AdaptiveAvgPool2d(1), [importer.value(node)])
 
 
-def global_maximum(importer: Importer, node: OnnxNode) -> Value:
+def global_maximum(importer: Importer, node: OnnxNode) -> OnnxValue:
     """GlobalMaxPool."""
     x = importer.value(node)
     return importer.emit(node, nn.MaxPool2d((x.example.shape[2], x.example.shape[3])), [x])
 
 
-def reduce_mean(importer: Importer, node: OnnxNode) -> Value:
+def reduce_mean(importer: Importer, node: OnnxNode) -> OnnxValue:
     """ReduceMean; without its size-1 axes the layout no longer matters."""
     x = importer.value(node)
     named = importer.integers(node, "axes", 1)
@@ -247,7 +249,7 @@ def reduce_mean(importer: Importer, node: OnnxNode) -> Value:
         return x
     named = named or tuple(range(1, x.example.ndim))
     axes, keep = sorted(x.axis(axis) for axis in named), bool(node.attributes.get("keepdims", 1))
-    layout = x.layout if keep else Layout.SAME
+    layout = x.layout if keep else AxisOrder.SAME
     return importer.emit(node, Mean(axes, keep), [x], layout=layout)
 
 
@@ -258,7 +260,7 @@ def _pair(node: OnnxNode, attribute: str) -> Pair:
     return int(values[0]), int(values[1])
 
 
-def _padding(node: OnnxNode, x: Value, kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Padding:
+def _padding(node: OnnxNode, x: OnnxValue, kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Padding:
     """Zeros above, left, below and right of a map."""
     auto = node.attributes.get("auto_pad", "NOTSET")
     if auto == "NOTSET":
@@ -275,7 +277,7 @@ def _padding(node: OnnxNode, x: Value, kernel: tuple[int, ...], stride: Pair, di
     return before[0], before[1], after[0], after[1]
 
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, NodeImporter] = {
     "Conv": convolution,
     "Gemm": gemm,
     "MatMul": matmul,

@@ -18,7 +18,7 @@ DOMAINS = ("", "ai.onnx")
 FLOATS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")  # of the input; the module computes in float32
 MEGABYTES = 1024  # of a file: a classifier's is far below, and protobuf ends at 2048
 
-Array = npt.NDArray[Any]
+OnnxArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class OnnxGraph:
     outputs: tuple[str, ...]
     opset: int
     nodes: tuple[OnnxNode, ...]  # in an order in which they can be computed
-    constants: Mapping[str, Array]
+    constants: Mapping[str, OnnxArray]
 
 
 def library(name: str) -> Any:
@@ -167,7 +167,7 @@ def _attribute(onnx: Any, attribute: Any) -> Any:
     return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
 
-def folded(node: OnnxNode, operands: list[Array], opset: int) -> list[Array]:
+def folded(node: OnnxNode, operands: list[OnnxArray], opset: int) -> list[OnnxArray]:
     """Results of a node on constants, by ONNX's own reference; FormatError where it fails."""
     onnx = library("onnx")
     reference = importlib.import_module("onnx.reference")
@@ -191,7 +191,7 @@ def folded(node: OnnxNode, operands: list[Array], opset: int) -> list[Array]:
     graph = helper.make_graph([inner], "constant", values, results)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     try:
-        made: list[Array] = reference.ReferenceEvaluator(model).run(
+        made: list[OnnxArray] = reference.ReferenceEvaluator(model).run(
             None, dict(zip(names, operands, strict=True))
         )
     except Exception as error:  # whatever an operator of the reference raises

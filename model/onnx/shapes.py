@@ -6,24 +6,24 @@ from math import prod
 
 import numpy as np
 
-from bitlathe.model.onnx.importer import Handler, Importer, Layout, Value
+from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import same_layout
 from bitlathe.model.onnx.network import Concatenate, Pad, Permute, Reshape, Resize, Slice
-from bitlathe.model.onnx.proto import Array, OnnxNode
+from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 
 
-def identity(importer: Importer, node: OnnxNode) -> Value:
+def identity(importer: Importer, node: OnnxNode) -> OnnxValue:
     """What leaves the values alone."""
     return importer.pending(node)
 
 
-def shape_of(importer: Importer, node: OnnxNode) -> Array:
+def shape_of(importer: Importer, node: OnnxNode) -> OnnxArray:
     """Shape, of one image; what it becomes is folded."""
     first, last = node.attributes.get("start", 0), node.attributes.get("end")
     return np.array(importer.pending(node).shape[first:last], np.int64)
 
 
-def flatten(importer: Importer, node: OnnxNode) -> Value:
+def flatten(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Flatten behind the batch."""
     x, axis = importer.value(node), int(node.attributes.get("axis", 1))
     if axis % x.example.ndim != 1:
@@ -31,7 +31,7 @@ def flatten(importer: Importer, node: OnnxNode) -> Value:
     return _reshaped(importer, node, x, (1, prod(x.shape[1:])))
 
 
-def reshape(importer: Importer, node: OnnxNode) -> Value:
+def reshape(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Reshape that keeps the batch, of size 1 or left open."""
     x, wanted = importer.value(node), importer.integers(node, "shape", 1)
     assert wanted is not None
@@ -43,14 +43,14 @@ def reshape(importer: Importer, node: OnnxNode) -> Value:
     return _reshaped(importer, node, x, tuple(sizes))
 
 
-def squeeze(importer: Importer, node: OnnxNode) -> Value:
+def squeeze(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Squeeze."""
     x, named = importer.value(node), importer.integers(node, "axes", 1)
     axes = [axis % len(x.shape) for axis in named or [a for a, size in enumerate(x.shape) if a and size == 1]]
     return _reshaped(importer, node, x, tuple(size for axis, size in enumerate(x.shape) if axis not in axes))
 
 
-def unsqueeze(importer: Importer, node: OnnxNode) -> Value:
+def unsqueeze(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Unsqueeze."""
     x, axes = importer.value(node), importer.integers(node, "axes", 1)
     assert axes is not None
@@ -60,59 +60,59 @@ def unsqueeze(importer: Importer, node: OnnxNode) -> Value:
     return _reshaped(importer, node, x, tuple(sizes))
 
 
-def _reshaped(importer: Importer, node: OnnxNode, x: Value, shape: tuple[int, ...]) -> Value:
+def _reshaped(importer: Importer, node: OnnxNode, x: OnnxValue, shape: tuple[int, ...]) -> OnnxValue:
     if prod(shape) != prod(x.shape) or shape[:1] != (1,):
         raise node.refusal(
             f"makes shape {shape} of {x.shape}, for one image", "keep the images of a batch apart"
         )
     if shape == x.shape:
         return x
-    if x.layout is not Layout.CHANNELS_LAST or x.example.shape[2:] == (1, 1) or x.example.shape[1] == 1:
-        if x.layout is Layout.FLATTENED_LAST:
+    if x.layout is not AxisOrder.CHANNELS_LAST or x.example.shape[2:] == (1, 1) or x.example.shape[1] == 1:
+        if x.layout is AxisOrder.FLATTENED_LAST:
             return _unflattened(importer, node, x, shape)
-        return importer.emit(node, Reshape(shape[1:]), [x], layout=Layout.SAME)
+        return importer.emit(node, Reshape(shape[1:]), [x], layout=AxisOrder.SAME)
     if len(shape) != 2:
         raise node.refusal(f"makes shape {shape} of channels that stand last", "export with channels first")
     channels, height, width = x.example.shape[1:]
     return importer.emit(
-        node, Reshape(shape[1:]), [x], layout=Layout.FLATTENED_LAST, map=(channels, height, width)
+        node, Reshape(shape[1:]), [x], layout=AxisOrder.FLATTENED_LAST, map=(channels, height, width)
     )
 
 
-def _unflattened(importer: Importer, node: OnnxNode, x: Value, shape: tuple[int, ...]) -> Value:
+def _unflattened(importer: Importer, node: OnnxNode, x: OnnxValue, shape: tuple[int, ...]) -> OnnxValue:
     assert x.map is not None
     if shape[1:] != (*x.map[1:], x.map[0]):
         raise node.refusal(f"makes shape {shape} of a flattened map of {x.map}", "export with channels first")
-    return importer.emit(node, Reshape(x.map), [x], layout=Layout.CHANNELS_LAST)
+    return importer.emit(node, Reshape(x.map), [x], layout=AxisOrder.CHANNELS_LAST)
 
 
-def transpose(importer: Importer, node: OnnxNode) -> Value:
+def transpose(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Transpose: between channels first and last nothing moves here, only the layout's name changes."""
     x = importer.value(node)
     axes = tuple(node.attributes.get("perm") or reversed(range(len(x.shape))))
     if axes == tuple(range(len(x.shape))):
         return x
     moves = {
-        (Layout.SAME, (0, 2, 3, 1)): Layout.CHANNELS_LAST,
-        (Layout.CHANNELS_LAST, (0, 3, 1, 2)): Layout.SAME,
+        (AxisOrder.SAME, (0, 2, 3, 1)): AxisOrder.CHANNELS_LAST,
+        (AxisOrder.CHANNELS_LAST, (0, 3, 1, 2)): AxisOrder.SAME,
     }
     if (x.layout, axes) in moves:
-        return Value(key=x.key, example=x.example, layout=moves[x.layout, axes])
-    if x.layout is not Layout.SAME:
+        return OnnxValue(key=x.key, example=x.example, layout=moves[x.layout, axes])
+    if x.layout is not AxisOrder.SAME:
         raise node.refusal(f"moves axes {axes} of channels that stand last", "export with channels first")
     return importer.emit(node, Permute(axes), [x])
 
 
-def concat(importer: Importer, node: OnnxNode) -> Value:
+def concat(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Concat of tensors."""
     operands = [importer.value(node, place) for place in range(len(node.inputs))]
-    if any(operand.layout is Layout.FLATTENED_LAST for operand in operands):
+    if any(operand.layout is AxisOrder.FLATTENED_LAST for operand in operands):
         raise node.refusal("joins flattened maps whose channels stand last", "export with channels first")
     same_layout(node, operands)
     return importer.emit(node, Concatenate(operands[0].axis(int(node.attributes["axis"]))), operands)
 
 
-def pad(importer: Importer, node: OnnxNode) -> Value:
+def pad(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Pad with zeros: left to the next layer where that is a convolution."""
     x = importer.value(node)
     amounts = importer.integers(node, "pads", 1) or ()
@@ -123,14 +123,14 @@ def pad(importer: Importer, node: OnnxNode) -> Value:
     half = len(amounts) // 2
     around = {x.axis(axis): (amounts[axis], amounts[half + axis]) for axis in range(half)}
     maps = len(x.shape) == 4 and value == 0 and around.get(0) == around.get(1) == (0, 0) and min(amounts) >= 0
-    if maps and x.layout is Layout.SAME:
+    if maps and x.layout is AxisOrder.SAME:
         (top, bottom), (left, right) = around[2], around[3]
-        return Value(key=x.key, example=x.example, padding=(top, left, bottom, right))
+        return OnnxValue(key=x.key, example=x.example, padding=(top, left, bottom, right))
     flat = [amount for axis in reversed(range(x.example.ndim)) for amount in around[axis]]
     return importer.emit(node, Pad(flat, value), [x])
 
 
-def slice_(importer: Importer, node: OnnxNode) -> Value:
+def slice_(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Slice: starts, ends, axes and steps as attributes until opset 9, as operands since."""
     x = importer.value(node)
     starts, ends = importer.integers(node, "starts", 1), importer.integers(node, "ends", 2)
@@ -138,7 +138,7 @@ def slice_(importer: Importer, node: OnnxNode) -> Value:
     axes = importer.integers(node, "axes", 3) or tuple(range(len(starts)))
     steps = importer.integers(node, "steps", 4) or (1,) * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if x.layout is Layout.FLATTENED_LAST or step < 1:
+        if x.layout is AxisOrder.FLATTENED_LAST or step < 1:
             raise node.refusal(
                 "takes a part that is out of order here", "slice channels, rows or columns forwards"
             )
@@ -147,7 +147,7 @@ def slice_(importer: Importer, node: OnnxNode) -> Value:
     return x
 
 
-def split(importer: Importer, node: OnnxNode) -> tuple[Value, ...]:
+def split(importer: Importer, node: OnnxNode) -> tuple[OnnxValue, ...]:
     """Split along one axis."""
     x = importer.value(node)
     axis, sizes = int(node.attributes.get("axis", 0)), importer.integers(node, "split", 1)
@@ -156,7 +156,7 @@ def split(importer: Importer, node: OnnxNode) -> tuple[Value, ...]:
     parts = sizes or tuple(
         min(-(-length // count), length - at) for at in range(0, length, -(-length // count))
     )
-    if x.layout is Layout.FLATTENED_LAST:
+    if x.layout is AxisOrder.FLATTENED_LAST:
         raise node.refusal("splits a flattened map whose channels stand last", "export with channels first")
     ends = np.cumsum(parts)
     return tuple(
@@ -165,7 +165,7 @@ def split(importer: Importer, node: OnnxNode) -> tuple[Value, ...]:
     )
 
 
-def resize(importer: Importer, node: OnnxNode) -> Value:
+def resize(importer: Importer, node: OnnxNode) -> OnnxValue:
     """Resize and Upsample: nearest neighbours by whole factors."""
     x = importer.value(node)
     scales = _scales(importer, node, x)
@@ -185,7 +185,7 @@ def _copies_pixels(node: OnnxNode) -> bool:
     return is_plain or (transform == "half_pixel" and rounding.startswith("round"))
 
 
-def _scales(importer: Importer, node: OnnxNode, x: Value) -> tuple[float, ...]:
+def _scales(importer: Importer, node: OnnxNode, x: OnnxValue) -> tuple[float, ...]:
     if "scales" in node.attributes:
         return tuple(float(scale) for scale in node.attributes["scales"])
     scales = importer.constant(node, 1 if node.operator == "Upsample" else len(node.inputs[:3]) - 1)
@@ -196,7 +196,7 @@ def _scales(importer: Importer, node: OnnxNode, x: Value) -> tuple[float, ...]:
     return tuple(float(scale) for scale in scales)
 
 
-SHAPES: dict[str, Handler] = {
+SHAPES: dict[str, NodeImporter] = {
     "Identity": identity,
     "Dropout": identity,
     "Cast": identity,

@@ -61,11 +61,11 @@ class PerLayer:
                 raise BudgetError(f"{layer}: {amount} channels are to go; ask for 0 or more")
 
 
-Budget = Count | Share | CostShare | PerLayer
+ChannelBudget = Count | Share | CostShare | PerLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class WidthLimits:
     """Bounds of every layer, and the size of what is removed at once."""
 
     floor: int = 1  # channels a layer keeps at least

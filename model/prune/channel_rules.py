@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils import _pytree
 
-from bitlathe.model.prune.channels import Along, ChannelTies
+from bitlathe.model.prune.members import Along, ChannelTies
 
 PADDED = "constant channels stand beside its channels"
 _CONSTANT = "a constant tensor is put together with its channels"
@@ -28,7 +28,7 @@ class Lost(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class TensorCall:
     """One operation that reads tensors with channels, after it ran."""
 
     function: OpOverload
@@ -57,10 +57,10 @@ class Operation:
         return tensor, self.places[tensor]
 
 
-Rule = Callable[[Operation], list[Along]]  # one for each output
+ChannelRule = Callable[[TensorCall], list[Along]]  # one for each output
 
 
-def rule_of(operation: Operation) -> Rule:
+def rule_of(operation: TensorCall) -> ChannelRule:
     """The rule of an operation; Lost where there is none."""
     if operation.name in _RULES:
         return _RULES[operation.name]
@@ -72,7 +72,7 @@ def rule_of(operation: Operation) -> Rule:
     raise Lost
 
 
-def _elementwise(operation: Operation) -> list[Along]:
+def _elementwise(operation: TensorCall) -> list[Along]:
     """Operands of each channel on its own, broadcast as usual."""
     output = _only(operation.outputs)
     operands = [t for t in _tensors((operation.args, operation.kwargs)) if t.dim()]
@@ -122,7 +122,7 @@ def _shifted(place: Along, by: int) -> Along:
     return Along(dim=place.dim + by, channels=place.channels)
 
 
-def _by_channel(operation: Operation) -> list[Along]:
+def _by_channel(operation: TensorCall) -> list[Along]:
     """Pooling and the like: the last dimensions change, as many as the name says, each channel on its own."""
     tensor, place = operation.image
     found = re.search(r"([123])d", operation.name)
@@ -133,7 +133,7 @@ def _by_channel(operation: Operation) -> list[Along]:
     return [place] * len(operation.outputs)
 
 
-def _padded(operation: Operation) -> list[Along]:
+def _padded(operation: TensorCall) -> list[Along]:
     """Zeros around a map; those beside its channels are channels that stay."""
     tensor, place = operation.image
     widths = list(operation.argument("pad"))
@@ -145,7 +145,7 @@ def _padded(operation: Operation) -> list[Along]:
     return [Along(dim=place.dim, channels=np.concatenate([parts[0], place.channels, parts[1]]))]
 
 
-def _reduced(operation: Operation) -> list[Along]:
+def _reduced(operation: TensorCall) -> list[Along]:
     """A mean or the like over dimensions; channels may not be among them."""
     tensor, place = operation.image
     given = operation.argument("dim")
@@ -161,7 +161,7 @@ def _reduced(operation: Operation) -> list[Along]:
     return [Along(dim=dim, channels=place.channels)] * len(operation.outputs)
 
 
-def _one_pixel(operation: Operation) -> list[Along]:
+def _one_pixel(operation: TensorCall) -> list[Along]:
     """Strides of a map of one pixel said otherwise, as pooling in channels_last order says them."""
     output, (_, place) = _only(operation.outputs), operation.image
     channels = output.shape[1] if output.dim() > 2 else 0
@@ -171,7 +171,7 @@ def _one_pixel(operation: Operation) -> list[Along]:
     return [place]
 
 
-def _concatenated(operation: Operation) -> list[Along]:
+def _concatenated(operation: TensorCall) -> list[Along]:
     """Tensors one behind another: parts without channels are channels that stay."""
     output = _only(operation.outputs)
     parts = [part for part in operation.argument("tensors") if part.dim() == output.dim()]
@@ -187,7 +187,7 @@ def _concatenated(operation: Operation) -> list[Along]:
     return [Along(dim=dim, channels=np.concatenate(channels))]
 
 
-def _stacked(operation: Operation) -> list[Along]:
+def _stacked(operation: TensorCall) -> list[Along]:
     """Tensors one behind another in a dimension of their own."""
     output = _only(operation.outputs)
     parts: list[Tensor] = operation.argument("tensors")
@@ -201,7 +201,7 @@ def _stacked(operation: Operation) -> list[Along]:
 
 
 def _side_by_side(
-    operation: Operation,
+    operation: TensorCall,
     dim: int,
     shapes: Sequence[tuple[int, ...]],
     places: Sequence[Along | None],
@@ -214,7 +214,7 @@ def _side_by_side(
     return _tied(operation.ties, result, shapes, places, parts)
 
 
-def _moved(operation: Operation) -> list[Along]:
+def _moved(operation: TensorCall) -> list[Along]:
     """Values change their places only: so do the numbers of their channels, by the very same operation."""
     tensor, place = operation.image
     shape = [1] * tensor.dim()
@@ -267,7 +267,7 @@ _POOLS = (
     "upsample_bicubic2d reflection_pad2d replication_pad2d"
 )
 _MEANS = "mean sum amax amin var std prod logsumexp linalg_vector_norm"
-_RULES: dict[str, Rule] = {
+_RULES: dict[str, ChannelRule] = {
     **dict.fromkeys(_RESHAPES, _moved),
     **dict.fromkeys(_MOVES.split(), _moved),
     **dict.fromkeys(_POOLS.split(), _by_channel),

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from bitlathe.model.prune.members import TENSORS, Role, size
+from bitlathe.model.prune.members import TENSORS, MemberRole, size
 from bitlathe.model.prune.surgery import Cuts
+from bitlathe.model.zoo.modes import evaluating
 
 
 class Metric(Enum):
@@ -25,7 +26,7 @@ class Tensor:
     """A parameter's shape, the sizes of it that each role cuts, and how often an image uses it."""
 
     layer: str
-    roles: tuple[tuple[Role, int], ...]  # role that shortens it, dimension
+    roles: tuple[tuple[MemberRole, int], ...]  # role that shortens it, dimension
     shape: tuple[int, ...]
     uses: int  # multiply-accumulates of an image = uses * numel
 
@@ -38,13 +39,13 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
+class ChannelCosts:
     """Costs of a network as a function of what is cut from it."""
 
     tensors: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, model: nn.Module, example: torch.Tensor) -> Costs:
+    def of(cls, model: nn.Module, example: torch.Tensor) -> ChannelCosts:
         """Measure `model` with one forward pass of `example` (N, C, H, W)."""
         positions = _positions(model, example)
         tensors = (
@@ -84,17 +85,14 @@ def _positions(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
     counts: dict[str, int] = {}
 
     def count(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        filters = size(layer, Role.PRODUCER)
+        filters = size(layer, MemberRole.PRODUCER)
         counts[names[layer]] = counts.get(names[layer], 0) + output[0].numel() // filters
 
     handles = [layer.register_forward_hook(count) for layer in names]
-    modes = {module: module.training for module in model.modules()}
     try:
-        with torch.no_grad():
-            model.eval()(example[:1])
+        with torch.no_grad(), evaluating(model):
+            model(example[:1])
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
     return counts

@@ -13,7 +13,7 @@ from torch import nn
 
 from bitlathe.model.prune.errors import PruneError, Unprunable
 from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups
-from bitlathe.model.prune.members import Member, Role
+from bitlathe.model.prune.members import Member, MemberRole
 
 Data = Iterable[tuple[torch.Tensor, torch.Tensor]]  # images (N, C, H, W) and labels (N,), batch by batch
 Rows = Mapping[
@@ -21,7 +21,7 @@ Rows = Mapping[
 ]  # name of a group -> (layers, width) float64; NaN: the layer lacks the channel
 Measure = Callable[[nn.Module, ChannelGroups, Data], Rows]
 FilterScore = Callable[[torch.Tensor], torch.Tensor]  # (filters, terms) float64 -> (filters,)
-FILTERS = (Role.PRODUCER, Role.DEPTHWISE)
+FILTERS = (MemberRole.PRODUCER, MemberRole.DEPTHWISE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,9 @@ def batch_norm_scale() -> Criterion:
 
     def measure(model: nn.Module, groups: ChannelGroups, data: Data) -> Rows:
         layers = dict(model.named_modules())
-        return by_member(groups, (Role.NORM,), lambda m: filters_of(layers[m.layer], m.layer)[:, 0].abs())
+        return by_member(
+            groups, (MemberRole.NORM,), lambda m: filters_of(layers[m.layer], m.layer)[:, 0].abs()
+        )
 
     return Criterion(name="bn_scale", measure=measure)
 
@@ -104,7 +106,9 @@ def filters_of(layer: nn.Module, name: str) -> torch.Tensor:
     return weight.detach().double().flatten(1) if weight.dim() > 1 else weight.detach().double()[:, None]
 
 
-def by_member(groups: ChannelGroups, roles: Sequence[Role], values: Callable[[Member], torch.Tensor]) -> Rows:
+def by_member(
+    groups: ChannelGroups, roles: Sequence[MemberRole], values: Callable[[Member], torch.Tensor]
+) -> Rows:
     """Rows of every group from the values (indices,) of its members in the given roles."""
     rows = {}
     for group in groups:

@@ -13,7 +13,8 @@ from torch.nn import functional
 from bitlathe.model.prune.criteria import FILTERS, Criterion, Data, Rows, by_member, filters_of
 from bitlathe.model.prune.errors import PruneError
 from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups
-from bitlathe.model.prune.members import Member, Role
+from bitlathe.model.prune.members import Member, MemberRole
+from bitlathe.model.zoo.modes import evaluating
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -85,8 +86,8 @@ def _zero_shares(model: nn.Module, groups: ChannelGroups, data: Data) -> dict[st
 
 
 def _before_relu(group: ChannelGroup) -> list[Member]:
-    norms = [member for member in group.members if member.role is Role.NORM]
-    return norms or [member for member in group.members if member.role is Role.PRODUCER]
+    norms = [member for member in group.members if member.role is MemberRole.NORM]
+    return norms or [member for member in group.members if member.role is MemberRole.PRODUCER]
 
 
 def _just(groups: ChannelGroups, name: str) -> ChannelGroups:
@@ -132,16 +133,11 @@ def _wanting_gradients(weights: list[torch.Tensor]) -> Iterator[None]:
 def _batches(model: nn.Module, data: Data) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The batches, on the model's device, with the model in evaluation mode; PruneError if there are none."""
     device = next(model.parameters()).device
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     empty = True
-    try:
+    with evaluating(model):
         for images, labels in data:
             empty = False
             yield images.to(device), labels.to(device)
-    finally:
-        for module, training in modes.items():
-            module.training = training
     if empty:
         raise PruneError(
             "the criterion looks at images and was given none; give some batches of the training set"

@@ -14,25 +14,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from bitlathe.model.prune.channel_rules import PADDED, Lost, Operation, rule_of
-from bitlathe.model.prune.channels import Along, Channels, ChannelTies
+from bitlathe.model.prune.channel_rules import PADDED, Lost, TensorCall, rule_of
 from bitlathe.model.prune.errors import Unprunable
-from bitlathe.model.prune.members import Indices, Member, Norms, Role, is_depthwise, size
-from bitlathe.model.prune.trial import evaluating
+from bitlathe.model.prune.members import (
+    Along,
+    ChannelIndices,
+    ChannelTies,
+    Member,
+    MemberRole,
+    Norms,
+    is_depthwise,
+    size,
+)
+from bitlathe.model.zoo.modes import evaluating
 
 IMAGE = "its channels are tied to the image's"
 CLASSES = "its channels are the network's output, such as the classes"
 _Layers = (nn.Conv2d, nn.Linear, *Norms)
-Place = tuple[str, Role]
+AxisPlace = tuple[str, MemberRole]
 
 
 @dataclass(slots=True, kw_only=True)
-class Bundle:
+class ChannelBundle:
     """Channels of the same producers with all that leaves with them; `objections` say why they cannot."""
 
     root: str
@@ -47,17 +56,17 @@ class Bundle:
     @property
     def producers(self) -> tuple[str, ...]:
         """Layers whose filters make the channels."""
-        return tuple(member.layer for member in self.members if member.role is Role.PRODUCER)
+        return tuple(member.layer for member in self.members if member.role is MemberRole.PRODUCER)
 
 
-def trace(model: nn.Module, example: Tensor) -> list[Bundle]:
+def trace(model: nn.Module, example: Tensor) -> list[ChannelBundle]:
     """Bundles of all convolutions and dense layers that the forward pass of `example` (N, C, H, W) reaches.
 
     Every output channel of a layer is in one bundle. Raises Unprunable when the network cannot be traced.
     """
     follower = _Follower(model)
     try:
-        with evaluating(model), follower.hooked():
+        with torch.no_grad(), evaluating(model), follower.hooked():
             image = example.detach().clone()
             follower.places[image] = Along(dim=1, channels=follower.ties.new(image.shape[1], IMAGE))
             with follower:
@@ -79,7 +88,7 @@ class _Follower(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.ties = ChannelTies()
         self.places: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-        self.held: dict[Place, Channels] = {}
+        self.held: dict[AxisPlace, ChannelIndices] = {}
         self.unfit: dict[str, str] = {}  # layer -> why its channels can never leave
         self._model = model
         self._inside: list[tuple[str, nn.Module]] = []  # modules that run at present, the innermost last
@@ -126,7 +135,7 @@ class _Follower(TorchDispatchMode):
         if not any(isinstance(t, Tensor) and t in self.places for t in _pytree.tree_leaves((args, kwargs))):
             return
         outputs = tuple(leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, Tensor))
-        operation = Operation(
+        operation = TensorCall(
             function=function, args=args, kwargs=kwargs, outputs=outputs, places=self.places, ties=self.ties
         )
         if operation.name.startswith("new_"):  # a constant that shares a tensor's type only
@@ -180,15 +189,17 @@ class _Follower(TorchDispatchMode):
             (self.places[output],) = self._lost(image, (output,), reason)
             return
         if isinstance(layer, Norms) or is_depthwise(layer):
-            self._hold(name, Role.NORM if isinstance(layer, Norms) else Role.DEPTHWISE, read.channels)
+            self._hold(
+                name, MemberRole.NORM if isinstance(layer, Norms) else MemberRole.DEPTHWISE, read.channels
+            )
             self.places[output] = Along(dim=dim, channels=read.channels)
             return
-        self._hold(name, Role.CONSUMER, read.channels)
-        if (name, Role.PRODUCER) not in self.held:
-            self._hold(name, Role.PRODUCER, self.ties.new(size(layer, Role.PRODUCER)))
-        self.places[output] = Along(dim=dim, channels=self.held[name, Role.PRODUCER])
+        self._hold(name, MemberRole.CONSUMER, read.channels)
+        if (name, MemberRole.PRODUCER) not in self.held:
+            self._hold(name, MemberRole.PRODUCER, self.ties.new(size(layer, MemberRole.PRODUCER)))
+        self.places[output] = Along(dim=dim, channels=self.held[name, MemberRole.PRODUCER])
 
-    def _hold(self, layer: str, role: Role, channels: Channels) -> None:
+    def _hold(self, layer: str, role: MemberRole, channels: ChannelIndices) -> None:
         """A layer that runs twice ties the channels it met the first time to those it meets now."""
         if (layer, role) in self.held:
             self.ties.tie(self.held[layer, role], channels)
@@ -206,22 +217,24 @@ def _is_grouped(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups > 1 and not is_depthwise(layer)
 
 
-Holders = dict[Place, list[int]]  # of a channel: the indices of each layer in each role
+Holders = dict[AxisPlace, list[int]]  # of a channel: the indices of each layer in each role
 
 
-def _bundles(model: nn.Module, follower: _Follower) -> list[Bundle]:
+def _bundles(model: nn.Module, follower: _Follower) -> list[ChannelBundle]:
     """Channels that the same layers make are one bundle; its root is the narrowest of them."""
     layers = dict(model.named_modules())
     order = {name: number for number, name in enumerate(layers)}
     by_producers: dict[tuple[str, ...], dict[int, Holders]] = {}
     for channel, holders in _holders(follower).items():
-        makers = sorted((name for name, role in holders if role is Role.PRODUCER), key=order.__getitem__)
+        makers = sorted(
+            (name for name, role in holders if role is MemberRole.PRODUCER), key=order.__getitem__
+        )
         if makers:
             by_producers.setdefault(tuple(makers), {})[channel] = holders
-    bundles = [Bundle(root=name, objections=[reason]) for name, reason in follower.unfit.items()]
+    bundles = [ChannelBundle(root=name, objections=[reason]) for name, reason in follower.unfit.items()]
     taken: set[str] = set()
     for producers, channels in by_producers.items():
-        narrow = sorted(producers, key=lambda name: (size(layers[name], Role.PRODUCER), order[name]))
+        narrow = sorted(producers, key=lambda name: (size(layers[name], MemberRole.PRODUCER), order[name]))
         root = next((name for name in narrow if name not in taken), narrow[0])
         taken.add(root)
         bundles.append(_bundle(root, channels, follower.ties, order))
@@ -238,29 +251,29 @@ def _holders(follower: _Follower) -> dict[int, Holders]:
 
 def _bundle(
     root: str, channels: Mapping[int, Holders], ties: ChannelTies, order: Mapping[str, int]
-) -> Bundle:
-    bundle = Bundle(root=root)
-    ascending = sorted(channels, key=lambda channel: channels[channel][root, Role.PRODUCER])
-    parts: dict[Place, list[tuple[int, int]]] = {}  # (index, channel of the bundle)
+) -> ChannelBundle:
+    bundle = ChannelBundle(root=root)
+    ascending = sorted(channels, key=lambda channel: channels[channel][root, MemberRole.PRODUCER])
+    parts: dict[AxisPlace, list[tuple[int, int]]] = {}  # (index, channel of the bundle)
     for number, channel in enumerate(ascending):
         reason = ties.reason(channel)
         if reason is not None and reason not in bundle.objections:
             bundle.objections.append(reason)
         for place, indices in channels[channel].items():
-            if place[1] is Role.PRODUCER and len(indices) > 1:
+            if place[1] is MemberRole.PRODUCER and len(indices) > 1:
                 bundle.objections.append(f"several channels of {place[0]} are tied to one another")
             parts.setdefault(place, []).extend((index, number) for index in indices)
-    places = sorted(parts, key=lambda place: (place != (root, Role.PRODUCER), order[place[0]]))
+    places = sorted(parts, key=lambda place: (place != (root, MemberRole.PRODUCER), order[place[0]]))
     bundle.members = [_member(*place, parts[place]) for place in places]
     return bundle
 
 
-def _member(layer: str, role: Role, pairs: list[tuple[int, int]]) -> Member:
+def _member(layer: str, role: MemberRole, pairs: list[tuple[int, int]]) -> Member:
     indices, channels = np.array(sorted(pairs), np.int64).T
     return Member(layer=layer, role=role, channels=_whole(channels), indices=_whole(indices))
 
 
-def _whole(values: Indices) -> Indices:
+def _whole(values: ChannelIndices) -> ChannelIndices:
     return np.ascontiguousarray(values)
 
 

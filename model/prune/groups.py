@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitlathe.model.prune.dependencies import CLASSES, Bundle, trace
+from bitlathe.model.prune.dependencies import CLASSES, ChannelBundle, trace
 from bitlathe.model.prune.errors import Unprunable
-from bitlathe.model.prune.members import Indices, Member, Role, is_depthwise, size
+from bitlathe.model.prune.members import ChannelIndices, Member, MemberRole, is_depthwise, size
 from bitlathe.model.prune.surgery import Cuts
 from bitlathe.model.prune.trial import trouble
 from bitlathe.model.zoo.layers import PadShortcut
@@ -39,7 +39,7 @@ class ChannelGroup:
     @property
     def producers(self) -> tuple[str, ...]:
         """Layers whose filters make the channels; more than one where a sum or a concatenation ties them."""
-        return tuple(m.layer for m in self.members if m.role is Role.PRODUCER)
+        return tuple(m.layer for m in self.members if m.role is MemberRole.PRODUCER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,7 +124,7 @@ def channel_groups(
     )
 
 
-def _group(bundle: Bundle) -> ChannelGroup:
+def _group(bundle: ChannelBundle) -> ChannelGroup:
     return ChannelGroup(name=bundle.root, width=len(bundle.members[0].indices), members=tuple(bundle.members))
 
 
@@ -156,21 +156,21 @@ def _one_of_each(groups: Sequence[ChannelGroup]) -> Cuts:
 
 def cuts(removed: Iterable[tuple[ChannelGroup, Sequence[int]]]) -> Cuts:
     """Indices that each layer loses in each of its roles when those channels of the groups go."""
-    parts: dict[tuple[str, Role], list[Indices]] = {}
+    parts: dict[tuple[str, MemberRole], list[ChannelIndices]] = {}
     for group, channels in removed:
         for member in group.members if len(channels) else ():
             parts.setdefault((member.layer, member.role), []).append(member.at(np.array(channels, np.int64)))
     return {place: np.unique(np.concatenate(indices)) for place, indices in parts.items()}
 
 
-def _object_to_positions(bundles: list[Bundle], layers: Mapping[str, nn.Module]) -> None:
+def _object_to_positions(bundles: list[ChannelBundle], layers: Mapping[str, nn.Module]) -> None:
     """Constant channels beside others that are summed hold these in their places."""
     for bundle in [bundle for bundle in bundles if bundle.is_padded]:
-        widths = {size(layers[name], Role.PRODUCER) for name in _tied_producers(bundle, bundles)}
+        widths = {size(layers[name], MemberRole.PRODUCER) for name in _tied_producers(bundle, bundles)}
         bundle.objections = [_placed_by_position(sorted(widths), layers)]
 
 
-def _tied_producers(bundle: Bundle, bundles: list[Bundle]) -> set[str]:
+def _tied_producers(bundle: ChannelBundle, bundles: list[ChannelBundle]) -> set[str]:
     """Producers of a bundle, and of those that share one with it, and so on."""
     found = set(bundle.producers)
     while any(found & set(other.producers) and not found.issuperset(other.producers) for other in bundles):
@@ -187,12 +187,12 @@ def _placed_by_position(widths: list[int], layers: Mapping[str, nn.Module]) -> s
     )
 
 
-def _object_to_outputs_and_sharing(bundles: list[Bundle], layers: Mapping[str, nn.Module]) -> None:
+def _object_to_outputs_and_sharing(bundles: list[ChannelBundle], layers: Mapping[str, nn.Module]) -> None:
     tied = _tied(layers)
     for bundle in bundles:
         if bundle.objections:
             continue
-        if not any(member.role is Role.CONSUMER for member in bundle.members):
+        if not any(member.role is MemberRole.CONSUMER for member in bundle.members):
             bundle.objections.append("nothing reads its channels")
         if len(_group(bundle).members[0].indices) == 1:
             bundle.objections.append("it has one channel left")
@@ -217,7 +217,7 @@ def _tied(layers: Mapping[str, nn.Module]) -> dict[str, str]:
     return {**shared, **computed}
 
 
-def _spread(bundles: list[Bundle]) -> None:
+def _spread(bundles: list[ChannelBundle]) -> None:
     """Object to bundles that make channels of a layer with another one that cannot be pruned."""
     spreading = True
     while spreading:
@@ -230,17 +230,17 @@ def _spread(bundles: list[Bundle]) -> None:
                 spreading = True
 
 
-def _followers(bundles: list[Bundle]) -> dict[str, str]:
+def _followers(bundles: list[ChannelBundle]) -> dict[str, str]:
     """Layers that own no channel but follow a producer's."""
     return {
         member.layer: f"it follows the channels of {bundle.root}; name that layer"
         for bundle in reversed(bundles)  # so that the first of several roots is named
         for member in bundle.members
-        if member.role in (Role.NORM, Role.DEPTHWISE)
+        if member.role in (MemberRole.NORM, MemberRole.DEPTHWISE)
     }
 
 
-def _never_reached(bundles: list[Bundle], layers: Mapping[str, nn.Module]) -> dict[str, str]:
+def _never_reached(bundles: list[ChannelBundle], layers: Mapping[str, nn.Module]) -> dict[str, str]:
     reached = {member.layer for bundle in bundles for member in bundle.members}
     reasons = {}
     for name, layer in layers.items():

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.batches import Batch
+from bitlathe.model.zoo.modes import evaluating
 
 _WEIGHTED = (nn.Conv2d, nn.Linear)
 
@@ -63,9 +64,8 @@ def influences(
 
 def _gradients(forward: nn.Module, weights: dict[str, nn.Parameter], batch: Batch) -> tuple[Tensor, ...]:
     images, labels = batch
-    training = forward.training
-    loss = functional.cross_entropy(forward.eval()(images), labels)
-    forward.train(training)
+    with evaluating(forward):
+        loss = functional.cross_entropy(forward(images), labels)
     return torch.autograd.grad(loss, list(weights.values()))
 
 

@@ -1,4 +1,4 @@
-"""Layers that a channel runs through, and which of their tensors hold it.
+"""Channels as numbers: which leave together, which layers they run through, and where tensors hold them.
 
 A channel is made by a producer, passes batch norms and depthwise convolutions, and is read by consumers.
 """
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-Indices = npt.NDArray[np.int64]
+ChannelIndices = npt.NDArray[np.int64]
 Norms = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-class Role(Enum):
+class MemberRole(Enum):
     """How a layer takes part in a channel."""
 
     PRODUCER = "producer"  # its filter makes the channel
@@ -26,18 +26,18 @@ class Role(Enum):
 
 
 # Tensors along a channel and their dimension, then the sizes a layer keeps as plain attributes.
-TENSORS: dict[Role, tuple[tuple[str, int], ...]] = {
-    Role.PRODUCER: (("weight", 0), ("bias", 0)),
-    Role.DEPTHWISE: (("weight", 0), ("bias", 0)),
-    Role.NORM: (("weight", 0), ("bias", 0), ("running_mean", 0), ("running_var", 0)),
-    Role.CONSUMER: (("weight", 1),),
+TENSORS: dict[MemberRole, tuple[tuple[str, int], ...]] = {
+    MemberRole.PRODUCER: (("weight", 0), ("bias", 0)),
+    MemberRole.DEPTHWISE: (("weight", 0), ("bias", 0)),
+    MemberRole.NORM: (("weight", 0), ("bias", 0), ("running_mean", 0), ("running_var", 0)),
+    MemberRole.CONSUMER: (("weight", 1),),
 }
 _CONV_SIZES = {
-    Role.PRODUCER: ("out_channels",),
-    Role.DEPTHWISE: ("out_channels", "in_channels", "groups"),
-    Role.CONSUMER: ("in_channels",),
+    MemberRole.PRODUCER: ("out_channels",),
+    MemberRole.DEPTHWISE: ("out_channels", "in_channels", "groups"),
+    MemberRole.CONSUMER: ("in_channels",),
 }
-_LINEAR_SIZES = {Role.PRODUCER: ("out_features",), Role.CONSUMER: ("in_features",)}
+_LINEAR_SIZES = {MemberRole.PRODUCER: ("out_features",), MemberRole.CONSUMER: ("in_features",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,16 +48,16 @@ class Member:
     """
 
     layer: str  # dotted name of the module
-    role: Role
-    channels: Indices  # (K,)
-    indices: Indices  # (K,)
+    role: MemberRole
+    channels: ChannelIndices  # (K,)
+    indices: ChannelIndices  # (K,)
 
-    def at(self, channels: Indices) -> Indices:
+    def at(self, channels: ChannelIndices) -> ChannelIndices:
         """The layer's indices of the given channels."""
         return self.indices[np.isin(self.channels, channels)]
 
 
-def sizes(layer: nn.Module, role: Role) -> tuple[str, ...]:
+def sizes(layer: nn.Module, role: MemberRole) -> tuple[str, ...]:
     """Attributes that hold the number of indices of `layer` in this role."""
     if isinstance(layer, nn.Conv2d):
         return _CONV_SIZES[role]
@@ -66,7 +66,7 @@ def sizes(layer: nn.Module, role: Role) -> tuple[str, ...]:
     return ("num_features",)
 
 
-def size(layer: nn.Module, role: Role) -> int:
+def size(layer: nn.Module, role: MemberRole) -> int:
     """Number of indices of `layer` in this role."""
     return int(getattr(layer, sizes(layer, role)[0]))
 
@@ -78,3 +78,71 @@ def is_depthwise(layer: nn.Module) -> bool:
         and layer.groups > 1
         and layer.groups == layer.in_channels == layer.out_channels
     )
+
+
+class ChannelTies:
+    """Channels of one forward pass; those tied to one another leave together, or stay together."""
+
+    def __init__(self) -> None:
+        self._parents: list[int] = []
+        self._reasons: dict[int, str] = {}  # of the channels that stay, by the channel that stands for all
+
+    def new(self, count: int, stays: str | None = None) -> ChannelIndices:
+        """Channels that nothing is tied to yet; `stays` says why they cannot leave, if so."""
+        first = len(self._parents)
+        self._parents += range(first, first + count)
+        made = np.arange(first, first + count)
+        if stays is not None:
+            self.keep(made, stays)
+        return made
+
+    def tie(self, one: ChannelIndices, other: ChannelIndices) -> None:
+        """Let each channel leave only with its fellow."""
+        for a, b in zip(one.tolist(), other.tolist(), strict=True):
+            first, second = sorted((self._standing_for(a), self._standing_for(b)))
+            if first != second:
+                self._parents[second] = first
+                if second in self._reasons:
+                    self._reasons.setdefault(first, self._reasons.pop(second))
+
+    def keep(self, channels: ChannelIndices, reason: str) -> None:
+        """Let channels and all that is tied to them stay."""
+        for channel in np.unique(channels).tolist():
+            self._reasons.setdefault(self._standing_for(channel), reason)
+
+    def standing_for(self, channels: ChannelIndices) -> list[int]:
+        """Of each channel the one that stands for all that are tied to it."""
+        return [self._standing_for(channel) for channel in channels.tolist()]
+
+    def reason(self, channel: int) -> str | None:
+        """Why a channel stays, None where it may leave."""
+        return self._reasons.get(self._standing_for(channel))
+
+    def _standing_for(self, channel: int) -> int:
+        parents = self._parents
+        while parents[channel] != channel:
+            parents[channel] = parents[parents[channel]]
+            channel = parents[channel]
+        return channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Along:
+    """Where a tensor's channels are: index k of dimension `dim` belongs to `channels[k]`.
+
+    A channel has several indices where a map was flattened.
+    """
+
+    dim: int
+    channels: ChannelIndices  # as many as the tensor is long in that dimension
+
+    @property
+    def is_one(self) -> bool:
+        """Whether the whole tensor belongs to one channel."""
+        return len(set(self.channels.tolist())) == 1
+
+    def at(self, dim: int, size: int) -> Along | None:
+        """The same along another dimension of that size, None where the channels differ."""
+        if self.dim == dim:
+            return self
+        return Along(dim=dim, channels=np.repeat(self.channels[:1], size)) if self.is_one else None

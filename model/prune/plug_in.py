@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from bitlathe.model.prune.budget import Budget, CostShare, Limits
-from bitlathe.model.prune.costs import Costs
+from bitlathe.model.prune.budget import ChannelBudget, CostShare, WidthLimits
+from bitlathe.model.prune.costs import ChannelCosts
 from bitlathe.model.prune.criteria import Data
 from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.optimizer import Optimizers
 from bitlathe.model.prune.ranking import select
 from bitlathe.model.prune.removal import Optimizer, PruneReport, prune
-from bitlathe.model.prune.scores import Members, find_criterion, score_channels
+from bitlathe.model.prune.scores import ScoredMembers, find_criterion, score_channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneSettings:
     """What to remove and how to rank it."""
 
-    budget: Budget
+    budget: ChannelBudget
     criterion: str = "l2"  # a name of CRITERIA
-    limits: Limits = field(default_factory=Limits)
+    limits: WidthLimits = field(default_factory=WidthLimits)
     scope: ChannelScope = ChannelScope.INTERNAL
-    members: Members = Members.MEAN
+    members: ScoredMembers = ScoredMembers.MEAN
     skip: tuple[str, ...] = ()  # layers left alone
     seed: int = 0  # of the criterion "random"
 
@@ -49,6 +49,6 @@ def plug_in(
     groups = channel_groups(model, example, settings.scope).without(settings.skip)
     criterion = find_criterion(settings.criterion, settings.seed)
     scores = score_channels(model, groups, criterion, data, settings.members)
-    costs = Costs.of(model, example) if isinstance(settings.budget, CostShare) else None
+    costs = ChannelCosts.of(model, example) if isinstance(settings.budget, CostShare) else None
     selection = select(groups, scores, settings.budget, settings.limits, costs=costs, original=original)
     return prune(model, selection, optimizer, example=example)

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, PerLayer, Share, whole_channels
-from bitlathe.model.prune.costs import Costs
+from bitlathe.model.prune.budget import (
+    ChannelBudget,
+    CostShare,
+    Count,
+    PerLayer,
+    Share,
+    WidthLimits,
+    whole_channels,
+)
+from bitlathe.model.prune.costs import ChannelCosts
 from bitlathe.model.prune.errors import BudgetError, PruneError
 from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.scores import Scores
@@ -20,7 +28,7 @@ from bitlathe.model.prune.selection import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class ChannelBlock:
     """Channels of one group that go together."""
 
     score: float  # mean of its channels
@@ -33,10 +41,10 @@ class Block:
 def select(
     groups: ChannelGroups,
     scores: Scores,
-    budget: Budget,
-    limits: Limits | None = None,
+    budget: ChannelBudget,
+    limits: WidthLimits | None = None,
     *,
-    costs: Costs | None = None,
+    costs: ChannelCosts | None = None,
     original: Mapping[str, int] | None = None,
 ) -> Selection:
     """Channels that meet `budget` within `limits`.
@@ -44,7 +52,7 @@ def select(
     `costs` are needed for a CostShare; `original` are widths that `cap` refers to where earlier prunes took
     some already. Raises BudgetError saying what could be had at most.
     """
-    bounds = limits or Limits()
+    bounds = limits or WidthLimits()
     blocks = {
         group.name: _blocks(place, group, scores, bounds, original or {})
         for place, group in enumerate(groups)
@@ -67,8 +75,8 @@ def select(
 
 
 def _blocks(
-    place: int, group: ChannelGroup, scores: Scores, limits: Limits, original: Mapping[str, int]
-) -> list[Block]:
+    place: int, group: ChannelGroup, scores: Scores, limits: WidthLimits, original: Mapping[str, int]
+) -> list[ChannelBlock]:
     """What a group may lose, least important first; the first block leaves a multiple of the lanes."""
     values = scores[group.name]
     if values.shape != (group.width,) or not np.isfinite(values).all():
@@ -77,13 +85,13 @@ def _blocks(
         )
     ascending = np.argsort(values, kind="stable")
     least = limits.least(original.get(group.name, group.width))
-    blocks: list[Block] = []
+    blocks: list[ChannelBlock] = []
     start, step = 0, group.width % limits.lanes or limits.lanes
     while group.width - start - step >= least:
         channels = ascending[start : start + step]
         score = float(values[channels].mean())
         blocks.append(
-            Block(
+            ChannelBlock(
                 score=score,
                 place=place,
                 order=len(blocks),
@@ -95,14 +103,14 @@ def _blocks(
     return blocks
 
 
-def _ranked(blocks: Mapping[str, list[Block]]) -> list[Block]:
+def _ranked(blocks: Mapping[str, list[ChannelBlock]]) -> list[ChannelBlock]:
     every = (block for of_group in blocks.values() for block in of_group)
     return sorted(every, key=lambda block: (block.score, block.place, block.order))
 
 
 def _counted(
-    groups: ChannelGroups, ranked: Sequence[Block], wanted: int, limits: Limits, *, is_exact: bool
-) -> list[Block]:
+    groups: ChannelGroups, ranked: Sequence[ChannelBlock], wanted: int, limits: WidthLimits, *, is_exact: bool
+) -> list[ChannelBlock]:
     available = _size(ranked)
     if not 1 <= wanted <= available:
         most = f"1 to {available}" if available else "none"
@@ -110,7 +118,7 @@ def _counted(
             f"{wanted} channels are to go, the layers can give {most} ({limits.describe()}); "
             f"{_way_out(groups, limits, 'fewer' if available else None)}"
         )
-    chosen: list[Block] = []
+    chosen: list[ChannelBlock] = []
     taken = 0
     for (
         block
@@ -127,8 +135,12 @@ def _counted(
 
 
 def _until(
-    groups: ChannelGroups, ranked: Sequence[Block], budget: CostShare, costs: Costs, limits: Limits
-) -> list[Block]:
+    groups: ChannelGroups,
+    ranked: Sequence[ChannelBlock],
+    budget: CostShare,
+    costs: ChannelCosts,
+    limits: WidthLimits,
+) -> list[ChannelBlock]:
     """The shortest beginning of the ranking that saves enough."""
     before = costs.total(budget.metric)
 
@@ -147,8 +159,12 @@ def _until(
 
 
 def _of_layer(
-    groups: ChannelGroups, blocks: Mapping[str, list[Block]], layer: str, amount: int | float, limits: Limits
-) -> list[Block]:
+    groups: ChannelGroups,
+    blocks: Mapping[str, list[ChannelBlock]],
+    layer: str,
+    amount: int | float,
+    limits: WidthLimits,
+) -> list[ChannelBlock]:
     group = groups.find(layer)
     own = blocks[group.name]
     is_share = isinstance(amount, float)
@@ -156,7 +172,7 @@ def _of_layer(
     if wanted > _size(own):
         raise BudgetError(
             f"{layer}: {wanted} of {group.width} channels are to go, {_size(own)} can ({limits.describe()}); "
-            f"ask for fewer{'' if limits == Limits() else ' or loosen the limits'}"
+            f"ask for fewer{'' if limits == WidthLimits() else ' or loosen the limits'}"
         )
     chosen = [block for i, block in enumerate(own) if _size(own[: i + 1]) <= wanted]
     if not is_share and _size(chosen) != wanted:
@@ -167,27 +183,29 @@ def _of_layer(
     return chosen
 
 
-def _way_out(groups: ChannelGroups, limits: Limits, lower: str | None) -> str:
+def _way_out(groups: ChannelGroups, limits: WidthLimits, lower: str | None) -> str:
     """What helps against a budget that is too large: `lower` is what to ask for, if that can help."""
     ways = [f"ask for {lower}"] if lower else []
-    if limits != Limits() and len(groups):
+    if limits != WidthLimits() and len(groups):
         ways.append("loosen the limits")
     if groups.wider:
         ways.append(f"widen the scope to all groups, which adds {groups.wider} channels")
     return " or ".join(ways) or f"no layer can be pruned: {'; '.join(groups.told()) or 'none has channels'}"
 
 
-def _given(costs: Costs | None) -> Costs:
+def _given(costs: ChannelCosts | None) -> ChannelCosts:
     if costs is None:
-        raise PruneError("a share of a cost is asked for; give the network's costs, Costs.of(model, example)")
+        raise PruneError(
+            "a share of a cost is asked for; give the network's costs, ChannelCosts.of(model, example)"
+        )
     return costs
 
 
-def _size(blocks: Iterable[Block]) -> int:
+def _size(blocks: Iterable[ChannelBlock]) -> int:
     return sum(len(block.channels) for block in blocks)
 
 
-def _selection(groups: ChannelGroups, chosen: Sequence[Block]) -> Selection:
+def _selection(groups: ChannelGroups, chosen: Sequence[ChannelBlock]) -> Selection:
     removed: dict[str, list[int]] = {}
     for block in chosen:
         removed.setdefault(block.group, []).extend(block.channels)

@@ -15,17 +15,17 @@ from torch import nn
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.prune.groups import ChannelScope, channel_groups
-from bitlathe.model.prune.members import TENSORS, Indices, Norms, Role, is_depthwise, size
+from bitlathe.model.prune.members import TENSORS, ChannelIndices, MemberRole, Norms, is_depthwise, size
 from bitlathe.model.prune.surgery import plan
 
-State = Mapping[str, torch.Tensor]
+Tensors = Mapping[str, torch.Tensor]
 Module = TypeVar("Module", bound=nn.Module)
-Narrowed = dict[tuple[str, Role], Indices]
+Narrowed = dict[tuple[str, MemberRole], ChannelIndices]
 _COUNTER = "num_batches_tracked"
 _ADVICE = "it belongs to another network, give the one it was trained for"
 
 
-def shrink_to(model: Module, state: State, example: torch.Tensor | None = None) -> Module:
+def shrink_to(model: Module, state: Tensors, example: torch.Tensor | None = None) -> Module:
     """Shrink `model` in place to the shapes in `state`, load the state, and return the model.
 
     A state that fits as it is just loads. Raises DataError naming the first tensor that is missing, unknown,
@@ -43,7 +43,7 @@ def shrink_to(model: Module, state: State, example: torch.Tensor | None = None) 
     return model
 
 
-def check_names(model: nn.Module, state: State) -> None:
+def check_names(model: nn.Module, state: Tensors) -> None:
     """Raise DataError for tensors that only one of the two has; batch counters do not matter."""
     expected = model.state_dict()
     missing = [name for name in expected if name not in state and not name.endswith(_COUNTER)]
@@ -67,7 +67,7 @@ def first_of(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _narrowed(model: nn.Module, state: State) -> Narrowed:
+def _narrowed(model: nn.Module, state: Tensors) -> Narrowed:
     """The last indices of each layer that is narrower in the state."""
     narrowed = {}
     for name, layer in model.named_modules():
@@ -78,23 +78,23 @@ def _narrowed(model: nn.Module, state: State) -> Narrowed:
     return narrowed
 
 
-def _roles(layer: nn.Module) -> tuple[Role, ...]:
+def _roles(layer: nn.Module) -> tuple[MemberRole, ...]:
     if isinstance(layer, Norms):
-        return (Role.NORM,)
+        return (MemberRole.NORM,)
     if is_depthwise(layer):
-        return (Role.DEPTHWISE,)
+        return (MemberRole.DEPTHWISE,)
     if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1):
-        return (Role.PRODUCER, Role.CONSUMER)
+        return (MemberRole.PRODUCER, MemberRole.CONSUMER)
     return ()
 
 
-def _width(layer: str, role: Role, state: State) -> int | None:
+def _width(layer: str, role: MemberRole, state: Tensors) -> int | None:
     held = ((state.get(f"{layer}.{attribute}"), dimension) for attribute, dimension in TENSORS[role])
     widths = (t.shape[dimension] for t, dimension in held if t is not None and t.dim() > dimension)
     return next(widths, None)
 
 
-def _check_shapes(model: nn.Module, state: State, narrowed: Narrowed) -> None:
+def _check_shapes(model: nn.Module, state: Tensors, narrowed: Narrowed) -> None:
     """Every tensor has the shape it will have after narrowing."""
     shapes = {id(change.old): change.new.shape for change in plan(model, narrowed).tensors}
     own = model.state_dict(keep_vars=True)  # one tensor may have several names
@@ -103,21 +103,23 @@ def _check_shapes(model: nn.Module, state: State, narrowed: Narrowed) -> None:
         raise _misfit(misfits, state, own)
 
 
-def _check_ends(model: nn.Module, state: State, narrowed: Narrowed, example: torch.Tensor | None) -> None:
+def _check_ends(model: nn.Module, state: Tensors, narrowed: Narrowed, example: torch.Tensor | None) -> None:
     fixed = _fixed_without_example(model) if example is None else _fixed(model, narrowed, example)
     misfits = [f"{layer}.weight" for layer, role in narrowed if (layer, role) in fixed]
     if misfits:
         raise _misfit(misfits, state, model.state_dict())
 
 
-def _fixed_without_example(model: nn.Module) -> set[tuple[str, Role]]:
+def _fixed_without_example(model: nn.Module) -> set[tuple[str, MemberRole]]:
     """Image channels and classes, as far as the order of the layers tells."""
     layers = [name for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     dense = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
-    return {(name, Role.CONSUMER) for name in layers[:1]} | {(name, Role.PRODUCER) for name in dense[-1:]}
+    return {(name, MemberRole.CONSUMER) for name in layers[:1]} | {
+        (name, MemberRole.PRODUCER) for name in dense[-1:]
+    }
 
 
-def _fixed(model: nn.Module, narrowed: Narrowed, example: torch.Tensor) -> set[tuple[str, Role]]:
+def _fixed(model: nn.Module, narrowed: Narrowed, example: torch.Tensor) -> set[tuple[str, MemberRole]]:
     if not narrowed:
         return set()
     try:
@@ -140,7 +142,7 @@ def _check_runs(model: nn.Module, example: torch.Tensor) -> None:
         model.train(training)
 
 
-def _misfit(names: Sequence[str], state: State, own: State) -> DataError:
+def _misfit(names: Sequence[str], state: Tensors, own: Tensors) -> DataError:
     shapes = [(name, tuple(state[name].shape), tuple(own[name].shape)) for name in names]
     each = [f"{name} is {found}, the network's is {wanted}" for name, found, wanted in shapes]
     return DataError(f"{first_of(each)}; {_ADVICE}")

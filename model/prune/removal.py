@@ -12,7 +12,8 @@ from bitlathe.model.prune.members import size
 from bitlathe.model.prune.optimizer import Optimizers, check_tied, plan_retie
 from bitlathe.model.prune.selection import Selection
 from bitlathe.model.prune.surgery import plan
-from bitlathe.model.prune.trial import all_finite, difference, evaluating, expected_outputs, trouble
+from bitlathe.model.prune.trial import all_finite, difference, expected_outputs, trouble
+from bitlathe.model.zoo.modes import evaluating
 
 Optimizer = torch.optim.Optimizer
 
@@ -52,7 +53,7 @@ def prune(
     before = parameter_count(model)
     surgery = plan(model, selection.cuts())
     retie = plan_retie(optimizers, surgery.tensors)
-    with evaluating(model):
+    with torch.no_grad(), evaluating(model):
         expected = expected_outputs(model, selection.cuts(), example)
         if not all_finite(expected):
             raise BrokenNetwork(

@@ -39,7 +39,7 @@ CRITERIA: dict[str, Callable[[], Criterion]] = {
 }
 
 
-class Members(Enum):
+class ScoredMembers(Enum):
     """Which layers of a group have a say in its scores."""
 
     MEAN = "mean"  # all that make or filter its channels, each divided by its own mean
@@ -58,7 +58,7 @@ def score_channels(
     groups: ChannelGroups,
     criterion: Criterion,
     data: Data | None = None,
-    members: Members = Members.MEAN,
+    members: ScoredMembers = ScoredMembers.MEAN,
 ) -> Scores:
     """Score of every channel of every group.
 
@@ -69,7 +69,7 @@ def score_channels(
         raise PruneError(f"{criterion.name}: looks at images; give batches of the training set")
     measured = criterion.measure(model, groups, () if data is None else data)
     return {
-        name: _joined(rows[:1] if members is Members.ROOT else rows, criterion.is_comparable)
+        name: _joined(rows[:1] if members is ScoredMembers.ROOT else rows, criterion.is_comparable)
         for name, rows in measured.items()
     }
 

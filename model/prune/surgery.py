@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitlathe.model.prune.members import TENSORS, Indices, Role, size, sizes
+from bitlathe.model.prune.members import TENSORS, ChannelIndices, MemberRole, size, sizes
 
-Cuts = Mapping[tuple[str, Role], Indices]  # sorted indices that each layer loses
+Cuts = Mapping[tuple[str, MemberRole], ChannelIndices]  # sorted indices that each layer loses
 Kept = dict[int, torch.Tensor]  # dimension -> indices that stay, ascending int64
 
 
@@ -98,7 +98,7 @@ def masked(model: nn.Module, cuts: Cuts) -> Iterator[None]:
     read = [
         (layers[name].weight, torch.from_numpy(gone))
         for (name, role), gone in cuts.items()
-        if role is Role.CONSUMER
+        if role is MemberRole.CONSUMER
     ]
     saved = [weight[:, gone].detach().clone() for weight, gone in _on_device(read)]
     try:
@@ -118,7 +118,7 @@ def _on_device(
     return ((weight, indices.to(weight.device)) for weight, indices in pairs)
 
 
-def _complement(gone: Indices, width: int) -> torch.Tensor:
+def _complement(gone: ChannelIndices, width: int) -> torch.Tensor:
     return torch.from_numpy(np.setdiff1d(np.arange(width), gone))
 
 

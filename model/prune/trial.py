@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.utils import _pytree
 
 from bitlathe.model.prune.surgery import Cuts, masked, plan
+from bitlathe.model.zoo.modes import evaluating
 
 
 def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
@@ -17,7 +17,7 @@ def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
 
     The network is left as it was. One that gives NaN or infinite values cannot be judged: nothing goes wrong.
     """
-    with evaluating(model):
+    with torch.no_grad(), evaluating(model):
         expected = expected_outputs(model, cuts, example)
         if not all_finite(expected):
             return ""
@@ -27,19 +27,6 @@ def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
             return difference(model, example, expected)
         finally:
             surgery.undo()
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients inside, each module's own mode afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def expected_outputs(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> list[torch.Tensor]:

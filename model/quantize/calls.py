@@ -116,4 +116,4 @@ class Call:
         return tuple(int(number) for number in value)
 
 
-Handler = Callable[[Call], FloatNode]  # returns a new node, or a source where the call changes nothing
+CallReader = Callable[[Call], FloatNode]  # returns a new node, or a source where the call changes nothing

@@ -5,8 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,11 +19,12 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.quantize.advice import advice
 from bitlathe.model.quantize.calls import Argument, Call, Traced
 from bitlathe.model.quantize.float_network import FloatInput, FloatNetwork, FloatNode
-from bitlathe.model.quantize.formula import Constant, Formula, Live, State, operation
+from bitlathe.model.quantize.formula import Constant, Formula, Live, ModuleTensors, operation
 from bitlathe.model.quantize.names import identifier, unused
 from bitlathe.model.quantize.operators import BATCH_NORM, HANDLERS
 from bitlathe.model.quantize.simplify import simplify
 from bitlathe.model.quantize.users_code import chooses_by_values, place, quiet, told
+from bitlathe.model.zoo.modes import evaluating
 
 _BATCH = 2  # of the example: 1 would hide operations that mix images
 
@@ -40,13 +40,13 @@ def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) ->
     title = identifier(name or type(model).__name__.lower())
     _check_own(model)
     _check_finite(model)
-    with _evaluating(model):
+    with evaluating(model):
         program = _export(title, model, _example(model, input_shape))
     reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model))
     return simplify(reader.read(program))
 
 
-def live_tensors(model: nn.Module) -> State:
+def live_tensors(model: nn.Module) -> ModuleTensors:
     """Parameters and buffers of a module by name: what its captured weights are formulas of.
 
     A tensor that several layers share is there under each of its names.
@@ -72,17 +72,6 @@ def _check_finite(model: nn.Module) -> None:
                 f"{name}: {bad} of {tensor.numel()} values are NaN or infinite; "
                 "load intact weights or train again"
             )
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
@@ -148,7 +137,7 @@ class _Reader:
 
     title: str
     input_shape: Shape
-    live: State
+    live: ModuleTensors
     nodes: dict[str, FloatNode] = field(default_factory=dict)
     values: dict[fx.Node, Argument] = field(default_factory=dict)  # of each operation read so far
 

@@ -12,14 +12,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from bitlathe.model.graph.graph import dead_after
 from bitlathe.model.quantize.calibrate import BATCH
 from bitlathe.model.quantize.fake_layers import Weighted
 from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
 from bitlathe.model.quantize.float_forward import normalized, output_of, preactivation
 from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
-from bitlathe.model.quantize.liveness import dead_after
 
-Function = Callable[[list[Tensor]], Tensor]
+TensorsFunction = Callable[[list[Tensor]], Tensor]
 
 
 @torch.no_grad()
@@ -82,7 +82,7 @@ def _channel_means(values: Tensor) -> Tensor:
     return total / values[:, 0].numel()
 
 
-def _batched(function: Function, sources: list[Tensor]) -> Tensor:
+def _batched(function: TensorsFunction, sources: list[Tensor]) -> Tensor:
     return torch.cat([function(batch) for batch in _batches(sources)])
 
 

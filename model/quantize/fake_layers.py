@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.bounds import CodeRange, SumRange, accumulator_range, product_range
 from bitlathe.model.graph.convolution import FLOAT32_EXACT, INT32_EXACT
 from bitlathe.model.graph.fixed_point import weight_limit
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Pair
-from bitlathe.model.quantize.rounding import Ints
 
 _FLOAT32_FRACS = range(-64, 65)  # far from float32's smallest and largest powers of two
 
@@ -116,7 +116,7 @@ class Weighted(nn.Module):
         )
 
     @torch.no_grad()
-    def integers(self) -> tuple[Ints, Ints]:
+    def integers(self) -> tuple[Int64s, Int64s]:
         """Codes of weights (out_channels, ...) and bias (out_channels,)."""
         weight, bias = self._quantized()
         codes = (weight / self.weight_scale, bias / self.sum_scale)
@@ -197,7 +197,7 @@ class Join(nn.Module):
         return torch.cat(sources, dim=1)
 
 
-def _powers(exponents: Ints) -> Tensor:
+def _powers(exponents: Int64s) -> Tensor:
     return torch.from_numpy(np.ldexp(1.0, exponents))
 
 

@@ -17,12 +17,11 @@ from torch import Tensor, nn
 
 from bitlathe.model.graph.bounds import CodeRange, code_ranges
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.graph import Graph, dead_after
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 from bitlathe.model.graph.reference import check_input
 from bitlathe.model.quantize.fake_layers import AveragePool, Join, MaximumPool, Weighted
 from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork
-from bitlathe.model.quantize.liveness import dead_after
 from bitlathe.model.quantize.preprocess import Preprocess
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bitlathe.model.graph.graph import dead_after
 from bitlathe.model.quantize.float_network import (
     FloatAvgPool2d,
     FloatConcat,
@@ -19,7 +20,6 @@ from bitlathe.model.quantize.float_network import (
     FloatNode,
     Front,
 )
-from bitlathe.model.quantize.liveness import dead_after
 
 
 def logits(network: FloatNetwork, x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from bitlathe.model.quantize.float_network import (
 )
 from bitlathe.model.quantize.formula import operation
 
-Weighted = TypeVar("Weighted", bound=FloatConv2d | FloatDense)
+Folded = TypeVar("Folded", bound=FloatConv2d | FloatDense)
 
 
 def is_linear(layer: FloatConv2d | FloatDense) -> bool:
@@ -32,7 +32,7 @@ def is_linear(layer: FloatConv2d | FloatDense) -> bool:
     return residual is None and layer.low == -inf and layer.high == inf
 
 
-def scaled(layer: Weighted, affine: Affine) -> Weighted:
+def scaled(layer: Folded, affine: Affine) -> Folded:
     """The layer followed by an affine map: w * scale, b * scale + offset.
 
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
@@ -47,12 +47,12 @@ def scaled(layer: Weighted, affine: Affine) -> Weighted:
     )
 
 
-def following(layer: Weighted, origin: Origin) -> Weighted:
+def following(layer: Folded, origin: Origin) -> Folded:
     """The layer with the weight and bias that formulas give."""
     return replace(layer, weight=origin.weight.float32s(), bias=origin.bias.float64s(), captured=origin)
 
 
-def clamped(layer: Weighted, low: float, high: float) -> Weighted:
+def clamped(layer: Folded, low: float, high: float) -> Folded:
     """The layer followed by one more clamp."""
 
     def limit(value: float) -> float:

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from bitlathe.model.quantize.float_arrays import Float32s, Float64s
 
-Function = Callable[..., Tensor]
-State = Mapping[str, Tensor]  # the module's parameters and buffers by name
+TensorFunction = Callable[..., Tensor]
+ModuleTensors = Mapping[str, Tensor]  # the module's parameters and buffers by name
 
 
 @dataclass(kw_only=True, eq=False)
 class Evaluation:
     """Formulas at one state of the module; what several share is computed once."""
 
-    state: State
+    state: ModuleTensors
     dtype: torch.dtype  # of real numbers: float64 is exact, float32 is quick
     device: torch.device
     done: dict[int, Tensor] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Constant(Formula):
 class Operation(Formula):
     """A function of formulas."""
 
-    def __init__(self, function: Function, operands: tuple[Formula, ...]) -> None:
+    def __init__(self, function: TensorFunction, operands: tuple[Formula, ...]) -> None:
         self.function, self._operands = function, operands
         with torch.no_grad():
             self.value = function(*(operand.value for operand in operands))
@@ -140,7 +140,7 @@ class Real(Formula):
         return at(self.operand).to(at.dtype)
 
 
-def operation(function: Function, *operands: Formula) -> Formula:
+def operation(function: TensorFunction, *operands: Formula) -> Formula:
     """A function of formulas; a constant where all operands are."""
     made = Operation(function, operands)
     if not made.is_constant:

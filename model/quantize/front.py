@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.quantize.config import InputMode
@@ -23,7 +24,7 @@ from bitlathe.model.quantize.float_network import (
 from bitlathe.model.quantize.folding import following
 from bitlathe.model.quantize.formula import constant, operation
 from bitlathe.model.quantize.groups import INPUT_BITS
-from bitlathe.model.quantize.preprocess import Images, Preprocess
+from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.rounding import finest_frac, round_half_up
 
 OFFSET_FORMAT = FixedPoint(bits=INPUT_BITS, frac=INPUT_BITS - 1)  # of pixel - 128

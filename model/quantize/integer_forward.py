@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.native.evaluator import CompiledGraph, compiled
-from bitlathe.model.quantize.preprocess import Images
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
 
 Forward = Callable[[Tensor], Tensor]

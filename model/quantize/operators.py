@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bitlathe.model.graph.nodes import Pair, Shape, window_size
-from bitlathe.model.quantize.calls import Call, Handler, Traced
+from bitlathe.model.quantize.calls import Call, CallReader, Traced
 from bitlathe.model.quantize.float_network import (
     Affine,
     Clamp,
@@ -354,7 +354,7 @@ def identity(call: Call) -> FloatNode:
 
 BATCH_NORM = "aten.batch_norm.default"
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, CallReader] = {
     "aten.conv2d.default": convolution,
     "aten.conv2d.padding": convolution,
     "aten.linear.default": linear,

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.storage import write_whole
 
-Images = npt.NDArray[np.uint8]  # (N, H, W, C)
-Codes = npt.NDArray[np.int8]  # (N, C, H, W)
+InputCodes = npt.NDArray[np.int8]  # (N, C, H, W)
 
 OFFSET_FORMAT = FixedPoint(bits=8, frac=7)  # of code = pixel - 128: what networks without a normalisation see
 
@@ -50,7 +50,7 @@ class Preprocess:
         """Whether code = pixel - 128, so that flipping a byte's top bit is all it takes."""
         return np.array_equal(self.table, Preprocess.offset(self.channels).table)
 
-    def codes(self, images: Images) -> Codes:
+    def codes(self, images: Images) -> InputCodes:
         """Input codes (N, C, H, W) of byte images (N, H, W, C)."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != self.channels:
             raise ShapeError(

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from bitlathe.model.data import to_input
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError, ShapeError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
@@ -20,7 +21,7 @@ from bitlathe.model.quantize.front import place_front
 from bitlathe.model.quantize.groups import format_groups
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
-from bitlathe.model.quantize.preprocess import Images, Preprocess
+from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.weight_formats import WeightFormats, weight_formats
 
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil, floor, log2
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.model.graph.arrays import Floats, Int64s
 from bitlathe.model.graph.fixed_point import weight_limit
 
-Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.int64]
 Fracs = tuple[int, ...]  # binary points, one an output channel
 
 
-def round_half_up(values: Floats) -> Ints:
+def round_half_up(values: Floats) -> Int64s:
     """Nearest integers, halves towards +inf, as `requantize` rounds.
 
     >>> round_half_up(np.array([0.5, -0.5, -1.5])).tolist()
     [1, 0, -1]
     """
-    nearest: Ints = np.floor(values.astype(np.float64) + 0.5).astype(np.int64)
+    nearest: Int64s = np.floor(values.astype(np.float64) + 0.5).astype(np.int64)
     return nearest
 
 
@@ -47,7 +45,7 @@ def ristretto_frac(largest: float, magnitude_bits: int) -> int | None:
     return magnitude_bits - ceil(log2(largest)) if largest > 0 else None
 
 
-def weight_codes(weight: Floats, bits: int, fracs: Fracs) -> Ints:
+def weight_codes(weight: Floats, bits: int, fracs: Fracs) -> Int64s:
     """Codes of weights (out_channels, ...) in the symmetric range of `bits`; one frac an output channel."""
     limit = weight_limit(bits)
     return np.clip(
@@ -55,15 +53,15 @@ def weight_codes(weight: Floats, bits: int, fracs: Fracs) -> Ints:
     )
 
 
-def weight_values(codes: Ints, fracs: Fracs) -> npt.NDArray[np.float64]:
+def weight_values(codes: Int64s, fracs: Fracs) -> npt.NDArray[np.float64]:
     """Values of codes (out_channels, ...)."""
     return np.ldexp(codes.astype(np.float64), -_by_channel(fracs, codes.ndim))
 
 
-Choice = Callable[[Floats], int | None]  # binary point of some rows of weights; None where all are zero
+FracChoice = Callable[[Floats], int | None]  # binary point of some rows of weights; None where all are zero
 
 
-def weight_fracs(weight: Floats, per_channel: bool, choose: Choice) -> Fracs:
+def weight_fracs(weight: Floats, per_channel: bool, choose: FracChoice) -> Fracs:
     """Binary point of weights (out_channels, ...), one an output channel or one for all.
 
     A channel of zeros takes the finest of the others.

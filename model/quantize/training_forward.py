@@ -8,11 +8,10 @@ from math import inf, prod
 from torch import Tensor
 
 from bitlathe.model.graph.fixed_point import weight_limit
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.graph import Graph, dead_after
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Node
 from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork
 from bitlathe.model.quantize.formula import Evaluation
-from bitlathe.model.quantize.liveness import dead_after
 from bitlathe.model.quantize.thresholds import Thresholds
 from bitlathe.model.quantize.training_layers import (
     Average,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
 from bitlathe.model.quantize.capture import capture, live_tensors
@@ -26,13 +27,12 @@ from bitlathe.model.quantize.groups import Group, format_groups
 from bitlathe.model.quantize.integer_forward import Forward, integer_forward
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
-from bitlathe.model.quantize.preprocess import Images
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, image_shape, network_inputs, usable_images
 from bitlathe.model.quantize.thresholds import Saved, Thresholds
 from bitlathe.model.quantize.training_forward import TrainingForward, Unrounded
 from bitlathe.model.quantize.weight_formats import WeightFormats, weight_formats
 
-Node = TypeVar("Node", bound=FloatNode)
+Viewed = TypeVar("Viewed", bound=FloatNode)
 
 
 class QuantizedView(nn.Module):
@@ -235,7 +235,7 @@ def _is_trained(node: FloatNode) -> bool:
     return isinstance(node, (FloatConv2d, FloatDense)) and not node.origin.is_constant
 
 
-def _refreshed(node: Node, at: Evaluation) -> Node:
+def _refreshed(node: Viewed, at: Evaluation) -> Viewed:
     """The node with the weights that its formulas give now."""
     if not _is_trained(node):
         return node

@@ -4,9 +4,9 @@ from bitlathe.model.search.algorithm import Listener, Search, SearchSettings
 from bitlathe.model.search.baselines import Baseline, Baselines
 from bitlathe.model.search.checkpoint import Checkpoint
 from bitlathe.model.search.executors import Executor, LocalProcesses, Sequential
-from bitlathe.model.search.lab import Job, Judge, Lab, LabSpec, Outcome
+from bitlathe.model.search.lab import Judge, Lab, LabSpec, TrialJob, TrialOutcome
 from bitlathe.model.search.ladder import Audit, Ladder, Latency, LatencyRung
-from bitlathe.model.search.records import CandidateRecord, EpochRecord, Measures, Stage
+from bitlathe.model.search.records import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.rules import RULES, Context, Rule, RuleError, find_rule
 from bitlathe.model.search.strategies import EachEpochTheBest, Scripted, Strategy, UntilFast, ordinary
 
@@ -21,7 +21,6 @@ __all__ = [
     "EachEpochTheBest",
     "EpochRecord",
     "Executor",
-    "Job",
     "Judge",
     "Lab",
     "LabSpec",
@@ -31,15 +30,16 @@ __all__ = [
     "Listener",
     "LocalProcesses",
     "Measures",
-    "Outcome",
     "Rule",
     "RuleError",
     "Scripted",
     "Search",
     "SearchSettings",
     "Sequential",
-    "Stage",
     "Strategy",
+    "TrialJob",
+    "TrialOutcome",
+    "TrialStage",
     "UntilFast",
     "find_rule",
     "ordinary",

@@ -26,9 +26,9 @@ from bitlathe.model.search.checkpoint import (
 )
 from bitlathe.model.search.executors import Executor
 from bitlathe.model.search.kept import KeptOutcomes
-from bitlathe.model.search.lab import Job, Lab, Outcome
+from bitlathe.model.search.lab import Lab, TrialJob, TrialOutcome
 from bitlathe.model.search.ladder import Ladder, Latency
-from bitlathe.model.search.records import CandidateRecord, EpochRecord, Stage
+from bitlathe.model.search.records import CandidateRecord, EpochRecord, TrialStage
 from bitlathe.model.search.rules import Context, Rule
 from bitlathe.model.search.strategies import Strategy, check_names, check_reach, check_targets
 from bitlathe.model.search.trials import Scorer, Trial, agreement, best, measured
@@ -99,7 +99,7 @@ class Search:
         state = self.lab.first_state()
         check_targets(self.strategy.methods, state, self.lab.spec.settings.epochs)
         check_reach(self.strategy.methods, state, self.lab.data)
-        outcome = self.lab.run(Job(label="reference", state=state.to_bytes(), method=None, until=0.0))
+        outcome = self.lab.run(TrialJob(label="reference", state=state.to_bytes(), method=None, until=0.0))
         if outcome.failure is not None:
             raise BitlatheError(f"search: the network itself cannot be judged: {outcome.failure}")
         reference = measured(outcome, self.ladder.highest)
@@ -141,18 +141,18 @@ class _Epoch:
     def trials(self) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
         """Probes, if any, and the candidates that trained the whole epoch."""
         state, probe = self._checkpoint.state.to_bytes(), self._search.settings.probe
-        whole = [Job(label=m.name, state=state, method=m, until=1.0) for m in self.methods]
+        whole = [TrialJob(label=m.name, state=state, method=m, until=1.0) for m in self.methods]
         if probe is None or len(whole) == 1 or self._distrusts_probes():
-            return (), self._tried(whole, Stage.EPOCH)
-        probes = self._tried([replace(job, until=probe) for job in whole], Stage.PROBE)
+            return (), self._tried(whole, TrialStage.EPOCH)
+        probes = self._tried([replace(job, until=probe) for job in whole], TrialStage.PROBE)
         going_on = [trial for trial in probes if trial.record.failure is None]
         if self.number > self._search.settings.audited_epochs:
             going_on = [best(probes, self._search.settings.tie)]
         jobs = [
-            Job(label=t.method.name, state=t.outcome.state, method=t.method, is_begun=True, until=1.0)
+            TrialJob(label=t.method.name, state=t.outcome.state, method=t.method, is_begun=True, until=1.0)
             for t in going_on
         ]
-        return probes, self._tried(jobs, Stage.EPOCH)
+        return probes, self._tried(jobs, TrialStage.EPOCH)
 
     def committed(
         self, winner: Trial, probes: Sequence[Trial], finals: Sequence[Trial], started: float
@@ -183,16 +183,16 @@ class _Epoch:
         over = self.number > settings.audited_epochs
         return over and bool(taus) and sum(taus) / len(taus) < settings.least_agreement
 
-    def _tried(self, jobs: Sequence[Job], stage: Stage) -> tuple[Trial, ...]:
+    def _tried(self, jobs: Sequence[TrialJob], stage: TrialStage) -> tuple[Trial, ...]:
         by_name: Mapping[str, Method] = {method.name: method for method in self.methods}
         trials: dict[str, Trial] = {}
 
-        def score(outcome: Outcome) -> None:
+        def score(outcome: TrialOutcome) -> None:
             trial = self._scorer.trial(by_name[outcome.label], outcome, stage)
             trials[outcome.label] = trial
             for listener in self._search.listeners:
                 listener.candidate_scored(trial.record)
 
-        done: Callable[[Outcome], None] = score
+        done: Callable[[TrialOutcome], None] = score
         self.kept.run(jobs, done)
         return tuple(trials[job.label] for job in jobs)

@@ -26,7 +26,7 @@ _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the 
 _LANES = 8  # channels that an engine computes at once: widths in between save nothing
 _IMAGES = 500  # held-out images that a loss is measured on
 
-Progress = Callable[
+Watching = Callable[
     [str, int], AbstractContextManager[Callable[[int], None]]
 ]  # tells how much of what is done
 
@@ -56,7 +56,7 @@ class Baselines:
     latency_share: float  # of the reference's, that `greedy` and `knapsack` aim at
 
     def strategy(
-        self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, progress: Progress
+        self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, progress: Watching
     ) -> Strategy:
         """A pipeline; FormatError or CapacityError for one that does not fit."""
         if kind is Baseline.ORDINARY:

@@ -9,17 +9,17 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.search.lab import Job, Lab, LabSpec, Outcome
+from bitlathe.model.search.lab import Lab, LabSpec, TrialJob, TrialOutcome
 
 RETRIES = 2  # times that a job is given to a new worker when its own has died
 
-Done = Callable[[Outcome], None]
+Done = Callable[[TrialOutcome], None]
 
 
 class Executor(Protocol):
     """Runs jobs; closed after use."""
 
-    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+    def run(self, jobs: Sequence[TrialJob], done: Done) -> list[TrialOutcome]:
         """Outcomes in the order of the jobs; `done` hears of each as it comes."""
 
     def close(self) -> None:
@@ -32,7 +32,7 @@ class Sequential:
     def __init__(self, lab: Lab, advance: Callable[[], None] = lambda: None) -> None:
         self._lab, self._advance = lab, advance
 
-    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+    def run(self, jobs: Sequence[TrialJob], done: Done) -> list[TrialOutcome]:
         """Outcomes in the order of the jobs."""
         outcomes = []
         for job in jobs:
@@ -51,9 +51,9 @@ class LocalProcesses:
         self._spec, self._workers = spec, workers
         self._pool = self._new_pool()
 
-    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+    def run(self, jobs: Sequence[TrialJob], done: Done) -> list[TrialOutcome]:
         """Outcomes in the order of the jobs; ToolError if workers keep dying."""
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, TrialOutcome] = {}
         for _ in range(RETRIES + 1):
             missing = [job for job in jobs if job.label not in outcomes]
             if not self._collect(missing, outcomes, done):
@@ -66,9 +66,9 @@ class LocalProcesses:
         """End the processes."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _collect(self, jobs: Sequence[Job], outcomes: dict[str, Outcome], done: Done) -> bool:
+    def _collect(self, jobs: Sequence[TrialJob], outcomes: dict[str, TrialOutcome], done: Done) -> bool:
         """Fill `outcomes`; True if a worker died before all were there."""
-        futures: list[Future[Outcome]] = []
+        futures: list[Future[TrialOutcome]] = []
         try:
             futures.extend(self._pool.submit(_run, job) for job in jobs)
             for future in as_completed(futures):
@@ -102,5 +102,5 @@ def _open_lab(spec: LabSpec) -> None:
     _labs[:] = [Lab(spec)]
 
 
-def _run(job: Job) -> Outcome:
+def _run(job: TrialJob) -> TrialOutcome:
     return _labs[0].run(job)

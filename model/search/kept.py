@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.search.executors import Done, Executor
-from bitlathe.model.search.lab import Job, Outcome
+from bitlathe.model.search.lab import TrialJob, TrialOutcome
 from bitlathe.model.train.files import read_tensors, write_tensors
 
 
@@ -20,7 +20,7 @@ class KeptOutcomes:
     def __init__(self, folder: Path, executor: Executor) -> None:
         self._folder, self._executor = folder, executor
 
-    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+    def run(self, jobs: Sequence[TrialJob], done: Done) -> list[TrialOutcome]:
         """Outcomes in the order of the jobs."""
         found = {job.label: outcome for job in jobs if (outcome := self._read(job)) is not None}
         for outcome in found.values():
@@ -28,7 +28,7 @@ class KeptOutcomes:
         missing = [job for job in jobs if job.label not in found]
         paths = {job.label: self._path(job) for job in missing}
 
-        def keep(outcome: Outcome) -> None:
+        def keep(outcome: TrialOutcome) -> None:
             write_tensors(paths[outcome.label], asdict(outcome))
             done(outcome)
 
@@ -40,12 +40,12 @@ class KeptOutcomes:
         """Forget all: the epoch is in the checkpoint."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _read(self, job: Job) -> Outcome | None:
+    def _read(self, job: TrialJob) -> TrialOutcome | None:
         try:
-            return Outcome(**read_tensors(self._path(job)))
+            return TrialOutcome(**read_tensors(self._path(job)))
         except (DataError, TypeError):  # none yet, or half of one
             return None
 
-    def _path(self, job: Job) -> Path:
+    def _path(self, job: TrialJob) -> Path:
         word = re.sub(r"[^A-Za-z0-9]+", "-", job.label).strip("-")
         return self._folder / f"{word}-{job.until:g}.pt"

@@ -35,7 +35,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class KnapsackPlan:
     """What to do: the setting's position, and the option taken of each group."""
 
     setting: int
@@ -44,7 +44,7 @@ class Plan:
     loss: float  # expected
 
 
-def solve(settings: Sequence[Setting], budget: float) -> Plan:
+def solve(settings: Sequence[Setting], budget: float) -> KnapsackPlan:
     """The plan of least loss whose cycles fit `budget`; CapacityError if none does.
 
     One binary variable a setting, and one an option of each group under it; a group takes one option if its
@@ -83,7 +83,7 @@ def solve(settings: Sequence[Setting], budget: float) -> Plan:
     options = [
         settings[s].groups[g][o] for (s, g, o), yes in zip(places, taken[len(settings) :], strict=True) if yes
     ]
-    return Plan(
+    return KnapsackPlan(
         setting=setting,
         options=tuple(options),
         cycles=float(cycles @ taken),

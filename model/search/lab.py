@@ -21,8 +21,8 @@ from bitlathe.model.compress.release import released
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import State, fresh_state, from_bytes
 from bitlathe.model.data import load_dataset
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.file import encode_graph
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.evaluate import evaluate
@@ -53,7 +53,7 @@ class LabSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class TrialJob:
     """Make a candidate: change a state by a method, train it, judge it."""
 
     label: str  # unique among the jobs of an epoch
@@ -64,7 +64,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """A candidate, or why there is none."""
 
     label: str
@@ -100,7 +100,7 @@ class Lab:
             load_weights(model, self.spec.weights)
         return fresh_state(model, self.spec.settings)
 
-    def run(self, job: Job, advance: Callable[[], None] = lambda: None) -> Outcome:
+    def run(self, job: TrialJob, advance: Callable[[], None] = lambda: None) -> TrialOutcome:
         """The candidate of a job; `advance` is called after each step.
 
         What a user can mend, a loss that diverged or an accumulator that could overflow, is told of in the
@@ -110,10 +110,10 @@ class Lab:
         try:
             outcome = self._candidate(job, advance)
         except BitlatheError as error:
-            outcome = Outcome(label=job.label, failure=str(error))
+            outcome = TrialOutcome(label=job.label, failure=str(error))
         return replace(outcome, seconds=time.monotonic() - started)
 
-    def _candidate(self, job: Job, advance: Callable[[], None]) -> Outcome:
+    def _candidate(self, job: TrialJob, advance: Callable[[], None]) -> TrialOutcome:
         state = self.read(job.state)
         if job.method is not None and not job.is_begun:
             state = job.method.apply(released(state), self.data)
@@ -128,10 +128,10 @@ class Lab:
                 advance=advance,
             )
         view = trained.view or integer_view(state, self.data, self.spec.deployment)
-        return Outcome(
+        return TrialOutcome(
             label=job.label,
             state=state.to_bytes(),
-            graph=graph_file.encode(integer_network(view).graph),
+            graph=encode_graph(integer_network(view).graph),
             accuracy=self._accuracy(judged_module(state, view, self.spec.as_trained)),
             loss=trained.loss,
             steps=self._steps(state) - before,

@@ -11,7 +11,7 @@ from typing import Any
 
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.search.executors import RETRIES, Done, workers_died
-from bitlathe.model.search.lab import Job, Lab, LabSpec, Outcome
+from bitlathe.model.search.lab import Lab, LabSpec, TrialJob, TrialOutcome
 
 _STARTS = 2  # attempts: a busy machine may miss the time that Ray gives itself
 
@@ -31,10 +31,10 @@ class RayExecutor:
         self._spec = self._ray.put(pickle.dumps(spec))
         self._task = self._ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
 
-    def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+    def run(self, jobs: Sequence[TrialJob], done: Done) -> list[TrialOutcome]:
         """Outcomes in the order of the jobs; ToolError if a job's workers keep dying."""
         labels = {self._task.remote(self._spec, job): job.label for job in jobs}
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, TrialOutcome] = {}
         waiting = list(labels)
         while waiting:
             (ready,), waiting = self._ray.wait(waiting, num_returns=1)
@@ -63,15 +63,15 @@ class RayExecutor:
                 if attempt == _STARTS:
                     raise ToolError(f"Ray did not start: {error}; choose --executor local") from error
 
-    def _result(self, task: Any, label: str) -> Outcome:
+    def _result(self, task: Any, label: str) -> TrialOutcome:
         try:
-            outcome: Outcome = self._ray.get(task)
+            outcome: TrialOutcome = self._ray.get(task)
         except self._ray.exceptions.WorkerCrashedError as error:
             raise workers_died([label]) from error
         return outcome
 
 
-def _run(spec: bytes, job: Job) -> Outcome:
+def _run(spec: bytes, job: TrialJob) -> TrialOutcome:
     return _lab(spec).run(job)
 
 

@@ -25,7 +25,7 @@ class Measures:
         return asdict(self)
 
 
-class Stage(Enum):
+class TrialStage(Enum):
     """How far a candidate was trained when it was scored."""
 
     PROBE = "probe"  # a part of the epoch
@@ -38,7 +38,7 @@ class CandidateRecord:
 
     epoch: int  # from 1
     method: str
-    stage: Stage
+    stage: TrialStage
     score: float | None  # by the rule; None if it failed
     measures: Measures | None
     loss: float  # mean over the steps it was trained for at this stage
@@ -53,7 +53,9 @@ class CandidateRecord:
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> CandidateRecord:
         """A record of `to_json`."""
-        return cls(**(plain | {"stage": Stage(plain["stage"]), "measures": _measures(plain["measures"])}))
+        return cls(
+            **(plain | {"stage": TrialStage(plain["stage"]), "measures": _measures(plain["measures"])})
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

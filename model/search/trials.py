@@ -8,13 +8,13 @@ from itertools import combinations
 from math import sqrt
 
 from bitlathe.model.compress.method import Method
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.account import Account, layer_widths
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.file import decode_graph
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.search.lab import Outcome
+from bitlathe.model.search.lab import TrialOutcome
 from bitlathe.model.search.ladder import LatencyRung
-from bitlathe.model.search.records import CandidateRecord, Measures, Stage
+from bitlathe.model.search.records import CandidateRecord, Measures, TrialStage
 from bitlathe.model.search.rules import Context, Rule, RuleError, score_of
 
 
@@ -23,7 +23,7 @@ class Trial:
     """A scored candidate."""
 
     method: Method
-    outcome: Outcome
+    outcome: TrialOutcome
     record: CandidateRecord
 
     @property
@@ -41,7 +41,7 @@ class Trial:
     @property
     def graph(self) -> Graph:
         """Integer graph of a candidate that did not fail."""
-        return graph_file.decode(self.outcome.graph)
+        return decode_graph(self.outcome.graph)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,7 +53,7 @@ class Scorer:
     context: Context
     epoch: int  # from 1
 
-    def trial(self, method: Method, outcome: Outcome, stage: Stage) -> Trial:
+    def trial(self, method: Method, outcome: TrialOutcome, stage: TrialStage) -> Trial:
         """A candidate with its score; one that cannot be measured or scored has failed."""
         measures, score, failure = None, None, outcome.failure
         if failure is None:
@@ -78,9 +78,9 @@ class Scorer:
         return Trial(method=method, outcome=outcome, record=record)
 
 
-def measured(outcome: Outcome, rung: LatencyRung) -> Measures:
+def measured(outcome: TrialOutcome, rung: LatencyRung) -> Measures:
     """What is known of a candidate; raises BitlatheError where its graph cannot be run."""
-    graph = graph_file.decode(outcome.graph)
+    graph = decode_graph(outcome.graph)
     latency, account = rung.cost(graph), Account.of(graph)
     return Measures(
         accuracy=outcome.accuracy,

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.seeds import SEEDS, is_seed
+from bitlathe.model.graph.files.settings import SEEDS, is_seed
 
 
 class Schedule(Enum):

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bitlathe.model.data import Images, Labels, to_input
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.zoo.modes import evaluating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +39,6 @@ def evaluate(model: nn.Module, images: Images, labels: Labels, batch: int = 100)
 @torch.no_grad()
 def predict(model: nn.Module, images: Images, batch: int = 100) -> torch.Tensor:
     """Logits (N, classes) float32 of byte images (N, H, W, C); `model` keeps its mode."""
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         parts = [model(to_input(images[i : i + batch])).float() for i in range(0, len(images), batch)]
-    finally:
-        model.train(training)
     return torch.cat(parts)

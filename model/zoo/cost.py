@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from bitlathe.model.zoo.modes import evaluating
+
 
 def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     """Multiply-accumulates of one image through convolutions and dense layers; `input_shape` is (C, H, W)."""
@@ -33,7 +35,6 @@ def _layer_macs(module: nn.Module, output: torch.Tensor) -> int:
 
 @torch.no_grad()
 def _run_once(model: nn.Module, input_shape: tuple[int, int, int]) -> None:
-    training = model.training
     parameter = next(model.parameters())
-    model.eval()(torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device))
-    model.train(training)
+    with evaluating(model):
+        model(torch.zeros(1, *input_shape, dtype=parameter.dtype, device=parameter.device))

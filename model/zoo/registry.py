@@ -33,7 +33,7 @@ class Inputs:
     normalize: Normalize | None = None
 
 
-Builder = Callable[[Inputs], nn.Module]
+NetworkBuilder = Callable[[Inputs], nn.Module]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +41,14 @@ class NetworkSpec:
     """A network of the zoo, the data set it is usually trained on, and that set's shape."""
 
     name: str
-    builder: Builder
+    builder: NetworkBuilder
     dataset: str
     num_classes: int
     in_channels: int
     input_size: int
 
 
-def _sized(module: Callable[..., nn.Module]) -> Builder:
+def _sized(module: Callable[..., nn.Module]) -> NetworkBuilder:
     """Builder of a module that depends on the size of the images and judges it itself."""
     return lambda inputs: module(
         num_classes=inputs.num_classes,
@@ -90,13 +90,13 @@ def _resnet50(name: str, stem: Stem, smallest: int) -> NetworkSpec:
     return _fully_convolutional(name, DeepResNet, smallest, block=Bottleneck, blocks=blocks, stem=stem)
 
 
-def _cifar10(name: str, builder: Builder) -> NetworkSpec:
+def _cifar10(name: str, builder: NetworkBuilder) -> NetworkSpec:
     return NetworkSpec(
         name=name, builder=builder, dataset="cifar10", num_classes=10, in_channels=3, input_size=32
     )
 
 
-def _grey(name: str, builder: Builder, dataset: str, input_size: int) -> NetworkSpec:
+def _grey(name: str, builder: NetworkBuilder, dataset: str, input_size: int) -> NetworkSpec:
     return NetworkSpec(
         name=name, builder=builder, dataset=dataset, num_classes=10, in_channels=1, input_size=input_size
     )

@@ -21,7 +21,7 @@ from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.program.moves import BURST_BEATS
 from bitlathe.hls.program.registers import DONE, FLAG_WEIGHTS_RESIDENT, IDLE, OFFSETS, START
 from bitlathe.hls.sim.memory import Buffer, WriteOrder
-from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.file import read_graph
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.rtl_tb.engine.memory import BASE, LOW_BASE, BufferMemory
@@ -72,7 +72,7 @@ class Bench:
 
     def __init__(self, dut: Any) -> None:
         self.dut, self.rng = dut, random_generator()
-        self.graph = graph_file.load(Path(os.environ[GRAPH_VARIABLE]))
+        self.graph = read_graph(Path(os.environ[GRAPH_VARIABLE]))
         self.codes: IntArray = np.load(os.environ[CODES_VARIABLE])
         sizes = {name: int(getattr(dut, top).value) for name, top in zip(FIELDS, PARAMETERS, strict=True)}
         self.compiled: Compiled = compile_graph(self.graph, EngineConfiguration(**sizes))

@@ -10,8 +10,8 @@ import numpy as np
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.emit import engine_parameters
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import ToolError
+from bitlathe.model.graph.file import write_graph
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.rtl_tb.launch import bench_failure
@@ -55,7 +55,7 @@ def _network(seed: int, stall: int) -> Iterator[None]:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, budget=BUDGET)
     with tempfile.TemporaryDirectory(prefix="bitlathe-") as scratch:
-        graph_file.save(graph, Path(scratch) / "network.blg")
+        write_graph(graph, Path(scratch) / "network.blg")
         np.save(Path(scratch) / "codes.npy", random_inputs(rng, graph, 2))
         values = {
             "BITLATHE_BENCH_GRAPH": f"{scratch}/network.blg",

@@ -29,9 +29,9 @@ from bitlathe.flow.integer_network import (
 )
 from bitlathe.flow.request import NetworkRequest, Normalization
 from bitlathe.hls.config import TARGETS
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.account import useful_macs
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.file import graph_digest, read_graph, write_graph
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.zoo import NETWORKS, build, macs
@@ -54,7 +54,7 @@ def test_quantize_compares_accuracies_and_writes_a_graph() -> None:
     assert result["images"] == 360
     assert result["accuracy_float"] > 0.97 and result["accuracy_integer"] > 0.97
     assert result["weights"]["source"] == "committed checkpoint"
-    assert graph_file.digest(graph_file.load(Path("out/net.blg"))) == result["graph"]
+    assert graph_digest(read_graph(Path("out/net.blg"))) == result["graph"]
     assert Preprocess.load(Path("out/net.preprocess.npy")).is_offset
 
 
@@ -85,7 +85,7 @@ def test_a_graph_without_its_table_of_pixels_is_read_with_a_note() -> None:
 def test_a_graph_of_normalised_images_is_not_read_without_its_table() -> None:
     graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
     wider = replace(graph.input, format=FixedPoint(bits=8, frac=6))
-    graph_file.save(replace(graph, nodes=(wider, *graph.nodes[1:])), Path("net.blg"))
+    write_graph(replace(graph, nodes=(wider, *graph.nodes[1:])), Path("net.blg"))
     with pytest.raises(FormatError) as caught:
         read_network(Path("net.blg"), "digits", None)
     assert str(caught.value) == (
@@ -124,7 +124,7 @@ def test_a_graph_takes_no_options_that_its_file_answers(options: dict[str, objec
 def test_bits_and_overrides_reach_the_graph() -> None:
     words = ("--weight-bits", "6", "--activation-bits", "7", "--layer", "conv1=3", "--per-layer")
     assert run("quantize", *LENET, *words, "--out", "net.blg", "--images", "10").status == 0
-    nodes = {node.name: node for node in graph_file.load(Path("net.blg")).nodes}
+    nodes = {node.name: node for node in read_graph(Path("net.blg")).nodes}
     assert [nodes[name].weight_bits for name in ("conv1", "conv2", "fc1")] == [3, 6, 6]
     assert [nodes[name].format.bits for name in ("conv1", "fc1")] == [7, 7]
     assert len(set(nodes["conv2"].weight_frac)) == 1
@@ -239,7 +239,7 @@ def test_a_graph_named_after_a_network_of_the_zoo_has_its_usual_data_set() -> No
 
 def test_compiling_a_graph_needs_no_images(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
-    graph_file.save(replace(graph, name="mine"), Path("mine.blg"))  # of no known data set
+    write_graph(replace(graph, name="mine"), Path("mine.blg"))  # of no known data set
 
     def unread(*_: object) -> None:
         raise AssertionError("images were read")

@@ -17,7 +17,7 @@ from command_line import LENET, run
 from bitlathe.flow.errors import ExitStatus, MissingData, UsageError, status_of
 from bitlathe.hls.config import TARGETS
 from bitlathe.model.graph import errors
-from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.file import write_graph
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Dense, Input
@@ -194,7 +194,7 @@ def small_graph(bias: int = 0, pixels: int = 8) -> Graph:
 
 
 def test_a_graph_that_could_overflow_fails_its_check(given: Path) -> None:
-    graph_file.save(small_graph(bias=2**31 - 1), given / "net.blg")
+    write_graph(small_graph(bias=2**31 - 1), given / "net.blg")
     line = refused(
         ExitStatus.CHECK_FAILED, "compile", given / "net.blg", "--dataset", "digits", "--out", "bundle"
     )
@@ -204,7 +204,7 @@ def test_a_graph_that_could_overflow_fails_its_check(given: Path) -> None:
 @pytest.mark.parametrize("cut", [0, 100, -1])
 def test_a_truncated_graph_is_bad_input(given: Path, cut: int) -> None:
     path = given / "net.blg"
-    graph_file.save(small_graph(), path)
+    write_graph(small_graph(), path)
     path.write_bytes(path.read_bytes()[:cut])
     line = refused(ExitStatus.BAD_INPUT, "compile", path, "--dataset", "digits", "--out", "bundle")
     assert line.startswith(f"{path}: ")
@@ -217,13 +217,13 @@ def test_a_missing_or_foreign_graph_is_bad_input(given: Path) -> None:
 
 
 def test_a_graph_for_other_images_is_bad_input(given: Path) -> None:
-    graph_file.save(small_graph(pixels=9), given / "net.blg")
+    write_graph(small_graph(pixels=9), given / "net.blg")
     line = refused(ExitStatus.BAD_INPUT, "quantize", given / "net.blg", "--dataset", "digits")
     assert "takes images of (1, 9, 9), digits's are (1, 8, 8)" in line
 
 
 def test_a_graph_brings_its_own_weights(given: Path) -> None:
-    graph_file.save(small_graph(), given / "net.blg")
+    write_graph(small_graph(), given / "net.blg")
     words = ("quantize", given / "net.blg", "--dataset", "digits", "--weights", CHECKPOINT)
     assert "leave out --weights" in refused(ExitStatus.BAD_INPUT, *words)
     assert "give --dataset" in refused(ExitStatus.BAD_INPUT, "quantize", given / "net.blg")

@@ -11,7 +11,7 @@ from command_line import LENET, run
 from bitlathe.flow import explore
 from bitlathe.flow.errors import ExitStatus
 from bitlathe.hls.config import TARGETS, configuration
-from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.file import read_graph, write_graph
 
 AT_LEISURE = ("--seconds", "3600")  # so that a busy machine leaves nothing out
 FEW = (
@@ -62,8 +62,8 @@ def test_what_there_is_no_time_for_is_left_out_and_counted() -> None:
 
 def test_a_graph_is_explored_without_its_images() -> None:
     run("quantize", *LENET, "--calibration", "4", "--images", "4", "--out", "net.blg")
-    graph = graph_file.load(Path("net.blg"))
-    graph_file.save(replace(graph, name="mine"), Path("mine.blg"))  # of no known data set, without a table
+    graph = read_graph(Path("net.blg"))
+    write_graph(replace(graph, name="mine"), Path("mine.blg"))  # of no known data set, without a table
     row = run("explore", "mine.blg", "--json").json
     assert row["network"] == "mine" and row["choices"]
 

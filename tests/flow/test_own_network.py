@@ -20,7 +20,7 @@ from bitlathe.flow.search_config import read_config
 from bitlathe.flow.search_setup import set_up
 from bitlathe.flow.subject import find_subject
 from bitlathe.model.data import Dataset, load_dataset
-from bitlathe.model.graph.file import load
+from bitlathe.model.graph.file import read_graph
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import predict
@@ -114,7 +114,7 @@ def test_such_networks_run_bit_exactly_as_the_command_line_has_them(file: Path, 
     words = ("--network", f"{file}:{function}", *ON_DIGITS, "--images", "40", "--json")
     told = run("quantize", *words, "--out", "net.blg").json
     assert told["accuracy_float"] is not None and told["graph"] == run("quantize", *words).json["graph"]
-    graph = load(Path("net.blg"))
+    graph = read_graph(Path("net.blg"))
     assert graph.shapes[graph.output] == (10, 1, 1)
 
 

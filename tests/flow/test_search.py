@@ -20,8 +20,8 @@ from bitlathe.flow.search_results import SearchResult
 from bitlathe.flow.search_setup import set_up
 from bitlathe.hls.config import find_target
 from bitlathe.model.compress.methods import PruneChannels
-from bitlathe.model.graph import file as graph_file
-from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
+from bitlathe.model.graph.file import graph_digest, read_graph
+from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.ladder import Audit
 
 CONFIG = """\
@@ -78,7 +78,7 @@ def test_the_network_found_runs_on_the_simulated_hardware_in_the_cycles_told(
 ) -> None:
     folder, result = searched
     graph = folder / "out" / "network.blg"
-    assert graph_file.digest(graph_file.load(graph)) == result["graph"]
+    assert graph_digest(read_graph(graph)) == result["graph"]
     simulated = run("simulate", graph, "--images", "8", "--json").json
     assert (simulated["network"], simulated["dataset"], simulated["mismatches"]) == ("lenet5", "digits", 0)
     assert simulated["cycles"] == pytest.approx(result["found"]["cycles"], abs=1)
@@ -143,7 +143,7 @@ def test_another_search_is_not_resumed(searched: tuple[Path, dict[str, Any]]) ->
 
 def test_the_rungs_agree_on_the_network_found(searched: tuple[Path, dict[str, Any]]) -> None:
     folder, result = searched
-    graph, board = graph_file.load(folder / "out" / "network.blg"), find_target("pynq-z2")
+    graph, board = read_graph(folder / "out" / "network.blg"), find_target("pynq-z2")
     predicted, simulated = (rung(target=board).cost(graph) for rung in (CycleModelRung, RtlRung))
     assert simulated.cycles == result["found"]["cycles"]
     assert predicted.cycles == pytest.approx(simulated.cycles, rel=0.01)
@@ -179,7 +179,7 @@ def result_named(name: str) -> SearchResult:
         CandidateRecord(
             epoch=1,
             method="P",
-            stage=Stage.EPOCH,
+            stage=TrialStage.EPOCH,
             score=0.5,
             measures=MEASURES,
             loss=1.0,
@@ -189,7 +189,7 @@ def result_named(name: str) -> SearchResult:
         CandidateRecord(
             epoch=1,
             method="<Q>",
-            stage=Stage.PROBE,
+            stage=TrialStage.PROBE,
             score=None,
             measures=None,
             loss=1.0,

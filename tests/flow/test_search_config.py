@@ -84,11 +84,11 @@ def test_every_example_is_read(path: Path) -> None:
         (
             'scope = "all"',
             'criterion = ["luck"]',
-            "13: methods.P.criterion: luck: no such criterion; choose one of",
+            "13: methods.P.criterion: is 'luck'; give one of std, l1, l2",
         ),
         ('scope = "all"', "criterion = []", "13: methods.P.criterion: is empty; name one at least"),
         ('scope = "all"', "stages = []", "13: methods.P.stages: is empty; name one at least"),
-        ('scope = "all"', 'criteria = ["luck"]', "13: methods.P.criteria: luck: no such criterion; choose"),
+        ('scope = "all"', 'criteria = ["luck"]', "13: methods.P.criteria: is 'luck'; give one of std"),
         (
             'scope = "all"',
             'stage = "a"\nstages = ["b"]',

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bitlathe.flow.output import progress
 from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
-from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, Stage
+from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.ladder import Audit
 
 
@@ -24,7 +24,7 @@ def candidate(epoch: int, method: str, score: float | None) -> CandidateRecord:
     return CandidateRecord(
         epoch=epoch,
         method=method,
-        stage=Stage.EPOCH,
+        stage=TrialStage.EPOCH,
         score=score,
         measures=None if score is None else measures(score),
         loss=0.25,

@@ -25,8 +25,8 @@ from bitlathe.hls.config import find_target
 from bitlathe.hls.hls4ml import convert, library, make_plan
 from bitlathe.hls.hls4ml.plan import Backend
 from bitlathe.hls.hls4ml.plugin import Execution, lathe_of
-from bitlathe.model.graph import file as graph_file
 from bitlathe.model.graph.errors import CapacityError, FormatError, ShapeError, ToolError, UnsupportedLayer
+from bitlathe.model.graph.file import read_graph
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
@@ -67,7 +67,7 @@ def test_the_example_compiles_and_writes_equal_bytes_twice(tmp_path: Path) -> No
         _example().build(tmp_path / name).compile()
     first, second = (sorted((tmp_path / name).rglob("*.*")) for name in ("first", "second"))
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
-    written = graph_file.load(tmp_path / "first" / "graph.blg")
+    written = read_graph(tmp_path / "first" / "graph.blg")
     assert [type(node).__name__ for node in written.nodes] == ["Input", *["Conv2d"] * 4]
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitlathe.model.compress import Kind, MethodData, State, ZooArchitecture
+from bitlathe.model.compress import MethodData, MethodKind, State, ZooArchitecture
 from bitlathe.model.compress.methods import Train
-from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import FormatError
@@ -25,7 +25,7 @@ class Halve:
     """Halves the last layer's bias, wherever it is called from."""
 
     name: str = "halve"
-    kind: Kind = Kind.WEIGHTS
+    kind: MethodKind = MethodKind.WEIGHTS
     lasting: bool = True
 
     def applicable(self, state: State) -> bool:
@@ -42,9 +42,9 @@ class Halve:
 
 RECIPE = Recipe(
     stages=(
-        Stage(method=Train(), epochs=1),
-        Stage(method=Halve(), epochs=2),
-        Stage(method=Halve(name="last"), epochs=0),
+        RecipeStage(method=Train(), epochs=1),
+        RecipeStage(method=Halve(), epochs=2),
+        RecipeStage(method=Halve(name="last"), epochs=0),
     )
 )
 
@@ -78,7 +78,7 @@ def test_a_kept_state_goes_on_to_the_same_end(data: MethodData, tmp_path: Path) 
 
 def test_epochs_below_none_are_refused() -> None:
     with pytest.raises(FormatError, match="halve: -1 epochs"):
-        Stage(method=Halve(), epochs=-1)
+        RecipeStage(method=Halve(), epochs=-1)
 
 
 def test_a_penalty_acts_in_its_own_stage_alone(data: MethodData) -> None:
@@ -89,7 +89,10 @@ def test_a_penalty_acts_in_its_own_stage_alone(data: MethodData) -> None:
         def keep(state: State) -> None:
             kept.append({name: float(p.detach().norm()) for name, p in state.model.named_parameters()})
 
-        stages = (Stage(method=Train(), epochs=2), Stage(method=Train(group_lasso=strength), epochs=1))
+        stages = (
+            RecipeStage(method=Train(), epochs=2),
+            RecipeStage(method=Train(group_lasso=strength), epochs=1),
+        )
         follow(Recipe(stages=stages), fresh_state(LENET.build(), SETTINGS), data, SETTINGS, keep)
         return kept
 

@@ -9,7 +9,7 @@ import torch
 
 from bitlathe.model.compress import MethodData, ZooArchitecture
 from bitlathe.model.compress.methods import PruneWeights, Train
-from bitlathe.model.compress.recipe import Recipe, Stage, follow
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
 from bitlathe.model.prune.influence import Influence
@@ -28,7 +28,7 @@ def data() -> MethodData:
 @pytest.mark.parametrize("influence", Influence)
 def test_the_target_is_met_and_kept(influence: Influence, data: MethodData, tmp_path: Path) -> None:
     method = PruneWeights(sparsity=0.6, rounds=2, influence=influence)
-    recipe = Recipe(stages=(Stage(method=method, epochs=2), Stage(method=Train(), epochs=2)))
+    recipe = Recipe(stages=(RecipeStage(method=method, epochs=2), RecipeStage(method=Train(), epochs=2)))
     shares = []
     state = follow(
         recipe,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bitlathe.model.data import Images, Labels
 from bitlathe.model.data.readers import (
     Blob,
-    Reader,
+    DatasetReader,
     read_blob,
     read_cifar10_binary,
     read_cifar100_binary,
@@ -153,7 +153,9 @@ def test_idx_sizes_whose_product_wraps_are_refused() -> None:
         (read_cifar100_binary, b"", "0 bytes is no multiple of the 3074 bytes of a record"),
     ],
 )
-def test_a_truncated_or_foreign_file_is_refused_by_name(reader: Reader, data: bytes, message: str) -> None:
+def test_a_truncated_or_foreign_file_is_refused_by_name(
+    reader: DatasetReader, data: bytes, message: str
+) -> None:
     with pytest.raises(DataError, match=re.escape(message)) as caught:
         reader([blob(data, "f.npz")] * 2)
     assert "fetch the file again" in str(caught.value)

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as stnp
 from bitlathe.model.graph.array_coding import (
     DTYPES,
     GAP_BITS,
-    Array,
+    IntegerArray,
     codings,
     decode_array,
     encode_array,
@@ -25,7 +25,7 @@ SHAPES = stnp.array_shapes(max_dims=4, max_side=9)
 ARRAYS = st.sampled_from(DTYPES).flatmap(lambda dtype: stnp.arrays(dtype, SHAPES))
 
 
-def sparse(seed: int, size: int, density: float, bits: int) -> Array:
+def sparse(seed: int, size: int, density: float, bits: int) -> IntegerArray:
     rng = np.random.default_rng(seed)
     limit = (1 << (bits - 1)) - 1
     return (rng.integers(-limit, limit + 1, size) * (rng.random(size) < density)).astype(np.int8)
@@ -33,7 +33,7 @@ def sparse(seed: int, size: int, density: float, bits: int) -> Array:
 
 @given(array=ARRAYS, tail=st.binary(max_size=5))
 @settings(deadline=None)
-def test_an_array_comes_back_and_leaves_what_follows(array: Array, tail: bytes) -> None:
+def test_an_array_comes_back_and_leaves_what_follows(array: IntegerArray, tail: bytes) -> None:
     back, rest = decode_array(encode_array(array) + tail, "weights")
     np.testing.assert_array_equal(back, array)
     assert (back.dtype, back.shape, rest) == (array.dtype, array.shape, tail)

@@ -16,7 +16,7 @@ from strategies import SEEDS, graphs, graphs_with_inputs
 
 from bitlathe.model.graph.codebook import Codebook, index_bits, index_shape, index_type, packed, unpacked
 from bitlathe.model.graph.errors import BitlatheError, FormatError, ShapeError
-from bitlathe.model.graph.file import decode, encode
+from bitlathe.model.graph.file import decode_graph, encode_graph
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense
@@ -93,7 +93,7 @@ def test_indices_come_back_from_their_packed_bits(drawn: tuple[Codebook, tuple[i
 def test_a_codebook_comes_back_from_the_file_of_its_graph(drawn: tuple[Codebook, tuple[int, ...]]) -> None:
     codebook, shape = drawn
     graph = graph_of(layer(codebook, shape), shape=(shape[1], 3, 3))
-    back = of(decode(encode(graph)))
+    back = of(decode_graph(encode_graph(graph)))
     np.testing.assert_array_equal(back.values, codebook.values)
     np.testing.assert_array_equal(back.indices, codebook.indices)
 
@@ -106,8 +106,8 @@ def test_a_file_of_codebooks_computes_what_plain_weights_compute(case: tuple[Gra
         replace(node, codebook=None) if isinstance(node, Conv2d | Dense) else node for node in graph.nodes
     )
     expected = evaluate(replace(graph, nodes=plain), codes)
-    back = decode(encode(graph))
-    assert encode(back) == encode(graph)
+    back = decode_graph(encode_graph(graph))
+    assert encode_graph(back) == encode_graph(graph)
     np.testing.assert_array_equal(evaluate(back, codes), expected)
 
 
@@ -146,7 +146,7 @@ def test_a_dense_codebook_follows_its_layer_to_a_map_of_one_pixel_only() -> None
 
 
 def test_the_parts_of_a_codebook_are_as_the_specification_says() -> None:
-    members = members_of(encode(SMALL_GRAPH))
+    members = members_of(encode_graph(SMALL_GRAPH))
     assert list(members) == ["graph.json", "1.values.npy", "1.indices.npy", "1.bias.npy"]
     document = json.loads(members["graph.json"])
     assert document["version"] == 2
@@ -155,14 +155,14 @@ def test_the_parts_of_a_codebook_are_as_the_specification_says() -> None:
         "values": "1.values.npy",
         "indices": "1.indices.npy",
     }
-    with zipfile.ZipFile(io.BytesIO(encode(SMALL_GRAPH))) as archive:
+    with zipfile.ZipFile(io.BytesIO(encode_graph(SMALL_GRAPH))) as archive:
         np.testing.assert_array_equal(np.load(archive.open("1.values.npy")), SMALL.values)
         np.testing.assert_array_equal(np.load(archive.open("1.indices.npy")), [0b10_00_01_01])
 
 
 def forged(indices: np.ndarray | None = None, values: np.ndarray | None = None, **weight: object) -> bytes:
     """File of SMALL_GRAPH whose codebook was changed."""
-    members = members_of(encode(SMALL_GRAPH))
+    members = members_of(encode_graph(SMALL_GRAPH))
     document = json.loads(members["graph.json"])
     document["nodes"][1]["weight"].update(weight)
     members["graph.json"] = json.dumps(document).encode()
@@ -226,7 +226,7 @@ REFUSED = [
 @pytest.mark.parametrize(("data", "message"), REFUSED, ids=range(len(REFUSED)))
 def test_a_damaged_codebook_is_refused_by_name(data: bytes, message: str) -> None:
     with pytest.raises(BitlatheError) as caught:
-        decode(data)
+        decode_graph(data)
     assert str(caught.value) == message
 
 

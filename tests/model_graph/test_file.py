@@ -18,7 +18,14 @@ from strategies import graphs
 
 from bitlathe.model.graph.document import FORMAT, LARGEST, NODE_TYPES
 from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
-from bitlathe.model.graph.file import DIGEST_BYTES, decode, digest, encode, load, save
+from bitlathe.model.graph.file import (
+    DIGEST_BYTES,
+    decode_graph,
+    encode_graph,
+    graph_digest,
+    read_graph,
+    write_graph,
+)
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d
 from bitlathe.model.graph.npy import array_from_npy, npy_from_array
@@ -31,7 +38,7 @@ GOLDEN = "sha256:2a36a1fed688fdb450fb0c526c907012de864196f43dd9dcdb0d2112b25fa0e
 
 def with_document(change: Callable[[dict[str, Any]], object]) -> bytes:
     """File of GRAPH whose JSON was changed."""
-    members = members_of(encode(GRAPH))
+    members = members_of(encode_graph(GRAPH))
     document = json.loads(members["graph.json"])
     change(document)
     return file_of({**members, "graph.json": json.dumps(document).encode()})
@@ -39,7 +46,7 @@ def with_document(change: Callable[[dict[str, Any]], object]) -> bytes:
 
 def refusal(data: bytes) -> str:
     with pytest.raises(BitlatheError) as caught:
-        decode(data)
+        decode_graph(data)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -47,9 +54,9 @@ def refusal(data: bytes) -> str:
 @given(graph=graphs())
 @settings(max_examples=30)
 def test_a_graph_comes_back_from_its_file(graph: Graph) -> None:
-    data = encode(graph)
-    back = decode(data)
-    assert encode(back) == data
+    data = encode_graph(graph)
+    back = decode_graph(data)
+    assert encode_graph(back) == data
     assert [type(node) for node in back.nodes] == [type(node) for node in graph.nodes]
     codes = random_inputs(np.random.default_rng(0), graph, 2)
     np.testing.assert_array_equal(evaluate(back, codes), evaluate(graph, codes))
@@ -58,12 +65,12 @@ def test_a_graph_comes_back_from_its_file(graph: Graph) -> None:
 @given(graph=graphs(wide=True))
 @settings(max_examples=10)
 def test_a_wide_graph_comes_back_from_its_file(graph: Graph) -> None:
-    assert encode(decode(encode(graph))) == encode(graph)
+    assert encode_graph(decode_graph(encode_graph(graph))) == encode_graph(graph)
 
 
 def test_every_field_comes_back() -> None:
     node = GRAPH.nodes[1]
-    (_, back) = decode(encode(GRAPH)).nodes
+    (_, back) = decode_graph(encode_graph(GRAPH)).nodes
     assert isinstance(node, Conv2d)
     assert isinstance(back, Conv2d)
     np.testing.assert_array_equal(back.weight, node.weight)
@@ -82,28 +89,28 @@ def test_equal_graphs_give_equal_bytes_whatever_their_integers_are_made_of() -> 
         weight_frac=tuple(np.array(node.weight_frac)),
         lo=np.int64(node.lo),
     )
-    assert encode(graph_of(other, shape=(1, 2, 2))) == encode(GRAPH)
-    assert digest(graph_of(other, shape=(1, 2, 2))) == digest(GRAPH)
+    assert encode_graph(graph_of(other, shape=(1, 2, 2))) == encode_graph(GRAPH)
+    assert graph_digest(graph_of(other, shape=(1, 2, 2))) == graph_digest(GRAPH)
 
 
 def test_another_weight_gives_another_digest() -> None:
     node = GRAPH.nodes[1]
     assert isinstance(node, Conv2d)
     other = replace(node, weight=node.weight + np.int8(1))
-    assert digest(graph_of(other, shape=(1, 2, 2))) != digest(GRAPH)
+    assert graph_digest(graph_of(other, shape=(1, 2, 2))) != graph_digest(GRAPH)
 
 
 def test_the_bytes_of_a_file_never_change() -> None:
     """A changed digest means that files written before are another format: raise VERSION."""
-    assert digest(GRAPH) == GOLDEN
+    assert graph_digest(GRAPH) == GOLDEN
 
 
 def test_any_zip_tool_and_numpy_can_read_the_parts(tmp_path: Path) -> None:
-    save(GRAPH, tmp_path / "small.blg")
+    write_graph(GRAPH, tmp_path / "small.blg")
     with zipfile.ZipFile(tmp_path / "small.blg") as archive:
         assert archive.namelist() == ["graph.json", "1.weight.npy", "1.bias.npy"]
         assert archive.testzip() is None
-        assert archive.comment.decode() == digest(GRAPH)
+        assert archive.comment.decode() == graph_digest(GRAPH)
     with np.load(tmp_path / "small.blg") as arrays:
         np.testing.assert_array_equal(arrays["1.weight"], [[[[3]]], [[[-4]]]])
 
@@ -111,20 +118,20 @@ def test_any_zip_tool_and_numpy_can_read_the_parts(tmp_path: Path) -> None:
 def test_saving_leaves_one_file_and_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "small.blg"
     path.write_bytes(b"old")
-    save(GRAPH, path)
+    write_graph(GRAPH, path)
     assert [found.name for found in tmp_path.iterdir()] == ["small.blg"]
-    assert digest(load(path)) == digest(GRAPH)
+    assert graph_digest(read_graph(path)) == graph_digest(GRAPH)
 
 
 def test_a_file_that_cannot_be_written_or_read_is_told_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "small.blg"
     with pytest.raises(DataError) as caught:
-        save(GRAPH, path)
+        write_graph(GRAPH, path)
     assert str(caught.value) == f"{path}: cannot be written (File exists); choose another folder"
     path = tmp_path / "missing" / "small.blg"
     with pytest.raises(DataError) as caught:
-        load(path)
+        read_graph(path)
     assert str(caught.value) == f"{path}: cannot be read (No such file or directory); name a .blg file"
 
 
@@ -132,12 +139,12 @@ def test_a_refused_file_is_told_by_name(tmp_path: Path) -> None:
     path = tmp_path / "notes.blg"
     path.write_text("not a graph")
     with pytest.raises(FormatError) as caught:
-        load(path)
+        read_graph(path)
     assert str(caught.value) == f"{path}: no .blg file, or only a part of one; save the graph again"
 
 
 def test_a_change_of_any_byte_is_noticed() -> None:
-    data = encode(GRAPH)
+    data = encode_graph(GRAPH)
     for position in range(len(data)):
         damaged = bytearray(data)
         damaged[position] ^= 0x20
@@ -145,19 +152,19 @@ def test_a_change_of_any_byte_is_noticed() -> None:
 
 
 def test_a_file_cut_off_anywhere_is_refused() -> None:
-    data = encode(GRAPH)
+    data = encode_graph(GRAPH)
     for length in range(len(data)):
         refusal(data[:length])
     refusal(data + b"\n")
 
 
-@given(position=st.integers(0, len(encode(GRAPH)) - DIGEST_BYTES - 1), byte=st.integers(0, 255))
+@given(position=st.integers(0, len(encode_graph(GRAPH)) - DIGEST_BYTES - 1), byte=st.integers(0, 255))
 @settings(max_examples=600)
 def test_a_forged_file_is_refused_in_one_line_or_still_a_graph(position: int, byte: int) -> None:
-    forged = bytearray(encode(GRAPH)[:-DIGEST_BYTES])
+    forged = bytearray(encode_graph(GRAPH)[:-DIGEST_BYTES])
     forged[position] = byte
     try:
-        decode(sealed(bytes(forged)))
+        decode_graph(sealed(bytes(forged)))
     except BitlatheError as error:
         assert "\n" not in str(error)
 
@@ -172,12 +179,12 @@ def test_an_archive_of_something_else_is_refused() -> None:
     "name", ["../../etc/passwd", "/etc/passwd", "..\\evil", "1.weight.npy/", "extra.npy"]
 )
 def test_a_member_that_no_node_names_is_refused(name: str) -> None:
-    members = {**members_of(encode(GRAPH)), name: b"payload"}
+    members = {**members_of(encode_graph(GRAPH)), name: b"payload"}
     assert refusal(file_of(members)) == f"members {[name]} belong to no node; save the graph again"
 
 
 def test_a_missing_array_is_refused() -> None:
-    members = members_of(encode(GRAPH))
+    members = members_of(encode_graph(GRAPH))
     del members["1.bias.npy"]
     assert refusal(file_of(members)) == "array '1.bias.npy' is missing; every array belongs to one field"
 
@@ -188,7 +195,7 @@ def test_an_array_named_twice_is_refused() -> None:
 
 
 def test_compressed_members_are_refused() -> None:
-    data = file_of(members_of(encode(GRAPH)), zipfile.ZIP_DEFLATED)
+    data = file_of(members_of(encode_graph(GRAPH)), zipfile.ZIP_DEFLATED)
     assert refusal(data) == "a member is compressed; members are stored as they are"
 
 
@@ -284,7 +291,7 @@ def test_text_that_is_no_strict_json_is_refused(text: bytes) -> None:
 
 def test_a_name_beyond_ascii_comes_back() -> None:
     graph = graph_of(conv2d(np.ones((1, 1, 1, 1), np.int8), name="Übung"))
-    assert decode(encode(graph)).output == "Übung"
+    assert decode_graph(encode_graph(graph)).output == "Übung"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from strategies import SEEDS, formats, graphs
 
-from bitlathe.model.graph.file import encode
+from bitlathe.model.graph.file import encode_graph
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph, macs, shifts
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
@@ -151,7 +151,7 @@ def test_inner_tensors_are_neither_dead_nor_saturated(many: list[Graph]) -> None
 @settings(max_examples=20)
 def test_the_same_seed_gives_the_same_graph(seed: int) -> None:
     first, second = (random_graph(np.random.default_rng(seed), budget=10_000) for _ in range(2))
-    assert encode(first) == encode(second)
+    assert encode_graph(first) == encode_graph(second)
 
 
 @given(graph=graphs())

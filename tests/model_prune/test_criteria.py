@@ -19,7 +19,7 @@ from torch.nn import functional
 from bitlathe.model.prune.data_criteria import channel_sparsity
 from bitlathe.model.prune.errors import PruneError, Unprunable
 from bitlathe.model.prune.groups import ChannelGroups, ChannelScope, channel_groups
-from bitlathe.model.prune.scores import CRITERIA, Members, Scores, find_criterion, score_channels
+from bitlathe.model.prune.scores import CRITERIA, ScoredMembers, Scores, find_criterion, score_channels
 
 Array = npt.NDArray[np.float64]
 IMAGES = torch.randn(6, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -124,8 +124,8 @@ def test_random_scores_repeat_by_seed() -> None:
     assert one.tolist() == again.tolist() != other.tolist()
 
 
-@pytest.mark.parametrize("members", Members)
-def test_a_group_takes_the_mean_of_its_layers_or_its_root(members: Members) -> None:
+@pytest.mark.parametrize("members", ScoredMembers)
+def test_a_group_takes_the_mean_of_its_layers_or_its_root(members: ScoredMembers) -> None:
     torch.manual_seed(0)
     model = Forward(
         lambda m, x: m.classes((m.left(x) + m.right(x)).mean((2, 3))),
@@ -138,7 +138,7 @@ def test_a_group_takes_the_mean_of_its_layers_or_its_root(members: Members) -> N
     )["left"]
     parts = [layer.weight.detach().abs().sum((1, 2, 3)).numpy() for layer in (model.left, model.right)]
     scaled = [part / part.mean() for part in parts]
-    assert_scores(found, scaled[0] if members is Members.ROOT else scaled[0] + scaled[1], 3)
+    assert_scores(found, scaled[0] if members is ScoredMembers.ROOT else scaled[0] + scaled[1], 3)
 
 
 @pytest.mark.parametrize("name", CRITERIA)

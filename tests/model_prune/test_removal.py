@@ -11,7 +11,7 @@ import torch
 from exact_modules import Forward
 from torch import Tensor, nn
 
-from bitlathe.model.prune.budget import CostShare, Count, Limits
+from bitlathe.model.prune.budget import CostShare, Count, WidthLimits
 from bitlathe.model.prune.errors import BrokenNetwork, BudgetError, PruneError
 from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
@@ -119,7 +119,9 @@ def test_pruning_plugs_in_between_epochs_until_little_is_left() -> None:
 
 def test_thirty_percent_of_the_multiply_accumulates_go_in_lanes_of_eight() -> None:
     model = build("resnet20")
-    settings = PruneSettings(budget=CostShare(share=0.3), criterion="std", limits=Limits(lanes=8, floor=8))
+    settings = PruneSettings(
+        budget=CostShare(share=0.3), criterion="std", limits=WidthLimits(lanes=8, floor=8)
+    )
     report = plug_in(model, None, settings, example=IMAGES)
     assert macs(model, (3, 32, 32)) <= 0.7 * macs(build("resnet20"), (3, 32, 32))
     assert all(new % 8 == 0 and new >= 8 for _, new in report.widths.values())

@@ -12,8 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, PerLayer, Share, stage_ratios
-from bitlathe.model.prune.costs import Costs, Metric
+from bitlathe.model.prune.budget import (
+    ChannelBudget,
+    CostShare,
+    Count,
+    PerLayer,
+    Share,
+    WidthLimits,
+    stage_ratios,
+)
+from bitlathe.model.prune.costs import ChannelCosts, Metric
 from bitlathe.model.prune.errors import BudgetError, PruneError, Unprunable
 from bitlathe.model.prune.groups import ChannelGroups, ChannelScope, channel_groups
 from bitlathe.model.prune.ranking import select
@@ -30,8 +38,8 @@ def groups_of(network: str) -> ChannelGroups:
 
 
 @cache
-def costs_of(network: str) -> Costs:
-    return Costs.of(build(network), IMAGE)
+def costs_of(network: str) -> ChannelCosts:
+    return ChannelCosts.of(build(network), IMAGE)
 
 
 GROUPS = groups_of("resnet20")  # nine layers, 336 channels
@@ -43,7 +51,7 @@ def drawn_scores(seed: int, groups: ChannelGroups = GROUPS) -> Scores:
     return {group.name: rng.integers(0, 20, group.width).astype(np.float64) for group in groups}
 
 
-def refusal(budget: Budget, limits: Limits | None = None) -> str:
+def refusal(budget: ChannelBudget, limits: WidthLimits | None = None) -> str:
     with pytest.raises(BudgetError) as caught:
         select(GROUPS, drawn_scores(0), budget, limits, costs=costs_of("resnet20"))
     return str(caught.value)
@@ -76,7 +84,7 @@ def test_equal_scores_go_in_the_order_of_layers_and_channels(count: int) -> None
 @settings(max_examples=30)
 @given(blocks=st.integers(1, 30), seed=st.integers(0, 99), lanes=st.sampled_from([4, 8]))
 def test_blocks_of_lanes_leave_multiples(blocks: int, seed: int, lanes: int) -> None:
-    selection = select(GROUPS, drawn_scores(seed), Count(channels=blocks * lanes), Limits(lanes=lanes))
+    selection = select(GROUPS, drawn_scores(seed), Count(channels=blocks * lanes), WidthLimits(lanes=lanes))
     assert selection.count == blocks * lanes
     assert all(new % lanes == 0 and new > 0 for _, new in selection.widths.values())
 
@@ -84,16 +92,16 @@ def test_blocks_of_lanes_leave_multiples(blocks: int, seed: int, lanes: int) -> 
 def test_a_layer_of_odd_width_is_brought_to_a_multiple_first() -> None:
     groups = channel_groups(build("lenet5"), torch.zeros(1, 1, 8, 8))
     scores = drawn_scores(1, groups)
-    selection = select(groups, scores, PerLayer(amounts={"fc2": 1.0 - 64 / 84}), Limits(lanes=8))
+    selection = select(groups, scores, PerLayer(amounts={"fc2": 1.0 - 64 / 84}), WidthLimits(lanes=8))
     assert selection.widths["fc2"] == (84, 64)
-    selection = select(groups, scores, Count(channels=4), Limits(lanes=8))
+    selection = select(groups, scores, Count(channels=4), WidthLimits(lanes=8))
     assert selection.widths["fc2"] == (84, 80)
 
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 99), floor=st.integers(1, 20), cap=st.floats(0.05, 1))
 def test_no_layer_falls_below_its_floor_or_loses_more_than_its_cap(seed: int, floor: int, cap: float) -> None:
-    limits = Limits(floor=floor, cap=cap)
+    limits = WidthLimits(floor=floor, cap=cap)
     most = sum(max(0, g.width - limits.least(g.width)) for g in GROUPS)
     with pytest.raises(BudgetError):
         select(GROUPS, drawn_scores(seed), Count(channels=most + 1), limits)
@@ -106,7 +114,7 @@ def test_no_layer_falls_below_its_floor_or_loses_more_than_its_cap(seed: int, fl
 def test_a_cap_counts_from_the_original_width() -> None:
     original = {group.name: 2 * group.width for group in GROUPS}  # half is gone already
     with pytest.raises(BudgetError, match="the layers can give none"):
-        select(GROUPS, drawn_scores(0), Count(channels=1), Limits(cap=0.5), original=original)
+        select(GROUPS, drawn_scores(0), Count(channels=1), WidthLimits(cap=0.5), original=original)
 
 
 @pytest.mark.parametrize("metric", Metric)
@@ -158,7 +166,7 @@ def test_published_resnet_110s_have_their_published_costs(
 
 def test_a_share_is_rounded_to_whole_channels() -> None:
     assert select(GROUPS, drawn_scores(0), Share(share=0.3)).count == round(0.3 * 336)
-    assert select(GROUPS, drawn_scores(0), Share(share=0.3), Limits(lanes=8)).count == 96
+    assert select(GROUPS, drawn_scores(0), Share(share=0.3), WidthLimits(lanes=8)).count == 96
 
 
 def test_amounts_by_layer_are_kept_to_the_channel() -> None:
@@ -177,14 +185,14 @@ def test_a_budget_that_no_layer_can_meet_says_what_can_be_had() -> None:
     assert refusal(CostShare(share=0.99)) == (
         "99.0% of the macs are to go, the layers can give 95.2% (floor 1, cap 1, lanes 1); ask for less"
     )
-    assert refusal(Count(channels=400), Limits(floor=8)).endswith("; ask for fewer or loosen the limits")
+    assert refusal(Count(channels=400), WidthLimits(floor=8)).endswith("; ask for fewer or loosen the limits")
     assert refusal(PerLayer(amounts={"layer1.0.conv1": 16})) == (
         "layer1.0.conv1: 16 of 16 channels are to go, 15 can (floor 1, cap 1, lanes 1); ask for fewer"
     )
-    assert refusal(Count(channels=50), Limits(lanes=8)) == (
+    assert refusal(Count(channels=50), WidthLimits(lanes=8)) == (
         "50 channels cannot go in blocks of 8; 48 can, ask for that"
     )
-    assert refusal(PerLayer(amounts={"layer1.0.conv1": 5}), Limits(lanes=4)) == (
+    assert refusal(PerLayer(amounts={"layer1.0.conv1": 5}), WidthLimits(lanes=4)) == (
         "layer1.0.conv1: 5 of 16 channels cannot go in blocks of 4; 4 can, ask for that"
     )
 
@@ -222,9 +230,9 @@ def test_unknown_layers_and_stages_are_named() -> None:
         lambda: CostShare(share=1.5),
         lambda: PerLayer(amounts={"conv1": -1}),
         lambda: PerLayer(amounts={"conv1": 1.5}),
-        lambda: Limits(floor=0),
-        lambda: Limits(lanes=0),
-        lambda: Limits(cap=0),
+        lambda: WidthLimits(floor=0),
+        lambda: WidthLimits(lanes=0),
+        lambda: WidthLimits(cap=0),
         lambda: Selection(groups=GROUPS, removed={"layer1.0.conv1": (3, 3)}),
         lambda: Selection(groups=GROUPS, removed={"layer1.0.conv1": (16,)}),
         lambda: Selection(groups=GROUPS, removed={"layer1.0.conv1": tuple(range(16))}),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlathe.model.quantize.rounding import (
-    Choice,
+    FracChoice,
     finest_frac,
     least_error_frac,
     ristretto_frac,
@@ -49,7 +49,7 @@ def test_weight_codes_are_symmetric_and_the_nearest_within_their_range(
     assert (np.abs(weight_values(codes, (frac,)) - row)[inside] <= 2.0 ** -(frac + 1)).all()
 
 
-def least_error(bits: int, clipping_steps: int) -> Choice:
+def least_error(bits: int, clipping_steps: int) -> FracChoice:
     return partial(least_error_frac, bits=bits, clipping_steps=clipping_steps)
 
 

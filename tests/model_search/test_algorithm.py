@@ -25,12 +25,12 @@ from bitlathe.model.search import (
     CandidateRecord,
     Checkpoint,
     EpochRecord,
-    Job,
     Lab,
     LocalProcesses,
-    Outcome,
     Sequential,
-    Stage,
+    TrialJob,
+    TrialOutcome,
+    TrialStage,
     find_rule,
 )
 from bitlathe.model.search.checkpoint import CANDIDATES, CHECKPOINT, CHOICES, load_checkpoint
@@ -51,7 +51,7 @@ def test_every_epoch_keeps_its_best_candidate(searched: tuple[Path, Checkpoint])
     assert done.state.epoch == len(done.records) == search_lab.EPOCHS
     assert done.state.history == tuple(choices(done))
     for record in done.records:
-        final = [c for c in record.candidates if c.stage is Stage.EPOCH]
+        final = [c for c in record.candidates if c.stage is TrialStage.EPOCH]
         best = max(final, key=lambda candidate: candidate.score or 0)
         assert (record.choice, record.measures) == (best.method, best.measures)
 
@@ -61,9 +61,9 @@ def test_probes_are_compared_with_whole_epochs_first_and_trusted_then(
 ) -> None:
     _, done = searched
     first, *later = done.records
-    assert len([c for c in first.candidates if c.stage is Stage.EPOCH]) == len(METHODS)
+    assert len([c for c in first.candidates if c.stage is TrialStage.EPOCH]) == len(METHODS)
     assert first.agreement == 1, "a network that is shaken is worse after half an epoch and after a whole one"
-    assert [[c.stage for c in record.candidates].count(Stage.EPOCH) for record in later] == [1]
+    assert [[c.stage for c in record.candidates].count(TrialStage.EPOCH) for record in later] == [1]
 
 
 def test_probes_that_ranked_badly_are_given_up(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_probes_that_ranked_badly_are_given_up(tmp_path: Path) -> None:
 
     first, second = make_search(tmp_path, probe=0.5, rule=fickle).run().records
     assert first.agreement == -1
-    assert [c.stage for c in second.candidates] == [Stage.EPOCH] * len(METHODS)
+    assert [c.stage for c in second.candidates] == [TrialStage.EPOCH] * len(METHODS)
 
 
 def test_the_winner_does_not_train_its_probe_twice(searched: tuple[Path, Checkpoint]) -> None:
@@ -205,7 +205,7 @@ def test_literal_mode_runs_the_paper_s_small_example(tmp_path: Path) -> None:
     lab, quantizers = Lab(spec), []
 
     class Watching(Sequential):
-        def run(self, jobs: Sequence[Job], done: Done) -> list[Outcome]:
+        def run(self, jobs: Sequence[TrialJob], done: Done) -> list[TrialOutcome]:
             outcomes = super().run(jobs, done)
             quantizers.extend(
                 (job.label, lab.read(o.state).quantization) for job, o in zip(jobs, outcomes, strict=True)

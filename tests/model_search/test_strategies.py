@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bitlathe.model.compress import Kind, MethodData, State
+from bitlathe.model.compress import MethodData, MethodKind, State
 from bitlathe.model.compress.methods import PruneChannels, PruneWeights, Quantize, ShareWeights, Train
 from bitlathe.model.compress.state import Quantization, fresh_state
 from bitlathe.model.graph.errors import BitlatheError
@@ -82,7 +82,7 @@ class Counted:
 
     times: int
     name: str = "counted"
-    kind: Kind = Kind.PRUNE
+    kind: MethodKind = MethodKind.PRUNE
     lasting: bool = True
 
     def applicable(self, at: State) -> bool:

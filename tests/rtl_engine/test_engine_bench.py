@@ -14,7 +14,7 @@ from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.emit import engine_parameters
 from bitlathe.hls.sim.memory import WriteOrder
 from bitlathe.model.data.load import data_root
-from bitlathe.model.graph import file as graph_file
+from bitlathe.model.graph.file import write_graph
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
@@ -42,7 +42,7 @@ def run_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int):
         order: WriteOrder | None = None,
     ) -> None:
         files = tmp_path / "network.blg", tmp_path / "codes.npy"
-        graph_file.save(graph, files[0])
+        write_graph(graph, files[0])
         np.save(files[1], codes)
         monkeypatch.setenv(engine_bench.GRAPH_VARIABLE, str(files[0]))
         monkeypatch.setenv(engine_bench.CODES_VARIABLE, str(files[1]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bitlathe.model.prune.groups import ChannelGroups
-from bitlathe.model.prune.members import Role
+from bitlathe.model.prune.members import MemberRole
 
 SIDE = 8  # pixels of an image that `Chain` takes
 
@@ -138,7 +138,7 @@ def masked_twin(model: nn.Module, groups: ChannelGroups, removed: Mapping[str, S
         for group in groups:
             channels = np.array(removed.get(group.name, ()), np.int64)
             for member in group.members:
-                if member.role is not Role.CONSUMER:
+                if member.role is not MemberRole.CONSUMER:
                     for parameter in layers[member.layer].parameters(recurse=False):
                         parameter[torch.from_numpy(member.at(channels))] = 0
     return twin

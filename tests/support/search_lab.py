@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bitlathe.model.compress import Kind, Method, MethodData, State, ZooArchitecture
+from bitlathe.model.compress import Method, MethodData, MethodKind, State, ZooArchitecture
 from bitlathe.model.compress.methods import Train
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.graph import Graph
@@ -72,7 +72,7 @@ class Shake:
     """A method that moves every weight by a share of itself: the more, the worse."""
 
     strength: float
-    kind: Kind = Kind.WEIGHTS
+    kind: MethodKind = MethodKind.WEIGHTS
     lasting: bool = True
 
     @property
@@ -103,7 +103,7 @@ class DieOnce:
 
     marker: Path
     name: str = "die once"
-    kind: Kind = Kind.TRAIN
+    kind: MethodKind = MethodKind.TRAIN
     lasting: bool = True
 
     def applicable(self, state: State) -> bool:

@@ -12,8 +12,8 @@ from bitlathe.model.compress.methods.quantize import (
 )
 from bitlathe.model.compress.methods.weights import PruneWeights
 
-Parameters = PruneParameters | PruneWeights | QuantizeParameters | ProductParameters | Train
-PARAMETERS: dict[str, type[Parameters]] = {  # by the letters that a search's file and its report use
+MethodParameters = PruneParameters | PruneWeights | QuantizeParameters | ProductParameters | Train
+PARAMETERS: dict[str, type[MethodParameters]] = {  # by the letters that a search's file and its report use
     "P": PruneParameters,
     "Q": QuantizeParameters,
     "W": PruneWeights,
@@ -24,7 +24,7 @@ PARAMETERS: dict[str, type[Parameters]] = {  # by the letters that a search's fi
 __all__ = [
     "PARAMETERS",
     "Bits",
-    "Parameters",
+    "MethodParameters",
     "ProductParameters",
     "PruneChannels",
     "PruneOnce",

@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.method import Kind, MethodContext
+from bitlathe.model.compress.method import MethodContext, MethodKind
 from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
-from bitlathe.model.graph.files.settings import WrongValue, about, demand
-from bitlathe.model.prune.budget import Budget, CostShare, Count, Limits, PerLayer, Share
+from bitlathe.model.graph.files.settings import WrongValue, demand
+from bitlathe.model.prune.budget import ChannelBudget, CostShare, Count, PerLayer, Share, WidthLimits
 from bitlathe.model.prune.costs import Metric
 from bitlathe.model.prune.errors import BudgetError
 from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups, ChannelScope, channel_groups
 from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
-from bitlathe.model.prune.scores import find_criterion
+from bitlathe.model.prune.scores import CRITERIA
 from bitlathe.model.train.batches import Batch, forward_in_training
 
 _EXAMPLES = 2  # images to trace a network with
@@ -47,7 +47,7 @@ class PruneChannels:
     required: bool = True  # the target must be met by the end
     batches: int = 4  # that a criterion looks at, if it looks at any
 
-    kind: ClassVar[Kind] = Kind.PRUNE
+    kind: ClassVar[MethodKind] = MethodKind.PRUNE
     lasting: ClassVar[bool] = True
 
     @property
@@ -125,7 +125,7 @@ class PruneChannels:
         return PruneSettings(
             budget=single or Count(channels=channels),
             criterion=self.criterion,
-            limits=Limits(floor=self.floor, lanes=self.lanes),
+            limits=WidthLimits(floor=self.floor, lanes=self.lanes),
             scope=self.scope,
             skip=(*self.skip, *(g.name for g in groups.without(self.skip) if not self._prunes(g))),
             seed=state.seed + state.epoch,
@@ -143,7 +143,7 @@ class PruneOnce:
     batches: int = 8  # that a criterion looks at, if it looks at any
     name: str = "P"
 
-    kind: ClassVar[Kind] = Kind.PRUNE
+    kind: ClassVar[MethodKind] = MethodKind.PRUNE
     lasting: ClassVar[bool] = True
 
     def applicable(self, state: State) -> bool:
@@ -192,8 +192,7 @@ class PruneParameters:
             raise WrongValue("share", "is missing; give one of channels, share, macs, parameters")
         for key in (*given, "cap"):
             demand(self, key, 0 < getattr(self, key) <= 1, "more than 0 and at most 1")
-        with about("criterion"):
-            find_criterion(self.criterion)
+        demand(self, "criterion", self.criterion in CRITERIA, f"one of {', '.join(CRITERIA)}")
         for key in ("floor", "lanes"):
             demand(self, key, getattr(self, key) >= 1, "1 or more")
         if self.channels is not None:
@@ -222,17 +221,17 @@ class PruneParameters:
             required=self.required,
         )
 
-    def at_once(self, budget: Budget | None = None) -> PruneSettings:
+    def at_once(self, budget: ChannelBudget | None = None) -> PruneSettings:
         """What a prune of all of it, or of another budget, takes."""
         return PruneSettings(
             budget=budget or self._budget(),
             criterion=self.criterion,
-            limits=Limits(floor=self.floor, cap=self.cap, lanes=self.lanes),
+            limits=WidthLimits(floor=self.floor, cap=self.cap, lanes=self.lanes),
             scope=self.scope,
             skip=self.skip,
         )
 
-    def _budget(self) -> Budget:
+    def _budget(self) -> ChannelBudget:
         if self.macs is not None:
             return CostShare(share=self.macs, metric=Metric.MACS)
         if self.parameters is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.method import Kind, MethodContext
+from bitlathe.model.compress.method import MethodContext, MethodKind
 from bitlathe.model.compress.state import Sharing, State
 from bitlathe.model.graph.files.settings import about, demand
 from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
@@ -19,7 +19,7 @@ class ShareWeights:
     dense_length: int = 16
     codewords: int = 256
     name: str = "PQ"
-    kind: Kind = Kind.PRODUCT
+    kind: MethodKind = MethodKind.PRODUCT
     lasting: bool = True
 
     def applicable(self, state: State) -> bool:

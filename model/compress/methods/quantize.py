@@ -7,7 +7,7 @@ from math import inf
 from typing import ClassVar
 
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.method import Kind, Method, MethodContext
+from bitlathe.model.compress.method import Method, MethodContext, MethodKind
 from bitlathe.model.compress.state import Quantization, State
 from bitlathe.model.graph.files.settings import about, demand
 from bitlathe.model.prune.group_lasso import GroupLasso
@@ -26,7 +26,7 @@ class Train:
     group_lasso: float | None = None  # strength of a penalty that pulls whole filters towards zero
 
     name: ClassVar[str] = "T"
-    kind: ClassVar[Kind] = Kind.TRAIN
+    kind: ClassVar[MethodKind] = MethodKind.TRAIN
     lasting: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class Quantize:
     lasting: bool = True
     threshold_lr: float = 0.0  # highest rate at which thresholds are learned; 0 holds the calibrated ones
 
-    kind: ClassVar[Kind] = Kind.QUANTIZE
+    kind: ClassVar[MethodKind] = MethodKind.QUANTIZE
 
     @property
     def name(self) -> str:

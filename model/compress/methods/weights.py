@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.method import Kind, MethodContext
+from bitlathe.model.compress.method import MethodContext, MethodKind
 from bitlathe.model.compress.state import State
 from bitlathe.model.graph.files.settings import about, demand
 from bitlathe.model.prune.influence import Influence, influences
@@ -32,7 +32,7 @@ class PruneWeights:
     batches: int = 8  # that the influence is measured on, where it takes any
 
     name: ClassVar[str] = "W"
-    kind: ClassVar[Kind] = Kind.WEIGHTS
+    kind: ClassVar[MethodKind] = MethodKind.WEIGHTS
     lasting: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

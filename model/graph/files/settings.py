@@ -20,6 +20,9 @@ from bitlathe.model.graph.errors import BitlatheError, FormatError
 
 Settings = TypeVar("Settings")
 
+MAX_SEED = 2**63 - 1
+SEEDS = "0..2**63-1"  # in words
+
 
 class WrongValue(FormatError):
     """What a field's value is refused for; the key is empty where it is of no single field."""
@@ -38,6 +41,11 @@ def demand(settings: object, key: str, fits: bool, wanted: str) -> None:
         value = getattr(settings, key)
         written = list(value) if isinstance(value, tuple) else value
         raise WrongValue(key, f"is {written!r}; give {wanted}")
+
+
+def is_seed(value: int) -> bool:
+    """Whether NumPy's and PyTorch's generators take it, with an epoch's number added too."""
+    return 0 <= value <= MAX_SEED
 
 
 @contextmanager
