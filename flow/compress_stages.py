@@ -73,7 +73,7 @@ def _defaults(letter: str, epochs: int, quantization: QuantizeConfig) -> dict[st
         return {"rounds": max(1, epochs)}
     if letter == "Q":
         return {
-            "bits": (quantization.weight_bits, quantization.activation_bits),
+            "bits": [quantization.weight_bits, quantization.activation_bits],
             "per_channel": quantization.per_channel,
             "calibration_images": quantization.calibration_images,
         }

@@ -8,7 +8,7 @@ from bitlathe.model.search.lab import Judge, Lab, LabSpec, TrialJob, TrialOutcom
 from bitlathe.model.search.ladder import Audit, Ladder, Latency, LatencyRung
 from bitlathe.model.search.records import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.rules import RULES, Context, Rule, RuleError, find_rule
-from bitlathe.model.search.strategies import EachEpochTheBest, Scripted, Strategy, UntilFast, ordinary
+from bitlathe.model.search.strategies import EachEpochTheBest, Scripted, Strategy, UntilFast
 
 __all__ = [
     "RULES",
@@ -42,5 +42,4 @@ __all__ = [
     "TrialStage",
     "UntilFast",
     "find_rule",
-    "ordinary",
 ]

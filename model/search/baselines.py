@@ -11,6 +11,7 @@ from functools import partial
 from bitlathe.model.compress.methods import PruneChannels, PruneOnce, Quantize, Train
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.state import State
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.prune.budget import PerLayer
 from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.plug_in import PruneSettings
@@ -19,7 +20,7 @@ from bitlathe.model.search.lab import Lab
 from bitlathe.model.search.ladder import Ladder, LatencyRung
 from bitlathe.model.search.records import Measures
 from bitlathe.model.search.rules import Rule, find_rule
-from bitlathe.model.search.strategies import Scripted, Strategy, UntilFast, ordinary
+from bitlathe.model.search.strategies import Scripted, Strategy, UntilFast
 from bitlathe.model.train.evaluate import evaluate
 
 _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the paper
@@ -70,14 +71,14 @@ class Baselines:
     def ordinary(self) -> Scripted:
         """Prune, train on, then fine-tune quantized; FormatError where the epochs are too few."""
         quantized = self.quantized_epochs or max(1, round(_QUANTIZED_SHARE * self.epochs))
-        return ordinary(
-            self.prune,
-            self.last,
-            Train(),
-            epochs=self.epochs,
-            quantized_epochs=quantized,
-            pruned_epochs=self.prune.epochs,
-        )
+        floating = self.epochs - quantized - self.prune.epochs
+        if floating < 0:
+            raise FormatError(
+                f"ordinary pipeline: {self.prune.epochs} epochs of {self.prune.name} and {quantized} of "
+                f"{self.last.name} do not fit {self.epochs}; give more epochs or prune more an epoch"
+            )
+        script = (self.prune,) * self.prune.epochs + (Train(),) * floating + (self.last,) * quantized
+        return Scripted(script=script)
 
     def greedy(self, target_ms: float) -> UntilFast:
         """One proposal a group: as many channels as P takes in an epoch, of that group alone."""

@@ -91,20 +91,6 @@ class UntilFast:
         return (self.after,) if now.latency_ms <= self.target_ms or not able else able
 
 
-def ordinary(
-    prune: Method, quantize: Method, train: Method, *, epochs: int, quantized_epochs: int, pruned_epochs: int
-) -> Scripted:
-    """Prune in `pruned_epochs`, train on in float, fine-tune quantized in the last `quantized_epochs`."""
-    floating = epochs - quantized_epochs - pruned_epochs
-    if floating < 0:
-        raise FormatError(
-            f"ordinary pipeline: {pruned_epochs} epochs of {prune.name} and {quantized_epochs} of "
-            f"{quantize.name} do not fit {epochs}; give more epochs or prune more an epoch"
-        )
-    script = (prune,) * pruned_epochs + (train,) * floating + (quantize,) * quantized_epochs
-    return Scripted(script=script)
-
-
 def owed(methods: Iterable[Method], state: State) -> int:
     """Epochs that the targets of `methods` still take; methods of one kind pay for each other."""
     ordered = sorted(methods, key=lambda method: method.kind.value)

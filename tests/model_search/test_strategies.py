@@ -14,8 +14,9 @@ from bitlathe.model.compress import MethodData, MethodKind, State
 from bitlathe.model.compress.methods import PruneChannels, PruneWeights, Quantize, ShareWeights, Train
 from bitlathe.model.compress.state import Quantization, fresh_state
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.prune.groups import ChannelGroups
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search import EachEpochTheBest, Measures, Scripted, UntilFast, ordinary
+from bitlathe.model.search import Baselines, EachEpochTheBest, Measures, Scripted, UntilFast
 from bitlathe.model.search.strategies import check_names, check_targets
 from bitlathe.model.train import TrainConfig
 
@@ -111,11 +112,20 @@ def test_targets_are_met_whatever_the_rule_prefers(times: int, spare: int, prefe
 
 
 def test_the_ordinary_pipeline_prunes_then_trains_then_quantizes() -> None:
-    script = ordinary(P, Q8, Train(), epochs=7, quantized_epochs=2, pruned_epochs=3)
+    made = Baselines(
+        prune=P,
+        groups=ChannelGroups(groups=(), refused={}),
+        quantizers=(Q8,),
+        last=Q8,
+        epochs=7,
+        quantized_epochs=2,
+        latency_share=0.5,
+    )
+    script = made.ordinary()
     found = [names(script, state(epoch=epoch), 7 - epoch) for epoch in range(7)]
     assert found == [["P"], ["P"], ["P"], ["T"], ["T"], ["Q(8,8)"], ["Q(8,8)"]]
     with pytest.raises(BitlatheError, match="3 epochs of P and 2 of Q"):
-        ordinary(P, Q8, Train(), epochs=4, quantized_epochs=2, pruned_epochs=3)
+        replace(made, epochs=4).ordinary()
 
 
 def test_the_greedy_loop_proposes_until_it_is_fast() -> None:

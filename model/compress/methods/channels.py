@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import torch
@@ -28,7 +28,33 @@ _SETTLING = 8  # batches that batch norm's statistics are taken from anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PruneChannels:
+class PrunedPart:
+    """Which channels P takes first, and which it leaves."""
+
+    stage: str = ""  # only of layers whose names begin so
+    criterion: str = "l2"  # what ranks them
+    lanes: int = 1  # so many go together
+    scope: ChannelScope = ChannelScope.INTERNAL
+    floor: int = 1  # a layer keeps at least so many
+    skip: tuple[str, ...] = ()  # layers left alone
+    required: bool = True  # the target must be met by the end, else it is only a bound
+
+    def settings(
+        self, budget: ChannelBudget, *, others: Iterable[str] = (), cap: float = 1.0, seed: int = 0
+    ) -> PruneSettings:
+        """To remove so much, nothing of `others`."""
+        return PruneSettings(
+            budget=budget,
+            criterion=self.criterion,
+            limits=WidthLimits(floor=self.floor, cap=cap, lanes=self.lanes),
+            scope=self.scope,
+            skip=(*self.skip, *others),
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneChannels(PrunedPart):
     """P: removes `channels` of the whole network, or of one layer, until `target` have gone in all.
 
     Where `lanes` go together, `channels` is a multiple of them. A layer whose width is none first loses what
@@ -38,13 +64,6 @@ class PruneChannels:
     channels: int  # an epoch
     target: int  # in all
     layer: str | None = None  # only of this one
-    stage: str = ""  # only of layers whose names begin so
-    criterion: str = "l2"
-    scope: ChannelScope = ChannelScope.INTERNAL
-    floor: int = 1  # channels a layer keeps at least
-    lanes: int = 1  # channels that go together
-    skip: tuple[str, ...] = ()
-    required: bool = True  # the target must be met by the end
     batches: int = 4  # that a criterion looks at, if it looks at any
 
     kind: ClassVar[MethodKind] = MethodKind.PRUNE
@@ -102,7 +121,10 @@ class PruneChannels:
         may_fall_short = self.stage or self.layer or not self.required  # others do the rest, if it must be
         if reach and may_fall_short:
             due = min(due, reach)
-        settings = self._settings(state, groups, due)
+        single = PerLayer(amounts={self.layer: due}) if self.layer is not None else None
+        others = [group.name for group in groups.without(self.skip) if not self._prunes(group)]
+        seed = state.seed + state.epoch
+        settings = self.settings(single or Count(channels=due), others=others, seed=seed)
         try:
             return pruned(state, data, settings, self.batches)
         except BudgetError:
@@ -118,18 +140,6 @@ class PruneChannels:
 
     def _prunes(self, group: ChannelGroup) -> bool:
         return group.name.startswith(self.stage) and self.layer in (None, *group.producers)
-
-    def _settings(self, state: State, groups: ChannelGroups, channels: int) -> PruneSettings:
-        """To remove exactly so many; `groups` are the network's in scope."""
-        single = PerLayer(amounts={self.layer: channels}) if self.layer is not None else None
-        return PruneSettings(
-            budget=single or Count(channels=channels),
-            criterion=self.criterion,
-            limits=WidthLimits(floor=self.floor, lanes=self.lanes),
-            scope=self.scope,
-            skip=(*self.skip, *(g.name for g in groups.without(self.skip) if not self._prunes(g))),
-            seed=state.seed + state.epoch,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,21 +175,14 @@ class PruneOnce:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PruneParameters:
+class PruneParameters(PrunedPart):
     """P as a user writes it: how many channels go, `channels` and `share` together epoch by epoch."""
 
     channels: int | None = None  # with `share`: in each epoch that chooses it; alone: at once
     share: float | None = None  # in all, of the channels in scope
     macs: float | None = None  # at once, as lower the multiply-accumulates by this share
     parameters: float | None = None  # the same of the weights
-    stage: str = ""  # only of layers whose names begin so
-    criterion: str = "l2"  # what ranks them
-    lanes: int = 1  # so many go together
-    scope: ChannelScope = ChannelScope.INTERNAL
-    floor: int = 1  # a layer keeps at least so many
     cap: float = 1.0  # share of a layer's channels that may go at once
-    skip: tuple[str, ...] = ()  # layers left alone
-    required: bool = True  # the share must be reached by the end, else it is only a bound
 
     def __post_init__(self) -> None:
         shares = {key: getattr(self, key) for key in ("share", "macs", "parameters")}
@@ -207,29 +210,10 @@ class PruneParameters:
         """The method that does it in the network of the run."""
         groups = context.groups(self)
         if self.channels is None or self.share is None:
-            others = tuple(group.name for group in groups if not group.name.startswith(self.stage))
-            return PruneOnce(settings=replace(self.at_once(), skip=(*self.skip, *others)))
-        return PruneChannels(
-            channels=self.channels,
-            target=round(self.share * groups.width),
-            stage=self.stage,
-            criterion=self.criterion,
-            lanes=self.lanes,
-            scope=self.scope,
-            floor=self.floor,
-            skip=self.skip,
-            required=self.required,
-        )
-
-    def at_once(self, budget: ChannelBudget | None = None) -> PruneSettings:
-        """What a prune of all of it, or of another budget, takes."""
-        return PruneSettings(
-            budget=budget or self._budget(),
-            criterion=self.criterion,
-            limits=WidthLimits(floor=self.floor, cap=self.cap, lanes=self.lanes),
-            scope=self.scope,
-            skip=self.skip,
-        )
+            others = [group.name for group in groups if not group.name.startswith(self.stage)]
+            return PruneOnce(settings=self.settings(self._budget(), others=others, cap=self.cap))
+        part = {field.name: getattr(self, field.name) for field in fields(PrunedPart)}
+        return PruneChannels(channels=self.channels, target=round(self.share * groups.width), **part)
 
     def _budget(self) -> ChannelBudget:
         if self.macs is not None:

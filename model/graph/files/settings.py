@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
@@ -72,23 +72,33 @@ def read_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
 
     WrongValue for an unknown key, a missing one, a value of another type, or one that `kind` refuses.
     """
-    return _made(kind, _typed(kind, values, _one))
-
-
-def read_choices(kind: type[Settings], values: Mapping[str, Any]) -> tuple[Settings, ...]:
-    """`read_settings` where a list in the place of one value makes settings of each.
-
-    Of several lists the one of the first field changes slowest.
-    """
-    choices = _typed(kind, values, _several)
-    return tuple(_made(kind, dict(zip(choices, each, strict=True))) for each in product(*choices.values()))
+    (only,) = read_choices(kind, values, alone=True)
+    return only
 
 
 def read_words(kind: type[Settings], words: Mapping[str, str], usual: Mapping[str, Any]) -> Settings:
     """`read_settings` of text; entries of a list are joined by +, and `usual` holds other defaults."""
     hints = typing.get_type_hints(kind)
-    values = {key: _value_of(word, hints[key]) if key in hints else word for key, word in words.items()}
-    return _made(kind, {**usual, **_typed(kind, values, _one)})
+    given = {key: _value_of(word, hints[key]) if key in hints else word for key, word in words.items()}
+    return read_settings(kind, {**usual, **given})
+
+
+def read_choices(
+    kind: type[Settings], values: Mapping[str, Any], alone: bool = False
+) -> tuple[Settings, ...]:
+    """`read_settings` where a list in the place of one value makes settings of each, if not to be `alone`.
+
+    Of several lists the one of the first field changes slowest.
+    """
+    known: dict[str, Field[Any]] = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
+    check_keys(values, known)
+    for key, field in known.items():
+        if key not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise WrongValue(key, "is missing")
+    hints = typing.get_type_hints(kind)
+    choices = [_choices(key, values[key], _options(hints[key]), alone) for key in known if key in values]
+    names = [key for key in known if key in values]
+    return tuple(_made(kind, dict(zip(names, each, strict=True))) for each in product(*choices))
 
 
 def _made(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
@@ -100,35 +110,17 @@ def _made(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
         raise WrongValue("", str(error)) from error
 
 
-def _typed(
-    kind: type[Any], values: Mapping[str, Any], convert: Callable[[str, Any, tuple[Any, ...]], Any]
-) -> dict[str, Any]:
-    """The values by `convert`, in the order of the fields."""
-    known: dict[str, Field[Any]] = {field.name: field for field in fields(kind) if field.init}
-    check_keys(values, known)
-    hints = typing.get_type_hints(kind)
-    for key, field in known.items():
-        if key not in values and field.default is MISSING and field.default_factory is MISSING:
-            raise WrongValue(key, "is missing")
-    return {key: convert(key, values[key], _options(hints[key])) for key in known if key in values}
-
-
 def _options(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
 
-def _one(key: str, value: Any, options: tuple[Any, ...]) -> Any:
-    """The value as one of a field's types."""
-    found = _first(value, options)
-    if found is None:
+def _choices(key: str, value: Any, options: tuple[Any, ...], alone: bool) -> tuple[Any, ...]:
+    """The value as one of a field's types, or each of a list of such."""
+    one = _first(value, options)
+    if one is not None:
+        return (one,)
+    if alone or not isinstance(value, list):
         raise WrongValue(key, f"is {value!r}; give {_wanted(options)}")
-    return found
-
-
-def _several(key: str, value: Any, options: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The value, or each of a list of them."""
-    if not isinstance(value, list) or _first(value, options) is not None:
-        return (_one(key, value, options),)
     found = tuple(_first(entry, options) for entry in value)
     if not found:
         raise WrongValue(key, "is empty; name one at least")
