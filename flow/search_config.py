@@ -13,7 +13,7 @@ from bitlathe.flow.request import Normalization
 from bitlathe.hls.config import find_target
 from bitlathe.model.compress.methods import (
     PARAMETERS,
-    Bits,
+    BitPair,
     MethodParameters,
     PruneParameters,
     QuantizeParameters,
@@ -84,7 +84,7 @@ class SearchSection(SearchSettings):
     mode: Mode = Mode.WELL_POSED
     judge: Judge = Judge.HELD_OUT
     held_out: int = 5000  # training images that judge
-    deployment: Bits = (8, 8)  # of a state no Q has been chosen for
+    deployment: BitPair = (8, 8)  # of a state no Q has been chosen for
 
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)
@@ -118,7 +118,7 @@ class BaselinesSection:
         None  # last epochs of `ordinary`; two in seven if not given, as in the paper
     )
     latency_share: float = 0.6  # of the reference's, that `greedy` and `knapsack` aim at
-    bits: Bits | None = None  # of `ordinary` and `greedy`; the first of [methods.Q] if not given
+    bits: BitPair | None = None  # of `ordinary` and `greedy`; the first of [methods.Q] if not given
 
     def __post_init__(self) -> None:
         epochs = self.quantized_epochs

@@ -74,6 +74,14 @@ def test_an_interrupted_run_goes_on_to_the_same_network(monkeypatch: pytest.Monk
     assert resumed["graph"] == whole["graph"]
 
 
+def test_channels_leave_epoch_by_epoch_until_their_share_is_gone() -> None:
+    words = ("--method", "prune:channels=20,share=0.2,epochs=3", "--epoch-images", "64", "--images", "50")
+    assert run("compress", *LENET, *words, "--out", "out").status == 0
+    state = read_tensors(Path("out", STATE_NAME))
+    assert state["history"] == ["P", "P", "P"]
+    assert state["removed_channels"] == round(0.2 * (6 + 16 + 120 + 84))
+
+
 @contextmanager
 def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A block in which a run ends when it has kept `count` states."""

@@ -19,8 +19,10 @@ from bitlathe.flow.search_report import render, report_view
 from bitlathe.flow.search_results import SearchResult
 from bitlathe.flow.search_setup import set_up
 from bitlathe.hls.config import find_target
-from bitlathe.model.compress.methods import PruneChannels
+from bitlathe.model.compress.methods import PruneChannels, PruneOnce, Train
 from bitlathe.model.graph.file import graph_digest, read_graph
+from bitlathe.model.prune.budget import CostShare
+from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.ladder import Audit
 
@@ -101,6 +103,26 @@ def test_each_criterion_block_and_stage_is_a_method_of_its_own(
     (tmp_path / "search.toml").write_text(config)
     setup = set_up(read_config(tmp_path / "search.toml"), None)
     assert [method.name for method in setup.methods] == [*names, "Q(4,4)"]
+
+
+def test_a_method_s_parameters_mean_in_a_search_what_they_mean_in_a_compression(tmp_path: Path) -> None:
+    once = 'macs = 0.2\nstage = "conv"'
+    config = CONFIG.replace("channels = 23\nshare = 0.1", once).replace('["ordinary"]', "[]")
+    (tmp_path / "search.toml").write_text(f"{config}[methods.T]\ngroup_lasso = 0.001\n")
+    prune, _, train = set_up(read_config(tmp_path / "search.toml"), None).methods
+    assert isinstance(prune, PruneOnce) and isinstance(train, Train)
+    assert prune.settings.budget == CostShare(share=0.2)
+    assert prune.settings.skip == ("fc1", "fc2")
+    assert train.penalty == GroupLasso(strength=0.001)
+
+
+def test_a_baseline_needs_to_know_how_much_goes_in_an_epoch(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(CONFIG.replace("channels = 23\nshare = 0.1", "macs = 0.2"))
+    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out")
+    assert outcome.status == 2
+    assert "search.toml:12: methods.P: removes all at once, and the baseline ordinary some in" in (
+        " ".join(outcome.stderr.split())
+    )
 
 
 def test_a_search_of_one_seed_is_not_resumed_with_another(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import search_lab
+import torch
 from search_lab import METHODS, SPEC, DieOnce, Shake, choices, lasting, make_search, scores
 
 from bitlathe.model.compress.methods import PruneChannels, Quantize, Train
@@ -44,6 +45,21 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint
     """A finished search with probes."""
     folder = tmp_path_factory.mktemp("search")
     return folder, make_search(folder, probe=0.5).run()
+
+
+def test_a_penalty_acts_in_a_probe_and_in_what_goes_on_from_it() -> None:
+    lab, free, pulled = Lab(SPEC), Train(), Train(group_lasso=3.0)
+
+    def tried(method: Train, state: bytes, until: float, is_begun: bool = False) -> bytes:
+        job = TrialJob(label="T", state=state, method=method, until=until, is_begun=is_begun)
+        return lab.run(job).state
+
+    first = lab.first_state().to_bytes()
+    whole = lab.read(tried(pulled, first, 1.0)).model.state_dict()
+    parts = tried(pulled, tried(pulled, first, 0.5), 1.0, is_begun=True)
+    resumed, plain = (lab.read(s).model.state_dict() for s in (parts, tried(free, first, 1.0)))
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+    assert whole["conv2.weight"].norm() < 0.9 * plain["conv2.weight"].norm()
 
 
 def test_every_epoch_keeps_its_best_candidate(searched: tuple[Path, Checkpoint]) -> None:

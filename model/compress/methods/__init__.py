@@ -3,7 +3,7 @@
 from bitlathe.model.compress.methods.channels import PruneChannels, PruneOnce, PruneParameters, joint_reach
 from bitlathe.model.compress.methods.product import ProductParameters, ShareWeights
 from bitlathe.model.compress.methods.quantize import (
-    Bits,
+    BitPair,
     Quantize,
     QuantizeParameters,
     Train,
@@ -23,7 +23,7 @@ PARAMETERS: dict[str, type[MethodParameters]] = {  # by the letters that a searc
 
 __all__ = [
     "PARAMETERS",
-    "Bits",
+    "BitPair",
     "MethodParameters",
     "ProductParameters",
     "PruneChannels",

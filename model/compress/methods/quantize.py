@@ -13,7 +13,7 @@ from bitlathe.model.graph.files.settings import about, demand
 from bitlathe.model.prune.group_lasso import GroupLasso
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 
-Bits = tuple[int, int]  # of weights, of activations
+BitPair = tuple[int, int]  # of weights, of activations
 
 _FULL = LayerBits(weight_bits=8, activation_bits=8)
 _USUAL = QuantizeConfig()
@@ -101,7 +101,7 @@ class Quantize:
 class QuantizeParameters:
     """Q as a user writes it."""
 
-    bits: Bits = (8, 8)
+    bits: BitPair = (8, 8)
     full: tuple[str, ...] = ()  # layers that stay at 8 bits
     threshold_lr: float = 0.0
     per_channel: bool = True
@@ -129,7 +129,7 @@ class QuantizeParameters:
         return Quantize(config=config, lasting=context.lasting, threshold_lr=self.threshold_lr)
 
 
-def check_bits(key: str, bits: Bits) -> None:
+def check_bits(key: str, bits: BitPair) -> None:
     """Raise WrongValue for bits that no integer network has."""
     with about(key):
         QuantizeConfig(weight_bits=bits[0], activation_bits=bits[1]).check_integer()
