@@ -12,10 +12,10 @@ from bitlathe.model.prune.budget import ChannelBudget, CostShare, WidthLimits
 from bitlathe.model.prune.costs import ChannelCosts
 from bitlathe.model.prune.criteria import Data
 from bitlathe.model.prune.groups import ChannelScope, channel_groups
-from bitlathe.model.prune.optimizer import Optimizers
 from bitlathe.model.prune.ranking import select
 from bitlathe.model.prune.removal import Optimizer, PruneReport, prune
 from bitlathe.model.prune.scores import ScoredMembers, find_criterion, score_channels
+from bitlathe.model.prune.surgery import Optimizers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

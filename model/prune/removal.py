@@ -9,9 +9,8 @@ from torch import nn
 
 from bitlathe.model.prune.errors import BrokenNetwork, PruneError
 from bitlathe.model.prune.members import size
-from bitlathe.model.prune.optimizer import Optimizers, check_tied, plan_retie
 from bitlathe.model.prune.selection import Selection
-from bitlathe.model.prune.surgery import plan
+from bitlathe.model.prune.surgery import Optimizers, check_tied, plan, plan_retie
 from bitlathe.model.prune.trial import all_finite, difference, expected_outputs, trouble
 from bitlathe.model.zoo.modes import evaluating
 

@@ -24,8 +24,7 @@ from bitlathe.model.search.checkpoint import (
     save_checkpoint,
     write_derived,
 )
-from bitlathe.model.search.executors import Executor
-from bitlathe.model.search.kept import KeptOutcomes
+from bitlathe.model.search.executors import Executor, KeptOutcomes
 from bitlathe.model.search.lab import Lab, TrialJob, TrialOutcome
 from bitlathe.model.search.ladder import Ladder, Latency
 from bitlathe.model.search.records import CandidateRecord, EpochRecord, TrialStage
