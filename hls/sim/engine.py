@@ -20,21 +20,29 @@ from bitlathe.hls.sim.faults import (
     violation_message,
     violation_words,
 )
-from bitlathe.hls.sim.memory import READABLE, WRITABLE, Buffer, Region, SimulatedDdr, lay_out, total_bytes
+from bitlathe.hls.sim.memory import (
+    READABLE,
+    WRITABLE,
+    DdrRegion,
+    RunBuffer,
+    SimulatedDdr,
+    lay_out,
+    total_bytes,
+)
 from bitlathe.hls.sim.model import Counters, Model
 from bitlathe.model.graph.errors import FormatError, ShapeError
 
 POISON = 0xA5  # what memory holds that nobody wrote
 
 
-class InputLayout(Protocol):
+class InputPacking(Protocol):
     """Where the input's codes lie in memory."""
 
     def pack(self, codes: NDArray[np.integer[Any]], /) -> NDArray[np.uint8]:
         """Bytes (N, bytes) of codes (N, C, H, W)."""
 
 
-class OutputLayout(Protocol):
+class OutputPacking(Protocol):
     """Where the output's codes lie in memory."""
 
     @property
@@ -53,9 +61,9 @@ class CompiledNetwork(Protocol):
     @property
     def weights(self) -> bytes: ...
     @property
-    def input_layout(self) -> InputLayout: ...
+    def input_layout(self) -> InputPacking: ...
     @property
-    def output_layout(self) -> OutputLayout: ...
+    def output_layout(self) -> OutputPacking: ...
     @property
     def scratch_bytes(self) -> int: ...
 
@@ -76,10 +84,10 @@ class _Loaded:
 
     network: CompiledNetwork
     memory: NDArray[np.uint8]
-    regions: dict[Buffer, Region]
+    regions: dict[RunBuffer, DdrRegion]
     inputs: int  # room for this many a start
 
-    def bytes(self, buffer: Buffer) -> NDArray[np.uint8]:
+    def bytes(self, buffer: RunBuffer) -> NDArray[np.uint8]:
         return self.memory[self.regions[buffer].slice]
 
 
@@ -121,8 +129,8 @@ class SimulatedEngine:
         regions = lay_out(_sizes(network, inputs_per_start))
         memory = np.full(total_bytes(regions), POISON, np.uint8)
         self._loaded = _Loaded(network=network, memory=memory, regions=regions, inputs=inputs_per_start)
-        self._loaded.bytes(Buffer.PROGRAM)[:] = np.frombuffer(network.program.encode(), np.uint8)
-        self._loaded.bytes(Buffer.WEIGHTS)[:] = np.frombuffer(network.weights, np.uint8)
+        self._loaded.bytes(RunBuffer.PROGRAM)[:] = np.frombuffer(network.program.encode(), np.uint8)
+        self._loaded.bytes(RunBuffer.WEIGHTS)[:] = np.frombuffer(network.weights, np.uint8)
         self._resident = False
         self._attach(self._loaded)
 
@@ -153,7 +161,7 @@ class SimulatedEngine:
         loaded = self._ready()
         packed = np.ascontiguousarray(network.input_layout.pack(codes)).reshape(len(codes), -1)
         self.model.counters(clear=True)
-        self._write_pair("PROFILE", self._address(loaded, Buffer.PROFILE) if profile else 0)
+        self._write_pair("PROFILE", self._address(loaded, RunBuffer.PROFILE) if profile else 0)
         starts = [
             packed[first : first + inputs_per_start] for first in range(0, len(codes), inputs_per_start)
         ]
@@ -187,12 +195,12 @@ class SimulatedEngine:
         if self._loaded is not None:
             self._write_addresses(self._loaded)
 
-    def span(self, buffer: Buffer) -> tuple[int, int]:
+    def span(self, buffer: RunBuffer) -> tuple[int, int]:
         """First address and size of a buffer of the loaded network."""
         region = self._ready().regions[buffer]
         return self._ddr.base + region.start, region.size
 
-    def bytes_of(self, buffer: Buffer) -> NDArray[np.uint8]:
+    def bytes_of(self, buffer: RunBuffer) -> NDArray[np.uint8]:
         """A buffer's bytes in the memory, as a view."""
         return self._ready().bytes(buffer)
 
@@ -208,8 +216,8 @@ class SimulatedEngine:
     ) -> tuple[NDArray[np.uint8], int]:
         """Output bytes (inputs, bytes) and cycles of one start."""
         inputs, program = len(packed), loaded.network.program
-        _rows(loaded, Buffer.INPUT, program.input_stride, inputs)[:, : packed.shape[1]] = packed
-        loaded.bytes(Buffer.OUTPUT)[:] = POISON
+        _rows(loaded, RunBuffer.INPUT, program.input_stride, inputs)[:, : packed.shape[1]] = packed
+        loaded.bytes(RunBuffer.OUTPUT)[:] = POISON
         self._write_sizes(loaded, inputs)
         self.model.seed(self._ddr.seed)
         self._set("FLAGS", FLAG_WEIGHTS_RESIDENT if self._resident else 0)
@@ -217,7 +225,7 @@ class SimulatedEngine:
         self._wait(program, deadline or deadline_cycles(program, self._ddr, inputs))
         self._check(program)
         self._resident = True
-        output = _rows(loaded, Buffer.OUTPUT, program.output_stride, inputs)
+        output = _rows(loaded, RunBuffer.OUTPUT, program.output_stride, inputs)
         return output[:, : loaded.network.output_layout.bytes].copy(), self._read_pair("CYCLES")
 
     def _wait(self, program: Program, deadline: int) -> None:
@@ -279,11 +287,11 @@ class SimulatedEngine:
 
     def _write_addresses(self, loaded: _Loaded) -> None:
         for register, buffer in (
-            ("PROGRAM", Buffer.PROGRAM),
-            ("WEIGHTS", Buffer.WEIGHTS),
-            ("INPUT", Buffer.INPUT),
-            ("OUTPUT", Buffer.OUTPUT),
-            ("SCRATCH", Buffer.SCRATCH),
+            ("PROGRAM", RunBuffer.PROGRAM),
+            ("WEIGHTS", RunBuffer.WEIGHTS),
+            ("INPUT", RunBuffer.INPUT),
+            ("OUTPUT", RunBuffer.OUTPUT),
+            ("SCRATCH", RunBuffer.SCRATCH),
         ):
             self._write_pair(register, self._address(loaded, buffer))
 
@@ -291,14 +299,14 @@ class SimulatedEngine:
         program = loaded.network.program
         for register, value in (
             ("INPUTS", inputs),
-            ("WEIGHTS_BYTES", loaded.regions[Buffer.WEIGHTS].size),
+            ("WEIGHTS_BYTES", loaded.regions[RunBuffer.WEIGHTS].size),
             ("INPUT_BYTES", inputs * program.input_stride),
             ("OUTPUT_BYTES", inputs * program.output_stride),
-            ("SCRATCH_BYTES", loaded.regions[Buffer.SCRATCH].size),
+            ("SCRATCH_BYTES", loaded.regions[RunBuffer.SCRATCH].size),
         ):
             self._set(register, value)
 
-    def _address(self, loaded: _Loaded, buffer: Buffer) -> int:
+    def _address(self, loaded: _Loaded, buffer: RunBuffer) -> int:
         return self._ddr.base + loaded.regions[buffer].start
 
     def _set(self, register: str, value: int) -> None:
@@ -315,23 +323,23 @@ class SimulatedEngine:
         return self._get(f"{register}_LO") | self._get(f"{register}_HI") << 32
 
 
-def _sizes(network: CompiledNetwork, inputs: int) -> dict[Buffer, int]:
+def _sizes(network: CompiledNetwork, inputs: int) -> dict[RunBuffer, int]:
     program = network.program
     return {
-        Buffer.PROGRAM: len(program.encode()),
-        Buffer.WEIGHTS: len(network.weights),
-        Buffer.INPUT: inputs * program.input_stride,
-        Buffer.OUTPUT: inputs * program.output_stride,
-        Buffer.SCRATCH: network.scratch_bytes,
-        Buffer.PROFILE: len(program.descriptors) * program.configuration.word_bytes,
+        RunBuffer.PROGRAM: len(program.encode()),
+        RunBuffer.WEIGHTS: len(network.weights),
+        RunBuffer.INPUT: inputs * program.input_stride,
+        RunBuffer.OUTPUT: inputs * program.output_stride,
+        RunBuffer.SCRATCH: network.scratch_bytes,
+        RunBuffer.PROFILE: len(program.descriptors) * program.configuration.word_bytes,
     }
 
 
-def _rows(loaded: _Loaded, buffer: Buffer, stride: int, inputs: int) -> NDArray[np.uint8]:
+def _rows(loaded: _Loaded, buffer: RunBuffer, stride: int, inputs: int) -> NDArray[np.uint8]:
     """View (inputs, stride) of the first inputs' bytes."""
     return loaded.bytes(buffer)[: inputs * stride].reshape(inputs, stride)
 
 
 def _profile(loaded: _Loaded) -> NDArray[np.uint32]:
-    words = loaded.bytes(Buffer.PROFILE).view(np.uint32)
+    words = loaded.bytes(RunBuffer.PROFILE).view(np.uint32)
     return words.reshape(len(loaded.network.program.descriptors), -1)[:, :2].copy()

@@ -56,7 +56,7 @@ class SimulatedDdr(DdrModel):
         return max(1, round(self.busy * SLOT_UNITS))
 
 
-class Buffer(Enum):
+class RunBuffer(Enum):
     """A buffer of a run."""
 
     PROGRAM = "program"
@@ -67,12 +67,12 @@ class Buffer(Enum):
     PROFILE = "profile"
 
 
-WRITABLE = (Buffer.OUTPUT, Buffer.SCRATCH, Buffer.PROFILE)
-READABLE = (Buffer.PROGRAM, Buffer.WEIGHTS, Buffer.INPUT, Buffer.SCRATCH)
+WRITABLE = (RunBuffer.OUTPUT, RunBuffer.SCRATCH, RunBuffer.PROFILE)
+READABLE = (RunBuffer.PROGRAM, RunBuffer.WEIGHTS, RunBuffer.INPUT, RunBuffer.SCRATCH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
+class DdrRegion:
     """Bytes `start`..`start + size - 1` of the DDR, counted from its base."""
 
     start: int
@@ -84,20 +84,20 @@ class Region:
         return slice(self.start, self.start + self.size)
 
 
-def lay_out(sizes: Mapping[Buffer, int]) -> dict[Buffer, Region]:
+def lay_out(sizes: Mapping[RunBuffer, int]) -> dict[RunBuffer, DdrRegion]:
     """Regions on page boundaries; before, between and after them at least one page that nobody may touch.
 
-    >>> regions = lay_out({Buffer.PROGRAM: 64, Buffer.INPUT: 4097})
+    >>> regions = lay_out({RunBuffer.PROGRAM: 64, RunBuffer.INPUT: 4097})
     >>> [(region.start, region.size) for region in regions.values()]
     [(4096, 64), (12288, 4097)]
     """
     regions, start = {}, PAGE_BYTES
     for buffer, size in sizes.items():
-        regions[buffer] = Region(start=start, size=size)
+        regions[buffer] = DdrRegion(start=start, size=size)
         start += -(-size // PAGE_BYTES) * PAGE_BYTES + PAGE_BYTES
     return regions
 
 
-def total_bytes(regions: Mapping[Buffer, Region]) -> int:
+def total_bytes(regions: Mapping[RunBuffer, DdrRegion]) -> int:
     """Size of a DDR that holds the regions and a page behind them."""
     return max(-(-(region.start + region.size) // PAGE_BYTES) + 1 for region in regions.values()) * PAGE_BYTES

@@ -20,7 +20,7 @@ from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.program.moves import BURST_BEATS
 from bitlathe.hls.program.registers import DONE, FLAG_WEIGHTS_RESIDENT, IDLE, OFFSETS, START
-from bitlathe.hls.sim.memory import Buffer, WriteOrder
+from bitlathe.hls.sim.memory import RunBuffer, WriteOrder
 from bitlathe.model.graph.file import read_graph
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.reference import evaluate
@@ -122,20 +122,26 @@ class Bench:
         """Interrupts on, no profile; addresses and sizes of every other buffer."""
         for register, value in (("GIE", 1), ("IER", 1), ("PROFILE_LO", 0), ("PROFILE_HI", 0)):
             await self.set(register, value)
-        for buffer in (Buffer.PROGRAM, Buffer.WEIGHTS, Buffer.INPUT, Buffer.OUTPUT, Buffer.SCRATCH):
+        for buffer in (
+            RunBuffer.PROGRAM,
+            RunBuffer.WEIGHTS,
+            RunBuffer.INPUT,
+            RunBuffer.OUTPUT,
+            RunBuffer.SCRATCH,
+        ):
             await self.set_address(buffer)
-            if buffer is not Buffer.PROGRAM:
+            if buffer is not RunBuffer.PROGRAM:
                 await self.set(f"{buffer.name}_BYTES", self.memory.regions[buffer].size)
         await self.set("INPUTS", len(self.codes))
 
-    async def set_address(self, buffer: Buffer) -> None:
+    async def set_address(self, buffer: RunBuffer) -> None:
         address = self.memory.address(buffer)
         await self.set(f"{buffer.name}_LO", address & 0xFFFF_FFFF)
         await self.set(f"{buffer.name}_HI", address >> 32)
 
     async def start(self, codes: IntArray, *, flags: int) -> IntArray:
         """Output codes (N, C, H, W) of one start."""
-        self.memory.fill(Buffer.INPUT, self._input_bytes(codes))
+        self.memory.fill(RunBuffer.INPUT, self._input_bytes(codes))
         before = self.memory.protected()
         await self.set("FLAGS", flags)
         await self.set("CTRL", START)
@@ -146,7 +152,7 @@ class Bench:
         assert not error, f"{ErrorCode(error).name} at descriptor {place}"
         assert np.array_equal(self.memory.protected(), before), "memory of others was written"
         layout = self.compiled.output_layout
-        output = self.memory.view(Buffer.OUTPUT).reshape(len(codes), -1)
+        output = self.memory.view(RunBuffer.OUTPUT).reshape(len(codes), -1)
         return layout.unpack(output[:, : layout.bytes])
 
     async def check_registers(self, runs: int) -> int:
@@ -161,7 +167,7 @@ class Bench:
 
     def check_profile(self, cycles: int) -> None:
         """Every descriptor but END ran within the run."""
-        words = self.memory.view(Buffer.PROFILE).view(np.uint32).reshape(len(self._opcodes()), -1)[:-1]
+        words = self.memory.view(RunBuffer.PROFILE).view(np.uint32).reshape(len(self._opcodes()), -1)[:-1]
         assert np.all(words[:, 0] <= words[:, 1]) and words[:, 1].max() <= cycles
 
     def check_bus(self) -> None:
@@ -198,15 +204,15 @@ async def a_network_gives_the_references_integers_twice(dut: Any) -> None:
     first = await bench.start(codes, flags=0)
     assert np.array_equal(first, evaluate(bench.graph, codes))
     await bench.check_registers(1)
-    read = bench.memory.bytes_read[Buffer.WEIGHTS]
+    read = bench.memory.bytes_read[RunBuffer.WEIGHTS]
     assert read >= len(bench.compiled.weights)
 
     if not bench.made_by_hls:
-        await bench.set_address(Buffer.PROFILE)
+        await bench.set_address(RunBuffer.PROFILE)
     second = await bench.start(codes[::-1], flags=FLAG_WEIGHTS_RESIDENT)
     assert np.array_equal(second, evaluate(bench.graph, codes[::-1]))
     cycles = await bench.check_registers(2)
     if not bench.made_by_hls:
         bench.check_profile(cycles)
-    assert not bench.weights_stay() or bench.memory.bytes_read[Buffer.WEIGHTS] == read
+    assert not bench.weights_stay() or bench.memory.bytes_read[RunBuffer.WEIGHTS] == read
     bench.check_bus()

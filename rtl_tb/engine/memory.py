@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.compile import Compiled
-from bitlathe.hls.sim.memory import READABLE, WRITABLE, Buffer, Region, lay_out, total_bytes
+from bitlathe.hls.sim.memory import READABLE, WRITABLE, DdrRegion, RunBuffer, lay_out, total_bytes
 
 BASE = 0x1_3000_0000  # of the buffers: needs more than 32 address bits
 LOW_BASE = 0x3000_0000  # for a core that has no more
@@ -18,11 +18,11 @@ Bytes = npt.NDArray[np.uint8]
 class BufferMemory:
     """Bytes from `base` on, as a target of cocotbext-axi's AxiSlave."""
 
-    regions: Mapping[Buffer, Region]
+    regions: Mapping[RunBuffer, DdrRegion]
     data: Bytes
     base: int
     strays: list[str] = field(default_factory=list)  # accesses outside what the engine may touch
-    bytes_read: dict[Buffer, int] = field(default_factory=lambda: dict.fromkeys(Buffer, 0))
+    bytes_read: dict[RunBuffer, int] = field(default_factory=lambda: dict.fromkeys(RunBuffer, 0))
 
     @classmethod
     def of(cls, compiled: Compiled, inputs: int, rng: np.random.Generator, base: int) -> "BufferMemory":
@@ -30,19 +30,19 @@ class BufferMemory:
         regions = lay_out(_sizes(compiled, inputs))
         data = rng.integers(256, size=total_bytes(regions), dtype=np.uint8)
         memory = cls(regions=regions, data=data, base=base)
-        memory.fill(Buffer.PROGRAM, compiled.program.encode())
-        memory.fill(Buffer.WEIGHTS, compiled.weights)
+        memory.fill(RunBuffer.PROGRAM, compiled.program.encode())
+        memory.fill(RunBuffer.WEIGHTS, compiled.weights)
         return memory
 
-    def fill(self, buffer: Buffer, content: bytes) -> None:
+    def fill(self, buffer: RunBuffer, content: bytes) -> None:
         """Write the whole of a buffer."""
         self.view(buffer)[:] = np.frombuffer(content, np.uint8)
 
-    def view(self, buffer: Buffer) -> Bytes:
+    def view(self, buffer: RunBuffer) -> Bytes:
         """A buffer's bytes; writing to them writes the memory."""
         return self.data[self.regions[buffer].slice]
 
-    def address(self, buffer: Buffer) -> int:
+    def address(self, buffer: RunBuffer) -> int:
         return self.base + self.regions[buffer].start
 
     def protected(self) -> Bytes:
@@ -68,7 +68,7 @@ class BufferMemory:
             return
         self.data[address - self.base :][: len(data)] = np.frombuffer(data, np.uint8)
 
-    def _owner(self, address: int, length: int, buffers: tuple[Buffer, ...]) -> Buffer | None:
+    def _owner(self, address: int, length: int, buffers: tuple[RunBuffer, ...]) -> RunBuffer | None:
         """Which of `buffers` holds the whole access."""
         offset = address - self.base
         for buffer in buffers:
@@ -78,13 +78,13 @@ class BufferMemory:
         return None
 
 
-def _sizes(compiled: Compiled, inputs: int) -> dict[Buffer, int]:
+def _sizes(compiled: Compiled, inputs: int) -> dict[RunBuffer, int]:
     program = compiled.program
     return {
-        Buffer.PROGRAM: len(program.encode()),
-        Buffer.WEIGHTS: len(compiled.weights),
-        Buffer.INPUT: inputs * program.input_stride,
-        Buffer.OUTPUT: inputs * program.output_stride,
-        Buffer.SCRATCH: compiled.scratch_bytes,
-        Buffer.PROFILE: len(program.descriptors) * program.configuration.word_bytes,
+        RunBuffer.PROGRAM: len(program.encode()),
+        RunBuffer.WEIGHTS: len(compiled.weights),
+        RunBuffer.INPUT: inputs * program.input_stride,
+        RunBuffer.OUTPUT: inputs * program.output_stride,
+        RunBuffer.SCRATCH: compiled.scratch_bytes,
+        RunBuffer.PROFILE: len(program.descriptors) * program.configuration.word_bytes,
     }

@@ -11,7 +11,7 @@ from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.program.registers import ABORT, DONE, IDLE, NO_DESCRIPTOR, OFFSETS, START
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.faults import EngineStopped, EngineTimeout
-from bitlathe.hls.sim.memory import Buffer, SimulatedDdr, WriteOrder
+from bitlathe.hls.sim.memory import RunBuffer, SimulatedDdr, WriteOrder
 from bitlathe.hls.sim.model import Response
 from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
@@ -35,16 +35,16 @@ def engine(request, network):
     engine.close()
 
 
-def place(rng: np.random.Generator, engine: SimulatedEngine, network, buffer: Buffer) -> int:
+def place(rng: np.random.Generator, engine: SimulatedEngine, network, buffer: RunBuffer) -> int:
     """Address of a word that a run of one input touches."""
     compiled, word = network[0], CONFIGURATION.word_bytes
     low, size = engine.span(buffer)
     words = {
-        Buffer.PROGRAM: 64 * (len(compiled.program.descriptors) + 1) // word,
-        Buffer.WEIGHTS: len(compiled.weights) // word,
-        Buffer.INPUT: compiled.program.input_stride // word,
-        Buffer.OUTPUT: compiled.output_layout.bytes // word,
-        Buffer.PROFILE: len(compiled.program.descriptors),
+        RunBuffer.PROGRAM: 64 * (len(compiled.program.descriptors) + 1) // word,
+        RunBuffer.WEIGHTS: len(compiled.weights) // word,
+        RunBuffer.INPUT: compiled.program.input_stride // word,
+        RunBuffer.OUTPUT: compiled.output_layout.bytes // word,
+        RunBuffer.PROFILE: len(compiled.program.descriptors),
     }[buffer]
     assert words * word <= size
     return low + int(rng.integers(words)) * word
@@ -59,11 +59,11 @@ def check(engine: SimulatedEngine, network, **arguments: int) -> None:
 @pytest.mark.parametrize(
     ("buffer", "error", "culprits"),
     [
-        (Buffer.PROGRAM, "AXI_READ", None),
-        (Buffer.WEIGHTS, "AXI_READ", Opcode.LOAD_WEIGHTS),
-        (Buffer.INPUT, "AXI_READ", Opcode.LOAD),
-        (Buffer.OUTPUT, "AXI_WRITE", Opcode.STORE),
-        (Buffer.PROFILE, "AXI_WRITE", None),
+        (RunBuffer.PROGRAM, "AXI_READ", None),
+        (RunBuffer.WEIGHTS, "AXI_READ", Opcode.LOAD_WEIGHTS),
+        (RunBuffer.INPUT, "AXI_READ", Opcode.LOAD),
+        (RunBuffer.OUTPUT, "AXI_WRITE", Opcode.STORE),
+        (RunBuffer.PROFILE, "AXI_WRITE", None),
     ],
     ids=["program", "weights", "input", "output", "profile"],
 )
@@ -73,7 +73,7 @@ def test_an_error_response_is_reported_and_the_next_start_is_right(
     for response in (Response.SLVERR, Response.DECERR):
         engine.reset()
         low = place(rng, engine, network, buffer)
-        write = buffer in (Buffer.OUTPUT, Buffer.PROFILE)
+        write = buffer in (RunBuffer.OUTPUT, RunBuffer.PROFILE)
         engine.model.inject(response, low, low + CONFIGURATION.word_bytes, write=write)
         with pytest.raises(
             EngineStopped, match=error if culprits is None else rf"{error}.*\({culprits.name} of"
@@ -151,7 +151,7 @@ def test_resets_and_aborts_are_survived_in_any_order_of_writes(network, rng, ord
 
 def test_a_flipped_bit_of_a_move_never_hangs_the_engine_or_leads_it_astray(engine, network, rng):
     compiled, codes, _ = network
-    program = engine.bytes_of(Buffer.PROGRAM)
+    program = engine.bytes_of(RunBuffer.PROGRAM)
     moves = [n for n, one in enumerate(compiled.program.descriptors) if one.opcode is not Opcode.EXEC]
     for _ in range(60):
         engine.reset()

@@ -22,7 +22,7 @@ from bitlathe.hls.sim import (
     engine_model,
     simulate_many,
 )
-from bitlathe.hls.sim.memory import Buffer
+from bitlathe.hls.sim.memory import RunBuffer
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import random_inputs
@@ -153,16 +153,16 @@ def test_the_engine_tells_its_identity(library: Path) -> None:
 @pytest.mark.parametrize(
     ("buffer", "write", "code"),
     [
-        (Buffer.PROGRAM, False, ErrorCode.AXI_READ),
-        (Buffer.WEIGHTS, False, ErrorCode.AXI_READ),
-        (Buffer.INPUT, False, ErrorCode.AXI_READ),
-        (Buffer.OUTPUT, True, ErrorCode.AXI_WRITE),
-        (Buffer.PROFILE, True, ErrorCode.AXI_WRITE),
+        (RunBuffer.PROGRAM, False, ErrorCode.AXI_READ),
+        (RunBuffer.WEIGHTS, False, ErrorCode.AXI_READ),
+        (RunBuffer.INPUT, False, ErrorCode.AXI_READ),
+        (RunBuffer.OUTPUT, True, ErrorCode.AXI_WRITE),
+        (RunBuffer.PROFILE, True, ErrorCode.AXI_WRITE),
     ],
 )
 @pytest.mark.parametrize("response", list(Response))
 def test_an_error_response_stops_the_run_and_not_the_next(
-    resnet: Case, library: Path, buffer: Buffer, write: bool, code: ErrorCode, response: Response
+    resnet: Case, library: Path, buffer: RunBuffer, write: bool, code: ErrorCode, response: Response
 ) -> None:
     engine = SimulatedEngine(CONFIGURATION, SimulatedDdr(), library=library)
     engine.load(resnet.network)
@@ -178,7 +178,7 @@ def test_an_error_response_stops_the_run_and_not_the_next(
 def test_a_failed_weight_load_names_its_descriptor_and_node(resnet: Case, library: Path) -> None:
     engine = SimulatedEngine(CONFIGURATION, SimulatedDdr(), library=library)
     engine.load(resnet.network)
-    low, _ = engine.span(Buffer.WEIGHTS)
+    low, _ = engine.span(RunBuffer.WEIGHTS)
     engine.model.inject(Response.SLVERR, low, low + 8, write=False)
     index, first = next(
         (index, entry)
@@ -209,7 +209,7 @@ def test_a_damaged_program_is_refused(
 ) -> None:
     engine = SimulatedEngine(CONFIGURATION, SimulatedDdr(), library=library)
     engine.load(resnet.network)
-    program = engine.bytes_of(Buffer.PROGRAM)
+    program = engine.bytes_of(RunBuffer.PROGRAM)
     kept = program[offset]
     program[offset] = value
     with pytest.raises(EngineStopped) as caught:

@@ -40,7 +40,7 @@ from bitlathe.hls.sim import (
     model,
     simulate_many,
 )
-from bitlathe.hls.sim.memory import Buffer
+from bitlathe.hls.sim.memory import RunBuffer
 from bitlathe.model.graph.errors import FormatError, ShapeError, ToolError
 
 CONFIGURATION = EngineConfiguration()
@@ -205,12 +205,12 @@ def test_memory_outside_the_ddr_answers_decerr(rng: np.random.Generator) -> None
 def test_a_write_becomes_visible_with_its_response_and_no_earlier(rng: np.random.Generator) -> None:
     simulated, given = engine(ddr=SimulatedDdr(write_latency=2000)), codes(rng, size=8)
     simulated.run(echo_network(8), given)
-    simulated.bytes_of(Buffer.OUTPUT)[:] = 0xA5
+    simulated.bytes_of(RunBuffer.OUTPUT)[:] = 0xA5
     simulated.model.write(OFFSETS["CTRL"], START)
     simulated.model.run(1000)
-    assert simulated.bytes_of(Buffer.OUTPUT).tolist() == [0xA5] * 8
+    assert simulated.bytes_of(RunBuffer.OUTPUT).tolist() == [0xA5] * 8
     simulated.model.run(2000)
-    assert simulated.bytes_of(Buffer.OUTPUT).tolist() == given.ravel().tolist()
+    assert simulated.bytes_of(RunBuffer.OUTPUT).tolist() == given.ravel().tolist()
 
 
 @pytest.mark.parametrize("order", list(WriteOrder))

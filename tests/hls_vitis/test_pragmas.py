@@ -8,7 +8,7 @@ from bitlathe.hls.config import TARGETS
 from bitlathe.hls.program.registers import HLS_OFFSETS, OFFSETS
 from bitlathe.hls.vitis.lint.directives import Scope
 from bitlathe.hls.vitis.lint.pragmas import lint
-from bitlathe.hls.vitis.lint.source import Block, blocks
+from bitlathe.hls.vitis.lint.source import SourceBlock, blocks
 from bitlathe.hls.vitis.project import emit_hls
 
 PROJECT = {name: text for name, text in emit_hls(TARGETS["pynq-z2"]).items() if name.startswith("src/")}
@@ -127,10 +127,10 @@ def test_every_innermost_loop_starts_an_iteration_a_cycle() -> None:
         assert called or pragmas & {"HLS PIPELINE II=1", "HLS UNROLL"}, loop.head
 
 
-def _with_parents(loops: list[Block]) -> Iterator[Block]:
+def _with_parents(loops: list[SourceBlock]) -> Iterator[SourceBlock]:
     """Loops and the blocks between them and the loops around them."""
     for loop in loops:
-        block: Block | None = loop
+        block: SourceBlock | None = loop
         while block is not None and (block is loop or block.scope is None):
             yield block
             block = block.parent

@@ -14,7 +14,7 @@ class Scope(Enum):
     LOOP = "loop"
 
 
-class Value(Enum):
+class OptionValue(Enum):
     """What an option's value is."""
 
     NUMBER = "a number"
@@ -27,7 +27,7 @@ class Value(Enum):
 class Directive:
     """One directive."""
 
-    options: dict[str, Value]
+    options: dict[str, OptionValue]
     required: tuple[str, ...] = ()
     scopes: tuple[Scope, ...] = (Scope.FUNCTION, Scope.LOOP)
     first: bool = False  # stands before any statement of what it governs
@@ -38,57 +38,60 @@ MODES = ("m_axi", "s_axilite", "axis", "ap_none", "ap_ctrl_hs", "ap_ctrl_none", 
 
 DIRECTIVES = {
     "PIPELINE": Directive(
-        options={"II": Value.NUMBER, "rewind": Value.FLAG}, required=("II",), scopes=_BOTH, first=True
+        options={"II": OptionValue.NUMBER, "rewind": OptionValue.FLAG},
+        required=("II",),
+        scopes=_BOTH,
+        first=True,
     ),
-    "UNROLL": Directive(options={"factor": Value.NUMBER}, scopes=(Scope.LOOP,), first=True),
+    "UNROLL": Directive(options={"factor": OptionValue.NUMBER}, scopes=(Scope.LOOP,), first=True),
     "DATAFLOW": Directive(options={}, scopes=_BOTH, first=True),
     "INLINE": Directive(
-        options={"off": Value.FLAG, "recursive": Value.FLAG}, scopes=(Scope.FUNCTION,), first=True
+        options={"off": OptionValue.FLAG, "recursive": OptionValue.FLAG}, scopes=(Scope.FUNCTION,), first=True
     ),
     "LOOP_TRIPCOUNT": Directive(
-        options={"min": Value.NUMBER, "max": Value.NUMBER, "avg": Value.NUMBER},
+        options={"min": OptionValue.NUMBER, "max": OptionValue.NUMBER, "avg": OptionValue.NUMBER},
         required=("max",),
         scopes=(Scope.LOOP,),
         first=True,
     ),
-    "LOOP_FLATTEN": Directive(options={"off": Value.FLAG}, scopes=(Scope.LOOP,), first=True),
+    "LOOP_FLATTEN": Directive(options={"off": OptionValue.FLAG}, scopes=(Scope.LOOP,), first=True),
     "DEPENDENCE": Directive(
         options={
-            "variable": Value.NAME,
-            "inter": Value.FLAG,
-            "intra": Value.FLAG,
-            "false": Value.FLAG,
-            "RAW": Value.FLAG,
-            "WAR": Value.FLAG,
-            "WAW": Value.FLAG,
+            "variable": OptionValue.NAME,
+            "inter": OptionValue.FLAG,
+            "intra": OptionValue.FLAG,
+            "false": OptionValue.FLAG,
+            "RAW": OptionValue.FLAG,
+            "WAR": OptionValue.FLAG,
+            "WAW": OptionValue.FLAG,
         },
         required=("variable",),
     ),
     "ARRAY_PARTITION": Directive(
         options={
-            "variable": Value.NAME,
-            "complete": Value.FLAG,
-            "cyclic": Value.FLAG,
-            "block": Value.FLAG,
-            "factor": Value.NUMBER,
-            "dim": Value.NUMBER,
+            "variable": OptionValue.NAME,
+            "complete": OptionValue.FLAG,
+            "cyclic": OptionValue.FLAG,
+            "block": OptionValue.FLAG,
+            "factor": OptionValue.NUMBER,
+            "dim": OptionValue.NUMBER,
         },
         required=("variable",),
     ),
     "STREAM": Directive(
-        options={"variable": Value.NAME, "depth": Value.NUMBER}, required=("variable", "depth")
+        options={"variable": OptionValue.NAME, "depth": OptionValue.NUMBER}, required=("variable", "depth")
     ),
     "INTERFACE": Directive(
         options={
-            **{mode: Value.FLAG for mode in MODES},
-            "port": Value.NAME,
-            "offset": Value.WORD,
-            "bundle": Value.WORD,
-            "depth": Value.NUMBER,
-            "max_read_burst_length": Value.NUMBER,
-            "max_write_burst_length": Value.NUMBER,
-            "num_read_outstanding": Value.NUMBER,
-            "num_write_outstanding": Value.NUMBER,
+            **{mode: OptionValue.FLAG for mode in MODES},
+            "port": OptionValue.NAME,
+            "offset": OptionValue.WORD,
+            "bundle": OptionValue.WORD,
+            "depth": OptionValue.NUMBER,
+            "max_read_burst_length": OptionValue.NUMBER,
+            "max_write_burst_length": OptionValue.NUMBER,
+            "num_read_outstanding": OptionValue.NUMBER,
+            "num_write_outstanding": OptionValue.NUMBER,
         },
         required=("port",),
         scopes=(Scope.FUNCTION,),

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bitlathe.hls.vitis.lint.directives import DIRECTIVES, MODES, Directive, Scope, Value
-from bitlathe.hls.vitis.lint.source import STREAM_DECLARED, Block, Pragma, blocks
+from bitlathe.hls.vitis.lint.directives import DIRECTIVES, MODES, Directive, OptionValue, Scope
+from bitlathe.hls.vitis.lint.source import STREAM_DECLARED, Pragma, SourceBlock, blocks
 
 _OPTION = re.compile(r"(?P<name>\w+)\s*(?:=\s*(?P<value>\S+))?")
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d+)$")
@@ -31,7 +31,7 @@ def lint(text: str) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.line)
 
 
-def _of_block(block: Block) -> Iterator[Finding]:
+def _of_block(block: SourceBlock) -> Iterator[Finding]:
     for pragma in block.pragmas:
         for message in _of_pragma(pragma, block):
             yield Finding(line=pragma.line, message=message)
@@ -42,7 +42,7 @@ def _of_block(block: Block) -> Iterator[Finding]:
         yield from _of_top(block)
 
 
-def _of_loop(block: Block) -> Iterator[Finding]:
+def _of_loop(block: SourceBlock) -> Iterator[Finding]:
     """A loop's length is in its head or told; what a pipeline holds is unrolled, which needs the length."""
     directives, is_static = _directives(block), _STATIC_FOR.search(block.head) is not None
     if not is_static and "LOOP_TRIPCOUNT" not in directives:
@@ -53,14 +53,14 @@ def _of_loop(block: Block) -> Iterator[Finding]:
         yield Finding(line=block.line, message="loop in a pipeline has no UNROLL")
 
 
-def _is_pipelined(block: Block | None) -> bool:
+def _is_pipelined(block: SourceBlock | None) -> bool:
     """Whether a block lies in a pipelined loop or function."""
     if block is None or block.scope is None:
         return block is not None and _is_pipelined(block.parent)
     return "PIPELINE" in _directives(block) or (block.scope is Scope.LOOP and _is_pipelined(block.parent))
 
 
-def _of_streams(block: Block) -> Iterator[Finding]:
+def _of_streams(block: SourceBlock) -> Iterator[Finding]:
     """Every stream has a depth: a synthesizer's own is 2, a simulation's may be another."""
     pragmas = [_options(pragma.text) for pragma in block.pragmas if _words(pragma)[:2] == ["HLS", "STREAM"]]
     given = {options.get("variable") for options in pragmas}
@@ -70,7 +70,7 @@ def _of_streams(block: Block) -> Iterator[Finding]:
             yield Finding(line=block.line, message=f"stream {declared['name']} has no pragma STREAM")
 
 
-def _directives(block: Block) -> dict[str, dict[str, str | None]]:
+def _directives(block: SourceBlock) -> dict[str, dict[str, str | None]]:
     """Options of the directives that stand in a block."""
     named = [(_words(pragma), pragma.text) for pragma in block.pragmas]
     return {words[1]: _options(text.split(words[1], 1)[1]) for words, text in named if len(words) > 1}
@@ -80,7 +80,7 @@ def _words(pragma: Pragma) -> list[str]:
     return pragma.text.split()
 
 
-def _of_pragma(pragma: Pragma, block: Block) -> Iterator[str]:
+def _of_pragma(pragma: Pragma, block: SourceBlock) -> Iterator[str]:
     words = _words(pragma)
     if not words or words[0] != "HLS":
         yield f"pragma {pragma.text!r} is none of HLS"
@@ -103,7 +103,7 @@ def _options(text: str) -> dict[str, str | None]:
     return {match["name"]: match["value"] for match in _OPTION.finditer(text)}
 
 
-def _place(name: str, directive: Directive, pragma: Pragma, block: Block) -> Iterator[str]:
+def _place(name: str, directive: Directive, pragma: Pragma, block: SourceBlock) -> Iterator[str]:
     if block.scope is None and directive.first:
         yield f"{name} stands in no function or loop, so it governs nothing"
     elif (governed := block.governing()) is None or governed.scope not in directive.scopes:
@@ -112,7 +112,9 @@ def _place(name: str, directive: Directive, pragma: Pragma, block: Block) -> Ite
         yield f"{name} must come before the statements of what it governs"
 
 
-def _spelling(name: str, directive: Directive, options: dict[str, str | None], block: Block) -> Iterator[str]:
+def _spelling(
+    name: str, directive: Directive, options: dict[str, str | None], block: SourceBlock
+) -> Iterator[str]:
     for option in directive.required:
         if option not in options:
             yield f"{name} lacks {option}="
@@ -120,15 +122,20 @@ def _spelling(name: str, directive: Directive, options: dict[str, str | None], b
         kind = directive.options.get(option)
         if kind is None:
             yield f"{name} has no option {option!r}"
-        elif (value is None) != (kind is Value.FLAG):
+        elif (value is None) != (kind is OptionValue.FLAG):
             yield f"{name} {option}: takes {kind.value}"
-        elif value is not None and kind is Value.NUMBER and not _NUMBER.match(value):
+        elif value is not None and kind is OptionValue.NUMBER and not _NUMBER.match(value):
             yield f"{name} {option}={value}: must be a number"
-        elif value is not None and kind is Value.NAME and value != "return" and value not in block.names():
+        elif (
+            value is not None
+            and kind is OptionValue.NAME
+            and value != "return"
+            and value not in block.names()
+        ):
             yield f"{name} {option}={value}: no such variable here"
 
 
-def _depth(options: dict[str, str | None], block: Block) -> Iterator[str]:
+def _depth(options: dict[str, str | None], block: SourceBlock) -> Iterator[str]:
     """A stream's pragma repeats the depth of its type, which the C simulation keeps to."""
     for statement in block.statements:
         declared = STREAM_DECLARED.search(statement)
@@ -138,7 +145,7 @@ def _depth(options: dict[str, str | None], block: Block) -> Iterator[str]:
                 yield f"STREAM depth={options.get('depth')}: the stream's type says {depth}"
 
 
-def _of_top(block: Block) -> Iterator[Finding]:
+def _of_top(block: SourceBlock) -> Iterator[Finding]:
     """Arguments of the top function are registers or volatile wires; ports have depths, offsets differ."""
     interfaces = [_options(p.text) for p in block.pragmas if _words(p)[:2] == ["HLS", "INTERFACE"]]
     registers = {options.get("port"): options for options in interfaces if "s_axilite" in options}

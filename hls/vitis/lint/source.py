@@ -30,17 +30,17 @@ class Pragma:
 
 
 @dataclass(slots=True)
-class Block:
+class SourceBlock:
     """A pair of braces: what opens it, what is declared in it, which pragmas stand directly in it."""
 
     head: str
     line: int
-    parent: "Block | None"
+    parent: "SourceBlock | None"
     scope: Scope | None = None  # None: neither function nor loop
     statements: list[str] = field(default_factory=list)
     pragmas: list[Pragma] = field(default_factory=list)
 
-    def governing(self) -> "Block | None":
+    def governing(self) -> "SourceBlock | None":
         """The function or loop that a pragma in this block governs."""
         return self if self.scope else self.parent.governing() if self.parent else None
 
@@ -79,13 +79,13 @@ def synthesized(text: str) -> str:
     return "\n".join(kept)
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str) -> list[SourceBlock]:
     """Blocks of a source file, outermost first."""
     return list(_blocks(synthesized(text)))
 
 
-def _blocks(text: str) -> Iterator[Block]:
-    current = Block(head="", line=1, parent=None)
+def _blocks(text: str) -> Iterator[SourceBlock]:
+    current = SourceBlock(head="", line=1, parent=None)
     pending, line = "", 1
     yield current
     for token in _TOKEN.finditer(text):
@@ -114,9 +114,9 @@ def _blocks(text: str) -> Iterator[Block]:
         line += part.count("\n")
 
 
-def _opened(head: str, line: int, parent: Block) -> Block:
+def _opened(head: str, line: int, parent: SourceBlock) -> SourceBlock:
     head = head.strip()
-    made = Block(head=head, line=line, parent=parent)
+    made = SourceBlock(head=head, line=line, parent=parent)
     if _LOOP.search(head):
         made.scope = Scope.LOOP
     elif "(" in head and not _CONTAINER.search(head) and not _CONDITION.search(head):
