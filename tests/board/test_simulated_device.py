@@ -121,10 +121,11 @@ def test_stalls_and_latency_change_cycles_and_no_output(z2: Bundle) -> None:
 
 
 def test_the_clock_is_the_fastest_at_or_below_the_closed_one(bundle: Bundle) -> None:
+    known = {"pynq-z2": 142.857143, "zcu104": 249.9975}
+    closed = bundle.manifest.overlay.clock_mhz
     activate(bundle.manifest.board)
-    assert (
-        LoadedOverlay(bundle).clock_mhz == {"pynq-z2": 142.857143, "zcu104": 249.9975}[bundle.manifest.board]
-    )
+    clock = LoadedOverlay(bundle).clock_mhz
+    assert clock == known.get(bundle.manifest.board, clock) and 0.9 * closed < clock <= closed
 
 
 def with_clocks(registers: dict[int, int]) -> BoardModel:

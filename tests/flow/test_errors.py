@@ -72,7 +72,7 @@ def refused(status: ExitStatus, *words: object) -> str:
         ),
         (
             ("simulate", *LENET, "--target", "pynq-z9"),
-            "target 'pynq-z9' is unknown; choose one of pynq-z2, zcu104",
+            f"target 'pynq-z9' is unknown; choose one of {', '.join(TARGETS)}",
         ),
         (("compile", *LENET, "--target", "zcu", "--out", "x"), "target 'zcu' is unknown"),
         (

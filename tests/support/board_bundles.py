@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bitlathe.board.sim.boards import simulated_boards
+
 VARIABLE = "BITLATHE_TEST_BUNDLES"
-BOARDS = ("pynq-z2", "zcu104")
+BOARDS = tuple(sorted(simulated_boards()))
 BLOCKS = {"resnet8": 1, "resnet20": 3}
 IMAGES = 3
 
