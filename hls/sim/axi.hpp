@@ -23,6 +23,7 @@ constexpr unsigned kQueue = 2 * kMostOutstanding;
 enum Channel { kAr, kR, kAw, kW, kB, kChannels };
 enum Response : uint8_t { kOkay = 0, kSlverr = 2, kDecerr = 3 };
 
+// clang-format off: columns
 #define STATISTICS(X)                                                                    \
   X(cycles) X(read_beats) X(write_beats) X(read_bursts) X(write_bursts) X(error_beats)   \
   X(read_wait_cycles)    /* a read is outstanding and no beat is offered */              \
@@ -36,6 +37,7 @@ enum Response : uint8_t { kOkay = 0, kSlverr = 2, kDecerr = 3 };
   X(burst_crosses_4_kib) X(burst_over_16_beats) X(burst_not_incr_of_words)               \
   X(address_unaligned) X(last_misplaced) X(strobe_partial)                               \
   X(register_response_unstable) X(assertion_failed)
+// clang-format on
 
 #define AS_INDEX(name) k_##name,
 #define AS_TEXT(name) #name " "
