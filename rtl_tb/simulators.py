@@ -32,6 +32,7 @@ _VERILATE = ("--cc", *_VISIBLE, "--prefix", "Vtop", "--no-timing", "--assert", "
 _RANDOM_START = ("--x-assign", "unique", "--x-initial", "unique")
 _MACROS = ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")
 _NAMES = re.compile(r"^ *([a-z]\w*)(?= +(?:#\(|u_))|\b(\w+_pkg)(?=::)", re.MULTILINE)
+_TYPE = re.compile(r"\b(\w+_pkg)::(\w+_t)\b")
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vpi.cpp")
 
 
@@ -76,6 +77,8 @@ def build(
     """Folder of the compiled bench; built where it is not there yet. ToolError when a tool fails."""
     settings = [top, *(f"{name}={value}" for name, value in parameters.items()), f"waves={waves}"]
     words = [_versions(simulator), *_VERILATE, *_RANDOM_START, *settings]
+    if simulator is Simulator.ICARUS:
+        words.append(_TYPE.pattern)  # what `with_imports` rewrites
     make = _build_verilator if simulator is Simulator.VERILATOR else _build_icarus
 
     def made(folder: Path) -> Path:
@@ -130,7 +133,20 @@ def _build_icarus(
         "cmds.f",
         *settings,
     ]
+    for name in sources:
+        (made / name).write_text(with_imports((made / name).read_text(encoding="utf-8")), encoding="utf-8")
     _run([*command, *sources, *dump], made)
+
+
+def with_imports(source: str) -> str:
+    """A module's text with its packages' types imported: Icarus crashes where two modules name one in full.
+
+    >>> with_imports("module one (input wire a_i);\\n  a_pkg::word_t word;")
+    'module one import a_pkg::*; (input wire a_i);\\n  word_t word;'
+    """
+    packages = sorted({package for package, _ in _TYPE.findall(source)})
+    imports = "".join(f" import {package}::*;" for package in packages)
+    return re.sub(r"^module \w+", rf"\g<0>{imports}", _TYPE.sub(r"\2", source), flags=re.MULTILINE)
 
 
 def _icarus_dump(made: Path, top: str) -> str:

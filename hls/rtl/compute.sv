@@ -45,12 +45,12 @@ module compute #(
   localparam int ParamBits = 8 * PI * PO;
 
   // ---- Descriptor and control. `active` is a reset of its own: an abort empties every pipeline.
-  logic [program_pkg::DESCRIPTOR_BITS-1:0] desc_q;
+  program_pkg::exec_t exec_q;
   logic busy_q, init_q, active_n;
   assign active_n = rst_ni && !abort_i;
   assign exec_ready_o = !busy_q;
   always_ff @(posedge clk_i) begin
-    if (exec_valid_i && exec_ready_o) desc_q <= exec_desc_i;
+    if (exec_valid_i && exec_ready_o) exec_q <= exec_desc_i;
     if (!active_n) begin
       busy_q <= 1'b0;
       init_q <= 1'b0;
@@ -71,14 +71,10 @@ module compute #(
       .clk_i,
       .rst_ni     (active_n),
       .start_i    (exec_valid_i && exec_ready_o),
-      .desc_i     (desc_q),
+      .desc_i     (exec_q),
       .bad_field_o(exec_bad_field_o),
       .beyond_o   (exec_beyond_o)
   );
-
-  logic is_max, in_signed;
-  assign is_max = desc_q[program_pkg::EXEC_IS_MAX_LSB];
-  assign in_signed = desc_q[program_pkg::EXEC_IN_SIGNED_LSB];
 
   // ---- Addresses.
   logic [PP-1:0] lane_on;
@@ -95,7 +91,7 @@ module compute #(
       .clk_i,
       .rst_ni       (active_n),
       .init_i       (init_q),
-      .desc_i       (desc_q),
+      .desc_i       (exec_q),
       .lane_on_o    (lane_on),
       .lane_line_o  (lane_line),
       .lane_bank_o  (lane_bank),
@@ -130,7 +126,7 @@ module compute #(
       .lane_on_i      (lane_on),
       .lane_line_i    (lane_line),
       .lane_bank_i    (lane_bank),
-      .padding_i      (is_max && in_signed ? 8'h80 : 8'h00),
+      .padding_i      (exec_q.is_max && exec_q.in_signed ? 8'h80 : 8'h00),
       .lane_data_o    (lane_data),
       .result_halves_i (result_halves),
       .result_line_i  (result_line),
@@ -201,9 +197,9 @@ module compute #(
       .valid_i    (valid_q[ReadLatency-1]),
       .first_i    (first_q[ReadLatency-1]),
       .last_i     (last_q[ReadLatency-1]),
-      .is_max_i   (is_max),
-      .packed_i   (desc_q[program_pkg::EXEC_IN_PACKED_LSB]),
-      .in_signed_i(in_signed),
+      .is_max_i   (exec_q.is_max),
+      .packed_i   (exec_q.in_packed),
+      .in_signed_i(exec_q.in_signed),
       .act_i      (lane_data),
       .weight_i   (weight_data),
       .done_o     (group_done),
@@ -219,7 +215,7 @@ module compute #(
       .clk_i,
       .rst_ni            (active_n),
       .init_i            (init_q),
-      .desc_i            (desc_q),
+      .desc_i            (exec_q),
       .param_valid_i     (param_q[MarkLatency-1]),
       .param_i           (param_data_q[ParamBits*(ArrayLatency-1)+:ParamBits]),
       .group_valid_i     (group_done),

@@ -17,7 +17,7 @@ module descriptor_buffer #(
     input  wire logic            rvalid_i,
     input  wire logic [8*PI-1:0] rdata_i,
     output logic                 valid_o,
-    output logic      [   511:0] desc_o,
+    output logic      [program_pkg::DESCRIPTOR_BITS-1:0] desc_o,
     input  wire logic            take_i
 );
   localparam int Beats = 64 / PI;

@@ -108,8 +108,8 @@ module engine #(
   logic load_valid, load_ready, load_skip, load_busy, load_done;
   logic exec_valid, exec_ready, exec_busy, exec_done, exec_bad_field, exec_beyond;
   logic store_valid, store_ready, store_busy, store_done;
-  logic [271:0] load_desc, store_desc;
-  logic [511:0] exec_desc;
+  logic [program_pkg::MOVE_BITS-1:0] load_desc, store_desc;
+  logic [program_pkg::DESCRIPTOR_BITS-1:0] exec_desc;
   logic [15:0] load_index, exec_pending_index, store_pending_index, store_index, load_error_index;
   logic [3:0] record_valid, record_ready;
   logic [319:0] record;

@@ -41,7 +41,7 @@ module fetch #(
     output logic                              clear_o,
     output logic                              load_valid_o,
     input  wire logic                         load_ready_i,
-    output logic      [                271:0] load_desc_o,
+    output logic      [program_pkg::MOVE_BITS-1:0] load_desc_o,
     output logic      [                 15:0] load_index_o,
     output logic      [      32-$clog2(PI):0] load_advance_o,
     output logic                              load_skip_o,
@@ -49,7 +49,7 @@ module fetch #(
     input  wire logic                         load_done_i,
     output logic                              exec_valid_o,
     input  wire logic                         exec_ready_i,
-    output logic      [                511:0] exec_desc_o,
+    output logic      [program_pkg::DESCRIPTOR_BITS-1:0] exec_desc_o,
     output logic      [                 15:0] exec_index_o,
     input  wire logic                         exec_busy_i,
     input  wire logic                         exec_done_i,
@@ -58,7 +58,7 @@ module fetch #(
     input  wire logic [                 15:0] exec_index_i,
     output logic                              store_valid_o,
     input  wire logic                         store_ready_i,
-    output logic      [                271:0] store_desc_o,
+    output logic      [program_pkg::MOVE_BITS-1:0] store_desc_o,
     output logic      [                 15:0] store_index_o,
     output logic      [      32-$clog2(PI):0] store_advance_o,
     input  wire logic                         store_busy_i,
@@ -85,7 +85,7 @@ module fetch #(
 
   logic start, clear, running_q;
   logic valid, take, room, request;
-  logic [511:0] desc;
+  logic [program_pkg::DESCRIPTOR_BITS-1:0] desc;
 
   assign start = start_i && idle_o;
   assign clear = done_o;
@@ -133,32 +133,35 @@ module fetch #(
   logic [15:0] index_q;
   logic [31:0] inputs_left_q;
   logic [StrideW-1:0] input_stride_q, output_stride_q;
-  logic [7:0] opcode;
   logic load_q, exec_q, store_q, end_q, once_q;  // what the descriptor looked at a cycle ago is
   logic good, last_input, input_ends, weights_due_q;
   logic load_room, exec_room, store_room, unit_room, units_busy, all_idle, all_idle_q;
   logic [2:0] put;
-  logic unused_bits;
-  assign unused_bits = &{1'b0, space_base_i};  // only the alignment is looked at
 
-  assign opcode = desc[program_pkg::COMMON_OPCODE_LSB+:program_pkg::COMMON_OPCODE_W];
+  // What `desc` is: the header, or a descriptor. LOAD, LOAD_WEIGHTS and STORE have space at the same place.
+  program_pkg::header_t header;
+  program_pkg::move_t move;
+  assign header = desc;
+  assign move = desc;
+  logic unused_bits;
+  assign unused_bits = &{1'b0, space_base_i, header, move};  // of the bases only the alignment is looked at
   assign header_ok = state_q == Judge && !header_bad_q && !misplaced_q;
 
   always_ff @(posedge clk_i) begin
-    header_bad_q <= desc[program_pkg::HDR_MAGIC_LSB+:32] != program_pkg::MAGIC ||
-        desc[program_pkg::HDR_VERSION_LSB+:32] != program_pkg::VERSION ||
-        desc[program_pkg::HDR_IDENTITY_LSB+:32] != Identity ||
-        desc[program_pkg::HDR_DESCRIPTORS_LSB+:16] == '0 ||
-        desc[program_pkg::HDR_DESCRIPTORS_LSB+16+:16] != '0 ||
-        desc[program_pkg::HDR_INPUT_STRIDE_LSB+:WordLog] != '0 ||
-        desc[program_pkg::HDR_OUTPUT_STRIDE_LSB+:WordLog] != '0;
+    header_bad_q <= header.magic != program_pkg::MAGIC ||
+        header.version != program_pkg::VERSION ||
+        header.identity != Identity ||
+        header.descriptors[15:0] == '0 ||
+        header.descriptors[31:16] != '0 ||
+        header.input_stride[WordLog-1:0] != '0 ||
+        header.output_stride[WordLog-1:0] != '0;
     misplaced_q <= inputs_i == '0 || program_i[5:0] != '0 || profile_i[WordLog-1:0] != '0 ||
         space_base_i[0+:WordLog] != '0 || space_base_i[40+:WordLog] != '0 ||
         space_base_i[80+:WordLog] != '0 || space_base_i[120+:WordLog] != '0;
     if (state_q == Header) begin
-      count_q <= desc[program_pkg::HDR_DESCRIPTORS_LSB+:16];
-      input_stride_q <= desc[program_pkg::HDR_INPUT_STRIDE_LSB+WordLog+:StrideW];
-      output_stride_q <= desc[program_pkg::HDR_OUTPUT_STRIDE_LSB+WordLog+:StrideW];
+      count_q <= header.descriptors[15:0];
+      input_stride_q <= header.input_stride[31:WordLog];
+      output_stride_q <= header.output_stride[31:WordLog];
     end
   end
 
@@ -170,11 +173,11 @@ module fetch #(
 
   always_ff @(posedge clk_i) begin
     all_idle_q <= all_idle;  // what was handed on before this descriptor is seen in time
-    load_q <= opcode == program_pkg::OP_LOAD || opcode == program_pkg::OP_LOAD_WEIGHTS;
-    exec_q <= opcode == program_pkg::OP_EXEC;
-    store_q <= opcode == program_pkg::OP_STORE;
-    end_q <= opcode == program_pkg::OP_END;
-    once_q <= opcode == program_pkg::OP_LOAD_WEIGHTS && desc[program_pkg::COMMON_ONCE_LSB];
+    load_q <= move.opcode == program_pkg::OP_LOAD || move.opcode == program_pkg::OP_LOAD_WEIGHTS;
+    exec_q <= move.opcode == program_pkg::OP_EXEC;
+    store_q <= move.opcode == program_pkg::OP_STORE;
+    end_q <= move.opcode == program_pkg::OP_END;
+    once_q <= move.opcode == program_pkg::OP_LOAD_WEIGHTS && move.once;
   end
 
   assign good = state_q == Dispatch && !bad_opcode && !bad_field && !stop_o;
@@ -257,39 +260,38 @@ module fetch #(
   logic [StrideW:0] move_advance;
   logic [15:0] wait_field[3];
   assign skip = once_q && !weights_due_q;
-  assign wait_field[0] = desc[program_pkg::COMMON_WAIT_LOAD_LSB+:16];
-  assign wait_field[1] = desc[program_pkg::COMMON_WAIT_EXEC_LSB+:16];
-  assign wait_field[2] = desc[program_pkg::COMMON_WAIT_STORE_LSB+:16];
+  assign wait_field[0] = move.wait_load;
+  assign wait_field[1] = move.wait_exec;
+  assign wait_field[2] = move.wait_store;
   for (genvar u = 0; u < 3; u++) begin : gen_target
     assign targets[CountW*u+:CountW] = base_q[CountW*u+:CountW] +
         {{(CountW - 15){skip || wait_field[u][15]}}, skip ? 15'd0 : wait_field[u][14:0]};
   end
 
-  // LOAD, LOAD_WEIGHTS and STORE have space at the same place.
   always_comb begin
-    unique case (desc[program_pkg::MOVE_SPACE_LSB+:program_pkg::MOVE_SPACE_W])
+    unique case (move.space)
       program_pkg::SPACE_INPUT:  move_advance = input_offset_q;
       program_pkg::SPACE_OUTPUT: move_advance = output_offset_q;
       default:                   move_advance = '0;
     endcase
   end
 
-  pending #(.Width(272 + 17 + StrideW + 1), .CountW(CountW)) u_load (
+  pending #(.Width(program_pkg::MOVE_BITS + 17 + StrideW + 1), .CountW(CountW)) u_load (
       .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts_q),
       .valid_i(put[0]), .ready_o(load_room), .targets_i(targets),
-      .data_i({move_advance, skip, index_q, desc[271:0]}),
+      .data_i({move_advance, skip, index_q, desc[program_pkg::MOVE_BITS-1:0]}),
       .valid_o(load_valid_o), .ready_i(load_ready_i),
       .data_o({load_advance_o, load_skip_o, load_index_o, load_desc_o})
   );
-  pending #(.Width(512 + 16), .CountW(CountW)) u_exec (
+  pending #(.Width(program_pkg::DESCRIPTOR_BITS + 16), .CountW(CountW)) u_exec (
       .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts_q),
       .valid_i(put[1]), .ready_o(exec_room), .targets_i(targets), .data_i({index_q, desc}),
       .valid_o(exec_valid_o), .ready_i(exec_ready_i), .data_o({exec_index_o, exec_desc_o})
   );
-  pending #(.Width(272 + 16 + StrideW + 1), .CountW(CountW)) u_store (
+  pending #(.Width(program_pkg::MOVE_BITS + 16 + StrideW + 1), .CountW(CountW)) u_store (
       .clk_i, .rst_ni, .clear_i(clear || stop_o), .counts_i(counts_q),
       .valid_i(put[2]), .ready_o(store_room), .targets_i(targets),
-      .data_i({move_advance, index_q, desc[271:0]}),
+      .data_i({move_advance, index_q, desc[program_pkg::MOVE_BITS-1:0]}),
       .valid_o(store_valid_o), .ready_i(store_ready_i), .data_o({store_advance_o, store_index_o, store_desc_o})
   );
 

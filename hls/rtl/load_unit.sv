@@ -23,7 +23,7 @@ module load_unit #(
     input  wire logic [                127:0] space_bytes_i,
     input  wire logic                         desc_valid_i,
     output logic                              desc_ready_o,
-    input  wire logic [                271:0] desc_i,
+    input  wire logic [program_pkg::MOVE_BITS-1:0] desc_i,
     input  wire logic [                 15:0] desc_index_i,
     input  wire logic [      32-$clog2(PI):0] desc_advance_i,   // words, of its input in its space
     input  wire logic                         desc_skip_i,      // resident weights: only count it
@@ -56,24 +56,40 @@ module load_unit #(
   localparam int WordLog = $clog2(PI);
   localparam int CodebookWords = 2048 / PI;  // 256 codewords of 8 bytes
 
+  program_pkg::move_t move;
+  program_pkg::weights_t load;  // the same descriptor where it is a LOAD_WEIGHTS
+  assign move = program_pkg::DESCRIPTOR_BITS'(desc_i);
+  assign load = program_pkg::DESCRIPTOR_BITS'(desc_i);
+
   // What the data side must know of a descriptor, through a queue.
-  localparam int JobW = 2 + 3 + 16 + 32 + 32 + 16 + 16 + 16 + 4 + 16 + 16 + 4;
+  typedef struct packed {
+    logic skip;
+    logic weights;
+    logic [2:0] encoding;
+    logic [15:0] index;
+    logic [31:0] start;
+    logic [31:0] words;
+    logic [15:0] segments;
+    logic [15:0] row_words;  // of LOAD_WEIGHTS: pass_lines
+    logic [15:0] line;
+    logic [3:0] bank;
+    logic [15:0] plane;
+    logic [15:0] row_line;
+    logic [3:0] row_bank;
+  } job_t;
 
   // ---- Request side: a descriptor becomes bursts, and a job for the data side.
   logic weights, split_ready, queue_ready, take, out_of_bounds;
   logic [31:0] words;
-  logic [15:0] segments, line, asked_index_q;
+  logic [15:0] segments, asked_index_q;
   logic unused_last, unused_bits;
-  assign unused_bits = &{1'b0, desc_i};  // waits, and what only the dispatch looks at
+  assign unused_bits = &{1'b0, move, load};  // waits, and what only the dispatch looks at
 
-  assign weights = desc_i[program_pkg::COMMON_OPCODE_LSB+:8] == program_pkg::OP_LOAD_WEIGHTS;
+  assign weights = move.opcode == program_pkg::OP_LOAD_WEIGHTS;
   assign desc_ready_o = queue_ready && (split_ready || desc_skip_i) && !stop_i;
   assign take = desc_valid_i && desc_ready_o;
-  assign words = weights ? desc_i[program_pkg::LW_BEATS_LSB+:32] :
-      32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:program_pkg::MOVE_SEGMENT_WORDS_W]);
-  assign line = weights ? desc_i[program_pkg::LW_WEIGHT_LINE_LSB+:16] :
-      desc_i[program_pkg::MOVE_LINE_LSB+:16];
-  assign segments = weights ? 16'd1 : desc_i[program_pkg::MOVE_SEGMENTS_LSB+:16];
+  assign words = weights ? load.beats : 32'(move.segment_words);
+  assign segments = weights ? 16'd1 : move.segments;
 
   always_ff @(posedge clk_i) if (take && !desc_skip_i) asked_index_q <= desc_index_i;
 
@@ -83,40 +99,36 @@ module load_unit #(
       .space_base_i, .space_bytes_i,
       .job_valid_i(take && !desc_skip_i), .job_ready_o(split_ready),
       // LOAD_WEIGHTS has space and offset at the same place.
-      .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),
+      .job_space_i(move.space[1:0]),
       .job_advance_i(desc_advance_i),
-      .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
-      .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
+      .job_offset_i(move.offset[31:WordLog]),
+      .job_stride_i(move.segment_stride[31:WordLog]),
       .job_words_i(words), .job_segments_i(segments),
       .burst_valid_o, .burst_ready_i, .burst_address_o, .burst_beats_o,
       .burst_last_o(unused_last),
       .out_of_bounds_o(out_of_bounds)
   );
 
-  logic job_valid, job_ready, job_skip, job_weights;
-  logic [2:0] job_encoding;
-  logic [31:0] job_start, job_words;
-  logic [15:0] job_index, job_segments, job_row_words, job_line, job_plane, job_row_line;
-  logic [3:0] job_bank, job_row_bank;
+  logic job_valid, job_ready;
+  job_t asked, job;
+  assign asked.skip = desc_skip_i;
+  assign asked.weights = weights;
+  assign asked.encoding = load.encoding;
+  assign asked.index = desc_index_i;
+  assign asked.start = now_i;
+  assign asked.words = words;
+  assign asked.segments = segments;
+  assign asked.row_words = move.row_words;  // where LOAD_WEIGHTS has pass_lines
+  assign asked.line = weights ? load.weight_line : move.line;
+  assign asked.bank = move.bank;
+  assign asked.plane = move.plane;
+  assign asked.row_line = move.row_line;
+  assign asked.row_bank = move.row_bank;
 
-  fifo #(.Width(JobW), .Depth(4)) u_jobs (
+  fifo #(.Width($bits(asked)), .Depth(4)) u_jobs (
       .clk_i, .rst_ni, .clear_i,
-      .valid_i(take), .ready_o(queue_ready),
-      .data_i({
-        desc_skip_i, weights, desc_i[program_pkg::LW_ENCODING_LSB+:3], desc_index_i, now_i, words,
-        segments,
-        desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:16],  // of LOAD_WEIGHTS: pass_lines
-        line,
-        desc_i[program_pkg::MOVE_BANK_LSB+:4],
-        desc_i[program_pkg::MOVE_PLANE_LSB+:16],
-        desc_i[program_pkg::MOVE_ROW_LINE_LSB+:16],
-        desc_i[program_pkg::MOVE_ROW_BANK_LSB+:4]
-      }),
-      .valid_o(job_valid), .ready_i(job_ready),
-      .data_o({
-        job_skip, job_weights, job_encoding, job_index, job_start, job_words,
-        job_segments, job_row_words, job_line, job_bank, job_plane, job_row_line, job_row_bank
-      })
+      .valid_i(take), .ready_o(queue_ready), .data_i(asked),
+      .valid_o(job_valid), .ready_i(job_ready), .data_o(job)
   );
 
   // ---- Data side: walk the present job's positions; one register towards the two stores.
@@ -144,15 +156,15 @@ module load_unit #(
       (code == program_pkg::ENCODING_CODEBOOK ? 17'(CodebookWords) : 17'(WeightLines));
   assign rready_o = stop_i || (active && room);
   assign beat = rvalid_i && active && room && !stop_i;
-  assign skip = job_valid && job_skip && !active && !out_valid && record_free;
-  assign job_ready = job_skip ? skip : walker_ready;
+  assign skip = job_valid && job.skip && !active && !out_valid && record_free;
+  assign job_ready = job.skip ? skip : walker_ready;
 
   move_walker #(.Banks(Banks), .Lines(BankLines)) u_walker (
       .clk_i, .rst_ni, .clear_i,
-      .job_valid_i(job_valid && !job_skip), .job_ready_o(walker_ready),
-      .job_words_i(job_words), .job_segments_i(job_segments), .job_row_words_i(job_row_words),
-      .job_line_i(job_line), .job_bank_i(job_bank), .job_plane_i(job_plane),
-      .job_row_line_i(job_row_line), .job_row_bank_i(job_row_bank),
+      .job_valid_i(job_valid && !job.skip), .job_ready_o(walker_ready),
+      .job_words_i(job.words), .job_segments_i(job.segments), .job_row_words_i(job.row_words),
+      .job_line_i(job.line), .job_bank_i(job.bank), .job_plane_i(job.plane),
+      .job_row_line_i(job.row_line), .job_row_bank_i(job.row_bank),
       .step_i(beat), .active_o(active), .last_o(walker_last),
       .line_o(walker_line), .bank_o(walker_bank), .outside_o(walker_outside)
   );
@@ -170,13 +182,13 @@ module load_unit #(
 
   always_ff @(posedge clk_i) begin
     if (walker_ready) begin
-      weights_q <= job_weights;
-      encoding_q <= job_encoding;
-      pass_lines_q <= job_row_words;
-      plain_q <= job_encoding != program_pkg::ENCODING_CODEBOOK;
-      index_q <= job_index;
-      start_q <= job_start;
-      weight_line_q <= 17'(job_line);
+      weights_q <= job.weights;
+      encoding_q <= job.encoding;
+      pass_lines_q <= job.row_words;
+      plain_q <= job.encoding != program_pkg::ENCODING_CODEBOOK;
+      index_q <= job.index;
+      start_q <= job.start;
+      weight_line_q <= 17'(job.line);
       column_q <= PO'(1);
     end else if (beat) begin
       unique case (code)
@@ -277,7 +289,7 @@ module load_unit #(
       .clk_i, .rst_ni, .clear_i,
       .enable_i(profile_on_i),
       .done_i(done), .ready_o(record_free),
-      .index_i(skip ? job_index : out_index), .start_i(skip ? now_i : out_start), .now_i,
+      .index_i(skip ? job.index : out_index), .start_i(skip ? now_i : out_start), .now_i,
       .record_valid_o, .record_ready_i, .record_o
   );
 

@@ -44,32 +44,10 @@ module output_stage #(
                                // residual's read, so that writes fall on the cycles between reads
   localparam int ParamW = 42;  // bias, shift, residual shift
 
-  logic has_residual, res_signed, res_fast, out_packed, res_packed;
-  logic [2:0] sub_tiles;
-  logic [11:0] out_h, out_w, out_tiles;
-  logic signed [15:0] lo, hi, out_line, out_plane, out_row_line, res_line, res_plane, res_row_line;
-  logic [3:0] out_bank, out_row_bank, res_bank, res_row_bank;
-  assign has_residual = desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB];
-  assign res_signed = desc_i[program_pkg::EXEC_RES_SIGNED_LSB];
-  assign res_fast = desc_i[program_pkg::EXEC_RES_FAST_LSB];
-  assign out_packed = desc_i[program_pkg::EXEC_OUT_PACKED_LSB];
-  assign res_packed = desc_i[program_pkg::EXEC_RES_PACKED_LSB];
-  assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
-  assign out_h = desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W];
-  assign out_w = desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W];
-  assign out_tiles = desc_i[program_pkg::EXEC_OUT_TILES_LSB+:program_pkg::EXEC_OUT_TILES_W];
-  assign lo = desc_i[program_pkg::EXEC_LO_LSB+:program_pkg::EXEC_LO_W];
-  assign hi = desc_i[program_pkg::EXEC_HI_LSB+:program_pkg::EXEC_HI_W];
-  assign out_line = desc_i[program_pkg::EXEC_OUT_LINE_LSB+:program_pkg::EXEC_OUT_LINE_W];
-  assign out_bank = desc_i[program_pkg::EXEC_OUT_BANK_LSB+:program_pkg::EXEC_OUT_BANK_W];
-  assign out_plane = desc_i[program_pkg::EXEC_OUT_PLANE_LSB+:program_pkg::EXEC_OUT_PLANE_W];
-  assign out_row_line = desc_i[program_pkg::EXEC_OUT_ROW_LINE_LSB+:program_pkg::EXEC_OUT_ROW_LINE_W];
-  assign out_row_bank = desc_i[program_pkg::EXEC_OUT_ROW_BANK_LSB+:program_pkg::EXEC_OUT_ROW_BANK_W];
-  assign res_line = desc_i[program_pkg::EXEC_RES_LINE_LSB+:program_pkg::EXEC_RES_LINE_W];
-  assign res_bank = desc_i[program_pkg::EXEC_RES_BANK_LSB+:program_pkg::EXEC_RES_BANK_W];
-  assign res_plane = desc_i[program_pkg::EXEC_RES_PLANE_LSB+:program_pkg::EXEC_RES_PLANE_W];
-  assign res_row_line = desc_i[program_pkg::EXEC_RES_ROW_LINE_LSB+:program_pkg::EXEC_RES_ROW_LINE_W];
-  assign res_row_bank = desc_i[program_pkg::EXEC_RES_ROW_BANK_LSB+:program_pkg::EXEC_RES_ROW_BANK_W];
+  program_pkg::exec_t exec;
+  assign exec = desc_i;
+  logic unused_bits;
+  assign unused_bits = &{1'b0, exec};  // what other modules look at
 
   // ---- Parameters: `next` waits for the first group of its tile.
   logic [ParamW*PO-1:0] param_d, param_next_q, param_q;
@@ -88,8 +66,8 @@ module output_stage #(
   logic [3:0] pixels_left_q;
   logic [2:0] sub_q;
   logic [32*PO*PP-1:0] acc_q;
-  assign slot = pixels_left_q != '0 && !(has_residual && !res_fast && phase_q);
-  assign sub_end = sub_q + 3'd1 == sub_tiles;
+  assign slot = pixels_left_q != '0 && !(exec.has_residual && !exec.res_fast && phase_q);
+  assign sub_end = sub_q + 3'd1 == exec.sub_tiles;
   assign pixel_end = slot && sub_end;
 
   always_ff @(posedge clk_i) begin
@@ -121,14 +99,14 @@ module output_stage #(
   // every second sub-tile. The step asked for at a map's end is the one after the next map.
   logic single, odd_tile_q, odd;
   logic signed [15:0] out_map_lines, res_map_lines;
-  assign single = sub_tiles == 3'd1;
+  assign single = exec.sub_tiles == 3'd1;
   assign odd = single ? odd_tile_q : sub_q[0];
   logic stays;
   assign stays = init_i || odd_tile_q;
-  assign out_map_lines = !single ? 16'(out_plane * (out_packed ? SubTiles / 2 : SubTiles))
-      : out_packed && stays ? 16'sd0 : out_plane;
-  assign res_map_lines = !single ? 16'(res_plane * (res_packed ? SubTiles / 2 : SubTiles))
-      : res_packed && stays ? 16'sd0 : res_plane;
+  assign out_map_lines = !single ? 16'($signed(exec.out_plane) * (exec.out_packed ? SubTiles / 2 : SubTiles))
+      : exec.out_packed && stays ? 16'sd0 : $signed(exec.out_plane);
+  assign res_map_lines = !single ? 16'($signed(exec.res_plane) * (exec.res_packed ? SubTiles / 2 : SubTiles))
+      : exec.res_packed && stays ? 16'sd0 : $signed(exec.res_plane);
 
   pixel_walker #(
       .Banks(Banks)
@@ -136,15 +114,15 @@ module output_stage #(
       .clk_i,
       .init_i,
       .advance_i    (pixel_end),
-      .rows_i       (out_h),
-      .columns_i    (out_w),
-      .origin_line_i(out_line),
-      .origin_bank_i(out_bank),
+      .rows_i       (exec.out_h),
+      .columns_i    (exec.out_w),
+      .origin_line_i($signed(exec.out_line)),
+      .origin_bank_i(exec.out_bank),
       .map_lines_i  (out_map_lines),
       .step_line_i  (16'sd0),
       .step_bank_i  (4'd1),
-      .row_line_i   (out_row_line),
-      .row_bank_i   (out_row_bank),
+      .row_line_i   ($signed(exec.out_row_line)),
+      .row_bank_i   (exec.out_row_bank),
       .line_o       (out_pixel_line),
       .bank_o       (out_pixel_bank),
       .row_end_o    (unused_row_end),
@@ -157,15 +135,15 @@ module output_stage #(
       .clk_i,
       .init_i,
       .advance_i    (pixel_end),
-      .rows_i       (out_h),
-      .columns_i    (out_w),
-      .origin_line_i(res_line),
-      .origin_bank_i(res_bank),
+      .rows_i       (exec.out_h),
+      .columns_i    (exec.out_w),
+      .origin_line_i($signed(exec.res_line)),
+      .origin_bank_i(exec.res_bank),
       .map_lines_i  (res_map_lines),
       .step_line_i  (16'sd0),
       .step_bank_i  (4'd1),
-      .row_line_i   (res_row_line),
-      .row_bank_i   (res_row_bank),
+      .row_line_i   ($signed(exec.res_row_line)),
+      .row_bank_i   (exec.res_row_bank),
       .line_o       (res_pixel_line),
       .bank_o       (res_pixel_bank),
       .row_end_o    (unused_res_row_end),
@@ -177,13 +155,13 @@ module output_stage #(
       out_sub_q <= '0;
       res_sub_q <= '0;
     end else if (slot) begin
-      if (!out_packed || sub_q[0]) out_sub_q <= out_sub_q + out_plane;
-      if (!res_packed || sub_q[0]) res_sub_q <= res_sub_q + res_plane;
+      if (!exec.out_packed || sub_q[0]) out_sub_q <= out_sub_q + $signed(exec.out_plane);
+      if (!exec.res_packed || sub_q[0]) res_sub_q <= res_sub_q + $signed(exec.res_plane);
     end
     if (init_i) odd_tile_q <= 1'b0;
     else if (pixel_end && map_end) odd_tile_q <= !odd_tile_q;
-    if (init_i) tiles_left_q <= 13'(out_tiles);
-    else if (pixel_end && map_end) tiles_left_q <= tiles_left_q - 13'(sub_tiles);
+    if (init_i) tiles_left_q <= 13'(exec.out_tiles);
+    else if (pixel_end && map_end) tiles_left_q <= tiles_left_q - 13'(exec.sub_tiles);
   end
 
   // ---- One word through the requantizers.
@@ -197,7 +175,7 @@ module output_stage #(
 
   always_comb begin
     halves = {odd_q[Latency-2], !odd_q[Latency-2]};
-    if (!out_packed) halves = 2'b11;
+    if (!exec.out_packed) halves = 2'b11;
     if (!write_q[Latency-2]) halves = 2'b00;
   end
 
@@ -237,11 +215,11 @@ module output_stage #(
   always_ff @(posedge clk_i) begin
     slot_acc_q <= slot_acc;
     slot_param_q <= slot_param;
-    residual_q <= {residual_q[2:0], has_residual && slot};
+    residual_q <= {residual_q[2:0], exec.has_residual && slot};
     residual_line_o <= 16'(res_pixel_line + res_sub_q);
     residual_bank_o <= res_pixel_bank;
     if (!rst_ni) residual_valid_o <= 1'b0;
-    else residual_valid_o <= has_residual && present;
+    else residual_valid_o <= exec.has_residual && present;
   end
 
   for (genvar i = 0; i < PI; i++) begin : gen_lane
@@ -250,8 +228,8 @@ module output_stage #(
     logic signed [8:0] residual;
     assign stored = residual_data_i[8*i+:8];
     assign half = odd_q[3] ? stored[7:4] : stored[3:0];
-    assign residual = res_packed ? 9'($signed({res_signed & half[3], half})) : $signed({res_signed & stored[7], stored});
-    assign result_data_o[8*i+:8] = out_packed ? {code[3:0], code[3:0]} : code;
+    assign residual = exec.res_packed ? 9'($signed({exec.res_signed & half[3], half})) : $signed({exec.res_signed & stored[7], stored});
+    assign result_data_o[8*i+:8] = exec.out_packed ? {code[3:0], code[3:0]} : code;
     requantize u_requantize (
         .clk_i,
         .acc_i           (slot_acc_q[32*i+:32]),
@@ -259,8 +237,8 @@ module output_stage #(
         .shift_i         (slot_param_q[ParamW*i+32+:5]),
         .residual_shift_i(slot_param_q[ParamW*i+37+:5]),
         .residual_i      (residual_q[3] ? residual : 9'sd0),
-        .lo_i            (lo),
-        .hi_i            (hi),
+        .lo_i            ($signed(exec.lo)),
+        .hi_i            ($signed(exec.hi)),
         .code_o          (code)
     );
   end

@@ -15,10 +15,7 @@ module reach_check #(
     input  wire logic         clk_i,
     input  wire logic         rst_ni,
     input  wire logic         start_i,
-    // Codes and rounding do not matter here.
-    // verilator lint_off UNUSEDSIGNAL
     input  wire logic [program_pkg::DESCRIPTOR_BITS-1:0] desc_i,
-    // verilator lint_on UNUSEDSIGNAL
     output logic              bad_field_o,  // the raster or a group's cycles
     output logic              beyond_o
 );
@@ -29,65 +26,19 @@ module reach_check #(
   localparam logic signed [SumW-1:0] Words = SumW'(Banks * BankLines);
   localparam int LastPlace = 4095;  // row or column: the sequencer's coordinates are signed 13-bit numbers
 
-  // ---- Fields; out_h, out_w and out_tiles less one, the steps between so many.
-  logic [15:0] group_cycles, in_plane, tile_step, out_plane, res_plane;
-  logic signed [15:0] in_line, in_row_line, tap_row_line, out_row_line, res_row_line;
-  logic [3:0] tap_step, stride_h, stride_w, in_bank, in_row_bank, tap_row_bank;
-  logic [3:0] out_bank, out_row_bank, res_bank, res_row_bank;
-  logic [7:0] kernel_h, kernel_w;
-  logic [11:0] ci_tiles, out_h, out_w, out_tiles, in_h, in_w, skip_weights, passes, out_planes, res_planes;
-  logic signed [11:0] start_y, start_x;
-  logic [7:0] skip_line;
-  logic [3:0] skip_bank;
-  logic is_max, repeats, has_residual, out_packed, res_packed;
-  logic [15:0] out_line, res_line, weight_line;
+  program_pkg::exec_t exec;
+  assign exec = desc_i;
+  logic unused_bits;
+  assign unused_bits = &{1'b0, exec};  // codes and rounding do not matter here
 
-  assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:program_pkg::EXEC_GROUP_CYCLES_W];
-  assign is_max = desc_i[program_pkg::EXEC_IS_MAX_LSB];
-  assign repeats = desc_i[program_pkg::EXEC_REPEAT_WEIGHTS_LSB];
-  assign has_residual = desc_i[program_pkg::EXEC_HAS_RESIDUAL_LSB];
-  assign out_packed = desc_i[program_pkg::EXEC_OUT_PACKED_LSB];
-  assign res_packed = desc_i[program_pkg::EXEC_RES_PACKED_LSB];
-  assign kernel_h = desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W];
-  assign kernel_w = desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W];
-  assign ci_tiles = desc_i[program_pkg::EXEC_CI_TILES_LSB+:program_pkg::EXEC_CI_TILES_W];
-  assign stride_h = desc_i[program_pkg::EXEC_STRIDE_H_LSB+:program_pkg::EXEC_STRIDE_H_W];
-  assign stride_w = desc_i[program_pkg::EXEC_STRIDE_W_LSB+:program_pkg::EXEC_STRIDE_W_W];
-  assign start_y = desc_i[program_pkg::EXEC_START_Y_LSB+:program_pkg::EXEC_START_Y_W];
-  assign start_x = desc_i[program_pkg::EXEC_START_X_LSB+:program_pkg::EXEC_START_X_W];
-  assign in_h = desc_i[program_pkg::EXEC_IN_H_LSB+:program_pkg::EXEC_IN_H_W];
-  assign in_w = desc_i[program_pkg::EXEC_IN_W_LSB+:program_pkg::EXEC_IN_W_W];
-  assign out_h = desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W] - 12'd1;
-  assign out_w = desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W] - 12'd1;
-  assign out_tiles = desc_i[program_pkg::EXEC_OUT_TILES_LSB+:program_pkg::EXEC_OUT_TILES_W] - 12'd1;
-  assign weight_line = desc_i[program_pkg::EXEC_WEIGHT_LINE_LSB+:program_pkg::EXEC_WEIGHT_LINE_W];
-  assign in_line = desc_i[program_pkg::EXEC_IN_LINE_LSB+:program_pkg::EXEC_IN_LINE_W];
-  assign in_bank = desc_i[program_pkg::EXEC_IN_BANK_LSB+:program_pkg::EXEC_IN_BANK_W];
-  assign in_plane = desc_i[program_pkg::EXEC_IN_PLANE_LSB+:program_pkg::EXEC_IN_PLANE_W];
-  assign tile_step = desc_i[program_pkg::EXEC_IN_TILE_STEP_LSB+:program_pkg::EXEC_IN_TILE_STEP_W];
-  assign in_row_line = desc_i[program_pkg::EXEC_IN_ROW_LINE_LSB+:program_pkg::EXEC_IN_ROW_LINE_W];
-  assign in_row_bank = desc_i[program_pkg::EXEC_IN_ROW_BANK_LSB+:program_pkg::EXEC_IN_ROW_BANK_W];
-  assign tap_row_line = desc_i[program_pkg::EXEC_TAP_ROW_LINE_LSB+:program_pkg::EXEC_TAP_ROW_LINE_W];
-  assign tap_row_bank = desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:program_pkg::EXEC_TAP_ROW_BANK_W];
-  assign tap_step = desc_i[program_pkg::EXEC_TAP_STEP_LSB+:program_pkg::EXEC_TAP_STEP_W];
-  assign skip_weights = desc_i[program_pkg::EXEC_SKIP_WEIGHTS_LSB+:program_pkg::EXEC_SKIP_WEIGHTS_W];
-  assign skip_line = desc_i[program_pkg::EXEC_SKIP_LINE_LSB+:program_pkg::EXEC_SKIP_LINE_W];
-  assign skip_bank = desc_i[program_pkg::EXEC_SKIP_BANK_LSB+:program_pkg::EXEC_SKIP_BANK_W];
-  assign out_line = desc_i[program_pkg::EXEC_OUT_LINE_LSB+:program_pkg::EXEC_OUT_LINE_W];
-  assign out_bank = desc_i[program_pkg::EXEC_OUT_BANK_LSB+:program_pkg::EXEC_OUT_BANK_W];
-  assign out_plane = desc_i[program_pkg::EXEC_OUT_PLANE_LSB+:program_pkg::EXEC_OUT_PLANE_W];
-  assign out_row_line = desc_i[program_pkg::EXEC_OUT_ROW_LINE_LSB+:program_pkg::EXEC_OUT_ROW_LINE_W];
-  assign out_row_bank = desc_i[program_pkg::EXEC_OUT_ROW_BANK_LSB+:program_pkg::EXEC_OUT_ROW_BANK_W];
-  assign res_line = desc_i[program_pkg::EXEC_RES_LINE_LSB+:program_pkg::EXEC_RES_LINE_W];
-  assign res_bank = desc_i[program_pkg::EXEC_RES_BANK_LSB+:program_pkg::EXEC_RES_BANK_W];
-  assign res_plane = desc_i[program_pkg::EXEC_RES_PLANE_LSB+:program_pkg::EXEC_RES_PLANE_W];
-  assign res_row_line = desc_i[program_pkg::EXEC_RES_ROW_LINE_LSB+:program_pkg::EXEC_RES_ROW_LINE_W];
-  assign res_row_bank = desc_i[program_pkg::EXEC_RES_ROW_BANK_LSB+:program_pkg::EXEC_RES_ROW_BANK_W];
-
-  assign passes = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W] == 3'd1 ? out_tiles
-      : out_tiles / 12'(SubTiles);
-  assign out_planes = out_packed ? out_tiles >> 1 : out_tiles;
-  assign res_planes = res_packed ? out_tiles >> 1 : out_tiles;
+  // Steps between output rows, columns and tiles, passes and planes: one less than there are of them.
+  logic [11:0] last_out_h, last_out_w, last_out_tiles, passes, out_planes, res_planes;
+  assign last_out_h = exec.out_h - 12'd1;
+  assign last_out_w = exec.out_w - 12'd1;
+  assign last_out_tiles = exec.out_tiles - 12'd1;
+  assign passes = exec.sub_tiles == 3'd1 ? last_out_tiles : last_out_tiles / 12'(SubTiles);
+  assign out_planes = exec.out_packed ? last_out_tiles >> 1 : last_out_tiles;
+  assign res_planes = exec.res_packed ? last_out_tiles >> 1 : last_out_tiles;
 
   // line * Banks + place, its terms added pairwise: one after another they were the engine's longest path.
   function automatic logic signed [PositionW-1:0] position(input logic signed [16:0] line,
@@ -124,10 +75,10 @@ module reach_check #(
   logic [11:0] above, left;
   logic signed [17:0] bottom, right, last_row_q, last_column_q, reach_y, reach_x;
   logic empty_q;
-  assign above = start_y[11] ? 12'(-start_y) : '0;
-  assign left = start_x[11] ? 12'(-start_x) : '0;
-  assign bottom = $signed(18'(in_h)) - 18'(start_y) - 18'sd1;
-  assign right = $signed(18'(in_w)) - 18'(start_x) - 18'sd1;
+  assign above = exec.start_y[11] ? 12'(-exec.start_y) : '0;
+  assign left = exec.start_x[11] ? 12'(-exec.start_x) : '0;
+  assign bottom = $signed(18'(exec.in_h)) - 18'($signed(exec.start_y)) - 18'sd1;
+  assign right = $signed(18'(exec.in_w)) - 18'($signed(exec.start_x)) - 18'sd1;
   assign reach_y = $signed(18'(rows_q));
   assign reach_x = $signed(18'(walk_x_q)) + $signed(18'(taps_x_q));
   always_ff @(posedge clk_i) begin
@@ -144,73 +95,73 @@ module reach_check #(
     from_place = '0;
     unique case (step_q)
       KernelRow: begin  // lines of the weight store; beside it, the step over a row that is left out
-        count = 13'(kernel_w);
-        place = 15'(ci_tiles);
-        from_line = $signed({9'b0, skip_line});
-        from_place = 15'(skip_bank);
+        count = 13'(exec.kernel_w);
+        place = 15'(exec.ci_tiles);
+        from_line = $signed({9'b0, exec.skip_line});
+        from_place = 15'(exec.skip_bank);
       end
       Pitch: begin
-        count = 13'(kernel_w) - 13'd1;
-        place = 15'(tap_step);
-        from_line = 17'(tap_row_line);
-        from_place = 15'(tap_row_bank);
+        count = 13'(exec.kernel_w) - 13'd1;
+        place = 15'(exec.tap_step);
+        from_line = 17'($signed(exec.tap_row_line));
+        from_place = 15'(exec.tap_row_bank);
       end
       Row: begin
-        count = 13'(out_w);
-        place = 15'(stride_w);
-        from_line = 17'(in_row_line);
-        from_place = 15'(in_row_bank);
+        count = 13'(last_out_w);
+        place = 15'(exec.stride_w);
+        from_line = 17'($signed(exec.in_row_line));
+        from_place = 15'(exec.in_row_bank);
       end
       Rows: begin
-        count = 13'(out_h);
-        place = 15'(stride_h);
-        from_place = 15'(kernel_h) - 15'd1;
+        count = 13'(last_out_h);
+        place = 15'(exec.stride_h);
+        from_place = 15'(exec.kernel_h) - 15'd1;
       end
       Out: begin
-        count = 13'(out_h);
-        line = 17'(out_row_line);
-        place = 15'(out_row_bank) + 15'(out_w);
-        from_line = $signed({1'b0, out_line});
-        from_place = 15'(out_bank) + 15'(out_w);
+        count = 13'(last_out_h);
+        line = 17'($signed(exec.out_row_line));
+        place = 15'(exec.out_row_bank) + 15'(last_out_w);
+        from_line = $signed({1'b0, exec.out_line});
+        from_place = 15'(exec.out_bank) + 15'(last_out_w);
       end
       OutPlanes: begin
         count = 13'(out_planes);
-        line = $signed({1'b0, out_plane});
+        line = $signed({1'b0, exec.out_plane});
       end
       Res: begin
-        count = 13'(out_h);
-        line = 17'(res_row_line);
-        place = 15'(res_row_bank) + 15'(out_w);
-        from_line = $signed({1'b0, res_line});
-        from_place = 15'(res_bank) + 15'(out_w);
+        count = 13'(last_out_h);
+        line = 17'($signed(exec.res_row_line));
+        place = 15'(exec.res_row_bank) + 15'(last_out_w);
+        from_line = $signed({1'b0, exec.res_line});
+        from_place = 15'(exec.res_bank) + 15'(last_out_w);
       end
       ResPlanes: begin
         count = 13'(res_planes);
-        line = $signed({1'b0, res_plane});
+        line = $signed({1'b0, exec.res_plane});
       end
-      Taps: count = 13'(kernel_h);
-      Match: count = 13'(stride_h);
+      Taps: count = 13'(exec.kernel_h);
+      Match: count = 13'(exec.stride_h);
       First: begin
         count = 13'(above);
-        from_line = 17'(in_line);
-        from_place = 15'(in_bank) + 15'(left);
+        from_line = 17'($signed(exec.in_line));
+        from_place = 15'(exec.in_bank) + 15'(left);
       end
       Last: begin
         count = 13'(last_row_q);
-        from_line = 17'(in_line);
-        from_place = 15'(in_bank) + 15'(last_column_q);
+        from_line = 17'($signed(exec.in_line));
+        from_place = 15'(exec.in_bank) + 15'(last_column_q);
       end
       InPlanes: begin
-        count = 13'(ci_tiles) - 13'd1;
-        line = $signed({1'b0, in_plane});
+        count = 13'(exec.ci_tiles) - 13'd1;
+        line = $signed({1'b0, exec.in_plane});
       end
       InTiles: begin
         count = 13'(passes);
-        line = $signed({1'b0, tile_step});
+        line = $signed({1'b0, exec.in_tile_step});
       end
       Weights: begin
-        count = is_max || repeats ? 13'd1 : 13'(passes) + 13'd1;
-        from_line = $signed({1'b0, weight_line});
+        count = exec.is_max || exec.repeat_weights ? 13'd1 : 13'(passes) + 13'd1;
+        from_line = $signed({1'b0, exec.weight_line});
       end
       default: ;
     endcase
@@ -218,7 +169,7 @@ module reach_check #(
     unique case (step_q1)
       Taps:               factor = PositionW'({1'b0, kernel_row_q});
       Match, First, Last: factor = pitch_q;
-      Weights:            factor = is_max ? PositionW'(1) : PositionW'({1'b0, pass_lines_q});
+      Weights:            factor = exec.is_max ? PositionW'(1) : PositionW'({1'b0, pass_lines_q});
       default:            factor = position(line_q1, place_q1);
     endcase
   end
@@ -265,18 +216,18 @@ module reach_check #(
 
   // ---- Judgement.
   logic bad, beyond, bad_q, beyond_q, skips;
-  assign skips = skip_weights != '0;
+  assign skips = exec.skip_weights != '0;
   always_comb begin
     bad = 1'b0;
     beyond = 1'b0;
     unique case (step_q4)
-      KernelRow: bad = skips && product_q4 != 20'(skip_weights);
-      Taps:      bad = sum_q4 > SumW'({1'b0, group_cycles});
+      KernelRow: bad = skips && product_q4 != 20'(exec.skip_weights);
+      Taps:      bad = sum_q4 > SumW'({1'b0, exec.group_cycles});
       Match:
       bad = sum_q4 != SumW'(row_q) || pitch_q < 0 || (skips && skip_q != pitch_q) ||
-          reach_y + 18'(start_y) > 18'(LastPlace) || reach_x + 18'(start_x) > 18'(LastPlace);
+          reach_y + 18'($signed(exec.start_y)) > 18'(LastPlace) || reach_x + 18'($signed(exec.start_x)) > 18'(LastPlace);
       OutPlanes: beyond = sum_q4 >= Words;
-      ResPlanes: beyond = has_residual && sum_q4 >= Words;
+      ResPlanes: beyond = exec.has_residual && sum_q4 >= Words;
       First:     beyond = !empty_q && sum_q4 < 0;
       InTiles:   beyond = !empty_q && sum_q4 >= Words;
       Weights:   beyond = sum_q4 > SumW'(WeightLines);

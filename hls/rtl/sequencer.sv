@@ -30,52 +30,10 @@ module sequencer #(
     output logic                            tile_first_o,  // group is the first of its output tile
     output logic                            final_o        // group is the last of the EXEC
 );
-  // Descriptor fields.
-  logic [15:0] group_cycles, weight_line, in_plane;
-  logic [3:0] group_lanes, in_bank, in_row_bank, in_step_bank, tap_row_bank, tap_step, stride_h, stride_w;
-  logic row_break, is_max, repeats;
-  logic [2:0] sub_tiles;
-  logic [7:0] kernel_h, kernel_w;
-  logic [11:0] ci_tiles, in_h, in_w, out_h, out_w, out_tiles;
-  logic signed [11:0] start_y, start_x;
-  logic signed [15:0] in_line, in_tile_step, in_row_line, tap_row_line, in_step_line;
-  logic [15:0] skip_weights, skip_line;
-  logic [3:0] skip_bank;
-
-  assign group_cycles = desc_i[program_pkg::EXEC_GROUP_CYCLES_LSB+:program_pkg::EXEC_GROUP_CYCLES_W];
-  assign group_lanes = desc_i[program_pkg::EXEC_GROUP_LANES_LSB+:program_pkg::EXEC_GROUP_LANES_W];
-  assign row_break = desc_i[program_pkg::EXEC_ROW_BREAK_LSB];
-  assign is_max = desc_i[program_pkg::EXEC_IS_MAX_LSB];
-  assign repeats = desc_i[program_pkg::EXEC_REPEAT_WEIGHTS_LSB];
-  assign sub_tiles = desc_i[program_pkg::EXEC_SUB_TILES_LSB+:program_pkg::EXEC_SUB_TILES_W];
-  assign kernel_h = desc_i[program_pkg::EXEC_KERNEL_H_LSB+:program_pkg::EXEC_KERNEL_H_W];
-  assign kernel_w = desc_i[program_pkg::EXEC_KERNEL_W_LSB+:program_pkg::EXEC_KERNEL_W_W];
-  assign ci_tiles = desc_i[program_pkg::EXEC_CI_TILES_LSB+:program_pkg::EXEC_CI_TILES_W];
-  assign stride_h = desc_i[program_pkg::EXEC_STRIDE_H_LSB+:program_pkg::EXEC_STRIDE_H_W];
-  assign stride_w = desc_i[program_pkg::EXEC_STRIDE_W_LSB+:program_pkg::EXEC_STRIDE_W_W];
-  assign start_y = desc_i[program_pkg::EXEC_START_Y_LSB+:program_pkg::EXEC_START_Y_W];
-  assign start_x = desc_i[program_pkg::EXEC_START_X_LSB+:program_pkg::EXEC_START_X_W];
-  assign in_h = desc_i[program_pkg::EXEC_IN_H_LSB+:program_pkg::EXEC_IN_H_W];
-  assign in_w = desc_i[program_pkg::EXEC_IN_W_LSB+:program_pkg::EXEC_IN_W_W];
-  assign out_h = desc_i[program_pkg::EXEC_OUT_H_LSB+:program_pkg::EXEC_OUT_H_W];
-  assign out_w = desc_i[program_pkg::EXEC_OUT_W_LSB+:program_pkg::EXEC_OUT_W_W];
-  assign out_tiles = desc_i[program_pkg::EXEC_OUT_TILES_LSB+:program_pkg::EXEC_OUT_TILES_W];
-  assign weight_line = desc_i[program_pkg::EXEC_WEIGHT_LINE_LSB+:program_pkg::EXEC_WEIGHT_LINE_W];
-  assign in_line = desc_i[program_pkg::EXEC_IN_LINE_LSB+:program_pkg::EXEC_IN_LINE_W];
-  assign in_bank = desc_i[program_pkg::EXEC_IN_BANK_LSB+:program_pkg::EXEC_IN_BANK_W];
-  assign in_plane = desc_i[program_pkg::EXEC_IN_PLANE_LSB+:program_pkg::EXEC_IN_PLANE_W];
-  assign in_tile_step = desc_i[program_pkg::EXEC_IN_TILE_STEP_LSB+:program_pkg::EXEC_IN_TILE_STEP_W];
-  assign in_step_line = 16'($signed(desc_i[program_pkg::EXEC_IN_STEP_LINE_LSB+:program_pkg::EXEC_IN_STEP_LINE_W]));
-  assign in_step_bank = desc_i[program_pkg::EXEC_IN_STEP_BANK_LSB+:program_pkg::EXEC_IN_STEP_BANK_W];
-  assign in_row_line = desc_i[program_pkg::EXEC_IN_ROW_LINE_LSB+:program_pkg::EXEC_IN_ROW_LINE_W];
-  assign in_row_bank = desc_i[program_pkg::EXEC_IN_ROW_BANK_LSB+:program_pkg::EXEC_IN_ROW_BANK_W];
-  assign tap_row_line = desc_i[program_pkg::EXEC_TAP_ROW_LINE_LSB+:program_pkg::EXEC_TAP_ROW_LINE_W];
-  assign tap_row_bank = desc_i[program_pkg::EXEC_TAP_ROW_BANK_LSB+:program_pkg::EXEC_TAP_ROW_BANK_W];
-  assign tap_step = desc_i[program_pkg::EXEC_TAP_STEP_LSB+:program_pkg::EXEC_TAP_STEP_W];
-
-  assign skip_weights = 16'(desc_i[program_pkg::EXEC_SKIP_WEIGHTS_LSB+:program_pkg::EXEC_SKIP_WEIGHTS_W]);
-  assign skip_line = 16'(desc_i[program_pkg::EXEC_SKIP_LINE_LSB+:program_pkg::EXEC_SKIP_LINE_W]);
-  assign skip_bank = desc_i[program_pkg::EXEC_SKIP_BANK_LSB+:program_pkg::EXEC_SKIP_BANK_W];
+  program_pkg::exec_t exec;
+  assign exec = desc_i;
+  logic unused_bits;
+  assign unused_bits = &{1'b0, exec};  // what other modules look at
 
   // ---- Gathering: the walker fills the next group's lanes, one pixel a cycle, under the present group.
   logic gathering_q, full_q, next_map_end_q, take;
@@ -88,10 +46,10 @@ module sequencer #(
   logic [3:0] walk_bank;
   logic row_end, map_end, gather, group_end;
 
-  assign skips = skip_weights != '0;
+  assign skips = exec.skip_weights != '0;
   assign gather = gathering_q && (!full_q || take);
   assign place = take ? 4'd0 : next_count_q;
-  assign group_end = map_end || (row_break && row_end) || place + 4'd1 == group_lanes;
+  assign group_end = map_end || (exec.row_break && row_end) || place + 4'd1 == exec.group_lanes;
 
   pixel_walker #(
       .Banks(Banks)
@@ -99,15 +57,15 @@ module sequencer #(
       .clk_i,
       .init_i,
       .advance_i    (gather),
-      .rows_i       (out_h),
-      .columns_i    (out_w),
-      .origin_line_i(in_line),
-      .origin_bank_i(in_bank),
-      .map_lines_i  (in_tile_step),
-      .step_line_i  (in_step_line),
-      .step_bank_i  (in_step_bank),
-      .row_line_i   (in_row_line),
-      .row_bank_i   (in_row_bank),
+      .rows_i       (exec.out_h),
+      .columns_i    (exec.out_w),
+      .origin_line_i($signed(exec.in_line)),
+      .origin_bank_i(exec.in_bank),
+      .map_lines_i  ($signed(exec.in_tile_step)),
+      .step_line_i  (16'($signed(exec.in_step_line))),
+      .step_bank_i  (exec.in_step_bank),
+      .row_line_i   ($signed(exec.in_row_line)),
+      .row_bank_i   (exec.in_row_bank),
       .line_o       (walk_line),
       .bank_o       (walk_bank),
       .row_end_o    (row_end),
@@ -116,28 +74,28 @@ module sequencer #(
 
   always_ff @(posedge clk_i) begin
     if (init_i || (gather && map_end)) begin
-      row_q <= 13'(start_y);
-      beyond_q <= 14'(start_y) + 14'(kernel_h) - 14'(in_h) - 14'sd1;
+      row_q <= 13'($signed(exec.start_y));
+      beyond_q <= 14'($signed(exec.start_y)) + 14'(exec.kernel_h) - 14'(exec.in_h) - 14'sd1;
     end else if (gather && row_end) begin
-      row_q <= row_q + 13'(stride_h);
-      beyond_q <= beyond_q + 14'(stride_h);
+      row_q <= row_q + 13'(exec.stride_h);
+      beyond_q <= beyond_q + 14'(exec.stride_h);
     end
     // Rows only grow within a group: the last pixel is the last to be above, the first the last to be below.
     if (gather) next_above_q <= skips && row_q < 0;
     if (gather && place == '0) next_below_q <= skips && beyond_q >= 0;
-    if (init_i || (gather && row_end)) column_q <= 13'(start_x);
-    else if (gather) column_q <= column_q + 13'(stride_w);
+    if (init_i || (gather && row_end)) column_q <= 13'($signed(exec.start_x));
+    else if (gather) column_q <= column_q + 13'(exec.stride_w);
     if (gather && group_end) next_map_end_q <= map_end;
 
-    if (init_i) tiles_to_walk_q <= out_tiles;
-    else if (gather && map_end) tiles_to_walk_q <= tiles_to_walk_q - 12'(sub_tiles);
+    if (init_i) tiles_to_walk_q <= exec.out_tiles;
+    else if (gather && map_end) tiles_to_walk_q <= tiles_to_walk_q - 12'(exec.sub_tiles);
 
     if (!rst_ni) begin
       gathering_q <= 1'b0;
       full_q <= 1'b0;
     end else begin
       if (init_i) gathering_q <= 1'b1;
-      else if (gather && map_end && tiles_to_walk_q <= 12'(sub_tiles)) gathering_q <= 1'b0;
+      else if (gather && map_end && tiles_to_walk_q <= 12'(exec.sub_tiles)) gathering_q <= 1'b0;
       if (init_i) full_q <= 1'b0;
       else if (gather && group_end) full_q <= 1'b1;
       else if (take) full_q <= 1'b0;
@@ -164,28 +122,28 @@ module sequencer #(
 
   assign next_skips = next_above_q || next_below_q;
   always_ff @(posedge clk_i) begin
-    fewer_cycles_q <= group_cycles - skip_weights;
-    skip_and_one_q <= skip_weights + 16'd1;
+    fewer_cycles_q <= exec.group_cycles - 16'(exec.skip_weights);
+    skip_and_one_q <= 16'(exec.skip_weights) + 16'd1;
   end
 
   loop_counter #(.Width(16)) u_cycles (
       .clk_i,
       .restart_i(take),
       .step_i   (running_q),
-      .count_i  (next_skips ? fewer_cycles_q : group_cycles),
+      .count_i  (next_skips ? fewer_cycles_q : exec.group_cycles),
       .last_o   (cycles_end)
   );
   loop_counter #(.Width(12)) u_ct (
-      .clk_i, .restart_i(take), .step_i(feeding_q), .count_i(ci_tiles), .last_o(ct_end)
+      .clk_i, .restart_i(take), .step_i(feeding_q), .count_i(exec.ci_tiles), .last_o(ct_end)
   );
   loop_counter #(.Width(8)) u_kx (
-      .clk_i, .restart_i(take), .step_i(feeding_q && ct_end), .count_i(kernel_w), .last_o(kx_end)
+      .clk_i, .restart_i(take), .step_i(feeding_q && ct_end), .count_i(exec.kernel_w), .last_o(kx_end)
   );
   loop_counter #(.Width(8)) u_ky (
       .clk_i,
       .restart_i(take),
       .step_i   (feeding_q && ct_end && kx_end),
-      .count_i  (kernel_h - 8'(next_skips)),
+      .count_i  (exec.kernel_h - 8'(next_skips)),
       .last_o   (ky_end)
   );
 
@@ -193,7 +151,7 @@ module sequencer #(
   assign take = full_q && (!running_q || (cycles_end && !map_end_q));
   assign feed_last = ct_end && kx_end && ky_end;
   bank_step #(.Banks(Banks)) u_tap (
-      .bank_i(tap_bank_q), .step_i(kx_end ? tap_row_bank : tap_step), .bank_o(next_tap_bank), .wraps_o(tap_wraps)
+      .bank_i(tap_bank_q), .step_i(kx_end ? exec.tap_row_bank : exec.tap_step), .bank_o(next_tap_bank), .wraps_o(tap_wraps)
   );
 
   // The line after this one, past what the group that begins or the tile that ends leaves out.
@@ -202,7 +160,7 @@ module sequencer #(
     unique case ({(take && next_above_q) || (tile_ends && below_q), param_due_q || (feeding_q && !take)})
       2'b00: weight_lines = '0;
       2'b01: weight_lines = 16'd1;
-      2'b10: weight_lines = skip_weights;
+      2'b10: weight_lines = 16'(exec.skip_weights);
       default: weight_lines = skip_and_one_q;
     endcase
   end
@@ -217,22 +175,22 @@ module sequencer #(
       below_q <= next_below_q && !next_above_q;
       ky_q <= 8'(next_above_q);
       tap_column_q <= '0;
-      tap_line_q <= next_above_q ? skip_line : '0;
-      tap_bank_q <= next_above_q ? skip_bank : '0;
+      tap_line_q <= next_above_q ? 16'(exec.skip_line) : '0;
+      tap_bank_q <= next_above_q ? exec.skip_bank : '0;
       ct_line_q <= '0;
     end else if (feeding_q) begin
       feed_first_q <= 1'b0;
-      ct_line_q <= ct_end ? '0 : ct_line_q + $signed(in_plane);
+      ct_line_q <= ct_end ? '0 : ct_line_q + $signed(exec.in_plane);
       if (ct_end) begin
-        tap_column_q <= kx_end ? '0 : tap_column_q + 12'(tap_step);
-        tap_line_q <= tap_line_q + (kx_end ? tap_row_line : 16'sd0) + 16'(tap_wraps);
+        tap_column_q <= kx_end ? '0 : tap_column_q + 12'(exec.tap_step);
+        tap_line_q <= tap_line_q + (kx_end ? $signed(exec.tap_row_line) : 16'sd0) + 16'(tap_wraps);
         tap_bank_q <= next_tap_bank;
         if (kx_end) ky_q <= ky_q + 8'd1;
       end
     end
 
-    if (init_i || (tile_ends && repeats)) weight_q <= weight_line;
-    else if (!is_max) weight_q <= weight_base + weight_lines;
+    if (init_i || (tile_ends && exec.repeat_weights)) weight_q <= exec.weight_line;
+    else if (!exec.is_max) weight_q <= weight_base + weight_lines;
     if (param_due_q) tile_weight_q <= weight_q + 16'd1;
 
     if (!rst_ni) begin
@@ -254,7 +212,7 @@ module sequencer #(
 
   // ---- Addresses.
   always_ff @(posedge clk_i) begin
-    weight_en_o <= param_due_q || (feeding_q && !is_max);
+    weight_en_o <= param_due_q || (feeding_q && !exec.is_max);
     weight_line_o <= weight_q;
     first_o <= feed_first_q;
     count_o <= count_q;
@@ -301,7 +259,7 @@ module sequencer #(
         row_j_q <= next_row_q;
         column_j_q <= next_column_q;
       end
-      lane_on_o[j] <= feeding_q && on_q && row >= 0 && row < 14'(in_h) && column >= 0 && column < 14'(in_w);
+      lane_on_o[j] <= feeding_q && on_q && row >= 0 && row < 14'(exec.in_h) && column >= 0 && column < 14'(exec.in_w);
       lane_line_o[16*j+:16] <= line_q + tap_line_q + ct_line_q + 16'(wraps);
       lane_bank_o[4*j+:4] <= bank;
     end

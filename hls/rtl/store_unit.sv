@@ -21,7 +21,7 @@ module store_unit #(
     input  wire logic [                127:0] space_bytes_i,
     input  wire logic                         desc_valid_i,
     output logic                              desc_ready_o,
-    input  wire logic [                271:0] desc_i,
+    input  wire logic [program_pkg::MOVE_BITS-1:0] desc_i,
     input  wire logic [                 15:0] desc_index_i,
     input  wire logic [      32-$clog2(PI):0] desc_advance_i,   // words, of its input in its space
     output logic                              store_valid_o,
@@ -47,6 +47,9 @@ module store_unit #(
   localparam int WordLog = $clog2(PI);
   localparam int Depth = 32;  // two bursts: one leaves while the next one is read
 
+  program_pkg::move_t move;
+  assign move = program_pkg::DESCRIPTOR_BITS'(desc_i);
+
   logic take, active, out_of_bounds, beyond, outside;
   logic split_valid, split_last, sent_all_q, busy_q, done, record_free, read, claim;
   logic [31:0] segment_words;
@@ -58,12 +61,12 @@ module store_unit #(
   // when the unit is.
   logic unused_word_valid, unused_queue_ready, unused_split_ready, unused_walker_ready, unused_last;
   logic unused_bits;
-  assign unused_bits = &{1'b0, desc_i};  // LOAD_WEIGHTS has fields that a STORE has not
+  assign unused_bits = &{1'b0, move};  // LOAD_WEIGHTS has fields that a STORE has not
 
   assign desc_ready_o = !busy_q && !stop_i;
   assign take = desc_valid_i && desc_ready_o;
   assign busy_o = busy_q;
-  assign segment_words = 32'(desc_i[program_pkg::MOVE_SEGMENT_WORDS_LSB+:24]);
+  assign segment_words = 32'(move.segment_words);
 
   always_ff @(posedge clk_i) begin
     if (take) begin
@@ -77,13 +80,13 @@ module store_unit #(
       .clk_i, .rst_ni, .clear_i,
       .job_valid_i(take), .job_ready_o(unused_walker_ready),
       .job_words_i(segment_words),
-      .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W]),
-      .job_row_words_i(desc_i[program_pkg::MOVE_ROW_WORDS_LSB+:program_pkg::MOVE_ROW_WORDS_W]),
-      .job_line_i(desc_i[program_pkg::MOVE_LINE_LSB+:program_pkg::MOVE_LINE_W]),
-      .job_bank_i(desc_i[program_pkg::MOVE_BANK_LSB+:program_pkg::MOVE_BANK_W]),
-      .job_plane_i(desc_i[program_pkg::MOVE_PLANE_LSB+:program_pkg::MOVE_PLANE_W]),
-      .job_row_line_i(desc_i[program_pkg::MOVE_ROW_LINE_LSB+:program_pkg::MOVE_ROW_LINE_W]),
-      .job_row_bank_i(desc_i[program_pkg::MOVE_ROW_BANK_LSB+:program_pkg::MOVE_ROW_BANK_W]),
+      .job_segments_i(move.segments),
+      .job_row_words_i(move.row_words),
+      .job_line_i(move.line),
+      .job_bank_i(move.bank),
+      .job_plane_i(move.plane),
+      .job_row_line_i(move.row_line),
+      .job_row_bank_i(move.row_bank),
       .step_i(read), .active_o(active), .last_o(unused_last),
       .line_o(store_line_o), .bank_o(store_bank_o), .outside_o(beyond)
   );
@@ -103,12 +106,12 @@ module store_unit #(
       .clear_i(clear_i || stop_i),
       .space_base_i, .space_bytes_i,
       .job_valid_i(take), .job_ready_o(unused_split_ready),
-      .job_space_i(desc_i[program_pkg::MOVE_SPACE_LSB+:2]),
+      .job_space_i(move.space[1:0]),
       .job_advance_i(desc_advance_i),
-      .job_offset_i(desc_i[program_pkg::MOVE_OFFSET_LSB+WordLog+:32-WordLog]),
-      .job_stride_i(desc_i[program_pkg::MOVE_SEGMENT_STRIDE_LSB+WordLog+:32-WordLog]),
+      .job_offset_i(move.offset[31:WordLog]),
+      .job_stride_i(move.segment_stride[31:WordLog]),
       .job_words_i(segment_words),
-      .job_segments_i(desc_i[program_pkg::MOVE_SEGMENTS_LSB+:program_pkg::MOVE_SEGMENTS_W]),
+      .job_segments_i(move.segments),
       .burst_valid_o(split_valid), .burst_ready_i(claim),
       .burst_address_o, .burst_beats_o, .burst_last_o(split_last),
       .out_of_bounds_o(out_of_bounds)
