@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 BOARDS := $(basename $(notdir $(wildcard hls/target/boards/*.toml)))
 ROOMS := board flow hls model rtl_tb
-TYPED := $(addprefix -p bitlathe.,board flow hls model)
+TYPED := -m bitlathe $(addprefix -p bitlathe.,board flow hls model)
 # Named after the files it installs from, so editing either installs again and touching neither costs nothing.
 STAMP := .venv/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
@@ -86,6 +86,7 @@ clean:  ## remove what the other targets made, .venv included
 links:  # the rooms laid out as the packages they are installed as
 	@mkdir -p build/types/bitlathe
 	@for room in $(ROOMS); do ln -sfn ../../../$$room build/types/bitlathe/$$room; done
+	@ln -sfn ../../../bitlathe/__init__.py build/types/bitlathe/__init__.py
 
 compiler:
 	@command -v $${CXX:-g++} >/dev/null || { echo "no C++ compiler: the simulator compiles the hardware;" \

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from resources import OUT
 
-from bitlathe.flow.output import print_table
+from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.resources import measured_resources
 from bitlathe.hls.config import TARGETS, EngineConfiguration, Target
 from bitlathe.hls.explore.area import deviations

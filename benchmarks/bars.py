@@ -17,8 +17,8 @@ from cases import pruned
 from cycles import OUT as CYCLES
 from cycles import Row, read_rows
 
+from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
-from bitlathe.flow.output import print_table
 from bitlathe.hls.config import TARGETS
 
 OUT = CYCLES.with_name("bars.json")

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from cases import zoo
 
+from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
-from bitlathe.flow.output import percent, print_table
+from bitlathe.flow.wording import percent
 from bitlathe.hls.bounds import bounds
 from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import TARGETS, Target

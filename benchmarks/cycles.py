@@ -24,9 +24,10 @@ import numpy as np
 from cases import CASES, Case, Subject
 
 from bitlathe import hls
+from bitlathe.flow.cli.output import note, print_table
 from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
-from bitlathe.flow.output import note, percent, print_table
+from bitlathe.flow.wording import percent
 from bitlathe.hls.bounds import bounds, is_lanewise
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.compile.targeting import compile_for

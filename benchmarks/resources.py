@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bitlathe.flow.reports import show_resources, show_timing
+from bitlathe.flow.cli.tables import show_resources, show_timing
 from bitlathe.flow.resources import measured_resources
 from bitlathe.hls.config import TARGETS
 

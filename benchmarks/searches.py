@@ -28,8 +28,9 @@ from typing import Any
 
 from cases import zoo
 
+from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
-from bitlathe.flow.output import percent, print_table
+from bitlathe.flow.wording import percent
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.config import TARGETS
 from bitlathe.hls.cycle_model import DdrModel, predict

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from resources import OUT as RESOURCES
 
+from bitlathe.flow.cli.output import note, print_table
+from bitlathe.flow.cli.tables import show_timing
 from bitlathe.flow.files import write_json
-from bitlathe.flow.output import note, print_table
-from bitlathe.flow.reports import show_timing
 from bitlathe.flow.resources import measured_resources
 from bitlathe.hls.config import TARGETS
 from bitlathe.hls.emit import engine_sources

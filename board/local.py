@@ -45,7 +45,7 @@ def agents_at(addresses: Sequence[str], token: str | None) -> Iterator[list[Agen
             if address.startswith(SCHEME):
                 agents.append(stack.enter_context(simulated_agent(address.removeprefix(SCHEME))))
             elif token is None:
-                raise AgentError(f"agent {address} asks for a token; give its file with --token-file")
+                raise AgentError(f"agent {address} asks for a token; give its file with `token_file`")
             else:
                 agents.append(Agent.at(address, token))
         yield agents

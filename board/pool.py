@@ -20,7 +20,7 @@ class Pool:
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         if not agents:
-            raise AgentError("a pool needs an agent; give --board")
+            raise AgentError("a pool needs an agent; give `boards`")
         self.size = len(agents)  # those that are lost included
         self._lost = 0
         self._free: SimpleQueue[Agent | None] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""`bitlathe bitstream`: Vivado's project of a board, the exported IP in it, the bitstream by Vivado."""
+"""Vivado's project of a board, the exported IP in it, the bitstream by Vivado."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from bitlathe.flow import files
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hls_commands import MARKER, PROJECTS, Flow, how_to_find, write_project
-from bitlathe.flow.output import note
+from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.hls.config import Target
 from bitlathe.hls.tools.bitstream import IP_FOLDER, build_bitstream
 from bitlathe.hls.tools.find import find_vivado
@@ -32,7 +32,12 @@ class ExportedIp:
 
 
 def run_bitstream(
-    target: Target, engine: EngineKind, out: Path, required: bool, project: Path | None = None
+    target: Target,
+    engine: EngineKind,
+    out: Path,
+    required: bool,
+    project: Path | None = None,
+    progress: Progress = silent,
 ) -> list[str]:
     """Emit Vivado's project of a board and build it where Vivado is found; lines for a person.
 
@@ -56,7 +61,8 @@ def run_bitstream(
             "not done: no bitstream, as no Vivado is on PATH; "
             f"{how_to_find('vivado')}, or run `vivado -mode batch -source design.tcl` in {out} elsewhere",
         ]
-    note(f"building the bitstream with {vivado.name} {vivado.release}; this takes an hour or more")
+    tool = f"{vivado.name} {vivado.release}"
+    progress(Note(f"building the bitstream with {tool}; this takes an hour or more"))
     identity = target.engine.identity if ip is None else ip.identity
     return [*done, f"bitstream: {build_bitstream(out, engine, identity, vivado)}"]
 
@@ -68,7 +74,7 @@ def exported_ip(target: Target, engine: EngineKind, project: Path | None) -> Exp
     places = sorted(PROJECTS.glob(f"*-{target.name}-{FLOWS[engine].value}/{MARKER}"))
     found = [place.parent for place in places if _has_ip(place.parent)]
     if len(found) > 1 and engine is EngineKind.HLS4ML:
-        raise UsageError(f"--project: name one of {', '.join(map(str, found))}: each is another network's IP")
+        raise UsageError(f"`project`: name one of {', '.join(map(str, found))}: each is another network's IP")
     return _ip_in(found[0], target, engine) if found else None
 
 
@@ -120,7 +126,7 @@ def _take(ip: ExportedIp | None, engine: EngineKind, out: Path) -> list[str]:
         flow = FLOWS[engine].value
         return [
             f"not done: {out / IP_FOLDER} has no IP, as no project in {PROJECTS} has exported one; run `make "
-            f"hls FLOW={flow} SYNTH=require` with an HLS tool, or name a project with --project"
+            f"hls FLOW={flow} SYNTH=require` with an HLS tool, or name a project with `project`"
         ]
     with writable(out):
         shutil.rmtree(out / IP_FOLDER, ignore_errors=True)

@@ -85,10 +85,10 @@ def common_target(addresses: Sequence[str], agents: Sequence[Agent]) -> Target:
     """The target that all boards are of; UsageError where they differ."""
     names = {address: _board_at(address, agent) for address, agent in zip(addresses, agents, strict=True)}
     if not names:
-        raise AgentError("no board to measure on; give --board")
+        raise AgentError("no board to measure on; give `boards`")
     if len(set(names.values())) > 1:
         found = ", ".join(f"{address} is {name}" for address, name in names.items())
-        raise UsageError(f"--board: {found}; boards that share work must be equal")
+        raise UsageError(f"`boards`: {found}; boards that share work must be equal")
     return find_target(next(iter(names.values())))
 
 
@@ -96,9 +96,9 @@ def overlay_of(addresses: Sequence[str], target: Target, folder: Path | None) ->
     """The overlay in a folder, or the simulated one; UsageError where boards cannot share it."""
     kinds = {address.startswith(SCHEME) for address in addresses}
     if len(kinds) > 1:
-        raise UsageError("--board: real and simulated boards take different overlays; give one kind")
+        raise UsageError("`boards`: real and simulated boards take different overlays; give one kind")
     if kinds == {False} and folder is None:
-        raise UsageError("--overlay: name the folder of the board's .bit and .hwh, or give a whole --bundle")
+        raise UsageError("`overlay`: name the folder of the board's .bit and .hwh, or give whole `bundles`")
     return simulated_overlay(target) if folder is None else read_overlay(folder, target)
 
 

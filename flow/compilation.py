@@ -1,8 +1,9 @@
-"""`bitlathe compile`: a network's program and weights and the engine's sources, as files with digests."""
+"""A network's program and weights and the engine's sources, as files with digests."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bitlathe.flow import files
@@ -23,14 +24,44 @@ from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.model.graph.files.build_plan import BuildPlan
 
 
-def compile_for(network: ReadyGraph, target: Target) -> Compiled:
-    """Program of a network for a target; errors as `targeting.compile_for`."""
-    return targeting.compile_for(network.graph, target)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class NetworkProgram:
+    """A network as the program that a target's engine runs."""
+
+    network: ReadyGraph
+    target: Target
+    compiled: Compiled  # program, weights, layouts of both ends
+
+    @cached_property
+    def cycles(self) -> int:
+        """Cycles of one image after the first, by the cycle model."""
+        return predict(self.compiled.program, DdrModel.of(self.target), weights_resident=True).cycles
+
+    @property
+    def milliseconds(self) -> float:
+        """Those cycles at the clock that the target is meant to close at."""
+        return self.target.milliseconds(self.cycles)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.network.name} for {self.target.name}: {len(self.compiled.program.descriptors)} "
+            f"descriptors, {self.cycles:,} cycles or {self.milliseconds:.4f} ms an image, predicted"
+        )
+
+    def save(self, folder: str | Path) -> Compilation:
+        """Write program, weights, graph, the engine's sources and a manifest, whole or not at all.
+
+        Raises UsageError where the folder holds what no compilation wrote, DataError where it cannot be
+        written.
+        """
+        return _write(self, Path(folder))
 
 
-def predicted_cycles(compiled: Compiled, target: Target) -> int:
-    """Cycles of one image after the first, by the cycle model."""
-    return predict(compiled.program, DdrModel.of(target), weights_resident=True).cycles
+def compile_for(network: ReadyGraph, target: Target) -> NetworkProgram:
+    """A network's program for a target; errors as `targeting.compile_for`."""
+    return NetworkProgram(
+        network=network, target=target, compiled=targeting.compile_for(network.graph, target)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +84,15 @@ class Compilation:
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise UsageError unless `write_compilation` may write there."""
+    """Raise UsageError unless a compilation may be saved there."""
     files.check_replaceable(out, MANIFEST)
 
 
-def write_compilation(network: ReadyGraph, compiled: Compiled, target: Target, out: Path) -> Compilation:
-    """Write the folder of a compiled network, whole or not at all."""
-    plan = compilation_plan(network, compiled, target)
+def _write(program: NetworkProgram, out: Path) -> Compilation:
+    network, compiled, target = program.network, program.compiled, program.target
+    plan = compilation_plan(program)
     with files.whole_folder(out, MANIFEST) as folder:
         plan.fill(folder)
-    cycles = predicted_cycles(compiled, target)
     return Compilation(
         network=network.name,
         target=target.name,
@@ -71,13 +101,14 @@ def write_compilation(network: ReadyGraph, compiled: Compiled, target: Target, o
         weights_bytes=len(compiled.weights),
         scratch_bytes=compiled.scratch_bytes,
         descriptors=len(compiled.program.descriptors),
-        predicted_cycles=cycles,
-        predicted_latency_ms=cycles / (1000 * target.clock_mhz),
+        predicted_cycles=program.cycles,
+        predicted_latency_ms=program.milliseconds,
     )
 
 
-def compilation_plan(network: ReadyGraph, compiled: Compiled, target: Target) -> BuildPlan:
+def compilation_plan(program: NetworkProgram) -> BuildPlan:
     """The folder of a compiled network: program, weights, graph, pixels' table, engine, manifest."""
+    network, compiled, target = program.network, program.compiled, program.target
     preprocess = {preprocess_path(Path(GRAPH)).name: network.preprocess.encode()}
     plan = BuildPlan(
         {**program_files(compiled), **graph_files(network.graph), **preprocess, **engine_files(target)}
@@ -90,7 +121,7 @@ def compilation_plan(network: ReadyGraph, compiled: Compiled, target: Target) ->
             "weights": network.weights,
             **build_facts(network.graph, compiled, target),
             "descriptors": list(compiled.labels),  # graph node of each, END aside
-            "predicted_cycles": predicted_cycles(compiled, target),
+            "predicted_cycles": program.cycles,
             "predicted_cycles_first": compiled.predicted.cycles,
             "files": plan.entries(),
         },

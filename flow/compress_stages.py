@@ -33,7 +33,7 @@ def chosen(text: str, quantization: QuantizeConfig = _USUAL) -> Chosen:
     name, _, rest = text.partition(":")
     letter = _LETTERS.get(name, name)
     if letter not in PARAMETERS:
-        raise UsageError(f"--method {text}: no method is called {name}; there are {', '.join(_LETTERS)}")
+        raise UsageError(f"`methods={text}`: no method is called {name}; there are {', '.join(_LETTERS)}")
     words = dict(_pair(text, word) for word in rest.split(",") if word)
     try:
         epochs = _epochs(words.pop("epochs", "1"))
@@ -41,14 +41,14 @@ def chosen(text: str, quantization: QuantizeConfig = _USUAL) -> Chosen:
             _join_bits(words, quantization)
         parameters = read_words(PARAMETERS[letter], words, _defaults(letter, epochs, quantization))
     except WrongValue as error:
-        raise UsageError(f"--method {text}: {error}") from error
+        raise UsageError(f"`methods={text}`: {error}") from error
     return Chosen(parameters=parameters, epochs=epochs)
 
 
 def _pair(text: str, word: str) -> tuple[str, str]:
     key, equals, value = word.partition("=")
     if not equals or not key or not value:
-        raise UsageError(f"--method {text}: write {word} as KEY=VALUE")
+        raise UsageError(f"`methods={text}`: write {word} as KEY=VALUE")
     return key, value
 
 

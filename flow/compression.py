@@ -1,12 +1,14 @@
-"""`bitlathe compress`: methods one after the other, and what the network takes before and after."""
+"""Methods one after the other, and what the network takes before and after."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from torch import nn
@@ -14,12 +16,11 @@ from torch import nn
 from bitlathe.flow.compress_stages import Chosen, chosen
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import check_replaceable, write_json
-from bitlathe.flow.integer_network import accuracy, named, preprocess_path
+from bitlathe.flow.integer_network import IntegerNetwork, accuracy, named, preprocess_path
 from bitlathe.flow.latency import CycleModelRung
-from bitlathe.flow.output import note, progress
-from bitlathe.flow.quantize_settings import quantize_config
-from bitlathe.flow.request import NetworkRequest
-from bitlathe.flow.subject import Subject, find_subject
+from bitlathe.flow.progress import Advance, Note, Progress, silent
+from bitlathe.flow.quantize_settings import layer_word
+from bitlathe.flow.subject import Subject
 from bitlathe.hls.config import Target
 from bitlathe.model.compress import Diverged, MethodContext, MethodData
 from bitlathe.model.compress.methods import (
@@ -64,6 +65,7 @@ class CompressOptions:
     epoch_images: int | None = None  # training images an epoch takes; None: all
     held_out: int = 1000  # training images that no method sees
     images: int | None = None  # test images that accuracy is told of; None: all
+    seed: int = 0
     resume: bool = False
 
     @property
@@ -95,9 +97,9 @@ class Size:
     cycles: int  # predicted, of one image
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Compression:
-    """What was done and what it gained; the row that --json prints."""
+    """What was done and what it gained; all but the network is the row that --json prints."""
 
     network: str
     dataset: str
@@ -109,51 +111,77 @@ class Compression:
     after: Size
     graph: str  # digest
     out: str
+    integer_network: IntegerNetwork = field(compare=False)  # the network itself
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images that its integers recognise, 0..1."""
+        return self.after.accuracy
+
+    @property
+    def cycles(self) -> int:
+        """Cycles an image on the target, predicted."""
+        return self.after.cycles
+
+    def __repr__(self) -> str:
+        old, new = self.before, self.after
+        return (
+            f"{self.network} on {self.dataset}, compressed: accuracy {100 * old.accuracy:.2f} % to "
+            f"{100 * new.accuracy:.2f} %, {old.file_bytes:,} bytes to {new.file_bytes:,}, "
+            f"{old.cycles:,} cycles to {new.cycles:,} on {self.target}"
+        )
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
-        return asdict(self)
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.compare}
+        return {**plain, "before": asdict(self.before), "after": asdict(self.after)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requested:
-    """The network that a request names, to be made anew when a state is read."""
+class Beginning:
+    """A network as it was before any method, to read a state into."""
 
-    request: NetworkRequest
+    model: nn.Module
 
     def build(self) -> nn.Module:
-        """The network with the request's weights."""
-        return find_subject(self.request).model.train()
+        """A copy to be trained."""
+        return copy.deepcopy(self.model).train()
 
 
-def compress(request: NetworkRequest, options: CompressOptions, target: Target, out: Path) -> Compression:
+def compress(
+    subject: Subject,
+    config: QuantizeConfig,
+    options: CompressOptions,
+    target: Target,
+    out: Path,
+    progress: Progress = silent,
+) -> Compression:
     """Carry out the methods, write the network into `out` in every form, and tell sizes before and after.
 
-    Errors: those of the methods, UsageError for methods or a folder that do not fit.
+    The subject's own network stays as it is. Errors: those of the methods, UsageError for methods or a folder
+    that do not fit.
     """
-    every = _chosen(options.methods, quantize_config(request))
+    every = _chosen(options.methods, config)
     check_folder(out, options.resume)
-    subject = find_subject(request)
-    note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
     subject.check_trains()
     for line in _left_whole(every, subject):
-        note(line)
+        progress(Note(line))
     product = every[-1] if isinstance(every[-1].parameters, ProductParameters) else None
-    context = MethodContext(groups=partial(_groups, subject), quantization=quantize_config(request))
+    context = MethodContext(groups=partial(_groups, subject), quantization=config)
     stages = tuple(
         RecipeStage(method=one.parameters.method(context), epochs=one.epochs)
         for one in every
         if one is not product
     )
-    data, count = subject.dataset, options.images
-    images, labels = data.test_images[:count], data.test_labels[:count]
+    data, shown = subject.dataset, options.images
+    images, labels = data.test_images[:shown], data.test_labels[:shown]
     float_before = evaluate_float(subject.model, images, labels).accuracy
-    before = quantize(subject.model, data.train_images, quantize_config(request))
+    before = quantize(subject.model, data.train_images, config)
     with writable(out):
-        network = _compressed(subject, request, options, Recipe(stages=stages), out)
+        network = _compressed(subject, config, options, Recipe(stages=stages), out, progress)
         graph = network.graph
         if product is not None:
-            settings = _settings(options, product.epochs, request.seed)
+            settings = _settings(options, product.epochs)
             graph = _coded(network, subject, product, settings, out / PRODUCT_NAME, options.resume)
         graph = named(graph, subject)
         _write(graph, network.preprocess, out)
@@ -169,6 +197,16 @@ def compress(request: NetworkRequest, options: CompressOptions, target: Target, 
         after=sizes[1],
         graph=graph_digest(graph),
         out=str(out),
+        integer_network=IntegerNetwork(
+            name=subject.network,
+            graph=graph,
+            preprocess=network.preprocess,
+            dataset_name=data.name,
+            dataset=data,
+            subject=None,
+            file=out / GRAPH_NAME,
+            config=config,
+        ),
     )
     write_json(out / ACCOUNT_NAME, result.to_json())
     return result
@@ -190,7 +228,7 @@ def check_folder(out: Path, resume: bool) -> None:
     """Raise UsageError where a run would write among files that are not ours, or over one broken off."""
     if (out / STATE_NAME).exists() and not (out / ACCOUNT_NAME).exists() and not resume:
         raise UsageError(
-            f"{out}: holds a compression that was broken off; go on with it by --resume, "
+            f"{out}: holds a compression that was broken off; go on with it by `resume=True`, "
             "or name another folder"
         )
     check_replaceable(out, ACCOUNT_NAME, STATE_NAME)
@@ -199,20 +237,25 @@ def check_folder(out: Path, resume: bool) -> None:
 def _chosen(texts: Sequence[str], quantization: QuantizeConfig) -> list[Chosen]:
     """What the methods' texts ask for; product quantization may end it."""
     if not texts:
-        raise UsageError("nothing to do: give --method once or more")
+        raise UsageError("nothing to do: give `methods` once or more")
     every = [chosen(text, quantization) for text in texts]
     if any(isinstance(one.parameters, ProductParameters) for one in every[:-1]):
         raise UsageError(
-            "--method product: ties the final weights to codewords; give it once, as the last method"
+            "`methods=product`: ties the final weights to codewords; give it once, as the last method"
         )
     return every
 
 
 def _compressed(
-    subject: Subject, request: NetworkRequest, options: CompressOptions, recipe: Recipe, out: Path
+    subject: Subject,
+    config: QuantizeConfig,
+    options: CompressOptions,
+    recipe: Recipe,
+    out: Path,
+    progress: Progress,
 ) -> QuantizedNetwork:
     """The network after the recipe; goes on from the state in `out` if asked to."""
-    settings = _settings(options, recipe.epochs, request.seed)
+    settings = _settings(options, recipe.epochs)
     data = MethodData.split(
         subject.dataset,
         held_out=options.held_out,
@@ -221,36 +264,39 @@ def _compressed(
         epoch_images=options.epoch_images,
     )
     make_folder(out)
-    kept = _Kept(path=out / STATE_NAME, identity=_identity(subject, request, options))
+    kept = _Kept(path=out / STATE_NAME, identity=_identity(subject, config, options))
     if options.resume and kept.path.exists():
-        state = load(kept.path, Requested(request=request), settings, kept.identity)
+        state = load(kept.path, Beginning(model=subject.model), settings, kept.identity)
         kept.is_there = True
     else:
         (out / PRODUCT_NAME / CHECKPOINT_NAME).unlink(missing_ok=True)  # of another network's weights
-        state = fresh_state(subject.model, settings)
-    with progress() as bars, kept.told_of():
-        task = bars.add_task(
-            subject.network, total=recipe.epochs * data.steps, completed=state.epoch * data.steps
-        )
-        state = follow(recipe, state, data, settings, kept.save, lambda: bars.advance(task))
+        state = fresh_state(copy.deepcopy(subject.model), settings)
+    done = count(state.epoch * data.steps + 1)
+    steps = recipe.epochs * data.steps
+
+    def stepped() -> None:
+        progress(Advance(f"{subject.network}: training", next(done), steps))
+
+    with kept.told_of():
+        state = follow(recipe, state, data, settings, kept.save, stepped)
     kept.save(state)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
-        return quantize(state.model.eval(), data.train_images, quantize_config(request))
+        return quantize(state.model.eval(), data.train_images, config)
     return integer_view(state, data, state.quantization.config).network()
 
 
-def _identity(subject: Subject, request: NetworkRequest, options: CompressOptions) -> dict[str, object]:
+def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions) -> dict[str, object]:
     """What must be equal for a run to go on, as plain values."""
     return {
         "network": subject.network,
         "dataset": subject.dataset.name,
         "normalization": subject.weights.normalization.value,
-        "seed": request.seed,
-        "weight_bits": request.weight_bits,
-        "activation_bits": request.activation_bits,
-        "per_channel": request.per_channel,
-        "calibration_images": request.calibration_images,
-        "layers": list(request.layers),
+        "seed": options.seed,
+        "weight_bits": config.weight_bits,
+        "activation_bits": config.activation_bits,
+        "per_channel": config.per_channel,
+        "calibration_images": config.calibration_images,
+        "layers": [layer_word(name, bits) for name, bits in config.layers.items()],
         **options.shaping,
         "weights": f"sha256 {_digest(subject.model)}",  # last: of random ones the seed says more
     }
@@ -285,18 +331,18 @@ class _Kept:
         try:
             yield
         except Diverged as error:
-            kept = f"{self.path} keeps the state before, --resume goes on"
+            kept = f"{self.path} keeps the state before, `resume=True` goes on"
             raise Diverged(f"{error}; {kept if self.is_there else 'nothing was kept'}") from error
 
 
-def _settings(options: CompressOptions, epochs: int, seed: int) -> TrainConfig:
+def _settings(options: CompressOptions, epochs: int) -> TrainConfig:
     return TrainConfig(
         epochs=max(1, epochs),
         batch_size=options.batch_size,
         lr=options.lr,
         schedule=Schedule.COSINE,
         augment=options.augment,
-        seed=seed,
+        seed=options.seed,
     )
 
 

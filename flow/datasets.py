@@ -17,7 +17,7 @@ def check_dataset(name: str) -> None:
         raise UsageError(f"{name}: no such data set; choose one of {', '.join(dataset_names())}")
 
 
-def read_dataset(name: str, data: Path | None) -> Dataset:
+def read_dataset(name: str, data: Path | None = None) -> Dataset:
     """A data set below `data`, or below the usual folder; UsageError or MissingData."""
     check_dataset(name)
     try:
@@ -30,11 +30,6 @@ def shape_of(name: str) -> Shape:
     """(C, H, W) of a data set's images, whose files need not be there; UsageError for an unknown name."""
     check_dataset(name)
     if name not in CATALOG:
-        return image_shape(load_dataset(name))
+        return load_dataset(name).image_shape
     height, width, channels = CATALOG[name].image_shape
     return channels, height, width
-
-
-def image_shape(dataset: Dataset) -> Shape:
-    """(C, H, W) of an image."""
-    return dataset.in_channels, dataset.input_size, dataset.input_size

@@ -1,8 +1,9 @@
-"""Exit statuses, and the errors that only a command line can have."""
+"""Exit statuses, and the errors of what a user asks for."""
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
+from typing import TypeVar
 
 from bitlathe.model.graph.errors import (
     BitlatheError,
@@ -33,7 +34,23 @@ class CheckFailed(BitlatheError):
 
 
 class UsageError(BitlatheError):
-    """Options that do not go together, or a value out of its range."""
+    """Arguments that do not go together, or a value out of its range.
+
+    Its text names arguments in backquotes, as all messages do: `images`, or `images=5` with a value. The
+    command line writes them as the options they are there.
+    """
+
+
+EnumKind = TypeVar("EnumKind", bound=Enum)
+
+
+def member_of(kind: type[EnumKind], argument: str, word: str) -> EnumKind:
+    """The member of a value; UsageError, which names the argument, lists the values where there is none."""
+    try:
+        return kind(word)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise UsageError(f"`{argument}={word}`: choose one of {known}") from None
 
 
 class MissingData(DataError):

@@ -1,4 +1,4 @@
-"""`bitlathe hls`: emit, prove in C simulation, run vendor tools where there are any."""
+"""HLS projects: emitted, proven in C simulation, synthesized by vendor tools where there are any."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitlathe.flow import files
-from bitlathe.flow.compilation import compile_for
 from bitlathe.flow.errors import CheckFailed, UsageError
-from bitlathe.flow.integer_network import Codes, IntegerNetwork
-from bitlathe.flow.output import note
+from bitlathe.flow.integer_network import IntegerNetwork
+from bitlathe.flow.progress import Note, Progress, silent
+from bitlathe.hls.compile.targeting import compile_for
 from bitlathe.hls.config import Target
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Launcher, Tool, find_hls
 from bitlathe.hls.tools.reports import HlsReport
-from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.hls.tools.synthesis import Synthesized, synthesize
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.files.build_plan import BuildPlan
+from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.storage import writable
+
+Outputs: TypeAlias = NDArray[np.integer[Any]]  # codes (N, ...) that a simulation made
 
 MARKER = "project.json"
 PROJECTS = Path("build/hls")
 REPORTS = Path("build/bench/hls.json")
-LOOPS_SHOWN = 5
 
 
 class Flow(Enum):
@@ -58,20 +60,27 @@ class Synth(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HlsRequest:
-    """What `bitlathe hls` was asked for."""
+    """What is emitted and how far it is carried."""
 
     target: Target
     flow: Flow
-    backend: Hls4mlBackend = Hls4mlBackend.VITIS  # of the flow hls4ml
+    backend: Hls4mlBackend | None = None  # of the flow hls4ml; None: Vitis
     reuse_factor: int | None = None  # of the flow hls4ml, for all layers; None: chosen for the target's DSPs
     out: Path | None  # None: named after network, target and flow
     images: int
     synth: Synth
     reports: Path = REPORTS
 
+    def __post_init__(self) -> None:
+        if self.flow is not Flow.HLS4ML:
+            if self.backend is not None:
+                raise UsageError(f"`backend={self.backend.value}`: is hls4ml's; give `flow=hls4ml` too")
+            if self.reuse_factor is not None:
+                raise UsageError(f"`reuse_factor={self.reuse_factor}`: is hls4ml's; give `flow=hls4ml` too")
+
     def folder(self, network: str) -> Path:
         """Where the project of a network goes."""
-        other = "" if self.backend is Hls4mlBackend.VITIS else f"-{self.backend.value}"
+        other = "" if self.backend in (None, Hls4mlBackend.VITIS) else f"-{self.backend.value}"
         return self.out or PROJECTS / f"{network}-{self.target.name}-{self.flow.value}{other}"
 
 
@@ -97,22 +106,6 @@ class HlsResult:
         """Plain values."""
         return asdict(self)
 
-    def lines(self) -> list[str]:
-        """The result for a person."""
-        equal = "equal to" if not self.mismatches else f"{self.mismatches} integers off"
-        head = f"{self.network} for {self.target}, {self.flow} flow"
-        done = [
-            f"{head}: {self.files} files in {self.out}",
-            f"C simulation of {self.images} images: {equal} the reference, in {self.seconds:.1f} s",
-        ]
-        if self.report is not None:
-            done.append(_report_line(self.report))
-        if self.ip is not None:
-            done.append(f"exported IP: {self.ip}")
-        if self.bench == "":
-            done.append("whole-engine bench on the exported Verilog: every integer equal to the reference")
-        return [*done, *(f"not done: {text}" for text in self.not_done)]
-
     def check(self) -> None:
         """Raise CheckFailed unless every integer is the reference's."""
         if self.mismatches:
@@ -127,49 +120,7 @@ class HlsResult:
             )
 
 
-def hls_request(
-    target: Target,
-    flow: str,
-    backend: str | None,
-    reuse: int | None,
-    out: Path | None,
-    images: int,
-    synth: str,
-) -> HlsRequest:
-    """The request that a command line's words make; UsageError for an unknown one."""
-    chosen = _choice(Flow, "--flow", flow)
-    if backend is not None and chosen is not Flow.HLS4ML:
-        raise UsageError(f"--backend {backend}: is hls4ml's; give --flow hls4ml too")
-    if reuse is not None and chosen is not Flow.HLS4ML:
-        raise UsageError(f"--reuse {reuse}: is hls4ml's; give --flow hls4ml too")
-    return HlsRequest(
-        target=target,
-        flow=chosen,
-        backend=_choice(Hls4mlBackend, "--backend", backend or Hls4mlBackend.VITIS.value),
-        reuse_factor=reuse,
-        out=out,
-        images=images,
-        synth=_choice(Synth, "--synth", synth),
-    )
-
-
-def engine_of(word: str) -> EngineKind:
-    """The engine that a command line names; UsageError for an unknown one."""
-    return _choice(EngineKind, "--engine", word)
-
-
-Choice = TypeVar("Choice", bound=Enum)
-
-
-def _choice(kind: type[Choice], option: str, word: str) -> Choice:
-    try:
-        return kind(word)
-    except ValueError:
-        known = ", ".join(str(member.value) for member in kind)
-        raise UsageError(f"{option} {word}: choose one of {known}") from None
-
-
-def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
+def run_hls(network: IntegerNetwork, request: HlsRequest, progress: Progress = silent) -> HlsResult:
     """Emit, C-simulate, and synthesize where a tool is found.
 
     Raises ToolError for a tool that fails, or that is required and missing; what the emitters raise.
@@ -201,7 +152,7 @@ def run_hls(network: IntegerNetwork, request: HlsRequest) -> HlsResult:
         bench=None,
         not_done=(),
     )
-    return _synthesized(result, request, tool)
+    return _synthesized(result, request, tool, progress)
 
 
 def write_project(out: Path, project: Mapping[str, str], about: Mapping[str, object]) -> None:
@@ -218,25 +169,28 @@ def _emitted(network: IntegerNetwork, request: HlsRequest) -> Mapping[str, str]:
     return files
 
 
-def _simulated_engine(network: IntegerNetwork, request: HlsRequest, out: Path, codes: Codes) -> Codes:
-    return HlsEngine(request.target).run(compile_for(network, request.target), codes)
+def _simulated_engine(network: IntegerNetwork, request: HlsRequest, out: Path, codes: IntArray) -> Outputs:
+    return HlsEngine(request.target).run(compile_for(network.graph, request.target), codes)
 
 
-def _simulated_hls4ml(network: IntegerNetwork, request: HlsRequest, out: Path, codes: Codes) -> Codes:
+def _simulated_hls4ml(network: IntegerNetwork, request: HlsRequest, out: Path, codes: IntArray) -> Outputs:
     package = _hls4ml()
     options = _options(package, request)
     plan = package.make_plan(network.graph, request.target, options)
     return np.asarray(package.simulate_project(plan, out, codes, options.backend))
 
 
-_SIMULATIONS: Mapping[Flow, Callable[[IntegerNetwork, HlsRequest, Path, Codes], Codes]] = {
+_SIMULATIONS: Mapping[Flow, Callable[[IntegerNetwork, HlsRequest, Path, IntArray], Outputs]] = {
     Flow.ENGINE: _simulated_engine,
     Flow.HLS4ML: _simulated_hls4ml,
 }
 
 
 def _options(package: Any, request: HlsRequest) -> Any:
-    return package.Options(backend=package.Backend(request.backend.value), reuse_factor=request.reuse_factor)
+    return package.Options(
+        backend=package.Backend((request.backend or Hls4mlBackend.VITIS).value),
+        reuse_factor=request.reuse_factor,
+    )
 
 
 def _hls4ml() -> Any:
@@ -248,7 +202,7 @@ def _hls4ml() -> Any:
     return package
 
 
-def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> HlsResult:
+def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None, progress: Progress) -> HlsResult:
     if result.mismatches:
         return replace(result, not_done=("synthesis: the C simulation must be exact first",))
     if tool is None:
@@ -263,12 +217,12 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
             result,
             not_done=(f"synthesis: hls4ml's sources need Vitis HLS 2020.2 or later, {tool.path} is older",),
         )
-    note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes")
+    progress(Note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes"))
     with writable(folder):
         made = synthesize(folder, request.target, tool)
     keep_report(made.report, request, result.network)
     too_large = () if made.report.fits else ("place and route: the estimates exceed the part",)
-    bench, unproven = _bench(made, request)
+    bench, unproven = _bench(made, request, progress)
     return replace(
         result,
         tool=f"{tool.name} {tool.release}",
@@ -279,7 +233,7 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None) -> H
     )
 
 
-def _bench(made: Synthesized, request: HlsRequest) -> tuple[str | None, tuple[str, ...]]:
+def _bench(made: Synthesized, request: HlsRequest, progress: Progress) -> tuple[str | None, tuple[str, ...]]:
     """What the whole-engine bench says of the exported Verilog, or why it was not run."""
     if request.flow is not Flow.ENGINE:
         return None, ("simulation of the kernel's exported Verilog: the bench is the engine's",)
@@ -289,7 +243,7 @@ def _bench(made: Synthesized, request: HlsRequest) -> tuple[str | None, tuple[st
         return None, (
             f"bench on the exported Verilog ({error}): pip install 'bitlathe[dev]', then run again",
         )
-    note("running the whole-engine bench on the exported Verilog; this takes minutes")
+    progress(Note("running the whole-engine bench on the exported Verilog; this takes minutes"))
     return exported_failure(made.ip, request.target.engine) or "", ()
 
 
@@ -318,7 +272,7 @@ def _core(request: HlsRequest, network: str) -> dict[str, str | None]:
 
 def _without_tool(request: HlsRequest, out: str) -> tuple[str, ...]:
     if request.synth is Synth.NEVER:
-        return ("synthesis: --synth never",)
+        return ("synthesis: `synth=never`",)
     names = "vitis-run, vitis_hls or vivado_hls"
     return (
         f"synthesis, estimates and IP, as none of {names} is on PATH; {how_to_find(names)}, "
@@ -344,22 +298,3 @@ def _about(network: IntegerNetwork, request: HlsRequest) -> dict[str, object]:
 def how_to_find(names: str) -> str:
     """What brings a tool."""
     return f"source the settings64.sh that brings {names}, or name it in {SETTINGS_VARIABLE}, then run again"
-
-
-def _report_line(report: Mapping[str, object]) -> str:
-    used = ", ".join(f"{name.upper()} {report[name]}" for name in ("lut", "ff", "dsp", "bram36", "uram"))
-    return (
-        f"estimates of {report['tool']}: {used}; clock {report['estimated_clock_ns']} of "
-        f"{report['clock_ns']} ns; "
-        f"{'fits' if report['fits'] else 'does NOT fit'} the part; {_loops_line(report['slow_loops'])}"
-    )
-
-
-def _loops_line(slow: object) -> str:
-    """Which pipelined loops miss an iteration a cycle."""
-    assert isinstance(slow, Mapping)
-    named = [f"{name} every {interval} cycles" for name, interval in slow.items()]
-    if not named:
-        return "every pipelined loop starts an iteration a cycle"
-    more = f" and {len(named) - LOOPS_SHOWN} more" if len(named) > LOOPS_SHOWN else ""
-    return f"slower than an iteration a cycle: {', '.join(named[:LOOPS_SHOWN])}{more}"

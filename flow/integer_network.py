@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bitlathe.flow.datasets import image_shape, read_dataset, shape_of
+from bitlathe.flow.datasets import read_dataset, shape_of
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.output import note
+from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.flow.quantize_settings import quantize_config
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.flow.subject import Subject, find_subject
@@ -20,6 +20,7 @@ from bitlathe.model.graph import proof
 from bitlathe.model.graph.account import macs_by_layer
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.file import read_graph, write_graph
+from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
 from bitlathe.model.graph.reference import evaluate
@@ -34,23 +35,21 @@ from bitlathe.model.train import predict
 from bitlathe.model.train.outputs import unlike_classes
 from bitlathe.model.zoo import NETWORKS
 
-Codes = NDArray[np.integer[Any]]
-
 _SUFFIXES = (".blg", ".blgc")  # of a graph's file
 
-# What a graph's file has of its own, by the request's field, and the option that would say otherwise.
-_IN_THE_FILE = {
-    "weights": "--weights",
-    "normalization": "--normalize",
-    "weight_bits": "--weight-bits",
-    "activation_bits": "--activation-bits",
-    "per_channel": "--per-layer",
-    "calibration_images": "--calibration",
-    "layers": "--layer",
-}
+# What a graph's file has of its own, by the request's field that would say otherwise.
+_IN_THE_FILE = (
+    "weights",
+    "normalization",
+    "weight_bits",
+    "activation_bits",
+    "per_channel",
+    "calibration_images",
+    "layers",
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ReadyGraph:
     """A graph that is proven not to overflow, how images become its input, and where it came from."""
 
@@ -68,12 +67,38 @@ class ReadyGraph:
             return self.subject.weights.to_json()
         return {"source": "integer graph", "file": str(self.file), "seed": None, "normalization": None}
 
+    def save(self, path: str | Path, progress: Progress = silent) -> None:
+        """Write the graph (.blg), and beside it the table that makes images its input.
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+        Beside a device or a pipe there is no place for the table. Where the path is a link, the graph may be
+        read by either name, so the table is written beside both. Raises DataError where that fails.
+        """
+        place = Path(path)
+        write_graph(self.graph, place)
+        if is_stream(place):
+            progress(Note(f"{place}: keeps no files, so the table of input codes is not written beside it"))
+            return
+        for name in (place, place.resolve()) if place.is_symlink() else (place,):
+            self.preprocess.save(preprocess_path(name))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class IntegerNetwork(ReadyGraph):
     """A graph that is ready, and the images it is judged on."""
 
     dataset: Dataset
+    config: QuantizeConfig | None = None  # that it was quantized by; None where that is not known
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.name} on {self.dataset.name}: integers, {self.weight_bits}-bit weights, "
+            f"{self.activation_bits}-bit activations, {self.macs:,} multiply-accumulates an image"
+        )
+
+    @cached_property
+    def accuracy(self) -> float | None:
+        """Share of all test images that its integers recognise, 0..1; None where they are not classes."""
+        return self.accuracy_of(self.outputs(self.dataset.test_images), self.dataset.test_labels)
 
     @property
     def macs(self) -> int:
@@ -101,7 +126,7 @@ class IntegerNetwork(ReadyGraph):
         available = len(self.dataset.test_labels)
         if count is not None and not 1 <= count <= available:
             raise UsageError(
-                f"--images {count}: {self.dataset.name} has {available} test images; give 1 to {available}"
+                f"`images={count}`: {self.dataset.name} has {available} test images; give 1 to {available}"
             )
         return self.dataset.test_images[:count], self.dataset.test_labels[:count]
 
@@ -110,7 +135,7 @@ class IntegerNetwork(ReadyGraph):
         """How its outputs differ from one a class, which an accuracy needs; None where they do not."""
         return unlike_classes(self.graph.shapes[self.graph.output], self.dataset)
 
-    def accuracy(self, outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float | None:
+    def accuracy_of(self, outputs: NDArray[Any], labels: Labels) -> float | None:
         """Accuracy of its outputs; None where they are not classes."""
         return None if self.unlike_classes else accuracy(outputs, labels)
 
@@ -120,45 +145,39 @@ class IntegerNetwork(ReadyGraph):
             return None
         return accuracy(predict(self.subject.model, images).numpy(), labels)
 
-    def reference(self, images: Images) -> Codes:
+    def reference(self, images: Images) -> IntArray:
         """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator."""
         return evaluate(self.graph, self.preprocess.codes(images))
 
-    def outputs(self, images: Images) -> Codes:
+    def outputs(self, images: Images) -> IntArray:
         """The codes of `reference`, by the fastest evaluator."""
         return evaluator(self.graph)(self.preprocess.codes(images))
 
 
-def obtain(request: NetworkRequest) -> IntegerNetwork:
-    """The integer network a user asked for; tells on stderr whose weights it has. Errors as below.
+def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwork:
+    """The integer network a user asked for. Errors as below.
 
-    A note says so where its outputs are not the classes of the data set.
+    `progress` is told whose weights it has, and where its outputs are not the classes of the data set.
     """
-    network = _obtained(request)
-    if unlike := network.unlike_classes:
-        note(f"{network.name}: {unlike}, so no accuracy is given")
-    return network
-
-
-def _obtained(request: NetworkRequest) -> IntegerNetwork:
     _check_given(request)
     if request.graph is None:
-        return _quantized_for(request, quantize_config(request))
-    return read_network(request.graph, request.dataset, request.data)
+        config = quantize_config(request)
+        return quantized(find_subject(request, progress), config, progress)
+    return read_network(request.graph, request.dataset, request.data, progress)
 
 
-def obtain_ready(request: NetworkRequest) -> ReadyGraph:
+def obtain_ready(request: NetworkRequest, progress: Progress = silent) -> ReadyGraph:
     """What a user asked for, where no images are needed: those of a graph's file are not read.
 
     Raises as `obtain`.
     """
     _check_given(request)
     if request.graph is None:
-        return obtain(request)
-    return read_ready(request.graph, request.dataset)
+        return obtain(request, progress)
+    return read_ready(request.graph, request.dataset, progress)
 
 
-def obtain_graph(request: NetworkRequest) -> tuple[str, Graph]:
+def obtain_graph(request: NetworkRequest, progress: Progress = silent) -> tuple[str, Graph]:
     """Name and graph of what a user asked for, where cycles alone count. Raises as `obtain`.
 
     Biases are not corrected then, which takes as long as all else, and a graph's file is read without what
@@ -166,74 +185,85 @@ def obtain_graph(request: NetworkRequest) -> tuple[str, Graph]:
     """
     _check_given(request)
     if request.graph is None:
-        network = _quantized_for(request, replace(quantize_config(request), correct_bias=False))
+        config = replace(quantize_config(request), correct_bias=False)
+        network = quantized(find_subject(request, progress), config)
         return network.name, network.graph
     graph = _read_graph(request.graph, request.dataset)
     return graph.name, graph
 
 
-def _quantized_for(request: NetworkRequest, config: QuantizeConfig) -> IntegerNetwork:
-    subject = find_subject(request)
-    note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
-    return quantized(subject, config)
-
-
 def _check_given(request: NetworkRequest) -> None:
     """Raise UsageError unless one network is given, or one graph without options that its file answers."""
     if (request.network is None) == (request.graph is None):
-        raise UsageError("give one of --network and a graph's file (.blg)")
+        raise UsageError("give one of `network` and a graph's file (.blg)")
     if request.graph is None:
         return
     usual = NetworkRequest()
-    idle = [option for name, option in _IN_THE_FILE.items() if getattr(request, name) != getattr(usual, name)]
+    idle = [f"`{name}`" for name in _IN_THE_FILE if getattr(request, name) != getattr(usual, name)]
     if idle:
         raise UsageError(f"{request.graph}: has weights and bits of its own; leave out {', '.join(idle)}")
 
 
-def quantized(subject: Subject, config: QuantizeConfig) -> IntegerNetwork:
+def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = silent) -> IntegerNetwork:
     """Quantize a subject on its data set's training images and prove that no accumulator overflows.
 
+    `progress` is told where its outputs are not the classes of the data set.
     Raises what `capture`, `quantize` and `proof.check` raise.
     """
     name = graph_name(subject.network, subject.dataset.name)
     network = capture(subject.model, subject.input_shape, name=name)
     made = quantize(network, subject.dataset.train_images, config)
     proof.check(made.graph)
-    return IntegerNetwork(
-        name=subject.network,
-        graph=made.graph,
-        preprocess=made.preprocess,
-        dataset_name=subject.dataset.name,
-        dataset=subject.dataset,
-        subject=subject,
-        file=None,
+    return _judged(
+        IntegerNetwork(
+            name=subject.network,
+            graph=made.graph,
+            preprocess=made.preprocess,
+            dataset_name=subject.dataset.name,
+            dataset=subject.dataset,
+            subject=subject,
+            file=None,
+            config=config,
+        ),
+        progress,
     )
 
 
-def read_network(path: Path, dataset: str | None, data: Path | None) -> IntegerNetwork:
+def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
+    if unlike := network.unlike_classes:
+        progress(Note(f"{network.name}: {unlike}, so no accuracy is given"))
+    return network
+
+
+def read_network(
+    path: Path, dataset: str | Dataset | None, data: Path | None, progress: Progress = silent
+) -> IntegerNetwork:
     """A graph from a file as `read_ready`, with the images of the data set named or its network's usual one.
 
     Raises FormatError, DataError, ShapeError, OverflowRisk, UsageError or MissingData.
     """
-    ready = read_ready(path, dataset)
+    ready = read_ready(path, dataset, progress)
     if ready.dataset_name is None:
         raise UsageError(
-            f"{path}: give --dataset; {ready.name} is no network of the zoo, which have a usual one"
+            f"{path}: give `dataset`; {ready.name} is no network of the zoo, which have a usual one"
         )
-    images = read_dataset(ready.dataset_name, data)
-    _check_shape(path, ready.graph, images.name, image_shape(images))
-    return IntegerNetwork(
-        name=ready.name,
-        graph=ready.graph,
-        preprocess=ready.preprocess,
-        dataset_name=images.name,
-        dataset=images,
-        subject=None,
-        file=path,
+    images = dataset if isinstance(dataset, Dataset) else read_dataset(ready.dataset_name, data)
+    _check_shape(path, ready.graph, images.name, images.image_shape)
+    return _judged(
+        IntegerNetwork(
+            name=ready.name,
+            graph=ready.graph,
+            preprocess=ready.preprocess,
+            dataset_name=images.name,
+            dataset=images,
+            subject=None,
+            file=path,
+        ),
+        progress,
     )
 
 
-def read_ready(path: Path, dataset: str | None) -> ReadyGraph:
+def read_ready(path: Path, dataset: str | Dataset | None, progress: Progress = silent) -> ReadyGraph:
     """A graph from a file, proven not to overflow, for the data set named or its network's usual one.
 
     Raises FormatError, DataError, ShapeError, OverflowRisk or UsageError.
@@ -242,17 +272,19 @@ def read_ready(path: Path, dataset: str | None) -> ReadyGraph:
     return ReadyGraph(
         name=graph.name,
         graph=graph,
-        preprocess=_read_preprocess(path, graph),
-        dataset_name=dataset or usual_dataset(graph),
+        preprocess=_read_preprocess(path, graph, progress),
+        dataset_name=dataset.name if isinstance(dataset, Dataset) else dataset or usual_dataset(graph),
         subject=None,
         file=path,
     )
 
 
-def _read_graph(path: Path, dataset: str | None) -> Graph:
+def _read_graph(path: Path, dataset: str | Dataset | None) -> Graph:
     graph = read_graph(path)
     proof.check(graph)
-    if dataset is not None:
+    if isinstance(dataset, Dataset):
+        _check_shape(path, graph, dataset.name, dataset.image_shape)
+    elif dataset is not None:
         _check_shape(path, graph, dataset, shape_of(dataset))
     return graph
 
@@ -261,7 +293,7 @@ def _check_shape(path: Path, graph: Graph, dataset: str, shape: Shape) -> None:
     if graph.input.shape != shape:
         raise ShapeError(
             f"{path}: takes images of {graph.input.shape}, {dataset}'s are {shape}; "
-            "name its own data set with --dataset"
+            "name its own data set with `dataset`"
         )
 
 
@@ -280,20 +312,6 @@ def graph_name(network: str, dataset: str) -> str:
     return identifier(network if is_usual else f"{network}_{dataset}")
 
 
-def save_network(network: IntegerNetwork, path: Path) -> None:
-    """Write the graph, and beside it the table that makes images its input.
-
-    Beside a device or a pipe there is no place for the table. Where the path is a link, the graph may be read
-    by either name, so the table is written beside both.
-    """
-    write_graph(network.graph, path)
-    if is_stream(path):
-        note(f"{path}: keeps no files, so the table of input codes is not written beside it")
-        return
-    for name in (path, path.resolve()) if path.is_symlink() else (path,):
-        network.preprocess.save(preprocess_path(name))
-
-
 def preprocess_path(path: Path) -> Path:
     """Where the table from pixels to input codes of a graph's file lies.
 
@@ -306,7 +324,7 @@ def preprocess_path(path: Path) -> Path:
     return path.with_name(f"{name}.preprocess.npy")
 
 
-def accuracy(outputs: Codes | NDArray[np.floating[Any]], labels: Labels) -> float:
+def accuracy(outputs: NDArray[Any], labels: Labels) -> float:
     """Share of images whose largest output is that of their label; of equal outputs the first counts."""
     return float((outputs.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
 
@@ -317,10 +335,10 @@ def usual_dataset(graph: Graph) -> str | None:
     return usual.get(graph.name)
 
 
-def _read_preprocess(path: Path, graph: Graph) -> Preprocess:
+def _read_preprocess(path: Path, graph: Graph, progress: Progress) -> Preprocess:
     beside, channels = preprocess_path(path), graph.input.shape[0]
     if not beside.exists():
-        return _usual_preprocess(beside, graph)
+        return _usual_preprocess(beside, graph, progress)
     table = Preprocess.load(beside)
     if table.channels != channels:
         raise FormatError(
@@ -329,12 +347,12 @@ def _read_preprocess(path: Path, graph: Graph) -> Preprocess:
     return table
 
 
-def _usual_preprocess(missing: Path, graph: Graph) -> Preprocess:
+def _usual_preprocess(missing: Path, graph: Graph, progress: Progress) -> Preprocess:
     """pixel - 128, where that is what the graph's input takes; FormatError elsewhere."""
     if graph.input.format != OFFSET_FORMAT:
         raise FormatError(
             f"{missing}: is not there, and images cannot enter as pixel - 128, for the graph's input is "
             f"{graph.input.format}; put the table written with the graph beside it, or quantize again"
         )
-    note(f"{missing} is not there: images enter as pixel - 128")
+    progress(Note(f"{missing} is not there: images enter as pixel - 128"))
     return Preprocess.offset(graph.input.shape[0])

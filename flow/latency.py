@@ -79,4 +79,4 @@ def rungs(names: tuple[str, ...], target: Target, boards: BoardLatency | None) -
 
 def at_clock(cycles: int, target: Target) -> Latency:
     """Cycles and their time at the clock the target is meant to close at."""
-    return Latency(cycles=cycles, milliseconds=cycles / (1000 * target.clock_mhz))
+    return Latency(cycles=cycles, milliseconds=target.milliseconds(cycles))

@@ -1,7 +1,8 @@
-"""Networks of the user's own: a function in a Python file makes them, or an ONNX file holds them."""
+"""Networks of the user's own: modules, functions in a Python file that make them, and ONNX files."""
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import re
@@ -21,42 +22,52 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.zoo import Normalize, adapted
 
+NetworkSource = str | nn.Module  # a name, as `is_own` and the zoo read it, or the network itself
+
 _MODULE = "bitlathe_own_network"
+_PACKAGE = Path(__file__).resolve().parents[1]
 _EXAMPLES = 3  # images to try a network with: a number that code is unlikely to hold
 
 
-def is_own(network: str) -> bool:
-    """Whether a network's name means FILE.py:FUNCTION, FILE.onnx or FILE.onnx:OUTPUT.
+def is_own(network: NetworkSource) -> bool:
+    """Whether a network is a module, FILE.py:FUNCTION, FILE.onnx or FILE.onnx:OUTPUT, not one of the zoo.
 
     >>> is_own("nets.py:make"), is_own("net.onnx"), is_own("resnet8")
     (True, True, False)
     """
-    return ".py:" in network or onnx_file(network) is not None
+    return isinstance(network, nn.Module) or ".py:" in network or onnx_file(network) is not None
 
 
-def onnx_file(network: str) -> tuple[Path, str | None] | None:
-    """File and output of FILE.onnx[:OUTPUT]; None for other names.
+def onnx_file(network: NetworkSource) -> tuple[Path, str | None] | None:
+    """File and output of FILE.onnx[:OUTPUT]; None for other networks.
 
     >>> onnx_file("a/net.onnx:logits:0"), onnx_file("nets.py:make")
     ((PosixPath('a/net.onnx'), 'logits:0'), None)
     >>> onnx_file("models.onnx/net.onnx")
     (PosixPath('models.onnx/net.onnx'), None)
     """
+    if isinstance(network, nn.Module):
+        return None
     found = re.fullmatch(r"(.+?\.onnx)(?::(.+))?", network, re.DOTALL)
     return None if found is None else (Path(found[1]), found[2])
 
 
-def own_name(network: str) -> str:
-    """What a network is called: the function, or the ONNX file without its suffix.
+def label(network: NetworkSource) -> str:
+    """What messages call a network: its name as it was given, or the class of a module."""
+    return network if isinstance(network, str) else type(network).__name__
+
+
+def own_name(network: NetworkSource) -> str:
+    """What a network is called: the module's class, the function, or the ONNX file without its suffix.
 
     >>> own_name("nets.py:make"), own_name("a/net.onnx:logits")
     ('make', 'net')
     """
     found = onnx_file(network)
-    return network.rpartition(":")[2] if found is None else found[0].stem
+    return label(network).rpartition(":")[2] if found is None else found[0].stem
 
 
-def how_it_was_read(network: str, shape: Shape) -> list[str]:
+def how_it_was_read(network: NetworkSource, shape: Shape) -> list[str]:
     """Lines that tell of an ONNX file's network, compared with ONNX Runtime; none of others.
 
     Raises what `import_onnx` and `compare` raise.
@@ -74,12 +85,17 @@ def how_it_was_read(network: str, shape: Shape) -> list[str]:
     ]
 
 
-def make_own(network: str, seed: int, shape: Shape, normalize: Normalize | None = None) -> nn.Module:
-    """What FUNCTION of FILE.py returns, its random weights seeded, or FILE.onnx, as `zoo.adapted` makes it.
+def make_own(
+    network: NetworkSource, seed: int, shape: Shape, normalize: Normalize | None = None
+) -> nn.Module:
+    """A copy of a module, what FUNCTION of FILE.py returns, or FILE.onnx, as `zoo.adapted` makes it.
 
-    `shape` is (C, H, W) of the images. The file may import what is beside it. Raises UsageError, with file
-    and line, for what goes wrong in it, and where it makes no module; what `import_onnx` raises.
+    `shape` is (C, H, W) of the images. Random weights of a function are seeded, and its file may import what
+    is beside it. Raises UsageError, with file and line, for what goes wrong in it, and where it makes no
+    module; what `import_onnx` raises.
     """
+    if isinstance(network, nn.Module):
+        return adapted(copy.deepcopy(network).cpu(), torch.zeros(_EXAMPLES, *shape), normalize)
     found = onnx_file(network)
     if found is not None:
         return adapted(import_onnx(found[0], shape, found[1]), torch.zeros(_EXAMPLES, *shape), normalize)
@@ -94,19 +110,19 @@ def make_own(network: str, seed: int, shape: Shape, normalize: Normalize | None 
 
 
 @torch.no_grad()
-def own_outputs(network: str, model: nn.Module, shape: Shape) -> tuple[int, ...]:
+def own_outputs(network: NetworkSource, model: nn.Module, shape: Shape) -> tuple[int, ...]:
     """Shape of what a network makes of one image; UsageError, with file and line, where it fails."""
     with _told_of(network, f", for images of shape {shape}"):
         outputs = model.eval()(torch.zeros(_EXAMPLES, *shape))
     if outputs.shape[:1] != (_EXAMPLES,):
         raise UsageError(
-            f"{network}: makes an output of shape {tuple(outputs.shape)} of {_EXAMPLES} images; "
+            f"{label(network)}: makes an output of shape {tuple(outputs.shape)} of {_EXAMPLES} images; "
             "keep the images of a batch apart"
         )
     return tuple(outputs.shape[1:])
 
 
-def check_trains(network: str, model: nn.Module, shape: Shape) -> None:
+def check_trains(network: NetworkSource, model: nn.Module, shape: Shape) -> None:
     """Raise UsageError, with file and line, where the forward pass fails in training mode only."""
     modes = {module: module.training for module in model.modules()}
     tensors = (*model.parameters(), *model.buffers())
@@ -155,7 +171,7 @@ def _place(maker: Callable[..., object], network: str) -> str:
 
 
 @contextmanager
-def _told_of(network: str, doing: str = "") -> Iterator[None]:
+def _told_of(network: NetworkSource, doing: str = "") -> Iterator[None]:
     """Make one line with file and line of whatever the user's own code raises, and what it was `doing`."""
     try:
         yield
@@ -168,16 +184,19 @@ def _told_of(network: str, doing: str = "") -> Iterator[None]:
         ) from error
 
 
-def _raised_at(error: BaseException, network: str) -> str:
+def _raised_at(error: BaseException, network: NetworkSource) -> str:
     """FILE:LINE of the innermost code of the user's that an error passed: in the file, or in its folder."""
-    file = Path(network.rpartition(":")[0])
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if file.resolve().parent in Path(f.filename).resolve().parents]
-    installed = [f for f in own if "site-packages" not in Path(f.filename).parts]
-    inside = [f for f in installed if Path(f.filename).resolve() == file.resolve()] or installed
-    return f"{inside[-1].filename}:{inside[-1].lineno}" if inside else network
+    installed = [f for f in frames if "site-packages" not in Path(f.filename).parts]
+    if isinstance(network, nn.Module):
+        inside = [f for f in installed if _PACKAGE not in Path(f.filename).resolve().parents]
+    else:
+        file = Path(network.rpartition(":")[0]).resolve()
+        own = [f for f in installed if file.parent in Path(f.filename).resolve().parents]
+        inside = [f for f in own if Path(f.filename).resolve() == file] or own
+    return f"{inside[-1].filename}:{inside[-1].lineno}" if inside else label(network)
 
 
 def _described(error: BaseException) -> str:

@@ -17,7 +17,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bitlathe.flow.output import percent
 from bitlathe.hls.bounds import Bounds, LayerBound
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.program import Descriptor, Opcode
@@ -34,7 +33,7 @@ _MOVES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCycles:
+class LayerProfile:
     """One layer's part of a run; its three kinds of cycles exclude each other."""
 
     layer: str
@@ -52,7 +51,7 @@ class LayerCycles:
         return self.cycles + self.ddr_stall + self.other_stall
 
 
-class _Part(NamedTuple):
+class _ExecCycles(NamedTuple):
     """One EXEC's cycles."""
 
     node: str
@@ -65,7 +64,7 @@ class _Part(NamedTuple):
 class Profile:
     """Parts of one run; they add up to its whole."""
 
-    rows: tuple[LayerCycles, ...]
+    rows: tuple[LayerProfile, ...]
     cycles: int  # start to done
 
     @classmethod
@@ -78,7 +77,7 @@ class Profile:
         bounds: Bounds,
     ) -> Profile:
         """Profile of a run from `spans` (descriptors, 2), each's first and last cycle; `macs` by layer."""
-        rows: dict[str, LayerCycles] = {}
+        rows: dict[str, LayerProfile] = {}
         for part in _parts(compiled.program.descriptors, spans):
             row = rows.get(part.node) or _empty(part.node, macs, bounds)
             rows[part.node] = replace(
@@ -88,29 +87,13 @@ class Profile:
                 other_stall=row.other_stall + part.other_stall,
             )
         rest = cycles - sum(row.total for row in rows.values())
-        return cls(rows=(*rows.values(), LayerCycles(layer=FINISHING, ddr_stall=rest)), cycles=cycles)
-
-    def table(self) -> list[tuple[str, ...]]:
-        """Cells by COLUMNS."""
-        return [
-            (
-                row.layer,
-                f"{row.cycles:,}",
-                f"{row.ddr_stall:,}",
-                f"{row.other_stall:,}",
-                f"{100 * row.total / self.cycles:.1f} %",
-                f"{row.array_bound:,.0f}",
-                f"{row.ddr_bound:,.0f}",
-                percent(row.peak_bound / row.cycles) if row.cycles else "-",
-            )
-            for row in self.rows
-        ]
+        return cls(rows=(*rows.values(), LayerProfile(layer=FINISHING, ddr_stall=rest)), cycles=cycles)
 
     def to_json(self) -> list[dict[str, object]]:
         """Rows as plain values."""
         return [asdict(row) for row in self.rows]
 
-    def draw(self, path: Path, title: str) -> None:
+    def draw(self, path: str | Path, title: str) -> None:
         """Write a bar chart by layer, beside the bounds of array and DDR, as PNG."""
         figure = Figure(figsize=(9, 1.6 + _ROW_INCHES * len(self.rows)), layout="constrained")
         axes = figure.subplots()
@@ -132,15 +115,12 @@ class Profile:
         axes.legend(fontsize="small")
         drawn = BytesIO()
         figure.savefig(drawn, format="png")
-        write_whole(path, drawn.getbuffer())
+        write_whole(Path(path), drawn.getbuffer())
 
 
-COLUMNS = ("layer", "cycles", "DDR stall", "other stall", "share", "array bound", "DDR bound", "of the peak")
-
-
-def _empty(node: str, macs: Mapping[str, int], bounds: Bounds) -> LayerCycles:
+def _empty(node: str, macs: Mapping[str, int], bounds: Bounds) -> LayerProfile:
     bound = bounds.layers.get(node, _NO_BOUND)
-    return LayerCycles(
+    return LayerProfile(
         layer=node,
         macs=macs.get(node, 0),
         peak_bound=bound.peak,
@@ -149,7 +129,7 @@ def _empty(node: str, macs: Mapping[str, int], bounds: Bounds) -> LayerCycles:
     )
 
 
-def _parts(descriptors: tuple[Descriptor, ...], spans: NDArray[np.uint32]) -> Iterator[_Part]:
+def _parts(descriptors: tuple[Descriptor, ...], spans: NDArray[np.uint32]) -> Iterator[_ExecCycles]:
     """Each EXEC with the idle time before it."""
     numbered = [
         (descriptor, int(start), int(end))
@@ -164,7 +144,7 @@ def _parts(descriptors: tuple[Descriptor, ...], spans: NDArray[np.uint32]) -> It
         if descriptor.opcode is Opcode.EXEC:
             awaited = [ends[field][count - 1] for field, count in _counts(descriptor)]
             moved = min(max([*awaited, before]), start)
-            yield _Part(descriptor.node, end - start, moved - before, start - moved)
+            yield _ExecCycles(descriptor.node, end - start, moved - before, start - moved)
             before = end
 
 

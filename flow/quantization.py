@@ -1,4 +1,4 @@
-"""`bitlathe quantize`: what the integers of a network cost in accuracy."""
+"""What the integers of a network cost in accuracy."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bitlathe.flow.integer_network import IntegerNetwork, save_network
-from bitlathe.flow.request import NetworkRequest
+from bitlathe.flow.integer_network import IntegerNetwork
 from bitlathe.model.graph.file import graph_digest
 from bitlathe.model.graph.nodes import Conv2d, Dense
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantization:
+class QuantizationResult:
     """A quantized network's measures; the row that --json prints."""
 
     network: str
@@ -36,25 +35,20 @@ class Quantization:
         return asdict(self)
 
 
-def measure(
-    network: IntegerNetwork, request: NetworkRequest, images: int | None, out: Path | None
-) -> Quantization:
-    """Accuracy of the float and the integer network on test images; writes the graph when `out` is given."""
+def judge(network: IntegerNetwork, images: int | None, out: Path | None) -> QuantizationResult:
+    """Accuracy of the float and the integer network on test images; `out` is the file it was saved in."""
     pictures, labels = network.test_images(images)
-    integer = network.accuracy(network.outputs(pictures), labels)
-    if out is not None:
-        save_network(network, out)
     layers = [node for node in network.graph.nodes if isinstance(node, Conv2d | Dense)]
-    return Quantization(
+    return QuantizationResult(
         network=network.name,
         dataset=network.dataset.name,
         images=len(labels),
         accuracy_float=network.float_accuracy(pictures, labels),
-        accuracy_integer=integer,
+        accuracy_integer=network.accuracy_of(network.outputs(pictures), labels),
         weight_bits=network.weight_bits,
         activation_bits=network.activation_bits,
-        per_channel=request.per_channel if request.graph is None else None,
-        calibration_images=request.calibration_images if request.graph is None else None,
+        per_channel=None if network.config is None else network.config.per_channel,
+        calibration_images=None if network.config is None else network.config.calibration_images,
         parameters=sum(node.weight.size + node.bias.size for node in layers),
         macs=network.macs,
         weights=network.weights,

@@ -18,6 +18,16 @@ def quantize_config(request: NetworkRequest) -> QuantizeConfig:
     )
 
 
+def layer_word(name: str, bits: LayerBits) -> str:
+    """What `layer_bits` reads.
+
+    >>> layer_word(*layer_bits("fc=6,8"))
+    'fc=6,8'
+    """
+    widths = [bits.weight_bits, *([] if bits.activation_bits is None else [bits.activation_bits])]
+    return f"{name}={','.join(map(str, widths))}"
+
+
 def layer_bits(word: str) -> tuple[str, LayerBits]:
     """A layer and its settings from NAME=WEIGHT_BITS or NAME=WEIGHT_BITS,ACTIVATION_BITS.
 
@@ -27,6 +37,6 @@ def layer_bits(word: str) -> tuple[str, LayerBits]:
     name, _, bits = word.partition("=")
     numbers = bits.split(",")
     if not name or len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
-        raise UsageError(f"--layer {word}: write NAME=WEIGHT_BITS or NAME=WEIGHT_BITS,ACTIVATION_BITS")
+        raise UsageError(f"`layers={word}`: write NAME=WEIGHT_BITS or NAME=WEIGHT_BITS,ACTIVATION_BITS")
     activation_bits = int(numbers[1]) if len(numbers) == 2 else None
     return name, LayerBits(weight_bits=int(numbers[0]), activation_bits=activation_bits)

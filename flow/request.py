@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bitlathe.model.data import Dataset
 
 CALIBRATION_IMAGES = 512
 
@@ -12,21 +18,35 @@ CALIBRATION_IMAGES = 512
 class Normalization(Enum):
     """What a network was trained to see."""
 
-    AUTO = "auto"  # `imagenet` for a plain state dict of a CIFAR ResNet (the published ones), else `none`
+    AUTO = "auto"  # as docs/command_line.md says; see `subject`
     NONE = "none"  # (pixel - 128) / 128
+    UNIT = "unit"  # pixel / 255, as torchvision's ToTensor makes it
     IMAGENET = "imagenet"  # (pixel / 255 - mean) / std with ImageNet's constants
+
+
+@dataclass(frozen=True, slots=True)
+class MeanStd:
+    """Images normalised by constants of one's own: (pixel / 255 - mean) / std, one of each a channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def value(self) -> str:
+        """Text of it, as a `Normalization` has."""
+        return f"mean {', '.join(map(str, self.mean))}, std {', '.join(map(str, self.std))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRequest:
     """A network to quantize, or a graph that is quantized already; None leaves it to the zoo's table."""
 
-    network: str | None = None  # name in the zoo, FILE.py:FUNCTION or FILE.onnx
+    network: str | nn.Module | None = None  # name in the zoo, FILE.py:FUNCTION, FILE.onnx, or a module
     graph: Path | None = None
-    dataset: str | None = None
+    dataset: str | Dataset | None = None
     weights: Path | None = None
     data: Path | None = None  # folder of the data sets
-    normalization: Normalization = Normalization.AUTO
+    normalization: Normalization | MeanStd = Normalization.AUTO
     seed: int = 0  # of random weights
     weight_bits: int = 8
     activation_bits: int = 8

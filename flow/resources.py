@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bitlathe.flow.files import write_json
-from bitlathe.flow.output import note
+from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.flow.timing import (
     CLOCKED,
     NET_PS,
@@ -97,7 +97,7 @@ class Resources:
         ]
 
 
-def measured_resources(target: Target, out: Path) -> Resources:
+def measured_resources(target: Target, out: Path, progress: Progress = silent) -> Resources:
     """Area of a target's engine, from `out` where nothing has changed, else synthesized and added to it.
 
     Raises ToolError when Yosys is missing or fails, UsageError where `out` cannot be written.
@@ -106,7 +106,8 @@ def measured_resources(target: Target, out: Path) -> Resources:
     known = _read_rows(out).get(key)
     if known is not None and known.digest == digest:
         return known
-    note(f"synthesizing the engine {target.engine.label} of {target.name} with Yosys; this takes minutes")
+    what = f"the engine {target.engine.label} of {target.name}"
+    progress(Note(f"synthesizing {what} with Yosys; this takes minutes"))
     made = _synthesized(target, digest, Path(tempfile.gettempdir()) if is_stream(out) else out.parent)
     rows = {**_read_rows(out), key: made}  # read again: another synthesis may have ended meanwhile
     write_json(out, [row.to_json() for _, row in sorted(rows.items())])

@@ -1,4 +1,4 @@
-"""`bitlathe search`: compression methods chosen epoch by epoch, by a rule that may be measured latency."""
+"""Compression methods chosen epoch by epoch, by a rule that may be measured latency."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from bitlathe.flow.board_latency import BoardLatency, board_latency
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
-from bitlathe.flow.integer_network import IntegerNetwork, named, save_network
-from bitlathe.flow.output import note, task
+from bitlathe.flow.integer_network import IntegerNetwork, named
+from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.flow.search_config import SearchConfig, read_config
-from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
+from bitlathe.flow.search_listeners import SearchProgress, TensorBoardLog
 from bitlathe.flow.search_report import write_report
 from bitlathe.flow.search_results import SearchResult, comparisons, training_cost
 from bitlathe.flow.search_setup import Setup, baselines_of, set_up
@@ -70,7 +70,7 @@ class SearchRequest:
     ray_address: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Finished:
     """A search, what it is compared with, and its report."""
 
@@ -78,13 +78,35 @@ class Finished:
     baselines: tuple[SearchResult, ...]
     report: Path
 
+    @property
+    def network(self) -> Path:
+        """File of the network that the last epoch left, which `load_quantized` reads."""
+        return self.report.with_name(NETWORK)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images that its integers recognise, 0..1."""
+        return self.result.test_accuracy
+
+    @property
+    def cycles(self) -> int:
+        """Cycles an image, as the search measured them."""
+        return self.result.now.cycles
+
+    def __repr__(self) -> str:
+        was, now = self.result.reference.cycles, self.cycles
+        return (
+            f"{self.result.name} on {self.result.dataset}: {100 * self.accuracy:.2f} % right, {was:,} cycles "
+            f"before, {now:,} after {len(self.result.records)} epochs; {self.report}"
+        )
+
     def to_json(self) -> dict[str, object]:
         """The object that --json prints."""
         rows = [baseline.to_json() for baseline in self.baselines]
         return {**self.result.to_json(), "baselines": rows, "report": str(self.report)}
 
 
-def run_search(request: SearchRequest) -> Finished:
+def run_search(request: SearchRequest, progress: Progress = silent) -> Finished:
     """Search, run the baselines, look at the test images once each, and write the report.
 
     Raises UsageError for a bad configuration or folder, and what the search raises; every finished epoch is
@@ -94,14 +116,25 @@ def run_search(request: SearchRequest) -> Finished:
     check_folder(request.out, request.resume)
     pipelines = baselines_of(setup.config, setup.subject)
     lab = Lab(setup.spec)
+
+    def told(done: int, total: int) -> None:
+        progress(Advance("knapsack: measuring", done, total))
+
     with boards_of(request) as boards, executor_of(request, lab) as executor:
         ladder = setup.ladder(boards)
-        runner = _Runner(setup=setup, lab=lab, ladder=ladder, executor=executor, resume=request.resume)
+        runner = _Runner(
+            setup=setup,
+            lab=lab,
+            ladder=ladder,
+            executor=executor,
+            resume=request.resume,
+            progress=progress,
+        )
         result = runner.run(None, setup.strategy, setup.config.rule, request.out)
         baselines = []
         for kind in setup.config.baselines.run:
             assert pipelines is not None
-            strategy = pipelines.strategy(kind, lab, ladder, result.reference, task)
+            strategy = pipelines.strategy(kind, lab, ladder, result.reference, told)
             folder = request.out / "baselines" / kind.value
             baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder))
     report = write_report(request.out, result, baselines)
@@ -117,12 +150,13 @@ class _Runner:
     ladder: Ladder
     executor: Executor
     resume: bool
+    progress: Progress
 
     def run(self, kind: Baseline | None, strategy: Strategy, rule: Rule, folder: Path) -> SearchResult:
         """One pipeline, the search itself or a baseline, to its end and to the test images."""
         config, name = self.setup.config, ALGORITHM if kind is None else kind.value
         with ExitStack() as stack:
-            bar = stack.enter_context(ProgressBar.of(name, self.setup.spec.settings.epochs))
+            bar = SearchProgress(progress=self.progress, name=name, epochs=self.setup.spec.settings.epochs)
             log = stack.enter_context(TensorBoardLog.at(folder / "tensorboard"))
             checkpoint = Search(
                 lab=self.lab,
@@ -136,9 +170,8 @@ class _Runner:
                 listeners=(bar, log),
             ).run(self.resume)
         if missed := owed(strategy.methods, checkpoint.state):
-            note(
-                f"{name}: the methods' targets are missed, by {missed} epochs; aim lower or give more epochs"
-            )
+            what = f"the methods' targets are missed, by {missed} epochs; aim lower or give more epochs"
+            self.progress(Note(f"{name}: {what}"))
         return self._finished(name, checkpoint, folder)
 
     def _finished(self, name: str, checkpoint: Checkpoint, folder: Path) -> SearchResult:
@@ -149,7 +182,7 @@ class _Runner:
         graph = named(made.graph, self.setup.subject)
         before = integer_view(self.lab.first_state(), data, spec.deployment).network()
         proof.check(graph)
-        save_network(self._network(graph, made.preprocess), folder / NETWORK)
+        self._network(graph, made.preprocess).save(folder / NETWORK)
         result = SearchResult(
             name=name,
             dataset=dataset.name,
@@ -164,7 +197,8 @@ class _Runner:
             **comparisons(before.graph, graph, self.setup.target),
         )
         write_json(folder / RESULT, result.to_json())
-        note(f"{name}: {100 * result.test_accuracy:.2f} % of the test images, {result.now.cycles:,} cycles")
+        seen = f"{100 * result.test_accuracy:.2f} % of the test images"
+        self.progress(Note(f"{name}: {seen}, {result.now.cycles:,} cycles"))
         return result
 
     def _network(self, graph: Graph, preprocess: Preprocess) -> IntegerNetwork:
@@ -186,14 +220,6 @@ def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:
         raise UsageError(f"--{error}") from error
 
 
-def executor_kind(word: str) -> ExecutorKind:
-    """The executor of a name; UsageError lists them."""
-    names = [kind.value for kind in ExecutorKind]
-    if word not in names:
-        raise UsageError(f"--executor {word}: choose one of {', '.join(names)}")
-    return ExecutorKind(word)
-
-
 def check_folder(out: Path, resume: bool) -> None:
     """Raise UsageError where a search would write over another, or over anything else."""
     if out.exists() and not out.is_dir():
@@ -201,7 +227,7 @@ def check_folder(out: Path, resume: bool) -> None:
     if not out.exists() or not any(out.iterdir()) or resume:
         return
     if (out / CHECKPOINT).exists():
-        raise UsageError(f"{out}: holds a search; go on with it by --resume, or name another folder")
+        raise UsageError(f"{out}: holds a search; go on with it by `resume=True`, or name another folder")
     raise UsageError(f"{out}: holds files that are no search's; name a new or empty folder")
 
 

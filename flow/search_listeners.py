@@ -1,4 +1,4 @@
-"""What hears of a search: a progress bar on stderr, and a log for TensorBoard."""
+"""What hears of a search: whoever asked for it, and a log for TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,54 +7,49 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import Progress, TaskID
 from torch.utils.tensorboard import SummaryWriter
 
-from bitlathe.flow.output import note, percent, progress
+from bitlathe.flow.progress import Advance, Note, Progress
+from bitlathe.flow.wording import percent
 from bitlathe.model.search import CandidateRecord, EpochRecord, TrialStage
 
 
 @dataclass(slots=True, kw_only=True)
-class ProgressBar:
-    """Epochs done, the present candidate and its score, and the time left."""
+class SearchProgress:
+    """Tells `progress` of epochs done, the present candidate and its score, and a line an epoch."""
 
-    bars: Progress
-    task: TaskID
+    progress: Progress
     name: str
+    epochs: int
+    done: float = 0.0  # epochs, and parts of one
     share: float = 0.0  # of an epoch that each candidate takes
 
-    @classmethod
-    @contextmanager
-    def of(cls, name: str, epochs: int) -> Iterator[ProgressBar]:
-        """A bar for the time of the block."""
-        with progress() as bars:
-            yield cls(bars=bars, task=bars.add_task(name, total=epochs), name=name)
-
     def epoch_started(self, epoch: int, methods: Sequence[str]) -> None:
-        """Show which methods are tried."""
+        """Tell which methods are tried."""
         self.share = 1 / (len(methods) + 1)
-        self.bars.update(
-            self.task, completed=epoch - 1, description=f"{self.name} {epoch}: {', '.join(methods)}"
-        )
+        self._tell(epoch - 1, f"epoch {epoch}: {', '.join(methods)}")
 
     def candidate_scored(self, record: CandidateRecord) -> None:
-        """Show a candidate's score."""
-        score = "failed" if record.score is None else f"{record.score:.4g}"
-        self.bars.update(self.task, description=f"{self.name} {record.epoch}: {record.method} {score}")
-        self.bars.advance(self.task, self.share)
+        """Tell a candidate's score."""
+        self._tell(self.done + self.share, f"epoch {record.epoch}: {record.method} {_score(record)}")
 
     def epoch_finished(self, record: EpochRecord) -> None:
-        """One line that stays, in a log too."""
-        self.bars.update(self.task, completed=record.epoch)
-        tried = ", ".join(
-            f"{c.method} {'failed' if c.score is None else f'{c.score:.4g}'}"
-            for c in record.candidates
-            if c.stage is TrialStage.EPOCH
-        )
-        note(
+        """Tell of the winner."""
+        self._tell(record.epoch, f"epoch {record.epoch}")
+        tried = ", ".join(f"{c.method} {_score(c)}" for c in record.candidates if c.stage is TrialStage.EPOCH)
+        line = (
             f"{self.name} epoch {record.epoch}: {record.choice}, {percent(record.measures.accuracy)}, "
             f"{record.measures.cycles:,} cycles ({tried}; {record.seconds:.0f} s)"
         )
+        self.progress(Note(line))
+
+    def _tell(self, done: float, now: str) -> None:
+        self.done = done
+        self.progress(Advance(self.name, done, self.epochs, now))
+
+
+def _score(record: CandidateRecord) -> str:
+    return "failed" if record.score is None else f"{record.score:.4g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from bitlathe.flow.output import percent, print_table
 from bitlathe.flow.search_charts import Chart, charts
 from bitlathe.flow.search_results import SearchResult
+from bitlathe.flow.wording import percent
 from bitlathe.model.graph.storage import write_whole
 
 REPORT = "index.html"
@@ -20,7 +20,7 @@ _TEMPLATE = "search_report.html.j2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class ReportTable:
     """Cells that are ready to print."""
 
     name: str  # an HTML id
@@ -36,7 +36,7 @@ class ReportView:
 
     title: str
     summary: str
-    tables: tuple[Table, ...]
+    tables: tuple[ReportTable, ...]
     charts: tuple[Chart, ...]
 
 
@@ -45,14 +45,6 @@ def write_report(folder: Path, result: SearchResult, baselines: Sequence[SearchR
     path = folder / REPORT
     write_whole(path, render(report_view(result, baselines)).encode())
     return path
-
-
-def show_search(result: SearchResult, baselines: Sequence[SearchResult], report: Path) -> None:
-    """Print the search beside its baselines."""
-    table = comparison_table(result, baselines)
-    print_table(f"{table.title}, {result.dataset} on {result.target}", table.columns, table.rows)
-    print(f"choices: {' '.join(result.choices)}")
-    print(f"report: {report}")
 
 
 def report_view(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportView:
@@ -69,10 +61,10 @@ def report_view(result: SearchResult, baselines: Sequence[SearchResult]) -> Repo
     )
 
 
-def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) -> Table:
+def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportTable:
     """The search beside its baselines."""
     rows = [_result_row(each) for each in (result, *baselines)]
-    return Table(
+    return ReportTable(
         name="comparison",
         title="Search and baselines",
         note="Test accuracy is of the integer network on the whole test split, looked at once, at the end. "
@@ -109,7 +101,7 @@ def _result_row(result: SearchResult) -> tuple[str, ...]:
     )
 
 
-def choices_table(result: SearchResult) -> Table:
+def choices_table(result: SearchResult) -> ReportTable:
     """Each epoch's choice and what was tried."""
     rows = []
     for record in result.records:
@@ -126,7 +118,7 @@ def choices_table(result: SearchResult) -> Table:
                 tried,
             )
         )
-    return Table(
+    return ReportTable(
         name="choices-table",
         title="Candidates",
         note="Scores are the rule's; the highest wins.",

@@ -65,7 +65,9 @@ class Setup:
     def ladder(self, boards: BoardLatency | None = None) -> Ladder:
         """The rungs that the configuration names, and the boards if there are any."""
         if boards is not None and boards.target.name != self.target.name:
-            raise UsageError(f"--board: is a {boards.target.name}, {self.config.path} for {self.target.name}")
+            raise UsageError(
+                f"`boards`: is a {boards.target.name}, {self.config.path} for {self.target.name}"
+            )
         return Ladder(rungs=rungs(self.config.latency.rungs, self.target, boards))
 
 
@@ -119,7 +121,10 @@ def training_settings(config: SearchConfig, subject: Subject) -> TrainConfig:
 
 def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
     """How a worker makes the network."""
-    imagenet = subject.weights.normalization is Normalization.IMAGENET
+    seen = subject.weights.normalization
+    if seen not in (Normalization.NONE, Normalization.IMAGENET):
+        raise UsageError(f"`normalization={seen.value}`: a search knows none and imagenet; choose one")
+    imagenet = seen is Normalization.IMAGENET
     if is_own(config.network.name):
         return OwnArchitecture(
             network=config.network.name,

@@ -9,10 +9,9 @@ from itertools import count
 import torch
 from torch import nn
 
-from bitlathe.flow.errors import UsageError
-from bitlathe.flow.output import note, percent, print_table, task
-from bitlathe.flow.request import NetworkRequest
-from bitlathe.flow.subject import Subject, find_subject
+from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.progress import Advance, Note, Progress, silent
+from bitlathe.flow.subject import Subject
 from bitlathe.model.data import to_input
 from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.scores import find_criterion, score_channels
@@ -37,11 +36,11 @@ class SensitivityOptions:
 def sensitivity_options(*, criterion: str, shares: str, scope: str, images: int) -> SensitivityOptions:
     """Options from their words; UsageError or PruneError says what is wrong with them."""
     find_criterion(criterion)
-    scopes = [one.value for one in ChannelScope]
-    if scope not in scopes:
-        raise UsageError(f"--scope {scope}: choose one of {', '.join(scopes)}")
     return SensitivityOptions(
-        criterion=criterion, scope=ChannelScope(scope), shares=_shares(shares), images=images
+        criterion=criterion,
+        scope=member_of(ChannelScope, "scope", scope),
+        shares=_shares(shares),
+        images=images,
     )
 
 
@@ -51,7 +50,7 @@ def _shares(text: str) -> tuple[float, ...]:
     except ValueError:
         shares = ()
     if not shares or not all(0 < share < 1 for share in shares):
-        raise UsageError(f"--shares {text}: give shares between 0 and 1, such as 0.25,0.5")
+        raise UsageError(f"`shares={text}`: give shares between 0 and 1, such as 0.25,0.5")
     return shares
 
 
@@ -74,26 +73,25 @@ class NetworkSensitivity:
         return asdict(self)
 
 
-def measure_sensitivity(request: NetworkRequest, options: SensitivityOptions) -> NetworkSensitivity:
+def measure_sensitivity(
+    subject: Subject, options: SensitivityOptions, progress: Progress = silent
+) -> NetworkSensitivity:
     """Prune each layer alone at each share and measure; errors are those of the pruner."""
-    subject = find_subject(request)
-    note(f"{subject.network} on {subject.dataset.name}: weights are {subject.weights.describe()}")
     subject.check_classifies()
     images = subject.dataset.train_images[-options.images :]
     labels = subject.dataset.train_labels[-options.images :]
     groups = channel_groups(subject.model, to_input(images[:2]), options.scope)
     for line in groups.told():
-        note(line)
+        progress(Note(line))
     criterion = find_criterion(options.criterion)
     scores = score_channels(subject.model, groups, criterion, tuple(_batches(subject)))
-    with task(f"{subject.network}: layers", len(groups) * len(options.shares)) as advance:
-        steps = count()
+    work, total, done = f"{subject.network}: layers", len(groups) * len(options.shares), count()
 
-        def accuracy(model: nn.Module) -> float:
-            advance(next(steps))
-            return evaluate(model, images, labels).accuracy
+    def accuracy(model: nn.Module) -> float:
+        progress(Advance(work, next(done), total))
+        return evaluate(model, images, labels).accuracy
 
-        found = sensitivity(subject.model, groups, scores, accuracy, options.shares)
+    found = sensitivity(subject.model, groups, scores, accuracy, options.shares)
     return NetworkSensitivity(
         network=subject.network,
         dataset=subject.dataset.name,
@@ -104,21 +102,6 @@ def measure_sensitivity(request: NetworkRequest, options: SensitivityOptions) ->
         channels={group.name: group.width for group in groups},
         accuracies=found.accuracies,
         stuck=groups.stuck,
-    )
-
-
-def show_sensitivity(result: NetworkSensitivity) -> None:
-    """Print points of accuracy gained or lost, a line a layer."""
-    columns = ("layer", "channels", *(f"{share:.0%} gone" for share in result.shares))
-    rows = [
-        (name, str(result.channels[name]), *(f"{100 * (a - result.accuracy):+.2f}" for a in accuracies))
-        for name, accuracies in result.accuracies.items()
-    ]
-    print_table(
-        f"{result.network} on {result.dataset}, each layer pruned alone by {result.criterion}: points of "
-        f"accuracy, from {percent(result.accuracy)} of {result.images:,} training images",
-        columns,
-        rows,
     )
 
 

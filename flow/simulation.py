@@ -1,22 +1,25 @@
-"""`bitlathe simulate`: test images through the simulated hardware, every integer held to the reference."""
+"""Test images through the simulated hardware, every integer held to the reference."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
+from typing import Any
 
-from bitlathe.flow.compilation import compile_for, predicted_cycles
-from bitlathe.flow.errors import CheckFailed
-from bitlathe.flow.integer_network import Codes, IntegerNetwork
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlathe.flow.compilation import NetworkProgram
+from bitlathe.flow.errors import CheckFailed, UsageError
+from bitlathe.flow.integer_network import IntegerNetwork
 from bitlathe.flow.profile import Profile
+from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.hls.bounds import Bounds, bounds
-from bitlathe.hls.compile import Compiled
-from bitlathe.hls.config import Target
 from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.many import simulate_many
@@ -34,8 +37,8 @@ class SimulationOptions:
     seed: int = 0  # of those pauses
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Simulation:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SimulationResult:
     """What a simulation measured; the row that --json prints."""
 
     network: str
@@ -64,10 +67,30 @@ class Simulation:
     seed: int
     seconds: float  # wall time of simulating, without building the simulator
     host: Mapping[str, object]
+    profile: Profile = field(compare=False)  # where the cycles of one image went
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy of the hardware's outputs on these images, 0..1; None where they are not classes."""
+        return self.accuracy_integer
+
+    @property
+    def milliseconds(self) -> float:
+        """Latency of one image."""
+        return self.latency_ms
+
+    def __repr__(self) -> str:
+        wrong = f"{self.mismatches:,} output integers differ from the reference's"
+        equal = wrong if self.mismatches else "every integer matches"
+        seen = "" if self.accuracy is None else f", {100 * self.accuracy:.2f} % right"
+        return (
+            f"{self.network} on {self.target}, simulated: {self.images:,} images{seen}, {self.cycles:,} "
+            f"cycles or {self.milliseconds:.4f} ms an image, {equal}"
+        )
 
     def to_json(self) -> dict[str, object]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values, the profile left out."""
+        return {name: value for name, value in asdict(self).items() if name != "profile"}
 
     def check(self) -> None:
         """Raise CheckFailed unless every integer is the reference's."""
@@ -78,47 +101,47 @@ class Simulation:
             )
 
 
-Progress = Callable[[int], None]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Outputs:
     """What the simulated hardware gave."""
 
-    codes: Codes  # (N, C, H, W)
+    codes: NDArray[np.integer[Any]]  # (N, C, H, W)
     cycles: tuple[int, ...]  # of each image, weights resident
-    first_codes: Codes  # (1, C, H, W) of the start that loads the weights
+    first_codes: NDArray[np.integer[Any]]  # (1, C, H, W) of the start that loads the weights
     first_cycles: int
     profile: Profile
     seconds: float
 
 
 def simulate(
-    network: IntegerNetwork, target: Target, options: SimulationOptions, progress: Progress | None = None
-) -> tuple[Simulation, Profile]:
-    """Run the compiled network in the simulated engine; `progress` is told how many images are done.
+    program: NetworkProgram, options: SimulationOptions, progress: Progress = silent
+) -> SimulationResult:
+    """Run test images in the simulated engine; `progress` is told how many are done.
 
-    Raises what compiling and simulating raise. Differing integers are counted, not raised.
+    Raises UsageError for a network without images, ToolError without simulator or compiler, and what
+    simulating raises. Differing integers are counted, not raised.
     """
+    network, target = program.network, program.target
+    if not isinstance(network, IntegerNetwork):
+        raise UsageError(f"{network.name}: has no test images; read it with its data set")
     images, labels = network.test_images(options.images)
-    compiled = compile_for(network, target)
-    least = bounds(network.graph, compiled.program, DdrModel.of(target))
-    outputs = _outputs(network, compiled, target, options, images, progress, least)
+    least = bounds(network.graph, program.compiled.program, DdrModel.of(target))
+    outputs = _outputs(network, program, options, images, progress, least)
     cycles = round(median(outputs.cycles[1:] or outputs.cycles))
-    simulation = Simulation(
+    return SimulationResult(
         network=network.name,
         dataset=network.dataset.name,
         target=target.name,
         images=len(images),
         mismatches=_mismatches(outputs, network.reference(images)),
         accuracy_float=network.float_accuracy(images, labels),
-        accuracy_integer=network.accuracy(outputs.codes, labels),
+        accuracy_integer=network.accuracy_of(outputs.codes, labels),
         macs=network.macs,
         cycles=cycles,
         cycles_first=outputs.first_cycles,
-        predicted_cycles=predicted_cycles(compiled, target),
+        predicted_cycles=program.cycles,
         clock_mhz=target.clock_mhz,
-        latency_ms=cycles / (1000 * target.clock_mhz),
+        latency_ms=target.milliseconds(cycles),
         array_macs_per_cycle=target.engine.macs_per_cycle,
         efficiency=least.peak / cycles,
         array_bound=round(least.array, 1),
@@ -130,8 +153,8 @@ def simulate(
         seed=options.seed,
         seconds=round(outputs.seconds, 3),
         host=host(),
+        profile=outputs.profile,
     )
-    return simulation, outputs.profile
 
 
 def host() -> dict[str, object]:
@@ -141,21 +164,27 @@ def host() -> dict[str, object]:
 
 def _outputs(
     network: IntegerNetwork,
-    compiled: Compiled,
-    target: Target,
+    program: NetworkProgram,
     options: SimulationOptions,
     images: Images,
-    progress: Progress | None,
+    progress: Progress,
     least: Bounds,
 ) -> _Outputs:
+    compiled, target = program.compiled, program.target
     memory = SimulatedDdr.of(target)
     ddr = replace(memory, stall_percent=options.stall_percent, seed=options.seed)
     codes = network.preprocess.codes(images)
     with closing(SimulatedEngine(target.engine, ddr)) as engine:
         first = engine.run(compiled, codes[:1])
         second = engine.run(compiled, codes[:1], profile=True)
-    started = time.monotonic()
-    many = simulate_many(compiled, codes, ddr, workers=options.workers, progress=progress)
+    started, work = time.monotonic(), f"simulating {network.name}"
+    many = simulate_many(
+        compiled,
+        codes,
+        ddr,
+        workers=options.workers,
+        progress=lambda done: progress(Advance(work, done, len(images))),
+    )
     assert second.profile is not None
     return _Outputs(
         codes=many.codes,
@@ -167,5 +196,5 @@ def _outputs(
     )
 
 
-def _mismatches(outputs: _Outputs, expected: Codes) -> int:
+def _mismatches(outputs: _Outputs, expected: NDArray[np.integer[Any]]) -> int:
     return int((outputs.codes != expected).sum() + (outputs.first_codes != expected[:1]).sum())

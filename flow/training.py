@@ -6,11 +6,11 @@ import dataclasses
 import shlex
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+
+from rich.progress import Progress
 
 from bitlathe.flow.datasets import check_dataset, read_dataset
-from bitlathe.flow.errors import UsageError
-from bitlathe.flow.output import progress
+from bitlathe.flow.errors import UsageError, member_of
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.train import (
     Precision,
@@ -25,8 +25,6 @@ from bitlathe.model.train.loop import CHECKPOINT_NAME
 from bitlathe.model.zoo import network_spec
 
 WEIGHTS_NAME = "weights.pt"
-
-_Choice = TypeVar("_Choice", bound=Enum)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,15 +53,17 @@ def training_config(
         return TrainConfig(
             network=network,
             dataset=dataset or usual,
-            schedule=_choice(Schedule, "--schedule", schedule),
-            precision=_choice(Precision, "--precision", precision),
+            schedule=member_of(Schedule, "schedule", schedule),
+            precision=member_of(Precision, "precision", precision),
             **settings,  # type: ignore[arg-type]
         )
     except BitlatheError as error:
         raise UsageError(str(error)) from error
 
 
-def run_training(config: TrainConfig, data: Path | None, out: Path | None, resume: bool) -> Trained:
+def run_training(
+    config: TrainConfig, data: Path | None, out: Path | None, resume: bool, bars: Progress | None = None
+) -> Trained:
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
 
     UsageError where the folder holds another training, unless it is to be gone on with.
@@ -71,11 +71,10 @@ def run_training(config: TrainConfig, data: Path | None, out: Path | None, resum
     folder = out or Path("build/train") / f"{config.network}-{config.dataset}"
     if (folder / CHECKPOINT_NAME).exists() and not resume:
         raise UsageError(
-            f"{folder}: holds a training; go on with it by --resume, or name another folder with --out"
+            f"{folder}: holds a training; go on with it by `resume=True`, or name another folder with `out`"
         )
     read_dataset(config.dataset, data)  # so that missing data is told of before anything is made
-    with progress() as bars:
-        result = train(config, data, folder, resume, bars)
+    result = train(config, data, folder, resume, bars)
     metadata = _metadata(result, config)
     weights = folder / WEIGHTS_NAME
     save_weights(weights, result.model, metadata)
@@ -94,13 +93,6 @@ def repeating_command(config: TrainConfig) -> str:
         if field.name not in ("network", "dataset") and value != field.default:
             words += [f"--{field.name.replace('_', '-')}", *_words_of(value)]
     return shlex.join(words)
-
-
-def _choice(kind: type[_Choice], option: str, word: str) -> _Choice:
-    choices = [entry.value for entry in kind]
-    if word not in choices:
-        raise UsageError(f"{option} {word}: choose one of {', '.join(choices)}")
-    return kind(word)
 
 
 def _words_of(value: object) -> list[str]:

@@ -135,6 +135,10 @@ class Target(BoardFacts):
     name: str
     engine: EngineConfiguration
 
+    def milliseconds(self, cycles: float) -> float:
+        """Time of cycles at the clock."""
+        return cycles / (1000 * self.clock_mhz)
+
 
 class _Targets(Mapping[str, Target]):
     """The boards by name, each read when it is asked for: a bad file is an error of its own board alone."""

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.model.graph.arrays import Images
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, ShapeError
+from bitlathe.model.graph.nodes import Shape
 
 Labels = NDArray[np.int64]  # (N,), 0..classes-1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Dataset:
     """Labelled images in two splits.
 
@@ -26,6 +27,7 @@ class Dataset:
     test_images: Images
     test_labels: Labels
     class_names: tuple[str, ...]
+    gives_floats: bool = False  # its source hands out pixel / 255, as torchvision's ToTensor does
 
     def __post_init__(self) -> None:
         self._check_split("train", self.train_images, self.train_labels)
@@ -47,16 +49,36 @@ class Dataset:
         return int(self.train_images.shape[3])
 
     @property
+    def image_shape(self) -> Shape:
+        """(C, H, W) of an image."""
+        height, width, channels = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
     def input_size(self) -> int:
-        """Height of an image in pixels, which is its width too."""
-        return int(self.train_images.shape[1])
+        """Height and width in pixels of a square image.
+
+        Raises ShapeError for images that are not, which networks of the zoo do not take.
+        """
+        _, height, width = self.image_shape
+        if height != width:
+            raise ShapeError(
+                f"{self.name}: images are {height}x{width}, networks of the zoo take square ones; "
+                "pad the images, or give a network of your own"
+            )
+        return height
+
+    def __repr__(self) -> str:
+        channels, height, width = self.image_shape
+        return (
+            f"{self.name}: {len(self.train_labels):,} training and {len(self.test_labels):,} test images of "
+            f"{height}x{width}x{channels}, {self.num_classes} classes"
+        )
 
     def _check_split(self, split: str, images: Images, labels: Labels) -> None:
         where = f"{self.name} {split}"
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2]:
-            raise DataError(
-                f"{where}: images are {images.dtype} {images.shape}, expected uint8 (N, size, size, C)"
-            )
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise DataError(f"{where}: images are {images.dtype} {images.shape}, expected uint8 (N, H, W, C)")
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise DataError(
                 f"{where}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)"

@@ -16,7 +16,7 @@ from bitlathe.model.graph.errors import DataError
 
 DATA_VARIABLE = "BITLATHE_DATA"
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_HINT = f"give --data DIR or set {DATA_VARIABLE} to the folder that holds them"
+_HINT = f"give `data=DIR` or set {DATA_VARIABLE} to the folder that holds them"
 
 _EMBEDDED = {"digits": read_digits, "synthetic224": read_synthetic}
 

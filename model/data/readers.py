@@ -100,7 +100,7 @@ def _npz_part(blob: Blob) -> tuple[Images, Labels]:
             return _npz_array(archive, "images"), _npz_array(archive, "labels")
     except _DAMAGED as error:
         raise DataError(
-            f"{blob.path}: not an npz archive of `images` and `labels` ({error}); fetch the file again"
+            f"{blob.path}: not an npz archive of the arrays images and labels ({error}); fetch the file again"
         ) from error
 
 

@@ -36,7 +36,7 @@ def read_image(importer: Importer, path: Path, shape: Shape) -> OnnxValue:
     elif len(sizes) == 2 and _fits(given, (prod(shape),)):
         return importer.emit(reader, image_reader(2, shape), [image])
     raise ShapeError(
-        f"{path}: takes images of {given}, these are {shape}; name its own data set with --dataset"
+        f"{path}: takes images of {given}, these are {shape}; name its own data set with `dataset`"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -27,9 +26,7 @@ _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the 
 _LANES = 8  # channels that an engine computes at once: widths in between save nothing
 _IMAGES = 500  # held-out images that a loss is measured on
 
-Watching = Callable[
-    [str, int], AbstractContextManager[Callable[[int], None]]
-]  # tells how much of what is done
+Told = Callable[[int, int], None]  # how many steps are done, and how many there are
 
 
 class Baseline(Enum):
@@ -56,17 +53,15 @@ class Baselines:
     quantized_epochs: int | None  # last ones of `ordinary`; None: two in seven, as in the paper
     latency_share: float  # of the reference's, that `greedy` and `knapsack` aim at
 
-    def strategy(
-        self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, progress: Watching
-    ) -> Strategy:
+    def strategy(self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, told: Told) -> Strategy:
         """A pipeline; FormatError or CapacityError for one that does not fit."""
         if kind is Baseline.ORDINARY:
             return self.ordinary()
         if kind is Baseline.GREEDY:
             return self.greedy(self.latency_share * reference.latency_ms)
         steps = len(self.quantizers) * len(self.groups)
-        with progress("knapsack: measuring", steps) as advance:
-            return self.knapsack(lab, ladder.quickest, self.latency_share * reference.cycles, advance)
+        budget = self.latency_share * reference.cycles
+        return self.knapsack(lab, ladder.quickest, budget, lambda done: told(done, steps))
 
     def ordinary(self) -> Scripted:
         """Prune, train on, then fine-tune quantized; FormatError where the epochs are too few."""

@@ -96,7 +96,7 @@ def workers_died(labels: Iterable[str]) -> ToolError:
     """Error for jobs that no worker survived."""
     return ToolError(
         f"search: the workers of {', '.join(labels)} died {RETRIES + 1} times; they may need more memory, "
-        "give fewer --workers and --resume"
+        "give fewer `workers` and `resume=True`"
     )
 
 

@@ -61,7 +61,7 @@ class RayExecutor:
             except Exception as error:  # Ray raises a bare Exception
                 self._ray.shutdown()
                 if attempt == _STARTS:
-                    raise ToolError(f"Ray did not start: {error}; choose --executor local") from error
+                    raise ToolError(f"Ray did not start: {error}; choose `executor=local`") from error
 
     def _result(self, task: Any, label: str) -> TrialOutcome:
         try:
@@ -87,6 +87,6 @@ def _import_ray() -> Any:
         import ray
     except ImportError as error:
         raise ToolError(
-            "Ray is not installed; pip install 'bitlathe[ray]', or choose --executor local"
+            "Ray is not installed; pip install 'bitlathe[ray]', or choose `executor=local`"
         ) from error
     return ray

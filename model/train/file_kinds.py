@@ -48,7 +48,7 @@ def foreign_kind(path: Path) -> Kind | None:
     if head[8:9] == b"{" and head[7] == 0:  # the header's length, then its JSON
         return Kind("it is a safetensors file", "load it by safetensors and save its dict by torch.save")
     if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x3a"):
-        return Kind("it is an ONNX model", "give it as --network, with no --weights")
+        return Kind("it is an ONNX model", "give it as `network`, without `weights`")
     return _archive_kind(path) if head.startswith(b"PK") else None
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import copy
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.utils import _pytree
-from torch.utils.hooks import RemovableHandle
 
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.zoo.layers import Normalize
-
-_HOOKS: WeakKeyDictionary[nn.Module, tuple[RemovableHandle, ...]] = WeakKeyDictionary()  # of each adapted one
 
 
 def adapted(model: nn.Module, example: torch.Tensor, normalize: Normalize | None = None) -> nn.Module:
@@ -28,13 +24,21 @@ def adapted(model: nn.Module, example: torch.Tensor, normalize: Normalize | None
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             tensor.data = tensor.data.float().clone(memory_format=torch.contiguous_format)
-    for handle in _HOOKS.pop(model, ()):  # a function may hand out one module again and again
-        handle.remove()
-    before = () if normalize is None else (model.register_forward_pre_hook(_Before(normalize)),)
-    _HOOKS[model] = *before, model.register_forward_hook(_one_tensor)
+    _forget_hooks(model)
+    if normalize is not None:
+        model.register_forward_pre_hook(_Before(normalize))
+    model.register_forward_hook(_one_tensor)
     if _bears_channels_last(model, example):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def _forget_hooks(model: nn.Module) -> None:
+    """Remove what this made of a module before: it may be handed out again and again, or be a copy."""
+    for key in [key for key, hook in model._forward_pre_hooks.items() if isinstance(hook, _Before)]:
+        del model._forward_pre_hooks[key]
+    for key in [key for key, hook in model._forward_hooks.items() if hook is _one_tensor]:
+        del model._forward_hooks[key]
 
 
 def _bears_channels_last(model: nn.Module, example: torch.Tensor) -> bool:

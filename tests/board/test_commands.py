@@ -23,7 +23,7 @@ needs.package("typer")
 
 def bitlathe(*words: str, path: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command; `path` comes before the search path of programs."""
-    program = "from bitlathe.flow.cli import main; main()"
+    program = "from bitlathe.flow.cli.main import main; main()"
     environment = {**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
         [sys.executable, "-c", program, *words], capture_output=True, text=True, env=environment, cwd=ROOT

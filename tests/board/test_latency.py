@@ -118,5 +118,5 @@ def test_no_board_an_unknown_one_and_one_without_a_token_are_named(tmp_path: Pat
 def test_real_and_simulated_boards_take_different_overlays() -> None:
     with pytest.raises(UsageError, match="give one kind"):
         latency.overlay_of([SIMULATED, "board"], find_target(BOARD), None)
-    with pytest.raises(UsageError, match="--overlay: name the folder"):
+    with pytest.raises(UsageError, match="`overlay`: name the folder"):
         latency.overlay_of(["board"], find_target(BOARD), None)

@@ -109,10 +109,10 @@ def test_graphs_of_other_names_have_tables_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"weight_bits": 4}, "--weight-bits"),
-        ({"activation_bits": 4, "per_channel": False}, "--activation-bits, --per-layer"),
-        ({"calibration_images": 3}, "--calibration"),
-        ({"normalization": Normalization.NONE}, "--normalize"),
+        ({"weight_bits": 4}, "`weight_bits`"),
+        ({"activation_bits": 4, "per_channel": False}, "`activation_bits`, `per_channel`"),
+        ({"calibration_images": 3}, "`calibration_images`"),
+        ({"normalization": Normalization.NONE}, "`normalization`"),
     ],
 )
 def test_a_graph_takes_no_options_that_its_file_answers(options: dict[str, object], told: str) -> None:

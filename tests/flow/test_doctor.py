@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bitlathe.flow.doctor import Check, Surroundings, collect, this_machine
+from bitlathe.flow.cli.doctor import Check, Surroundings, collect, this_machine
 
 BARE = Surroundings(
     which=lambda name: None,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,12 @@ import typer.main
 from command_line import run
 from repository import ROOT
 
-from bitlathe.flow.cli import app
+import bitlathe
+from bitlathe.flow.cli.main import app
+from bitlathe.flow.cli.options import network_request
 from bitlathe.flow.errors import ExitStatus
-from bitlathe.flow.options import network_request
 from bitlathe.flow.resources import Resources
-from bitlathe.flow.simulation import Simulation
+from bitlathe.flow.simulation import SimulationResult
 from bitlathe.hls.config import TARGETS
 from bitlathe.model.data import dataset_names
 from bitlathe.model.zoo import NETWORKS
@@ -23,6 +27,7 @@ from bitlathe.model.zoo import NETWORKS
 PAGE = ROOT / "docs" / "command_line.md"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 RUNNABLE = re.compile(r"<!-- runnable -->\n((?:    .+\n)+)")
+PYTHON = re.compile(r"<!-- python -->\n((?:(?:    .*)?\n)+)")
 LINK = re.compile(r"\]\(([^)#]+)(?:#[\w-]+)?\)")
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
@@ -103,7 +108,8 @@ def test_every_choice_is_documented() -> None:
 
 def test_every_field_of_a_simulation_is_documented() -> None:
     fields = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section("simulate"), re.MULTILINE)
-    assert {name for cell in fields for name in re.findall(r"\w+", cell)} == set(Simulation.__slots__)
+    documented = {name for cell in fields for name in re.findall(r"\w+", cell)}
+    assert documented == set(SimulationResult.__slots__) - {"profile"}
 
 
 def test_every_exit_status_is_documented() -> None:
@@ -122,7 +128,7 @@ def test_every_field_of_an_engine_s_resources_is_documented() -> None:
     assert fields <= set(re.findall(r"\w+", section("resources")))
 
 
-@pytest.mark.parametrize("room", ["flow", "model/graph"])
+@pytest.mark.parametrize("room", ["flow", "flow/api", "flow/cli", "model/graph"])
 def test_every_module_of_a_room_is_in_its_table(room: str) -> None:
     table = (ROOT / room / "README.md").read_text(encoding="utf-8")
     modules = {path.name for path in (ROOT / room).glob("[a-z]*.py")}
@@ -141,3 +147,40 @@ def test_the_readme_s_make_targets_exist() -> None:
         r"^    make (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
     ):
         assert f"\n{target}:" in makefile
+
+
+def test_the_code_on_the_page_of_the_api_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs" / "python.md"
+    code = [textwrap.dedent(block) for block in PYTHON.findall(page.read_text(encoding="utf-8"))]
+    assert len(code) >= 7
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(code), page.name, "exec"), {})
+    printed = capsys.readouterr()
+    assert "every integer matches" in printed.out and printed.err == ""
+    assert printed.out.endswith("`images=99`: noise has 12 test images; give 1 to 12\n")
+
+
+def test_every_function_of_the_api_is_on_its_page_with_its_arguments() -> None:
+    text = " ".join((ROOT / "docs" / "python.md").read_text(encoding="utf-8").split())
+    for name in bitlathe.__all__:
+        function = getattr(bitlathe, name)
+        if not inspect.isfunction(function):
+            assert f"`{name}`" in text, name
+            continue
+        assert f"{name}({', '.join(_shown(inspect.signature(function)))})" in text, name
+
+
+def _shown(signature: inspect.Signature) -> list[str]:
+    """Parameters as the page writes them: without types, keywords behind a star."""
+    shown: list[str] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
+            shown.append("*")
+        default = parameter.default
+        text = (
+            json.dumps(default) if isinstance(default, str) else getattr(default, "__name__", repr(default))
+        )
+        shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={text}")
+    return shown

@@ -288,7 +288,7 @@ def test_a_graph_is_written_to_a_file_not_a_folder() -> None:
 
 
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(request: object) -> None:
+    def interrupted(request: object, progress: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bitlathe.flow.integer_network.obtain", interrupted)
@@ -296,7 +296,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_defect_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(request: object) -> None:
+    def broken(request: object, progress: object) -> None:
         raise ZeroDivisionError("a defect")
 
     monkeypatch.setattr("bitlathe.flow.integer_network.obtain", broken)

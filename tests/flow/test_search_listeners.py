@@ -1,17 +1,14 @@
-"""What a user sees of a running search: the progress bar, and TensorBoard's log."""
+"""What is told of a running search: its progress, and TensorBoard's log."""
 
 from __future__ import annotations
 
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.progress import Progress, TimeRemainingColumn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bitlathe.flow.output import progress
-from bitlathe.flow.search_listeners import ProgressBar, TensorBoardLog
+from bitlathe.flow.progress import Advance, Note
+from bitlathe.flow.search_listeners import SearchProgress, TensorBoardLog
 from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.ladder import Audit
 
@@ -47,25 +44,20 @@ def finished(epoch: int, accuracy: float) -> EpochRecord:
     )
 
 
-def test_the_bar_shows_epoch_candidate_score_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = StringIO()
-    console = Console(file=screen, force_terminal=True, width=120)
-    with Progress(*Progress.get_default_columns(), console=console) as bars:
-        bar = ProgressBar(bars=bars, task=bars.add_task("search", total=2), name="search")
-        (row,) = bars.tasks
-        bar.epoch_started(1, ["P", "Q(4,8)"])
-        assert row.description == "search 1: P, Q(4,8)"
-        bar.candidate_scored(candidate(1, "P", 0.875))
-        assert (row.description, row.completed) == ("search 1: P 0.875", pytest.approx(1 / 3))
-        bar.candidate_scored(candidate(1, "Q(4,8)", None))
-        assert row.description == "search 1: Q(4,8) failed"
-        bar.epoch_finished(finished(1, 0.875))
-        assert row.completed == 1
-        bars.refresh()
-    assert "50%" in screen.getvalue()
-    assert any(isinstance(column, TimeRemainingColumn) for column in progress().columns)
-    line = capsys.readouterr().err
-    assert "search epoch 1: P, 87.50 %, 1,000 cycles (P 0.875, Q(4,8) failed; 4 s)" in line
+def test_a_search_tells_epoch_candidate_and_score() -> None:
+    told: list[Note | Advance] = []
+    search = SearchProgress(progress=told.append, name="search", epochs=2)
+    search.epoch_started(1, ["P", "Q(4,8)"])
+    search.candidate_scored(candidate(1, "P", 0.875))
+    search.candidate_scored(candidate(1, "Q(4,8)", None))
+    search.epoch_finished(finished(1, 0.875))
+    assert told == [
+        Advance("search", 0, 2, "epoch 1: P, Q(4,8)"),
+        Advance("search", pytest.approx(1 / 3), 2, "epoch 1: P 0.875"),
+        Advance("search", pytest.approx(2 / 3), 2, "epoch 1: Q(4,8) failed"),
+        Advance("search", 1, 2, "epoch 1"),
+        Note("search epoch 1: P, 87.50 %, 1,000 cycles (P 0.875, Q(4,8) failed; 4 s)"),
+    ]
 
 
 def test_tensorboard_reads_every_winner_and_candidate_and_a_repeated_epoch_once(tmp_path: Path) -> None:

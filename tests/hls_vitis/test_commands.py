@@ -14,7 +14,7 @@ from exported_ip import write_ip
 
 from bitlathe.flow import hls_commands
 from bitlathe.flow.board_bundle import read_overlay
-from bitlathe.flow.hls_commands import Flow, hls_request, keep_report
+from bitlathe.flow.hls_commands import Flow, HlsRequest, Synth, keep_report
 from bitlathe.flow.integer_network import obtain
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.compile import compile_graph
@@ -166,7 +166,8 @@ def test_estimates_of_each_core_have_a_row_of_their_own() -> None:
         ("pynq-z2", "hls4ml", "resnet8"),
     ]
     for name, flow, network in cores:
-        keep_report(report, hls_request(find_target(name), flow, None, None, None, 1, "never"), network)
+        request = HlsRequest(target=find_target(name), flow=Flow(flow), out=None, images=1, synth=Synth.NEVER)
+        keep_report(report, request, network)
     rows = json.loads(Path("build/bench/hls.json").read_text())
     assert [row["network"] for row in rows] == [None, None, "lenet5", "resnet8"]
     assert rows[0]["engine"] != rows[1]["engine"]

@@ -82,7 +82,7 @@ def test_the_default_root_lies_beside_the_repository(monkeypatch: pytest.MonkeyP
 def test_without_any_root_the_message_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_module, "_REPOSITORY", Path("nowhere/clone"))
     message = (
-        "mnist: no data folder is known; give --data DIR or set BITLATHE_DATA to the folder that holds them"
+        "mnist: no data folder is known; give `data=DIR` or set BITLATHE_DATA to the folder that holds them"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         load_dataset("mnist")
@@ -93,7 +93,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         f"cifar100: files not found, looked for {tmp_path}/cifar-100-binary/{{train.bin,test.bin}} or "
         f"{tmp_path}/cifar100/cifar-100-binary/{{train.bin,test.bin}} or "
         f"{tmp_path}/cifar100/{{train.bin,test.bin}}; "
-        "give --data DIR or set BITLATHE_DATA to the folder that holds them"
+        "give `data=DIR` or set BITLATHE_DATA to the folder that holds them"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         load_dataset("cifar100", tmp_path)
@@ -146,7 +146,7 @@ def _fields(count: int = 2) -> dict[str, object]:
     ("field", "value", "message"),
     [
         ("train_images", np.zeros((2, 8, 8, 1), np.float32), "x train: images are float32"),
-        ("test_images", np.zeros((2, 8, 9, 1), np.uint8), "x test: images are uint8 (2, 8, 9, 1)"),
+        ("test_images", np.zeros((2, 8, 9), np.uint8), "x test: images are uint8 (2, 8, 9)"),
         ("test_images", np.zeros((2, 9, 9, 1), np.uint8), "x: train images are (8, 8, 1), test"),
         ("train_labels", np.zeros(3, np.int64), "x train: labels are int64 (3,), expected int64 (2,)"),
         ("train_labels", np.zeros(2, np.uint8), "x train: labels are uint8 (2,)"),

@@ -130,7 +130,7 @@ HEADERS = {
 @pytest.mark.parametrize("header", HEADERS, ids=list(HEADERS.values()))
 def test_an_array_that_its_bytes_do_not_fill_is_refused_before_memory_is_taken(header: str) -> None:
     for data in (b"", b"12345678"):
-        with pytest.raises(DataError, match=r"f\.npz: not an npz archive of `images` and `labels`"):
+        with pytest.raises(DataError, match=r"f\.npz: not an npz archive of the arrays images and labels"):
             read_npz([blob(npz_with_header(header, data), "f.npz")])
 
 
@@ -143,7 +143,7 @@ def test_idx_sizes_whose_product_wraps_are_refused() -> None:
 @pytest.mark.parametrize(
     ("reader", "data", "message"),
     [
-        (read_npz, b"PK\x03\x04 cut short", "f.npz: not an npz archive of `images` and `labels`"),
+        (read_npz, b"PK\x03\x04 cut short", "f.npz: not an npz archive of the arrays images and labels"),
         (read_npz, b"", "f.npz: not an npz archive"),
         (read_npz, npz(pictures=np.zeros(1)), "f.npz: not an npz archive"),
         (read_idx, b"\x89PNG", "f.npz: starts with 89504e47, an idx3 file with 00000803"),

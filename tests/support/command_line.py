@@ -9,7 +9,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from bitlathe.flow.cli import app
+from bitlathe.flow.cli.main import app
 
 # The smallest network that is trained and comes with the package, calibrated on few images.
 LENET = ("--network", "lenet5", "--calibration", "16")

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("board", "flow", "hls", "model", "rtl_tb")
 NAMESPACE = "bitlathe"
 
-_FOLDERS = (*ROOMS, "tests", "benchmarks", "docs", "examples", ".ci")
+_FOLDERS = (NAMESPACE, *ROOMS, "tests", "benchmarks", "docs", "examples", ".ci")
 _MADE = {"__pycache__", "build", "sim_build"}  # folders that hold what tools made
 _TEXT = {
     ".py",
@@ -50,6 +50,6 @@ def text_files() -> tuple[Path, ...]:
 
 
 def packages_on_disk() -> set[str]:
-    """Import names of the folders below the rooms that hold an `__init__.py`."""
+    """Import names of the folders below the rooms that hold an `__init__.py`, and of all of them together."""
     inits = (path for room in ROOMS for path in files_below(room, "__init__.py"))
-    return {".".join((NAMESPACE, *path.parent.relative_to(ROOT).parts)) for path in inits}
+    return {NAMESPACE, *(".".join((NAMESPACE, *path.parent.relative_to(ROOT).parts)) for path in inits)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -14,6 +15,20 @@ from bitlathe.hls.target.board_files import listed_boards
 from bitlathe.model.graph.files.settings import MAX_SEED
 
 Command = Callable[..., None]
+
+# Arguments whose option is not simply their name with dashes.
+_OPTIONS = {
+    "normalization": "--normalize",
+    "per_channel": "--per-layer",
+    "calibration_images": "--calibration",
+    "layers": "--layer",
+    "methods": "--method",
+    "boards": "--board",
+    "bundles": "--bundle",
+    "reuse_factor": "--reuse",
+    "stall_percent": "--stalls",
+}
+_ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 DatasetOption = Annotated[
     str | None, typer.Option("--dataset", help="Data set; the network's usual one if not given.")
@@ -29,6 +44,25 @@ TargetOption = Annotated[
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Simulated engines side by side.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead.")]
+
+
+def as_options(message: str) -> str:
+    """A message of the functions behind the commands, its arguments in backquotes as the options they are
+    here.
+
+    >>> as_options("`images=9`: digits has 5; give `calibration_images`, or go on with it by `resume=True`")
+    '--images 9: digits has 5; give --calibration, or go on with it by --resume'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        words = [
+            _OPTIONS.get(name, f"--{name.replace('_', '-')}"),
+            *([] if value in (None, "True") else [value]),
+        ]
+        return " ".join(words)
+
+    return _ARGUMENT.sub(option, message)
 
 
 def network_request(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.options import JsonOption, TargetOption, takes_float_network
-from bitlathe.flow.output import print_json
+from bitlathe.flow.cli.options import JsonOption, TargetOption, takes_float_network
+from bitlathe.flow.cli.output import print_json, show
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.hls.config import find_target
 
@@ -44,8 +44,10 @@ def compress(
     as_json: JsonOption = False,
 ) -> None:
     """Prune and quantize a network by methods one after the other; sizes before and after in one table."""
+    from bitlathe.flow.cli.tables import show_compression
     from bitlathe.flow.compression import CompressOptions, compress
-    from bitlathe.flow.reports import show_compression
+    from bitlathe.flow.quantize_settings import quantize_config
+    from bitlathe.flow.subject import find_subject
 
     options = CompressOptions(
         methods=tuple(method),
@@ -55,9 +57,11 @@ def compress(
         epoch_images=epoch_images,
         held_out=held_out,
         images=images,
+        seed=request.seed,
         resume=resume,
     )
-    result = compress(request, options, find_target(target), out)
+    board, config = find_target(target), quantize_config(request)
+    result = compress(find_subject(request, show), config, options, board, out, show)
     if as_json:
         print_json(result.to_json())
     else:
@@ -75,10 +79,12 @@ def sensitivity(
     as_json: JsonOption = False,
 ) -> None:
     """Prune each layer alone and tell what accuracy that costs: which layers to skip."""
-    from bitlathe.flow.sensitivity import measure_sensitivity, sensitivity_options, show_sensitivity
+    from bitlathe.flow.cli.tables import show_sensitivity
+    from bitlathe.flow.sensitivity import measure_sensitivity, sensitivity_options
+    from bitlathe.flow.subject import find_subject
 
     options = sensitivity_options(criterion=criterion, shares=shares, scope=scope, images=images)
-    result = measure_sensitivity(request, options)
+    result = measure_sensitivity(find_subject(request, show), options, show)
     if as_json:
         print_json(result.to_json())
     else:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import argparse
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bitlathe.board.agent import DEFAULT_PORT, LOOPBACK, add_agent_options, read_token, run_agent
-from bitlathe.board.bundle import Bundle, find_bundle
-from bitlathe.board.client import Agent
-from bitlathe.board.local import agents_at
-from bitlathe.board.measurement import Measurement
-from bitlathe.board.pool import Pool
+from bitlathe.board.agent import DEFAULT_PORT, LOOPBACK, add_agent_options, run_agent
 from bitlathe.flow.board_errors import board_errors
+from bitlathe.flow.cli.options import JsonOption, TargetOption, takes_network
+from bitlathe.flow.cli.output import note, print_json, show
+from bitlathe.flow.cli.tables import show_measurement
 from bitlathe.flow.errors import CheckFailed, UsageError
-from bitlathe.flow.options import JsonOption, TargetOption, takes_network
-from bitlathe.flow.output import note, print_json, print_table
 from bitlathe.flow.request import NetworkRequest
-from bitlathe.hls.config import Target, find_target
+from bitlathe.hls.config import find_target
 from bitlathe.hls.target.board_files import listed_boards
-
-if TYPE_CHECKING:
-    from bitlathe.flow.board_bundle import OverlayFiles
 
 IMAGES = 16  # of a bundle that is made here
 TokenOption = Annotated[
@@ -98,20 +90,23 @@ def measure(
     as_json: JsonOption = False,
 ) -> None:
     """Run test images on boards, compare every output integer, and print the measured latency."""
-    _check_one_source(request, bundle, {"--overlay": overlay})
-    with board_errors(), tempfile.TemporaryDirectory(prefix="bitlathe-") as folder:
-        token = read_token(token_file) if token_file else None
-        with agents_at(board, token) as agents:
-            found = [find_bundle(path, Path(folder)) for path in bundle or ()]
-            if not found:
-                found = [_made_for(request, board, agents, overlay, images or IMAGES, out)]
-            measured = Pool(agents).measure_all(found, images)
+    from bitlathe.flow.api.boards import measure as measure_network
+    from bitlathe.flow.api.boards import measure_bundles
+    from bitlathe.flow.integer_network import obtain
+
+    _check_one_source(request, bundle, {"overlay": overlay})
+    if bundle:
+        measured = measure_bundles(bundle, board, images, token_file=token_file)
+    else:
+        network = obtain(request, show)
+        made = {"overlay": overlay, "token_file": token_file, "out": out}
+        measured = [measure_network(network, board, images or IMAGES, **made)]
     if as_json:
         rows = [each.to_json() for each in measured]
         print_json({"measurements": rows} if len(rows) > 1 else rows[0])
     else:
         for each in measured:
-            _show(each)
+            show_measurement(each)
     if wrong := sum(each.mismatches for each in measured):
         raise CheckFailed(f"{wrong} output integers differ from the reference's")
 
@@ -131,14 +126,16 @@ def deploy(
     to: Annotated[str | None, typer.Option("--to", help="USER@HOST: copy it there too, over ssh.")] = None,
 ) -> None:
     """Put all that a board needs into a folder, and print the commands that run it there."""
+    from bitlathe.flow.api.boards import deploy as fill_folder
     from bitlathe.flow.deploy import copy_to
-    from bitlathe.flow.deploy import deploy as fill_folder
+    from bitlathe.flow.integer_network import obtain
 
-    _check_one_source(request, bundle, {"--overlay": overlay, "--images": images})
-    with board_errors(), tempfile.TemporaryDirectory(prefix="bitlathe-") as folder:
-        if bundle is None:
-            bundle = _made(request, find_target(target), overlay, images or IMAGES, Path(folder)).folder
-        deployment = fill_folder(bundle, out)
+    _check_one_source(request, bundle, {"overlay": overlay, "images": images})
+    if bundle is None and overlay is None:
+        raise UsageError("give `bundle`, or a network and `overlay`, the folder of the board's .bit and .hwh")
+    find_target(target)
+    network = bundle or obtain(request, show)
+    deployment = fill_folder(network, out, overlay=overlay, target=target, images=images or IMAGES)
     if to is not None:
         copy_to(deployment, to)
         note(f"copied to {to}")
@@ -148,61 +145,7 @@ def deploy(
 
 def _check_one_source(request: NetworkRequest, bundle: object, others: Mapping[str, object]) -> None:
     """Raise UsageError for what a bundle answers by itself."""
-    idle = [option for option, value in others.items() if value is not None]
+    idle = [f"`{name}`" for name, value in others.items() if value is not None]
     if bundle and (idle or request != NetworkRequest()):
         what = ", ".join(["what names a network", *idle])
-        raise UsageError(f"--bundle: holds network, images and overlay of its own; leave out {what}")
-
-
-def _made_for(
-    request: NetworkRequest,
-    addresses: list[str],
-    agents: list[Agent],
-    overlay: Path | None,
-    images: int,
-    out: Path,
-) -> Bundle:
-    """A bundle of the network asked for, for the boards that the agents have."""
-    from bitlathe.flow.board_latency import common_target, overlay_of
-
-    target = common_target(addresses, agents)
-    return _bundle(request, target, overlay_of(addresses, target, overlay), images, out)
-
-
-def _made(request: NetworkRequest, target: Target, overlay: Path | None, images: int, out: Path) -> Bundle:
-    """A bundle of the network asked for and of a real board's overlay."""
-    from bitlathe.flow.board_bundle import read_overlay
-
-    if overlay is None:
-        raise UsageError("give --bundle, or a network and --overlay, the folder of the board's .bit and .hwh")
-    return _bundle(request, target, read_overlay(overlay, target), images, out)
-
-
-def _bundle(request: NetworkRequest, target: Target, files: OverlayFiles, images: int, out: Path) -> Bundle:
-    from bitlathe.flow.board_bundle import Vectors, make_bundle
-    from bitlathe.flow.integer_network import obtain
-
-    network = obtain(request)
-    pictures, labels = network.test_images(images)
-    if network.unlike_classes:
-        labels = labels * 0 - 1
-    vectors = Vectors(images=pictures, labels=labels, table=network.preprocess.table)
-    return make_bundle(network.graph, target, files, vectors, out, name=network.name)
-
-
-def _show(measured: Measurement) -> None:
-    kind = "simulated " if measured.simulated else ""
-    rows = [
-        ("test images", f"{measured.images:,}"),
-        ("output integers that differ", f"{measured.mismatches:,}"),
-        ("right answers", "-" if measured.correct is None else f"{measured.correct:,}"),
-        ("cycles an image", f"{measured.cycles:,}"),
-        ("cycles, weights not yet on chip", f"{measured.cycles_first:,}"),
-        ("cycles, predicted", f"{measured.predicted_cycles:,}"),
-        ("clock, read back", f"{measured.clock_mhz:g} MHz"),
-        ("latency", f"{measured.latency_ms:.4f} ms"),
-        ("images in to outputs back", "-" if measured.wall_ms is None else f"{measured.wall_ms:.4f} ms"),
-    ]
-    print_table(f"{measured.network} on {kind}{measured.board}, pynq {measured.pynq}", ("measured", ""), rows)
-    cycles = [(row.layer, f"{row.cycles:,}") for row in measured.layers]
-    print_table("cycles by layer", ("layer", "cycles"), cycles)
+        raise UsageError(f"`bundle`: holds network, images and overlay of its own; leave out {what}")

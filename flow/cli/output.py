@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.progress import Progress, TimeElapsedColumn
+from rich.progress import Progress, TaskID, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from bitlathe.flow.cli.options import as_options
+from bitlathe.flow.progress import Advance, Note
 
 _PIPE_WIDTH = 120  # columns where stdout is no terminal, so that no cell is cut
 
@@ -50,12 +52,35 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Notes()])
 
 
-@contextmanager
-def task(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for one thing; call what it yields with how much is done."""
-    with progress() as bars:
-        bar = bars.add_task(description, total=total)
-        yield lambda done: bars.update(bar, completed=done)
+class Shown:
+    """A `Progress` on stderr: notes as lines, and a bar for each piece of work until all are done."""
+
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: Note | Advance) -> None:
+        if isinstance(event, Note):
+            note(as_options(event.text))
+            return
+        if self._bars is None:
+            self._bars = progress()
+            self._bars.start()
+        if event.work not in self._tasks:
+            self._tasks[event.work] = self._bars.add_task(event.work, total=event.total)
+        text = f"{event.work}, {event.now}" if event.now else event.work
+        self._bars.update(self._tasks[event.work], completed=event.done, description=text)
+        if self._bars.finished:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take away the bars."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars, self._tasks = None, {}
+
+
+show = Shown()
 
 
 def progress() -> Progress:
@@ -63,15 +88,6 @@ def progress() -> Progress:
     console = _console(stderr=True)
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)
-
-
-def percent(share: float | None) -> str:
-    """Text of a share.
-
-    >>> percent(0.97777), percent(None)
-    ('97.78 %', '-')
-    """
-    return "-" if share is None else f"{100 * share:.2f} %"
 
 
 def _console(stderr: bool = False) -> Console:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.options import DataOption, JsonOption, WorkersOption
-from bitlathe.flow.output import print_json
+from bitlathe.flow.cli.options import DataOption, JsonOption, WorkersOption
+from bitlathe.flow.cli.output import print_json, show
 
 
 def register(app: typer.Typer) -> None:
@@ -40,25 +40,24 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Choose pruning and quantization epoch by epoch, by a rule such as measured latency (Algorithm 1)."""
-    from bitlathe.flow.search import SearchRequest, executor_kind, run_search
-    from bitlathe.flow.search_report import show_search
+    from bitlathe.flow.api.compress import search as run
+    from bitlathe.flow.cli.tables import show_search
 
-    finished = run_search(
-        SearchRequest(
-            config=config,
-            out=out,
-            resume=resume,
-            seed=own_seed,
-            data=data,
-            boards=tuple(board or ()),
-            token_file=token_file,
-            overlay=overlay,
-            executor=executor_kind(executor),
-            workers=workers,
-            ray_address=ray_address,
-        )
+    finished = run(
+        config,
+        out,
+        resume=resume,
+        seed=own_seed,
+        data=data,
+        boards=board or (),
+        token_file=token_file,
+        overlay=overlay,
+        executor=executor,
+        workers=workers,
+        ray_address=ray_address,
+        progress=show,
     )
     if as_json:
         print_json(finished.to_json())
     else:
-        show_search(finished.result, finished.baselines, finished.report)
+        show_search(finished)

@@ -1,0 +1,71 @@
+"""Shape a CNN until it fits an FPGA, and prove bit for bit that what runs there is what was trained.
+
+    import bitlathe
+
+    network = bitlathe.load_network("lenet5", dataset="digits")
+    program = bitlathe.compile(bitlathe.quantize(network), target="pynq-z2")
+    print(bitlathe.simulate(program, images=20))
+
+docs/python.md describes each function. A name is loaded when it is first used, PyTorch with it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitlathe.flow.api.boards import deploy, measure, measure_bundles
+    from bitlathe.flow.api.compress import compress, search
+    from bitlathe.flow.api.datasets import load_dataset
+    from bitlathe.flow.api.hardware import compile, simulate
+    from bitlathe.flow.api.networks import load_network, load_quantized, quantize
+    from bitlathe.flow.errors import CheckFailed, MissingData, UsageError
+    from bitlathe.flow.progress import Advance, Note
+    from bitlathe.model.graph.errors import BitlatheError
+
+__version__ = version("bitlathe")
+
+__all__ = [
+    "Advance",
+    "BitlatheError",
+    "CheckFailed",
+    "MissingData",
+    "Note",
+    "UsageError",
+    "compile",
+    "compress",
+    "deploy",
+    "load_dataset",
+    "load_network",
+    "load_quantized",
+    "measure",
+    "measure_bundles",
+    "quantize",
+    "search",
+    "simulate",
+]
+
+_HOMES = {
+    "flow.api.boards": ("deploy", "measure", "measure_bundles"),
+    "flow.api.compress": ("compress", "search"),
+    "flow.api.datasets": ("load_dataset",),
+    "flow.api.hardware": ("compile", "simulate"),
+    "flow.api.networks": ("load_network", "load_quantized", "quantize"),
+    "flow.errors": ("CheckFailed", "MissingData", "UsageError"),
+    "flow.progress": ("Note", "Advance"),
+    "model.graph.errors": ("BitlatheError",),
+}
+_HOME = {name: f"bitlathe.{home}" for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""What `import bitlathe` gives: functions over plain objects, which the command line calls too."""

@@ -1,0 +1,138 @@
+"""Networks: named or handed in, and quantized to integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from torch import nn
+
+from bitlathe.flow.api.datasets import DatasetSource, load_dataset
+from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.integer_network import IntegerNetwork, quantized, read_network
+from bitlathe.flow.progress import Progress, silent
+from bitlathe.flow.request import CALIBRATION_IMAGES, MeanStd, NetworkRequest, Normalization
+from bitlathe.flow.subject import Subject, find_subject
+from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
+
+ChannelConstants: TypeAlias = tuple[
+    Sequence[float], Sequence[float]
+]  # means and standard deviations of channels
+
+
+def load_network(
+    network: str | nn.Module,
+    dataset: DatasetSource | None = None,
+    *,
+    weights: str | Path | None = None,
+    data: str | Path | None = None,
+    normalization: str | ChannelConstants = "auto",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Subject:
+    """A trained network and the data set it is judged on, ready to be quantized or compressed.
+
+    Args:
+        network: a name of the zoo (`lenet5`, `resnet20`, ...), `FILE.py:FUNCTION`, `FILE.onnx`, or a module,
+            which is copied and moved to the processor. A module maps images (N, C, H, W) float32 to logits
+            (N, classes).
+        dataset: what `load_dataset` takes; a network of the zoo has a usual one.
+        weights: a state dict's file; else the module's own, the package's, or seeded random ones.
+        data: folder of the data sets that have names; the variable BITLATHE_DATA if not given.
+        normalization: what the network was trained to see of a pixel 0..255. "none": (pixel - 128) / 128;
+            "unit": pixel / 255, as ToTensor gives; "imagenet", or means and standard deviations by channel:
+            (pixel / 255 - mean) / std. "auto": "unit" for a network of yours on images that its data set
+            gives as floats, "imagenet" for the published weights of CIFAR-10's ResNets, else "none".
+        seed: of random weights.
+        progress: is told how files were read and whose weights the network has.
+
+    Raises:
+        UsageError: an argument cannot be used, or the module's own code fails; names argument or line.
+        UnsupportedLayer, ShapeError: no network of that name, or it does not fit the images.
+        DataError, MissingData: a file of weights or images is damaged, or missing.
+    """
+    request = NetworkRequest(
+        network=network,
+        dataset=dataset if dataset is None or isinstance(dataset, str) else load_dataset(dataset),
+        weights=None if weights is None else Path(weights),
+        data=None if data is None else Path(data),
+        normalization=_normalization(normalization),
+        seed=seed,
+    )
+    return find_subject(request, progress)
+
+
+def load_quantized(
+    path: str | Path,
+    dataset: DatasetSource | None = None,
+    *,
+    data: str | Path | None = None,
+    progress: Progress = silent,
+) -> IntegerNetwork:
+    """An integer network from the file (.blg, .blgc) that `save`, `compress` or `search` wrote.
+
+    `dataset` is what `load_dataset` takes; a network of the zoo has a usual one. Raises FormatError,
+    DataError or ShapeError for the file, OverflowRisk where an accumulator could overflow, UsageError or
+    MissingData for the data.
+    """
+    images = dataset if dataset is None or isinstance(dataset, str) else load_dataset(dataset)
+    return read_network(Path(path), images, None if data is None else Path(data), progress)
+
+
+def quantize(
+    network: Subject | str | nn.Module,
+    dataset: DatasetSource | None = None,
+    *,
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    per_channel: bool = True,
+    calibration_images: int = CALIBRATION_IMAGES,
+    layers: Mapping[str, LayerBits | int] | None = None,
+    progress: Progress = silent,
+) -> IntegerNetwork:
+    """A network as integers with power-of-two scales, not trained further, proven not to overflow.
+
+    Args:
+        network: what `load_network` gives or takes.
+        dataset: what `load_dataset` takes, for a network that was not loaded with one.
+        weight_bits, activation_bits: 2 to 16; the engine takes up to 8.
+        per_channel: one binary point for the weights of each output channel, else one for a layer.
+        calibration_images: training images, the first ones, that choose the binary points of activations.
+        layers: other bits of single layers by name; a number is of the weights alone.
+        progress: is told where outputs are not the classes of the data set.
+
+    Raises:
+        FormatError: bits out of range, or no layer of that name.
+        UnsupportedLayer, ShapeError: an operation has no exact integer form here; names it.
+        OverflowRisk: no binary point keeps an accumulator within 32 bits.
+    """
+    config = QuantizeConfig(
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        per_channel=per_channel,
+        calibration_images=calibration_images,
+        layers={
+            name: LayerBits(weight_bits=bits) if isinstance(bits, int) else bits
+            for name, bits in (layers or {}).items()
+        },
+    )
+    return quantized(subject_of(network, dataset, progress), config, progress)
+
+
+def subject_of(
+    network: Subject | str | nn.Module, dataset: DatasetSource | None = None, progress: Progress = silent
+) -> Subject:
+    """A network that is loaded already, or is loaded now; UsageError for a second data set."""
+    if not isinstance(network, Subject):
+        return load_network(network, dataset, progress=progress)
+    if dataset is not None:
+        raise UsageError(f"`dataset`: {network.network} was loaded with {network.dataset.name}; leave it out")
+    return network
+
+
+def _normalization(word: str | ChannelConstants) -> Normalization | MeanStd:
+    if not isinstance(word, str):
+        mean, std = (tuple(map(float, constants)) for constants in word)
+        return MeanStd(mean, std)
+    return member_of(Normalization, "normalization", word)
