@@ -73,7 +73,7 @@ def trained(images: np.ndarray, labels: np.ndarray) -> nn.Module:
 
 def main(folder: str = "build/own_network") -> None:
     """Train, compress, simulate, and fill a folder that runs on the simulated board."""
-    train, test = pictures(1200, seed=1), pictures(300, seed=2)
+    train, test = pictures(800, seed=1), pictures(200, seed=2)
     network = bitlathe.load_network(trained(*train), (*train, *test), normalization="unit")
     print(bitlathe.quantize(network).accuracy)
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from command_line import LENET, run
 
-from bitlathe.flow import cli, integer_network
+from bitlathe.flow import integer_network
+from bitlathe.flow.cli import main as cli
 from bitlathe.flow.errors import ExitStatus, UsageError
 from bitlathe.flow.integer_network import (
     IntegerNetwork,

@@ -51,6 +51,15 @@ def test_a_network_of_ones_own_is_bit_exact() -> None:
     assert (result["network"], result["mismatches"]) == ("make_network", 0)
 
 
+def test_a_network_and_pictures_of_ones_own_go_from_training_to_a_board_s_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module("examples/own_network.py").main(str(tmp_path / "board"))
+    printed = capsys.readouterr().out
+    assert float(printed.splitlines()[0]) > 0.8 and "every integer matches" in printed
+    assert (tmp_path / "board" / "agent.sh").exists() and list((tmp_path / "board").glob("*.bundle"))
+
+
 def test_the_benchmark_of_cycles_writes_a_row_for_each_pair_and_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
