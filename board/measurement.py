@@ -56,6 +56,16 @@ class Measurement:
         for digest in (self.bundle, self.outputs_sha256):
             names.DIGEST.check(digest, _WHERE)
 
+    @property
+    def milliseconds(self) -> float:
+        """Latency of one image."""
+        return self.latency_ms
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of images that are recognised, 0..1; None where outputs are not classes."""
+        return None if self.correct is None else self.correct / self.images
+
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)

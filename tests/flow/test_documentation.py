@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import inspect
 import json
 import re
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from command_line import run
-from repository import ROOT
+from repository import ROOT, files_below
 
 import bitlathe
 from bitlathe.flow.cli.main import app
@@ -184,3 +186,14 @@ def _shown(signature: inspect.Signature) -> list[str]:
         )
         shown.append(parameter.name if default is parameter.empty else f"{parameter.name}={text}")
     return shown
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in files_below("flow", "*.py") if ">>>" in path.read_text(encoding="utf-8")],
+    ids=lambda path: path.stem,
+)
+def test_the_examples_in_a_module_hold(path: Path) -> None:
+    name = ".".join(("bitlathe", *path.relative_to(ROOT).with_suffix("").parts))
+    tried = doctest.testmod(importlib.import_module(name))
+    assert tried.attempted and not tried.failed
