@@ -38,6 +38,7 @@ from bitlathe.model.search.checkpoint import CANDIDATES, CHECKPOINT, CHOICES, lo
 from bitlathe.model.search.executors import Done
 from bitlathe.model.search.records import Measures
 from bitlathe.model.search.rules import Context
+from bitlathe.model.train.files import read_tensors, write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,17 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint
     """A finished search with probes."""
     folder = tmp_path_factory.mktemp("search")
     return folder, make_search(folder, probe=0.5).run()
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(
+    searched: tuple[Path, Checkpoint], tmp_path: Path
+) -> None:
+    content = read_tensors(searched[0] / CHECKPOINT)
+    write_tensors(tmp_path / CHECKPOINT, content | {"format": "bitlathe-search-1"})
+    with pytest.raises(DataError) as caught:
+        load_checkpoint(tmp_path, SPEC, {"epochs": search_lab.EPOCHS})
+    told = "checkpoint.pt: is a bitlathe-search-1, not a bitlathe-search-2; start anew in another folder"
+    assert str(caught.value) == f"{tmp_path}/{told}"
 
 
 def test_a_penalty_acts_in_a_probe_and_in_what_goes_on_from_it() -> None:
