@@ -66,7 +66,7 @@ def room_of(module: str) -> str | None:
 def wrong_arrows(path: str, source: str) -> list[str]:
     """One line for each import of `source` that TABLE forbids; `path` is relative to the root."""
     module = ".".join(PurePosixPath(path).with_suffix("").parts)
-    found = ((line, name) for line, name in _imports(path, source))
+    found = ((line, name) for line, name in imports_of(path, source))
     judged = ((line, name, _objection(module, name)) for line, name in found)
     return [f"{path}:{line}: {name} {objection}" for line, name, objection in judged if objection]
 
@@ -97,7 +97,7 @@ def _is_below(module: str, room: str) -> bool:
     return module == room or module.startswith(room + ".")
 
 
-def _imports(path: str, source: str) -> Iterator[tuple[int, str]]:
+def imports_of(path: str, source: str) -> Iterator[tuple[int, str]]:
     """Line and absolute dotted name of everything imported, wherever it stands in the file."""
     package = (NAMESPACE, *PurePosixPath(path).parts[:-1])
     for node in ast.walk(ast.parse(source, path)):
