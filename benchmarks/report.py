@@ -1,0 +1,318 @@
+"""Tables of results in README.md and docs/results.md, written from the rows in benchmarks/results.
+
+python benchmarks/report.py           # write the tables of the pages from the rows
+python benchmarks/report.py --keep    # take rows over from build/bench first, as `make bench` left them
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from cases import pruned
+
+from bitlathe.flow.files import write_json
+from bitlathe.flow.wording import percent
+from bitlathe.hls.config import TARGETS
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BENCH = ROOT / "build" / "bench"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+
+NAMES = {
+    "lenet5": "LeNet-5",
+    "resnet8": "ResNet-8",
+    "resnet20": "ResNet-20",
+    "resnet56": "ResNet-56",
+    "resnet110": "ResNet-110",
+    "mobilenet": "MobileNet v1",
+    "vgg16": "VGG-16",
+    "resnet20-fast": "ResNet-20 at 4 bits, found by a search",
+}
+HEADLINES = ("lenet5", "resnet8", "resnet20", "resnet56")
+FOUND = "resnet20-fast"  # the search in the headline
+WHOLE = pruned(
+    3, (16, 32, 64)
+).variant  # ResNet-20 with all its channels, of random weights as the pruned ones
+SMALL = "pynq-z2"  # the board that the smaller tables are about
+CYCLES_FIELDS = (
+    *("network", "bits", "variant", "target", "weights", "cycles", "ideal"),
+    *("array_bound", "ddr_bound", "predicted", "macs", "latency_ms"),
+)
+AREA = ("lut", "ff", "dsp", "bram36")
+AREA_FIELDS = ("target", "engine", "part", *AREA, *(f"{name}_limit" for name in AREA), "fits", "tool")
+
+Row = Mapping[str, Any]  # an object of a file of rows
+Cells = Sequence[str]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Write the pages."""
+    if _parse(words).keep:
+        keep(BENCH, RESULTS)
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+    return 0
+
+
+def rendered(text: str, results: Path) -> str:
+    """A page with every table as the rows say it."""
+    return BLOCK.sub(lambda found: found[1] + _markdown(TABLES[found[2]](results)) + found[3], text)
+
+
+def keep(bench: Path, results: Path) -> None:
+    """Take rows over, dated today; those that were not measured again stay as they are.
+
+    Raises SystemExit for rows whose integers differ.
+    """
+    origin = {
+        "seed": 0,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+    if (measured := bench / "cycles.json").exists():
+        rows = _read(measured)
+        if wrong := [row["network"] for row in rows if row["mismatches"] or row["violations"]]:
+            sys.exit(f"{measured}: integers differ or a rule of AXI is broken, for {', '.join(wrong)}")
+        made = [{**_fields(row, CYCLES_FIELDS), "command": _cycles_command(row), **origin} for row in rows]
+        _merge(results / "cycles.json", made, ("network", "bits", "variant", "target"))
+    if (measured := bench / "resources.json").exists():
+        command = "python benchmarks/resources.py"
+        own = {(name, target.engine.label) for name, target in TARGETS.items()}
+        rows = [row for row in _read(measured) if (row["target"], row["engine"]) in own]
+        made = [{**_fields(row, AREA_FIELDS), "note": "", "command": command, **origin} for row in rows]
+        _merge(results / "resources.json", made, ("target",))
+
+
+def headline(results: Path) -> Iterator[Cells]:
+    """The networks with trained weights, and the one that a search found."""
+    yield "network, data", "accuracy: float, integer", "pynq-z2: cycles, latency", "zcu104", "command"
+    cycles = _cycles(results)
+    for row in _read(results / "accuracy.json"):
+        if (network := row["network"]) in HEADLINES:
+            yield (
+                f"{NAMES[network]}, {row['dataset']}",
+                f"{percent(row['float'])}, {percent(row['integer'])}",
+                *(_cycles_and_latency(cycles[network, 8, "", target]) for target in TARGETS),
+                f"`python benchmarks/cycles.py --networks {network}`",
+            )
+    searches = _read(results / "searches.json")
+    found, simulated = searches["pipelines"][f"{FOUND}/search"], searches["simulated"]
+    floats = next(row["float"] for row in _read(results / "accuracy.json") if row["network"] == "resnet20")
+    latency = simulated["cycles"] / (1000 * TARGETS[simulated["target"]].clock_mhz)
+    yield (
+        f"{NAMES[FOUND]}, CIFAR-10",
+        f"{percent(floats)}, {percent(found['test_accuracy'])}",
+        f"{simulated['cycles']:,}, {latency:#.3g} ms",
+        "",
+        "`python benchmarks/searches.py --simulate`",
+    )
+
+
+def networks(results: Path) -> Iterator[Cells]:
+    """All networks at 8 bits on both targets."""
+    shares = ("of the array's peak", "of the bound", "bound by", "model")
+    yield "network, weights", "target", "cycles", *shares, "ms"
+    for (_, bits, variant, target), row in _cycles(results).items():
+        if bits == 8 and not variant.startswith("blocks"):
+            yield (
+                f"{_label(row)}, {row['weights']}",
+                target,
+                f"{row['cycles']:,}",
+                f"{100 * row['ideal'] / row['cycles']:.1f} %",
+                f"{row['cycles'] / max(row['array_bound'], row['ddr_bound']):.2f}",
+                "memory" if row["ddr_bound"] > row["array_bound"] else "array",
+                f"{100 * abs(row['predicted'] / row['cycles'] - 1):.2f} %",
+                f"{row['latency_ms']:#.3g}",
+            )
+
+
+def accuracy(results: Path) -> Iterator[Cells]:
+    """Accuracy in float and as integers."""
+    yield "network", "data", "test images", "float", "integer", "command", "date"
+    for row in _read(results / "accuracy.json"):
+        yield (
+            NAMES[row["network"]],
+            row["dataset"],
+            f"{row['images']:,}",
+            percent(row["float"]),
+            percent(row["integer"]),
+            f"`{row['command']}`",
+            row["date"],
+        )
+
+
+def narrow(results: Path) -> Iterator[Cells]:
+    """Fewer bits and fewer channels."""
+    yield "network", "cycles", "of the 8-bit network's", "of its multiply-accumulates"
+    cycles = _cycles(results)
+    for (network, bits, variant, target), row in cycles.items():
+        if target == SMALL and (bits < 8 or variant.startswith("blocks")) and variant != WHOLE:
+            whole = cycles[network, 8, WHOLE if variant else "", target]
+            yield (
+                _label(row),
+                f"{row['cycles']:,}",
+                f"{row['cycles'] / whole['cycles']:.3f}",
+                f"{row['macs'] / whole['macs']:.3f}",
+            )
+
+
+def whole(results: Path) -> Iterator[Cells]:
+    """Networks whose every test image ran in simulated RTL."""
+    yield "network", "target", "images", "integers that differ", "accuracy", "command"
+    simulated = _read(results / "searches.json")["simulated"]
+    command = "python benchmarks/searches.py --simulate"
+    for row in (*_read(results / "whole.json"), {**simulated, "network": FOUND, "command": command}):
+        yield (
+            NAMES[row["network"]],
+            row["target"],
+            f"{row['images']:,}",
+            str(row["mismatches"]),
+            percent(row["accuracy_integer"]),
+            f"`{row['command']}`",
+        )
+
+
+def area(results: Path) -> Iterator[Cells]:
+    """Area of each target's engine."""
+    yield "target", *(name.upper() for name in AREA), "fits", "tool", "date"
+    for row in _read(results / "resources.json"):
+        note = f" ({row['note']})" if row["note"] else ""
+        used = (f"{row[name]:,.0f} of {row[f'{name}_limit']:,}" for name in AREA)
+        fits = "yes" if row["fits"] else "no"
+        yield f"{row['target']}, {row['part']}{note}", *used, fits, row["tool"], row["date"]
+
+
+def papers(results: Path) -> Iterator[Cells]:
+    """What papers claim, measured."""
+    yield "row", "paper's subject", "data", "measured", "bar", "seeds", "date"
+    for row in _read(results / "papers.json"):
+        yield (
+            f"`{row['name']}`",
+            row["paper"],
+            row["dataset"],
+            ", ".join(_metric(name, value) for name, value in row["metrics"].items()),
+            f"{row['bar']}: {'met' if row['met'] else 'missed'}",
+            " ".join(map(str, row["seeds"])),
+            row["date"],
+        )
+
+
+def tries(results: Path) -> Iterator[Cells]:
+    """What was tried before on the same test images."""
+    yield "for", "tried before", "result"
+    for row in _read(results / "tries.json"):
+        yield row["for"], row["tried"], row["result"]
+
+
+def searches(results: Path) -> Iterator[Cells]:
+    """What each pipeline found."""
+    yield "search, pipeline", "epochs", "accuracy", "cycles", "of int8's", "operations", "training", "date"
+    pipelines = _read(results / "searches.json")["pipelines"]
+    for name, row in sorted(pipelines.items(), key=_by_seed):
+        yield (
+            f"`{name}`",
+            str(row["epochs"]),
+            percent(row["test_accuracy"]),
+            f"{row['cycles']:,}",
+            f"{row['cycles_share']:.3f}",
+            f"{row['found']['macs']:,}",
+            f"{row['training_cost']:.2f}",
+            row["date"],
+        )
+
+
+def _by_seed(item: tuple[str, Row]) -> tuple[str, str]:
+    """Searches by name, their seeds and baselines in order."""
+    folder, _, pipeline = item[0].partition("/")
+    name, _, seed = folder.partition("-seed")
+    return name, f"{seed or 0} {pipeline}"
+
+
+def bars(results: Path) -> Iterator[Cells]:
+    """What the searches must reach."""
+    yield "what", "reached", "met"
+    for what, (reached, met) in _read(results / "searches.json")["bars"].items():
+        yield what, reached, "yes" if met else "no"
+
+
+TABLES: Mapping[str, Callable[[Path], Iterator[Cells]]] = {
+    table.__name__: table
+    for table in (headline, networks, accuracy, narrow, whole, area, papers, tries, searches, bars)
+}
+
+
+def _markdown(rows: Iterator[Cells]) -> str:
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in lines)
+
+
+def _cycles(results: Path) -> dict[tuple[str, int, str, str], Row]:
+    rows = _read(results / "cycles.json")
+    return {(row["network"], row["bits"], row["variant"], row["target"]): row for row in rows}
+
+
+def _cycles_and_latency(row: Row) -> str:
+    return f"{row['cycles']:,}, {row['latency_ms']:#.3g} ms"
+
+
+def _cycles_command(row: Row) -> str:
+    return f"python benchmarks/cycles.py --networks {row['network']} --targets {row['target']}"
+
+
+def _label(row: Row) -> str:
+    bits = "" if row["bits"] == 8 else f"at {row['bits']} bits"
+    return ", ".join(word for word in (NAMES[row["network"]], bits, row["variant"]) if word)
+
+
+def _metric(name: str, value: float) -> str:
+    """A metric whose name may end in its unit.
+
+    >>> _metric("file MiB", 0.13528), _metric("drop", 0.0567), _metric("images trained on", 360000.0)
+    ('file 0.1353 MiB', 'drop 0.0567 points', 'images trained on 360,000')
+    """
+    what, _, unit = name.rpartition(" ")
+    if unit in ("%", "MiB", "MB", "KB"):
+        return f"{what} {value:,.4g} {unit}"
+    digits = ",.0f" if value >= 1000 or value == 0 else ",.3g"
+    return f"{name} {value:{digits}}{UNITS.get(name, '')}"
+
+
+UNITS = {"drop": " points", "ratio": " times"}
+
+
+def _fields(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def _merge(path: Path, made: Sequence[Row], key: Sequence[str]) -> None:
+    """Write the rows of a file with those of the same key replaced."""
+    rows = {tuple(row[name] for name in key): row for row in (*_read(path), *made)}
+    write_json(path, list(rows.values()))
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--keep", action="store_true", help="take rows over from build/bench")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
