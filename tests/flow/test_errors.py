@@ -14,6 +14,7 @@ import torch
 from command_line import LENET, run
 
 from bitlathe.flow.errors import ExitStatus, MissingData, UsageError, status_of
+from bitlathe.hls.config import TARGETS
 from bitlathe.model.graph import errors
 from bitlathe.model.graph.file import write_graph
 from bitlathe.model.graph.fixed_point import FixedPoint
