@@ -86,7 +86,7 @@ clean:  ## remove what the other targets made, .venv included
 links:  # the rooms laid out as the packages they are installed as
 	@mkdir -p build/types/bitlathe
 	@for room in $(ROOMS); do ln -sfn ../../../$$room build/types/bitlathe/$$room; done
-	@ln -sfn ../../../bitlathe/__init__.py build/types/bitlathe/__init__.py
+	@ln -sfn ../../../flow/bitlathe/__init__.py build/types/bitlathe/__init__.py
 
 compiler:
 	@command -v $${CXX:-g++} >/dev/null || { echo "no C++ compiler: the simulator compiles the hardware;" \

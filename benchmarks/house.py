@@ -27,7 +27,7 @@ from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
 
 OUT = ROOT / "build" / "bench" / "house.json"
-PRODUCT = ("bitlathe", "board", "flow", "hls", "model")
+PRODUCT = ("board", "flow", "hls", "model")
 SPLIT = ("hls", "model")  # rooms whose folders and files are ordered among themselves
 SEARCH = ROOT / "examples" / "search" / "digits.toml"
 EXAMPLE = ROOT / "examples" / "from_python.py"

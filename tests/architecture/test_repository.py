@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from repository import NAMESPACE, ROOMS, ROOT, files_below, packages_on_disk, python_files, text_files
+from repository import FACE, ROOMS, ROOT, files_below, packages_on_disk, python_files, text_files
 
 DATA_PACKAGES = {"bitlathe.examples.search"}  # no code: what `bitlathe demo` searches by
 LONGEST_FILE = 450  # lines; past about 400 a file usually holds two ideas
@@ -36,8 +36,9 @@ def _literal(pattern: str) -> list[tuple[str, list[str]]]:
 
 
 def _files_that_an_install_brings() -> set[Path]:
-    patterns = _literal(rf'"(?:bitlathe\.)?({"|".join((NAMESPACE, *ROOMS))})"')
-    return {path for folder, globs in patterns for glob in globs for path in (ROOT / folder).glob(glob)}
+    patterns = _literal(rf'"bitlathe(|\.(?:{"|".join(ROOMS)}))"')
+    folders = [(ROOT / name[1:] if name else FACE, globs) for name, globs in patterns]
+    return {path for folder, globs in folders for glob in globs for path in folder.glob(glob)}
 
 
 def test_pyproject_lists_exactly_the_packages_on_disk() -> None:
@@ -47,7 +48,7 @@ def test_pyproject_lists_exactly_the_packages_on_disk() -> None:
 
 
 def test_an_install_brings_every_file_that_is_not_python() -> None:
-    others = {path for name in (NAMESPACE, *ROOMS) for path in files_below(name) if path.suffix != ".py"}
+    others = {path for name in ROOMS for path in files_below(name) if path.suffix != ".py"}
     assert others - _files_that_an_install_brings() == set()
 
 

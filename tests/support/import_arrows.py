@@ -49,7 +49,7 @@ TABLE = {
     "board.overlay": allow("board", "numpy pynq"),  # pynq stays in this file and in the simulated device
     "board.sim": allow("board", "numpy pynq pynqmetadata tomli"),
     "flow": allow("board hls model rtl_tb", libraries=None),
-    "bitlathe": allow("flow model.graph.errors"),  # the package itself: names, loaded when they are used
+    "flow.bitlathe": allow("flow model.graph.errors"),  # the package itself: names, loaded when they are used
 }
 
 

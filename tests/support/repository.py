@@ -8,8 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("board", "flow", "hls", "model", "rtl_tb")
 NAMESPACE = "bitlathe"
+FACE = ROOT / "flow" / NAMESPACE  # the package of that name itself, whose subpackages the rooms are
 
-_FOLDERS = (NAMESPACE, *ROOMS, "tests", "benchmarks", "docs", "examples", ".ci")
+_FOLDERS = (*ROOMS, "tests", "benchmarks", "docs", "examples", ".ci")
 _MADE = {"__pycache__", "build", "sim_build"}  # folders that hold what tools made
 _TEXT = {
     ".py",
@@ -51,5 +52,5 @@ def text_files() -> tuple[Path, ...]:
 
 def packages_on_disk() -> set[str]:
     """Import names of the folders below the rooms that hold an `__init__.py`, and of all of them together."""
-    inits = (path for room in ROOMS for path in files_below(room, "__init__.py"))
+    inits = (path for room in ROOMS for path in files_below(room, "__init__.py") if path.parent != FACE)
     return {NAMESPACE, *(".".join((NAMESPACE, *path.parent.relative_to(ROOT).parts)) for path in inits)}
