@@ -19,13 +19,13 @@ from typing import NamedTuple
 from torch import nn
 
 from bitlathe.flow.files import write_json
+from bitlathe.model.compress.weight_files import load_pretrained, load_weights
 from bitlathe.model.data import Dataset, Images, Labels, load_dataset
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.config import InputMode, QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import evaluate as evaluate_float
-from bitlathe.model.train import load_pretrained, load_weights
 from bitlathe.model.zoo import Normalize, build, network_spec
 
 DEFAULTS = QuantizeConfig()

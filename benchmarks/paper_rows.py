@@ -17,19 +17,19 @@ from paper_subjects import (
     trained,
 )
 
-from bitlathe.model.compress.methods import PruneOnce, PruneWeights, Quantize, Train
-from bitlathe.model.compress.recipe import Recipe, RecipeStage
-from bitlathe.model.data import to_input
+from bitlathe.model.compress import MethodData
+from bitlathe.model.compress.methods import PruneOnce, PruneWeights, Quantize, ShareWeights, Train
+from bitlathe.model.compress.precision import integer_view
+from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
+from bitlathe.model.compress.sharing import integer_network
+from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.graph.account import Account
 from bitlathe.model.graph.compact import save_compact
 from bitlathe.model.product.config import LayerCodes, ProductConfig
-from bitlathe.model.product.finetuning import finetune
-from bitlathe.model.product.share import lowered, share
 from bitlathe.model.prune.budget import ChannelBudget, CostShare, WidthLimits
 from bitlathe.model.prune.costs import Metric
 from bitlathe.model.prune.plug_in import PruneSettings
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
-from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.zoo.cost import macs
 
@@ -158,15 +158,16 @@ def _to_size(bench: Bench, name: str, criterion: str, epochs: int, images: int) 
 def codewords(
     bench: Bench, name: str, subject: Callable[[Bench], Subject], config: ProductConfig, training: TrainConfig
 ) -> Metrics:
-    """Quantize, tie weights to codewords, train the codewords; bytes of the file, codebooks counted."""
+    """Tie weights to codewords, train those; bytes of the file, codebooks counted."""
     start = subject(bench)
-    dataset, folder = start.dataset, bench.folder(name)
-    quantized_network = quantize(start.model.eval(), dataset.train_images, INT8)
-    module = quantized_network.trainable()
-    share(module, config, to_input(dataset.train_images[:256]))
-    finetune(module, dataset, replace(training, seed=bench.seed), folder, resume=True)
-    network = replace(quantized_network, graph=lowered(module.eval()))
-    size = save_compact(network.graph, folder / "network.blgc")
+    dataset, settings = start.dataset, replace(training, seed=bench.seed)
+    stage = RecipeStage(method=ShareWeights(config=config, quantizer=INT8), epochs=training.epochs)
+    data = MethodData.whole(dataset, batch_size=training.batch_size, augment=training.augment)
+    path = bench.folder(name) / "state.pt"
+    state = load(path, start.architecture, settings) if path.exists() else fresh_state(start.model, settings)
+    state = follow(Recipe(stages=(stage,)), state, data, settings, lambda s: s.save(path))
+    network = integer_network(integer_view(state, data, INT8))
+    size = save_compact(network.graph, path.with_name("network.blgc"))
     account, accuracy = Account.of(network.graph), integer_accuracy(network, dataset)
     return {
         "float %": start.accuracy,

@@ -12,11 +12,13 @@ from bitlathe.model.compress import MethodData, ZooArchitecture
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, follow
 from bitlathe.model.compress.state import State, fresh_state, load
+from bitlathe.model.compress.training import train
+from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.reference import evaluate as evaluate_integers
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
-from bitlathe.model.train import TrainConfig, evaluate, load_weights, train
+from bitlathe.model.train import TrainConfig, evaluate
 from bitlathe.model.train.config import Precision, Schedule
 
 HELD_OUT = 5000  # training images that no method sees

@@ -23,12 +23,10 @@ from bitlathe.flow.quantize_settings import layer_word
 from bitlathe.flow.subject import Subject
 from bitlathe.hls.config import Target
 from bitlathe.model.compress import Diverged, MethodContext, MethodData
-from bitlathe.model.compress.methods import (
-    ProductParameters,
-    PruneParameters,
-)
+from bitlathe.model.compress.methods import PruneParameters
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
+from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.data import Images, Labels, to_input
 from bitlathe.model.graph import proof
@@ -38,8 +36,6 @@ from bitlathe.model.graph.file import graph_digest, write_graph
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.storage import make_folder, writable
 from bitlathe.model.native.evaluator import evaluator
-from bitlathe.model.product.finetuning import finetune
-from bitlathe.model.product.share import lowered, share
 from bitlathe.model.prune.groups import ChannelGroups, channel_groups
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
@@ -47,11 +43,8 @@ from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.train import evaluate as evaluate_float
 from bitlathe.model.train.config import Schedule
-from bitlathe.model.train.loop import CHECKPOINT_NAME
 
 STATE_NAME, GRAPH_NAME, COMPACT_NAME, ACCOUNT_NAME = "state.pt", "network.blg", "network.blgc", "account.json"
-PRODUCT_NAME = "product"  # folder of the training of codewords
-CODED_IMAGES = 256  # that tell which weights matter, for Objective.OUTPUTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,29 +154,22 @@ def compress(
     The subject's own network stays as it is. Errors: those of the methods, UsageError for methods or a folder
     that do not fit.
     """
-    every = _chosen(options.methods, config)
+    if not options.methods:
+        raise UsageError("nothing to do: give `methods` once or more")
+    every = [chosen(text, config) for text in options.methods]
     check_folder(out, options.resume)
     subject.check_trains()
     for line in _left_whole(every, subject):
         progress(Note(line))
-    product = every[-1] if isinstance(every[-1].parameters, ProductParameters) else None
     context = MethodContext(groups=partial(_groups, subject), quantization=config)
-    stages = tuple(
-        RecipeStage(method=one.parameters.method(context), epochs=one.epochs)
-        for one in every
-        if one is not product
-    )
+    stages = tuple(RecipeStage(method=one.parameters.method(context), epochs=one.epochs) for one in every)
     data, shown = subject.dataset, options.images
     images, labels = data.test_images[:shown], data.test_labels[:shown]
     float_before = evaluate_float(subject.model, images, labels).accuracy
     before = quantize(subject.model, data.train_images, config)
     with writable(out):
         network = _compressed(subject, config, options, Recipe(stages=stages), out, progress)
-        graph = network.graph
-        if product is not None:
-            settings = _settings(options, product.epochs)
-            graph = _coded(network, subject, product, settings, out / PRODUCT_NAME, options.resume)
-        graph = named(graph, subject)
+        graph = named(network.graph, subject)
         _write(graph, network.preprocess, out)
     sizes = [_size(g, network.preprocess, target, images, labels) for g in (before.graph, graph)]
     result = Compression(
@@ -234,18 +220,6 @@ def check_folder(out: Path, resume: bool) -> None:
     check_replaceable(out, ACCOUNT_NAME, STATE_NAME)
 
 
-def _chosen(texts: Sequence[str], quantization: QuantizeConfig) -> list[Chosen]:
-    """What the methods' texts ask for; product quantization may end it."""
-    if not texts:
-        raise UsageError("nothing to do: give `methods` once or more")
-    every = [chosen(text, quantization) for text in texts]
-    if any(isinstance(one.parameters, ProductParameters) for one in every[:-1]):
-        raise UsageError(
-            "`methods=product`: ties the final weights to codewords; give it once, as the last method"
-        )
-    return every
-
-
 def _compressed(
     subject: Subject,
     config: QuantizeConfig,
@@ -269,7 +243,6 @@ def _compressed(
         state = load(kept.path, Beginning(model=subject.model), settings, kept.identity)
         kept.is_there = True
     else:
-        (out / PRODUCT_NAME / CHECKPOINT_NAME).unlink(missing_ok=True)  # of another network's weights
         state = fresh_state(copy.deepcopy(subject.model), settings)
     done = count(state.epoch * data.steps + 1)
     steps = recipe.epochs * data.steps
@@ -282,7 +255,7 @@ def _compressed(
     kept.save(state)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
         return quantize(state.model.eval(), data.train_images, config)
-    return integer_view(state, data, state.quantization.config).network()
+    return integer_network(integer_view(state, data, state.quantization.config))
 
 
 def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions) -> dict[str, object]:
@@ -344,24 +317,6 @@ def _settings(options: CompressOptions, epochs: int) -> TrainConfig:
         augment=options.augment,
         seed=options.seed,
     )
-
-
-def _coded(
-    network: QuantizedNetwork,
-    subject: Subject,
-    product: Chosen,
-    settings: TrainConfig,
-    folder: Path,
-    resume: bool,
-) -> Graph:
-    """The network with its weights tied to codewords, which were trained on; checkpoints in `folder`."""
-    module = network.trainable()
-    assert isinstance(product.parameters, ProductParameters)
-    share(module, product.parameters.config, to_input(subject.dataset.train_images[:CODED_IMAGES]))
-    if product.epochs:
-        of_network = replace(settings, network=subject.network, dataset=subject.dataset.name)
-        finetune(module, subject.dataset, of_network, folder, resume=resume)
-    return lowered(module.eval())
 
 
 def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:

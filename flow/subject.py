@@ -24,10 +24,10 @@ from bitlathe.flow.own_network import (
 )
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.flow.request import MeanStd, NetworkRequest, Normalization
+from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.train.outputs import unlike_classes
-from bitlathe.model.train.weights import is_foreign_state, load_weights
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
 PUBLISHED = ("resnet20", "resnet56", "resnet110")  # by the repository that the CIFAR weights come from

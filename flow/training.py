@@ -7,28 +7,20 @@ import shlex
 from enum import Enum
 from pathlib import Path
 
-from rich.progress import Progress
-
 from bitlathe.flow.datasets import check_dataset, read_dataset
 from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.progress import Advance, Progress, silent
+from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
+from bitlathe.model.compress.weight_files import WeightsMetadata, save_weights
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.train import (
-    Precision,
-    Schedule,
-    TrainConfig,
-    TrainResult,
-    WeightsMetadata,
-    save_weights,
-    train,
-)
-from bitlathe.model.train.loop import CHECKPOINT_NAME
+from bitlathe.model.train import Precision, Schedule, TrainConfig
 from bitlathe.model.zoo import network_spec
 
 WEIGHTS_NAME = "weights.pt"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trained:
+class TrainingRun:
     """A finished training and where its weights lie."""
 
     result: TrainResult
@@ -62,8 +54,8 @@ def training_config(
 
 
 def run_training(
-    config: TrainConfig, data: Path | None, out: Path | None, resume: bool, bars: Progress | None = None
-) -> Trained:
+    config: TrainConfig, data: Path | None, out: Path | None, resume: bool, progress: Progress = silent
+) -> TrainingRun:
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
 
     UsageError where the folder holds another training, unless it is to be gone on with.
@@ -74,11 +66,15 @@ def run_training(
             f"{folder}: holds a training; go on with it by `resume=True`, or name another folder with `out`"
         )
     read_dataset(config.dataset, data)  # so that missing data is told of before anything is made
-    result = train(config, data, folder, resume, bars)
+
+    def stepped(done: int, steps: int) -> None:
+        progress(Advance(f"{config.network}: training", done, steps))
+
+    result = train(config, data, folder, resume, stepped)
     metadata = _metadata(result, config)
     weights = folder / WEIGHTS_NAME
     save_weights(weights, result.model, metadata)
-    return Trained(result=result, metadata=metadata, weights=weights)
+    return TrainingRun(result=result, metadata=metadata, weights=weights)
 
 
 def repeating_command(config: TrainConfig) -> str:

@@ -11,10 +11,11 @@ from bitlathe.model.compress import MethodData
 from bitlathe.model.compress.methods import PruneOnce
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
 from bitlathe.model.prune.budget import CostShare
 from bitlathe.model.prune.plug_in import PruneSettings
-from bitlathe.model.train import TrainConfig, evaluate, load_pretrained
+from bitlathe.model.train import TrainConfig, evaluate
 from bitlathe.model.train.config import Schedule
 from bitlathe.model.zoo import macs
 

@@ -12,11 +12,12 @@ from bitlathe.model.compress.methods import PruneWeights, Quantize
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.account import Account
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
-from bitlathe.model.train import TrainConfig, evaluate, load_pretrained
+from bitlathe.model.train import TrainConfig, evaluate
 from bitlathe.model.train.config import Schedule
 
 SETTINGS = TrainConfig(epochs=4, batch_size=64, lr=0.02, schedule=Schedule.COSINE)

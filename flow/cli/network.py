@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bitlathe.flow.cli.options import DataOption, DatasetOption, JsonOption, takes_network
-from bitlathe.flow.cli.output import log_to_stderr, print_json, progress, show
+from bitlathe.flow.cli.output import log_to_stderr, print_json, show
 from bitlathe.flow.request import NetworkRequest
 from bitlathe.model.graph.files.settings import MAX_SEED
 
@@ -67,8 +67,7 @@ def train(
         threads=threads,
     )
     log_to_stderr()
-    with progress() as bars:
-        trained = run_training(config, data, out, resume, bars)
+    trained = run_training(config, data, out, resume, show)
     if as_json:
         print_json(trained.to_json())
     else:

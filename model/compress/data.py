@@ -62,6 +62,21 @@ class MethodData:
             epoch_images=epoch_images,
         )
 
+    @classmethod
+    def whole(
+        cls, dataset: Dataset, *, batch_size: int, augment: bool, epoch_images: int | None = None
+    ) -> MethodData:
+        """All training images and nothing held out, where no method is to be chosen."""
+        return cls(
+            train_images=dataset.train_images,
+            train_labels=dataset.train_labels,
+            held_images=dataset.train_images[:0],
+            held_labels=dataset.train_labels[:0],
+            batch_size=batch_size,
+            augment=augment,
+            epoch_images=epoch_images,
+        )
+
     @property
     def steps(self) -> int:
         """Batches of an epoch."""

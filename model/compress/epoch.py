@@ -39,25 +39,31 @@ def train_epoch(
     settings: TrainConfig,
     *,
     share: float = 1.0,
+    since: int = 0,
     penalty: GroupLasso | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train `state` in place up to `share` (0..1) of its present epoch, with `penalty` added to the loss.
 
-    A whole epoch in parts equals one in one go. Raises Diverged; the state is then of no use.
+    The learning rate's schedule spans `settings.epochs` epochs from epoch `since` on. A whole epoch in parts
+    equals one in one go. Raises Diverged; the state is then of no use.
     """
     last = max(1, math.ceil(share * data.steps))
     trainee = _trainee(state, data, penalty)
     losses = []
     while state.step < last:
-        losses.append(_step(trainee, state, data, settings))
+        done = (state.epoch - since + state.step / data.steps) / settings.epochs
+        rate = learning_rate(settings, min(1.0, done))
+        losses.append(_step(trainee, state, data, settings, rate))
         state.step += 1
         advance()
     _check_finite(state)
     _check_learning(losses, math.log(data.classes), state)
     state.quantization = trainee.quantization()
-    if state.sharing is not None:
+    if state.sharing is not None and state.quantization is not None:
         state.sharing = shared(trainee.view, state.sharing)
+        # binary points found anew would not be those that the codewords were trained at
+        state.quantization = replace(state.quantization, thresholds=trainee.view.thresholds())
     if state.step == data.steps:
         state.epoch, state.step = state.epoch + 1, 0
     loss = sum(losses) / max(1, len(losses))
@@ -127,10 +133,8 @@ def _take_up(optimizer: torch.optim.Optimizer, quantization: Quantization) -> No
         optimizer.load_state_dict(copy.deepcopy(quantization.moments))
 
 
-def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConfig) -> float:
-    """Loss of one batch, after one step of the optimizers."""
-    done = (state.epoch + state.step / data.steps) / settings.epochs
-    rate = learning_rate(settings, min(1.0, done))
+def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConfig, rate: float) -> float:
+    """Loss of one batch, after one step of the optimizers at a learning rate."""
     _set_rates(trainee, state, rate, rate / settings.lr)
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
         generator = step_generator(state.seed, state.epoch, state.step)
@@ -144,7 +148,7 @@ def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConf
     (loss if trainee.penalty is None else loss + trainee.penalty()).backward()
     for optimizer in optimizers:
         optimizer.step()
-    if state.masks is not None:
+    if state.masks is not None and state.sharing is None:  # codewords are 0 by their tie, not by a mask
         state.masks.apply(state.model, state.optimizer)
     return loss.item()
 

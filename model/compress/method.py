@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
@@ -56,5 +56,5 @@ class MethodContext:
     """What a method must know of a run beside the parameters that a user writes."""
 
     groups: Callable[[Any], ChannelGroups]  # channels that P's parameters may prune
-    quantization: QuantizeConfig = field(default_factory=QuantizeConfig)  # of what Q's parameters leave open
+    quantization: QuantizeConfig | None = None  # what Q's parameters leave open, what PQ puts on without a Q
     lasting: bool = True  # whether a Q stays on

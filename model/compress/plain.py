@@ -1,32 +1,42 @@
-"""Quantizer settings as plain values, for files."""
+"""Settings of quantizers and codebooks as plain values, for files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
+from bitlathe.model.product.config import LayerCodes, ProductConfig
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 
+Config = TypeVar("Config", QuantizeConfig, ProductConfig)
 
-def config_to_plain(config: QuantizeConfig) -> dict[str, Any]:
+_OF_LAYER: dict[type, type] = {QuantizeConfig: LayerBits, ProductConfig: LayerCodes}
+
+
+def config_to_plain(config: QuantizeConfig | ProductConfig) -> dict[str, Any]:
     """Numbers, words and dicts that `config_from_plain` understands."""
-    return _fields_of(config) | {"layers": {name: _fields_of(bits) for name, bits in config.layers.items()}}
+    return {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
 
 
-def config_from_plain(plain: Mapping[str, Any]) -> QuantizeConfig:
+def config_from_plain(kind: type[Config], plain: Mapping[str, Any]) -> Config:
     """Settings of `config_to_plain`; TypeError or ValueError if they are others."""
-    defaults = QuantizeConfig()
+    defaults, of_layer = kind(), _OF_LAYER[kind]
     values: dict[str, Any] = {name: _typed(getattr(defaults, name), v) for name, v in plain.items()}
-    layers = {name: LayerBits(**bits) for name, bits in plain["layers"].items()}
-    return QuantizeConfig(**(values | {"layers": layers}))
+    layers = {name: None if v is None else of_layer(**v) for name, v in plain["layers"].items()}
+    return kind(**(values | {"layers": layers}))
 
 
-def _fields_of(settings: QuantizeConfig | LayerBits) -> dict[str, Any]:
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return {name: v.value if isinstance(v, Enum) else v for name, v in values.items()}
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return value.value if isinstance(value, Enum) else value
 
 
-def _typed(default: object, value: object) -> object:
-    return type(default)(value) if isinstance(default, Enum) else value
+def _typed(default: object, value: Any) -> object:
+    if isinstance(default, Enum):
+        return type(default)(value)
+    return LayerCodes(**value) if isinstance(default, LayerCodes) else value

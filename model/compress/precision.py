@@ -19,7 +19,7 @@ def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> 
     view = QuantizedView.of(
         state.model, data.train_images, quantization.config, thresholds=quantization.thresholds
     )
-    return view if state.sharing is None else tied(view, state.sharing)
+    return view if state.sharing is None else tied(view, state.sharing, data)
 
 
 def judged_module(state: State, view: QuantizedView, as_trained: bool) -> nn.Module:

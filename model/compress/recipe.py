@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.epoch import train_epoch
-from bitlathe.model.compress.method import Method
+from bitlathe.model.compress.method import Method, MethodKind
 from bitlathe.model.compress.methods import penalty_of
 from bitlathe.model.compress.release import released
 from bitlathe.model.compress.state import State
@@ -25,6 +26,11 @@ class RecipeStage:
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise FormatError(f"{self.method.name}: {self.epochs} epochs; give 0 or more")
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the learning rate begins its schedule again: clustering moves every weight at once."""
+        return self.method.kind is MethodKind.PRODUCT
 
     @property
     def times(self) -> int:
@@ -48,6 +54,13 @@ class Recipe:
         """Epochs of training in all."""
         return sum(stage.epochs for stage in self.stages)
 
+    def span(self, epoch: int) -> range:
+        """The epochs, `epoch` among them, over which the learning rate runs through its schedule once."""
+        ends = list(accumulate(stage.epochs for stage in self.stages))
+        starts = {end - stage.epochs for stage, end in zip(self.stages, ends, strict=True) if stage.restarts}
+        begin = max((start for start in starts if start <= epoch), default=0)
+        return range(begin, min((start for start in starts if start > epoch), default=ends[-1]))
+
 
 def follow(
     recipe: Recipe,
@@ -59,14 +72,17 @@ def follow(
 ) -> State:
     """The state after the whole recipe, from wherever in it `state` stands; `keep` gets each one on the way.
 
-    `settings.epochs` should be the recipe's, for the learning rate's sake. Raises what the methods raise, and
-    Diverged; what was kept last is then the last good state.
+    `settings.epochs` do not matter: the learning rate's schedule spans the recipe, or begins again where a
+    stage says so. Raises what the methods raise, and Diverged; what was kept last is then the last good
+    state.
     """
     for stage in recipe.steps[len(state.history) :]:
         if state.step == 0 and stage.method.applicable(state):
             state = stage.method.apply(state, data)
         if stage.epochs:
-            train_epoch(state, data, settings, penalty=penalty_of(stage.method), advance=advance)
+            span, penalty = recipe.span(state.epoch), penalty_of(stage.method)
+            of_span = replace(settings, epochs=len(span))
+            train_epoch(state, data, of_span, since=span.start, penalty=penalty, advance=advance)
         state.history += (stage.method.name,)
         state = released(state)
         keep(state)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bitlathe.model.compress.architecture import Architecture
 from bitlathe.model.compress.plain import config_from_plain, config_to_plain
 from bitlathe.model.graph.errors import BitlatheError, DataError
+from bitlathe.model.product.config import ProductConfig
 from bitlathe.model.prune.masks import Masks
 from bitlathe.model.prune.rebuild import shrink_to
 from bitlathe.model.quantize.config import QuantizeConfig
@@ -39,11 +40,9 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sharing:
-    """Weights tied to codewords: the codebooks' sizes, and which codeword each vector takes."""
+    """Weights tied to codewords: settings of the codebooks, and which codeword each vector takes."""
 
-    length: int  # weights a codeword of a convolution
-    dense_length: int
-    codewords: int
+    config: ProductConfig
     assignments: dict[str, Tensor] | None = None  # by layer; None: not clustered yet
 
 
@@ -62,7 +61,7 @@ class State:
     step: int = 0  # steps of the present epoch that are done
     quantization: Quantization | None = None
     masks: Masks | None = None  # single weights that stay 0
-    sharing: Sharing | None = None  # of a quantized state's weights
+    sharing: Sharing | None = None  # of weights that a quantizer is on
     removed_channels: int = 0
     history: tuple[str, ...] = ()  # method of each finished epoch
 
@@ -70,6 +69,11 @@ class State:
         """A state that trains apart from this one; its optimizer owns the copied parameters."""
         model, optimizer = copy.deepcopy((self.model, self.optimizer))  # one memo keeps their links
         return replace(self, model=model, optimizer=optimizer)
+
+    def cluster_again(self) -> None:
+        """Let shared weights, changed by more than training, find their codewords anew."""
+        if self.sharing is not None:
+            self.sharing = replace(self.sharing, assignments=None)
 
     def content(self) -> dict[str, Any]:
         """Tensors and plain values that `restore` makes the state from."""
@@ -81,8 +85,8 @@ class State:
             "seed": self.seed,
             "epoch": self.epoch,
             "step": self.step,
-            "quantization": None if quantization is None else _quantization_content(quantization),
-            "sharing": None if self.sharing is None else _fields_of(self.sharing),
+            "quantization": None if quantization is None else _content_of(quantization),
+            "sharing": None if self.sharing is None else _content_of(self.sharing),
             "masks": None if self.masks is None else dict(self.masks.kept),
             "removed_channels": self.removed_channels,
             "history": list(self.history),
@@ -116,6 +120,11 @@ def make_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.Optim
 
 def restore(content: dict[str, Any], architecture: Architecture, settings: TrainConfig, where: str) -> State:
     """The state that `content` holds; DataError, naming `where`, if it is no state of this network."""
+    if {"config", "history"} <= content.keys():
+        raise DataError(
+            f"{where}: is the checkpoint of an earlier version's training, which only that one can resume; "
+            "start over in another folder, or load it as weights"
+        )
     if content.get("format") != FORMAT:
         raise DataError(f"{where}: is a {content.get('format')}, not a {FORMAT}; start anew")
     try:
@@ -123,8 +132,8 @@ def restore(content: dict[str, Any], architecture: Architecture, settings: Train
         state = fresh_state(model, settings)
         state.optimizer.load_state_dict(content["optimizer"])
         state.seed, state.epoch, state.step = content["seed"], content["epoch"], content["step"]
-        state.quantization = _quantization(content)
-        state.sharing = None if content["sharing"] is None else Sharing(**content["sharing"])
+        state.quantization = _quantization(content["quantization"])
+        state.sharing = _sharing(content["sharing"])
         state.masks = None if content["masks"] is None else Masks(content["masks"])
         state.removed_channels = content["removed_channels"]
         state.history = tuple(content["history"])
@@ -166,14 +175,22 @@ def _rebuilt(architecture: Architecture, tensors: dict[str, Tensor]) -> nn.Modul
     return shrink_to(architecture.build(), tensors)
 
 
-def _quantization(content: dict[str, Any]) -> Quantization | None:
-    plain = content["quantization"]
-    return None if plain is None else Quantization(**plain | {"config": config_from_plain(plain["config"])})
+def _quantization(plain: Mapping[str, Any] | None) -> Quantization | None:
+    if plain is None:
+        return None
+    return Quantization(**{**plain, "config": config_from_plain(QuantizeConfig, plain["config"])})
 
 
-def _quantization_content(quantization: Quantization) -> dict[str, Any]:
-    return _fields_of(quantization) | {"config": config_to_plain(quantization.config)}
+def _sharing(plain: Mapping[str, Any] | None) -> Sharing | None:
+    if plain is None:
+        return None
+    if "config" in plain:
+        config = config_from_plain(ProductConfig, plain["config"])
+    else:  # of an earlier version
+        config = ProductConfig.of(plain["length"], plain["dense_length"], plain["codewords"])
+    return Sharing(config=config, assignments=plain["assignments"])
 
 
-def _fields_of(part: Quantization | Sharing) -> dict[str, Any]:
-    return {field.name: getattr(part, field.name) for field in fields(part)}
+def _content_of(part: Quantization | Sharing) -> dict[str, Any]:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return values | {"config": config_to_plain(part.config)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +11,8 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin_min
 
+from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import DataError
-
-Floats = npt.NDArray[np.floating[Any]]
-Members = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,7 +20,7 @@ class Clusters:
     """Codewords and the one that each vector takes."""
 
     codewords: Floats  # (codewords, length)
-    members: Members  # (vectors,)
+    members: npt.NDArray[np.intp]  # (vectors,)
 
     def error(self, vectors: Floats, importance: Floats) -> float:
         """Sum of squared distances between vectors and their codewords, by importance (vectors,)."""

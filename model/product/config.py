@@ -64,7 +64,10 @@ class ProductConfig:
         object.__setattr__(self, "layers", MappingProxyType(by_name))
 
     @classmethod
-    def scalar(cls, codewords: int = 16, **settings: object) -> ProductConfig:
-        """One weight a codeword: shared values in the manner of Han et al. 2016, arXiv:1510.00149."""
-        codes = LayerCodes(length=1, codewords=codewords)
-        return cls(convolution=codes, dense=codes, **settings)  # type: ignore[arg-type]
+    def of(cls, length: int, dense_length: int, codewords: int, **settings: object) -> ProductConfig:
+        """Codebooks of one size for all convolutions, and for all dense layers.
+
+        Of length 1 they are shared values in the manner of Han et al. 2016, arXiv:1510.00149.
+        """
+        convolution, dense = (LayerCodes(length=n, codewords=codewords) for n in (length, dense_length))
+        return cls(convolution=convolution, dense=dense, **settings)  # type: ignore[arg-type]

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.product.config import Objective
-from bitlathe.model.product.vectors import Layout
-from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
+from bitlathe.model.product.vectors import WeightVectors
+from bitlathe.model.quantize.fake_quant import ExactNetwork
 
 
-def importance(node: Conv2d | Dense, layout: Layout, objective: Objective, squares: Tensor | None) -> Tensor:
+def importance(
+    node: Conv2d | Dense, layout: WeightVectors, objective: Objective, squares: Tensor | None
+) -> Tensor:
     """Factor (vectors,) of each vector's squared error in codes, of mean 1.
 
     `squares` are the mean squares (in_channels,), or (in_features,), of what the weights multiply, which
@@ -31,17 +33,14 @@ def importance(node: Conv2d | Dense, layout: Layout, objective: Objective, squar
 
 
 @torch.no_grad()
-def mean_squares(module: FakeQuantNetwork, images: Tensor) -> dict[str, Tensor]:
+def mean_squares(module: ExactNetwork, images: Tensor) -> dict[str, Tensor]:
     """Mean square of each input channel of a convolution, of each input feature of a dense layer, by node."""
-    training = module.training
-    module.eval()
     sources = {node.source: node for node in module.nodes if isinstance(node, Conv2d | Dense)}
     wanted = [(node.name, node.source, node) for node in module.nodes if isinstance(node, Conv2d | Dense)]
     found: dict[str, Tensor] = {}
     for made, tensor in module.tensors(module.input_values(images)):
         if made.name in sources:
             found |= {name: _squares(tensor, node) for name, source, node in wanted if source == made.name}
-    module.train(training)
     return found
 
 

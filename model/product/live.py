@@ -1,32 +1,29 @@
-"""Codewords under a quantized view: a live module's weights tied, saved, and written back into it."""
+"""Codewords under a quantized view: a live module's weights tied, trained, saved and lowered."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.data import Images, to_input
 from bitlathe.model.graph.fixed_point import weight_limit
-from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense
-from bitlathe.model.product.config import Objective, ProductConfig
+from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
 from bitlathe.model.product.importance import mean_squares
 from bitlathe.model.product.make_tie import make_tie
 from bitlathe.model.product.plan import plan
-from bitlathe.model.product.share import with_codebooks
 from bitlathe.model.product.tie import Tie
-from bitlathe.model.product.vectors import Layout
+from bitlathe.model.product.vectors import WeightVectors
 from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, Origin
 from bitlathe.model.quantize.formula import Evaluation, Formula
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
 from bitlathe.model.quantize.view import QuantizedView
 
 Assignments = Mapping[str, Tensor]  # `layer.field` of each tied layer, to be saved
-_CLOSE = 1e-5  # relative; a weight that was divided by its fold's scale and multiplied again
+_MEASURED = 256  # images that tell which weights matter, for Objective.OUTPUTS
 
 
 class TiedWeight(Formula):
@@ -43,28 +40,33 @@ class TiedWeight(Formula):
 
     def compute(self, at: Evaluation) -> Tensor:
         """The tied weight at a state."""
-        tied: Tensor = self.tie(at(self.free))
-        return tied
+        return self.tie(at(self.free))
 
 
-def share_view(view: QuantizedView, config: ProductConfig, images: Tensor | None = None) -> QuantizedView:
+def share(
+    view: QuantizedView, config: ProductConfig, images: Images, saved: Assignments | None = None
+) -> QuantizedView:
     """A view of the same module whose layers share codewords; it trains as any view.
 
-    The thresholds of tied weights no longer learn: codewords are at their binary points. `images` as `share`
-    takes them. Errors: those of `plan`, `cluster` and `QuantizedView.network`.
+    A layer that `saved` fits takes its codewords' members from there, any other is clustered; `images` are
+    byte images (N, H, W, C) of the training split, which Objective.OUTPUTS looks at. The thresholds of tied
+    weights no longer learn: codewords are at their binary points. Errors: those of `plan`, `cluster` and
+    `QuantizedView.network`.
     """
     quantized = view.network()
-    codes, squares = plan(quantized.graph, config), {}
-    if config.objective is Objective.OUTPUTS:
-        assert images is not None
-        squares = mean_squares(quantized.trainable(), images)
-    ties = {}
-    for node in _layers(quantized.graph):
-        if node.name in codes:
-            layer = quantized.network.by_name[node.name]
-            assert isinstance(layer, (FloatConv2d, FloatDense))
-            weight, square = torch.from_numpy(layer.weight), squares.get(node.name)
-            ties[node.name] = make_tie(node, weight, codes[node.name], config, square)
+    codes = plan(quantized.graph, config)
+    layers = [
+        node for node in quantized.graph.nodes if isinstance(node, Conv2d | Dense) and node.name in codes
+    ]
+    ties = {node.name: tie for node in layers if (tie := _saved_tie(node, codes[node.name], saved or {}))}
+    fresh, squares = [node for node in layers if node.name not in ties], {}
+    if fresh and config.objective is Objective.OUTPUTS:
+        squares = mean_squares(quantized.module(), to_input(images[:_MEASURED]))
+    for node in fresh:
+        layer = quantized.network.by_name[node.name]
+        assert isinstance(layer, FloatConv2d | FloatDense)
+        weight = torch.from_numpy(layer.weight)
+        ties[node.name] = make_tie(node, weight, codes[node.name], config, squares.get(node.name))
     return _tied(view, ties)
 
 
@@ -78,26 +80,6 @@ def assignments(view: QuantizedView) -> dict[str, Tensor]:
     return saved
 
 
-def share_again(view: QuantizedView, saved: Assignments) -> QuantizedView:
-    """The tied view that `assignments` were taken of; layers that changed their size since are left free."""
-    ties = {}
-    for node in _layers(view.network().graph):
-        if f"{node.name}.members" in saved:
-            length, codewords, zero = saved[f"{node.name}.shape"].tolist()
-            layout = Layout(shape=node.weight.shape, length=length)
-            if layout.vectors == len(saved[f"{node.name}.members"]):
-                ties[node.name] = Tie(
-                    layout,
-                    saved[f"{node.name}.members"],
-                    codewords,
-                    fracs=node.weight_frac,
-                    importance=saved[f"{node.name}.importance"],
-                    zero=bool(zero),
-                    limit=weight_limit(node.weight_bits),
-                )
-    return _tied(view, ties)
-
-
 def tied_weights(view: QuantizedView) -> dict[str, TiedWeight]:
     """Formulas of the tied layers, by name."""
     nodes = view.frame.placed.network.nodes
@@ -106,64 +88,40 @@ def tied_weights(view: QuantizedView) -> dict[str, TiedWeight]:
     return {name: formula for name, formula in formulas.items() if isinstance(formula, TiedWeight)}
 
 
-def reassigned(view: QuantizedView) -> QuantizedView:
-    """A view whose vectors take the codewords that are nearest to the free weights now."""
-    at = view.evaluation(torch.float64)
-    with torch.no_grad():
-        for tied in tied_weights(view).values():
-            tied.tie.refresh(at(tied.free))
-    return QuantizedView(view.model, view.frame, view.learned)
-
-
 def network_of(view: QuantizedView) -> QuantizedNetwork:
-    """The integer network of a tied view, with its codebooks; errors: those of `QuantizedView.network`."""
+    """The integer network of a view, with the codebooks of what is tied; errors: those of `view.network`."""
     at, quantized = view.evaluation(torch.float64), view.network()
     with torch.no_grad():
         codebooks = {name: tied.tie.codebook(at(tied.free)) for name, tied in tied_weights(view).items()}
-    return replace(quantized, graph=with_codebooks(quantized.graph, codebooks))
+    nodes = (
+        replace(node, codebook=codebooks[node.name])
+        if isinstance(node, Conv2d | Dense) and node.name in codebooks
+        else node
+        for node in quantized.graph.nodes
+    )
+    return replace(quantized, graph=replace(quantized.graph, nodes=tuple(nodes)))
 
 
-def write_back(view: QuantizedView) -> None:
-    """Give the live module the weights that codebooks decode to, so that it computes the same untied.
-
-    Raises UnsupportedLayer, naming the layer, where its weight is no multiple of a parameter's, or of one
-    that another layer wants other values of.
-    """
-    graph, at = network_of(view).graph, view.evaluation(torch.float64)
-    wanted: dict[str, tuple[Formula, Tensor]] = {}
-    for name, tied in tied_weights(view).items():
-        node = graph.by_name[name]
-        assert isinstance(node, (Conv2d, Dense))
-        scale = np.ldexp(1.0, -np.array(node.weight_frac)).reshape(-1, *[1] * (node.weight.ndim - 1))
-        wanted[name] = tied.free, torch.from_numpy(node.weight * scale)
-    for name, (free, values) in wanted.items():
-        _write(name, free, values, at)
-    for name, (free, values) in wanted.items():  # after all, for layers may share a parameter
-        _check_written(name, free, values, at)
-
-
-def _write(name: str, free: Formula, wanted: Tensor, at: Evaluation) -> None:
-    """Set the parameter behind a formula that multiplies it, entry by entry, so that it gives `wanted`."""
-    sources = [at.state[source] for source in dict.fromkeys(free.names())]
-    parameter = next((s for s in sources if s.requires_grad and s.numel() == wanted.numel()), None)
-    if parameter is None:
-        raise UnsupportedLayer(f"{name}: no parameter is its weight; tie it only where one is")
-    fresh = replace(at, done={})
-    with torch.enable_grad():
-        (factor,) = torch.autograd.grad(fresh(free).sum(), parameter)
-    with torch.no_grad():
-        target = wanted.view_as(parameter)
-        parameter.copy_(torch.where(factor == 0, 0.0, target / factor.double()))
-
-
-def _check_written(name: str, free: Formula, wanted: Tensor, at: Evaluation) -> None:
-    with torch.no_grad():
-        made = replace(at, done={})(free).view_as(wanted)
-    if not torch.allclose(made, wanted, rtol=_CLOSE, atol=_CLOSE * float(wanted.abs().max())):
-        raise UnsupportedLayer(
-            f"{name}: its weight is no multiple of a parameter of its own, or a batch norm's scale is 0; "
-            "remove such channels, and untie layers that share weights, first"
-        )
+def _saved_tie(node: Conv2d | Dense, codes: LayerCodes, saved: Assignments) -> Tie | None:
+    """The tie of a layer that was saved; None where there is none, or one of another size."""
+    if f"{node.name}.members" not in saved:
+        return None
+    members, layout = (
+        saved[f"{node.name}.members"],
+        WeightVectors(shape=node.weight.shape, length=codes.length),
+    )
+    length, codewords, zero = saved[f"{node.name}.shape"].tolist()
+    if length != codes.length or len(members) != layout.vectors:
+        return None
+    return Tie(
+        layout,
+        members,
+        codewords,
+        fracs=node.weight_frac,
+        importance=saved[f"{node.name}.importance"],
+        zero=bool(zero),
+        limit=weight_limit(node.weight_bits),
+    )
 
 
 def _tied(view: QuantizedView, ties: Mapping[str, Tie]) -> QuantizedView:
@@ -178,10 +136,4 @@ def _tied(view: QuantizedView, ties: Mapping[str, Tie]) -> QuantizedView:
 
 def _with_tie(node: object, tie: Tie) -> FloatConv2d | FloatDense:
     assert isinstance(node, (FloatConv2d, FloatDense))
-    free = node.origin.weight
-    free = free.free if isinstance(free, TiedWeight) else free
-    return replace(node, captured=Origin(weight=TiedWeight(free, tie), bias=node.origin.bias))
-
-
-def _layers(graph: Graph) -> list[Conv2d | Dense]:
-    return [node for node in graph.nodes if isinstance(node, Conv2d | Dense)]
+    return replace(node, captured=Origin(weight=TiedWeight(node.origin.weight, tie), bias=node.origin.bias))

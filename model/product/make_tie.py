@@ -11,7 +11,7 @@ from bitlathe.model.product.cluster import cluster
 from bitlathe.model.product.config import LayerCodes, ProductConfig
 from bitlathe.model.product.importance import importance
 from bitlathe.model.product.tie import Tie
-from bitlathe.model.product.vectors import Layout
+from bitlathe.model.product.vectors import WeightVectors
 
 ZERO_SHARE = 0.1  # of vectors that are zero, from which on a codeword is spent on them
 
@@ -20,7 +20,7 @@ def make_tie(
     node: Conv2d | Dense, weight: Tensor, codes: LayerCodes, config: ProductConfig, squares: Tensor | None
 ) -> Tie:
     """Cluster real weights of a layer; `squares` as `importance` takes them. Errors: those of `cluster`."""
-    layout = Layout(shape=node.weight.shape, length=codes.length)
+    layout = WeightVectors(shape=node.weight.shape, length=codes.length)
     factor = importance(node, layout, config.objective, squares)
     vectors = (layout.split(weight) * layout.scales(node.weight_frac)[:, None]).numpy()
     zero = config.zero

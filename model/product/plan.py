@@ -10,7 +10,7 @@ from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.product.config import LayerCodes, ProductConfig
-from bitlathe.model.product.vectors import Layout
+from bitlathe.model.product.vectors import WeightVectors
 
 WIDEST = 8  # bits of a codeword's entry
 
@@ -28,7 +28,7 @@ def plan(graph: Graph, config: ProductConfig) -> dict[str, LayerCodes]:
 
 def coded_bits(shape: tuple[int, ...], codes: LayerCodes) -> int:
     """Bits of codewords and indices of weights (out, in, ...)."""
-    vectors = Layout(shape=shape, length=codes.length).vectors
+    vectors = WeightVectors(shape=shape, length=codes.length).vectors
     return codes.codewords * codes.length * WIDEST + vectors * index_bits(codes.codewords)
 
 
@@ -49,7 +49,7 @@ def _chosen(node: Conv2d | Dense, config: ProductConfig, *, first: bool) -> Laye
 
 def _scaled(node: Conv2d | Dense, codes: LayerCodes, config: ProductConfig) -> LayerCodes:
     """Fewer codewords, a power of two, where they would have fewer vectors than they should."""
-    vectors = Layout(shape=node.weight.shape, length=codes.length).vectors
+    vectors = WeightVectors(shape=node.weight.shape, length=codes.length).vectors
     affordable = 1 << (max(2, vectors // config.vectors_per_codeword).bit_length() - 1)
     return LayerCodes(length=codes.length, codewords=min(codes.codewords, affordable))
 

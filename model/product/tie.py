@@ -6,45 +6,41 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bitlathe.model.graph.codebook import Codebook, index_type
-from bitlathe.model.product.cluster import assign
-from bitlathe.model.product.vectors import Layout
+from bitlathe.model.product.vectors import WeightVectors
 
 
 class _Replace(torch.autograd.Function):
-    """The second tensor, with the gradient of the first."""
+    """The second tensor, with the gradient of the first where `moving` is 1."""
 
     @staticmethod
-    def forward(ctx: Any, free: Tensor, tied: Tensor) -> Tensor:
+    def forward(ctx: Any, free: Tensor, tied: Tensor, moving: Tensor) -> Tensor:
+        ctx.moving = moving
         return tied
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0] * ctx.moving, None, None
 
 
-class Tie(nn.Module):
-    """A parametrization: free weights become the means of those that share a codeword.
+class Tie:
+    """Free weights become the means of those that share a codeword.
 
     Means are taken of codes, weight * 2**frac, so that channels of different scale share codewords. The
     gradient of a weight reaches the free weight unchanged; so a step of gradient descent moves a codeword by
-    the mean of its members' gradients, and free weights may drift apart until they are assigned anew.
+    the mean of its members' gradients. Vectors of the zero codeword get none and stay as they are.
     Source of gradients by codeword: Han et al. 2016, arXiv:1510.00149, section 3.3 (there the sum).
-    """
 
-    members: Tensor  # (vectors,) int64, codeword of each vector
-    scale: Tensor  # (vectors, 1) float32, 2**frac
-    importance: Tensor  # (vectors,) float32, of a vector in its codeword's mean
-    order: Tensor  # (vectors,) int64, vectors by codeword
-    starts: Tensor  # (codewords,) int64, where each codeword's vectors start in `order`
-    inverse: Tensor  # (codewords, length) float32, one over the sum of importance; 0 where nothing is
+    `members` (vectors,) int64 names the codeword of each vector, `importance` (vectors,) float32 how much a
+    vector counts in its codeword's mean; with `zero` codeword 0 stays zero. Codes are within +-`limit`.
+    """
 
     def __init__(
         self,
-        layout: Layout,
+        layout: WeightVectors,
         members: Tensor,
         codewords: int,
         *,
@@ -53,40 +49,37 @@ class Tie(nn.Module):
         zero: bool,
         limit: int,
     ) -> None:
-        super().__init__()
-        self.layout, self.codewords, self.zero, self.limit = layout, codewords, zero, limit
-        self.register_buffer("scale", layout.scales(fracs)[:, None])
-        self.register_buffer("importance", importance.float())
-        for name in ("members", "order", "starts", "inverse"):
-            self.register_buffer(name, torch.empty(0))
-        self._arrange(members)
+        self.layout, self.members, self.codewords = layout, members, codewords
+        self.zero, self.limit = zero, limit
+        self.scale = layout.scales(fracs)[:, None]
+        self.importance = importance.float()
+        counts = torch.bincount(members, minlength=codewords)
+        self._order = torch.argsort(members, stable=True)  # vectors by codeword
+        self._starts = counts.cumsum(0) - counts  # where each codeword's vectors start in the order
+        total = self._sums(layout.present())
+        self._inverse = torch.where(total > 0, 1 / total, 0.0)
+        if zero:
+            self._inverse[0] = 0
+        moving = (members > 0 if zero else members >= 0).float()
+        self._moving = layout.join(moving[:, None].expand(-1, layout.length))
 
-    def forward(self, weight: Tensor) -> Tensor:
+    def __call__(self, weight: Tensor) -> Tensor:
         """The tied weights, in the shape of `weight`."""
         with torch.no_grad():
             vectors = functional.embedding(self.members, self.means(weight)) / self.scale
             tied = self.layout.join(vectors).reshape(weight.shape).to(weight.dtype)
-        result: Tensor = _Replace.apply(weight, tied)  # type: ignore[no-untyped-call]
+        moving = self._moving.reshape(weight.shape).to(weight.dtype)
+        result: Tensor = _Replace.apply(weight, tied, moving)  # type: ignore[no-untyped-call]
         return result
 
     @torch.no_grad()
     def means(self, weight: Tensor) -> Tensor:
         """Codewords before they are rounded (codewords, length); entries that only fill do not count."""
-        return self._sums(self._codes(weight)) * self.inverse
+        return self._sums(self.codes(weight)) * self._inverse
 
-    @torch.no_grad()
-    def refresh(self, weight: Tensor) -> int:
-        """Assign each free vector to the nearest codeword anew; number of those that changed.
-
-        Vectors of the zero codeword stay there.
-        """
-        found = assign(self._codes(weight).numpy(), self.means(weight).numpy(), fixed=int(self.zero))
-        members = torch.from_numpy(found.members).long()
-        if self.zero:
-            members[self.members == 0] = 0
-        changed = int((members != self.members).sum())
-        self._arrange(members)
-        return changed
+    def codes(self, weight: Tensor) -> Tensor:
+        """Free weights as vectors of codes, not yet rounded: (vectors, length)."""
+        return self.layout.split(weight.detach().float()) * self.scale
 
     def codebook(self, weight: Tensor) -> Codebook:
         """The codewords as integers, as the layer rounds them, and their members."""
@@ -94,22 +87,9 @@ class Tie(nn.Module):
         indices = self.members.numpy().astype(index_type(self.codewords))
         return Codebook(values=codes.numpy().astype(np.int8), indices=indices.reshape(self.layout.indices))
 
-    def _codes(self, weight: Tensor) -> Tensor:
-        """Free weights as vectors of codes, not yet rounded: (vectors, length)."""
-        return self.layout.split(weight.detach().float()) * self.scale
-
     def _sums(self, vectors: Tensor) -> Tensor:
         """Sums (codewords, length) of each codeword's vectors, by importance."""
-        weights = self.importance[self.order]
+        weights = self.importance[self._order]
         return functional.embedding_bag(
-            self.order, vectors, self.starts, mode="sum", per_sample_weights=weights
+            self._order, vectors, self._starts, mode="sum", per_sample_weights=weights
         )
-
-    def _arrange(self, members: Tensor) -> None:
-        counts = torch.bincount(members, minlength=self.codewords)
-        self.members, self.order = members, torch.argsort(members, stable=True)
-        self.starts = counts.cumsum(0) - counts
-        total = self._sums(self.layout.present())
-        self.inverse = torch.where(total > 0, 1 / total, 0.0)
-        if self.zero:
-            self.inverse[0] = 0

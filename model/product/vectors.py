@@ -14,7 +14,7 @@ from bitlathe.model.graph.codebook import index_shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class WeightVectors:
     """How weights of `shape` (out, in, ...) part into vectors of `length` along their input channels.
 
     The last vector of a row is filled with zeros where `length` does not divide the input channels.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bitlathe.model.prune.costs import Metric
-from bitlathe.model.prune.errors import BudgetError, Unprunable
-from bitlathe.model.prune.groups import ChannelGroups
+from bitlathe.model.prune.errors import BudgetError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,22 +96,6 @@ def whole_channels(width: int, share: float) -> int:
     (13, 9)
     """
     return math.ceil(width * share - 1e-9)
-
-
-def stage_ratios(groups: ChannelGroups, ratios: Mapping[str, float], skip: Iterable[str] = ()) -> PerLayer:
-    """A share for each stage, named by the beginning of its layers' names, but for the layers in `skip`.
-
-    Source: Li et al. 2016, arXiv:1608.08710, section 4 (ResNet-110-B: 0.5, 0.4, 0.3, three layers skipped).
-    Raises Unprunable for a stage or layer that does not exist.
-    """
-    skipped = {groups.find(layer).name for layer in skip}
-    amounts: dict[str, float] = {}
-    for stage, ratio in ratios.items():
-        fitting = [g.name for g in groups if g.name == stage or g.name.startswith(f"{stage}.")]
-        if not fitting:
-            raise Unprunable(f"{stage}: no layer that can be pruned begins so; give a stage such as 'layer1'")
-        amounts.update({name: ratio for name in fitting if name not in skipped})
-    return PerLayer(amounts=amounts)
 
 
 def _check_share(what: str, share: float) -> None:

@@ -5,7 +5,7 @@ Which channels were removed does not matter here, only how many each layer has l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -17,15 +17,15 @@ from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.prune.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.members import TENSORS, ChannelIndices, MemberRole, Norms, is_depthwise, size
 from bitlathe.model.prune.surgery import plan
+from bitlathe.model.train.state_dicts import StateDict, first_of
 
-Tensors = Mapping[str, torch.Tensor]
 Module = TypeVar("Module", bound=nn.Module)
 Narrowed = dict[tuple[str, MemberRole], ChannelIndices]
 _COUNTER = "num_batches_tracked"
 _ADVICE = "it belongs to another network, give the one it was trained for"
 
 
-def shrink_to(model: Module, state: Tensors, example: torch.Tensor | None = None) -> Module:
+def shrink_to(model: Module, state: StateDict, example: torch.Tensor | None = None) -> Module:
     """Shrink `model` in place to the shapes in `state`, load the state, and return the model.
 
     A state that fits as it is just loads. Raises DataError naming the first tensor that is missing, unknown,
@@ -43,7 +43,7 @@ def shrink_to(model: Module, state: Tensors, example: torch.Tensor | None = None
     return model
 
 
-def check_names(model: nn.Module, state: Tensors) -> None:
+def check_names(model: nn.Module, state: StateDict) -> None:
     """Raise DataError for tensors that only one of the two has; batch counters do not matter."""
     expected = model.state_dict()
     missing = [name for name in expected if name not in state and not name.endswith(_COUNTER)]
@@ -57,17 +57,7 @@ def check_names(model: nn.Module, state: Tensors) -> None:
         raise DataError(f"{' and '.join(parts)}; {_ADVICE}")
 
 
-def first_of(names: Sequence[str], most: int = 3) -> str:
-    """The first of several names, and how many more there are.
-
-    >>> first_of(["a", "b"]), first_of("abcde")
-    ('a, b', 'a, b, c and 2 more')
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _narrowed(model: nn.Module, state: Tensors) -> Narrowed:
+def _narrowed(model: nn.Module, state: StateDict) -> Narrowed:
     """The last indices of each layer that is narrower in the state."""
     narrowed = {}
     for name, layer in model.named_modules():
@@ -88,13 +78,13 @@ def _roles(layer: nn.Module) -> tuple[MemberRole, ...]:
     return ()
 
 
-def _width(layer: str, role: MemberRole, state: Tensors) -> int | None:
+def _width(layer: str, role: MemberRole, state: StateDict) -> int | None:
     held = ((state.get(f"{layer}.{attribute}"), dimension) for attribute, dimension in TENSORS[role])
     widths = (t.shape[dimension] for t, dimension in held if t is not None and t.dim() > dimension)
     return next(widths, None)
 
 
-def _check_shapes(model: nn.Module, state: Tensors, narrowed: Narrowed) -> None:
+def _check_shapes(model: nn.Module, state: StateDict, narrowed: Narrowed) -> None:
     """Every tensor has the shape it will have after narrowing."""
     shapes = {id(change.old): change.new.shape for change in plan(model, narrowed).tensors}
     own = model.state_dict(keep_vars=True)  # one tensor may have several names
@@ -103,7 +93,7 @@ def _check_shapes(model: nn.Module, state: Tensors, narrowed: Narrowed) -> None:
         raise _misfit(misfits, state, own)
 
 
-def _check_ends(model: nn.Module, state: Tensors, narrowed: Narrowed, example: torch.Tensor | None) -> None:
+def _check_ends(model: nn.Module, state: StateDict, narrowed: Narrowed, example: torch.Tensor | None) -> None:
     fixed = _fixed_without_example(model) if example is None else _fixed(model, narrowed, example)
     misfits = [f"{layer}.weight" for layer, role in narrowed if (layer, role) in fixed]
     if misfits:
@@ -142,7 +132,7 @@ def _check_runs(model: nn.Module, example: torch.Tensor) -> None:
         model.train(training)
 
 
-def _misfit(names: Sequence[str], state: Tensors, own: Tensors) -> DataError:
+def _misfit(names: Sequence[str], state: StateDict, own: StateDict) -> DataError:
     shapes = [(name, tuple(state[name].shape), tuple(own[name].shape)) for name in names]
     each = [f"{name} is {found}, the network's is {wanted}" for name, found, wanted in shapes]
     return DataError(f"{first_of(each)}; {_ADVICE}")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from bitlathe.model.graph.graph import dead_after
 from bitlathe.model.quantize.calibrate import BATCH
-from bitlathe.model.quantize.fake_layers import Weighted
-from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
+from bitlathe.model.quantize.fake_layers import ExactProducts
+from bitlathe.model.quantize.fake_quant import ExactNetwork
 from bitlathe.model.quantize.float_forward import normalized, output_of, preactivation
 from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 
@@ -23,13 +23,12 @@ TensorsFunction = Callable[[list[Tensor]], Tensor]
 
 
 @torch.no_grad()
-def correct_bias(network: FloatNetwork, module: FakeQuantNetwork, images: Tensor) -> FloatNetwork:
+def correct_bias(network: FloatNetwork, module: ExactNetwork, images: Tensor) -> FloatNetwork:
     """`network` with biases that make up for `module`'s mean error before each clamp, layer after layer.
 
     Images are (N, C, H, W), x = (pixel - 128) / 128. A layer is corrected on what corrected layers feed it,
     so errors do not add up. `module`, which `network` was lowered to, takes on the new biases too.
     """
-    module.eval()
     exact = {network.input.name: normalized(network.front, images)}
     quantized = {network.input.name: module.input_values(images)}
     dead, nodes = dead_after(network.nodes), list(network.nodes)
@@ -37,7 +36,7 @@ def correct_bias(network: FloatNetwork, module: FakeQuantNetwork, images: Tensor
         if position == 0:
             continue
         ideal, real = [exact[name] for name in node.sources], [quantized[name] for name in node.sources]
-        if isinstance(layer, Weighted) and not _is_selection(node):
+        if isinstance(layer, ExactProducts) and not _is_selection(node):
             assert isinstance(node, (FloatConv2d, FloatDense))
             nodes[position], *made = _corrected(node, layer, ideal, real)
             exact[node.name], quantized[node.name] = made
@@ -60,18 +59,18 @@ def _apply(layer: nn.Module, sources: list[Tensor]) -> Tensor:
 
 
 def _corrected(
-    node: FloatConv2d | FloatDense, layer: Weighted, ideal: list[Tensor], real: list[Tensor]
+    node: FloatConv2d | FloatDense, layer: ExactProducts, ideal: list[Tensor], real: list[Tensor]
 ) -> tuple[FloatConv2d | FloatDense, Tensor, Tensor]:
     """The layer with a better bias, which `layer` takes on as well; its ideal and real output."""
     wanted = _batched(partial(preactivation, node), ideal)
     sums = _batched(lambda sources: layer.accumulate(*sources), real)
     error = _channel_means(wanted) - _channel_means(sums)
-    step = layer.add_to_bias(error)
     better = replace(node, bias=node.bias + error.numpy(), captured=None)
+    step = layer.set_bias(torch.from_numpy(better.bias))
     return better, wanted.clamp_(node.low, node.high), _batched(partial(_moved, layer, step), [sums])
 
 
-def _moved(layer: Weighted, step: Tensor, sources: list[Tensor]) -> Tensor:
+def _moved(layer: ExactProducts, step: Tensor, sources: list[Tensor]) -> Tensor:
     """Output of a layer whose accumulator its new bias moves by `step` (C,)."""
     return layer.requantized(sources[0].double() + step.view(-1, 1, 1))
 

@@ -1,10 +1,9 @@
-"""Layers of the fake-quantized network, one class a node of the integer graph."""
+"""Layers of an integer graph in PyTorch floats, one class a node."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,44 +13,27 @@ from torch.nn import functional
 from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.bounds import CodeRange, SumRange, accumulator_range, product_range
 from bitlathe.model.graph.convolution import FLOAT32_EXACT, INT32_EXACT
-from bitlathe.model.graph.fixed_point import weight_limit
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Pair
 
 _FLOAT32_FRACS = range(-64, 65)  # far from float32's smallest and largest powers of two
 
 
-class _Quantize(torch.autograd.Function):
-    """Value of the nearest code within [lo, hi], halves towards +inf; gradient 1 inside the clamp, else 0."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor | float, lo: int, hi: int) -> Tensor:
-        codes = (x / scale).add_(0.5).floor_()
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward((codes >= lo) & (codes <= hi))
-        return codes.clamp_(lo, hi).mul_(scale)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside, None, None, None
-
-
 def quantize(x: Tensor, scale: Tensor | float, lo: int, hi: int) -> Tensor:
-    """`x` rounded to multiples of `scale`, a power of two, between lo * scale and hi * scale."""
-    result: Tensor = _Quantize.apply(x, scale, lo, hi)  # type: ignore[no-untyped-call]
-    return result
+    """`x` rounded to multiples of `scale`, a power of two, halves up, between lo * scale and hi * scale."""
+    return (x / scale).add_(0.5).floor_().clamp_(lo, hi).mul_(scale)
 
 
-class Weighted(nn.Module):
+class ExactProducts(nn.Module):
     """A convolution or dense layer, the latter as a convolution whose kernel covers the map.
 
-    In evaluation mode exact: float32 where it holds every partial sum, or those of the weights' upper and
-    lower digits apart, which is faster than float64; else float64. Off the CPU, where a library may
-    transform a convolution, float64 sums are rounded to the integers they must be. In training mode float32,
-    whatever the accumulator's range.
+    It computes in float32 where that holds every partial sum, or those of the weights' upper and lower digits
+    apart, which is faster than float64; else in float64. Off the CPU, where a library may transform a
+    convolution, float64 sums are rounded to the integers they must be.
     """
 
+    weight: Tensor  # (out_channels, in_channels, height, width) float32
+    bias: Tensor  # (out_channels,) float64
     weight_scale: Tensor  # (out_channels, 1, 1, 1) float64
     sum_scale: Tensor  # (out_channels,) float64, of the accumulator
 
@@ -62,12 +44,12 @@ class Weighted(nn.Module):
         self.source_range, self.rest = ranges[node.source], accumulator_range(graph, bare, ranges)
         fracs = np.array(self.conv.weight_frac)
         self.sum_fracs = fracs + graph.format_of(node.source).frac
-        self.register_buffer("weight_scale", _powers(-fracs).view(-1, 1, 1, 1), persistent=False)
-        self.register_buffer("sum_scale", _powers(-self.sum_fracs), persistent=False)
-        self.weight = nn.Parameter(
-            (torch.from_numpy(self.conv.weight.astype(np.float64)) * self.weight_scale).float()
-        )
-        self.bias = nn.Parameter(torch.from_numpy(self.conv.bias.astype(np.float64)) * self.sum_scale)
+        scales = _powers(-fracs).view(-1, 1, 1, 1), _powers(-self.sum_fracs)
+        values = (torch.from_numpy(codes.astype(np.float64)) for codes in (self.conv.weight, self.conv.bias))
+        weight, bias = (codes * scale for codes, scale in zip(values, scales, strict=True))
+        held = {"weight": weight.float(), "bias": bias, "weight_scale": scales[0], "sum_scale": scales[1]}
+        for name, tensor in held.items():
+            self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, *sources: Tensor) -> Tensor:
         """Output (N, C, H, W) of the source and, if there is one, the residual."""
@@ -77,37 +59,38 @@ class Weighted(nn.Module):
         """Output (N, C, H, W) of an accumulator."""
         return quantize(total, self.node.format.scale, self.node.lo, self.node.hi).float()
 
-    @torch.no_grad()
-    def add_to_bias(self, change: Tensor) -> Tensor:
-        """Change the bias by `change` (C,); by how much the accumulators change, (C,) float64."""
-        _, before = self._quantized()
-        self.bias.add_(change)
-        return self._quantized()[1] - before
-
     def accumulate(self, *sources: Tensor) -> Tensor:
         """Accumulator before it is requantized, (N, C, H, W)."""
-        total = self._sums(sources[0], *self._quantized())
+        total = self._sums(sources[0])
         return total + sources[1].to(total.dtype) if len(sources) > 1 else total
 
-    def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        if self.training:
-            return self._convolved(x, weight, bias, torch.float32)
-        if x.device.type == "cpu":
-            return self._exact(x, weight, bias)
-        step = self.sum_scale.view(-1, 1, 1)
-        return torch.round(self._convolved(x, weight, bias, torch.float64) / step) * step
+    def set_bias(self, real: Tensor) -> Tensor:
+        """Take the biases nearest to `real` (C,); by how much the accumulators change, (C,) float64."""
+        before, self.bias = self.bias, quantize(real, self.sum_scale, -INT32_EXACT, INT32_EXACT - 1)
+        return self.bias - before
 
-    def _exact(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def fits_float32(self) -> bool:
+        """Whether float32 holds every partial sum, in any order, and the rounding constant."""
+        products = product_range(self.conv.weight.astype(np.int64), self.source_range)
+        bias = (self.bias / self.sum_scale).cpu().numpy().astype(np.int64)
+        highest = products.highest + np.maximum(bias, 0) + self.rest.highest
+        lowest = products.lowest + np.minimum(bias, 0) + self.rest.lowest
+        return self._in_float32(SumRange(lowest=lowest, highest=highest))
+
+    def _sums(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            step = self.sum_scale.view(-1, 1, 1)
+            return torch.round(self._convolved(x, self.weight, self.bias, torch.float64) / step) * step
         if self.fits_float32():
-            return self._convolved(x, weight, bias, torch.float32)
+            return self._convolved(x, self.weight, self.bias, torch.float32)
         step = self.weight_scale * (1 << self.node.weight_bits // 2)
-        upper = torch.floor(weight.detach() / step + 0.5) * step
-        lower = weight - upper
+        upper = torch.floor(self.weight / step + 0.5) * step
+        lower = self.weight - upper
         if not (self._products_fit(upper / step) and self._products_fit(lower / self.weight_scale)):
-            return self._convolved(x, weight, bias, torch.float64)
+            return self._convolved(x, self.weight, self.bias, torch.float64)
         total = self._convolved(x, upper, None, torch.float32).double()
         total += self._convolved(x, lower, None, torch.float32)
-        return total.add_(bias.view(-1, 1, 1))
+        return total.add_(self.bias.view(-1, 1, 1))
 
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
         conv, bias = self.conv, None if bias is None else bias.to(dtype)
@@ -115,41 +98,9 @@ class Weighted(nn.Module):
             x.to(dtype), weight.to(dtype), bias, conv.stride, conv.padding, groups=conv.groups
         )
 
-    @torch.no_grad()
-    def integers(self) -> tuple[Int64s, Int64s]:
-        """Codes of weights (out_channels, ...) and bias (out_channels,)."""
-        weight, bias = self._quantized()
-        codes = (weight / self.weight_scale, bias / self.sum_scale)
-        return codes[0].cpu().numpy().astype(np.int64), codes[1].cpu().numpy().astype(np.int64)
-
-    def to_node(self) -> Conv2d | Dense:
-        """The layer with its present weights as a node of the integer graph."""
-        weight, bias = self.integers()
-        dtype = self.node.weight.dtype
-        return replace(
-            self.node,
-            weight=weight.reshape(self.node.weight.shape).astype(dtype),
-            bias=bias.astype(np.int32),
-            codebook=None,  # its weights may have left it
-        )
-
-    def _quantized(self) -> tuple[Tensor, Tensor]:
-        limit = weight_limit(self.node.weight_bits)
-        weight = quantize(self.weight.double(), self.weight_scale, -limit, limit)
-        return weight, quantize(self.bias, self.sum_scale, -INT32_EXACT, INT32_EXACT - 1)
-
-    def fits_float32(self) -> bool:
-        """Whether float32 holds every partial sum, in any order, and the rounding constant."""
-        weight, bias = self.integers()
-        products = product_range(weight, self.source_range)
-        highest = products.highest + np.maximum(bias, 0) + self.rest.highest
-        lowest = products.lowest + np.minimum(bias, 0) + self.rest.lowest
-        return self._in_float32(SumRange(lowest=lowest, highest=highest))
-
     def _products_fit(self, digits: Tensor) -> bool:
         """Whether float32 holds every partial sum of products with these digits of the weights' codes."""
-        codes = digits.detach().numpy().astype(np.int64)
-        return self._in_float32(product_range(codes, self.source_range))
+        return self._in_float32(product_range(digits.numpy().astype(np.int64), self.source_range))
 
     def _in_float32(self, sums: SumRange) -> bool:
         exact = max(int(sums.highest.max()), -int(sums.lowest.min())) < FLOAT32_EXACT
@@ -189,7 +140,7 @@ class MaximumPool(nn.Module):
         return functional.max_pool2d(x, node.kernel_size, node.stride)
 
 
-class Join(nn.Module):
+class Concatenation(nn.Module):
     """Concatenation along channels."""
 
     def forward(self, *sources: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
-"""Fake-quantized forward pass: an integer graph in PyTorch floats, equal bit for bit, with gradients.
+"""An integer graph in PyTorch floats, equal bit for bit; `view` has the forward pass to train through.
 
 Tensors hold values, code * 2**-frac. Scales are powers of two, so a float holds a value exactly where it
 holds the code. Each layer proves from its weights that float32's 24 bits hold every partial sum, and else
-computes in float64. Gradients pass straight through rounding and stop where a clamp bites. Source: Bengio et
-al. 2013, arXiv:1308.3432.
+computes in float64.
 """
 
 from __future__ import annotations
@@ -20,16 +19,15 @@ from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph, dead_after
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 from bitlathe.model.graph.reference import check_input
-from bitlathe.model.quantize.fake_layers import AveragePool, Join, MaximumPool, Weighted
-from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.quantize.fake_layers import AveragePool, Concatenation, ExactProducts, MaximumPool
 from bitlathe.model.quantize.preprocess import Preprocess
 
 
-class FakeQuantNetwork(nn.Module):
+class ExactNetwork(nn.Module):
     """An integer graph as a PyTorch module.
 
     It takes what the float model takes, images x = (pixel - 128) / 128; without a `preprocess` it takes
-    values of the graph's input. Parameters are the weights and biases, as values; formats are fixed.
+    values of the graph's input. Nothing of it trains.
     """
 
     def __init__(self, graph: Graph, preprocess: Preprocess | None = None) -> None:
@@ -39,18 +37,7 @@ class FakeQuantNetwork(nn.Module):
         self.pixels = None if preprocess is None else Pixels(preprocess, graph.input.format)
         self.layers = nn.ModuleList(_layer(graph, node, ranges) for node in graph.nodes)
 
-    @classmethod
-    def from_float(cls, network: FloatNetwork, graph: Graph, preprocess: Preprocess) -> FakeQuantNetwork:
-        """The module of `graph` with the real weights of the network it was lowered from, to train on."""
-        module = cls(graph, preprocess)
-        for layer in module.weighted():
-            node = network.by_name[layer.node.name]
-            assert isinstance(node, (FloatConv2d, FloatDense))
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(node.weight).view_as(layer.weight))
-                layer.bias.copy_(torch.from_numpy(node.bias))
-        return module
-
+    @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W)."""
         results = (tensor for node, tensor in self.tensors(self.input_values(x)) if node.name == self.output)
@@ -75,25 +62,10 @@ class FakeQuantNetwork(nn.Module):
     def codes(self, codes: IntArray) -> npt.NDArray[np.int32]:
         """Output codes (N, C, H, W) of input codes (N, C, H, W), as `reference.evaluate` computes them."""
         check_input(Graph(name=self.title, nodes=self.nodes, output=self.output), codes)
-        training = self.training
-        self.eval()
         values = torch.from_numpy(np.ldexp(codes.astype(np.float32), -self.nodes[0].format.frac))
-        values = values.to(next(self.parameters(), values).device)
+        values = values.to(next(self.buffers(), values).device)
         node, result = next((node, t) for node, t in self.tensors(values) if node.name == self.output)
-        self.train(training)
         return np.ldexp(result.double().cpu().numpy(), node.format.frac).astype(np.int32)
-
-    def to_graph(self) -> Graph:
-        """Integer graph of the present weights."""
-        nodes = (
-            layer.to_node() if isinstance(layer, Weighted) else node
-            for node, layer in zip(self.nodes, self.layers, strict=True)
-        )
-        return Graph(name=self.title, nodes=tuple(nodes), output=self.output)
-
-    def weighted(self) -> Iterator[Weighted]:
-        """Layers that have weights."""
-        return (layer for layer in self.layers if isinstance(layer, Weighted))
 
 
 class Pixels(nn.Module):
@@ -114,9 +86,9 @@ class Pixels(nn.Module):
 
 def _layer(graph: Graph, node: Node, ranges: dict[str, CodeRange]) -> nn.Module:
     if isinstance(node, (Conv2d, Dense)):
-        return Weighted(graph, node, ranges)
+        return ExactProducts(graph, node, ranges)
     if isinstance(node, AvgPool2d):
         return AveragePool(node, ranges[node.source])
     if isinstance(node, MaxPool2d):
         return MaximumPool(node)
-    return Join() if isinstance(node, Concat) else nn.Identity()
+    return Concatenation() if isinstance(node, Concat) else nn.Identity()

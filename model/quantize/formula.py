@@ -106,7 +106,7 @@ class Constant(Formula):
         return self.value.to(at.device)
 
 
-class Operation(Formula):
+class Computed(Formula):
     """A function of formulas."""
 
     def __init__(self, function: TensorFunction, operands: tuple[Formula, ...]) -> None:
@@ -142,7 +142,7 @@ class Real(Formula):
 
 def operation(function: TensorFunction, *operands: Formula) -> Formula:
     """A function of formulas; a constant where all operands are."""
-    made = Operation(function, operands)
+    made = Computed(function, operands)
     if not made.is_constant:
         return made
     fixed = Constant(made.value)

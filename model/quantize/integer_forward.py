@@ -18,10 +18,10 @@ Forward = Callable[[Tensor], Tensor]
 def integer_forward(network: QuantizedNetwork, device: torch.device) -> Forward:
     """Function from images (N, C, H, W), x = (pixel - 128) / 128, to logits (N, outputs) float32.
 
-    Compiled code serves on the CPU where it can; elsewhere the fake-quantized module, which gives the same.
+    Compiled code serves on the CPU where it can; elsewhere the exact module, which gives the same.
     """
     fast = compiled(network.graph) if device.type == "cpu" else None
-    return network.trainable().eval().to(device) if fast is None else _through(fast, network)
+    return network.module().to(device) if fast is None else _through(fast, network)
 
 
 def _through(fast: CompiledGraph, network: QuantizedNetwork) -> Forward:

@@ -15,7 +15,7 @@ from bitlathe.model.quantize.calibrate import Formats, activation_formats
 from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.correct_bias import correct_bias
-from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
+from bitlathe.model.quantize.fake_quant import ExactNetwork
 from bitlathe.model.quantize.float_network import FloatNetwork
 from bitlathe.model.quantize.front import place_front
 from bitlathe.model.quantize.groups import format_groups
@@ -34,9 +34,9 @@ class QuantizedNetwork:
     network: FloatNetwork  # the real weights behind the graph's
     config: QuantizeConfig
 
-    def trainable(self) -> FakeQuantNetwork:
-        """The network as a PyTorch module on its real weights, a drop-in for the float model."""
-        return FakeQuantNetwork.from_float(self.network, self.graph, self.preprocess)
+    def module(self) -> ExactNetwork:
+        """The integers as a PyTorch module, a drop-in for the float model where nothing is to be trained."""
+        return ExactNetwork(self.graph, self.preprocess)
 
 
 def quantize(
@@ -67,7 +67,7 @@ def _quantize(network: FloatNetwork, images: Images, config: QuantizeConfig) -> 
     formats, weights = _formats(placed.network, inputs, config, {network.input.name: placed.format})
     graph, real = _lowered(placed.network, formats, weights), placed.network
     if config.correct_bias:
-        real = correct_bias(real, FakeQuantNetwork.from_float(real, graph, placed.preprocess), inputs)
+        real = correct_bias(real, ExactNetwork(graph, placed.preprocess), inputs)
         graph = _lowered(real, formats, weights)
     return QuantizedNetwork(graph=graph, preprocess=placed.preprocess, network=real, config=config)
 

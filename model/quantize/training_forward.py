@@ -15,12 +15,12 @@ from bitlathe.model.quantize.formula import Evaluation
 from bitlathe.model.quantize.thresholds import Thresholds
 from bitlathe.model.quantize.training_layers import (
     Average,
-    Join,
     Limit,
+    LiveConcatenation,
+    LiveProducts,
     Maximum,
     Rounding,
     TrainingLayer,
-    Weighted,
     WeightRounding,
     WeightScale,
     powers,
@@ -71,18 +71,18 @@ class TrainingForward:
         if isinstance(node, MaxPool2d):
             real = node.name in self._unrounded.activations
             return Maximum(node=node, lowest=-inf if real else node.format.lo)
-        return Join()
+        return LiveConcatenation()
 
     def _share(self, node: AvgPool2d) -> float:
         """Of one pixel in an average."""
         real = node.name in self._unrounded.activations
         return 1 / prod(node.kernel_size) if real else node.multiplier * 2.0**-node.multiplier_frac
 
-    def _weighted(self, node: Conv2d | Dense) -> Weighted:
+    def _weighted(self, node: Conv2d | Dense) -> LiveProducts:
         layer, conv = self._network.by_name[node.name], self.graph.convolution(node)
         assert isinstance(layer, (FloatConv2d, FloatDense))
         residual = 0 if conv.residual is None else self._exponent(conv.residual)
-        return Weighted(
+        return LiveProducts(
             conv=conv,
             origin=layer.origin,
             prepare=self._prepare(conv),

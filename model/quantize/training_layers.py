@@ -79,7 +79,7 @@ class WeightScale:
 
 
 @dataclass(kw_only=True, eq=False)
-class Weighted:
+class LiveProducts:
     """A convolution or dense layer with its residual and clamp."""
 
     conv: Conv2d  # as the hardware computes it
@@ -142,7 +142,7 @@ class Maximum:
         return functional.max_pool2d(x, self.node.kernel_size, self.node.stride)
 
 
-class Join:
+class LiveConcatenation:
     """A concatenation along channels."""
 
     def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
@@ -150,7 +150,7 @@ class Join:
         return torch.cat(sources, dim=1)
 
 
-TrainingLayer = Weighted | Average | Maximum | Join
+TrainingLayer = LiveProducts | Average | Maximum | LiveConcatenation
 
 
 def powers(exponents: list[int], like: Evaluation) -> Tensor:

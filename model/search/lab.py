@@ -20,13 +20,13 @@ from bitlathe.model.compress.precision import integer_view, judged_module
 from bitlathe.model.compress.release import released
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import State, fresh_state, from_bytes
+from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.file import encode_graph
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.evaluate import evaluate
-from bitlathe.model.train.weights import load_weights
 
 
 class Judge(Enum):

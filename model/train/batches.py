@@ -1,45 +1,17 @@
-"""Shuffled, optionally augmented batches of a split that lies in memory."""
+"""What an epoch's batches are: how many, of which images, seen through which random crops."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from bitlathe.model.data import PIXEL_ZERO, Images, Labels, to_input
+from bitlathe.model.data import PIXEL_ZERO
 from bitlathe.model.graph.errors import DataError
 
 CROP_BORDER = 4  # pixels a crop may shift each way
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # (N, C, H, W) float32, (N,) int64
-
-
-class Batches:
-    """Endless epochs over one split. All randomness comes from `generator`."""
-
-    def __init__(
-        self, images: Images, labels: Labels, *, batch_size: int, augment: bool, generator: torch.Generator
-    ) -> None:
-        self._images, self._labels = torch.from_numpy(images), torch.from_numpy(labels)
-        self._batch_size, self._augment, self._generator = batch_size, augment, generator
-        self._padded = pad_border(self._images) if augment else self._images
-
-    def __len__(self) -> int:
-        return steps_of(len(self._labels), self._batch_size)
-
-    def epoch(self) -> Iterator[Batch]:
-        """Every image once, in a new order."""
-        order = torch.randperm(len(self._labels), generator=self._generator)
-        for step in range(len(self)):
-            chosen = order[part_of(len(order), self._batch_size, step)]
-            yield to_input(self._take(chosen)), self._labels[chosen]
-
-    def _take(self, chosen: torch.Tensor) -> torch.Tensor:
-        if not self._augment:
-            return self._images[chosen]
-        return random_views(self._padded, chosen, self._generator)
 
 
 def steps_of(images: int, batch_size: int) -> int:

@@ -25,48 +25,48 @@ _KINDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FileKind:
     """What a file is, and what helps."""
 
     told: str
     remedy: str = "get it again"
 
 
-def foreign_kind(path: Path) -> Kind | None:
+def foreign_kind(path: Path) -> FileKind | None:
     """What a file is, None where it may be a checkpoint. Raises OSError where it cannot be read."""
     if not path.is_file():
         raise OSError(errno.EINVAL, "it is a folder or a device")
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
-        return Kind("it is empty")
+        return FileKind("it is empty")
     for start, told, remedy in _KINDS:
         if head.startswith(start):
-            return Kind(told, remedy)
+            return FileKind(told, remedy)
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
-        return Kind("it is a web page", "download the file itself")
+        return FileKind("it is a web page", "download the file itself")
     if head[8:9] == b"{" and head[7] == 0:  # the header's length, then its JSON
-        return Kind("it is a safetensors file", "load it by safetensors and save its dict by torch.save")
+        return FileKind("it is a safetensors file", "load it by safetensors and save its dict by torch.save")
     if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x3a"):
-        return Kind("it is an ONNX model", "give it as `network`, without `weights`")
+        return FileKind("it is an ONNX model", "give it as `network`, without `weights`")
     return _archive_kind(path) if head.startswith(b"PK") else None
 
 
-def _archive_kind(path: Path) -> Kind | None:
+def _archive_kind(path: Path) -> FileKind | None:
     """The same of a zip archive: PyTorch's hold what they say, uncompressed."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return Kind("it is truncated or damaged")
+        return FileKind("it is truncated or damaged")
     names = [entry.filename.rpartition("/")[2] for entry in entries]
     if any(name.endswith(".npy") for name in names):
-        return Kind("it is a file of NumPy arrays", "save a dict of tensors by torch.save")
+        return FileKind("it is a file of NumPy arrays", "save a dict of tensors by torch.save")
     if "constants.pkl" in names:
-        return Kind("it is a module of TorchScript", "save its state_dict() by torch.save")
+        return FileKind("it is a module of TorchScript", "save its state_dict() by torch.save")
     if "data.pkl" not in names:
-        return Kind("it is an archive of other things")
+        return FileKind("it is an archive of other things")
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > path.stat().st_size or any(entry.compress_type for entry in entries):
-        return Kind(f"it would unpack to {unpacked:,} bytes, which no checkpoint of PyTorch does")
+        return FileKind(f"it would unpack to {unpacked:,} bytes, which no checkpoint of PyTorch does")
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,10 +11,9 @@ from typing import Any
 import torch
 
 from bitlathe.model.graph.errors import DataError
-from bitlathe.model.prune.rebuild import first_of
 from bitlathe.model.train.files import read_tensors
 
-State = dict[str, torch.Tensor]
+StateDict = Mapping[str, torch.Tensor]  # by name, as PyTorch has it
 # keys that hold the state dict among other things, the likeliest first
 _CONTAINERS = (
     "state",
@@ -39,7 +38,7 @@ _GIVE = "give a checkpoint of this tool or a state dict"
 class Found:
     """The state dict of a file, and what was taken off to come to it."""
 
-    state: State
+    state: StateDict
     notes: tuple[str, ...]
 
 
@@ -93,7 +92,7 @@ def without_prefixes(found: Found, expected: Iterable[str]) -> Found:
     return Found(state=taken, notes=tuple(notes))
 
 
-def rounded(state: State, expected: Mapping[str, torch.Tensor]) -> list[str]:
+def rounded(state: StateDict, expected: StateDict) -> list[str]:
     """A note where the network's type is too narrow for the file's values."""
     notes = []
     for kind in dict.fromkeys(tensor.dtype for tensor in state.values()):
@@ -106,6 +105,16 @@ def rounded(state: State, expected: Mapping[str, torch.Tensor]) -> list[str]:
             to = str(expected[moved[0]].dtype).removeprefix("torch.")
             notes.append(f"{first_of(moved)} rounded from {str(kind).removeprefix('torch.')} to {to}")
     return notes
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """The first of several names, and how many more there are.
+
+    >>> first_of(["a", "b"]), first_of("abcde")
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _container(content: Mapping[str, Any]) -> str | None:

@@ -151,7 +151,6 @@ def test_a_stage_without_meaning_is_refused(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("methods", "told"),
     [
-        (("product", "train"), "the last method"),
         (("prune:share=0.3,criterion=luck",), "luck"),
         (("prune:share=0.99,floor=6",), "floor"),
     ],
@@ -238,16 +237,40 @@ def test_a_run_that_was_killed_is_not_written_over(is_second: bool, monkeypatch:
     assert run(*words, "--resume").status == 0
 
 
-def test_a_new_run_goes_on_with_nothing_of_an_old_one_and_removes_no_file_of_another(tmp_path: Path) -> None:
-    product = ("--method", "product:codewords=16")
-    assert run("compress", *LENET, *product, *FEW, "--out", "out").status == 0
-    assert Path("out/product/checkpoint.pt").exists()
-    Path("out/product/mine.txt").write_text("mine")
-    result = run("compress", *LENET, "--method", "train", *FEW[2:], "--lr", "1e30", "--out", "out")
-    assert result.status == 1
-    assert result.stderr.strip().endswith("nothing was kept")
-    assert not Path("out/product/checkpoint.pt").exists()
-    assert Path("out/product/mine.txt").read_text() == "mine"
+PRODUCT = "product:length=4,dense_length=8,codewords=16"
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        (PRODUCT,),
+        (PRODUCT, "train"),
+        (PRODUCT, "quantize:weights=6,activations=8"),
+        ("quantize:weights=6,activations=8", PRODUCT, "train"),
+        (PRODUCT, "prune:share=0.2"),
+        ("weights:sparsity=0.5", PRODUCT, "weights:sparsity=0.8"),
+        (PRODUCT, "product:length=4,dense_length=8,codewords=8"),
+    ],
+    ids="-".join,
+)
+def test_product_stands_anywhere(methods: tuple[str, ...]) -> None:
+    words = [word for method in methods for word in ("--method", method)]
+    result = run("compress", *LENET, *words, *SHORT, "--out", "out", "--json").json
+    assert result["after"]["file_bytes"] < 0.6 * result["before"]["file_bytes"]
+    assert result["after"]["accuracy"] > 0.8
+    layers = [node for node in read_graph(Path("out/network.blg")).nodes if isinstance(node, Conv2d | Dense)]
+    sizes = [node.codebook.codewords for node in layers if node.codebook is not None]
+    assert sizes and max(sizes) <= (8 if "codewords=8" in methods[-1] else 16)
+    assert {node.weight_bits for node in layers} == {6 if "quantize" in "".join(methods) else 8}
+
+
+def test_codewords_train_on_as_if_a_run_had_not_been_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("--method", PRODUCT, "--method", "train:epochs=2", *SHORT)
+    whole = run("compress", *LENET, *words, "--out", "whole", "--json").json
+    with interrupted_after(2, monkeypatch):
+        assert run("compress", *LENET, *words, "--out", "part").status == 130
+    resumed = run("compress", *LENET, *words, "--out", "part", "--resume", "--json").json
+    assert resumed["graph"] == whole["graph"]
 
 
 def test_a_quantizer_starts_from_the_options_that_name_a_network() -> None:

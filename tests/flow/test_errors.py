@@ -15,12 +15,12 @@ from command_line import LENET, run
 
 from bitlathe.flow.errors import ExitStatus, MissingData, UsageError, status_of
 from bitlathe.hls.config import TARGETS
+from bitlathe.model.compress import training
 from bitlathe.model.graph import errors
 from bitlathe.model.graph.file import write_graph
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Dense, Input
-from bitlathe.model.train.loop import Trainer
 from bitlathe.model.zoo import checkpoint_path
 
 CHECKPOINT = checkpoint_path("lenet5", "digits")
@@ -261,10 +261,10 @@ def test_a_place_that_cannot_be_written_is_bad_input(given: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told_of_before_anything_is_trained(
     given: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def untrained(trainer: Trainer, progress: object) -> None:
+    def untrained(*arguments: object, **settings: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(Trainer, "run", untrained)
+    monkeypatch.setattr(training, "train_epoch", untrained)
     (given / "file").touch()
     line = refused(ExitStatus.BAD_INPUT, "train", "--network", "lenet5", "--out", given / "file")
     assert line == f"{given}/file: cannot be written (File exists); choose another folder"

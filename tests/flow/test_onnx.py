@@ -13,7 +13,7 @@ from onnx_files import exported, node, write
 needs.package("onnx")
 needs.package("onnxruntime")
 
-from bitlathe.model.train import load_pretrained
+from bitlathe.model.compress.weight_files import load_pretrained
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ import torch
 from command_line import run
 
 from bitlathe.flow.training import repeating_command
-from bitlathe.model.train import Precision, Schedule, TrainConfig, load_state, read_metadata
+from bitlathe.model.compress.weight_files import read_metadata
+from bitlathe.model.train import Precision, Schedule, TrainConfig
+from bitlathe.model.train.state_dicts import read_state
 
 SHORT = ("train", "--network", "lenet5", "--epochs", "2", "--threads", "1")
 
@@ -33,7 +35,7 @@ def test_the_noted_command_repeats_the_training() -> None:
         "bitlathe train --network lenet5 --dataset digits --epochs 2 --lr 0.1 "
     )
     run(*shlex.split(first["command"])[1:], "--out", "b")
-    a, b = load_state(Path("a/weights.pt")), load_state(Path("b/weights.pt"))
+    a, b = read_state(Path("a/weights.pt")).state, read_state(Path("b/weights.pt")).state
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -50,10 +52,10 @@ def test_another_training_is_not_written_over() -> None:
 
 def test_resuming_a_finished_training_writes_its_weights_again() -> None:
     run(*SHORT, "--out", "x")
-    before = load_state(Path("x/weights.pt"))
+    before = read_state(Path("x/weights.pt")).state
     Path("x/weights.pt").unlink()
     assert run(*SHORT, "--out", "x", "--resume").status == 0
-    after = load_state(Path("x/weights.pt"))
+    after = read_state(Path("x/weights.pt")).state
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 

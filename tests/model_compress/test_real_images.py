@@ -12,13 +12,15 @@ from bitlathe.model.compress import Method, MethodData, State, train_epoch
 from bitlathe.model.compress.methods import PruneChannels, PruneWeights, Quantize, ShareWeights
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset, to_input
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.product.config import ProductConfig
 from bitlathe.model.prune.masks import WeightScope
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
-from bitlathe.model.train import TrainConfig, load_pretrained
+from bitlathe.model.train import TrainConfig
 
 SETTINGS = TrainConfig(epochs=4, batch_size=32, lr=0.0005)
 FULL = ("conv1", "linear")  # layers of 8 bits
@@ -33,7 +35,7 @@ UNDER_Q: tuple[Method, ...] = (
     QUANTIZE,
     PruneChannels(channels=24, target=24, criterion="std"),
     PruneWeights(sparsity=0.5, rounds=1, scope=WeightScope.LAYER),
-    ShareWeights(codewords=32),
+    ShareWeights(config=ProductConfig.of(8, 16, 32)),
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bitlathe.model.compress import MethodData, MethodKind, State, ZooArchitecture
-from bitlathe.model.compress.methods import Train
+from bitlathe.model.compress.methods import ShareWeights, Train
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
@@ -74,6 +74,18 @@ def test_a_kept_state_goes_on_to_the_same_end(data: MethodData, tmp_path: Path) 
         assert again.history == end.history
         for name, tensor in end.model.state_dict().items():
             assert torch.equal(tensor, again.model.state_dict()[name])
+
+
+def test_codewords_begin_the_learning_rate_s_schedule_again() -> None:
+    stages = (
+        RecipeStage(method=Train(), epochs=2),
+        RecipeStage(method=Halve(), epochs=0),
+        RecipeStage(method=ShareWeights(), epochs=3),
+        RecipeStage(method=Train(), epochs=1),
+    )
+    spans = [Recipe(stages=stages).span(epoch) for epoch in range(6)]
+    assert spans == [range(2), range(2), *[range(2, 6)] * 4]
+    assert RECIPE.span(1) == range(3)
 
 
 def test_epochs_below_none_are_refused() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from bitlathe.model.compress import MethodData, State, ZooArchitecture, train_epoch
 from bitlathe.model.compress.methods import PruneChannels, Quantize, ShareWeights
@@ -13,14 +14,16 @@ from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
+from bitlathe.model.graph.file import graph_digest
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense
+from bitlathe.model.product.config import ProductConfig
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train import TrainConfig
 
 LENET = ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8)
 SETTINGS = TrainConfig(epochs=3, batch_size=256, lr=0.05)
-SHARE = ShareWeights(codewords=32)
+SHARE = ShareWeights(config=ProductConfig.of(8, 16, 32))
 CONFIG = QuantizeConfig(calibration_images=32)
 
 
@@ -52,6 +55,33 @@ def test_it_waits_for_a_quantizer_and_is_chosen_once(state: State) -> None:
     assert not SHARE.applicable(state)
     assert SHARE.applicable(replace(state, sharing=None))
     assert not SHARE.applicable(replace(state, sharing=None, quantization=None))
+
+
+def test_it_brings_the_quantizer_that_it_was_given_and_leaves_one_that_is_on(state: State) -> None:
+    brings = replace(SHARE, quantizer=replace(CONFIG, weight_bits=4))
+    plain = replace(state, sharing=None, quantization=None)
+    assert brings.applicable(plain)
+    under = brings.apply(plain, data=None).quantization  # type: ignore[arg-type]
+    assert under is not None and under.config.weight_bits == 4
+    kept = brings.apply(replace(state, sharing=None), data=None).quantization  # type: ignore[arg-type]
+    assert kept is state.quantization
+
+
+def test_what_was_trained_is_what_is_deployed(state: State, data: MethodData) -> None:
+    trained = state.copy()
+    view = train_epoch(trained, data, SETTINGS).view
+    assert view is not None
+    before, after = integer_network(view).graph, deployed(trained, data)
+    assert graph_digest(before) == graph_digest(after)
+
+
+def test_a_file_of_an_earlier_version_is_read(state: State, data: MethodData, tmp_path: Path) -> None:
+    assert state.sharing is not None
+    sharing = {"length": 8, "dense_length": 16, "codewords": 32, "assignments": state.sharing.assignments}
+    torch.save(state.content() | {"sharing": sharing}, tmp_path / "state.pt")
+    read = load(tmp_path / "state.pt", LENET, SETTINGS)
+    assert read.sharing is not None and read.sharing.config == SHARE.config
+    assert graph_digest(deployed(read, data)) == graph_digest(deployed(state, data))
 
 
 def test_codebooks_reach_the_integer_graph_and_survive_a_file(

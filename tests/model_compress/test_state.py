@@ -15,10 +15,11 @@ from torch import nn
 
 from bitlathe.model.compress import Diverged, MethodData, Quantization, State, ZooArchitecture, train_epoch
 from bitlathe.model.compress.state import fresh_state, from_bytes, load
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.quantize.config import InputMode, LayerBits, QuantizeConfig
-from bitlathe.model.train import Schedule, TrainConfig, load_pretrained
+from bitlathe.model.train import Schedule, TrainConfig
 
 LENET = ZooArchitecture(network="lenet5", num_classes=10, in_channels=1, input_size=8)
 RESNET = ZooArchitecture(network="resnet8", num_classes=10, in_channels=1, input_size=8)

@@ -1,4 +1,6 @@
-"""Codewords on a live module under a quantized view: exact, saved, assigned anew, written back."""
+"""Codewords on a live module under a quantized view: exact while it trains, saved, clustered where due."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,19 +9,14 @@ from exact_modules import Forward
 from torch import nn
 from torch.nn import functional as F
 
-from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.graph.codebook import packed
+from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.reference import evaluate
-from bitlathe.model.product import LayerCodes, ProductConfig
-from bitlathe.model.product.live import (
-    assignments,
-    network_of,
-    reassigned,
-    share_again,
-    share_view,
-    tied_weights,
-    write_back,
-)
+from bitlathe.model.product import LayerCodes, Objective, ProductConfig
+from bitlathe.model.product.live import assignments, network_of, share, tied_weights
+from bitlathe.model.product.plan import coded_bits
+from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, network_inputs
 from bitlathe.model.quantize.view import QuantizedView
 
@@ -53,8 +50,8 @@ def network() -> nn.Module:
     return model.eval()
 
 
-def shared() -> QuantizedView:
-    view = share_view(QuantizedView.of(network(), IMAGES), CODES)
+def shared(config: ProductConfig = CODES) -> QuantizedView:
+    view = share(QuantizedView.of(network(), IMAGES), config, IMAGES)
     assert sorted(tied_weights(view)) == ["deep", "dense"]
     return view
 
@@ -89,82 +86,81 @@ def assert_exact(view: QuantizedView) -> None:
     np.testing.assert_array_equal(values, logits_of(quantized) * np.float32(form.scale))
 
 
-def test_a_tied_view_trains_the_live_module_and_stays_what_its_graph_computes() -> None:
-    view = shared()
+@pytest.mark.parametrize("objective", Objective)
+@pytest.mark.parametrize("zero", [None, False, True])
+def test_a_tied_view_trains_the_live_module_and_stays_what_its_graph_computes(
+    objective: Objective, zero: bool | None
+) -> None:
+    view = shared(replace(CODES, objective=objective, zero=zero))
     assert_exact(view)
     before = {name: tensor.clone() for name, tensor in view.model.state_dict().items()}
     train(view)
     for name, parameter in view.model.named_parameters():
         assert not torch.equal(parameter, before[name]), name
     assert_exact(view)
-    view = reassigned(view)
-    assert_exact(view)
-    train(view)
-    assert_exact(view)
 
 
 def test_assignments_and_the_module_make_the_same_view_again() -> None:
     view = shared()
     train(view)
-    again = share_again(QuantizedView.of(view.model, IMAGES, thresholds=view.thresholds()), assignments(view))
+    untied = QuantizedView.of(view.model, IMAGES, thresholds=view.thresholds())
+    again = share(untied, CODES, IMAGES, assignments(view))
     np.testing.assert_array_equal(logits_of(network_of(again)), logits_of(network_of(view)))
     for name, tied in tied_weights(again).items():
         assert torch.equal(tied.tie.members, tied_weights(view)[name].tie.members)
 
 
-def test_a_layer_that_changed_its_size_is_left_free() -> None:
-    saved = assignments(shared())
+def test_a_layer_that_changed_its_size_is_clustered_again_and_others_are_not() -> None:
+    view = shared()
+    saved = assignments(view)
+    saved["dense.members"] = (saved["dense.members"] + 1) % 8
     saved["deep.members"] = saved["deep.members"][:-1]
-    view = share_again(QuantizedView.of(network(), IMAGES), saved)
+    again = tied_weights(share(QuantizedView.of(network(), IMAGES), CODES, IMAGES, saved))
+    assert torch.equal(again["dense"].tie.members, saved["dense.members"])
+    assert torch.equal(again["deep"].tie.members, tied_weights(view)["deep"].tie.members)
+
+
+def test_a_layer_of_wider_weights_than_codewords_is_left_free() -> None:
+    wide = QuantizeConfig(layers={"deep": LayerBits(weight_bits=12)})
+    view = share(QuantizedView.of(network(), IMAGES, wide), CODES, IMAGES, assignments(shared()))
     assert list(tied_weights(view)) == ["dense"]
+    assert_exact(view)
 
 
-def test_the_module_computes_the_same_untied_once_written_back() -> None:
-    view = shared()
-    train(view)
-    tied = network_of(view)
-    write_back(view)
-    untied = QuantizedView.of(view.model, IMAGES, thresholds=view.thresholds()).network()
-    for node, plain in zip(tied.graph.nodes, untied.graph.nodes, strict=True):
-        if isinstance(node, Conv2d | Dense):
-            assert isinstance(plain, Conv2d | Dense) and plain.codebook is None
-            np.testing.assert_array_equal(plain.weight, node.weight)
-    np.testing.assert_array_equal(logits_of(untied), logits_of(tied))
-
-
-def test_a_weight_that_no_parameter_gives_is_not_written_back() -> None:
-    view = shared()
-    norm = view.model.deep_norm
-    assert isinstance(norm, nn.BatchNorm2d)
+def test_pruned_vectors_stay_zero_while_the_rest_trains() -> None:
+    model = network()
+    weight = model.get_parameter("deep.weight")
+    gone = torch.rand(16, 1, 1, 1, generator=torch.manual_seed(0)) < 0.5
     with torch.no_grad():
-        norm.weight[3] = 0
-    with pytest.raises(UnsupportedLayer, match=r"^deep: .* or a batch norm's scale is 0; remove such"):
-        write_back(view)
-
-
-def test_weights_that_two_layers_share_are_not_written_back_as_two() -> None:
-    """Behind batch norms of two scales each layer has codewords of its own; one parameter cannot be both."""
-
-    def forward(m: Forward, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(m.stem(x))
-        x = F.relu(m.norm(m.deep(x)))
-        return F.avg_pool2d(m.other_norm(m.again(x)), 8).flatten(1)
-
-    torch.manual_seed(0)
-    model = Forward(
-        forward,
-        stem=nn.Conv2d(3, 16, 1),
-        deep=nn.Conv2d(16, 16, 3, padding=1, bias=False),
-        norm=nn.BatchNorm2d(16),
-        again=nn.Conv2d(16, 16, 3, padding=1, bias=False),
-        other_norm=nn.BatchNorm2d(16),
-    ).eval()
-    model.again.weight = model.deep.weight
-    for norm in (model.norm, model.other_norm):
-        nn.init.uniform_(norm.weight, 0.2, 2.0)
-    view = share_view(QuantizedView.of(model, IMAGES), CODES)
-    assert sorted(tied_weights(view)) == ["again", "deep"]
+        weight.masked_fill_(gone, 0)
+    view = share(QuantizedView.of(model, IMAGES), CODES, IMAGES)  # so many zeros have a codeword
     train(view)
-    assert model.again.weight is model.deep.weight
-    with pytest.raises(UnsupportedLayer, match=r"untie layers that share weights"):
-        write_back(view)
+    assert not weight.masked_select(gone).any() and weight.masked_select(~gone).any()
+    node = network_of(view).graph.by_name["deep"]
+    assert isinstance(node, Conv2d) and node.codebook is not None
+    assert not node.codebook.values[0].any()
+    assert not node.weight[gone.flatten().numpy()].any()
+
+
+def test_codewords_of_one_weight_share_single_weights() -> None:
+    view = shared(ProductConfig.of(1, 1, 4, smallest=200))
+    assert_exact(view)
+    for name in ("deep", "dense"):
+        node = network_of(view).graph.by_name[name]
+        assert isinstance(node, Conv2d | Dense) and node.codebook is not None
+        assert node.codebook.length == 1 and len(np.unique(node.weight)) <= 4
+
+
+def test_the_bits_of_the_formula_are_those_of_the_file() -> None:
+    for config in (CODES, ProductConfig.of(3, 5, 8, smallest=200), ProductConfig.of(1, 1, 4, smallest=200)):
+        for node in network_of(shared(config)).graph.nodes:
+            if isinstance(node, Conv2d | Dense) and node.codebook is not None:
+                codes = LayerCodes(length=node.codebook.length, codewords=node.codebook.codewords)
+                stored = node.codebook.values.size + packed(node.codebook).size
+                assert stored == -(-coded_bits(node.weight.shape, codes) // 8)
+
+
+def test_more_codewords_than_vectors_are_refused_by_layer() -> None:
+    config = ProductConfig(layers={"deep": LayerCodes(length=2, codewords=60_000)})
+    with pytest.raises(DataError, match=r"^deep: 60000 codewords for "):
+        share(QuantizedView.of(network(), IMAGES), config, IMAGES)

@@ -12,12 +12,12 @@ import torch
 from exact_modules import Forward
 from torch import nn
 
+from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.prune.budget import Share
 from bitlathe.model.prune.groups import ChannelScope
 from bitlathe.model.prune.plug_in import PruneSettings, plug_in
 from bitlathe.model.prune.rebuild import shrink_to
-from bitlathe.model.train import load_weights
 from bitlathe.model.zoo import build
 
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -19,7 +19,6 @@ from bitlathe.model.prune.budget import (
     PerLayer,
     Share,
     WidthLimits,
-    stage_ratios,
 )
 from bitlathe.model.prune.costs import ChannelCosts, Metric
 from bitlathe.model.prune.errors import BudgetError, PruneError, Unprunable
@@ -157,7 +156,14 @@ def test_published_resnet_110s_have_their_published_costs(
 ) -> None:
     groups = groups_of("resnet110")
     names = [group.name for group in groups]
-    budget = stage_ratios(groups, ratios, skip=[names[number // 2 - 1] for number in skipped])
+    left = {names[number // 2 - 1] for number in skipped}
+    amounts = {
+        name: ratio
+        for stage, ratio in ratios.items()
+        for name in names
+        if name.startswith(f"{stage}.") and name not in left
+    }
+    budget = PerLayer(amounts=amounts)
     cuts = select(groups, drawn_scores(0, groups), budget).cuts()
     costs = costs_of("resnet110")
     assert round(costs.total(Metric.MACS, cuts) / 1e6, 1) == mega_macs
@@ -215,11 +221,9 @@ def test_advice_against_a_budget_too_large_names_the_wider_scope_and_what_cannot
     )
 
 
-def test_unknown_layers_and_stages_are_named() -> None:
+def test_unknown_layers_are_named() -> None:
     with pytest.raises(Unprunable, match=r"^linear: cannot be pruned: "):
         select(GROUPS, drawn_scores(0), PerLayer(amounts={"linear": 2}))
-    with pytest.raises(Unprunable, match=r"^stage9: no layer that can be pruned begins so"):
-        stage_ratios(GROUPS, {"stage9": 0.5})
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.prune.budget import PerLayer
 from bitlathe.model.prune.errors import BudgetError
 from bitlathe.model.prune.groups import channel_groups
@@ -15,7 +16,6 @@ from bitlathe.model.prune.ranking import select
 from bitlathe.model.prune.removal import prune
 from bitlathe.model.prune.scores import find_criterion, score_channels
 from bitlathe.model.prune.sensitivity import Sensitivity, sensitivity
-from bitlathe.model.train import load_pretrained
 
 DIGITS = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

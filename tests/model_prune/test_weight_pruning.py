@@ -1,7 +1,5 @@
 """Single weights: influence as defined, exact numbers, masks that survive training and quantization."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,6 @@ from torch.nn import functional
 from bitlathe.model.data import load_dataset, to_input
 from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
 from bitlathe.model.graph.nodes import Conv2d, Dense
-from bitlathe.model.prune.gradual import GradualPruning
 from bitlathe.model.prune.influence import Influence, influences, weight_parameters
 from bitlathe.model.prune.masks import Masks, SparsityTarget, WeightScope, choose_masks
 from bitlathe.model.prune.schedule import CubicSchedule
@@ -115,37 +112,6 @@ def test_influences_are_what_they_are_called() -> None:
             near = sum_tolerance(terms_of(model) + len(images), expected.max())
             assert torch.allclose(scores[name], expected, rtol=0, atol=near)
     assert all(parameter.grad is None for parameter in model.parameters())
-
-
-def trained_steps(
-    model: nn.Module, optimizer: torch.optim.Optimizer, pruning: GradualPruning, steps: int
-) -> Iterator[int]:
-    for images, labels in digit_batches(steps):
-        optimizer.zero_grad()
-        functional.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-        pruning.after_step(model, optimizer)
-        yield pruning.step
-
-
-@pytest.mark.parametrize("kind", Influence)
-def test_pruning_during_training_ends_at_its_target(kind: Influence) -> None:
-    model = build("lenet5")
-    pruning = GradualPruning(
-        target=SparsityTarget(sparsity=0.0, scope=WeightScope.GLOBAL),
-        schedule=CubicSchedule(final=0.6, end=20, every=5),
-        influence=kind,
-        batches=lambda: digit_batches(2),
-    )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    for _ in trained_steps(model, optimizer, pruning, 30):
-        assert pruning.masks is None or Masks.of_zeros(model).sparsity >= pruning.masks.sparsity
-    assert pruning.masks is not None
-    assert pruned(pruning.masks) == round(0.6 * sum(mask.numel() for mask in pruning.masks.kept.values()))
-    for name, weight in weight_parameters(model).items():
-        gone = ~pruning.masks.kept[name]
-        assert not weight[gone].any()
-        assert not optimizer.state[weight]["momentum_buffer"][gone].any()
 
 
 def test_pruned_weights_are_zeros_of_the_integer_graph() -> None:

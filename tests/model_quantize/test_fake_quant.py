@@ -1,8 +1,7 @@
-"""The fake-quantized module equals the integers bit for bit, and it can be trained."""
+"""An integer graph in PyTorch floats equals the integers bit for bit."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import needs
@@ -14,12 +13,12 @@ from torch.nn import functional
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, Input, MaxPool2d
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Input, MaxPool2d
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
-from bitlathe.model.quantize.fake_layers import quantize
-from bitlathe.model.quantize.fake_quant import FakeQuantNetwork, Pixels
+from bitlathe.model.quantize.fake_layers import ExactProducts
+from bitlathe.model.quantize.fake_quant import ExactNetwork, Pixels
 from bitlathe.model.quantize.preprocess import Preprocess
 
 CODES = FixedPoint(bits=8, frac=7)
@@ -39,7 +38,7 @@ def assert_equal_to_the_reference(seeds: range) -> None:
         rng = np.random.default_rng(seed)
         graph = graph_of(rng, seed)
         codes = every_kind_of_input(rng, graph)
-        assert np.array_equal(FakeQuantNetwork(graph).codes(codes), evaluate(graph, codes)), seed
+        assert np.array_equal(ExactNetwork(graph).codes(codes), evaluate(graph, codes)), seed
 
 
 @pytest.mark.parametrize("first", range(0, 60, 10))
@@ -51,18 +50,6 @@ def test_the_module_of_a_random_graph_equals_the_reference(first: int) -> None:
 @pytest.mark.parametrize("first", range(60, 300, 24))
 def test_the_modules_of_many_random_graphs_equal_the_reference(first: int) -> None:
     assert_equal_to_the_reference(range(first, first + 24))
-
-
-def test_graph_to_module_to_graph_changes_nothing() -> None:
-    for seed in range(20):
-        graph = graph_of(np.random.default_rng(seed), seed)
-        again = FakeQuantNetwork(graph).to_graph()
-        assert (again.name, again.output) == (graph.name, graph.output)
-        for node, same in zip(graph.nodes, again.nodes, strict=True):
-            assert str(node) == str(same)  # arrays too; they are short or summarised alike
-            if isinstance(node, (Conv2d, Dense)):
-                assert isinstance(same, (Conv2d, Dense)) and same.weight.dtype == node.weight.dtype
-                assert np.array_equal(same.weight, node.weight) and np.array_equal(same.bias, node.bias)
 
 
 def one_layer(weight: int, bias: int, *, frac: int = 4, channels: int = 1) -> Graph:
@@ -97,7 +84,8 @@ def test_sums_beyond_24_bits_stay_exact(
     graph = one_layer(weight, bias, channels=channels, frac=-2)
     codes = np.arange(-(2**15), 2**15, 37, dtype=np.int32).repeat(channels).reshape(-1, channels, 1, 1)
     codes[:, ::2] = codes[::-1, ::2]
-    (layer,) = FakeQuantNetwork(graph).weighted()
+    layer = ExactNetwork(graph).layers[1]
+    assert isinstance(layer, ExactProducts)
     assert not layer.fits_float32()
     seen, convolve = set(), functional.conv2d
 
@@ -106,7 +94,7 @@ def test_sums_beyond_24_bits_stay_exact(
         return convolve(x, *rest, **named)
 
     monkeypatch.setattr(functional, "conv2d", watched)
-    assert np.array_equal(FakeQuantNetwork(graph).codes(codes), evaluate(graph, codes))
+    assert np.array_equal(ExactNetwork(graph).codes(codes), evaluate(graph, codes))
     assert seen == {dtype}
 
 
@@ -114,7 +102,8 @@ def test_float32_is_used_up_to_its_last_bit() -> None:
     # bias + 3 * 32768 + 2**(n-1) with n = 10, just below and at 2**24
     for bias, fits in ((2**24 - 1 - 3 * 2**15 - 2**9, True), (2**24 - 3 * 2**15 - 2**9, False)):
         graph = one_layer(weight=-3, bias=bias)
-        (layer,) = FakeQuantNetwork(graph).weighted()
+        layer = ExactNetwork(graph).layers[1]
+        assert isinstance(layer, ExactProducts)
         assert layer.fits_float32() == fits
 
 
@@ -131,50 +120,12 @@ def test_pools_of_any_padding_equal_the_reference(padding: tuple[int, int], rng:
             name="pool", nodes=(Input(name="image", format=form, shape=(2, 5, 6)), pool), output="pool"
         )
         codes = every_kind_of_input(rng, graph)
-        assert np.array_equal(FakeQuantNetwork(graph).codes(codes), evaluate(graph, codes))
+        assert np.array_equal(ExactNetwork(graph).codes(codes), evaluate(graph, codes))
 
 
 def test_codes_that_the_input_cannot_hold_are_refused() -> None:
     with pytest.raises(FormatError, match="input codes span"):
-        FakeQuantNetwork(one_layer(1, 0)).codes(np.full((1, 1, 1, 1), 2**15))
-
-
-def test_gradients_pass_through_rounding_and_stop_at_the_clamp() -> None:
-    x = torch.tensor([-1.0, -0.3, 0.26, 0.9, 5.0], requires_grad=True)
-    y = quantize(x, 0.25, 0, 3)
-    y.sum().backward()
-    assert y.tolist() == [0.0, 0.0, 0.25, 0.75, 0.75]
-    assert x.grad is not None and x.grad.tolist() == [0.0, 0.0, 1.0, 0.0, 0.0]
-
-
-def test_training_the_module_reduces_its_loss() -> None:
-    torch.manual_seed(0)
-    graph = random_graph(np.random.default_rng(1), budget=20_000)
-    module = FakeQuantNetwork(graph)
-    module.train()
-    x = torch.from_numpy(
-        random_inputs(np.random.default_rng(2), graph, 16) * graph.input.format.scale
-    ).float()
-    with torch.no_grad():
-        target = module(x) * 0.5
-    optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(20):
-        loss = (module(x) - target).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0]
-    trained, codes = module.to_graph(), every_kind_of_input(np.random.default_rng(3), graph)
-    assert np.array_equal(module.codes(codes), evaluate(trained, codes))
-
-
-def test_the_module_can_be_copied_with_its_optimizer() -> None:
-    module = FakeQuantNetwork(random_graph(np.random.default_rng(1), budget=20_000))
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    copied, its_optimizer = copy.deepcopy((module, optimizer))
-    assert {id(p) for p in its_optimizer.param_groups[0]["params"]} == {id(p) for p in copied.parameters()}
+        ExactNetwork(one_layer(1, 0)).codes(np.full((1, 1, 1, 1), 2**15))
 
 
 @pytest.mark.cuda
@@ -184,14 +135,7 @@ def test_the_module_equals_the_reference_on_a_gpu() -> None:
         rng = np.random.default_rng(seed)
         graph = graph_of(rng, seed)
         codes = every_kind_of_input(rng, graph)
-        assert np.array_equal(FakeQuantNetwork(graph).cuda().codes(codes), evaluate(graph, codes)), seed
-
-
-def test_running_codes_keeps_the_training_mode() -> None:
-    module = FakeQuantNetwork(one_layer(1, 0))
-    module.train()
-    module.codes(np.zeros((1, 1, 1, 1), dtype=np.int32))
-    assert module.training
+        assert np.array_equal(ExactNetwork(graph).cuda().codes(codes), evaluate(graph, codes)), seed
 
 
 def test_images_become_the_values_that_the_table_holds(rng: np.random.Generator) -> None:

@@ -13,6 +13,7 @@ from exact_modules import Forward
 from torch import nn
 from torch.nn import functional as F
 
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import DataError, FormatError, OverflowRisk, ShapeError
 from bitlathe.model.graph.fixed_point import FixedPoint
@@ -26,7 +27,6 @@ from bitlathe.model.quantize.float_forward import forward
 from bitlathe.model.quantize.float_network import FloatNetwork
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, network_inputs, quantize
 from bitlathe.model.train import evaluate as accuracy_of
-from bitlathe.model.train.weights import load_pretrained
 from bitlathe.model.zoo import Normalize, PadShortcut, build
 
 QUICK = QuantizeConfig(calibration_images=8)
@@ -84,22 +84,11 @@ def test_lenet_loses_at_most_one_digit_in_360(lenet: QuantizedNetwork) -> None:
     assert right >= round(exact.accuracy * 360) - 1
 
 
-def test_the_trainable_network_is_the_integer_network(lenet: QuantizedNetwork) -> None:
+def test_the_module_computes_the_integer_network(lenet: QuantizedNetwork) -> None:
     digits = load_dataset("digits")
-    module = lenet.trainable().eval()
-    again = module.to_graph()
-    assert_same_integers(again, lenet.graph)
-    with torch.no_grad():
-        values = module(network_inputs(digits.test_images)).numpy()
+    values = lenet.module()(network_inputs(digits.test_images)).numpy()
     codes = evaluate(lenet.graph, lenet.preprocess.codes(digits.test_images)).reshape(360, 10)
     assert np.array_equal(values, codes * lenet.graph.format_of(lenet.graph.output).scale)
-
-
-def test_the_trainable_network_has_the_real_weights(lenet: QuantizedNetwork) -> None:
-    model = load_pretrained("lenet5", "digits")
-    module = replace(lenet, network=capture(model, (1, 8, 8))).trainable()  # without the corrected biases
-    layer = next(layer for layer in module.weighted() if layer.node.name == "fc1")
-    assert torch.equal(layer.weight.flatten(1), model.get_parameter("fc1.weight"))
 
 
 def assert_same_integers(one: Graph, other: Graph) -> None:
@@ -120,7 +109,7 @@ def test_any_width_gives_a_proven_graph_that_torch_computes_bit_for_bit(
     network = quantized_branches(config)
     check(network.graph)
     codes = network.preprocess.codes(images_of(12, 3, count=3))
-    assert np.array_equal(network.trainable().codes(codes), evaluate(network.graph, codes))
+    assert np.array_equal(network.module().codes(codes), evaluate(network.graph, codes))
 
 
 def test_a_concatenation_its_operands_and_pools_share_a_format() -> None:
@@ -293,7 +282,7 @@ def test_corrected_biases_take_out_the_mean_error() -> None:
     for correct in (False, True):
         network = quantize(captured, images, QuantizeConfig(weight_bits=4, correct_bias=correct))
         with torch.no_grad():
-            real = {node.name: t for node, t in network.trainable().eval().tensors(x)}
+            real = {node.name: t for node, t in network.module().tensors(x)}
             ideal = {node.name: t for node, t in forward(captured, x)}
         error = (real["dense"] - ideal["dense"]).mean(0).flatten()
         errors.append(float(error.abs().max()))

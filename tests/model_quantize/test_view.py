@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Conv2d
@@ -29,7 +30,6 @@ from bitlathe.model.quantize.float_forward import forward
 from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork
 from bitlathe.model.quantize.quantizer import network_inputs, quantize
 from bitlathe.model.quantize.view import Frame, QuantizedView
-from bitlathe.model.train.weights import load_pretrained
 from bitlathe.model.zoo import Normalize, PadShortcut
 
 QUICK = QuantizeConfig(calibration_images=8)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlathe.model.data import Images
-from bitlathe.model.train.batches import CROP_BORDER, Batches, pad_border, random_views
+from bitlathe.model.train.batches import CROP_BORDER, pad_border, part_of, random_views, steps_of
 
 
 def numbered_images(count: int, size: int = 8) -> Images:
@@ -18,35 +18,14 @@ def numbered_images(count: int, size: int = 8) -> Images:
     return np.stack([image] * count)
 
 
-def batches(count: int, batch_size: int, *, augment: bool = False) -> Batches:
-    return Batches(
-        numbered_images(count),
-        np.arange(count),
-        batch_size=batch_size,
-        augment=augment,
-        generator=torch.Generator().manual_seed(5),
-    )
-
-
-@given(st.integers(1, 30), st.integers(1, 12), st.booleans())
-def test_an_epoch_holds_every_image_once(count: int, batch_size: int, augment: bool) -> None:
-    split = batches(count, batch_size, augment=augment)
-    parts = [labels for _, labels in split.epoch()]
-    assert len(parts) == len(split)
-    assert sorted(torch.cat(parts).tolist()) == list(range(count))
-
-
-@given(st.integers(2, 30), st.integers(2, 12))
-def test_no_batch_of_two_or_more_images_leaves_one_over(count: int, batch_size: int) -> None:
-    parts = [len(labels) for _, labels in batches(count, batch_size).epoch()]
-    assert min(parts) > 1 and max(parts) <= batch_size + 1
-    assert all(size == batch_size for size in parts[:-1])
-
-
-def test_epochs_come_in_different_orders() -> None:
-    split = batches(50, 50)
-    (_, first), (_, second) = next(split.epoch()), next(split.epoch())
-    assert not torch.equal(first, second)
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_the_parts_of_an_epoch_are_all_of_its_images(count: int, batch_size: int) -> None:
+    order = np.arange(count)
+    parts = [order[part_of(count, batch_size, step)] for step in range(steps_of(count, batch_size))]
+    assert np.array_equal(np.concatenate(parts), order)
+    assert all(len(part) == batch_size for part in parts[:-1])
+    if min(count, batch_size) > 1:
+        assert min(map(len, parts)) > 1 and max(map(len, parts)) <= batch_size + 1
 
 
 def test_the_border_is_input_value_zero() -> None:

@@ -18,8 +18,8 @@ import pytest
 import torch
 from torch import nn
 
+from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.graph.errors import DataError
-from bitlathe.model.train import load_weights
 from bitlathe.model.zoo import build
 
 State = dict[str, torch.Tensor]

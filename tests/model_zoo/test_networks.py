@@ -10,10 +10,11 @@ import torch
 from tolerances import undecided
 from torch import nn
 
+from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
-from bitlathe.model.train import load_state, load_weights
 from bitlathe.model.train.evaluate import predict
+from bitlathe.model.train.state_dicts import read_state
 from bitlathe.model.zoo import NETWORKS, LeNet5, Normalize, build, macs, network_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,7 +170,7 @@ def test_macs_count_terms_times_outputs_and_leave_the_mode_alone() -> None:
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet56"])
 def test_imported_weights_fit_key_by_key(name: str, weights_root: Path) -> None:
-    state = load_state(weights_root / f"{name}_cifar10.pt")
+    state = read_state(weights_root / f"{name}_cifar10.pt").state
     assert build(name).load_state_dict(state, strict=True).missing_keys == []
 
 

@@ -10,7 +10,7 @@ from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
-from bitlathe.model.quantize.fake_quant import FakeQuantNetwork
+from bitlathe.model.quantize.fake_quant import ExactNetwork
 
 NETWORKS, CHUNK = 300, 20
 
@@ -25,7 +25,7 @@ def test_random_networks_agree_between_torch_reference_and_hardware(first: int) 
         codes = np.concatenate([random_inputs(rng, graph, 2), corner_inputs(graph)])
         wanted = evaluate(graph, codes)
         with torch.no_grad():
-            faked = FakeQuantNetwork(graph).codes(codes)
+            faked = ExactNetwork(graph).codes(codes)
         result = engine.run(compile_graph(graph, configuration), codes)
         assert np.array_equal(np.asarray(faked), wanted), f"seed {seed}: PyTorch differs from the reference"
         assert np.array_equal(result.codes, wanted), f"seed {seed}: the RTL differs from the reference"

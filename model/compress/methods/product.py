@@ -1,30 +1,34 @@
-"""PQ: weights as codewords that many places share, on top of a quantizer that is on."""
+"""PQ: weights as codewords that many places share, on top of a quantizer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.method import MethodContext, MethodKind
-from bitlathe.model.compress.state import Sharing, State
+from bitlathe.model.compress.state import Quantization, Sharing, State
 from bitlathe.model.graph.files.settings import about, demand
 from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
+from bitlathe.model.quantize.config import QuantizeConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareWeights:
-    """PQ: ties the weights of a quantized state to codebooks, which the epochs from then on train."""
+    """PQ: ties weights to codebooks, which the epochs from then on train, whatever they choose."""
 
-    length: int = 8  # weights a codeword of a convolution
-    dense_length: int = 16
-    codewords: int = 256
-    name: str = "PQ"
-    kind: MethodKind = MethodKind.PRODUCT
-    lasting: bool = True
+    config: ProductConfig = field(default_factory=ProductConfig)
+    quantizer: QuantizeConfig | None = None  # put on where none is; None: it waits for one
+
+    name: ClassVar[str] = "PQ"
+    kind: ClassVar[MethodKind] = MethodKind.PRODUCT
+    lasting: ClassVar[bool] = True
 
     def applicable(self, state: State) -> bool:
-        """Once a quantizer is on, which codewords are the codes of."""
-        return state.quantization is not None and state.sharing is None
+        """Only under a quantizer, whose codes the codewords hold, and where it is not on already."""
+        if state.quantization is None and self.quantizer is None:
+            return False
+        return state.sharing is None or state.sharing.config != self.config
 
     def owed(self, state: State) -> int:
         """None: it is never forced."""
@@ -32,7 +36,10 @@ class ShareWeights:
 
     def apply(self, state: State, data: MethodData) -> State:
         """The state with its sharing on; vectors find their codewords when the epoch begins."""
-        state.sharing = Sharing(length=self.length, dense_length=self.dense_length, codewords=self.codewords)
+        if state.quantization is None:
+            assert self.quantizer is not None
+            state.quantization = Quantization(config=self.quantizer)
+        state.sharing = Sharing(config=self.config)
         return state
 
 
@@ -47,21 +54,22 @@ class ProductParameters:
     objective: Objective = Objective.WEIGHTS
 
     def __post_init__(self) -> None:
-        for key, field in (("length", "length"), ("dense_length", "length"), ("codewords", "codewords")):
+        for key, size in (("length", "length"), ("dense_length", "length"), ("codewords", "codewords")):
             with about(key):
-                LayerCodes(**{field: getattr(self, key)})
+                LayerCodes(**{size: getattr(self, key)})
         demand(self, "vectors_per_codeword", self.vectors_per_codeword >= 1, "1 or more")
 
     @property
     def config(self) -> ProductConfig:
         """The settings of the codebooks."""
-        return ProductConfig(
-            convolution=LayerCodes(length=self.length, codewords=self.codewords),
-            dense=LayerCodes(length=self.dense_length, codewords=self.codewords),
+        return ProductConfig.of(
+            self.length,
+            self.dense_length,
+            self.codewords,
             vectors_per_codeword=self.vectors_per_codeword,
             objective=self.objective,
         )
 
     def method(self, context: MethodContext) -> ShareWeights:
         """The method that does it."""
-        return ShareWeights(length=self.length, dense_length=self.dense_length, codewords=self.codewords)
+        return ShareWeights(config=self.config, quantizer=context.quantization)

@@ -125,7 +125,7 @@ class QuantizeParameters:
 
     def method(self, context: MethodContext) -> Quantize:
         """The method that does it."""
-        config = self.config(context.quantization)
+        config = self.config(context.quantization or _USUAL)
         return Quantize(config=config, lasting=context.lasting, threshold_lr=self.threshold_lr)
 
 

@@ -59,6 +59,7 @@ class PruneWeights:
         scores = influences(state.model, self.influence, self._measured(state, data))
         state.masks = choose_masks(scores, self._target(share))
         state.masks.apply(state.model, state.optimizer)
+        state.cluster_again()
         return state
 
     def _target(self, sparsity: float) -> SparsityTarget:

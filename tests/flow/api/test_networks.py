@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import bitlathe
+from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.file import graph_digest
-from bitlathe.model.train import load_pretrained
 
 
 def tall(height: int = 6, width: int = 4, channels: int = 3) -> nn.Module:

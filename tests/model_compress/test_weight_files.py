@@ -10,19 +10,19 @@ import torch
 from tolerances import undecided
 from torch import nn
 
-from bitlathe.model.data import load_dataset
-from bitlathe.model.graph.errors import DataError
-from bitlathe.model.train import (
-    TrainConfig,
+from bitlathe.model.compress.training import CHECKPOINT_NAME, train
+from bitlathe.model.compress.weight_files import (
     WeightsMetadata,
     load_pretrained,
-    load_state,
     load_weights,
     read_metadata,
     save_weights,
-    train,
 )
+from bitlathe.model.data import load_dataset
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.train import TrainConfig
 from bitlathe.model.train.evaluate import predict
+from bitlathe.model.train.state_dicts import read_state
 from bitlathe.model.zoo import build, checkpoint_path
 
 ORIGIN = WeightsMetadata(
@@ -63,7 +63,7 @@ def test_a_plain_state_dict_and_a_training_checkpoint_load_too(tmp_path: Path) -
     result = train(TrainConfig(epochs=1, threads=1), None, tmp_path)
     plain = tmp_path / "plain.pt"
     torch.save(result.model.state_dict(), plain)
-    for path in (plain, result.checkpoint):
+    for path in (plain, tmp_path / CHECKPOINT_NAME):
         model = build("lenet5", seed=9)
         load_weights(model, path)
         assert same_weights(model, result.model)
@@ -147,7 +147,7 @@ def test_a_plain_state_dict_has_no_metadata(tmp_path: Path) -> None:
 def test_loading_state_keeps_float32(tmp_path: Path) -> None:
     path = tmp_path / "w.pt"
     save_weights(path, build("resnet8"), ORIGIN)
-    assert load_state(path)["conv1.weight"].dtype == torch.float32
+    assert read_state(path).state["conv1.weight"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("pair", [("lenet5", "digits"), ("resnet8", "cifar10")])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import math
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from bitlathe.model.graph.errors import BitlatheError, DataError
-from bitlathe.model.train import EpochMetrics, Precision, TrainConfig, TrainResult, evaluate, loop, train
-from bitlathe.model.zoo import build
+from bitlathe.model.compress import Diverged, State, epoch
+from bitlathe.model.compress.state import Identity
+from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.train import Precision, TrainConfig
 
 SHORT = TrainConfig(epochs=3, threads=1)
 
@@ -32,11 +35,14 @@ class Stop(Exception):
 def stop_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt the next training once `epoch` is on disk."""
 
-    def log(metrics: EpochMetrics, config: TrainConfig) -> None:
-        if metrics.epoch == epoch:
+    save = State.save
+
+    def saved(state: State, path: Path, identity: Identity | None = None) -> None:
+        save(state, path, identity)
+        if state.epoch == epoch:
             raise Stop
 
-    monkeypatch.setattr(loop, "_log_epoch", log)
+    monkeypatch.setattr(State, "save", saved)
 
 
 def test_lenet5_learns_digits_with_the_default_settings(tmp_path: Path) -> None:
@@ -63,30 +69,55 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
         train(config, None, tmp_path / "parts")
     resumed = train(config, None, tmp_path / "parts", resume=True)
     assert same(weights(whole), weights(resumed))
-    assert [m.test_loss for m in whole.history] == [m.test_loss for m in resumed.history]
 
 
 def test_resuming_a_finished_training_changes_nothing(tmp_path: Path) -> None:
     first = train(SHORT, None, tmp_path)
-    written = first.checkpoint.read_bytes()
-    assert same(weights(first), weights(train(SHORT, None, tmp_path, resume=True)))
-    assert first.checkpoint.read_bytes() == written
+    written = (tmp_path / CHECKPOINT_NAME).read_bytes()
+    second = train(SHORT, None, tmp_path, resume=True)
+    assert same(weights(first), weights(second)) and first.accuracy == second.accuracy
+    assert (tmp_path / CHECKPOINT_NAME).read_bytes() == written
 
 
 def test_resuming_with_another_setting_is_refused(tmp_path: Path) -> None:
-    checkpoint = train(SHORT, None, tmp_path).checkpoint
+    train(SHORT, None, tmp_path)
     message = (
-        f"{checkpoint}: was trained with lr 0.05, now 0.1 is asked for; "
+        f"{tmp_path / CHECKPOINT_NAME}: was made with lr = 0.05, now it is 0.1; "
         "give the same settings or start anew in another folder"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         train(dataclasses.replace(SHORT, lr=0.1), None, tmp_path, resume=True)
 
 
-def test_resuming_from_a_foreign_file_is_refused(tmp_path: Path) -> None:
-    torch.save({"fc1.weight": torch.zeros(2)}, tmp_path / "checkpoint.pt")
-    with pytest.raises(DataError, match=r"not a training checkpoint .* start anew in another folder"):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"fc1.weight": torch.zeros(2)}, "is a None, not a bitlathe-state-1; start anew"),
+        (
+            {"model": {}, "optimizer": {}, "config": {}, "history": []},
+            "is the checkpoint of an earlier version's training, which only that one can resume; "
+            "start over in another folder, or load it as weights",
+        ),
+    ],
+)
+def test_resuming_from_another_s_file_is_refused(
+    tmp_path: Path, content: dict[str, object], told: str
+) -> None:
+    torch.save(content, tmp_path / CHECKPOINT_NAME)
+    with pytest.raises(DataError) as caught:
         train(SHORT, None, tmp_path, resume=True)
+    assert str(caught.value) == f"{tmp_path / CHECKPOINT_NAME}: {told}"
+
+
+def test_progress_counts_the_steps_of_all_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        stop_after(1, patch)
+        train(SHORT, None, tmp_path, progress=lambda *steps: told.append(steps))
+    train(SHORT, None, tmp_path, resume=True, progress=lambda *steps: told.append(steps))
+    done = [done for done, _ in told]
+    assert {steps for _, steps in told} == {69}
+    assert sorted(set(done)) == list(range(70))
 
 
 def test_a_loss_of_nan_stops_and_keeps_the_last_good_epoch(
@@ -96,32 +127,17 @@ def test_a_loss_of_nan_stops_and_keeps_the_last_good_epoch(
         stop_after(1, patch)
         train(SHORT, None, tmp_path)
     written = (tmp_path / "checkpoint.pt").read_bytes()
-    monkeypatch.setattr(loop, "learning_rate", lambda config, progress: 1e12)
-    message = (
-        r"training lenet5: the loss became (nan|inf) at step \d+ of epoch 2; .*checkpoint.pt keeps epoch 1"
-    )
-    with pytest.raises(BitlatheError, match=f"^{message}; choose an lr below 0.05$"):
+    monkeypatch.setattr(epoch, "learning_rate", lambda config, progress: 1e12)
+    loss, kept = r"the loss became (nan|inf) at step \d+", r"\S*checkpoint.pt keeps epoch 1"
+    with pytest.raises(Diverged, match=f"^training lenet5: {loss}; choose a lower lr; {kept}$"):
         train(SHORT, None, tmp_path, resume=True)
     assert (tmp_path / "checkpoint.pt").read_bytes() == written
 
 
-def test_resnet8_trains_in_bfloat16(tmp_path: Path) -> None:
+def test_resnet8_trains_in_bfloat16(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     config = TrainConfig(network="resnet8", epochs=2, precision=Precision.BFLOAT16, augment=True, threads=1)
     result = train(config, None, tmp_path)
-    assert result.history[1].train_loss < min(result.history[0].train_loss, np.log(10))
+    first, second = (float(loss) for loss in re.findall(r"train loss ([\d.]+)", caplog.text))
+    assert second < min(first, math.log(10))
     assert {tensor.dtype for tensor in result.model.parameters()} == {torch.float32}
-
-
-def test_evaluate_counts_correct_answers_whatever_the_batch() -> None:
-    model = build("lenet5").train()
-    images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), dtype=np.uint8)
-    one = evaluate(model, images, np.zeros(7, np.int64), batch=3)
-    share = [evaluate(model, images, np.full(7, label), batch=7).accuracy for label in range(10)]
-    assert one.accuracy == share[0]
-    assert round(sum(share) * 7) == 7
-    assert model.training
-
-
-def test_evaluate_refuses_a_label_too_few() -> None:
-    with pytest.raises(DataError, match=r"^evaluate: 2 images and 1 labels; give as many labels as images$"):
-        evaluate(build("lenet5"), np.zeros((2, 8, 8, 1), np.uint8), np.zeros(1, np.int64))

@@ -17,7 +17,13 @@ from torch import nn
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.prune.rebuild import shrink_to
 from bitlathe.model.train.files import read_tensors, write_tensors
-from bitlathe.model.train.state_dicts import State, is_ours, read_state, rounded, without_prefixes
+from bitlathe.model.train.state_dicts import (
+    StateDict,
+    is_ours,
+    read_state,
+    rounded,
+    without_prefixes,
+)
 from bitlathe.model.zoo import build, checkpoint_path
 
 FORMAT = "bitlathe-weights-1"
@@ -54,17 +60,6 @@ def read_metadata(path: Path) -> WeightsMetadata:
         raise DataError(f"{path}: carries no readable metadata ({error}); use a weight file") from error
 
 
-def load_state(path: Path) -> State:
-    """Tensors of a weight file, a training checkpoint or a state dict.
-
-    Raises DataError for a file that is none of these, or that holds a NaN or an infinity.
-    """
-    state = read_state(path).state
-    for name, tensor in state.items():
-        check_finite(f"{path}: {name}", tensor)
-    return state
-
-
 def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = None) -> tuple[str, ...]:
     """Load a weight file, a checkpoint or a state dict; `model` shrinks to its shapes if it was pruned.
 
@@ -77,10 +72,13 @@ def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = No
     for name, tensor in found.state.items():
         check_finite(f"{path}: {name}", tensor)
     notes = (*found.notes, *rounded(found.state, expected))
-    try:
-        shrink_to(model, found.state, example)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+    if _fits(expected, found.state):
+        model.load_state_dict(found.state)
+    else:
+        try:
+            shrink_to(model, found.state, example)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
     return tuple(f"{path}: {note}" for note in notes)
 
 
@@ -96,6 +94,12 @@ def load_pretrained(network: str, dataset: str) -> nn.Module:
     )
     load_weights(model, path)
     return model.eval()
+
+
+def _fits(expected: StateDict, found: StateDict) -> bool:
+    """Whether a state is one of the network as it stands."""
+    shapes, wanted = ({n: t.shape for n, t in state.items()} for state in (found, expected))
+    return shapes == wanted
 
 
 def check_finite(where: str, tensor: torch.Tensor) -> None:

@@ -1,0 +1,115 @@
+"""A network of the zoo trained in float from its first weights, with a checkpoint of every epoch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bitlathe.model.compress.architecture import ZooArchitecture
+from bitlathe.model.compress.data import MethodData
+from bitlathe.model.compress.epoch import Diverged, train_epoch
+from bitlathe.model.compress.state import State, fresh_state, load
+from bitlathe.model.data import Dataset, load_dataset
+from bitlathe.model.graph.storage import make_folder
+from bitlathe.model.train.config import TrainConfig
+from bitlathe.model.train.evaluate import evaluate
+
+_LOG = logging.getLogger(__name__)
+
+CHECKPOINT_NAME = "checkpoint.pt"
+_FREE_SETTINGS = (
+    "threads",
+)  # may differ between a run and its continuation without changing what is trained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainResult:
+    """A finished training."""
+
+    model: nn.Module  # of the last epoch, in evaluation mode
+    dataset: Dataset
+    accuracy: float  # share of test images classified correctly, 0..1
+
+
+def train(
+    config: TrainConfig,
+    data_root: Path | None,
+    out: Path,
+    resume: bool = False,
+    progress: Callable[[int, int], None] = lambda done, steps: None,
+) -> TrainResult:
+    """Train a network of the zoo and keep a checkpoint of every epoch in `out`.
+
+    The same settings, data and thread count give the same weights, resumed or not. `progress` gets the steps
+    done and those of all epochs. Raises Diverged when the loss leaves the finite numbers; the checkpoint is
+    then the last good one. Raises DataError, before anything is trained, where `out` cannot be made.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    dataset = load_dataset(config.dataset, data_root)
+    make_folder(out)
+    state = _started(config, dataset, out / CHECKPOINT_NAME, resume)
+    data = MethodData.whole(dataset, batch_size=config.batch_size, augment=config.augment)
+
+    def advance() -> None:
+        progress(state.epoch * data.steps + state.step, config.epochs * data.steps)
+
+    advance()
+    while state.epoch < config.epochs:
+        _train_epoch(state, data, config, dataset, out / CHECKPOINT_NAME, advance)
+    held_out = evaluate(state.model, dataset.test_images, dataset.test_labels)
+    return TrainResult(model=state.model.eval(), dataset=dataset, accuracy=held_out.accuracy)
+
+
+def _started(config: TrainConfig, dataset: Dataset, checkpoint: Path, resume: bool) -> State:
+    """The state of the checkpoint, if it is to be gone on with, else that before the first epoch."""
+    architecture = ZooArchitecture(
+        network=config.network,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+        input_size=dataset.input_size,
+        seed=config.seed,
+    )
+    if not (resume and checkpoint.exists()):
+        return fresh_state(architecture.build(), config)
+    state = load(checkpoint, architecture, config, _identity(config))
+    _LOG.info("resumed %s after epoch %d", config.network, state.epoch)
+    return state
+
+
+def _train_epoch(
+    state: State,
+    data: MethodData,
+    config: TrainConfig,
+    dataset: Dataset,
+    checkpoint: Path,
+    advance: Callable[[], None],
+) -> None:
+    started, last = time.monotonic(), state.epoch
+    try:
+        trained = train_epoch(state, data, config, advance=advance)
+    except Diverged as error:
+        kept = f"{checkpoint} keeps epoch {last}" if last else "nothing was kept"
+        raise Diverged(f"training {config.network}: {error}; {kept}") from error
+    tested = evaluate(state.model, dataset.test_images, dataset.test_labels)
+    state.save(checkpoint, _identity(config))
+    _LOG.info(
+        "epoch %d/%d: train loss %.4f, test loss %.4f, test accuracy %.2f %%, %.1f s",
+        state.epoch,
+        config.epochs,
+        trained.loss,
+        tested.loss,
+        100 * tested.accuracy,
+        time.monotonic() - started,
+    )
+
+
+def _identity(config: TrainConfig) -> dict[str, object]:
+    """What must be equal for a training to go on."""
+    return {name: value for name, value in config.to_dict().items() if name not in _FREE_SETTINGS}
