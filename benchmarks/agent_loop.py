@@ -23,7 +23,7 @@ from bitlathe.board.local import SCHEME, agents_at
 from bitlathe.board.pool import Pool
 from bitlathe.flow.board_bundle import OverlayFiles, Vectors, make_bundle, simulated_overlay
 from bitlathe.flow.files import write_json
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import Target, find_target
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.model.graph.graph import Graph

@@ -22,7 +22,7 @@ from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
 from bitlathe.hls.bounds import bounds
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine

@@ -30,7 +30,7 @@ from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
 from bitlathe.hls.bounds import bounds, is_lanewise
 from bitlathe.hls.compile import Compiled
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.cycle_model import DdrModel, exec_cycles, predict
 from bitlathe.hls.emit import engine_sources

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitlathe.board import bundle as names
 from bitlathe.board.manifest import DescriptorEntry, Engine
 from bitlathe.hls.compile import InputLayout, OutputLayout
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.program import ErrorCode

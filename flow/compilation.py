@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bitlathe.flow import files
 from bitlathe.flow.integer_network import ReadyGraph, preprocess_path
-from bitlathe.hls.compile import Compiled, targeting
+from bitlathe.hls.compile import Compiled, compiler
 from bitlathe.hls.compile.build_files import (
     GRAPH,
     MANIFEST,
@@ -58,9 +58,9 @@ class NetworkProgram:
 
 
 def compile_for(network: ReadyGraph, target: Target) -> NetworkProgram:
-    """A network's program for a target; errors as `targeting.compile_for`."""
+    """A network's program for a target; errors as `compiler.compile_for`."""
     return NetworkProgram(
-        network=network, target=target, compiled=targeting.compile_for(network.graph, target)
+        network=network, target=target, compiled=compiler.compile_for(network.graph, target)
     )
 
 

@@ -17,7 +17,7 @@ from bitlathe.flow import files
 from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.flow.integer_network import IntegerNetwork
 from bitlathe.flow.progress import Note, Progress, silent
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import Target
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Launcher, Tool, find_hls
 from bitlathe.hls.tools.reports import HlsReport

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitlathe.flow.board_latency import BoardLatency
-from bitlathe.hls.compile import targeting
+from bitlathe.hls.compile import compiler
 from bitlathe.hls.config import Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.sim.engine import SimulatedEngine
@@ -31,7 +31,7 @@ class CycleModelRung:
 
     def cost(self, graph: Graph) -> Latency:
         """Predicted cycles of an image after the first."""
-        compiled = targeting.compile_for(graph, self.target)
+        compiled = compiler.compile_for(graph, self.target)
         prediction = predict(compiled.program, DdrModel.of(self.target), weights_resident=True)
         return at_clock(prediction.cycles, self.target)
 
@@ -45,7 +45,7 @@ class RtlRung:
 
     def cost(self, graph: Graph) -> Latency:
         """Cycles of an image after the first; they do not depend on its pixels."""
-        compiled = targeting.compile_for(graph, self.target)
+        compiled = compiler.compile_for(graph, self.target)
         ddr = SimulatedDdr.of(self.target)
         codes = random_inputs(np.random.default_rng(0), graph, 1)[:1]
         with closing(SimulatedEngine(self.target.engine, ddr)) as engine:

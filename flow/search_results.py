@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bitlathe.hls.compile import targeting
+from bitlathe.hls.compile import compiler
 from bitlathe.hls.config import Target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.hls.program import Opcode
@@ -84,7 +84,7 @@ def comparisons(before: Graph, after: Graph, target: Target) -> dict[str, Before
 
 def layer_cycles(graph: Graph, target: Target) -> dict[str, int]:
     """Cycles in which the array works for each layer, by the cycle model."""
-    program = targeting.compile_for(graph, target).program
+    program = compiler.compile_for(graph, target).program
     timings = predict(program, DdrModel.of(target), weights_resident=True).timings
     cycles: dict[str, int] = {}
     for descriptor, timing in zip(program.descriptors, timings, strict=False):

@@ -12,7 +12,7 @@ from math import prod
 
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import DdrModel, move_beats
-from bitlathe.hls.program import Exec, Load, LoadWeights, Program, Store
+from bitlathe.hls.program import Exec, LoadMove, LoadWeights, Program, StoreMove
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
 from bitlathe.model.graph.account import useful_macs
 from bitlathe.model.graph.graph import Graph, macs
@@ -138,6 +138,6 @@ def _beats(program: Program, *, stores: bool) -> Counter[str]:
     """Words moved for each node, once-only loads aside."""
     beats: Counter[str] = Counter()
     for descriptor in program.descriptors:
-        if isinstance(descriptor, Store if stores else Load | LoadWeights) and not descriptor.once:
+        if isinstance(descriptor, StoreMove if stores else LoadMove | LoadWeights) and not descriptor.once:
             beats[descriptor.node] += move_beats(descriptor)
     return beats

@@ -18,7 +18,7 @@ from bitlathe.hls.program import (
     LoadWeights,
     Move,
     Space,
-    Store,
+    StoreMove,
     fields_of,
 )
 from bitlathe.model.graph.errors import FormatError
@@ -63,7 +63,7 @@ def _impossible_move(move: Move | LoadWeights, configuration: EngineConfiguratio
     word, space = configuration.word_bytes, move.space
     if space not in Space.__members__.values():
         yield f"space {space} does not exist"
-    if isinstance(move, Store) and space not in (Space.OUTPUT, Space.SCRATCH):
+    if isinstance(move, StoreMove) and space not in (Space.OUTPUT, Space.SCRATCH):
         yield f"goes to space {space}"
     stride = move.segment_stride if isinstance(move, Move) else 0
     if move.offset % word or stride % word:

@@ -17,12 +17,12 @@ from bitlathe.hls.program import (
     DESCRIPTOR_BYTES,
     Descriptor,
     Exec,
-    Load,
+    LoadMove,
     LoadWeights,
     Move,
     Opcode,
     Program,
-    Store,
+    StoreMove,
 )
 from bitlathe.hls.program.moves import BURST_BEATS
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
@@ -144,7 +144,7 @@ def move_bursts(move: Move | LoadWeights) -> int:
     return move.segments * -(-move.segment_words // BURST_BEATS)
 
 
-def load_cycles(load: Load | LoadWeights, ddr: DdrModel) -> float:
+def load_cycles(load: LoadMove | LoadWeights, ddr: DdrModel) -> float:
     """Cycles in which a load's data pass: bound by the memory's pace, or its latency if bursts are short."""
     bursts = move_bursts(load)
     latency_bound = bursts * (ddr.latency + READ_DELAY) / OUTSTANDING
@@ -153,7 +153,7 @@ def load_cycles(load: Load | LoadWeights, ddr: DdrModel) -> float:
     return max(ddr.transfer(move_beats(load)), latency_bound if bursts > OUTSTANDING else 0, split_bound)
 
 
-def store_cycles(store: Store, ddr: DdrModel) -> float:
+def store_cycles(store: StoreMove, ddr: DdrModel) -> float:
     """Cycles from a store's start to the last answer."""
     words = store.segment_words * store.segments
     first = min(store.segment_words, BURST_BEATS)
@@ -165,9 +165,9 @@ def duration(descriptor: Descriptor, ddr: DdrModel) -> int:
     """Cycles of a descriptor whose unit was idle before."""
     if isinstance(descriptor, Exec):
         return exec_cycles(descriptor)
-    if isinstance(descriptor, Store):
+    if isinstance(descriptor, StoreMove):
         return round(store_cycles(descriptor, ddr))
-    assert isinstance(descriptor, Load | LoadWeights)
+    assert isinstance(descriptor, LoadMove | LoadWeights)
     return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(descriptor, ddr))
 
 
@@ -295,17 +295,17 @@ class _Model:
 
     def _run(self, descriptor: Descriptor, ready: float) -> float:
         """Start of a descriptor that is ready at a time; its end joins the others of its unit."""
-        if isinstance(descriptor, Load | LoadWeights):
+        if isinstance(descriptor, LoadMove | LoadWeights):
             return self._load(descriptor, ready)
         ends = self.ends[UNITS[descriptor.opcode]]
         start = max(ready, ends[-1] + 1) if ends else ready
         if isinstance(descriptor, Exec):
             ends.append(start + exec_cycles(descriptor))
-        elif isinstance(descriptor, Store):
+        elif isinstance(descriptor, StoreMove):
             ends.append(start + store_cycles(descriptor, self.ddr))
         return start
 
-    def _load(self, load: Load | LoadWeights, ready: float) -> float:
+    def _load(self, load: LoadMove | LoadWeights, ready: float) -> float:
         ends = self.ends[Unit.LOAD]
         queue_room = ends[-JOBS - 1] if len(ends) > JOBS else 0.0
         start = max(ready, self.channel.last_asked, queue_room)

@@ -10,24 +10,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bitlathe.hls.checks import check
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import UNITS
 from bitlathe.hls.functional_exec import execute
 from bitlathe.hls.functional_memory import Machine
-from bitlathe.hls.program import Descriptor, End, Exec, Load, LoadWeights, Store
+from bitlathe.hls.program import Descriptor, End, Exec, LoadMove, LoadWeights, StoreMove
 from bitlathe.hls.program.decode import DecodedProgram, decode_program
+from bitlathe.model.graph.arrays import Bytes
 from bitlathe.model.graph.errors import FormatError
 
-Bytes = npt.NDArray[np.uint8]
 Queued = tuple[int, Descriptor]  # its index
 Trace = Callable[[int, Bytes], None]  # descriptor, words it wrote (out_tiles, out_h, out_w, pi)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Simulation:
+class FunctionalEngine:
     """A program with its weights on a functional engine."""
 
     configuration: EngineConfiguration
@@ -60,9 +59,9 @@ def _run(machine: Machine, queued: Queued, number: int, trace: Trace | None) -> 
     index, descriptor = queued
     check(descriptor, machine.configuration)
     machine.present(number)
-    if isinstance(descriptor, Load):
+    if isinstance(descriptor, LoadMove):
         machine.load(descriptor)
-    elif isinstance(descriptor, Store):
+    elif isinstance(descriptor, StoreMove):
         machine.store(descriptor)
     elif isinstance(descriptor, LoadWeights) and not (descriptor.once and number):
         machine.load_weights(descriptor)

@@ -6,12 +6,12 @@ import numpy.typing as npt
 from bitlathe.hls.checks import MapWords, map_pitch, output_words, residual_words, source_position
 from bitlathe.hls.cycle_model import exec_passes
 from bitlathe.hls.datapath import NARROW, WIDE
-from bitlathe.hls.functional_memory import Bytes, Machine, Positions, strided
+from bitlathe.hls.functional_memory import Machine, Positions, strided
 from bitlathe.hls.program import Exec
+from bitlathe.model.graph.arrays import Bytes, Int64s
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
 from bitlathe.model.graph.fixed_point import ACCUMULATOR_BITS, requantize
 
-Int64s = npt.NDArray[np.int64]
 BLOCK_VALUES = 1 << 21  # window values gathered at a time
 
 

@@ -6,17 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
-from bitlathe.hls.program import Encoding, Load, LoadWeights, Move, Space, Store
+from bitlathe.hls.program import Encoding, LoadMove, LoadWeights, Move, Space, StoreMove
 from bitlathe.hls.program.moves import line_beats
+from bitlathe.model.graph.arrays import Bytes
 from bitlathe.model.graph.errors import FormatError
 
-Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 POISON = 0xA5
 
 
 @dataclass(slots=True, kw_only=True)
-class Words:
+class MarkedWords:
     """The words of a memory, each with a mark that something wrote it."""
 
     name: str
@@ -24,7 +24,7 @@ class Words:
     written: npt.NDArray[np.bool_]  # (words,)
 
     @classmethod
-    def poisoned(cls, name: str, words: int, word_bytes: int) -> "Words":
+    def poisoned(cls, name: str, words: int, word_bytes: int) -> "MarkedWords":
         """A store that nothing was written to."""
         return cls(
             name=name,
@@ -33,7 +33,7 @@ class Words:
         )
 
     @classmethod
-    def filled(cls, name: str, data: Bytes, word_bytes: int) -> "Words":
+    def filled(cls, name: str, data: Bytes, word_bytes: int) -> "MarkedWords":
         """A store that holds `data`."""
         words = data.reshape(-1, word_bytes).copy()
         return cls(name=name, words=words, written=np.ones(len(words), np.bool_))
@@ -87,11 +87,11 @@ class Machine:
     """Scratchpad, weight store, codebook and DDR of one engine."""
 
     configuration: EngineConfiguration
-    scratchpad: Words  # word line * banks + bank
-    weights: Words  # word line * po + column
-    codebook: Words
-    ddr: dict[Space, Words] = field(default_factory=dict)
-    ends: list[dict[Space, Words]] = field(default_factory=list)  # input and output of each input
+    scratchpad: MarkedWords  # word line * banks + bank
+    weights: MarkedWords  # word line * po + column
+    codebook: MarkedWords
+    ddr: dict[Space, MarkedWords] = field(default_factory=dict)
+    ends: list[dict[Space, MarkedWords]] = field(default_factory=list)  # input and output of each input
 
     @classmethod
     def poisoned(cls, configuration: EngineConfiguration, weights: bytes, scratch_bytes: int) -> "Machine":
@@ -99,12 +99,16 @@ class Machine:
         word = configuration.word_bytes
         machine = cls(
             configuration=configuration,
-            scratchpad=Words.poisoned("scratchpad", configuration.bank_lines * configuration.banks, word),
-            weights=Words.poisoned("weight store", configuration.weight_lines * configuration.po, word),
-            codebook=Words.poisoned("codebook", CODEWORDS * CODEWORD_BYTES // word, word),
+            scratchpad=MarkedWords.poisoned(
+                "scratchpad", configuration.bank_lines * configuration.banks, word
+            ),
+            weights=MarkedWords.poisoned("weight store", configuration.weight_lines * configuration.po, word),
+            codebook=MarkedWords.poisoned("codebook", CODEWORDS * CODEWORD_BYTES // word, word),
         )
-        machine.ddr[Space.WEIGHTS] = Words.filled("weights in DDR", np.frombuffer(weights, np.uint8), word)
-        machine.ddr[Space.SCRATCH] = Words.poisoned("scratch space", scratch_bytes // word, word)
+        machine.ddr[Space.WEIGHTS] = MarkedWords.filled(
+            "weights in DDR", np.frombuffer(weights, np.uint8), word
+        )
+        machine.ddr[Space.SCRATCH] = MarkedWords.poisoned("scratch space", scratch_bytes // word, word)
         return machine
 
     def open(self, inputs: Bytes, output_bytes: int) -> None:
@@ -112,8 +116,8 @@ class Machine:
         word = self.configuration.word_bytes
         self.ends = [
             {
-                Space.INPUT: Words.filled("input", data, word),
-                Space.OUTPUT: Words.poisoned("output", output_bytes // word, word),
+                Space.INPUT: MarkedWords.filled("input", data, word),
+                Space.OUTPUT: MarkedWords.poisoned("output", output_bytes // word, word),
             }
             for data in inputs
         ]
@@ -133,17 +137,17 @@ class Machine:
         stores = [end[Space.OUTPUT] for end in self.ends]
         return np.stack([store.read(np.arange(len(store.words)), "the host").ravel() for store in stores])
 
-    def load(self, load: Load) -> None:
+    def load(self, load: LoadMove) -> None:
         """DDR to scratchpad."""
         ddr, chip, memory = self._move(load, (Space.INPUT, Space.SCRATCH))
         self.scratchpad.write(chip, memory.read(ddr, load.node), load.node)
 
-    def store(self, store: Store) -> None:
+    def store(self, store: StoreMove) -> None:
         """Scratchpad to DDR."""
         ddr, chip, memory = self._move(store, (Space.OUTPUT, Space.SCRATCH))
         memory.write(ddr, self.scratchpad.read(chip, store.node), store.node)
 
-    def _move(self, move: Move, spaces: tuple[Space, ...]) -> tuple[Positions, Positions, Words]:
+    def _move(self, move: Move, spaces: tuple[Space, ...]) -> tuple[Positions, Positions, MarkedWords]:
         """Words in DDR and in the scratchpad, both (segments, rows, words a row), and the DDR memory."""
         if move.space not in spaces:
             raise FormatError(f"{move.node}: goes to space {move.space}, allowed are {spaces}")

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from bitlathe.hls.compile.fast_residual import raster, with_fast_residual
 from bitlathe.hls.compile.groups import Grouping, sweep
-from bitlathe.hls.compile.memory import Block, Buffer, Memory
-from bitlathe.hls.compile.network import Kind, Layer, Map
-from bitlathe.hls.compile.plan import LayerPlan, Piece, Place, Plan
-from bitlathe.hls.compile.steps import CODEBOOK, ExecStep, LoadWeightsStep, MoveStep, Step
+from bitlathe.hls.compile.memory import Block, Buffer, Span, StoreKind
+from bitlathe.hls.compile.network import Layer, LayerKind, Map
+from bitlathe.hls.compile.plan import EnginePlan, LayerPlan, MapPlace, Piece
+from bitlathe.hls.compile.steps import CODEBOOK, AnyStep, ExecStep, LoadWeightsStep, MoveStep
 from bitlathe.hls.compile.weights import WeightImage, pass_lines
 from bitlathe.hls.program import Encoding, Opcode
 
-Span = tuple[int, int]  # first, end
-ZERO_LINE = Buffer(name="zero line", memory=Memory.WEIGHTS, line=0, lines=1)
+ZERO_LINE = Buffer(name="zero line", memory=StoreKind.WEIGHTS, line=0, lines=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class _Strip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _MapPart:
     """Tiles and rows of a map."""
 
     map: Map
@@ -54,24 +53,24 @@ class _Part:
 
 @dataclass(slots=True, kw_only=True)
 class _Builder:
-    plan: Plan
+    plan: EnginePlan
     image: WeightImage
     next_line: int  # of the weight store, which is filled as a ring
-    steps: list[Step] = field(default_factory=list)
+    steps: list[AnyStep] = field(default_factory=list)
     input_rows: int = 0  # rows of a whole input loaded so far
-    strips: dict[str, tuple[_Part, _Strip]] = field(default_factory=dict)  # what turning buffers hold
+    strips: dict[str, tuple[_MapPart, _Strip]] = field(default_factory=dict)  # what turning buffers hold
     weights: dict[str, tuple[Span, Buffer]] = field(default_factory=dict)  # passes in the weight store
     codebook: Span | None = None  # words of the image that the codebook holds
     turns: dict[str, int] = field(default_factory=dict)  # strips taken so far, by place
 
-    def turn(self, place: Place) -> Buffer:
+    def turn(self, place: MapPlace) -> Buffer:
         """The next of a place's buffers."""
         index = self.turns.get(place.name, 0)
         self.turns[place.name] = index + 1
         return place.buffers[index % len(place.buffers)]
 
 
-def build_steps(plan: Plan, image: WeightImage) -> tuple[Step, ...]:
+def build_steps(plan: EnginePlan, image: WeightImage) -> tuple[AnyStep, ...]:
     """Steps of a plan in lazy order."""
     builder = _Builder(plan=plan, image=image, next_line=image.pinned_lines)
     for layer in plan.layers:
@@ -82,16 +81,16 @@ def build_steps(plan: Plan, image: WeightImage) -> tuple[Step, ...]:
 
 def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
     layer, words = plan.layer, plan.output_words(piece)
-    source_part = _Part(
+    source_part = _MapPart(
         map=layer.source,
-        tiles=(0, layer.source.tiles) if layer.kind is Kind.DENSE else words,
+        tiles=(0, layer.source.tiles) if layer.kind is LayerKind.DENSE else words,
         rows=layer.rows_read(piece.row, piece.row + piece.rows),
     )
     source = _fetched(builder, layer.node, plan.source, source_part)
     weights = _weights(builder, plan, piece)
     residual = _residual(builder, plan, piece)
     rows = (piece.row, piece.row + piece.rows)
-    target_part = _Part(map=layer.output, tiles=layer.output.tiles_of(words), rows=rows)
+    target_part = _MapPart(map=layer.output, tiles=layer.output.tiles_of(words), rows=rows)
     target = _target(builder, plan.target, target_part)
     execute = ExecStep(
         layer=layer,
@@ -133,17 +132,17 @@ def _residual(builder: _Builder, plan: LayerPlan, piece: Piece) -> Block | None:
     if residual is None or plan.residual is None:
         return None
     tiles = residual.tiles_of(plan.output_words(piece))
-    part = _Part(map=residual, tiles=tiles, rows=(piece.row, piece.row + piece.rows))
+    part = _MapPart(map=residual, tiles=tiles, rows=(piece.row, piece.row + piece.rows))
     return _fetched(builder, plan.layer.node, plan.residual, part).block
 
 
-def _target(builder: _Builder, place: Place, part: _Part) -> Block:
+def _target(builder: _Builder, place: MapPlace, part: _MapPart) -> Block:
     if place.is_whole:
         return part.block(place.buffers[0])
     return part.alone(builder.turn(place))
 
 
-def _fetched(builder: _Builder, node: str, place: Place, part: _Part) -> _Strip:
+def _fetched(builder: _Builder, node: str, place: MapPlace, part: _MapPart) -> _Strip:
     """Where a part of a map is found, after the loads that it needs."""
     if place.is_whole:
         return _whole(builder, node, place.buffers[0], part)
@@ -156,11 +155,11 @@ def _fetched(builder: _Builder, node: str, place: Place, part: _Part) -> _Strip:
     return strip
 
 
-def _whole(builder: _Builder, node: str, buffer: Buffer, part: _Part) -> _Strip:
+def _whole(builder: _Builder, node: str, buffer: Buffer, part: _MapPart) -> _Strip:
     is_input = part.map.region == builder.plan.network.input.region
     if is_input and part.rows[1] > builder.input_rows:
         rows = (builder.input_rows, part.rows[1])
-        fresh = _Part(map=part.map, tiles=(0, part.map.tiles), rows=rows)
+        fresh = _MapPart(map=part.map, tiles=(0, part.map.tiles), rows=rows)
         home = builder.plan.load_homes[part.map.region.name]
         _add_move(builder, Opcode.LOAD, node, fresh.block(buffer), fresh.block(home))
         builder.input_rows = part.rows[1]
@@ -175,7 +174,7 @@ def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:
     """Lines of a piece's weights, after the load that brings them unless they are there."""
     layer = plan.layer
     span = (0, 1) if layer.repeats_weights else (piece.first_pass, piece.end_pass)
-    if layer.kind is Kind.MAX:
+    if layer.kind is LayerKind.MAX:
         return _zero_line(builder, layer.node)
     key = f"{layer.name} {span}" if builder.image.stays else layer.name
     if key in builder.weights and builder.weights[key][0] == span:
@@ -200,10 +199,10 @@ def _lines(builder: _Builder, layer: Layer, span: Span) -> Buffer:
     name = f"weights of {layer.name} {span}"
     if builder.image.stays:
         line = builder.image.layers[layer.name].line + span[0] * pass_lines(layer)
-        return Buffer(name=name, memory=Memory.WEIGHTS, line=line, lines=count)
+        return Buffer(name=name, memory=StoreKind.WEIGHTS, line=line, lines=count)
     if builder.next_line + count > builder.plan.configuration.weight_lines:
         builder.next_line = builder.image.pinned_lines  # the ring starts above the line that stays
-    lines = Buffer(name=name, memory=Memory.WEIGHTS, line=builder.next_line, lines=count)
+    lines = Buffer(name=name, memory=StoreKind.WEIGHTS, line=builder.next_line, lines=count)
     builder.next_line += count
     return lines
 

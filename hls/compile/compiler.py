@@ -1,18 +1,19 @@
-"""compile_graph: lower, plan, build, schedule."""
+"""compile_graph: lower, plan, build, schedule; compile_for: the same for a board, if it fits there."""
 
 from dataclasses import dataclass
 
 from bitlathe.hls.compile.build import build_steps
 from bitlathe.hls.compile.layout import InputLayout, OutputLayout
 from bitlathe.hls.compile.lower import lower
-from bitlathe.hls.compile.plan import Plan
-from bitlathe.hls.compile.planning import make_plan
+from bitlathe.hls.compile.plan import EnginePlan, make_plan
 from bitlathe.hls.compile.schedule import scheduled
 from bitlathe.hls.compile.validate import validate
 from bitlathe.hls.compile.weights import WeightImage, weight_image
-from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.config import EngineConfiguration, Target
 from bitlathe.hls.cycle_model import DdrModel, Prediction, predict
-from bitlathe.hls.program import Program
+from bitlathe.hls.explore.area import check_fits
+from bitlathe.hls.program import DESCRIPTOR_BYTES, Program
+from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 
 INPUT_STRIPS = (2, 3, 4, 6, 8)
@@ -67,7 +68,7 @@ def compile_graph(graph: Graph, configuration: EngineConfiguration, ddr: DdrMode
 class _Candidate:
     """A plan carried out."""
 
-    plan: Plan
+    plan: EnginePlan
     program: Program
     first: Prediction  # of the first input
     later: Prediction  # of an input whose resident weights are on chip already
@@ -77,7 +78,7 @@ class _Candidate:
         return self.later.cycles, self.first.cycles, len(self.program.descriptors)
 
 
-def _candidate(plan: Plan, image: WeightImage, ddr: DdrModel) -> _Candidate:
+def _candidate(plan: EnginePlan, image: WeightImage, ddr: DdrModel) -> _Candidate:
     program = Program(
         descriptors=scheduled(build_steps(plan, image), plan.configuration, ddr),
         configuration=plan.configuration,
@@ -87,3 +88,31 @@ def _candidate(plan: Plan, image: WeightImage, ddr: DdrModel) -> _Candidate:
     first = predict(program, ddr)
     later = predict(program, ddr, weights_resident=True)
     return _Candidate(plan=plan, program=program, first=first, later=later)
+
+
+MIB = 1 << 20
+
+
+def compile_for(graph: Graph, target: Target) -> Compiled:
+    """Program of `graph` for a target; errors as `check_fits`, `compile_graph` and `check_window`."""
+    check_fits(target)
+    compiled = compile_graph(graph, target.engine, DdrModel.of(target))
+    check_window(compiled, target)
+    return compiled
+
+
+def ddr_bytes(compiled: Compiled) -> int:
+    """Bytes of program, weights, one input, one output and scratch maps."""
+    program = (1 + len(compiled.program.descriptors)) * DESCRIPTOR_BYTES
+    ends = compiled.program.input_stride + compiled.program.output_stride
+    return program + len(compiled.weights) + ends + compiled.scratch_bytes
+
+
+def check_window(compiled: Compiled, target: Target) -> None:
+    """Raise CapacityError when a compiled network needs more DDR than the target's window holds."""
+    needed, window = ddr_bytes(compiled), target.ddr_window_mib * MIB
+    if needed > window:
+        raise CapacityError(
+            f"{compiled.name}: {needed / MIB:.1f} MiB of weights and maps in DDR, {target.name} has a window "
+            f"of {target.ddr_window_mib} MiB; prune the network, quantize to fewer bits or use smaller images"
+        )

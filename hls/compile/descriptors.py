@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from bitlathe.hls.compile.memory import Block
-from bitlathe.hls.compile.network import Kind
-from bitlathe.hls.compile.steps import ExecStep, LoadWeightsStep, MoveStep, Step
+from bitlathe.hls.compile.network import LayerKind
+from bitlathe.hls.compile.steps import AnyStep, ExecStep, LoadWeightsStep, MoveStep
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import Descriptor, Exec, Load, LoadWeights, Move, Opcode, Space, Store
+from bitlathe.hls.program import Descriptor, Exec, LoadMove, LoadWeights, Move, Opcode, Space, StoreMove
 
 
-def descriptor_of(step: Step, configuration: EngineConfiguration) -> Descriptor:
+def descriptor_of(step: AnyStep, configuration: EngineConfiguration) -> Descriptor:
     """A step's descriptor, which waits for nothing yet."""
     if isinstance(step, MoveStep):
         return _move(step, configuration)
@@ -30,7 +30,7 @@ def _move(step: MoveStep, configuration: EngineConfiguration) -> Move:
     width = buffer.pitch  # rows lie without gaps in DDR
     line, bank = _place(chip, configuration.banks)
     row_line, row_bank = divmod(chip.buffer.pitch - (width - 1), configuration.banks)
-    kind = Load if step.opcode is Opcode.LOAD else Store
+    kind = LoadMove if step.opcode is Opcode.LOAD else StoreMove
     return kind(
         node=step.node,
         space=buffer.space,
@@ -77,7 +77,7 @@ def _exec(step: ExecStep, banks: int) -> Exec:
         group_cycles=grouping.group_cycles,
         group_lanes=grouping.lanes,
         row_break=grouping.row_break,
-        is_max=layer.kind is Kind.MAX,
+        is_max=layer.kind is LayerKind.MAX,
         in_signed=layer.source.signed,
         in_packed=layer.source.is_packed,
         out_packed=layer.output.is_packed,

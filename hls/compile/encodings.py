@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS
 from bitlathe.hls.program import Encoding
+from bitlathe.model.graph.arrays import Int8s
 
-Lines = npt.NDArray[np.int8]  # (passes, lines, po, pi)
-Words = npt.NDArray[np.int8]  # (words, pi)
 Used = npt.NDArray[np.bool_]  # (passes, po)
 
 SAMPLE = 1 << 13  # codewords looked at before the rest
@@ -27,8 +26,8 @@ class Encoded:
     """A layer's lines in DDR."""
 
     encoding: Encoding
-    words: Words  # passes of equal size: a parameter line, then the kernel's lines as encoded
-    codebook: Words  # none but for INDICES
+    words: Int8s  # (words, pi): passes of equal size: a parameter line, then the kernel's lines as encoded
+    codebook: Int8s  # (words, pi); none but for INDICES
 
     @property
     def cost(self) -> int:
@@ -36,15 +35,15 @@ class Encoded:
         return len(self.words) + len(self.codebook) + (CODEBOOK_COST if len(self.codebook) else 0)
 
 
-def encoded(lines: Lines, used: Used) -> Encoded:
-    """The encoding of fewest beats; the first line of each pass holds parameters.
+def encoded(lines: Int8s, used: Used) -> Encoded:
+    """The encoding of fewest beats for lines (passes, lines, po, pi), the first of each pass parameters.
 
     Columns that are not `used` hold no channel: a codeword there may be any.
     """
     return min(_candidates(lines, used), key=lambda one: (one.cost, one.encoding))
 
 
-def _candidates(lines: Lines, used: Used) -> Iterator[Encoded]:
+def _candidates(lines: Int8s, used: Used) -> Iterator[Encoded]:
     kernel, none = lines[:, 1:], np.zeros((0, lines.shape[-1]), np.int8)
     yield _encoded(Encoding.COLUMNS, lines, kernel, none)
     if not kernel.size:
@@ -59,18 +58,18 @@ def _candidates(lines: Lines, used: Used) -> Iterator[Encoded]:
         yield _encoded(Encoding.INDICES, lines, *found)
 
 
-def _encoded(encoding: Encoding, lines: Lines, kernel: npt.NDArray[np.int8], codebook: Words) -> Encoded:
+def _encoded(encoding: Encoding, lines: Int8s, kernel: Int8s, codebook: Int8s) -> Encoded:
     passes, pi = len(lines), lines.shape[-1]
     words = np.concatenate([lines[:, 0], kernel.reshape(passes, -1, pi)], axis=1)
     return Encoded(encoding=encoding, words=words.reshape(-1, pi), codebook=codebook)
 
 
-def _is_diagonal(kernel: Lines) -> bool:
+def _is_diagonal(kernel: Int8s) -> bool:
     po, pi = kernel.shape[-2:]
     return not kernel[..., ~np.eye(po, pi, dtype=bool)].any()
 
 
-def _indices(kernel: Lines, used: Used) -> tuple[npt.NDArray[np.int8], Words] | None:
+def _indices(kernel: Int8s, used: Used) -> tuple[Int8s, Int8s] | None:
     """Indices (passes, lines * po * pi / 8) and the codebook; None when there are too many codewords."""
     passes, count, po, pi = kernel.shape
     rows = np.ascontiguousarray(kernel).reshape(-1, CODEWORD_BYTES).view(np.uint64)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from bitlathe.hls.compile.groups import (
     Grouping,
@@ -24,10 +23,9 @@ from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import Layer
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
+from bitlathe.model.graph.arrays import Int64s
 
 WRITE_DELAY = 7  # hls/rtl/output_stage.sv: Latency less the register of the residual's address
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,9 @@ def with_fast_residual(
     least = max(layer.taps * layer.ci_tiles, grouping.lanes * words)
     shortest = replace(grouping, group_cycles=least)
     skipping = with_skips(shortest, layer, grouping.lanes * words, configuration.banks)
-    slots = Slots(sweep=strip, words=words, residual=residual, target=target, banks=configuration.banks)
+    slots = ResidualSlots(
+        sweep=strip, words=words, residual=residual, target=target, banks=configuration.banks
+    )
     if skipping.skip_weights and are_apart(slots, least, skipping.skip_weights):
         return replace(skipping, residual_every_cycle=True)
     cycles = next((c for c in range(least, grouping.group_cycles) if are_apart(slots, c)), None)
@@ -76,7 +76,7 @@ def sum_cycles(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
+class ResidualSlots:
     """The cycles in which the output stage reads a residual word, and the words' places."""
 
     sweep: Sweep
@@ -85,7 +85,7 @@ class Slots:
     target: Raster
     banks: int
 
-    def times(self, cycles: int, skip: int) -> Ints:
+    def times(self, cycles: int, skip: int) -> Int64s:
         """Cycle of every slot of two passes: a pass starts one cycle late."""
         lasts = cycles - skip * skipping_groups(self.sweep)
         pixels = np.arange(self.sweep.out_h * self.sweep.out_w)
@@ -96,7 +96,7 @@ class Slots:
         one_pass += np.tile(np.arange(self.words), len(pixels))
         return np.concatenate([one_pass, one_pass + lasts.sum() + 1])
 
-    def banks_of(self, where: Raster) -> Ints:
+    def banks_of(self, where: Raster) -> Int64s:
         """Bank of every slot's pixel, two passes over the map."""
         rows = np.arange(self.sweep.out_h)[:, None] * where.pitch
         positions = where.origin + rows + np.arange(self.sweep.out_w)
@@ -104,7 +104,7 @@ class Slots:
 
 
 @lru_cache(maxsize=4096)
-def are_apart(slots: Slots, cycles: int, skip: int = 0) -> bool:
+def are_apart(slots: ResidualSlots, cycles: int, skip: int = 0) -> bool:
     """Whether no read meets a write if a group takes `cycles`, `skip` less where it leaves a row out."""
     times = slots.times(cycles, skip)
     reads, writes = slots.banks_of(slots.residual), slots.banks_of(slots.target)

@@ -1,8 +1,9 @@
-"""Folding of kernel columns into channel lanes for a first layer of few channels.
+"""How narrow layers fill the array: kernel columns folded into channel lanes, 4-bit codes two to a byte.
 
-A word holds `fold` neighbouring pixels, so a kernel of kernel_w columns takes ceil(kernel_w / fold) taps,
-`fold` columns apart, and the lanes that 1 or 3 channels leave idle multiply too. The horizontal padding
-becomes part of the packed map.
+A folded word holds `fold` neighbouring pixels of a first layer of few channels, so a kernel of kernel_w
+columns takes ceil(kernel_w / fold) taps, `fold` columns apart, and the lanes that 1 or 3 channels leave idle
+multiply too. The horizontal padding becomes part of the packed map. A dense convolution takes packed codes at
+twice the rate.
 """
 
 from dataclasses import replace
@@ -11,8 +12,9 @@ import numpy as np
 
 from bitlathe.hls.compile.layout import InputLayout
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.datapath import PACKED_BITS
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import Conv2d, Dense, IntWeights, Node
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, IntWeights, Node
 
 
 def fold_of(graph: Graph, consumers: tuple[Node, ...], configuration: EngineConfiguration) -> int:
@@ -61,3 +63,27 @@ def _folded_weight(weight: IntWeights, fold: int) -> IntWeights:
     padded[..., :width] = weight
     lanes = padded.reshape(out_channels, channels, height, taps, fold).transpose(0, 4, 1, 2, 3)
     return lanes.reshape(out_channels, fold * channels, height, taps)
+
+
+def packed_tensors(
+    graph: Graph, nodes: tuple[Node, ...], configuration: EngineConfiguration
+) -> frozenset[str]:
+    """Tensors of at most 4 bits whose readers all take them packed; never the graph's ends."""
+    if configuration.pp < 2 or configuration.sub_tiles not in (1, 2, 4):
+        return frozenset()
+    inner = [node for node in nodes if node.name not in (graph.input.name, graph.output)]
+    return frozenset(node.name for node in inner if _is_packable(graph, node, nodes))
+
+
+def _is_packable(graph: Graph, node: Node, nodes: tuple[Node, ...]) -> bool:
+    readers = [reader for reader in nodes if node.name in reader.sources]
+    if not isinstance(node, Conv2d | Dense | AvgPool2d) or node.format.bits > PACKED_BITS:
+        return False
+    return all(_takes_packed(graph, reader, node.name) for reader in readers)
+
+
+def _takes_packed(graph: Graph, reader: Node, tensor: str) -> bool:
+    if not isinstance(reader, Conv2d | Dense):
+        return False
+    conv = graph.convolution(reader)
+    return not conv.is_depthwise and (conv.source != tensor or conv.weight_bits <= PACKED_BITS)

@@ -12,7 +12,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.compile.network import Kind, Layer
+from bitlathe.hls.compile.network import Layer, LayerKind
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import pass_cycles
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
@@ -39,7 +39,7 @@ class Grouping:
 
 def sub_tiles(layer: Layer, configuration: EngineConfiguration) -> int:
     """Words written a pixel and pass."""
-    return configuration.sub_tiles if layer.kind is Kind.DENSE else 1
+    return configuration.sub_tiles if layer.kind is LayerKind.DENSE else 1
 
 
 def passes(layer: Layer, configuration: EngineConfiguration) -> int:

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.model.graph.arrays import Bytes, Int32s
 from bitlathe.model.graph.errors import ShapeError
 
-Bytes = npt.NDArray[np.uint8]
-Codes = npt.NDArray[np.int32]
 Slots = tuple[int, ...]
 UNUSED = -1
 
@@ -113,7 +112,7 @@ class OutputLayout:
         """Bytes of one output."""
         return len(self.slots) * self.height * self.width
 
-    def unpack(self, data: Bytes) -> Codes:
+    def unpack(self, data: Bytes) -> Int32s:
         """Codes (N, C, H, W) from bytes (N, bytes)."""
         tiles = len(self.slots) // self.word_bytes
         words = data.reshape(len(data), tiles, self.height, self.width, self.word_bytes)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bitlathe.hls.compile.fold import fold_of, folded_convolution, folded_layout
+from bitlathe.hls.compile.fold import fold_of, folded_convolution, folded_layout, packed_tensors
 from bitlathe.hls.compile.layout import (
     InputLayout,
     OutputLayout,
@@ -21,8 +21,7 @@ from bitlathe.hls.compile.layout import (
     padded_slots,
 )
 from bitlathe.hls.compile.limits import check_graph, effective_stride
-from bitlathe.hls.compile.network import Kind, Layer, Map, Network, Parameters, Region
-from bitlathe.hls.compile.packing import packed_tensors
+from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Parameters, Region
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
@@ -40,7 +39,7 @@ from bitlathe.model.graph.nodes import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Tensor:
+class _MappedTensor:
     slots: Slots
     height: int
     width: int
@@ -53,7 +52,7 @@ class _Operation:
 
     name: str
     node: str
-    kind: Kind
+    kind: LayerKind
     source: str
     residual: str | None = None
     parameters: Parameters | None = None
@@ -70,14 +69,14 @@ class _Lowering:
     graph: Graph
     configuration: EngineConfiguration
     input_layout: InputLayout
-    tensors: dict[str, _Tensor] = field(default_factory=dict)
+    tensors: dict[str, _MappedTensor] = field(default_factory=dict)
     operations: list[_Operation] = field(default_factory=list)
     packed: frozenset[str] = frozenset()  # tensors whose 4-bit codes lie two to a byte
     parents: dict[str, tuple[str, int]] = field(
         default_factory=dict
     )  # operand -> concatenation, first tile in it
 
-    def add(self, operation: _Operation, tensor: _Tensor) -> str:
+    def add(self, operation: _Operation, tensor: _MappedTensor) -> str:
         self.operations.append(operation)
         self.tensors[operation.name] = tensor
         return operation.name
@@ -128,7 +127,7 @@ def _lower_node(lowering: _Lowering, node: Node) -> None:
     if isinstance(node, Input):
         layout = lowering.input_layout
         slots = natural_slots(layout.lanes, layout.word_bytes)
-        lowering.tensors[node.name] = _Tensor(
+        lowering.tensors[node.name] = _MappedTensor(
             slots=slots, height=layout.height, width=layout.packed_width, format=node.format
         )
     elif isinstance(node, Conv2d | Dense | AvgPool2d):
@@ -144,7 +143,7 @@ def _lower_max_pool(lowering: _Lowering, node: MaxPool2d) -> None:
     pool = _Operation(
         name=node.name,
         node=node.name,
-        kind=Kind.MAX,
+        kind=LayerKind.MAX,
         source=node.source,
         kernel=node.kernel_size,
         stride=effective_stride(lowering.graph, node),
@@ -155,10 +154,10 @@ def _lower_max_pool(lowering: _Lowering, node: MaxPool2d) -> None:
     lowering.add(pool, _output(lowering, node, lowering.tensors[node.source].slots))
 
 
-def _output(lowering: _Lowering, node: Node, slots: Slots) -> _Tensor:
+def _output(lowering: _Lowering, node: Node, slots: Slots) -> _MappedTensor:
     _, height, width = lowering.graph.shapes[node.name]
     padded = padded_slots(slots, lowering.lanes(node.name))
-    return _Tensor(slots=padded, height=height, width=width, format=node.format)
+    return _MappedTensor(slots=padded, height=height, width=width, format=node.format)
 
 
 def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
@@ -190,20 +189,20 @@ def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
     lowering.add(operation, _output(lowering, conv, slots))
 
 
-def _lanes(lowering: _Lowering, conv: Conv2d) -> tuple[Kind, Slots, str | None]:
+def _lanes(lowering: _Lowering, conv: Conv2d) -> tuple[LayerKind, Slots, str | None]:
     """Kind, output slots and residual of a convolution: a dense one takes over its residual's slots."""
     source = lowering.tensors[conv.source].slots
     if not _is_by_channel(conv):
         slots = natural_slots(conv.out_channels, lowering.lanes(conv.name))
         return (
-            Kind.DENSE,
+            LayerKind.DENSE,
             slots if conv.residual is None else lowering.tensors[conv.residual].slots,
             conv.residual,
         )
     residual = conv.residual
     if residual is not None and lowering.tensors[residual].slots != source:
         residual = _repack(lowering, residual, source, conv.name)
-    return Kind.DEPTHWISE, source, residual
+    return LayerKind.DEPTHWISE, source, residual
 
 
 def _is_by_channel(conv: Conv2d) -> bool:
@@ -245,7 +244,7 @@ def _copy(lowering: _Lowering, tensor: str, name: str, node: str) -> str:
     original = lowering.tensors[tensor]
     lo, hi = original.format.lo, original.format.hi
     return lowering.add(
-        _Operation(name=name, node=node, kind=Kind.MAX, source=tensor, lo=lo, hi=hi), original
+        _Operation(name=name, node=node, kind=LayerKind.MAX, source=tensor, lo=lo, hi=hi), original
     )
 
 
@@ -263,13 +262,13 @@ def _repack(lowering: _Lowering, tensor: str, slots: Slots, node: str) -> str:
     repack = _Operation(
         name=f"{node}[residual]",
         node=node,
-        kind=Kind.DENSE,
+        kind=LayerKind.DENSE,
         source=tensor,
         parameters=parameters,
         lo=original.format.lo,
         hi=original.format.hi,
     )
-    moved = _Tensor(slots=slots, height=original.height, width=original.width, format=original.format)
+    moved = _MappedTensor(slots=slots, height=original.height, width=original.width, format=original.format)
     return lowering.add(repack, moved)
 
 

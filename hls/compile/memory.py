@@ -5,8 +5,10 @@ from enum import Enum
 
 from bitlathe.hls.program import Space
 
+Span = tuple[int, int]  # first, end: of lines, layers, tiles, rows or words
 
-class Memory(Enum):
+
+class StoreKind(Enum):
     """Where a buffer lies."""
 
     SCRATCHPAD = "scratchpad"
@@ -25,7 +27,7 @@ class Buffer:
     """
 
     name: str  # its own, whatever the memory: equality looks no further than place and name
-    memory: Memory = field(compare=False)
+    memory: StoreKind = field(compare=False)
     line: int
     lines: int
     pitch: int = field(default=1, compare=False)

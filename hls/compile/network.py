@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-import numpy.typing as npt
 
 from bitlathe.hls.compile.layout import UNUSED, InputLayout, OutputLayout, Slots
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.nodes import IntWeights, Pair
 
-Int64s = npt.NDArray[np.int64]
 
-
-class Kind(Enum):
+class LayerKind(Enum):
     """How a layer's window becomes an output code."""
 
     DENSE = "convolution over all input channels"
@@ -104,7 +102,7 @@ class Layer:
 
     name: str
     node: str  # graph node it works for
-    kind: Kind
+    kind: LayerKind
     source: Map
     output: Map
     residual: Map | None
@@ -131,7 +129,7 @@ class Layer:
     @property
     def ci_tiles(self) -> int:
         """Input tiles summed for one output."""
-        return self.source.tiles if self.kind is Kind.DENSE else 1
+        return self.source.tiles if self.kind is LayerKind.DENSE else 1
 
     @property
     def taps(self) -> int:
@@ -140,8 +138,8 @@ class Layer:
     @property
     def repeats_weights(self) -> bool:
         """Whether the lines of its first pass do for all: those of an average, or the one of a maximum."""
-        if self.kind is Kind.DENSE or self.parameters is None:
-            return self.kind is Kind.MAX
+        if self.kind is LayerKind.DENSE or self.parameters is None:
+            return self.kind is LayerKind.MAX
         return self.parameters.is_uniform
 
     def rows_read(self, first: int, last: int) -> tuple[int, int]:

@@ -3,14 +3,21 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bitlathe.hls.compile.groups import Grouping
-from bitlathe.hls.compile.memory import Buffer
-from bitlathe.hls.compile.network import Layer, Network
+from bitlathe.hls.compile.fast_residual import sum_cycles
+from bitlathe.hls.compile.groups import Grouping, best_grouping, chunk_step, layer_cycles, passes, sub_tiles
+from bitlathe.hls.compile.homes import HomeFinder, Homes
+from bitlathe.hls.compile.memory import Buffer, StoreKind
+from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Region
+from bitlathe.hls.compile.strips import MapRole
+from bitlathe.hls.compile.weights import WeightImage, pass_lines
 from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.cycle_model import DdrModel
+from bitlathe.hls.program import Space
+from bitlathe.model.graph.errors import CapacityError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class MapPlace:
     """Where a layer finds or leaves a map: in one buffer as a whole, or strip by strip in turning buffers."""
 
     name: str
@@ -38,9 +45,9 @@ class LayerPlan:
     strip_rows: int  # output rows of an EXEC
     chunk_passes: int  # passes of an EXEC
     chunks_outside: bool  # all strips of a chunk of weights before the next chunk
-    source: Place
-    residual: Place | None
-    target: Place
+    source: MapPlace
+    residual: MapPlace | None
+    target: MapPlace
 
     @property
     def is_whole(self) -> bool:
@@ -75,7 +82,7 @@ class LayerPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class EnginePlan:
     """All decisions about a network."""
 
     network: Network
@@ -85,7 +92,7 @@ class Plan:
     store_homes: Mapping[str, tuple[Buffer, ...]]  # of the output's and the spilled regions
     scratch_bytes: int
 
-    def with_input_strips(self, count: int) -> "Plan":
+    def with_input_strips(self, count: int) -> "EnginePlan":
         """The plan with the first reader of a whole input cut, so that it starts before all is loaded."""
         index = self._first_input_reader()
         if index is None:
@@ -101,3 +108,179 @@ class Plan:
         )
         first = next(readers, None)
         return first if first is not None and self.layers[first].is_whole else None
+
+
+def make_plan(
+    network: Network,
+    image: WeightImage,
+    configuration: EngineConfiguration,
+    ddr: DdrModel,
+    ring_shares: int,
+) -> EnginePlan:
+    """All decisions about a network; CapacityError names a layer that does not fit.
+
+    Where the weights do not all stay, the store is to hold about `ring_shares` chunks of them at a time.
+    """
+    chunks = {
+        layer.name: _chunk_passes(layer, image, configuration, 1 if image.stays else ring_shares)
+        for layer in network.layers
+    }
+    homes = _homes(network, chunks, configuration, ddr)
+    load_homes, store_homes = _ddr_homes(network, homes)
+    scratch = {home for home in load_homes.values() if home.space is Space.SCRATCH}
+    return EnginePlan(
+        network=network,
+        configuration=configuration,
+        layers=tuple(_layer_plan(layer, homes, chunks, configuration) for layer in network.layers),
+        load_homes=load_homes,
+        store_homes=store_homes,
+        scratch_bytes=sum(home.lines for home in scratch) * configuration.word_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sum:
+    """A layer that adds a residual, and the pitches of its source and residual."""
+
+    layer: Layer
+    source_pitch: int
+    residual_pitch: int
+
+    def cycles(self, pitch: int, configuration: EngineConfiguration) -> int:
+        return sum_cycles(self.layer, self.source_pitch, self.residual_pitch, pitch, configuration)
+
+
+def _sums(network: Network, region: Region, pitches: Mapping[str, int]) -> tuple[_Sum, ...]:
+    """Layers that write sums to a region, where the pitches of what they read are known."""
+    return tuple(
+        _Sum(
+            layer=layer,
+            source_pitch=pitches[layer.source.region.name],
+            residual_pitch=pitches[layer.residual.region.name],
+        )
+        for layer in network.layers
+        if layer.output.region == region
+        and layer.residual is not None
+        and {layer.source.region.name, layer.residual.region.name} <= pitches.keys()
+    )
+
+
+def best_pitch(
+    region: Region,
+    readers: tuple[Layer, ...],
+    configuration: EngineConfiguration,
+    sums: tuple[_Sum, ...] = (),
+) -> int:
+    """Smallest pitch at which the layers that read a region, or write sums to it, take the fewest cycles."""
+
+    def cycles(pitch: int) -> int:
+        reading = sum(layer_cycles(layer, pitch, configuration) for layer in readers)
+        return reading + sum(writer.cycles(pitch, configuration) for writer in sums)
+
+    return min(range(region.width, region.width + configuration.banks), key=cycles)
+
+
+def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfiguration, shares: int) -> int:
+    """Passes whose weights are loaded together: all that fit a share of the store, at least one."""
+    count = passes(layer, configuration)
+    if layer.kind is LayerKind.MAX:
+        return count
+    room = configuration.weight_lines - image.pinned_lines
+    if chunk_step(layer, configuration) * pass_lines(layer) > room:
+        raise CapacityError(
+            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, "
+            f"there are {room}; use a smaller kernel, fewer input channels or more weight_lines"
+        )
+    if layer.repeats_weights:
+        return count
+    step = chunk_step(layer, configuration)
+    fitting = max(1, room // shares // (step * pass_lines(layer)))
+    steps = -(-count // step)
+    return -(-steps // -(-steps // fitting)) * step
+
+
+def _homes(
+    network: Network, chunks: Mapping[str, int], configuration: EngineConfiguration, ddr: DdrModel
+) -> Homes:
+    """Homes at the fastest pitches; tight pitches are second to none but spilling."""
+    readers = {
+        region: tuple(layer for layer in network.layers if layer.source.region == region)
+        for region in network.regions
+    }
+    fastest: dict[str, int] = {}
+    for region, read_by in readers.items():
+        fastest[region.name] = best_pitch(region, read_by, configuration, _sums(network, region, fastest))
+    tightest = {region.name: region.width for region in network.regions}
+    strip_pitches = {
+        layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers
+    }
+    finders = [
+        HomeFinder(
+            network=network,
+            pitches=pitches,
+            strip_pitches=strip_pitches,
+            chunk_passes=chunks,
+            configuration=configuration,
+            ddr=ddr,
+        )
+        for pitches in (fastest, tightest)
+    ]
+    whole = next((homes for finder in finders if (homes := finder.find_without_spilling()) is not None), None)
+    return whole or finders[0].find()
+
+
+def _layer_plan(
+    layer: Layer, homes: Homes, chunks: Mapping[str, int], configuration: EngineConfiguration
+) -> LayerPlan:
+    strips = homes.strips.get(layer.name)
+
+    def place(role: MapRole, m: Map) -> MapPlace:
+        name = f"{layer.name} {role.value}"
+        if m.region.name in homes.resident:
+            return MapPlace(name=name, buffers=(homes.resident[m.region.name],), is_whole=True)
+        assert strips is not None
+        return MapPlace(name=name, buffers=strips.buffers[role], is_whole=False)
+
+    source = place(MapRole.SOURCE, layer.source)
+    return LayerPlan(
+        layer=layer,
+        grouping=best_grouping(layer, source.buffers[0].pitch, configuration),
+        sub_tiles=sub_tiles(layer, configuration),
+        strip_rows=layer.output.height if strips is None else strips.cut.rows,
+        chunk_passes=chunks[layer.name] if strips is None else strips.cut.passes,
+        chunks_outside=strips is None or strips.chunks_outside,
+        source=source,
+        residual=None if layer.residual is None else place(MapRole.RESIDUAL, layer.residual),
+        target=place(MapRole.TARGET, layer.output),
+    )
+
+
+def _ddr_homes(network: Network, homes: Homes) -> tuple[dict[str, Buffer], dict[str, tuple[Buffer, ...]]]:
+    """Where regions are loaded from, and where they are stored.
+
+    The host may not let the engine read the output back: a spilled output that layers read is stored twice.
+    """
+    load_homes = {network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0)}
+    store_homes: dict[str, tuple[Buffer, ...]] = {}
+    store_homes[network.output.region.name] = (_ddr_buffer(network.output.region, Space.OUTPUT, 0),)
+    read = {m.region for layer in network.layers for m in layer.sources}
+    word = 0
+    for region in network.regions:
+        if region.name not in homes.resident and region in read and region != network.input.region:
+            home = load_homes[region.name] = _ddr_buffer(region, Space.SCRATCH, word)
+            store_homes[region.name] = (*store_homes.get(region.name, ()), home)
+            word += home.lines
+    return load_homes, store_homes
+
+
+def _ddr_buffer(region: Region, space: Space, line: int) -> Buffer:
+    plane = region.height * region.width
+    return Buffer(
+        name=f"{region.name} in {space.name}",
+        memory=StoreKind.DDR,
+        line=line,
+        lines=region.tiles * plane,
+        pitch=region.width,
+        plane=plane,
+        space=space,
+    )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from bitlathe.hls.compile.groups import Grouping
-from bitlathe.hls.compile.memory import Block, Buffer, Memory, whole
-from bitlathe.hls.compile.network import Kind, Layer
+from bitlathe.hls.compile.memory import Block, Buffer, StoreKind, whole
+from bitlathe.hls.compile.network import Layer, LayerKind
 from bitlathe.hls.program import Encoding, Opcode
 
 
@@ -26,7 +26,7 @@ class MoveStep:
         return (self.chip,) if self.opcode is Opcode.LOAD else (self.ddr,)
 
 
-CODEBOOK = Buffer(name="codebook", memory=Memory.CODEBOOK, line=0, lines=1)
+CODEBOOK = Buffer(name="codebook", memory=StoreKind.CODEBOOK, line=0, lines=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class ExecStep:
     @property
     def in_tile_step(self) -> int:
         """Lines the input advances from an output tile to the next."""
-        return 0 if self.layer.kind is Kind.DENSE else self.source.buffer.plane
+        return 0 if self.layer.kind is LayerKind.DENSE else self.source.buffer.plane
 
     @property
     def reads(self) -> tuple[Block, ...]:
@@ -91,4 +91,4 @@ class ExecStep:
         return (self.target,)
 
 
-Step = MoveStep | LoadWeightsStep | ExecStep
+AnyStep = MoveStep | LoadWeightsStep | ExecStep

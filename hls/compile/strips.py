@@ -9,16 +9,15 @@ from enum import Enum
 from itertools import product
 
 from bitlathe.hls.compile.groups import best_grouping, chunk_step, passes, sub_tiles
-from bitlathe.hls.compile.memory import Buffer, Memory
-from bitlathe.hls.compile.network import Kind, Layer, Map, plane_lines
+from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
+from bitlathe.hls.compile.network import Layer, LayerKind, Map, plane_lines
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.cycle_model import EXEC_DRAIN, DdrModel
 
-Span = tuple[int, int]  # lines (first, end)
 DEPTHS = (2, 1)  # buffers a streamed map
 
 
-class Role(Enum):
+class MapRole(Enum):
     """What a map is to a layer."""
 
     SOURCE = "source"
@@ -33,7 +32,7 @@ class Cut:
     rows: int  # output rows
     passes: int
     depth: int  # buffers a streamed map
-    pitches: Mapping[Role, int]
+    pitches: Mapping[MapRole, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class Strips:
 
     cut: Cut
     chunks_outside: bool
-    buffers: Mapping[Role, tuple[Buffer, ...]]
+    buffers: Mapping[MapRole, tuple[Buffer, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +49,18 @@ class StripMiner:
     """Cuts one layer, of whose maps the `streamed` ones lie in DDR."""
 
     layer: Layer
-    streamed: frozenset[Role]
+    streamed: frozenset[MapRole]
     source_pitch: int  # at which the array is fastest
     chunk_passes: int
     configuration: EngineConfiguration
     ddr: DdrModel
 
-    def map_of(self, role: Role) -> Map:
+    def map_of(self, role: MapRole) -> Map:
         """The layer's map of a role."""
         maps = {
-            Role.SOURCE: self.layer.source,
-            Role.RESIDUAL: self.layer.residual,
-            Role.TARGET: self.layer.output,
+            MapRole.SOURCE: self.layer.source,
+            MapRole.RESIDUAL: self.layer.residual,
+            MapRole.TARGET: self.layer.output,
         }
         found = maps[role]
         assert found is not None
@@ -84,38 +83,41 @@ class StripMiner:
             DEPTHS, rows, chunks, {self.source_pitch, self.layer.source.width}
         ):
             pitches = {
-                role: pitch if role is Role.SOURCE else self.map_of(role).width for role in self.streamed
+                role: pitch if role is MapRole.SOURCE else self.map_of(role).width for role in self.streamed
             }
             yield Cut(rows=row_count, passes=chunk, depth=depth, pitches=pitches)
 
-    def _tiles(self, role: Role, cut: Cut) -> int:
-        if role is Role.SOURCE and self.layer.kind is Kind.DENSE:
+    def _tiles(self, role: MapRole, cut: Cut) -> int:
+        if role is MapRole.SOURCE and self.layer.kind is LayerKind.DENSE:
             return self.layer.source.tiles
         words = min(cut.passes * sub_tiles(self.layer, self.configuration), self.layer.output.words)
         return self.map_of(role).tiles_of((0, words))[1]
 
-    def _rows(self, role: Role, cut: Cut) -> int:
-        if role is not Role.SOURCE:
+    def _rows(self, role: MapRole, cut: Cut) -> int:
+        if role is not MapRole.SOURCE:
             return cut.rows
         needed = (cut.rows - 1) * self.layer.stride[0] + self.layer.kernel[0]
         return min(needed, self.layer.source.height)
 
-    def _plane(self, role: Role, cut: Cut) -> int:
+    def _plane(self, role: MapRole, cut: Cut) -> int:
         width = self.map_of(role).width
         return plane_lines(self._rows(role, cut), width, cut.pitches[role], self.configuration.banks)
 
-    def _lines(self, role: Role, cut: Cut) -> int:
+    def _lines(self, role: MapRole, cut: Cut) -> int:
         return self._tiles(role, cut) * self._plane(role, cut)
 
     def _placed(self, cut: Cut, gaps: tuple[Span, ...]) -> Strips | None:
         wanted = [
-            (self._lines(role, cut), role) for role in Role if role in self.streamed for _ in range(cut.depth)
+            (self._lines(role, cut), role)
+            for role in MapRole
+            if role in self.streamed
+            for _ in range(cut.depth)
         ]
         wanted.sort(key=lambda want: -want[0])
         lines = _first_fit([count for count, _ in wanted], gaps)
         if lines is None:
             return None
-        buffers: dict[Role, tuple[Buffer, ...]] = {}
+        buffers: dict[MapRole, tuple[Buffer, ...]] = {}
         for (_, role), line in zip(wanted, lines, strict=True):
             buffers[role] = (
                 *buffers.get(role, ()),
@@ -123,10 +125,10 @@ class StripMiner:
             )
         return Strips(cut=cut, chunks_outside=self._chunks_outside(cut), buffers=buffers)
 
-    def _buffer(self, role: Role, cut: Cut, line: int, turn: int) -> Buffer:
+    def _buffer(self, role: MapRole, cut: Cut, line: int, turn: int) -> Buffer:
         return Buffer(
             name=f"{self.layer.name} {role.value} {turn}",
-            memory=Memory.SCRATCHPAD,
+            memory=StoreKind.SCRATCHPAD,
             line=line,
             lines=self._lines(role, cut),
             pitch=cut.pitches[role],
@@ -139,7 +141,7 @@ class StripMiner:
             -passes(self.layer, self.configuration) // cut.passes
         )
 
-    def _words(self, role: Role, cut: Cut) -> int:
+    def _words(self, role: MapRole, cut: Cut) -> int:
         """Words of one strip and chunk."""
         return (
             self._tiles(role, cut) * self._rows(role, cut) * self.map_of(role).width
@@ -154,9 +156,9 @@ class StripMiner:
 
     def _source_again(self, strips: int, chunks: int, cut: Cut) -> int:
         """Beats of the source beyond its first load, chunks outside."""
-        if self.layer.kind is not Kind.DENSE:
+        if self.layer.kind is not LayerKind.DENSE:
             return 0
-        return (chunks - 1) * strips * self._words(Role.SOURCE, cut)
+        return (chunks - 1) * strips * self._words(MapRole.SOURCE, cut)
 
     def _weights_again(self, strips: int, chunks: int) -> int:
         """Beats of the weights beyond their first load, strips outside."""
@@ -170,16 +172,16 @@ class StripMiner:
         cut = strips.cut
         count, chunks = self._counts(cut)
         again = self._source_again if strips.chunks_outside else lambda n, c, _: self._weights_again(n, c)
-        loads = count * (self._words(Role.SOURCE, cut) + chunks * self._words(Role.RESIDUAL, cut))
+        loads = count * (self._words(MapRole.SOURCE, cut) + chunks * self._words(MapRole.RESIDUAL, cut))
         load = (loads + again(count, chunks, cut)) / self.ddr.busy + count * self.ddr.latency
-        store = count * chunks * (self._words(Role.TARGET, cut) / self.ddr.busy + self.ddr.latency)
+        store = count * chunks * (self._words(MapRole.TARGET, cut) / self.ddr.busy + self.ddr.latency)
         arithmetic = self._array_cycles(cut, count, chunks)
         if cut.depth == 1:
             return load + store + arithmetic
         return max(load, store, arithmetic) + (load + store) / (count * chunks)
 
     def _array_cycles(self, cut: Cut, count: int, chunks: int) -> int:
-        pitch = cut.pitches.get(Role.SOURCE, self.source_pitch)
+        pitch = cut.pitches.get(MapRole.SOURCE, self.source_pitch)
         grouping = best_grouping(self.layer, pitch, self.configuration)
         a_pass = grouping.cycles(cut.rows, self.layer.output.width)
         return count * (

@@ -23,7 +23,17 @@ from bitlathe.hls.checks import (
 )
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
 from bitlathe.hls.cycle_model import UNITS, exec_passes
-from bitlathe.hls.program import Descriptor, Encoding, Exec, Load, LoadWeights, Move, Program, Space, Store
+from bitlathe.hls.program import (
+    Descriptor,
+    Encoding,
+    Exec,
+    LoadMove,
+    LoadWeights,
+    Move,
+    Program,
+    Space,
+    StoreMove,
+)
 from bitlathe.hls.program.decode import decode_program
 from bitlathe.hls.program.moves import line_beats
 from bitlathe.model.graph.errors import FormatError
@@ -146,7 +156,7 @@ def _touches(descriptor: Descriptor, configuration: EngineConfiguration) -> Iter
         store = CODEBOOK if descriptor.encoding == Encoding.CODEBOOK else WEIGHT_STORE
         first = descriptor.weight_line
         yield _touch(store, True, [(first, first + _lines_loaded(descriptor, configuration.po))])
-    elif isinstance(descriptor, Load | Store):
+    elif isinstance(descriptor, LoadMove | StoreMove):
         yield from _move_touches(descriptor, configuration)
 
 
@@ -162,7 +172,7 @@ def _lines_loaded(load: LoadWeights, po: int) -> int:
 def _move_touches(move: Move, configuration: EngineConfiguration) -> Iterator[Touch]:
     banks, word = configuration.banks, configuration.word_bytes
     rows, width = move.segment_words // move.row_words, move.row_words
-    is_load = isinstance(move, Load)
+    is_load = isinstance(move, LoadMove)
     pitch = width - 1 + move.row_line * banks + move.row_bank
     first, length = move.line * banks + move.bank, (rows - 1) * pitch + width
     yield _touch(SCRATCHPAD, is_load, _tiles(first, move.plane * banks, move.segments, length))

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from bitlathe.hls.compile.encodings import encoded
 from bitlathe.hls.compile.groups import passes
 from bitlathe.hls.compile.layout import UNUSED, Slots
-from bitlathe.hls.compile.network import Kind, Layer, Network, Parameters
+from bitlathe.hls.compile.network import Layer, LayerKind, Network, Parameters
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Encoding
+from bitlathe.model.graph.arrays import Int8s
 from bitlathe.model.graph.nodes import IntWeights
-
-Lines = npt.NDArray[np.int8]  # (..., po, pi)
 
 BIAS_BYTES = 4
 PARAMETER_BYTES = BIAS_BYTES + 2
@@ -28,7 +27,7 @@ PARAMETER_BYTES = BIAS_BYTES + 2
 
 def pass_lines(layer: Layer) -> int:
     """Lines of one pass; a maximum takes one parameter line of zeros for all its passes and no weights."""
-    return 1 if layer.kind is Kind.MAX else 1 + layer.taps * layer.ci_tiles
+    return 1 if layer.kind is LayerKind.MAX else 1 + layer.taps * layer.ci_tiles
 
 
 def stored_passes(layer: Layer, configuration: EngineConfiguration) -> int:
@@ -36,7 +35,7 @@ def stored_passes(layer: Layer, configuration: EngineConfiguration) -> int:
     return 1 if layer.repeats_weights else passes(layer, configuration)
 
 
-def layer_lines(layer: Layer, configuration: EngineConfiguration) -> Lines:
+def layer_lines(layer: Layer, configuration: EngineConfiguration) -> Int8s:
     """All lines of a weighted layer, (stored passes, pass_lines, po, pi)."""
     parameters = layer.parameters
     assert parameters is not None
@@ -50,7 +49,7 @@ def layer_lines(layer: Layer, configuration: EngineConfiguration) -> Lines:
 
 def _columns(layer: Layer, configuration: EngineConfiguration) -> npt.NDArray[np.intp]:
     """Channel of each pass and column, UNUSED where there is none: (passes, po)."""
-    used = configuration.po if layer.kind is Kind.DENSE else configuration.pi
+    used = configuration.po if layer.kind is LayerKind.DENSE else configuration.pi
     columns = np.full((passes(layer, configuration), configuration.po), UNUSED, np.intp)
     if layer.repeats_weights:
         columns[0, :used] = 0  # a lane that this pass leaves out may be one of another's
@@ -62,7 +61,7 @@ def _columns(layer: Layer, configuration: EngineConfiguration) -> npt.NDArray[np
     return columns
 
 
-def _parameter_bytes(parameters: Parameters, columns: npt.NDArray[np.intp]) -> Lines:
+def _parameter_bytes(parameters: Parameters, columns: npt.NDArray[np.intp]) -> Int8s:
     """(passes, po, PARAMETER_BYTES)."""
     values = np.zeros((*columns.shape, PARAMETER_BYTES), np.uint8)
     bias = np.ascontiguousarray(parameters.bias.astype("<i4")).view(np.uint8).reshape(-1, BIAS_BYTES)
@@ -73,7 +72,7 @@ def _parameter_bytes(parameters: Parameters, columns: npt.NDArray[np.intp]) -> L
     return values.view(np.int8)
 
 
-def _dense_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Lines:
+def _dense_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Int8s:
     """(passes, taps * input tiles, po, pi)."""
     lanes = np.array(source)
     taken = np.where(
@@ -84,7 +83,7 @@ def _dense_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slo
     return tiled.reshape(count, -1, po, pi).astype(np.int8)
 
 
-def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Lines:
+def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Int8s:
     """(passes, taps, po, pi) with each pass's weights on the diagonal."""
     taken = np.where(
         (columns != UNUSED)[..., None, None], weight[columns, 0], 0
@@ -96,16 +95,16 @@ def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source:
     return lines
 
 
-def _packed_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Lines:
+def _packed_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Int8s:
     """(passes, taps * input tiles, po, pi): 4-bit weights of low and high input lanes in a byte."""
     low, high = np.split(_dense_kernel(weight, columns, source, 2 * pi), 2, axis=-1)
     return ((low & 15) | (high << 4)).astype(np.int8)
 
 
 _KERNELS = {
-    (Kind.DENSE, False): _dense_kernel,
-    (Kind.DENSE, True): _packed_kernel,
-    (Kind.DEPTHWISE, False): _depthwise_kernel,
+    (LayerKind.DENSE, False): _dense_kernel,
+    (LayerKind.DENSE, True): _packed_kernel,
+    (LayerKind.DEPTHWISE, False): _depthwise_kernel,
 }
 
 
@@ -132,7 +131,7 @@ class WeightImage:
 
 def weight_image(network: Network, configuration: EngineConfiguration) -> WeightImage:
     """Image of every layer's weights, in order of the layers; layers of one codebook share it."""
-    weighted = [layer for layer in network.layers if layer.kind is not Kind.MAX]
+    weighted = [layer for layer in network.layers if layer.kind is not LayerKind.MAX]
     pinned = int(len(weighted) < len(network.layers))
     parts = [np.zeros((pinned * configuration.po, configuration.pi), np.int8)]
     word, line = len(parts[0]), pinned

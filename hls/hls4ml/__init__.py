@@ -6,7 +6,7 @@ Nothing here is imported with the rest of `bitlathe.hls`: hls4ml is an optional 
 
 from bitlathe.hls.hls4ml.csim import csimulate, simulate_project
 from bitlathe.hls.hls4ml.emit import emit, write
-from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
+from bitlathe.hls.hls4ml.plan import Backend, Options, ProjectPlan
 from bitlathe.hls.hls4ml.planning import make_plan
 
-__all__ = ["Backend", "Options", "Plan", "csimulate", "emit", "make_plan", "simulate_project", "write"]
+__all__ = ["Backend", "Options", "ProjectPlan", "csimulate", "emit", "make_plan", "simulate_project", "write"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from bitlathe.hls.config import Target
 from bitlathe.hls.hls4ml import library
-from bitlathe.hls.hls4ml.plan import Attribute, Backend, Layer, Plan, Strategy
+from bitlathe.hls.hls4ml.plan import Attribute, Backend, MultiplierStrategy, ProjectLayer, ProjectPlan
 from bitlathe.model.graph.errors import ToolError, UnsupportedLayer
 
 PROJECT = "network"
@@ -26,7 +26,7 @@ CLASSES = {  # hls4ml's classes behind a name in its layer list
 DEFAULT = "fixed<16,6>"  # of what has no values of its own; reading back finds a layer that took it
 
 
-def to_model(plan: Plan, target: Target, backend: Backend, folder: Path) -> Any:
+def to_model(plan: ProjectPlan, target: Target, backend: Backend, folder: Path) -> Any:
     """hls4ml's `ModelGraph` of a plan, which will write to `folder`.
 
     Raises UnsupportedLayer where hls4ml refuses, ToolError where it is missing or changed a layer.
@@ -49,7 +49,7 @@ def to_model(plan: Plan, target: Target, backend: Backend, folder: Path) -> Any:
     return model
 
 
-def _layer_list_entry(layer: Layer) -> dict[str, Any]:
+def _layer_list_entry(layer: ProjectLayer) -> dict[str, Any]:
     given: dict[str, Attribute] = dict(layer.attributes)
     entry: dict[str, Any] = {"class_name": layer.class_name, "name": layer.name, **given}
     if layer.inputs:
@@ -57,7 +57,7 @@ def _layer_list_entry(layer: Layer) -> dict[str, Any]:
     return {**entry, **{name: weights.values for name, weights in layer.weights.items()}}
 
 
-def _configuration(plan: Plan, target: Target, backend: Backend, folder: Path) -> dict[str, Any]:
+def _configuration(plan: ProjectPlan, target: Target, backend: Backend, folder: Path) -> dict[str, Any]:
     board = {"board": target.hls4ml_board} if backend is Backend.VIVADO_ACCELERATOR else {}
     with library.quiet():
         configuration: dict[str, Any] = library.load("hls4ml.utils.config").create_config(
@@ -73,7 +73,7 @@ def _configuration(plan: Plan, target: Target, backend: Backend, folder: Path) -
         "Model": {
             "Precision": {"default": DEFAULT},
             "ReuseFactor": 1,
-            "Strategy": Strategy.LATENCY.value,
+            "MultiplierStrategy": MultiplierStrategy.LATENCY.value,
             "BramFactor": 1_000_000_000,
             "TraceOutput": False,
         },
@@ -82,19 +82,23 @@ def _configuration(plan: Plan, target: Target, backend: Backend, folder: Path) -
     return configuration
 
 
-def _layer_configuration(plan: Plan, layer: Layer) -> dict[str, Any]:
+def _layer_configuration(plan: ProjectPlan, layer: ProjectLayer) -> dict[str, Any]:
     return {
         "Precision": {name: kind.text for name, kind in layer.types.items()},
-        "Strategy": _strategy(layer).value,
+        "MultiplierStrategy": _strategy(layer).value,
         "ReuseFactor": plan.reuse_factors.get(layer.name, 1),
     }
 
 
-def _strategy(layer: Layer) -> Strategy:
-    return Strategy.RESOURCE if layer.multipliers and layer.multipliers.is_resource else Strategy.LATENCY
+def _strategy(layer: ProjectLayer) -> MultiplierStrategy:
+    return (
+        MultiplierStrategy.RESOURCE
+        if layer.multipliers and layer.multipliers.is_resource
+        else MultiplierStrategy.LATENCY
+    )
 
 
-def _check_model(plan: Plan, model: Any) -> None:
+def _check_model(plan: ProjectPlan, model: Any) -> None:
     found = {node.name: node for node in model.get_layers()}
     planned = {layer.name: layer for layer in plan.layers}
     for name, node in found.items():
@@ -107,7 +111,7 @@ def _check_model(plan: Plan, model: Any) -> None:
         _check_layer(plan, layer, node)
 
 
-def _check_inserted(plan: Plan, node: Any) -> None:
+def _check_inserted(plan: ProjectPlan, node: Any) -> None:
     """A layer that hls4ml added may only move codes: its type is its source's."""
     if node.class_name not in INSERTED:
         raise ToolError(
@@ -124,7 +128,7 @@ def _check_inserted(plan: Plan, node: Any) -> None:
         )
 
 
-def _check_layer(plan: Plan, layer: Layer, node: Any) -> None:
+def _check_layer(plan: ProjectPlan, layer: ProjectLayer, node: Any) -> None:
     name = layer.name
     if node.class_name not in CLASSES.get(layer.class_name, {layer.class_name}):
         raise _changed(layer, "class", layer.class_name, node.class_name)
@@ -158,7 +162,7 @@ def _expect(layer: str, what: str, wanted: object, found: object) -> None:
         )
 
 
-def _changed(layer: Layer, what: str, wanted: str, found: str) -> ToolError:
+def _changed(layer: ProjectLayer, what: str, wanted: str, found: str) -> ToolError:
     return ToolError(
         f"{layer.node}: hls4ml changed layer {layer.name}: {what}: {found} instead of {wanted}; "
         f"check the installed release, {library.HOW_TO_INSTALL}"

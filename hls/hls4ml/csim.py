@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bitlathe.hls.config import Target
 from bitlathe.hls.hls4ml.convert import PROJECT
 from bitlathe.hls.hls4ml.emit import CSIM, KERNEL, element, write
-from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
+from bitlathe.hls.hls4ml.plan import Backend, Options, ProjectPlan
 from bitlathe.hls.hls4ml.planning import make_plan
+from bitlathe.model.graph.arrays import Int32s
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import check_input
 from bitlathe.model.graph.storage import write_whole
 from bitlathe.model.native.cxx import cxx
-
-Codes = npt.NDArray[np.int32]
 
 PROGRAM, LOG = "csim.out", "csim.log"
 LOG_LINES = 12
@@ -46,7 +44,7 @@ COMPLAINTS = ("leftover data", "read while empty", "WARNING", "ERROR")  # of hls
 
 def csimulate(
     graph: Graph, target: Target, folder: Path, codes: IntArray, options: Options | None = None
-) -> Codes:
+) -> Int32s:
     """Output codes (N, C, H, W) of the graph's project, written to `folder`, for input `codes` (N, C, H, W).
 
     Raises as `emit`, and ToolError where g++ is missing or fails, or the program dies or leaves words.
@@ -56,7 +54,9 @@ def csimulate(
     return simulate_project(make_plan(graph, target, options), folder, codes, options.backend)
 
 
-def simulate_project(plan: Plan, folder: Path, codes: IntArray, backend: Backend = Backend.VITIS) -> Codes:
+def simulate_project(
+    plan: ProjectPlan, folder: Path, codes: IntArray, backend: Backend = Backend.VITIS
+) -> Int32s:
     """Output codes of a project that was written to `folder`; it is compiled first. Errors as `csimulate`."""
     check_input(plan.graph, codes)
     _compile(folder, backend)

@@ -11,7 +11,8 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.hls4ml.precision import Codes, Precision, assign, narrowest
+from bitlathe.hls.hls4ml.precision import CodeType, assign, narrowest
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.bounds import CodeRange
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint
@@ -25,8 +26,8 @@ class Draft:
     """A convolution whose output format is still open."""
 
     source: str
-    weight: Codes  # (out_channels, in_channels / groups, height, width)
-    bias: Codes  # (out_channels,) at `frac`
+    weight: Int64s  # (out_channels, in_channels / groups, height, width)
+    bias: Int64s  # (out_channels,) at `frac`
     weight_frac: int
     frac: int  # of the sums
     stride: Pair = (1, 1)
@@ -40,12 +41,12 @@ class Draft:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Value:
+class LayerOutput:
     """Output of a layer of hls4ml's."""
 
     layer: str
     places: Places
-    type: Precision
+    type: CodeType
     draft: Draft | None = None
     tensor: str | None = None  # node of the graph, once made
 
@@ -59,7 +60,7 @@ class Value:
 
 
 @dataclass(slots=True, kw_only=True)
-class Builder:
+class GraphDraft:
     """The graph in the making."""
 
     nodes: list[Node] = field(default_factory=list)
@@ -78,14 +79,14 @@ class Builder:
     def unused(self, wanted: str) -> str:
         return wanted if wanted not in self.shapes else self.unused(f"{wanted}_")
 
-    def tensor(self, value: Value) -> str:
+    def tensor(self, value: LayerOutput) -> str:
         """Node that holds a value; made now if it was a draft."""
         if value.tensor is None:
             assert value.draft is not None
             value.tensor = self._finish(value.layer, value.draft, value.type)
         return value.tensor
 
-    def map(self, value: Value) -> str:
+    def map(self, value: LayerOutput) -> str:
         """Node of a value that lies as (height, width, channels); UnsupportedLayer for another order."""
         tensor = self.tensor(value)
         if not np.array_equal(value.places, standard_places(self.shapes[tensor])):
@@ -95,15 +96,13 @@ class Builder:
             )
         return tensor
 
-    def as_format(self, value: Value, code: FixedPoint) -> str:
+    def as_format(self, value: LayerOutput, code: FixedPoint) -> str:
         """Node of a value in a format that holds it, by way of a 1x1 convolution where it has another."""
         tensor = self.map(value)
         if self.format(tensor) == code:
             return tensor
         draft = self.identity(tensor, max(0, code.frac - self.format(tensor).frac))
-        exact = Precision(
-            bits=code.bits, frac=code.frac, signed=code.signed, rounding="RND", saturation="SAT"
-        )
+        exact = CodeType(bits=code.bits, frac=code.frac, signed=code.signed, rounding="RND", saturation="SAT")
         return self._finish(f"{value.layer}_cast", draft, exact, code)
 
     def identity(self, tensor: str, places: int = 0) -> Draft:
@@ -122,7 +121,7 @@ class Builder:
             highest=codes.hi << places,
         )
 
-    def _finish(self, layer: str, draft: Draft, precision: Precision, code: FixedPoint | None = None) -> str:
+    def _finish(self, layer: str, draft: Draft, precision: CodeType, code: FixedPoint | None = None) -> str:
         least = max(draft.lowest, 0) if draft.has_relu else draft.lowest
         outcome = assign(layer, precision, draft.frac, least, max(draft.highest, least))
         lo, hi = max(outcome.lo, 0) if draft.has_relu else outcome.lo, outcome.hi
@@ -146,7 +145,7 @@ class Builder:
         )
         return self.add(node, draft.shape, max(outcome.least, lo), outcome.most)
 
-    def _spare_places(self, draft: Draft, shift: int) -> Codes:
+    def _spare_places(self, draft: Draft, shift: int) -> Int64s:
         """Fraction bits (out_channels,) that a channel's weights and bias both can do without.
 
         hls4ml has one weight type a layer; where channels had fracs of their own this finds them again.
@@ -165,7 +164,7 @@ def standard_places(shape: Shape) -> Places:
     return places
 
 
-def weight_bits(layer: str, codes: Codes) -> int:
+def weight_bits(layer: str, codes: Int64s) -> int:
     """Bits of the symmetric range that holds weights; UnsupportedLayer beyond 16."""
     bits = max(int(np.abs(codes).max()).bit_length() + 1, MIN_BITS)
     if bits > MAX_BITS:
@@ -176,12 +175,12 @@ def weight_bits(layer: str, codes: Codes) -> int:
     return bits
 
 
-def _halves(shifts: Codes) -> Codes:
+def _halves(shifts: Int64s) -> Int64s:
     """What lowers sums by half a step of the codes that the shifts make: AP_TRN as a rounding."""
     return -((np.int64(1) << shifts) >> 1)
 
 
-def _int32(layer: str, bias: Codes) -> npt.NDArray[np.int32]:
+def _int32(layer: str, bias: Int64s) -> npt.NDArray[np.int32]:
     narrowed = bias.astype(np.int32)
     if (narrowed != bias).any():
         raise UnsupportedLayer(

@@ -10,7 +10,7 @@ from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.hls4ml import library
 from bitlathe.hls.hls4ml.ap_fixed import ApFixed
 from bitlathe.hls.hls4ml.convert import PROJECT, to_model
-from bitlathe.hls.hls4ml.plan import Backend, Layer, Options, Plan
+from bitlathe.hls.hls4ml.plan import Backend, Options, ProjectLayer, ProjectPlan
 from bitlathe.hls.hls4ml.planning import make_plan
 from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.render import render
@@ -51,7 +51,7 @@ class TensorView:
     exponent: int  # a code's value is code * 2**exponent
 
     @classmethod
-    def of(cls, layer: Layer, word: str) -> "TensorView":
+    def of(cls, layer: ProjectLayer, word: str) -> "TensorView":
         """View of what a layer gives, in words of a C type."""
         code, lanes = layer.types["result"], layer.shape[-1]
         return cls(
@@ -155,7 +155,7 @@ def _additions(view: KernelView, target: Target, backend: Backend, digest: str) 
     }
 
 
-def _view(plan: Plan, model: Any, digest: str) -> KernelView:
+def _view(plan: ProjectPlan, model: Any, digest: str) -> KernelView:
     (entering,), (leaving,) = model.get_input_variables(), model.get_output_variables()
     return KernelView(
         version=version("bitlathe"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from bitlathe.hls.hls4ml.draft import Builder, Places, Value, standard_places
+from bitlathe.hls.hls4ml.draft import GraphDraft, LayerOutput, Places, standard_places
 from bitlathe.hls.hls4ml.join_readers import (
     read_activation,
     read_concatenation,
@@ -25,7 +25,7 @@ def import_model(model: Any) -> tuple[Graph, Places, Places]:
 
     Raises UnsupportedLayer, naming the layer, for what the integer graph cannot compute exactly.
     """
-    builder, values = Builder(), dict[str, Value]()
+    builder, values = GraphDraft(), dict[str, LayerOutput]()
     layers = tuple(model.get_layers())
     if len(model.get_input_variables()) != 1 or len(model.outputs) != 1:
         raise UnsupportedLayer(
@@ -48,7 +48,7 @@ def import_model(model: Any) -> tuple[Graph, Places, Places]:
     return graph, values[model.inputs[0]].places, last.places
 
 
-def _read_input(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def _read_input(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     kind = type_of(layer, "result")
     shape = tuple(int(n) for n in layer.get_output_variable().shape)
     if len(shape) not in (1, 3) or not MIN_BITS <= kind.bits <= MAX_BITS:
@@ -61,13 +61,13 @@ def _read_input(builder: Builder, layer: Any, sources: list[Value]) -> Value:
     tensor = builder.add(
         Input(name=layer.name, format=code, shape=channels_first), channels_first, code.lo, code.hi
     )
-    return Value(
+    return LayerOutput(
         layer=layer.name, places=standard_places(channels_first).reshape(shape), type=kind, tensor=tensor
     )
 
 
-Reader = Callable[[Builder, Any, list[Value]], Value]
-READERS: dict[str, Reader] = {
+LayerReader = Callable[[GraphDraft, Any, list[LayerOutput]], LayerOutput]
+READERS: dict[str, LayerReader] = {
     "Input": _read_input,
     "Dense": read_dense,
     "Conv2D": read_convolution,

@@ -4,15 +4,15 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any
 
-from bitlathe.hls.hls4ml.draft import Builder, Draft, Places, Value, standard_places
-from bitlathe.hls.hls4ml.precision import Precision, assign, narrowest
+from bitlathe.hls.hls4ml.draft import Draft, GraphDraft, LayerOutput, Places, standard_places
+from bitlathe.hls.hls4ml.precision import CodeType, assign, narrowest
 from bitlathe.hls.hls4ml.sums import type_of, value_of
 from bitlathe.model.graph.bounds import CodeRange
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Concat, Shape
 
 
-def read_activation(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_activation(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of a ReLU or an identity, joined to the sum before it where that is the same."""
     (source,) = sources
     function = str(layer.get_attr("activation")).lower()
@@ -28,11 +28,11 @@ def read_activation(builder: Builder, layer: Any, sources: list[Value]) -> Value
         draft = replace(builder.identity(tensor), has_relu=has_relu)
     else:
         kind = kind if source.is_exact else source.type
-    return Value(layer=layer.name, places=source.places, type=kind, draft=draft)
+    return LayerOutput(layer=layer.name, places=source.places, type=kind, draft=draft)
 
 
 def _joined_activation(
-    builder: Builder, source: Value, kind: Precision, has_relu: bool, layer: Any
+    builder: GraphDraft, source: LayerOutput, kind: CodeType, has_relu: bool, layer: Any
 ) -> Draft | None:
     """The source's draft with the ReLU, where the source is exact or `kind` takes it as it is."""
     draft = source.draft
@@ -53,7 +53,7 @@ def _readers(layer: Any, tensor: str) -> int:
     return sum(list(other.inputs).count(tensor) for other in model.get_layers()) + (tensor in model.outputs)
 
 
-def read_merge(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_merge(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of an addition: one operand is the residual of the other's sum, where that is exact."""
     operation = str(layer.get_attr("op")).lower()
     if operation != "add":
@@ -69,13 +69,13 @@ def read_merge(builder: Builder, layer: Any, sources: list[Value]) -> Value:
     return value_of(layer, draft)
 
 
-def _can_join(value: Value, layer: Any) -> bool:
+def _can_join(value: LayerOutput, layer: Any) -> bool:
     """Whether a residual may be added to the value's own sum: nobody else reads it and it holds the sum."""
     is_free = value.draft is not None and value.tensor is None and value.draft.residual is None
     return is_free and value.is_exact and _readers(layer, value.layer) == 1
 
 
-def _with_residual(builder: Builder, draft: Draft, residual: str) -> Draft:
+def _with_residual(builder: GraphDraft, draft: Draft, residual: str) -> Draft:
     """Draft plus a tensor, with as many more fraction bits as the tensor needs."""
     frac = builder.format(residual).frac
     finer = max(0, frac - draft.frac)
@@ -93,7 +93,7 @@ def _with_residual(builder: Builder, draft: Draft, residual: str) -> Draft:
     )
 
 
-def read_concatenation(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_concatenation(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of tensors joined along the channels."""
     shape = tuple(int(n) for n in layer.get_output_variable().shape)
     if len(shape) != 3 or int(layer.get_attr("axis")) not in (3, -1):
@@ -107,10 +107,10 @@ def read_concatenation(builder: Builder, layer: Any, sources: list[Value]) -> Va
     made_shape: Shape = (shape[2], shape[0], shape[1])
     node = Concat(name=builder.unused(layer.name), format=code, operands=names)
     made = builder.add(node, made_shape, codes.lo, codes.hi)
-    return Value(layer=layer.name, places=standard_places(made_shape), type=kind, tensor=made)
+    return LayerOutput(layer=layer.name, places=standard_places(made_shape), type=kind, tensor=made)
 
 
-def _joined_codes(builder: Builder, layer: Any, source: Value, kind: Precision) -> CodeRange:
+def _joined_codes(builder: GraphDraft, layer: Any, source: LayerOutput, kind: CodeType) -> CodeRange:
     """Codes of an operand at the frac of the concatenation's type, which must hold them."""
     tensor = builder.map(source)
     codes, frac = builder.ranges[tensor], builder.format(tensor).frac
@@ -122,19 +122,19 @@ def _joined_codes(builder: Builder, layer: Any, source: Value, kind: Precision) 
     return CodeRange(lo=codes.lo << places, hi=codes.hi << places)
 
 
-def read_reshape(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_reshape(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of the same elements in another shape."""
     (source,) = sources
     shape = tuple(int(n) for n in layer.get_output_variable().shape)
     return _moved(builder, layer, source, source.places.reshape(shape))
 
 
-def read_transpose(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_transpose(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of the same elements in another order."""
     (source,) = sources
     order = [int(axis) for axis in layer.get_attr("perm")]
     return _moved(builder, layer, source, source.places.transpose(order))
 
 
-def _moved(builder: Builder, layer: Any, source: Value, places: Places) -> Value:
-    return Value(layer=layer.name, places=places, type=source.type, tensor=builder.tensor(source))
+def _moved(builder: GraphDraft, layer: Any, source: LayerOutput, places: Places) -> LayerOutput:
+    return LayerOutput(layer=layer.name, places=places, type=source.type, tensor=builder.tensor(source))

@@ -15,14 +15,14 @@ import numpy as np
 from bitlathe.hls.hls4ml import refusals
 from bitlathe.hls.hls4ml.ap_fixed import ApFixed, Saturation, clamping, storing
 from bitlathe.hls.hls4ml.lowering import Lowering
-from bitlathe.hls.hls4ml.plan import Layer
+from bitlathe.hls.hls4ml.plan import ProjectLayer
 from bitlathe.hls.hls4ml.products import Product, add_convolution, add_dense, product_of
 from bitlathe.model.graph.bounds import code_ranges
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
 
 
-def lower(graph: Graph) -> tuple[tuple[Layer, ...], str]:
+def lower(graph: Graph) -> tuple[tuple[ProjectLayer, ...], str]:
     """Layers of the nodes that the output needs, and the last one's name; UnsupportedLayer names a node."""
     lowering = Lowering(graph=graph, ranges=code_ranges(graph))
     for node in graph.needed:
@@ -31,7 +31,7 @@ def lower(graph: Graph) -> tuple[tuple[Layer, ...], str]:
     return tuple(lowering.layers.values()), lowering.homes[graph.output]
 
 
-def _lower_node(lowering: Lowering, node: Node) -> Layer:
+def _lower_node(lowering: Lowering, node: Node) -> ProjectLayer:
     if isinstance(node, Input):
         channels, height, width = node.shape
         return lowering.add(
@@ -54,7 +54,7 @@ def _lower_node(lowering: Lowering, node: Node) -> Layer:
     return _lower_concat(lowering, node)
 
 
-def _lower_convolution(lowering: Lowering, conv: Conv2d) -> Layer:
+def _lower_convolution(lowering: Lowering, conv: Conv2d) -> ProjectLayer:
     result = clamping(conv.lo, conv.hi, conv.format.frac)
     offset = 0
     if result is None:
@@ -85,7 +85,7 @@ def _upper_clamp(conv: Conv2d) -> tuple[ApFixed, int]:
     return result, result.hi - conv.hi
 
 
-def _add_lower_clamp(lowering: Lowering, conv: Conv2d, source: Layer, offset: int) -> Layer:
+def _add_lower_clamp(lowering: Lowering, conv: Conv2d, source: ProjectLayer, offset: int) -> ProjectLayer:
     """A 1x1 depthwise convolution by 1 that subtracts `offset` and clamps to `lo`, which is 0 here."""
     channels = source.shape[2]
     saturated = source.types["result"]
@@ -106,14 +106,14 @@ def _add_lower_clamp(lowering: Lowering, conv: Conv2d, source: Layer, offset: in
     return add_convolution(lowering, f"{conv.name}_clamp", step, product, source, result)
 
 
-def _lower_dense(lowering: Lowering, dense: Dense) -> Layer:
+def _lower_dense(lowering: Lowering, dense: Dense) -> ProjectLayer:
     result = clamping(dense.lo, dense.hi, dense.format.frac)
     assert result is not None  # check_node refuses the others
     product = product_of(lowering, lowering.graph.convolution(dense))
     return add_dense(lowering, dense, product, lowering.as_vector(dense.source, dense), result)
 
 
-def _lower_average(lowering: Lowering, pool: AvgPool2d) -> Layer:
+def _lower_average(lowering: Lowering, pool: AvgPool2d) -> ProjectLayer:
     source = lowering.home(pool.source)
     result = clamping(pool.format.lo, pool.format.hi, pool.format.frac)
     assert result is not None
@@ -152,7 +152,7 @@ def _is_exact_global(lowering: Lowering, pool: AvgPool2d) -> bool:
     return covers and pool.multiplier == 1 and height * width == 1 << pool.multiplier_frac
 
 
-def _lower_max_pool(lowering: Lowering, pool: MaxPool2d) -> Layer:
+def _lower_max_pool(lowering: Lowering, pool: MaxPool2d) -> ProjectLayer:
     source = lowering.as_map(pool.source, pool)
     height, width, channels = source.shape
     _, out_height, out_width = lowering.graph.shapes[pool.name]
@@ -185,7 +185,7 @@ def _lower_max_pool(lowering: Lowering, pool: MaxPool2d) -> Layer:
     )
 
 
-def _lower_concat(lowering: Lowering, node: Concat) -> Layer:
+def _lower_concat(lowering: Lowering, node: Concat) -> ProjectLayer:
     """Pairs from left to right: hls4ml joins two tensors."""
     joined = lowering.as_map(node.operands[0], node)
     for index, operand in enumerate(node.operands[1:]):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from bitlathe.hls.hls4ml.plan import Layer
+from bitlathe.hls.hls4ml.plan import ProjectLayer
 from bitlathe.model.graph.bounds import CodeRange
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Node
@@ -15,20 +15,20 @@ class Lowering:
 
     graph: Graph
     ranges: dict[str, CodeRange]
-    layers: dict[str, Layer] = field(default_factory=dict)
+    layers: dict[str, ProjectLayer] = field(default_factory=dict)
     homes: dict[str, str] = field(default_factory=dict)  # tensor -> layer that makes it
 
-    def home(self, tensor: str) -> Layer:
+    def home(self, tensor: str) -> ProjectLayer:
         """Layer that makes a tensor."""
         return self.layers[self.homes[tensor]]
 
-    def add(self, wanted: str, node: Node, **fields: object) -> Layer:
+    def add(self, wanted: str, node: Node, **fields: object) -> ProjectLayer:
         """Add a layer under the name wanted, or one like it."""
-        layer = Layer(name=self._name(wanted), node=node.name, **fields)  # type: ignore[arg-type]  # Layer's fields
+        layer = ProjectLayer(name=self._name(wanted), node=node.name, **fields)  # type: ignore[arg-type]  # Layer's fields
         self.layers[layer.name] = layer
         return layer
 
-    def as_map(self, tensor: str, node: Node) -> Layer:
+    def as_map(self, tensor: str, node: Node) -> ProjectLayer:
         """Layer that gives a tensor as (height, width, channels)."""
         home = self.home(tensor)
         return (
@@ -37,14 +37,14 @@ class Lowering:
             else self._reshape(f"{node.name}_map", home, (1, 1, *home.shape), node)
         )
 
-    def as_vector(self, tensor: str, node: Node) -> Layer:
+    def as_vector(self, tensor: str, node: Node) -> ProjectLayer:
         """Layer that gives a tensor as one row, in the order height, width, channels."""
         home = self.home(tensor)
         if len(home.shape) == 1:
             return home
         return self._reshape(f"{node.name}_flat", home, (home.size,), node)
 
-    def _reshape(self, name: str, source: Layer, shape: tuple[int, ...], node: Node) -> Layer:
+    def _reshape(self, name: str, source: ProjectLayer, shape: tuple[int, ...], node: Node) -> ProjectLayer:
         return self.add(
             name,
             node,

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.hls4ml.ap_fixed import ApFixed
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.graph import Graph
 
 Attribute = str | int | bool | list[int]
-Codes = npt.NDArray[np.int64]
 
 
 class Backend(Enum):
@@ -25,7 +25,7 @@ class Backend(Enum):
     VIVADO_ACCELERATOR = "VivadoAccelerator"
 
 
-class Strategy(Enum):
+class MultiplierStrategy(Enum):
     """How hls4ml multiplies: `LATENCY` unrolls, `RESOURCE` reuses multipliers and keeps weights in memory."""
 
     LATENCY = "Latency"
@@ -41,10 +41,10 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Weights:
+class LayerConstants:
     """Integer constants of a layer, in hls4ml's order of axes."""
 
-    codes: Codes
+    codes: Int64s
     type: ApFixed
 
     @property
@@ -74,7 +74,7 @@ class Multipliers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Layer:
+class ProjectLayer:
     """One layer of hls4ml's list."""
 
     name: str
@@ -83,7 +83,9 @@ class Layer:
     inputs: tuple[str, ...] = ()
     shape: tuple[int, ...]  # of the output, channels last
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    weights: Mapping[str, Weights] = field(default_factory=dict)  # by hls4ml's name: weight_data, bias_data
+    weights: Mapping[str, LayerConstants] = field(
+        default_factory=dict
+    )  # by hls4ml's name: weight_data, bias_data
     types: Mapping[str, ApFixed]  # result, accum, weight, bias
     multipliers: Multipliers | None = None
 
@@ -94,16 +96,16 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
+class ProjectPlan:
     """A project before hls4ml sees it."""
 
     graph: Graph
-    layers: tuple[Layer, ...]
+    layers: tuple[ProjectLayer, ...]
     output: str  # the last layer
     reuse_factors: Mapping[str, int]  # of each layer with multipliers
 
     @property
-    def last(self) -> Layer:
+    def last(self) -> ProjectLayer:
         """The layer whose output leaves; its codes are the graph's."""
         return next(layer for layer in self.layers if layer.name == self.output)
 

@@ -3,7 +3,7 @@
 from bitlathe.hls.config import Target
 from bitlathe.hls.hls4ml import refusals
 from bitlathe.hls.hls4ml.lower import lower
-from bitlathe.hls.hls4ml.plan import Backend, Options, Plan
+from bitlathe.hls.hls4ml.plan import Backend, Options, ProjectPlan
 from bitlathe.hls.hls4ml.reuse import check_reuse_factor, choose_reuse_factors
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.errors import CapacityError, UnsupportedLayer
@@ -12,7 +12,7 @@ from bitlathe.model.graph.graph import Graph
 BRAM_BITS, URAM_BITS = 36 * 1024, 288 * 1024
 
 
-def make_plan(graph: Graph, target: Target, options: Options | None = None) -> Plan:
+def make_plan(graph: Graph, target: Target, options: Options | None = None) -> ProjectPlan:
     """Layers, types and reuse factors of a project.
 
     Raises OverflowRisk for a graph whose accumulators could overflow, UnsupportedLayer for what hls4ml has no
@@ -28,7 +28,7 @@ def make_plan(graph: Graph, target: Target, options: Options | None = None) -> P
         if options.reuse_factor is None
         else check_reuse_factor(layers, target, options.reuse_factor)
     )
-    plan = Plan(graph=graph, layers=layers, output=output, reuse_factors=factors)
+    plan = ProjectPlan(graph=graph, layers=layers, output=output, reuse_factors=factors)
     _check_memory(plan, target)
     return plan
 
@@ -41,7 +41,7 @@ def _check_backend(target: Target, backend: Backend) -> None:
         )
 
 
-def _check_memory(plan: Plan, target: Target) -> None:
+def _check_memory(plan: ProjectPlan, target: Target) -> None:
     available = target.bram36 * BRAM_BITS + target.uram * URAM_BITS
     if plan.weight_bits > available:
         raise CapacityError(

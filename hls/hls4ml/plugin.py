@@ -28,12 +28,13 @@ from bitlathe.hls.compile.build_files import (
 )
 from bitlathe.hls.config import Target, find_target
 from bitlathe.hls.cycle_model import DdrModel
-from bitlathe.hls.functional import Simulation
+from bitlathe.hls.functional import FunctionalEngine
 from bitlathe.hls.hls4ml.draft import Places
 from bitlathe.hls.hls4ml.importer import import_model
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.model.graph import proof
+from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import FormatError, ShapeError, ToolError
 from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
@@ -41,8 +42,6 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.reference import evaluate
 
 NAME = "bitlathe"
-
-Floats = npt.NDArray[np.floating[Any]]
 
 
 class Execution(Enum):
@@ -91,7 +90,7 @@ class Lathe:
         if execution is Execution.RTL:
             with closing(SimulatedEngine(self.target.engine, SimulatedDdr.of(self.target))) as engine:
                 return engine.run(compiled, codes).codes.astype(np.int32)
-        simulation = Simulation(
+        simulation = FunctionalEngine(
             configuration=self.target.engine,
             program=compiled.program.encode(),
             weights=compiled.weights,

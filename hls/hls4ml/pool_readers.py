@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from bitlathe.hls.hls4ml.draft import Builder, Value, standard_places
-from bitlathe.hls.hls4ml.sums import Constants, Window, check_accumulator, sum_of, type_of, value_of
+from bitlathe.hls.hls4ml.draft import GraphDraft, LayerOutput, standard_places
+from bitlathe.hls.hls4ml.sums import Constants, KernelWindow, check_accumulator, sum_of, type_of, value_of
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import MaxPool2d, Pair, Shape
 
 
-def read_pool(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_pool(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of a pool without padding."""
     is_global = layer.class_name == "GlobalPooling2D"
     tensor = builder.map(sources[0])
@@ -31,8 +31,8 @@ def read_pool(builder: Builder, layer: Any, sources: list[Value]) -> Value:
 
 
 def _average_pool(
-    builder: Builder, layer: Any, tensor: str, kernel: Pair, stride: Pair, shape: Shape
-) -> Value:
+    builder: GraphDraft, layer: Any, tensor: str, kernel: Pair, stride: Pair, shape: Shape
+) -> LayerOutput:
     channels, area = shape[0], prod(kernel)
     if area & (area - 1):
         raise UnsupportedLayer(
@@ -41,12 +41,14 @@ def _average_pool(
         )
     ones = Constants(codes=np.ones((channels, 1, *kernel), np.int64), frac=area.bit_length() - 1)
     nothing = Constants(codes=np.zeros(channels, np.int64), frac=0)
-    draft = sum_of(builder, tensor, ones, nothing, shape, Window(stride=stride, groups=channels))
+    draft = sum_of(builder, tensor, ones, nothing, shape, KernelWindow(stride=stride, groups=channels))
     check_accumulator(layer, draft, builder.format(tensor).frac)  # it holds the sum before it is divided
     return value_of(layer, draft)
 
 
-def _max_pool(builder: Builder, layer: Any, tensor: str, kernel: Pair, stride: Pair, shape: Shape) -> Value:
+def _max_pool(
+    builder: GraphDraft, layer: Any, tensor: str, kernel: Pair, stride: Pair, shape: Shape
+) -> LayerOutput:
     code, codes = builder.format(tensor), builder.ranges[tensor]
     kinds = {what: type_of(layer, what) for what in ("accum", "result")}
     for what, kind in kinds.items():
@@ -59,7 +61,7 @@ def _max_pool(builder: Builder, layer: Any, tensor: str, kernel: Pair, stride: P
     node = MaxPool2d(name=name, format=code, source=tensor, kernel_size=kernel, stride=stride)
     made = builder.add(node, shape, codes.lo, codes.hi)
     places = standard_places(shape).reshape(tuple(int(n) for n in layer.get_output_variable().shape))
-    return Value(layer=layer.name, places=places, type=kinds["result"], tensor=made)
+    return LayerOutput(layer=layer.name, places=places, type=kinds["result"], tensor=made)
 
 
 def _pair(layer: Any, what: str) -> Pair:

@@ -4,18 +4,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bitlathe.hls.datapath import LANE_BITS
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint
 
-Codes = npt.NDArray[np.int64]
 CLAMPS = ("SAT", "SAT_SYM")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Precision:
+class CodeType:
     """A fixed-point or integer type; rounding and saturation in hls4ml's words."""
 
     bits: int
@@ -45,7 +44,7 @@ class Precision:
 class Assignment:
     """How a sum becomes codes: add `offset` to it, requantize by `shift`, clamp to [lo, hi]."""
 
-    type: Precision  # of the codes
+    type: CodeType  # of the codes
     shift: int
     offset: int
     lo: int
@@ -54,7 +53,7 @@ class Assignment:
     most: int
 
 
-def narrowest(precision: Precision, lo: int, hi: int) -> FixedPoint:
+def narrowest(precision: CodeType, lo: int, hi: int) -> FixedPoint:
     """Format of codes from `lo` to `hi` of a type: the type's own unless that is wider than a lane."""
     bits, signed = precision.bits, precision.signed
     if bits > LANE_BITS or bits < MIN_BITS:
@@ -63,7 +62,7 @@ def narrowest(precision: Precision, lo: int, hi: int) -> FixedPoint:
     return FixedPoint(bits=min(max(bits, MIN_BITS), MAX_BITS), frac=precision.frac, signed=signed)
 
 
-def read_precision(layer: str, what: str, found: Any) -> Precision:
+def read_precision(layer: str, what: str, found: Any) -> CodeType:
     """A type of hls4ml's; UnsupportedLayer where it is neither fixed-point nor integer."""
     fields = ("width", "integer", "signed", "rounding_mode", "saturation_mode", "saturation_bits")
     if not all(hasattr(found, name) for name in fields):
@@ -71,7 +70,7 @@ def read_precision(layer: str, what: str, found: Any) -> Precision:
             f"{layer}: its {what} type is {found}; only fixed-point types are integers here: "
             f"set Precision[{what!r}] to a fixed<...>"
         )
-    return Precision(
+    return CodeType(
         bits=int(found.width),
         frac=int(found.width) - int(found.integer),
         signed=bool(found.signed),
@@ -80,7 +79,7 @@ def read_precision(layer: str, what: str, found: Any) -> Precision:
     )
 
 
-def assign(layer: str, precision: Precision, frac: int, lowest: int, highest: int) -> Assignment:
+def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int) -> Assignment:
     """Assignment of sums from `lowest` to `highest` at `frac` to a type.
 
     AP_TRN rounds towards -inf, which is the reference's rounding of a sum lowered by half a step. AP_WRAP is
@@ -121,7 +120,7 @@ def assign(layer: str, precision: Precision, frac: int, lowest: int, highest: in
     )
 
 
-def constant_codes(layer: str, what: str, data: Any, precision: Precision) -> Codes:
+def constant_codes(layer: str, what: str, data: Any, precision: CodeType) -> Int64s:
     """Codes of constants as the type stores them; UnsupportedLayer where one leaves an AP_WRAP type."""
     scaled = np.ldexp(np.asarray(data, np.float64), precision.frac)
     rounds = {"TRN": 0.0, "RND": 0.5}
@@ -140,7 +139,7 @@ def constant_codes(layer: str, what: str, data: Any, precision: Precision) -> Co
     return np.asarray(clipped, np.int64)
 
 
-def coarsest(codes: Codes, frac: int) -> tuple[Codes, int]:
+def coarsest(codes: Int64s, frac: int) -> tuple[Int64s, int]:
     """The same values with no more fraction bits than they need; zeros keep none.
 
     >>> coarsest(np.array([4, -8]), 5)
@@ -151,7 +150,7 @@ def coarsest(codes: Codes, frac: int) -> tuple[Codes, int]:
     return codes >> places, frac - places if united else 0
 
 
-def _rounding_offset(layer: str, precision: Precision, half: int) -> int:
+def _rounding_offset(layer: str, precision: CodeType, half: int) -> int:
     offsets = {"RND": 0, "TRN": -half}
     if half and precision.rounding not in offsets:
         raise UnsupportedLayer(
@@ -161,7 +160,7 @@ def _rounding_offset(layer: str, precision: Precision, half: int) -> int:
     return offsets.get(precision.rounding, 0)
 
 
-def _type(precision: Precision) -> str:
+def _type(precision: CodeType) -> str:
     sign = "" if precision.signed else "u"
     integer = precision.bits - precision.frac
     return f"{sign}fixed<{precision.bits},{integer},{precision.rounding},{precision.saturation}>"

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from bitlathe.hls.hls4ml.draft import Builder, Value
-from bitlathe.hls.hls4ml.precision import Codes
-from bitlathe.hls.hls4ml.sums import Constants, Window, constants, sum_of, summed, value_of
+from bitlathe.hls.hls4ml.draft import GraphDraft, LayerOutput
+from bitlathe.hls.hls4ml.sums import Constants, KernelWindow, constants, sum_of, summed, value_of
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Pair
 
 
-def read_dense(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_dense(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of a dense layer: a convolution whose kernel covers the map."""
     (source,) = sources
     tensor = builder.tensor(source)
@@ -29,7 +29,7 @@ def read_dense(builder: Builder, layer: Any, sources: list[Value]) -> Value:
     return summed(layer, sum_of(builder, tensor, covering, constants(layer, "bias"), (outputs, 1, 1)))
 
 
-def read_convolution(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_convolution(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Value of a convolution, depthwise ones included."""
     tensor = builder.map(sources[0])
     weight = constants(layer, "weight")
@@ -47,7 +47,7 @@ def read_convolution(builder: Builder, layer: Any, sources: list[Value]) -> Valu
         Constants(codes=codes, frac=weight.frac),
         constants(layer, "bias"),
         (len(codes), int(height), int(width)),
-        Window(stride=stride, padding=padding, groups=channels if is_depthwise else 1),
+        KernelWindow(stride=stride, padding=padding, groups=channels if is_depthwise else 1),
     )
     return summed(layer, draft)
 
@@ -69,7 +69,7 @@ def _check_window(layer: Any, is_depthwise: bool) -> None:
         )
 
 
-def _evenly_padded(layer: Any, weight: Codes) -> tuple[Codes, Pair]:
+def _evenly_padded(layer: Any, weight: Int64s) -> tuple[Int64s, Pair]:
     """Weights and even padding: rows and columns of zeros move a window that was padded unevenly."""
     top, bottom, left, right = (
         int(layer.get_attr(f"pad_{side}", 0) or 0) for side in ("top", "bottom", "left", "right")
@@ -79,7 +79,7 @@ def _evenly_padded(layer: Any, weight: Codes) -> tuple[Codes, Pair]:
     return np.pad(weight, ((0, 0), (0, 0), rows, columns)), (max(top, bottom), max(left, right))
 
 
-def read_scale(builder: Builder, layer: Any, sources: list[Value]) -> Value:
+def read_scale(builder: GraphDraft, layer: Any, sources: list[LayerOutput]) -> LayerOutput:
     """Batch normalization: scale and bias of each channel."""
     tensor = builder.map(sources[0])
     channels = builder.shapes[tensor][0]
@@ -95,6 +95,6 @@ def read_scale(builder: Builder, layer: Any, sources: list[Value]) -> Value:
         Constants(codes=scale.codes.reshape(channels, 1, 1, 1), frac=scale.frac),
         Constants(codes=bias.codes.reshape(channels), frac=bias.frac),
         builder.shapes[tensor],
-        Window(groups=channels),
+        KernelWindow(groups=channels),
     )
     return value_of(layer, draft)

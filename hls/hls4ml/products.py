@@ -6,7 +6,8 @@ import numpy as np
 
 from bitlathe.hls.hls4ml.ap_fixed import ApFixed, holding
 from bitlathe.hls.hls4ml.lowering import Lowering
-from bitlathe.hls.hls4ml.plan import Attribute, Codes, Layer, Multipliers, Weights
+from bitlathe.hls.hls4ml.plan import Attribute, LayerConstants, Multipliers, ProjectLayer
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.bounds import accumulator_range
 from bitlathe.model.graph.graph import shifts
 from bitlathe.model.graph.nodes import Conv2d, Node
@@ -18,8 +19,8 @@ DSP_WIDE, DSP_NARROW = 25, 18  # bits of the operands that one DSP multiplies, s
 class Product:
     """Sums of products at one frac."""
 
-    weight: Codes  # (out_channels, in_channels / groups, height, width), aligned to one frac
-    bias: Codes  # (out_channels,) at `frac`
+    weight: Int64s  # (out_channels, in_channels / groups, height, width), aligned to one frac
+    bias: Int64s  # (out_channels,) at `frac`
     weight_frac: int
     frac: int  # of the sums
     lowest: int  # of any sum, partial ones included
@@ -71,8 +72,8 @@ def product_of(lowering: Lowering, conv: Conv2d, offset: int = 0) -> Product:
 
 
 def add_convolution(
-    lowering: Lowering, name: str, conv: Conv2d, product: Product, source: Layer, result: ApFixed
-) -> Layer:
+    lowering: Lowering, name: str, conv: Conv2d, product: Product, source: ProjectLayer, result: ApFixed
+) -> ProjectLayer:
     """Add the layer of `conv`'s window that makes `product` from `source`."""
     extra = _zero_rows(conv)
     weight = np.pad(product.weight, ((0, 0), (0, 0), (0, extra), (0, 0)))
@@ -89,15 +90,17 @@ def add_convolution(
         shape=(height, width, conv.out_channels),
         attributes=_window(conv, source, (height, width), extra),
         weights={
-            key: Weights(codes=np.ascontiguousarray(weight.transpose(axes)), type=product.weight_type),
-            "bias_data": Weights(codes=product.bias, type=product.bias_type),
+            key: LayerConstants(codes=np.ascontiguousarray(weight.transpose(axes)), type=product.weight_type),
+            "bias_data": LayerConstants(codes=product.bias, type=product.bias_type),
         },
         types={**types, "depthwise": types["weight"]} if conv.is_depthwise else types,
         multipliers=_multipliers(conv, product, source, (height, width), extra),
     )
 
 
-def add_dense(lowering: Lowering, node: Node, product: Product, source: Layer, result: ApFixed) -> Layer:
+def add_dense(
+    lowering: Lowering, node: Node, product: Product, source: ProjectLayer, result: ApFixed
+) -> ProjectLayer:
     """Add a dense layer; the product's kernel covers the map that `source` is the row of."""
     columns = product.weight.transpose(2, 3, 1, 0).reshape(source.size, -1)  # (height, width, channels), out
     features, outputs = columns.shape
@@ -110,8 +113,8 @@ def add_dense(lowering: Lowering, node: Node, product: Product, source: Layer, r
         shape=(outputs,),
         attributes={"n_in": features, "n_out": outputs},
         weights={
-            "weight_data": Weights(codes=columns, type=product.weight_type),
-            "bias_data": Weights(codes=product.bias, type=product.bias_type),
+            "weight_data": LayerConstants(codes=columns, type=product.weight_type),
+            "bias_data": LayerConstants(codes=product.bias, type=product.bias_type),
         },
         types=product.types(result),
         multipliers=Multipliers(
@@ -131,7 +134,7 @@ def _zero_rows(conv: Conv2d) -> int:
     return int(conv.kernel_size[0] == 1 and conv.stride[0] > 1 and not is_pointwise)
 
 
-def _window(conv: Conv2d, source: Layer, size: tuple[int, int], extra: int) -> dict[str, Attribute]:
+def _window(conv: Conv2d, source: ProjectLayer, size: tuple[int, int], extra: int) -> dict[str, Attribute]:
     in_height, in_width, channels = source.shape
     (top, left), (height, width) = conv.padding, conv.kernel_size
     depthwise: dict[str, Attribute] = {"depth_multiplier": 1} if conv.is_depthwise else {}
@@ -156,7 +159,7 @@ def _window(conv: Conv2d, source: Layer, size: tuple[int, int], extra: int) -> d
 
 
 def _multipliers(
-    conv: Conv2d, product: Product, source: Layer, size: tuple[int, int], extra: int
+    conv: Conv2d, product: Product, source: ProjectLayer, size: tuple[int, int], extra: int
 ) -> Multipliers:
     in_height, in_width, channels = source.shape
     (top, left), (height, width) = conv.padding, conv.kernel_size

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bitlathe.hls.config import Target
-from bitlathe.hls.hls4ml.plan import Layer, Multipliers
+from bitlathe.hls.hls4ml.plan import Multipliers, ProjectLayer
 from bitlathe.model.graph.errors import CapacityError
 
 DSP_SHARE = 0.9  # of the target's DSPs; a full chip does not route
@@ -30,7 +30,7 @@ def legal_reuse_factors(multipliers: Multipliers) -> tuple[int, ...]:
     return tuple(sorted({*divisors(rows), *(rows * n for n in divisors(columns))}))
 
 
-def choose_reuse_factors(layers: tuple[Layer, ...], target: Target) -> dict[str, int]:
+def choose_reuse_factors(layers: tuple[ProjectLayer, ...], target: Target) -> dict[str, int]:
     """Reuse factor of each layer with multipliers: the shortest interval whose DSPs the target has.
 
     Raises CapacityError when even one multiplier a layer is too many.
@@ -47,7 +47,7 @@ def choose_reuse_factors(layers: tuple[Layer, ...], target: Target) -> dict[str,
     )
 
 
-def check_reuse_factor(layers: tuple[Layer, ...], target: Target, reuse_factor: int) -> dict[str, int]:
+def check_reuse_factor(layers: tuple[ProjectLayer, ...], target: Target, reuse_factor: int) -> dict[str, int]:
     """The same reuse factor for each layer; CapacityError where it is not legal or its DSPs are too many."""
     works = _works(layers)
     for name, multipliers in works.items():
@@ -66,7 +66,7 @@ def check_reuse_factor(layers: tuple[Layer, ...], target: Target, reuse_factor: 
     return factors
 
 
-def _works(layers: tuple[Layer, ...]) -> dict[str, Multipliers]:
+def _works(layers: tuple[ProjectLayer, ...]) -> dict[str, Multipliers]:
     return {layer.name: layer.multipliers for layer in layers if layer.multipliers}
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from bitlathe.hls.hls4ml.ap_fixed import holding
-from bitlathe.hls.hls4ml.draft import Builder, Draft, Value, standard_places
-from bitlathe.hls.hls4ml.precision import Codes, Precision, coarsest, constant_codes, read_precision
+from bitlathe.hls.hls4ml.draft import Draft, GraphDraft, LayerOutput, standard_places
+from bitlathe.hls.hls4ml.precision import CodeType, coarsest, constant_codes, read_precision
+from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.bounds import product_range
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Pair, Shape
@@ -17,12 +18,12 @@ from bitlathe.model.graph.nodes import Pair, Shape
 class Constants:
     """Weights or biases: value = code * 2**-frac."""
 
-    codes: Codes
+    codes: Int64s
     frac: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class KernelWindow:
     """How a convolution's kernel moves."""
 
     stride: Pair = (1, 1)
@@ -30,10 +31,10 @@ class Window:
     groups: int = 1
 
 
-PLAIN = Window()
+PLAIN = KernelWindow()
 
 
-def type_of(layer: Any, what: str) -> Precision:
+def type_of(layer: Any, what: str) -> CodeType:
     """Type of a layer's `result` or `accum`."""
     if what == "result":
         return read_precision(layer.name, what, layer.get_output_variable().type.precision)
@@ -48,7 +49,12 @@ def constants(layer: Any, name: str) -> Constants:
 
 
 def sum_of(
-    builder: Builder, source: str, weight: Constants, bias: Constants, shape: Shape, window: Window = PLAIN
+    builder: GraphDraft,
+    source: str,
+    weight: Constants,
+    bias: Constants,
+    shape: Shape,
+    window: KernelWindow = PLAIN,
 ) -> Draft:
     """Draft of sum(x * weight) + bias over a tensor, for an output (C, H, W) of `shape`."""
     codes, frac = coarsest(weight.codes, weight.frac)
@@ -74,7 +80,7 @@ def sum_of(
     )
 
 
-def summed(layer: Any, draft: Draft) -> Value:
+def summed(layer: Any, draft: Draft) -> LayerOutput:
     """Value of a draft whose accumulator is checked to be exact."""
     check_accumulator(layer, draft, draft.frac)
     return value_of(layer, draft)
@@ -92,10 +98,10 @@ def check_accumulator(layer: Any, draft: Draft, frac: int) -> None:
         )
 
 
-def value_of(layer: Any, draft: Draft) -> Value:
+def value_of(layer: Any, draft: Draft) -> LayerOutput:
     """Value that assigns a draft to the layer's result type."""
     shape = tuple(int(n) for n in layer.get_output_variable().shape)
-    return Value(
+    return LayerOutput(
         layer=layer.name,
         places=standard_places(draft.shape).reshape(shape),
         type=type_of(layer, "result"),

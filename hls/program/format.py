@@ -108,7 +108,7 @@ def _flag(meaning: str) -> Any:
 
 
 OPCODE = Field(name="opcode", lsb=0, width=8, signed=False, meaning="Opcode")
-Bits = TypeVar("Bits", bound="PackedFields")
+AnyFields = TypeVar("AnyFields", bound="PackedFields")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ class PackedFields:
         return bits.to_bytes(DESCRIPTOR_BYTES, "little")
 
     @classmethod
-    def decode(cls: type[Bits], data: bytes, **others: str) -> Bits:
+    def decode(cls: type[AnyFields], data: bytes, **others: str) -> AnyFields:
         """Of encoded bytes; `others` are the fields that have no bits."""
         bits = int.from_bytes(data, "little")
         values = {field.name: field.kind(field.decode(bits)) for field in fields_of(cls)}
@@ -202,14 +202,14 @@ class Move(Descriptor):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load(Move):
+class LoadMove(Move):
     """DDR to scratchpad."""
 
     opcode: ClassVar[Opcode] = Opcode.LOAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Store(Move):
+class StoreMove(Move):
     """Scratchpad to DDR."""
 
     opcode: ClassVar[Opcode] = Opcode.STORE
@@ -321,10 +321,10 @@ class Exec(Descriptor):
 
 KINDS: Mapping[Opcode, type[Descriptor]] = {
     Opcode.END: End,
-    Opcode.LOAD: Load,
+    Opcode.LOAD: LoadMove,
     Opcode.LOAD_WEIGHTS: LoadWeights,
     Opcode.EXEC: Exec,
-    Opcode.STORE: Store,
+    Opcode.STORE: StoreMove,
 }
 
 

@@ -5,12 +5,12 @@ from bitlathe.hls.sim.engine import CompiledNetwork, RunResult, SimulatedEngine
 from bitlathe.hls.sim.faults import EngineStopped, EngineTimeout, ProtocolViolation
 from bitlathe.hls.sim.many import ManyResult, simulate_many
 from bitlathe.hls.sim.memory import SimulatedDdr, WriteOrder
-from bitlathe.hls.sim.model import BusError, Channel, Counters, Model, Response
+from bitlathe.hls.sim.model import AxiChannel, BusError, Counters, Model, Response
 
 __all__ = [
+    "AxiChannel",
     "BuildOptions",
     "BusError",
-    "Channel",
     "CompiledNetwork",
     "Counters",
     "EngineStopped",

@@ -27,7 +27,7 @@ class BusError(BitlatheError):
     """A register access was refused or not answered, or the engine broke a rule of its bus."""
 
 
-class Channel(IntEnum):
+class AxiChannel(IntEnum):
     """Channels of the AXI4 master."""
 
     AR = 0
@@ -66,7 +66,7 @@ class Model:
         self._library = _load(library)
         self._handle = self._library.sim_new(random_seed)
         self.attach(memory, ddr.base)
-        percent = (ctypes.c_int32 * len(Channel))(*[ddr.stall_percent] * len(Channel))
+        percent = (ctypes.c_int32 * len(AxiChannel))(*[ddr.stall_percent] * len(AxiChannel))
         self._library.sim_configure(
             self._handle, ddr.latency, ddr.write_latency, ddr.outstanding, ddr.slots, percent
         )
@@ -144,7 +144,7 @@ class Model:
         """Answer beats to addresses `low`..`high - 1` with an error."""
         self._library.sim_inject(self._handle, write, low, high, response)
 
-    def hang(self, channel: Channel, after: int) -> None:
+    def hang(self, channel: AxiChannel, after: int) -> None:
         """Let a channel of the memory fall silent after some more handshakes."""
         self._library.sim_hang(self._handle, channel, after)
 

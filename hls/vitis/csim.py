@@ -16,6 +16,7 @@ from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT
 from bitlathe.hls.sim.engine import POISON, CompiledNetwork
 from bitlathe.hls.sim.faults import EngineStopped, fault
 from bitlathe.hls.vitis.csim_library import Types, csim_library
+from bitlathe.model.graph.arrays import Bytes
 from bitlathe.model.graph.errors import BitlatheError, FormatError, ToolError
 
 MESSAGE_BYTES = 1024
@@ -59,9 +60,6 @@ class Status:
     identity: int
     version: int
     cycles: int  # tokens moved between streams: C simulation knows no other time
-
-
-Bytes = NDArray[np.uint8]
 
 
 class HlsEngine:

@@ -7,7 +7,7 @@ import cocotb
 import numpy as np
 
 from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS
-from bitlathe.hls.program import Encoding, ErrorCode, Load, LoadWeights, Space
+from bitlathe.hls.program import Encoding, ErrorCode, LoadMove, LoadWeights, Space
 from bitlathe.hls.program.moves import bursts, decoded_columns, pixel_positions, weight_beats, word_offsets
 from bitlathe.rtl_tb.descriptors import (
     ADVANCE,
@@ -96,7 +96,7 @@ class Bench:
         sinks = [self.words, self.columns, self.completions, self.records]
         return [self.descriptors, self.memory, *sinks, self.clock]
 
-    def send(self, load: Load | LoadWeights, *, skip: bool = False) -> None:
+    def send(self, load: LoadMove | LoadWeights, *, skip: bool = False) -> None:
         """Queue a descriptor."""
         bits = bits_of(load) & ((1 << 272) - 1)
         self.descriptors.queue.append(
@@ -109,11 +109,11 @@ class Bench:
         )
         self.sent += 1
 
-    def load(self, **changes: int) -> Load:
+    def load(self, **changes: int) -> LoadMove:
         """Queue a random LOAD, changed."""
         space = Space(int(self.rng.integers(4)))
         fields = random_move(self.rng, banks=self.banks, lines=self.lines, word_bytes=self.pi, space=space)
-        load = Load(**(fields | changes))
+        load = LoadMove(**(fields | changes))
         self.send(load)
         return load
 
@@ -124,7 +124,7 @@ class Bench:
         self.send(load, skip=skip)
         return load
 
-    def expect_load(self, load: Load) -> None:
+    def expect_load(self, load: LoadMove) -> None:
         places = pixel_positions(load, self.banks)
         for place, data in zip(places, self.data(load), strict=True):
             self.expected_words.append((*place, data))
@@ -147,7 +147,7 @@ class Bench:
         fields = {"encoding": Encoding.CODEBOOK, "beats": beats, "weight_line": 0, "offset": 8 * self.pi}
         self.expect_weights(self.load_weights(**fields))
 
-    def data(self, load: Load | LoadWeights) -> list[int]:
+    def data(self, load: LoadMove | LoadWeights) -> list[int]:
         """Words that memory holds where the descriptor points; notes the bursts on the way."""
         base = BASES[Space(load.space)] + ADVANCE[Space(load.space)]
         self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(load, base, self.pi)]

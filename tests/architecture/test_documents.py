@@ -11,7 +11,7 @@ from import_arrows import TABLE, Allowed
 from repository import ROOT, text_files
 from torch import nn
 
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import TARGETS
 from bitlathe.model.graph.proof import check
 from bitlathe.model.quantize.config import QuantizeConfig

@@ -15,7 +15,7 @@ from bitlathe.board.measurement import Measurement
 from bitlathe.flow import board_latency as latency
 from bitlathe.flow.board_latency import BoardLatency, board_latency, random_vectors
 from bitlathe.flow.errors import CheckFailed, UsageError
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import find_target
 from bitlathe.hls.cycle_model import DdrModel, predict
 from bitlathe.model.graph.errors import ToolError

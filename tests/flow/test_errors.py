@@ -170,7 +170,7 @@ def test_a_layer_larger_than_the_engine_s_stores_is_bad_input(given: Path) -> No
 def test_a_network_larger_than_the_board_s_ddr_window_is_bad_input(
     given: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bitlathe.hls.compile.targeting.MIB", 1)  # byte
+    monkeypatch.setattr("bitlathe.hls.compile.compiler.MIB", 1)  # byte
     said = refused(ExitStatus.BAD_INPUT, "compile", "--network", "lenet5", "--out", "bundle")
     assert "MiB of weights and maps in DDR, pynq-z2 has a window of 128 MiB" in said
 

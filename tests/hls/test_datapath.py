@@ -9,8 +9,8 @@ import pytest
 from array_model import narrow_sums, wide_sums
 
 from bitlathe.hls import datapath as widths
+from bitlathe.hls.compile.fold import PACKED_BITS
 from bitlathe.hls.compile.limits import LANE_BITS
-from bitlathe.hls.compile.packing import PACKED_BITS
 from bitlathe.hls.config import INPUT_CHANNELS, EngineConfiguration
 from bitlathe.hls.datapath import NARROW, WIDE, DataPath, Lanes, bits_of, datapath
 from bitlathe.model.graph.bounds import CodeRange

@@ -10,7 +10,7 @@ from small_graphs import conv2d, graph_of
 from bitlathe.hls.checks import fault_of, map_pitch
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.program import ErrorCode, Exec, Store
+from bitlathe.hls.program import ErrorCode, Exec, StoreMove
 from bitlathe.hls.program.decode import decode_program
 from bitlathe.hls.sim import EngineStopped, SimulatedDdr, SimulatedEngine
 
@@ -53,7 +53,7 @@ def test_an_exec_that_is_refused_has_written_nothing(engine, layer, rng) -> None
     honest = engine.run(layer, codes).codes
     layers = decode_program(layer.program.encode(), CONFIGURATION).descriptors
     full = next(one for one in layers if isinstance(one, Exec))
-    store = next(one for one in layer.program.descriptors if isinstance(one, Store))
+    store = next(one for one in layer.program.descriptors if isinstance(one, StoreMove))
     free = replace(store, wait_exec=0)
     # The soonest that an EXEC can write: one lane, one tap, one cycle a group, over the words of the output.
     line, bank = divmod(map_pitch(full, CONFIGURATION.banks), CONFIGURATION.banks)

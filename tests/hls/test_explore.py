@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import TARGETS, EngineConfiguration, configuration, find_target
 from bitlathe.hls.emit import emit_rtl
 from bitlathe.hls.explore import area

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitlathe.hls.program import Encoding, Load, LoadWeights
+from bitlathe.hls.program import Encoding, LoadMove, LoadWeights
 from bitlathe.hls.program.moves import (
     BURST_BEATS,
     PAGE_BYTES,
@@ -20,13 +20,13 @@ WORD = st.sampled_from([8, 16])
 
 
 @st.composite
-def moves(draw: st.DrawFn) -> Load:
+def moves(draw: st.DrawFn) -> LoadMove:
     """LOADs, strides in words of 16 bytes."""
     counts = {name: draw(st.integers(1, 40)) for name in ("segment_words", "row_words")}
     places = {name: 16 * draw(st.integers(0, 1 << 20)) for name in ("offset", "segment_stride")}
     lines = {name: draw(st.integers(0, 500)) for name in ("line", "plane", "row_line")}
     banks = {name: draw(st.integers(0, 4)) for name in ("bank", "row_bank")}
-    return Load(**counts, **places, **lines, **banks, segments=draw(st.integers(1, 4)))
+    return LoadMove(**counts, **places, **lines, **banks, segments=draw(st.integers(1, 4)))
 
 
 @given(moves(), WORD)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from compiled_networks import ROOMY, TINY, compiled_for, computed
 
-from bitlathe.hls.compile.fast_residual import WRITE_DELAY, Raster, Slots, are_apart
+from bitlathe.hls.compile.fast_residual import WRITE_DELAY, Raster, ResidualSlots, are_apart
 from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Opcode
 from bitlathe.hls.program.skipping import Sweep
@@ -54,7 +54,7 @@ def test_a_fast_residual_is_never_read_from_the_bank_that_is_written(
     residual, target = (Raster(origin=3 * pitch, pitch=pitch) for pitch in pitches)
     windows = {"in_h": height, "kernel_h": 3, "stride_h": 1, "start_y": -1}
     sweep = Sweep(out_h=height, out_w=width, group_lanes=LANES, row_break=bool(row_break), **windows)
-    slots = Slots(sweep=sweep, words=1, residual=residual, target=target, banks=BANKS)
+    slots = ResidualSlots(sweep=sweep, words=1, residual=residual, target=target, banks=BANKS)
     cycles = next(c for c in range(LANES + 1 + skip, 40) if are_apart(slots, c, skip))
     reads, writes, start = {}, {}, 0
     for _ in range(2):

@@ -11,8 +11,8 @@ from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.sim import (
+    AxiChannel,
     BuildOptions,
-    Channel,
     EngineStopped,
     EngineTimeout,
     Response,
@@ -219,12 +219,12 @@ def test_a_damaged_program_is_refused(
     assert holds(resnet, engine.run(resnet.network, resnet.codes).codes)
 
 
-@pytest.mark.parametrize("channel", list(Channel))
+@pytest.mark.parametrize("channel", list(AxiChannel))
 def test_a_silent_memory_is_a_timeout_and_a_reset_mends_it(
-    resnet: Case, library: Path, channel: Channel
+    resnet: Case, library: Path, channel: AxiChannel
 ) -> None:
     engine = SimulatedEngine(CONFIGURATION, SimulatedDdr(), library=library)
-    engine.model.hang(channel, 0 if channel in (Channel.AW, Channel.W, Channel.B) else 50)
+    engine.model.hang(channel, 0 if channel in (AxiChannel.AW, AxiChannel.W, AxiChannel.B) else 50)
     with pytest.raises(EngineTimeout, match=r"not done after \d+ cycles, at descriptor \d+ \("):
         engine.run(resnet.network, resnet.codes)
     engine.model.clear_injections()

@@ -27,9 +27,9 @@ from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode
 from bitlathe.hls.program.registers import OFFSETS, START
 from bitlathe.hls.sim import (
+    AxiChannel,
     BuildOptions,
     BusError,
-    Channel,
     EngineStopped,
     EngineTimeout,
     ProtocolViolation,
@@ -163,9 +163,9 @@ def test_a_run_without_end_is_stopped_and_the_next_engine_state_is_fresh(rng: np
             simulated.run(echo_network(SIZE), codes(rng), deadline=3000)
 
 
-@pytest.mark.parametrize("channel", list(Channel))
+@pytest.mark.parametrize("channel", list(AxiChannel))
 def test_a_channel_that_falls_silent_ends_in_a_timeout_and_a_reset_mends_it(
-    rng: np.random.Generator, channel: Channel
+    rng: np.random.Generator, channel: AxiChannel
 ) -> None:
     simulated = engine()
     simulated.model.hang(channel, 3)
@@ -271,7 +271,7 @@ def test_what_was_asked_before_a_reset_is_answered_after_it(rng: np.random.Gener
 
 def test_a_memory_that_stays_silent_after_a_reset_is_told(rng: np.random.Generator) -> None:
     simulated, given = engine(), codes(rng)
-    simulated.model.hang(Channel.R, 3)
+    simulated.model.hang(AxiChannel.R, 3)
     with pytest.raises(EngineTimeout, match="not done after"):
         simulated.run(echo_network(SIZE), given)
     with pytest.raises(EngineTimeout, match="the memory is silent: it has not answered all bursts"):

@@ -7,7 +7,7 @@ import pytest
 from zoo_graphs import zoo_graph
 
 from bitlathe.hls.bounds import bounds
-from bitlathe.hls.compile.targeting import compile_for
+from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.config import TARGETS
 from bitlathe.hls.cycle_model import DdrModel
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine

@@ -6,7 +6,7 @@ import numpy as np
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.config import TARGETS, EngineConfiguration
-from bitlathe.hls.functional import Simulation
+from bitlathe.hls.functional import FunctionalEngine
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Concat, MaxPool2d
@@ -30,9 +30,9 @@ TINY = (
 PYNQ = TARGETS["pynq-z2"].engine
 
 
-def simulation(compiled: Compiled) -> Simulation:
+def simulation(compiled: Compiled) -> FunctionalEngine:
     """The functional engine with a program and its weights."""
-    return Simulation(
+    return FunctionalEngine(
         configuration=compiled.program.configuration,
         program=compiled.program.encode(),
         weights=compiled.weights,

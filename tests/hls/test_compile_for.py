@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from compiled_networks import vgg
 
-from bitlathe.hls.compile.targeting import MIB, compile_for, ddr_bytes
+from bitlathe.hls.compile.compiler import MIB, compile_for, ddr_bytes
 from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.model.graph.errors import CapacityError
 
