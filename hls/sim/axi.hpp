@@ -15,8 +15,8 @@ namespace {
 constexpr unsigned kWord = sizeof(std::declval<Vtop&>().m_axi_rdata);  // bytes a beat
 constexpr uint32_t kStrobes = (1u << kWord) - 1;
 constexpr uint64_t kPage = 4096;
-constexpr unsigned kBeats = 256;     // most beats AXI4 can ask for; the engine's own limit is 16
-constexpr unsigned kMostBeats = 16;  // AXI3, the port of Zynq-7000
+constexpr unsigned kBeats = 256;           // most beats AXI4 can ask for; the engine's own limit is 16
+constexpr unsigned kMostBeats = 16;        // AXI3, the port of Zynq-7000
 constexpr unsigned kMostOutstanding = 64;  // bursts
 constexpr unsigned kQueue = 2 * kMostOutstanding;
 
@@ -101,9 +101,7 @@ struct Address {
   bool operator==(const Address& o) const { return address == o.address && shape == o.shape; }
 };
 
-constexpr uint32_t shape(uint32_t length, uint32_t size, uint32_t type) {
-  return length | size << 8 | type << 16;
-}
+constexpr uint32_t shape(uint32_t length, uint32_t size, uint32_t type) { return length | size << 8 | type << 16; }
 constexpr uint32_t kIncrOfWords = shape(0, __builtin_ctz(kWord), 1);
 
 struct Beat {

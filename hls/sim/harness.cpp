@@ -173,12 +173,8 @@ SIM_API void sim_reset(Sim* sim, int cycles) { sim->reset(cycles); }
 SIM_API int sim_irq(Sim* sim) { return sim->irq(); }
 
 // Both answer the AXI response, or -1 when there is none within `limit` cycles.
-SIM_API int sim_read(Sim* sim, uint32_t offset, uint32_t* data, int limit) {
-  return sim->read(offset, data, limit);
-}
-SIM_API int sim_write(Sim* sim, uint32_t offset, uint32_t data, int limit) {
-  return sim->write(offset, data, limit);
-}
+SIM_API int sim_read(Sim* sim, uint32_t offset, uint32_t* data, int limit) { return sim->read(offset, data, limit); }
+SIM_API int sim_write(Sim* sim, uint32_t offset, uint32_t data, int limit) { return sim->write(offset, data, limit); }
 
 // Cycles run: `limit`, or fewer when the interrupt rose.
 SIM_API uint64_t sim_run(Sim* sim, uint64_t limit, int until_irq) { return sim->run(limit, until_irq); }

@@ -13,9 +13,12 @@ static_assert(sizeof(Word) == bitlathe::Config::kPI, "a word of memory holds PI 
 // `values`: inputs, flags and the four sizes; `abort`: the register, which may stand in memory that the run writes;
 // `results`: error, error_index, runs, identity, version. `cycles` counts the tokens that streams have moved, the only
 // time there is in C simulation.
-extern "C" __attribute__((visibility("default"))) int bitlathe_csim(const uint8_t *program, const uint8_t *weights, const uint8_t *input, uint8_t *output,
-                             uint8_t *scratch, uint64_t profile, const uint32_t *values,
-                             const volatile uint32_t *abort, uint32_t *results, uint64_t *cycles, char *message, size_t room) {
+extern "C" __attribute__((visibility("default"))) int bitlathe_csim(const uint8_t *program, const uint8_t *weights,
+                                                                    const uint8_t *input, uint8_t *output,
+                                                                    uint8_t *scratch, uint64_t profile,
+                                                                    const uint32_t *values,
+                                                                    const volatile uint32_t *abort, uint32_t *results,
+                                                                    uint64_t *cycles, char *message, size_t room) {
   try {
     bitlathe_engine(reinterpret_cast<const Word *>(program), reinterpret_cast<const Word *>(weights),
                     reinterpret_cast<const Word *>(input), reinterpret_cast<Word *>(output),

@@ -20,8 +20,8 @@
 
 namespace {
 
-constexpr int kBlock = 16;   // output channels that are computed together; strides are multiples of it
-constexpr int kPixels = 6;   // output pixels that are computed together: 12 accumulators in 16 registers
+constexpr int kBlock = 16;  // output channels that are computed together; strides are multiples of it
+constexpr int kPixels = 6;  // output pixels that are computed together: 12 accumulators in 16 registers
 
 enum Kind : int32_t { kConvolution, kDepthwise, kMaximum, kConcatenation };
 
@@ -32,7 +32,7 @@ struct Tensor {  // mirrored by evaluator.py
   int64_t size() const { return int64_t(height) * row(); }
 };
 
-struct Layer {  // mirrored by evaluator.py
+struct Layer {                             // mirrored by evaluator.py
   int32_t kind, output, source, residual;  // tensors; residual -1: none
   int32_t channels_in, channels_out;
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
@@ -40,7 +40,7 @@ struct Layer {  // mirrored by evaluator.py
   int32_t offset;  // concatenation: first output channel that the source fills
   int32_t reserved;
   const int16_t* weight;
-  const int32_t* bias;            // with the rounding constant, padded to a multiple of 16 like the shifts
+  const int32_t* bias;  // with the rounding constant, padded to a multiple of 16 like the shifts
   const int32_t* shift;
   const int32_t* residual_shift;
 };
@@ -114,7 +114,7 @@ struct Sums {
 
 // A window over a padded map: runs of pairs that lie side by side in codes and weights alike.
 struct Walk {
-  int rows, runs, pairs;     // kernel rows, runs a row, pairs a run
+  int rows, runs, pairs;       // kernel rows, runs a row, pairs a run
   int64_t row_step, run_step;  // codes from a row, a run to the next
 };
 
@@ -168,10 +168,18 @@ class Worker {
 
   void step(const Layer& layer) {
     switch (layer.kind) {
-      case kConvolution: convolution(layer); break;
-      case kDepthwise: depthwise(layer); break;
-      case kMaximum: maximum(layer); break;
-      default: concatenation(layer); break;
+      case kConvolution:
+        convolution(layer);
+        break;
+      case kDepthwise:
+        depthwise(layer);
+        break;
+      case kMaximum:
+        maximum(layer);
+        break;
+      default:
+        concatenation(layer);
+        break;
     }
   }
 
@@ -203,8 +211,9 @@ class Worker {
     for (int n = 0; n < images_; n++)
       for (int y = 0; y < output.height; y++)
         for (int x = 0; x < output.width; x++)
-          visit(codes + n * shape.size() + y * layer.stride_h * shape.row() + int64_t(x) * layer.stride_w * shape.stride,
-                pixel++);
+          visit(
+              codes + n * shape.size() + y * layer.stride_h * shape.row() + int64_t(x) * layer.stride_w * shape.stride,
+              pixel++);
   }
 
   void finish(const Layer& layer, Sums sums, int64_t pixel, int block) {

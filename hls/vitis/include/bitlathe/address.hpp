@@ -104,8 +104,10 @@ address_cycles:
       if (command.last) {
         tap = Tap<Config>();
         tile_first = due = group.map_end && !group.final;
-        if (!group.map_end) line = tile_line;
-        else if (fields.repeats) line = fields.weight_line;
+        if (!group.map_end)
+          line = tile_line;
+        else if (fields.repeats)
+          line = fields.weight_line;
         final = group.final;
       }
     }

@@ -18,7 +18,8 @@ uint32_t check_header(const Descriptor &d) {
   const bool known = field<header::magic>(d) == kMagic && field<header::version>(d) == kVersion &&
                      field<header::identity>(d) == Config::kIdentity;
   const uint32_t descriptors = field<header::descriptors>(d);
-  const bool aligned = !(field<header::input_stride>(d) & below_word) && !(field<header::output_stride>(d) & below_word);
+  const bool aligned =
+      !(field<header::input_stride>(d) & below_word) && !(field<header::output_stride>(d) & below_word);
   return known && aligned && descriptors != 0 && descriptors <= 0xFFFF ? kErrorNone : kErrorBadHeader;
 }
 
@@ -26,7 +27,8 @@ template <class Config>
 bool bad_space(const Descriptor &d, bool is_store) {
 #pragma HLS INLINE
   const uint32_t space = field<move::space>(d);
-  return space > kSpaceScratch || (is_store && space < kSpaceOutput) || (field<move::offset>(d) & (Config::kPI - 1)) != 0;
+  return space > kSpaceScratch || (is_store && space < kSpaceOutput) ||
+         (field<move::offset>(d) & (Config::kPI - 1)) != 0;
 }
 
 template <class Config>
@@ -53,8 +55,8 @@ bool bad_exec(const Descriptor &d) {
   const uint32_t skip = field<exec::skip_weights>(d);  // taken for padding here: it gives the same sums
   const bool slow = field<exec::has_residual>(d) && !field<exec::res_fast>(d);
   const uint32_t words = (lanes * (sub_tiles == 1 ? 1 : Config::kSubTiles)) << (slow ? 1 : 0);
-  const bool short_of_cycles = field<exec::group_cycles>(d) < words + skip ||
-                               field<exec::group_cycles>(d) < field<exec::kernel_h>(d) * row;
+  const bool short_of_cycles =
+      field<exec::group_cycles>(d) < words + skip || field<exec::group_cycles>(d) < field<exec::kernel_h>(d) * row;
   const bool skips_wrong = skip != 0 && (skip != row || field<exec::kernel_h>(d) < 2);
   return lanes == 0 || lanes > Config::kPP || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) || short_of_cycles ||
          skips_wrong || field<exec::tap_step>(d) == 0 || field<exec::kernel_h>(d) == 0 ||
@@ -65,8 +67,9 @@ bool bad_exec(const Descriptor &d) {
 template <class Config>
 bool bad_exec_bank(const Descriptor &d) {
 #pragma HLS INLINE
-  return field<exec::tap_step>(d) >= Config::kBanks || field<exec::in_bank>(d) >= Config::kBanks || field<exec::in_step_bank>(d) >= Config::kBanks ||
-         field<exec::in_row_bank>(d) >= Config::kBanks || field<exec::tap_row_bank>(d) >= Config::kBanks || field<exec::skip_bank>(d) >= Config::kBanks ||
+  return field<exec::tap_step>(d) >= Config::kBanks || field<exec::in_bank>(d) >= Config::kBanks ||
+         field<exec::in_step_bank>(d) >= Config::kBanks || field<exec::in_row_bank>(d) >= Config::kBanks ||
+         field<exec::tap_row_bank>(d) >= Config::kBanks || field<exec::skip_bank>(d) >= Config::kBanks ||
          field<exec::out_bank>(d) >= Config::kBanks || field<exec::out_row_bank>(d) >= Config::kBanks ||
          field<exec::res_bank>(d) >= Config::kBanks || field<exec::res_row_bank>(d) >= Config::kBanks;
 }

@@ -86,9 +86,8 @@ uint32_t run_load(const Descriptor &d, const typename Config::Word *weights, con
 
 template <class Config>
 uint32_t run_load_weights(const Descriptor &d, const typename Config::Word *weights, const typename Config::Word *input,
-                          const typename Config::Word *output, const typename Config::Word *scratch,
-                          const Sizes &sizes, const Progress &progress,
-                          typename Config::Word lines[Config::kPO][Config::kWeightLines],
+                          const typename Config::Word *output, const typename Config::Word *scratch, const Sizes &sizes,
+                          const Progress &progress, typename Config::Word lines[Config::kPO][Config::kWeightLines],
                           typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
 #pragma HLS INLINE
   switch (field<move::space>(d)) {
@@ -104,8 +103,9 @@ uint32_t run_load_weights(const Descriptor &d, const typename Config::Word *weig
 }
 
 template <class Config>
-uint32_t run_store(const Descriptor &d, typename Config::Word *output, typename Config::Word *scratch, const Sizes &sizes,
-                   const Progress &progress, const typename Config::Word banks[Config::kBanks][Config::kBankLines]) {
+uint32_t run_store(const Descriptor &d, typename Config::Word *output, typename Config::Word *scratch,
+                   const Sizes &sizes, const Progress &progress,
+                   const typename Config::Word banks[Config::kBanks][Config::kBankLines]) {
 #pragma HLS INLINE
   const Move m = move_fields<Config>(d);
   if (field<move::space>(d) == kSpaceOutput)
@@ -174,8 +174,8 @@ program_inputs:
       const Descriptor d = read_descriptor<Config>(program, index + 1);
       outcome.error = *abort != 0 ? (uint32_t)kErrorAborted : check_descriptor<Config>(d, index + 1 == descriptors);
       if (outcome.error == kErrorNone)
-        outcome.error = run_descriptor<Config>(d, weights_due, weights, input, output, scratch, sizes, progress,
-                                               banks, lines, codewords);
+        outcome.error = run_descriptor<Config>(d, weights_due, weights, input, output, scratch, sizes, progress, banks,
+                                               lines, codewords);
       if (outcome.error != kErrorNone && outcome.error != kErrorAborted) outcome.failing = index;
     }
     weights_due = false;

@@ -24,8 +24,8 @@ Requantization requantization(const typename Config::Parameters &line, int colum
 
 template <class Config>
 typename Config::Word result_word(const ExecFields &fields, const typename Config::Sums &sums,
-                                  const typename Config::Parameters &parameters,
-                                  const typename Config::Word &residual, int sub, int half) {
+                                  const typename Config::Parameters &parameters, const typename Config::Word &residual,
+                                  int sub, int half) {
 #pragma HLS INLINE
   typename Config::Word word;
 result_lanes:

@@ -95,8 +95,8 @@ bool map_is_inside(const Descriptor &d, int32_t first, int32_t row, uint32_t pla
 #pragma HLS INLINE
   const int32_t width = field<exec::out_w>(d) - 1;
   const int32_t planes = (field<exec::out_tiles>(d) - 1) >> (is_packed ? 1 : 0);
-  const int64_t last = first + width + times(field<exec::out_h>(d) - 1, row + width) +
-                       times(planes, (int32_t)(plane * Config::kBanks));
+  const int64_t last =
+      first + width + times(field<exec::out_h>(d) - 1, row + width) + times(planes, (int32_t)(plane * Config::kBanks));
   return last < Config::kBanks * Config::kBankLines;
 }
 
@@ -117,9 +117,11 @@ bool exec_is_inside(const Descriptor &d) {
   const int32_t out_row = place<Config>(signed_field<exec::out_row_line>(d), field<exec::out_row_bank>(d));
   const int32_t res = place<Config>(field<exec::res_line>(d), field<exec::res_bank>(d));
   const int32_t res_row = place<Config>(signed_field<exec::res_row_line>(d), field<exec::res_row_bank>(d));
-  const bool output = map_is_inside<Config>(d, out, out_row, field<exec::out_plane>(d), field<exec::out_packed>(d) != 0);
-  const bool residual = !field<exec::has_residual>(d) ||
-                        map_is_inside<Config>(d, res, res_row, field<exec::res_plane>(d), field<exec::res_packed>(d) != 0);
+  const bool output =
+      map_is_inside<Config>(d, out, out_row, field<exec::out_plane>(d), field<exec::out_packed>(d) != 0);
+  const bool residual =
+      !field<exec::has_residual>(d) ||
+      map_is_inside<Config>(d, res, res_row, field<exec::res_plane>(d), field<exec::res_packed>(d) != 0);
   return source_is_inside<Config>(d) && output && residual && weights_are_inside<Config>(d);
 }
 

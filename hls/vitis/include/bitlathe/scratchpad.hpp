@@ -61,9 +61,8 @@ merge_bytes:
 }
 
 template <class Config>
-typename Config::Operands read_lanes(
-    const typename Config::Word banks[Config::kBanks][Config::kBankLines],
-    const Packed<Config::kPP, kAddressBits> &addresses, UInt<8> padding) {
+typename Config::Operands read_lanes(const typename Config::Word banks[Config::kBanks][Config::kBankLines],
+                                     const Packed<Config::kPP, kAddressBits> &addresses, UInt<8> padding) {
 #pragma HLS INLINE
   typename Config::Word words[Config::kBanks];
 #pragma HLS ARRAY_PARTITION variable=words complete dim=1

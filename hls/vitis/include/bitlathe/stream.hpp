@@ -186,8 +186,8 @@ class Stream {
 
 #define BITLATHE_PROCESS(...) ::bitlathe::Scheduler::instance().add(#__VA_ARGS__, [&]() { __VA_ARGS__; })
 #define BITLATHE_JOIN() ::bitlathe::Scheduler::instance().join()
-#define BITLATHE_CHECK(condition, message) \
-  do {                                     \
+#define BITLATHE_CHECK(condition, message)                        \
+  do {                                                            \
     if (!(condition)) throw ::bitlathe::SimulationError(message); \
   } while (false)
 #endif
