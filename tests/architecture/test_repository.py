@@ -52,6 +52,15 @@ def test_an_install_brings_every_file_that_is_not_python() -> None:
     assert others - _files_that_an_install_brings() == set()
 
 
+def test_the_newest_release_of_the_changelog_is_the_version() -> None:
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    released = re.search(
+        r"^## \[(\d.*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert version is not None and released is not None
+    assert version[1] == released[1]
+
+
 def test_no_file_names_a_path_of_one_machine() -> None:
     assert _places(MACHINE_PATH, text_files()) == []
 
