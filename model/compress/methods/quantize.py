@@ -69,7 +69,6 @@ class Quantize:
     """
 
     config: QuantizeConfig = field(default_factory=QuantizeConfig)
-    label: str | None = None  # instead of Q(m,n), where layers have bits of their own
     lasting: bool = True
     threshold_lr: float = 0.0  # highest rate at which thresholds are learned; 0 holds the calibrated ones
 
@@ -77,8 +76,8 @@ class Quantize:
 
     @property
     def name(self) -> str:
-        """Q(m,n), or the label."""
-        return self.label or f"Q({self.config.weight_bits},{self.config.activation_bits})"
+        """Q(m,n)."""
+        return f"Q({self.config.weight_bits},{self.config.activation_bits})"
 
     def applicable(self, state: State) -> bool:
         """Always: where it is on already, it trains on."""
