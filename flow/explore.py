@@ -39,7 +39,7 @@ def run_explore(
 ) -> tuple[Explored, Exploration]:
     """Explore a network's graph on a target's part; the target's own engine is always among the choices.
 
-    `progress` is told of each engine as soon as it is compiled. None but the target's own is begun after the
+    `progress` hears of each engine as soon as it is compiled. None but the target's own is begun after the
     `deadline`, by the clock of `time.monotonic`.
     """
     configurations = list(candidates(target))

@@ -1,6 +1,6 @@
 """What work under way tells whoever asked for it: lines, and how much is done.
 
-Every function that takes `progress` calls it with a `Note` or a `Advance`; `progress=print` shows both as
+Every function that takes `progress` calls it with a `Note` or an `Advance`; `progress=print` shows both as
 text. Nothing but the command line prints.
 """
 

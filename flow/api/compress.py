@@ -114,7 +114,7 @@ def search(
         token_file, overlay: of real boards, as in `measure`.
         executor: who trains candidates: "sequential", "local" (processes here) or "ray".
         workers, ray_address: of the last two.
-        progress: is told of epochs and candidates.
+        progress: hears of epochs and candidates.
 
     Returns:
         The measures of the last epoch, those of the baselines, and the report's path.
