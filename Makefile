@@ -31,8 +31,8 @@ test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or
 	$(PY) -m pytest $(SUITE)
 
 numeric: $(STAMP) compiler  ## what computes with floats once more, as another processor adds them up
-	$(PLAIN) $(PY) -m pytest $(SUITE) tests/model_* tests/flow/test_train.py tests/flow/test_compression.py \
-	  tests/flow/test_sensitivity.py
+	$(PLAIN) $(PY) -m pytest $(SUITE) tests/model tests/flow/network/test_training.py tests/flow/compress/test_run.py \
+	  tests/flow/compress/test_sensitivity.py
 
 pynq: $(STAMP) $(PYNQ31)/.stamp compiler links  ## the simulated boards with pynq 3.1, the last for PYNQ-Z2
 	rm -rf build/pynq31-bundles

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.emit import engine_parameters, engine_sources
 from bitlathe.hls.sim.build import verilator_root
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.model.graph.errors import ToolError
 
 ROOT = Path(__file__).resolve().parents[1]

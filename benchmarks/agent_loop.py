@@ -21,14 +21,14 @@ from reference import machine
 from bitlathe.board.bundle import Bundle
 from bitlathe.board.local import SCHEME, agents_at
 from bitlathe.board.pool import Pool
-from bitlathe.flow.board_bundle import OverlayFiles, Vectors, make_bundle, simulated_overlay
+from bitlathe.flow.boards.bundle import OverlayFiles, Vectors, make_bundle, simulated_overlay
 from bitlathe.flow.files import write_json
 from bitlathe.hls.compile.compiler import compile_for
-from bitlathe.hls.config import Target, find_target
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
+from bitlathe.hls.target.config import Target, find_target
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
-from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTS = 3  # of a job with one image: weights loaded, weights resident, profiled

@@ -16,11 +16,11 @@ from dataclasses import replace
 from resources import OUT
 
 from bitlathe.flow.cli.output import print_table
-from bitlathe.flow.resources import measured_resources
-from bitlathe.hls.config import TARGETS, EngineConfiguration, Target
-from bitlathe.hls.explore.area import deviations
-from bitlathe.hls.explore.measured import POINTS, Measured, measured, text
-from bitlathe.model.graph.storage import write_whole
+from bitlathe.flow.hardware.resources import measured_resources
+from bitlathe.hls.target.area import deviations
+from bitlathe.hls.target.config import TARGETS, EngineConfiguration, Target
+from bitlathe.hls.target.measured import POINTS, Measured, measured, text
+from bitlathe.model.graph.files.storage import write_whole
 
 PYNQ = TARGETS["pynq-z2"]
 # The shipped engines, and small ones that part the terms: fewer pixels, more output channels, wider words.

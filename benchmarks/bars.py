@@ -19,7 +19,7 @@ from cycles import Row, read_rows
 
 from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.target.config import TARGETS
 
 OUT = CYCLES.with_name("bars.json")
 RESOURCES = CYCLES.with_name("resources.json")

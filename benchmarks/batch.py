@@ -21,11 +21,11 @@ from cases import zoo
 from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
-from bitlathe.hls.bounds import bounds
 from bitlathe.hls.compile.compiler import compile_for
-from bitlathe.hls.config import TARGETS, Target
-from bitlathe.hls.cycle_model import DdrModel, predict
+from bitlathe.hls.cycles.bounds import bounds
+from bitlathe.hls.cycles.model import DdrModel, predict
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.model.graph.reference import evaluate
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "batch.json"

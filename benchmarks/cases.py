@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bitlathe.flow.integer_network import obtain
-from bitlathe.flow.request import NetworkRequest
-from bitlathe.model.graph.account import macs_by_layer
+from bitlathe.flow.network.integer_network import obtain
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.model.graph.codebook import Codebook, index_shape, index_type
+from bitlathe.model.graph.files.account import macs_by_layer
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense, Node
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.random_inputs import random_inputs
-from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 CALIBRATION_IMAGES = 64  # enough for sensible integers; accuracy is another benchmark
 CODEWORDS, LENGTH = 256, 8  # of product-quantized weights: a byte for eight

@@ -19,9 +19,9 @@ from torch import nn
 
 from bitlathe.flow.files import write_json
 from bitlathe.model.compress.weight_files import load_weights
-from bitlathe.model.prune.budget import whole_channels
-from bitlathe.model.prune.groups import ChannelGroups, channel_groups
-from bitlathe.model.prune.scores import Scores, find_criterion, score_channels
+from bitlathe.model.prune.channels.budget import whole_channels
+from bitlathe.model.prune.channels.groups import ChannelGroups, channel_groups
+from bitlathe.model.prune.channels.scores import Scores, find_criterion, score_channels
 from bitlathe.model.zoo import Normalize, build, network_spec
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,12 +16,12 @@ from speed import parse, timed
 
 from bitlathe.flow.files import write_json
 from bitlathe.hls.compile import compile_graph
-from bitlathe.hls.config import TARGETS, Target
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.hls.vitis.csim import HlsEngine, Types
-from bitlathe.model.graph.account import macs_by_layer
+from bitlathe.model.graph.files.account import macs_by_layer
 from bitlathe.model.graph.random_inputs import random_inputs
-from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 EXACT_IMAGES = 1  # exact widths take seconds an image
 

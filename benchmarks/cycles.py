@@ -28,16 +28,16 @@ from bitlathe.flow.cli.output import note, print_table
 from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
-from bitlathe.hls.bounds import bounds, is_lanewise
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.compile.compiler import compile_for
-from bitlathe.hls.config import TARGETS, Target
-from bitlathe.hls.cycle_model import DdrModel, exec_cycles, predict
+from bitlathe.hls.cycles.bounds import bounds, is_lanewise
+from bitlathe.hls.cycles.model import DdrModel, exec_cycles, predict
 from bitlathe.hls.emit import engine_sources
 from bitlathe.hls.program import Exec
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.hls.sim.build import HARNESS
 from bitlathe.hls.sim.engine import RunResult
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.native.cache import digest_of

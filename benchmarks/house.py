@@ -197,16 +197,16 @@ def files_entered(call: Callable[[], object]) -> Places:
 
 def _load_weights() -> None:
     """A network of the zoo with the weights that come with it."""
-    from bitlathe.flow.request import NetworkRequest
-    from bitlathe.flow.subject import find_subject
+    from bitlathe.flow.network.request import NetworkRequest
+    from bitlathe.flow.network.subject import find_subject
 
     find_subject(NetworkRequest(network="lenet5"))
 
 
 def _request_search() -> None:
     """A search from its file until it is ready to train."""
-    from bitlathe.flow.search_config import read_config
-    from bitlathe.flow.search_setup import set_up
+    from bitlathe.flow.search.config import read_config
+    from bitlathe.flow.search.setup import set_up
 
     set_up(read_config(SEARCH), None)
 

@@ -23,12 +23,12 @@ from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state, load
-from bitlathe.model.graph.account import Account
-from bitlathe.model.graph.compact import save_compact
+from bitlathe.model.graph.files.account import Account
+from bitlathe.model.graph.files.compact import save_compact
 from bitlathe.model.product.config import LayerCodes, ProductConfig
-from bitlathe.model.prune.budget import ChannelBudget, CostShare, WidthLimits
-from bitlathe.model.prune.costs import Metric
-from bitlathe.model.prune.plug_in import PruneSettings
+from bitlathe.model.prune.channels.budget import ChannelBudget, CostShare, WidthLimits
+from bitlathe.model.prune.channels.costs import Metric
+from bitlathe.model.prune.channels.plug_in import PruneSettings
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.zoo.cost import macs

@@ -26,10 +26,10 @@ from bitlathe.flow.files import write_json
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph, macs
 from bitlathe.model.graph.random_inputs import random_inputs
-from bitlathe.model.graph.random_resnet import random_resnet
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.native.evaluator import CompiledGraph
 from bitlathe.model.zoo import build
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPTHS = {8: 1, 20: 3, 56: 9}  # blocks a stage of each depth

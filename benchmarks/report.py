@@ -23,7 +23,7 @@ from cases import pruned
 
 from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.target.config import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from bitlathe.flow.cli.tables import show_resources, show_timing
-from bitlathe.flow.resources import measured_resources
-from bitlathe.hls.config import TARGETS
+from bitlathe.flow.hardware.resources import measured_resources
+from bitlathe.hls.target.config import TARGETS
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "resources.json"
 

@@ -32,9 +32,9 @@ from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
 from bitlathe.hls.compile import compile_graph
-from bitlathe.hls.config import TARGETS
-from bitlathe.hls.cycle_model import DdrModel, predict
-from bitlathe.model.graph.file import graph_digest, read_graph
+from bitlathe.hls.cycles.model import DdrModel, predict
+from bitlathe.hls.target.config import TARGETS
+from bitlathe.model.graph.files.archive import graph_digest, read_graph
 from bitlathe.model.graph.graph import Graph
 
 ROOT = Path(__file__).resolve().parents[1]

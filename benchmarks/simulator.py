@@ -16,10 +16,10 @@ from speed import parse, timed
 
 from bitlathe.flow.files import write_json
 from bitlathe.hls.compile import compile_graph
-from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine, engine_model
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.model.graph.random_inputs import random_inputs
-from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.target.config import TARGETS
 
 BENCH = Path(__file__).resolve().parents[1] / "build" / "bench"
 Result = TypeVar("Result")

@@ -25,9 +25,9 @@ from resources import OUT as RESOURCES
 from bitlathe.flow.cli.output import note, print_table
 from bitlathe.flow.cli.tables import show_timing
 from bitlathe.flow.files import write_json
-from bitlathe.flow.resources import measured_resources
-from bitlathe.hls.config import TARGETS
+from bitlathe.flow.hardware.resources import measured_resources
 from bitlathe.hls.emit import engine_sources
+from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.graph.errors import ToolError
 
 OUT = RESOURCES.with_name("timing.json")

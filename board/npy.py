@@ -1,7 +1,7 @@
 """A bundle's arrays, read from NumPy's .npy format strictly: version 1.0, integers, C order, no byte too few.
 
-By the rule of model/graph/npy.py, which a board does not have: a header is matched, never evaluated, and the
-bytes that are there are compared with the shape before anything of that size is made.
+By the rule of model/graph/files/npy.py, which a board does not have: a header is matched, never evaluated,
+and the bytes that are there are compared with the shape before anything of that size is made.
 """
 
 from __future__ import annotations

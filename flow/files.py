@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.model.graph.storage import new_folder, writable, write_whole
+from bitlathe.model.graph.files.storage import new_folder, writable, write_whole
 
 
 def write_json(path: Path, content: object) -> None:

@@ -8,8 +8,7 @@ steps, so the first and the last one bound them all. docs/program.md lists the c
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import exec_passes
+from bitlathe.hls.cycles.model import exec_passes
 from bitlathe.hls.program import (
     Descriptor,
     Encoding,
@@ -21,6 +20,7 @@ from bitlathe.hls.program import (
     StoreMove,
     fields_of,
 )
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import FormatError
 
 LAST_PLACE = (1 << 12) - 1  # row or column of a window: the sequencer counts in signed 13-bit numbers

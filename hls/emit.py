@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitlathe.hls.config import EngineConfiguration, Target
-from bitlathe.hls.explore.area import check_fits
 from bitlathe.hls.render import render
+from bitlathe.hls.target.area import check_fits
+from bitlathe.hls.target.config import EngineConfiguration, Target
 from bitlathe.model.graph.errors import ToolError
 
 RTL = Path(__file__).parent / "rtl"

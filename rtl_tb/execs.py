@@ -14,8 +14,8 @@ from bitlathe.hls.checks import (
     source_reach,
     weight_reach,
 )
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Descriptor, Exec, fields_of
+from bitlathe.hls.target.config import EngineConfiguration
 
 FIELDS = {field.name: field for field in fields_of(Exec)[len(fields_of(Descriptor)) :]}
 LEAST_LINES = 1024  # of a bank and of the weight store: any random EXEC fits

@@ -15,7 +15,7 @@ from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
-from bitlathe.model.graph.account import Account
+from bitlathe.model.graph.files.account import Account
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.product.config import ProductConfig
 from bitlathe.model.quantize.config import QuantizeConfig

@@ -13,9 +13,9 @@ from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
-from bitlathe.model.prune.budget import CostShare
-from bitlathe.model.prune.costs import Metric
-from bitlathe.model.prune.plug_in import PruneSettings
+from bitlathe.model.prune.channels.budget import CostShare
+from bitlathe.model.prune.channels.costs import Metric
+from bitlathe.model.prune.channels.plug_in import PruneSettings
 from bitlathe.model.train import TrainConfig, evaluate
 from bitlathe.model.train.config import Schedule
 

@@ -14,7 +14,7 @@ from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
-from bitlathe.model.graph.account import Account
+from bitlathe.model.graph.files.account import Account
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import TrainConfig, evaluate

@@ -13,15 +13,15 @@ from bitlathe.board.local import agents_at
 from bitlathe.board.measurement import Measurement
 from bitlathe.board.pool import Pool
 from bitlathe.flow.api.hardware import TARGET
-from bitlathe.flow.board_bundle import OverlayFiles, Vectors, make_bundle, read_overlay, simulated_overlay
-from bitlathe.flow.board_errors import board_errors
-from bitlathe.flow.board_latency import common_target, overlay_of
-from bitlathe.flow.compilation import NetworkProgram
-from bitlathe.flow.deploy import Deployment
-from bitlathe.flow.deploy import deploy as fill_folder
+from bitlathe.flow.boards.bundle import OverlayFiles, Vectors, make_bundle, read_overlay, simulated_overlay
+from bitlathe.flow.boards.deploy import Deployment
+from bitlathe.flow.boards.deploy import deploy as fill_folder
+from bitlathe.flow.boards.errors import board_errors
+from bitlathe.flow.boards.latency import common_target, overlay_of
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.integer_network import IntegerNetwork
-from bitlathe.hls.config import Target, find_target
+from bitlathe.flow.hardware.compilation import NetworkProgram
+from bitlathe.flow.network.integer_network import IntegerNetwork
+from bitlathe.hls.target.config import Target, find_target
 
 IMAGES = 16  # of a bundle that is made here
 SIMULATED = "simulated"  # in the place of an overlay's folder

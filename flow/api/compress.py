@@ -12,13 +12,13 @@ from torch import nn
 from bitlathe.flow.api.datasets import DatasetSource
 from bitlathe.flow.api.hardware import TARGET
 from bitlathe.flow.api.networks import subject_of
-from bitlathe.flow.compression import Compression, CompressOptions
-from bitlathe.flow.compression import compress as carry_out
+from bitlathe.flow.compress.run import Compression, CompressOptions
+from bitlathe.flow.compress.run import compress as carry_out
 from bitlathe.flow.errors import member_of
+from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Progress, silent
-from bitlathe.flow.search import ExecutorKind, Finished, SearchRequest, run_search
-from bitlathe.flow.subject import Subject
-from bitlathe.hls.config import find_target
+from bitlathe.flow.search.run import ExecutorKind, Finished, SearchRequest, run_search
+from bitlathe.hls.target.config import find_target
 from bitlathe.model.quantize.config import QuantizeConfig
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
-from bitlathe.flow.datasets import read_dataset
 from bitlathe.flow.errors import UsageError
+from bitlathe.flow.network.datasets import read_dataset
 from bitlathe.model.data import Dataset, Images, Labels
 from bitlathe.model.graph.errors import DataError
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bitlathe.flow.compilation import NetworkProgram, compile_for
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.integer_network import IntegerNetwork, ReadyGraph
+from bitlathe.flow.hardware.compilation import NetworkProgram, compile_for
+from bitlathe.flow.hardware.simulation import SimulationOptions, SimulationResult
+from bitlathe.flow.hardware.simulation import simulate as run_simulation
+from bitlathe.flow.network.integer_network import IntegerNetwork, ReadyGraph
 from bitlathe.flow.progress import Progress, silent
-from bitlathe.flow.simulation import SimulationOptions, SimulationResult
-from bitlathe.flow.simulation import simulate as run_simulation
-from bitlathe.hls.config import find_target
+from bitlathe.hls.target.config import find_target
 
 TARGET = "pynq-z2"
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from bitlathe.flow.api.datasets import DatasetSource, load_dataset
 from bitlathe.flow.errors import UsageError, member_of
-from bitlathe.flow.integer_network import IntegerNetwork, quantized, read_network
+from bitlathe.flow.network.integer_network import IntegerNetwork, quantized, read_network
+from bitlathe.flow.network.request import CALIBRATION_IMAGES, MeanStd, NetworkRequest, Normalization
+from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Progress, silent
-from bitlathe.flow.request import CALIBRATION_IMAGES, MeanStd, NetworkRequest, Normalization
-from bitlathe.flow.subject import Subject, find_subject
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 
 ChannelConstants: TypeAlias = tuple[

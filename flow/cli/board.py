@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 
 from bitlathe.board.agent import DEFAULT_PORT, LOOPBACK, add_agent_options, run_agent
-from bitlathe.flow.board_errors import board_errors
+from bitlathe.flow.boards.errors import board_errors
 from bitlathe.flow.cli.options import JsonOption, TargetOption, takes_network
 from bitlathe.flow.cli.output import note, print_json, show
 from bitlathe.flow.cli.tables import show_measurement
 from bitlathe.flow.errors import CheckFailed, UsageError
-from bitlathe.flow.request import NetworkRequest
-from bitlathe.hls.config import find_target
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.target.board_files import listed_boards
+from bitlathe.hls.target.config import find_target
 
 IMAGES = 16  # of a bundle that is made here
 TokenOption = Annotated[
@@ -92,7 +92,7 @@ def measure(
     """Run test images on boards, compare every output integer, and print the measured latency."""
     from bitlathe.flow.api.boards import measure as measure_network
     from bitlathe.flow.api.boards import measure_bundles
-    from bitlathe.flow.integer_network import obtain
+    from bitlathe.flow.network.integer_network import obtain
 
     _check_one_source(request, bundle, {"overlay": overlay})
     if bundle:
@@ -127,8 +127,8 @@ def deploy(
 ) -> None:
     """Put all that a board needs into a folder, and print the commands that run it there."""
     from bitlathe.flow.api.boards import deploy as fill_folder
-    from bitlathe.flow.deploy import copy_to
-    from bitlathe.flow.integer_network import obtain
+    from bitlathe.flow.boards.deploy import copy_to
+    from bitlathe.flow.network.integer_network import obtain
 
     _check_one_source(request, bundle, {"overlay": overlay, "images": images})
     if bundle is None and overlay is None:

@@ -9,8 +9,8 @@ import typer
 
 from bitlathe.flow.cli.options import JsonOption, TargetOption, takes_float_network
 from bitlathe.flow.cli.output import print_json, show
-from bitlathe.flow.request import NetworkRequest
-from bitlathe.hls.config import find_target
+from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.hls.target.config import find_target
 
 
 def register(app: typer.Typer) -> None:
@@ -45,9 +45,9 @@ def compress(
 ) -> None:
     """Prune and quantize a network by methods one after the other; sizes before and after in one table."""
     from bitlathe.flow.cli.tables import show_compression
-    from bitlathe.flow.compression import CompressOptions, compress
-    from bitlathe.flow.quantize_settings import quantize_config
-    from bitlathe.flow.subject import find_subject
+    from bitlathe.flow.compress.run import CompressOptions, compress
+    from bitlathe.flow.network.quantize_settings import quantize_config
+    from bitlathe.flow.network.subject import find_subject
 
     options = CompressOptions(
         methods=tuple(method),
@@ -80,8 +80,8 @@ def sensitivity(
 ) -> None:
     """Prune each layer alone and tell what accuracy that costs: which layers to skip."""
     from bitlathe.flow.cli.tables import show_sensitivity
-    from bitlathe.flow.sensitivity import measure_sensitivity, sensitivity_options
-    from bitlathe.flow.subject import find_subject
+    from bitlathe.flow.compress.sensitivity import measure_sensitivity, sensitivity_options
+    from bitlathe.flow.network.subject import find_subject
 
     options = sensitivity_options(criterion=criterion, shares=shares, scope=scope, images=images)
     result = measure_sensitivity(find_subject(request, show), options, show)

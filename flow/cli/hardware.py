@@ -10,8 +10,8 @@ import typer
 
 from bitlathe.flow.cli.options import JsonOption, TargetOption, WorkersOption, as_options, takes_network
 from bitlathe.flow.cli.output import print_json, show
-from bitlathe.flow.request import NetworkRequest
-from bitlathe.hls.config import find_target
+from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.hls.target.config import find_target
 
 RESOURCES_OUT = Path("build/bench/resources.json")
 
@@ -34,8 +34,8 @@ def compile_command(
 ) -> None:
     """Compile a network for a target: program, weights, manifest, and the engine's sources for Vivado."""
     from bitlathe.flow.cli.tables import show_compilation
-    from bitlathe.flow.compilation import check_replaceable, compile_for
-    from bitlathe.flow.integer_network import obtain_ready
+    from bitlathe.flow.hardware.compilation import check_replaceable, compile_for
+    from bitlathe.flow.network.integer_network import obtain_ready
 
     board = find_target(target)
     check_replaceable(out)
@@ -63,9 +63,9 @@ def simulate(
 ) -> None:
     """Run test images through the simulated hardware and compare every output integer with the reference."""
     from bitlathe.flow.cli.tables import show_profile, show_simulation
-    from bitlathe.flow.compilation import compile_for
-    from bitlathe.flow.integer_network import obtain
-    from bitlathe.flow.simulation import SimulationOptions, simulate
+    from bitlathe.flow.hardware.compilation import compile_for
+    from bitlathe.flow.hardware.simulation import SimulationOptions, simulate
+    from bitlathe.flow.network.integer_network import obtain
 
     board = find_target(target)
     options = SimulationOptions(images=images, workers=workers, stall_percent=stalls, seed=request.seed)
@@ -94,7 +94,7 @@ def resources(
 ) -> None:
     """Synthesize the engine with Yosys, minutes once a version, and compare its area with the part's."""
     from bitlathe.flow.cli.tables import show_resources, show_timing
-    from bitlathe.flow.resources import measured_resources
+    from bitlathe.flow.hardware.resources import measured_resources
 
     board = find_target(target)
     row = measured_resources(board, out, show)
@@ -117,8 +117,8 @@ def explore_command(
     """Compare the engines that a board could hold, by a network's cycles and by area."""
     deadline = time.monotonic() + seconds
     from bitlathe.flow.cli.tables import show_explored
-    from bitlathe.flow.explore import run_explore
-    from bitlathe.flow.integer_network import obtain_graph
+    from bitlathe.flow.hardware.explore import run_explore
+    from bitlathe.flow.network.integer_network import obtain_graph
 
     row, found = run_explore(*obtain_graph(request, show), find_target(target), deadline, show)
     if as_json:
@@ -149,8 +149,8 @@ def hls_command(
     """Emit an HLS project, prove it in C simulation, and synthesize it where a vendor's tool is found."""
     from bitlathe.flow.cli.tables import show_hls
     from bitlathe.flow.errors import member_of
-    from bitlathe.flow.hls_commands import Flow, Hls4mlBackend, HlsRequest, Synth, run_hls
-    from bitlathe.flow.integer_network import obtain
+    from bitlathe.flow.hardware.hls import Flow, Hls4mlBackend, HlsRequest, Synth, run_hls
+    from bitlathe.flow.network.integer_network import obtain
 
     asked = HlsRequest(
         target=find_target(target),
@@ -183,8 +183,8 @@ def bitstream(
     require: Annotated[bool, typer.Option("--require", help="Fail where Vivado is missing.")] = False,
 ) -> None:
     """Emit Vivado's block design around the engine, and build the bitstream where Vivado is found."""
-    from bitlathe.flow.bitstream import run_bitstream
     from bitlathe.flow.errors import member_of
+    from bitlathe.flow.hardware.bitstream import run_bitstream
     from bitlathe.hls.tools.scripts import EngineKind
 
     board, kind = find_target(target), member_of(EngineKind, "engine", engine)

@@ -106,8 +106,8 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Search for a small LeNet-5, compile it, and simulate every test image of digits on the hardware."""
+    from bitlathe.flow.api.demo import run_demo
     from bitlathe.flow.cli.tables import show_search, show_simulation
-    from bitlathe.flow.demo import run_demo
 
     finished, result = run_demo(out, workers, show)
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from bitlathe.flow.cli.options import DataOption, DatasetOption, JsonOption, takes_network
 from bitlathe.flow.cli.output import log_to_stderr, print_json, show
-from bitlathe.flow.request import NetworkRequest
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.model.graph.files.settings import MAX_SEED
 
 
@@ -49,7 +49,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a network of the zoo; a checkpoint is kept after every epoch."""
-    from bitlathe.flow.training import run_training, training_config
+    from bitlathe.flow.network.training import run_training, training_config
 
     config = training_config(
         network=network,
@@ -82,8 +82,8 @@ def quantize(
 ) -> None:
     """Quantize a trained network and compare its accuracy before and after."""
     from bitlathe.flow.cli.tables import show_quantization
-    from bitlathe.flow.integer_network import obtain
-    from bitlathe.flow.quantization import judge
+    from bitlathe.flow.network.integer_network import obtain
+    from bitlathe.flow.network.quantization import judge
 
     network = obtain(request, show)
     result = judge(network, images, out)

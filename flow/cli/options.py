@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.request import CALIBRATION_IMAGES, NetworkRequest, Normalization
+from bitlathe.flow.network.request import CALIBRATION_IMAGES, NetworkRequest, Normalization
 from bitlathe.hls.target.board_files import listed_boards
 from bitlathe.model.graph.files.settings import MAX_SEED
 

@@ -16,16 +16,16 @@ from bitlathe.flow.wording import percent
 if TYPE_CHECKING:
     from bitlathe.board.measurement import Measurement
     from bitlathe.flow.cli.doctor import Check
-    from bitlathe.flow.compilation import Compilation
-    from bitlathe.flow.compression import Compression
-    from bitlathe.flow.explore import Explored
-    from bitlathe.flow.hls_commands import HlsResult
-    from bitlathe.flow.profile import Profile
-    from bitlathe.flow.quantization import QuantizationResult
-    from bitlathe.flow.resources import Resources
-    from bitlathe.flow.search import Finished
-    from bitlathe.flow.sensitivity import NetworkSensitivity
-    from bitlathe.flow.simulation import SimulationResult
+    from bitlathe.flow.compress.run import Compression
+    from bitlathe.flow.compress.sensitivity import NetworkSensitivity
+    from bitlathe.flow.hardware.compilation import Compilation
+    from bitlathe.flow.hardware.explore import Explored
+    from bitlathe.flow.hardware.hls import HlsResult
+    from bitlathe.flow.hardware.profile import Profile
+    from bitlathe.flow.hardware.resources import Resources
+    from bitlathe.flow.hardware.simulation import SimulationResult
+    from bitlathe.flow.network.quantization import QuantizationResult
+    from bitlathe.flow.search.run import Finished
     from bitlathe.hls.explore.search import EngineChoice, Exploration
 
 REFUSED_SHOWN = 8
@@ -143,7 +143,7 @@ def show_resources(row: Resources) -> None:
 
 def show_timing(row: Resources, clock_mhz: float) -> None:
     """Print the longest path of an engine beside the clock it is meant for."""
-    from bitlathe.flow.timing import NET_PS
+    from bitlathe.flow.hardware.timing import NET_PS
 
     if row.path_ps is None:
         print(f"engine of {row.target}: Yosys has no delays of the family of {row.part}")
@@ -174,7 +174,7 @@ def show_sensitivity(result: NetworkSensitivity) -> None:
 
 def show_search(finished: Finished) -> None:
     """Print the search beside its baselines."""
-    from bitlathe.flow.search_report import comparison_table
+    from bitlathe.flow.search.report import comparison_table
 
     result = finished.result
     table = comparison_table(result, finished.baselines)

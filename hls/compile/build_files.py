@@ -4,9 +4,9 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 from bitlathe.hls.compile.compiler import Compiled
-from bitlathe.hls.config import PROGRAM_VERSION, Target
 from bitlathe.hls.emit import emit_rtl
-from bitlathe.model.graph.file import encode_graph, graph_digest
+from bitlathe.hls.target.config import PROGRAM_VERSION, Target
+from bitlathe.model.graph.files.archive import encode_graph, graph_digest
 from bitlathe.model.graph.graph import Graph
 
 MANIFEST = "manifest.json"

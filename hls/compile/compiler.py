@@ -9,10 +9,10 @@ from bitlathe.hls.compile.plan import EnginePlan, make_plan
 from bitlathe.hls.compile.schedule import scheduled
 from bitlathe.hls.compile.validate import validate
 from bitlathe.hls.compile.weights import WeightImage, weight_image
-from bitlathe.hls.config import EngineConfiguration, Target
-from bitlathe.hls.cycle_model import DdrModel, Prediction, predict
-from bitlathe.hls.explore.area import check_fits
+from bitlathe.hls.cycles.model import DdrModel, Prediction, predict
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Program
+from bitlathe.hls.target.area import check_fits
+from bitlathe.hls.target.config import EngineConfiguration, Target
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 

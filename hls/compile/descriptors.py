@@ -5,8 +5,8 @@ from dataclasses import replace
 from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import LayerKind
 from bitlathe.hls.compile.steps import AnyStep, ExecStep, LoadWeightsStep, MoveStep
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Descriptor, Exec, LoadMove, LoadWeights, Move, Opcode, Space, StoreMove
+from bitlathe.hls.target.config import EngineConfiguration
 
 
 def descriptor_of(step: AnyStep, configuration: EngineConfiguration) -> Descriptor:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS
 from bitlathe.hls.program import Encoding
+from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS
 from bitlathe.model.graph.arrays import Int8s
 
 Used = npt.NDArray[np.bool_]  # (passes, po)

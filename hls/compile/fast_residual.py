@@ -21,8 +21,8 @@ from bitlathe.hls.compile.groups import (
 )
 from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import Layer
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.arrays import Int64s
 
 WRITE_DELAY = 7  # hls/rtl/output_stage.sv: Latency less the register of the residual's address

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from bitlathe.hls.compile.layout import InputLayout
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.datapath import PACKED_BITS
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, IntWeights, Node
 

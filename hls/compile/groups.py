@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.compile.network import Layer, LayerKind
-from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import pass_cycles
+from bitlathe.hls.cycles.model import pass_cycles
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
+from bitlathe.hls.target.config import EngineConfiguration
 
 LONGEST_SKIP = (1 << 12) - 1  # weight lines of a kernel row that a descriptor can name
 WIDEST_SKIP = (1 << 8) - 1  # scratchpad lines of a map's row, whose pitch adds less than a line

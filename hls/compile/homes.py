@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
 from bitlathe.hls.compile.network import Layer, Network, Region, plane_lines
 from bitlathe.hls.compile.strips import MapRole, StripMiner, Strips
-from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import DdrModel
+from bitlathe.hls.cycles.model import DdrModel
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import CapacityError
 
 

@@ -22,7 +22,7 @@ from bitlathe.hls.compile.layout import (
 )
 from bitlathe.hls.compile.limits import check_graph, effective_stride
 from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Parameters, Region
-from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import (

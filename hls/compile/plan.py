@@ -10,9 +10,9 @@ from bitlathe.hls.compile.memory import Buffer, StoreKind
 from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Region
 from bitlathe.hls.compile.strips import MapRole
 from bitlathe.hls.compile.weights import WeightImage, pass_lines
-from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import DdrModel
+from bitlathe.hls.cycles.model import DdrModel
 from bitlathe.hls.program import Space
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import CapacityError
 
 

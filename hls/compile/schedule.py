@@ -18,9 +18,9 @@ from bitlathe.hls.compile.descriptors import descriptor_of
 from bitlathe.hls.compile.memory import Block, Buffer
 from bitlathe.hls.compile.steps import AnyStep
 from bitlathe.hls.compile.units import NEVER, Task, simulated_starts
-from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import UNITS, DdrModel, Unit, duration
+from bitlathe.hls.cycles.model import UNITS, DdrModel, Unit, duration
 from bitlathe.hls.program import NO_WAIT, Descriptor, End, Opcode
+from bitlathe.hls.target.config import EngineConfiguration
 
 BlockAccess = tuple[int, Block]  # step, what it touched
 

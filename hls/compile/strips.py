@@ -11,8 +11,8 @@ from itertools import product
 from bitlathe.hls.compile.groups import best_grouping, chunk_step, passes, sub_tiles
 from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
 from bitlathe.hls.compile.network import Layer, LayerKind, Map, plane_lines
-from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import EXEC_DRAIN, DdrModel
+from bitlathe.hls.cycles.model import EXEC_DRAIN, DdrModel
+from bitlathe.hls.target.config import EngineConfiguration
 
 DEPTHS = (2, 1)  # buffers a streamed map
 

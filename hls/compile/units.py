@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
 
-from bitlathe.hls.cycle_model import Unit
+from bitlathe.hls.cycles.model import Unit
 
 NEVER = 1 << 60
 

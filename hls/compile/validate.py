@@ -21,8 +21,7 @@ from bitlathe.hls.checks import (
     source_position,
     weight_reach,
 )
-from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
-from bitlathe.hls.cycle_model import UNITS, exec_passes
+from bitlathe.hls.cycles.model import UNITS, exec_passes
 from bitlathe.hls.program import (
     Descriptor,
     Encoding,
@@ -36,6 +35,7 @@ from bitlathe.hls.program import (
 )
 from bitlathe.hls.program.decode import decode_program
 from bitlathe.hls.program.moves import line_beats
+from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
 from bitlathe.model.graph.errors import FormatError
 
 INPUTS = 2  # looked at

@@ -16,8 +16,8 @@ from bitlathe.hls.compile.encodings import encoded
 from bitlathe.hls.compile.groups import passes
 from bitlathe.hls.compile.layout import UNUSED, Slots
 from bitlathe.hls.compile.network import Layer, LayerKind, Network, Parameters
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Encoding
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.arrays import Int8s
 from bitlathe.model.graph.nodes import IntWeights
 

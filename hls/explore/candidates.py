@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bitlathe.hls.config import EngineConfiguration, Target
-from bitlathe.hls.explore.area import PartBudget, block_rams
+from bitlathe.hls.target.area import PartBudget, block_rams
+from bitlathe.hls.target.config import EngineConfiguration, Target
 
 PI = (8, 16)  # one beat of memory; the sources take no other
 PO_TILES = (1, 2, 4)

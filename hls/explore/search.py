@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bitlathe.hls.bounds import array_cycles
 from bitlathe.hls.compile.compiler import compile_graph
-from bitlathe.hls.config import EngineConfiguration, Target
-from bitlathe.hls.cycle_model import DdrModel, predict
+from bitlathe.hls.cycles.bounds import array_cycles
+from bitlathe.hls.cycles.model import DdrModel, predict
 from bitlathe.hls.datapath import PACKED_BITS
-from bitlathe.hls.explore.area import Area, PartBudget, area_of
+from bitlathe.hls.target.area import Area, PartBudget, area_of
+from bitlathe.hls.target.config import EngineConfiguration, Target
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph
 

@@ -4,9 +4,9 @@ Nothing here is imported with the rest of `bitlathe.hls`: hls4ml is an optional 
 `import hls4ml` means the installed one.
 """
 
-from bitlathe.hls.hls4ml.csim import csimulate, simulate_project
-from bitlathe.hls.hls4ml.emit import emit, write
-from bitlathe.hls.hls4ml.plan import Backend, Options, ProjectPlan
-from bitlathe.hls.hls4ml.planning import make_plan
+from bitlathe.hls.hls4ml.project.csim import csimulate, simulate_project
+from bitlathe.hls.hls4ml.project.emit import emit, write
+from bitlathe.hls.hls4ml.project.make_plan import make_plan
+from bitlathe.hls.hls4ml.project.plan import Backend, Options, ProjectPlan
 
 __all__ = ["Backend", "Options", "ProjectPlan", "csimulate", "emit", "make_plan", "simulate_project", "write"]

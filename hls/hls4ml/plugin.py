@@ -26,13 +26,13 @@ from bitlathe.hls.compile.build_files import (
     program_files,
     versions,
 )
-from bitlathe.hls.config import Target, find_target
-from bitlathe.hls.cycle_model import DdrModel
-from bitlathe.hls.functional import FunctionalEngine
-from bitlathe.hls.hls4ml.draft import Places
-from bitlathe.hls.hls4ml.importer import import_model
+from bitlathe.hls.cycles.model import DdrModel
+from bitlathe.hls.functional.run import FunctionalEngine
+from bitlathe.hls.hls4ml.importer.draft import Places
+from bitlathe.hls.hls4ml.importer.importer import import_model
 from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.memory import SimulatedDdr
+from bitlathe.hls.target.config import Target, find_target
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import FormatError, ShapeError, ToolError

@@ -1,6 +1,5 @@
 """The program format: descriptors and header as typed classes, which every reader and writer of it shares."""
 
-from bitlathe.hls.config import PROGRAM_VERSION
 from bitlathe.hls.program.format import (
     DESCRIPTOR_BYTES,
     KINDS,
@@ -22,6 +21,7 @@ from bitlathe.hls.program.format import (
     StoreMove,
     fields_of,
 )
+from bitlathe.hls.target.config import PROGRAM_VERSION
 
 __all__ = [
     "DESCRIPTOR_BYTES",

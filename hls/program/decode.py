@@ -3,8 +3,8 @@
 import zlib
 from dataclasses import dataclass
 
-from bitlathe.hls.config import PROGRAM_VERSION, EngineConfiguration
 from bitlathe.hls.program.format import DESCRIPTOR_BYTES, KINDS, MAGIC, OPCODE, Descriptor, Header, Opcode
+from bitlathe.hls.target.config import PROGRAM_VERSION, EngineConfiguration
 from bitlathe.model.graph.errors import FormatError
 
 

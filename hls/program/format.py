@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar
 
-from bitlathe.hls.config import PROGRAM_VERSION, EngineConfiguration
+from bitlathe.hls.target.config import PROGRAM_VERSION, EngineConfiguration
 from bitlathe.model.graph.errors import FormatError
 
 DESCRIPTOR_BYTES = 64

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
-from bitlathe.hls.config import CODEWORD_BYTES
 from bitlathe.hls.program.format import Encoding, LoadWeights, Move
+from bitlathe.hls.target.config import CODEWORD_BYTES
 
 BURST_BEATS = 16  # an AXI3 port takes no more
 PAGE_BYTES = 4096  # no AXI burst may cross one

@@ -13,7 +13,6 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TypeVar
 
-from bitlathe.hls.config import INPUT_CHANNELS, PROGRAM_VERSION
 from bitlathe.hls.datapath import datapath
 from bitlathe.hls.program.format import (
     DESCRIPTOR_BYTES,
@@ -39,7 +38,8 @@ from bitlathe.hls.program.registers import (
     REGISTERS,
 )
 from bitlathe.hls.render import render
-from bitlathe.model.graph.storage import write_whole
+from bitlathe.hls.target.config import INPUT_CHANNELS, PROGRAM_VERSION
+from bitlathe.model.graph.files.storage import write_whole
 
 HLS = Path(__file__).parent.parent
 RTL, CXX, DOCS = HLS / "rtl", HLS / "vitis" / "include" / "bitlathe", HLS.parent / "docs"

@@ -1,9 +1,9 @@
 // compute: everything between the on-chip stores: sequencer, scratchpad, weight store, array, output stage.
 // Function:   runs one EXEC descriptor at a time; LOAD, STORE and LOAD_WEIGHTS reach the stores meanwhile
 // Interface:  descriptor handshake and done pulse; one port a DMA unit
-// Latency:    about 36 cycles an EXEC beyond its groups (hls/cycle_model.py has the exact sum).
+// Latency:    about 36 cycles an EXEC beyond its groups (hls/cycles/model.py has the exact sum).
 // Reset:      synchronous, active low; control bits only.
-// Reference:  hls/functional.py
+// Reference:  hls/functional/run.py
 `default_nettype none
 module compute #(
     parameter int PI = 8,

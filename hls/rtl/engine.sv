@@ -3,7 +3,7 @@
 // Interface:  s_axi_control (AXI4-Lite registers), m_axi (AXI4 master, PI bytes a beat), irq_o
 // Latency:    a run's cycles are in the registers CYCLES_LO, CYCLES_HI.
 // Reset:      synchronous, active low; control only
-// Reference:  hls/program/format.py, hls/config.py
+// Reference:  hls/program/format.py, hls/target/config.py
 `default_nettype none
 module engine #(
     parameter int PI = 8,

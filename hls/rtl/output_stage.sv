@@ -4,7 +4,7 @@
 // Latency:    9 cycles from a group's arrival to its first write.
 // Throughput: 1 word a cycle; 1 in 2 with a residual, unless res_fast says that reads and writes never meet.
 // Reset:      synchronous, active low; valid bits only.
-// Reference:  hls/functional.py
+// Reference:  hls/functional/run.py
 `default_nettype none
 module output_stage #(
     parameter int PI = 8,

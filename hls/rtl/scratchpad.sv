@@ -3,7 +3,7 @@
 // Interface:  array lanes (banks pairwise different); output stage first, then LOAD, then STORE share the second ports
 // Latency:    3 cycles for every read.   Throughput: PP words per cycle, and 1 word per bank on the second ports.
 // Reset:      synchronous, active low; valid bits only.
-// Reference:  hls/functional.py
+// Reference:  hls/functional/run.py
 `default_nettype none
 module scratchpad #(
     parameter int PI = 8,

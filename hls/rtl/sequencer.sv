@@ -4,7 +4,7 @@
 // Latency:    group_lanes + 3 cycles from init to the first address; then 1 + groups * group_cycles a tile,
 //             less skip_weights cycles for each kernel row that a group leaves out.
 // Reset:      synchronous, active low; control bits only.
-// Reference:  hls/functional.py; hls/cycle_model.py
+// Reference:  hls/functional/run.py; hls/cycles/model.py
 `default_nettype none
 module sequencer #(
     parameter int PP = 6,

@@ -9,10 +9,10 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.emit import engine_parameters, engine_sources
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.native.cache import cache_folder, copied, digest_of, kept
 from bitlathe.model.native.cxx import cxx
 

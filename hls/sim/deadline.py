@@ -1,6 +1,6 @@
 """How long a run may take before it counts as hung: a generous bound, not the cycle model."""
 
-from bitlathe.hls.cycle_model import exec_passes, move_beats
+from bitlathe.hls.cycles.model import exec_passes, move_beats
 from bitlathe.hls.program import Descriptor, Exec, LoadWeights, Move, Program
 from bitlathe.hls.program.moves import BURST_BEATS
 from bitlathe.hls.sim.memory import PATIENCE_CYCLES, SimulatedDdr

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import Program
 from bitlathe.hls.program.registers import ABORT, FLAG_WEIGHTS_RESIDENT, OFFSETS, START
 from bitlathe.hls.sim.build import engine_model
@@ -30,6 +29,7 @@ from bitlathe.hls.sim.memory import (
     total_bytes,
 )
 from bitlathe.hls.sim.model import Counters, Model
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import FormatError, ShapeError
 
 POISON = 0xA5  # what memory holds that nobody wrote

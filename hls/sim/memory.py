@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from bitlathe.hls.cycle_model import DdrModel
+from bitlathe.hls.cycles.model import DdrModel
 from bitlathe.model.graph.errors import CapacityError
 
 PAGE_BYTES = 4096

@@ -10,7 +10,7 @@ from bitlathe.hls.tools.find import Tool
 from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.hls.tools.synthesis import LOG_LINES, is_disk_full
 from bitlathe.model.graph.errors import FormatError, ToolError
-from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.graph.files.storage import write_whole
 
 BITSTREAM, HANDOFF, OVERLAY_FACTS = "bitlathe.bit", "bitlathe.hwh", "overlay.json"
 IP_FOLDER = "ip"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bitlathe.hls.config import Target
+from bitlathe.hls.target.config import Target
 from bitlathe.model.graph.errors import FormatError
 
 UNKNOWN = {"undef", "?", "-", "n/a", ""}

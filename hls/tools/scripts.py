@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from bitlathe.hls.config import Processor, Target
 from bitlathe.hls.emit import FILE_LIST, emit_rtl
 from bitlathe.hls.emit import TOP as RTL_TOP
-from bitlathe.hls.explore.area import check_fits
 from bitlathe.hls.render import render
+from bitlathe.hls.target.area import check_fits
+from bitlathe.hls.target.config import Processor, Target
 
 UNCERTAINTY_PERCENT = 12.5  # of the period, what Vivado HLS takes by default
 COUNTER = Path(__file__).parents[1] / "vitis" / "rtl" / "cycle_counter.v"  # what cores made by HLS read

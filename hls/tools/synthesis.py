@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from bitlathe.hls.config import Target
+from bitlathe.hls.target.config import Target
 from bitlathe.hls.tools.find import Launcher, Tool, find_tool
 from bitlathe.hls.tools.reports import HlsReport, read_report
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.graph.files.storage import write_whole
 
 LOG_LINES = 12
 STAMP = "stages.json"

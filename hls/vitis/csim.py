@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlathe.hls.config import Target
 from bitlathe.hls.program import ErrorCode
 from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT
 from bitlathe.hls.sim.engine import POISON, CompiledNetwork
 from bitlathe.hls.sim.faults import EngineStopped, fault
+from bitlathe.hls.target.config import Target
 from bitlathe.hls.vitis.csim_library import Types, csim_library
 from bitlathe.model.graph.arrays import Bytes
 from bitlathe.model.graph.errors import BitlatheError, FormatError, ToolError

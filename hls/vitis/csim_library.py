@@ -7,7 +7,7 @@ from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 
-from bitlathe.hls.config import Target
+from bitlathe.hls.target.config import Target
 from bitlathe.hls.vitis.view import config_text
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.native.cache import digest_of, kept

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bitlathe.hls.config import Target
-from bitlathe.hls.explore.area import check_fits
+from bitlathe.hls.target.area import check_fits
+from bitlathe.hls.target.config import Target
 from bitlathe.hls.tools.scripts import hls_scripts
 from bitlathe.hls.vitis.view import config_text
 

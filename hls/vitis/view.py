@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from bitlathe.hls.config import Target
 from bitlathe.hls.render import render
+from bitlathe.hls.target.config import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from bitlathe.model.compress.sharing import shared
 from bitlathe.model.compress.state import Quantization, State
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.prune.group_lasso import GroupLasso
-from bitlathe.model.quantize.view import QuantizedView
+from bitlathe.model.prune.channels.group_lasso import GroupLasso
+from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.train.batches import Batch, forward_in_training
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 

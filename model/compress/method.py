@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.state import State
-from bitlathe.model.prune.groups import ChannelGroups
+from bitlathe.model.prune.channels.groups import ChannelGroups
 from bitlathe.model.quantize.config import QuantizeConfig
 
 

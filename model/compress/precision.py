@@ -7,8 +7,8 @@ from torch import nn
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.sharing import tied
 from bitlathe.model.compress.state import State
+from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.quantize.view import QuantizedView
 
 
 def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> QuantizedView:

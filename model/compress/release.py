@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bitlathe.model.compress.state import State
-from bitlathe.model.prune.influence import weight_parameters
+from bitlathe.model.prune.weights.influence import weight_parameters
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from dataclasses import replace
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.state import Sharing
 from bitlathe.model.product.live import assignments, network_of, share
+from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
-from bitlathe.model.quantize.view import QuantizedView
 
 
 def tied(view: QuantizedView, sharing: Sharing, data: MethodData) -> QuantizedView:

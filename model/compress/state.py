@@ -16,8 +16,8 @@ from bitlathe.model.compress.architecture import Architecture
 from bitlathe.model.compress.plain import config_from_plain, config_to_plain
 from bitlathe.model.graph.errors import BitlatheError, DataError
 from bitlathe.model.product.config import ProductConfig
-from bitlathe.model.prune.masks import Masks
-from bitlathe.model.prune.rebuild import shrink_to
+from bitlathe.model.prune.channels.rebuild import shrink_to
+from bitlathe.model.prune.weights.masks import Masks
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.files import read_tensors, write_tensors

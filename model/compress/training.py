@@ -16,7 +16,7 @@ from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.epoch import Diverged, train_epoch
 from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.data import Dataset, load_dataset
-from bitlathe.model.graph.storage import make_folder
+from bitlathe.model.graph.files.storage import make_folder
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.evaluate import evaluate
 

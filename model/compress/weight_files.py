@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bitlathe.model.graph.errors import DataError
-from bitlathe.model.prune.rebuild import shrink_to
+from bitlathe.model.prune.channels.rebuild import shrink_to
 from bitlathe.model.train.files import read_tensors, write_tensors
 from bitlathe.model.train.state_dicts import (
     StateDict,

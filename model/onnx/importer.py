@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitlathe.model.capture.names import identifier, unused
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.network import LayerCall, OnnxNetwork, Pad
 from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode
-from bitlathe.model.quantize.names import identifier, unused
 
 Padding = tuple[int, int, int, int]  # top, left, bottom, right
 NO_PADDING: Padding = (0, 0, 0, 0)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
+from bitlathe.model.capture.names import identifier
 from bitlathe.model.graph.codebook import MAX_CODEWORDS, MAX_LENGTH
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.quantize.names import identifier
 
 
 class Objective(Enum):

@@ -10,7 +10,7 @@ from torch import Tensor
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.product.config import Objective
 from bitlathe.model.product.vectors import WeightVectors
-from bitlathe.model.quantize.fake_quant import ExactNetwork
+from bitlathe.model.quantize.exact_network import ExactNetwork
 
 
 def importance(

@@ -8,6 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, Origin
+from bitlathe.model.capture.formula import Evaluation, Formula
 from bitlathe.model.data import Images, to_input
 from bitlathe.model.graph.fixed_point import weight_limit
 from bitlathe.model.graph.nodes import Conv2d, Dense
@@ -17,10 +19,8 @@ from bitlathe.model.product.make_tie import make_tie
 from bitlathe.model.product.plan import plan
 from bitlathe.model.product.tie import Tie
 from bitlathe.model.product.vectors import WeightVectors
-from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, Origin
-from bitlathe.model.quantize.formula import Evaluation, Formula
+from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
-from bitlathe.model.quantize.view import QuantizedView
 
 Assignments = Mapping[str, Tensor]  # `layer.field` of each tied layer, to be saved
 _MEASURED = 256  # images that tell which weights matter, for Objective.OUTPUTS

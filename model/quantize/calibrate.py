@@ -9,11 +9,11 @@ from math import ldexp
 import torch
 from torch import Tensor
 
+from bitlathe.model.capture.float_forward import forward
+from bitlathe.model.capture.float_network import FloatNetwork
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.quantize.config import QuantizeConfig, Ranges
-from bitlathe.model.quantize.float_forward import forward
-from bitlathe.model.quantize.float_network import FloatNetwork
 from bitlathe.model.quantize.groups import Group, format_groups
 from bitlathe.model.quantize.rounding import finest_frac, ristretto_frac
 

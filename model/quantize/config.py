@@ -10,9 +10,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from bitlathe.model.capture.names import identifier
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS
-from bitlathe.model.quantize.names import identifier
 
 FLOAT_BITS = 32  # of weights or activations that training leaves real; no integer network holds them
 _STAND_IN_BITS = 8  # of the integer formats that real tensors would have

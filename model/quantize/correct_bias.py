@@ -12,12 +12,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from bitlathe.model.capture.float_forward import normalized, output_of, preactivation
+from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.graph.graph import dead_after
 from bitlathe.model.quantize.calibrate import BATCH
-from bitlathe.model.quantize.fake_layers import ExactProducts
-from bitlathe.model.quantize.fake_quant import ExactNetwork
-from bitlathe.model.quantize.float_forward import normalized, output_of, preactivation
-from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
+from bitlathe.model.quantize.exact_layers import ExactProducts
+from bitlathe.model.quantize.exact_network import ExactNetwork
 
 TensorsFunction = Callable[[list[Tensor]], Tensor]
 

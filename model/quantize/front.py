@@ -8,12 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.model.graph.arrays import Images
-from bitlathe.model.graph.errors import UnsupportedLayer
-from bitlathe.model.graph.fixed_point import FixedPoint
-from bitlathe.model.quantize.config import InputMode
-from bitlathe.model.quantize.float_arrays import Float64s
-from bitlathe.model.quantize.float_network import (
+from bitlathe.model.capture.float_arrays import Float64s
+from bitlathe.model.capture.float_network import (
     FloatConv2d,
     FloatDense,
     FloatNetwork,
@@ -21,8 +17,12 @@ from bitlathe.model.quantize.float_network import (
     Front,
     Origin,
 )
-from bitlathe.model.quantize.folding import following
-from bitlathe.model.quantize.formula import constant, operation
+from bitlathe.model.capture.folding import following
+from bitlathe.model.capture.formula import constant, operation
+from bitlathe.model.graph.arrays import Images
+from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.quantize.config import InputMode
 from bitlathe.model.quantize.groups import INPUT_BITS
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.rounding import finest_frac, round_half_up

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.quantize.float_network import (
+from bitlathe.model.capture.float_network import (
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
@@ -15,6 +13,8 @@ from bitlathe.model.quantize.float_network import (
     FloatNetwork,
     FloatNode,
 )
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.quantize.config import QuantizeConfig
 
 INPUT_BITS = 8  # a pixel
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import MAX_SHIFT, FixedPoint
 from bitlathe.model.quantize.calibrate import Formats
-from bitlathe.model.quantize.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.quantize.groups import Group
 from bitlathe.model.quantize.rounding import finest_frac
 from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats

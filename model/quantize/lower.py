@@ -8,6 +8,15 @@ from math import inf, ldexp
 import numpy as np
 import numpy.typing as npt
 
+from bitlathe.model.capture.float_network import (
+    FloatAvgPool2d,
+    FloatConcat,
+    FloatConv2d,
+    FloatDense,
+    FloatMaxPool2d,
+    FloatNetwork,
+    FloatNode,
+)
 from bitlathe.model.graph.bounds import accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import OverflowRisk
@@ -25,15 +34,6 @@ from bitlathe.model.graph.nodes import (
     average_multiplier,
 )
 from bitlathe.model.quantize.calibrate import Formats
-from bitlathe.model.quantize.float_network import (
-    FloatAvgPool2d,
-    FloatConcat,
-    FloatConv2d,
-    FloatDense,
-    FloatMaxPool2d,
-    FloatNetwork,
-    FloatNode,
-)
 from bitlathe.model.quantize.rounding import round_half_up, weight_codes
 from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import FormatError, ShapeError
+from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
+from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.graph.fixed_point import FixedPoint
-from bitlathe.model.graph.npy import array_from_npy, npy_from_array
-from bitlathe.model.graph.storage import write_whole
 
 InputCodes = npt.NDArray[np.int8]  # (N, C, H, W)
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
+from bitlathe.model.capture.capture import capture
+from bitlathe.model.capture.float_network import FloatNetwork
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError, ShapeError
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
-from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.correct_bias import correct_bias
-from bitlathe.model.quantize.fake_quant import ExactNetwork
-from bitlathe.model.quantize.float_network import FloatNetwork
+from bitlathe.model.quantize.exact_network import ExactNetwork
 from bitlathe.model.quantize.front import place_front
 from bitlathe.model.quantize.groups import format_groups
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitlathe.model.capture.float_network import FloatAvgPool2d, FloatConv2d, FloatDense, FloatNetwork
 from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.nodes import AvgPool2d, average_multiplier
 from bitlathe.model.quantize.config import QuantizeConfig, Ranges
-from bitlathe.model.quantize.float_network import FloatAvgPool2d, FloatConv2d, FloatDense, FloatNetwork
 from bitlathe.model.quantize.rounding import Fracs, least_error_frac, ristretto_frac, weight_fracs
 
 _COPY_BITS = 8  # at least, of a 1 that moves codes from one format to another

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bitlathe.model.compress.method import Method
-from bitlathe.model.graph.account import layer_bits, layer_widths
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.files.account import layer_bits, layer_widths
 from bitlathe.model.graph.files.settings import demand
 from bitlathe.model.search.checkpoint import (
     CHECKPOINT,

@@ -11,9 +11,9 @@ from bitlathe.model.compress.methods import PruneChannels, PruneOnce, Quantize, 
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.state import State
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.prune.budget import PerLayer
-from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups
-from bitlathe.model.prune.plug_in import PruneSettings
+from bitlathe.model.prune.channels.budget import PerLayer
+from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
+from bitlathe.model.prune.channels.plug_in import PruneSettings
 from bitlathe.model.search.knapsack import Option, Setting, solve
 from bitlathe.model.search.lab import Lab
 from bitlathe.model.search.ladder import Ladder, LatencyRung

@@ -14,7 +14,7 @@ from typing import Any
 
 from bitlathe.model.compress.state import State, check_identity, restore
 from bitlathe.model.graph.errors import DataError
-from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.search.lab import LabSpec
 from bitlathe.model.search.records import EpochRecord, Measures
 from bitlathe.model.train.files import read_tensors, write_tensors

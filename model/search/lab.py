@@ -23,7 +23,7 @@ from bitlathe.model.compress.state import State, fresh_state, from_bytes
 from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.graph.file import encode_graph
+from bitlathe.model.graph.files.archive import encode_graph
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.evaluate import evaluate

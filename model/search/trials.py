@@ -8,9 +8,9 @@ from itertools import combinations
 from math import sqrt
 
 from bitlathe.model.compress.method import Method
-from bitlathe.model.graph.account import Account, layer_widths
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.graph.file import decode_graph
+from bitlathe.model.graph.files.account import Account, layer_widths
+from bitlathe.model.graph.files.archive import decode_graph
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.search.lab import TrialOutcome
 from bitlathe.model.search.ladder import LatencyRung

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bitlathe.model.graph.errors import DataError
-from bitlathe.model.graph.storage import write_whole
+from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.train.file_kinds import foreign_kind
 
 # PyTorch's words for what a pickle names and it does not know

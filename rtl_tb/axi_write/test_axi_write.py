@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitlathe.hls.config import INPUT_CHANNELS
+from bitlathe.hls.target.config import INPUT_CHANNELS
 from bitlathe.rtl_tb.launch import run_bench
 from bitlathe.rtl_tb.simulators import Simulator
 

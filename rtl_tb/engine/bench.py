@@ -16,12 +16,12 @@ from cocotb.triggers import FallingEdge, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiSlave
 
 from bitlathe.hls.compile import Compiled, compile_graph
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Opcode
 from bitlathe.hls.program.moves import BURST_BEATS
 from bitlathe.hls.program.registers import DONE, FLAG_WEIGHTS_RESIDENT, IDLE, OFFSETS, START
 from bitlathe.hls.sim.memory import RunBuffer, WriteOrder
-from bitlathe.model.graph.file import read_graph
+from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.model.graph.files.archive import read_graph
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.rtl_tb.engine.memory import BASE, LOW_BASE, BufferMemory

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.emit import engine_parameters
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.graph.file import write_graph
-from bitlathe.model.graph.random_graphs import random_graph
+from bitlathe.model.graph.files.archive import write_graph
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.rtl_tb.launch import bench_failure
+from bitlathe.rtl_tb.random_networks.graphs import random_graph
 
 HERE = Path(__file__).parent
 TOP = "exported_engine"

@@ -6,9 +6,9 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from bitlathe.hls.config import CODEWORD_BYTES, CODEWORDS
 from bitlathe.hls.program import Encoding, ErrorCode, LoadMove, LoadWeights, Space
 from bitlathe.hls.program.moves import bursts, decoded_columns, pixel_positions, weight_beats, word_offsets
+from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS
 from bitlathe.rtl_tb.descriptors import (
     ADVANCE,
     BASES,

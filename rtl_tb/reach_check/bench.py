@@ -7,8 +7,8 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from bitlathe.hls.checks import fault_of
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Exec
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.rtl_tb.descriptors import bits_of
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 from bitlathe.rtl_tb.stimulus import random_generator, reset

@@ -12,7 +12,7 @@ from repository import ROOT, text_files
 from torch import nn
 
 from bitlathe.hls.compile.compiler import compile_for
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.graph.proof import check
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize

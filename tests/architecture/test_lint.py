@@ -11,7 +11,7 @@ import needs
 import pytest
 from repository import ROOT, files_below
 
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.target.config import TARGETS
 
 
 @pytest.fixture(scope="module")

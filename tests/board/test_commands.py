@@ -15,7 +15,7 @@ from own_networks import file_of
 from repository import ROOT
 
 from bitlathe.board.bundle import find_bundle
-from bitlathe.hls.config import TARGETS
+from bitlathe.hls.target.config import TARGETS
 
 needs.package("pynq")
 needs.package("typer")

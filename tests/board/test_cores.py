@@ -18,14 +18,14 @@ from bitlathe.board.runner import RunSettings, measure
 from bitlathe.board.sim.boards import board_model
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.settings import Faults, MemoryChannel, SimulationSettings
-from bitlathe.flow.board_bundle import OverlayFiles, make_bundle, read_overlay, simulated_overlay
-from bitlathe.flow.board_latency import random_vectors
-from bitlathe.hls.config import PROGRAM_VERSION, find_target
+from bitlathe.flow.boards.bundle import OverlayFiles, make_bundle, read_overlay, simulated_overlay
+from bitlathe.flow.boards.latency import random_vectors
 from bitlathe.hls.program.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
+from bitlathe.hls.target.config import PROGRAM_VERSION, find_target
 from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.random_graphs import random_graph
-from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.rtl_tb.random_networks.graphs import random_graph
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 needs.package("pynq")
 from bitlathe.board.sim.device import activate
@@ -143,8 +143,9 @@ def _small_network(hls4ml):
 
 def _kernel_overlay(graph, folder: Path) -> OverlayFiles:
     """An overlay of a simulated board that holds the C simulation of the graph's kernel."""
-    from bitlathe.hls.hls4ml import csim, make_plan
-    from bitlathe.hls.hls4ml.emit import element, identity_of, write
+    from bitlathe.hls.hls4ml import make_plan
+    from bitlathe.hls.hls4ml.project import csim
+    from bitlathe.hls.hls4ml.project.emit import element, identity_of, write
 
     project, plan, identity = folder / "project", make_plan(graph, BOARD), identity_of(graph)
     write(graph, BOARD, project)

@@ -12,17 +12,17 @@ import pytest
 
 from bitlathe.board.errors import EngineHung
 from bitlathe.board.measurement import Measurement
-from bitlathe.flow import board_latency as latency
-from bitlathe.flow.board_latency import BoardLatency, board_latency, random_vectors
+from bitlathe.flow.boards import latency
+from bitlathe.flow.boards.latency import BoardLatency, board_latency, random_vectors
 from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.hls.compile.compiler import compile_for
-from bitlathe.hls.config import find_target
-from bitlathe.hls.cycle_model import DdrModel, predict
+from bitlathe.hls.cycles.model import DdrModel, predict
+from bitlathe.hls.target.config import find_target
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import random_inputs
-from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.rtl_tb.random_networks.graphs import random_graph
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 needs.package("pynq")
 BOARD = "pynq-z2"

@@ -15,11 +15,11 @@ import numpy as np
 from board_bundles import bundle_folder
 from repository import ROOT
 
-from bitlathe.flow.board_bundle import make_bundle, simulated_overlay
-from bitlathe.flow.board_latency import random_vectors
-from bitlathe.hls.config import TARGETS
+from bitlathe.flow.boards.bundle import make_bundle, simulated_overlay
+from bitlathe.flow.boards.latency import random_vectors
+from bitlathe.hls.target.config import TARGETS
 from bitlathe.hls.tools.scripts import EngineKind
-from bitlathe.model.graph.random_graphs import random_graph
+from bitlathe.rtl_tb.random_networks.graphs import random_graph
 
 needs.package("pynq")
 needs.package("matplotlib")

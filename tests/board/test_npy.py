@@ -16,8 +16,8 @@ from small_bundle import FILES, small_manifest
 from bitlathe.board.bundle import write_bundle
 from bitlathe.board.errors import BundleError
 from bitlathe.board.npy import array_from_npy
-from bitlathe.model.graph import npy as graph_npy
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.files import npy as graph_npy
 
 HUGE = 10**9 - 1
 

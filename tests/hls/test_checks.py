@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from strategies import SEEDS
 
 from bitlathe.hls.checks import fault_of, output_words, residual_words, source_reach, weight_reach
-from bitlathe.hls.config import TARGETS, EngineConfiguration
 from bitlathe.hls.program import ErrorCode, Exec
 from bitlathe.hls.program.decode import decode_program
 from bitlathe.hls.program.moves import add_positions
+from bitlathe.hls.target.config import TARGETS, EngineConfiguration
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 

@@ -11,8 +11,8 @@ from array_model import narrow_sums, wide_sums
 from bitlathe.hls import datapath as widths
 from bitlathe.hls.compile.fold import PACKED_BITS
 from bitlathe.hls.compile.limits import LANE_BITS
-from bitlathe.hls.config import INPUT_CHANNELS, EngineConfiguration
 from bitlathe.hls.datapath import NARROW, WIDE, DataPath, Lanes, bits_of, datapath
+from bitlathe.hls.target.config import INPUT_CHANNELS, EngineConfiguration
 from bitlathe.model.graph.bounds import CodeRange
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.fixed_point import FixedPoint, weight_limit

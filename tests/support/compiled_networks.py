@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 
 from bitlathe.hls.compile import Compiled, compile_graph
-from bitlathe.hls.config import TARGETS, EngineConfiguration
-from bitlathe.hls.functional import FunctionalEngine
+from bitlathe.hls.functional.run import FunctionalEngine
+from bitlathe.hls.target.config import TARGETS, EngineConfiguration
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Concat, MaxPool2d
-from bitlathe.model.graph.random_layers import Sketch
-from bitlathe.model.graph.random_resnet import random_resnet
+from bitlathe.rtl_tb.random_networks.layers import Sketch
+from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 IMAGE = FixedPoint(bits=8, frac=7)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.program import End, Program
 from bitlathe.hls.sim import BuildOptions, build_model
+from bitlathe.hls.target.config import EngineConfiguration
 
 SOURCE = Path(__file__).parents[1] / "hls_sim" / "fixtures" / "echo_engine.sv"
 END = End(node="logits")

@@ -8,7 +8,7 @@ from compiled_networks import IMAGE
 from bitlathe.model.graph.codebook import Codebook, index_shape, index_type
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d
-from bitlathe.model.graph.random_layers import Sketch
+from bitlathe.rtl_tb.random_networks.layers import Sketch
 
 
 def chain(

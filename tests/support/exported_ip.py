@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bitlathe.hls.config import EngineConfiguration
 from bitlathe.hls.emit import engine_parameters, engine_sources
+from bitlathe.hls.target.config import EngineConfiguration
 
 TEMPLATE = Path(__file__).with_name("bitlathe_engine.v")
 

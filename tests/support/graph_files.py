@@ -4,7 +4,7 @@ import hashlib
 import io
 import zipfile
 
-from bitlathe.model.graph.file import DIGEST_BYTES
+from bitlathe.model.graph.files.archive import DIGEST_BYTES
 
 
 def sealed(archive: bytes) -> bytes:

@@ -7,9 +7,9 @@ import numpy as np
 
 from bitlathe.hls.checks import fault_of
 from bitlathe.hls.compile import Compiled
-from bitlathe.hls.config import EngineConfiguration
-from bitlathe.hls.cycle_model import exec_cycles
+from bitlathe.hls.cycles.model import exec_cycles
 from bitlathe.hls.program import Descriptor, End, ErrorCode, Exec
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 
 LONGEST = 20_000  # cycles of an EXEC that is run

@@ -10,8 +10,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bitlathe.model.prune.groups import ChannelGroups
-from bitlathe.model.prune.members import MemberRole
+from bitlathe.model.prune.channels.groups import ChannelGroups
+from bitlathe.model.prune.channels.members import MemberRole
 
 SIDE = 8  # pixels of an image that `Chain` takes
 

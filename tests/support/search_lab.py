@@ -14,7 +14,7 @@ import torch
 
 from bitlathe.model.compress import Method, MethodData, MethodKind, State, ZooArchitecture
 from bitlathe.model.compress.methods import Train
-from bitlathe.model.graph.account import Account
+from bitlathe.model.graph.files.account import Account
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.search import (

@@ -7,12 +7,12 @@ from compiled_networks import compiled_for
 from hypothesis import strategies as st
 
 from bitlathe.hls.compile import Compiled
-from bitlathe.hls.config import EngineConfiguration
+from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.fixed_point import MAX_BITS, MAX_FRAC, MIN_BITS, FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.random_graphs import random_graph
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
+from bitlathe.rtl_tb.random_networks.graphs import random_graph
 
 SEEDS = st.integers(0, 2**32 - 1)
 

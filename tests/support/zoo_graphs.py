@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from bitlathe.model.capture.capture import capture
 from bitlathe.model.data import Images, to_input
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.quantize.capture import capture
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
 from bitlathe.model.zoo import build, network_spec

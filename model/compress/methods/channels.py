@@ -14,13 +14,13 @@ from bitlathe.model.compress.method import MethodContext, MethodKind
 from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.files.settings import WrongValue, demand
-from bitlathe.model.prune.budget import ChannelBudget, CostShare, Count, PerLayer, Share, WidthLimits
-from bitlathe.model.prune.costs import Metric
+from bitlathe.model.prune.channels.budget import ChannelBudget, CostShare, Count, PerLayer, Share, WidthLimits
+from bitlathe.model.prune.channels.costs import Metric
+from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups, ChannelScope, channel_groups
+from bitlathe.model.prune.channels.plug_in import PruneSettings, plug_in
+from bitlathe.model.prune.channels.scores import CRITERIA
 from bitlathe.model.prune.errors import BudgetError
-from bitlathe.model.prune.groups import ChannelGroup, ChannelGroups, ChannelScope, channel_groups
-from bitlathe.model.prune.masks import Masks
-from bitlathe.model.prune.plug_in import PruneSettings, plug_in
-from bitlathe.model.prune.scores import CRITERIA
+from bitlathe.model.prune.weights.masks import Masks
 from bitlathe.model.train.batches import Batch, forward_in_training
 
 _EXAMPLES = 2  # images to trace a network with

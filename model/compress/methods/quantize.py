@@ -10,7 +10,7 @@ from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.method import Method, MethodContext, MethodKind
 from bitlathe.model.compress.state import Quantization, State
 from bitlathe.model.graph.files.settings import about, demand
-from bitlathe.model.prune.group_lasso import GroupLasso
+from bitlathe.model.prune.channels.group_lasso import GroupLasso
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 
 BitPair = tuple[int, int]  # of weights, of activations

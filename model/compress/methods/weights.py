@@ -10,9 +10,9 @@ from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.method import MethodContext, MethodKind
 from bitlathe.model.compress.state import State
 from bitlathe.model.graph.files.settings import about, demand
-from bitlathe.model.prune.influence import Influence, influences
-from bitlathe.model.prune.masks import SparsityTarget, WeightScope, choose_masks
-from bitlathe.model.prune.schedule import CubicSchedule
+from bitlathe.model.prune.weights.influence import Influence, influences
+from bitlathe.model.prune.weights.masks import SparsityTarget, WeightScope, choose_masks
+from bitlathe.model.prune.weights.schedule import CubicSchedule
 from bitlathe.model.train.batches import Batch
 
 

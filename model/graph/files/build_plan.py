@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.storage import new_folder, writable, write_all, write_whole
+from bitlathe.model.graph.files.storage import new_folder, writable, write_all, write_whole
 
 SCRIPT, RUNS = ".sh", 0o755  # what is run by its name keeps the right to run
 

@@ -9,7 +9,7 @@ import torch
 from command_line import run
 
 import bitlathe
-from bitlathe.flow.subject import Subject
+from bitlathe.flow.network.subject import Subject
 
 METHODS = ("weights:sparsity=0.5,epochs=0", "quantize:weights=4,epochs=1")
 SETTINGS = {"held_out": 200, "images": 60, "epoch_images": 128}

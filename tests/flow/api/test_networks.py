@@ -10,7 +10,7 @@ from torch import nn
 import bitlathe
 from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import Dataset, load_dataset
-from bitlathe.model.graph.file import graph_digest
+from bitlathe.model.graph.files.archive import graph_digest
 
 
 def tall(height: int = 6, width: int = 4, channels: int = 3) -> nn.Module:

@@ -3,7 +3,7 @@
 // Interface:  DDR spaces as pointers to words, their sizes, what runs, `abort` read before each descriptor; Outcome back
 // Latency:    the sum of the descriptors'.   Throughput: moves do not overlap with EXECs, unlike hls/rtl
 // Reset:      the stores keep their contents from start to start, as resident weights need
-// Reference:  hls/functional.py
+// Reference:  hls/functional/run.py
 #ifndef BITLATHE_ENGINE_HPP
 #define BITLATHE_ENGINE_HPP
 

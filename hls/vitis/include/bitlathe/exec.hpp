@@ -3,7 +3,7 @@
 // Interface:  EXEC fields, scratchpad banks, weight store
 // Latency:    groups * kernel cycles and about 40 to fill.   Throughput: the array works in every cycle.
 // Reset:      none
-// Reference:  hls/functional_exec.py
+// Reference:  hls/functional/exec.py
 #ifndef BITLATHE_EXEC_HPP
 #define BITLATHE_EXEC_HPP
 

@@ -3,7 +3,7 @@
 // Interface:  constants and types only
 // Latency:    none
 // Reset:      none
-// Reference:  hls/config.py, EngineConfiguration
+// Reference:  hls/target/config.py, EngineConfiguration
 #ifndef BITLATHE_SHAPE_HPP
 #define BITLATHE_SHAPE_HPP
 

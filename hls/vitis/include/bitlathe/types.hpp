@@ -3,7 +3,7 @@
 // Interface:  BITLATHE_AP_TYPES or __SYNTHESIS__ selects ap_int of exactly W bits, else the smallest plain integer
 // Latency:    none
 // Reset:      none
-// Reference:  tests/hls_vitis holds the two to each other
+// Reference:  tests/hls/vitis holds the two to each other
 #ifndef BITLATHE_TYPES_HPP
 #define BITLATHE_TYPES_HPP
 

@@ -1,0 +1,200 @@
+"""Test images through the simulated hardware, every integer held to the reference."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitlathe.flow.errors import CheckFailed, UsageError
+from bitlathe.flow.hardware.compilation import NetworkProgram
+from bitlathe.flow.hardware.profile import Profile
+from bitlathe.flow.network.integer_network import IntegerNetwork
+from bitlathe.flow.progress import Advance, Progress, silent
+from bitlathe.hls.cycles.bounds import Bounds, bounds
+from bitlathe.hls.cycles.model import DdrModel
+from bitlathe.hls.sim.engine import SimulatedEngine
+from bitlathe.hls.sim.many import simulate_many
+from bitlathe.hls.sim.memory import SimulatedDdr
+from bitlathe.model.data import Images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationOptions:
+    """How to simulate."""
+
+    images: int | None = None  # test images; None: all
+    workers: int = 1
+    stall_percent: int = 0  # chance that a channel of the memory pauses in a cycle
+    seed: int = 0  # of those pauses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SimulationResult:
+    """What a simulation measured; the row that --json prints."""
+
+    network: str
+    dataset: str
+    target: str
+    images: int
+    mismatches: int  # output integers that differ from the reference's, over all images
+    accuracy_float: float | None  # on these images; None for a graph read from a file
+    accuracy_integer: float | None  # of the hardware's outputs; both None where they are not classes
+    macs: int  # multiply-accumulates of one image
+    cycles: int  # of one image, start to done: median over images after the first
+    cycles_first: int  # of the first image, whose start also loads the weights
+    predicted_cycles: int  # by the cycle model, as `cycles`
+    clock_mhz: float  # that the target is meant to close at
+    latency_ms: float  # cycles at that clock
+    array_macs_per_cycle: int
+    efficiency: (
+        float  # cycles of an array whose multipliers all work on what cannot be left out, of all cycles
+    )
+    array_bound: float  # cycles of an array without idle lanes; depthwise layers and pools by lanes
+    ddr_bound: float  # cycles in which memory moves an image's words
+    weight_bits: int
+    activation_bits: int
+    weights: Mapping[str, object]
+    stall_percent: int
+    seed: int
+    seconds: float  # wall time of simulating, without building the simulator
+    host: Mapping[str, object]
+    profile: Profile = field(compare=False)  # where the cycles of one image went
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy of the hardware's outputs on these images, 0..1; None where they are not classes."""
+        return self.accuracy_integer
+
+    @property
+    def milliseconds(self) -> float:
+        """Latency of one image."""
+        return self.latency_ms
+
+    def __repr__(self) -> str:
+        wrong = f"{self.mismatches:,} output integers differ from the reference's"
+        equal = wrong if self.mismatches else "every integer matches"
+        seen = "" if self.accuracy is None else f", {100 * self.accuracy:.2f} % right"
+        return (
+            f"{self.network} on {self.target}, simulated: {self.images:,} images{seen}, {self.cycles:,} "
+            f"cycles or {self.milliseconds:.4f} ms an image, {equal}"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values, the profile left out."""
+        return {name: value for name, value in asdict(self).items() if name != "profile"}
+
+    def check(self) -> None:
+        """Raise CheckFailed unless every integer is the reference's."""
+        if self.mismatches:
+            raise CheckFailed(
+                f"{self.network}: {self.mismatches} output integers of {self.images} images differ from the "
+                "reference; the engine, the compiler or the reference is wrong: report it with this command"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Outputs:
+    """What the simulated hardware gave."""
+
+    codes: NDArray[np.integer[Any]]  # (N, C, H, W)
+    cycles: tuple[int, ...]  # of each image, weights resident
+    first_codes: NDArray[np.integer[Any]]  # (1, C, H, W) of the start that loads the weights
+    first_cycles: int
+    profile: Profile
+    seconds: float
+
+
+def simulate(
+    program: NetworkProgram, options: SimulationOptions, progress: Progress = silent
+) -> SimulationResult:
+    """Run test images in the simulated engine; `progress` is told how many are done.
+
+    Raises UsageError for a network without images, ToolError without simulator or compiler, and what
+    simulating raises. Differing integers are counted, not raised.
+    """
+    network, target = program.network, program.target
+    if not isinstance(network, IntegerNetwork):
+        raise UsageError(f"{network.name}: has no test images; read it with its data set")
+    images, labels = network.test_images(options.images)
+    least = bounds(network.graph, program.compiled.program, DdrModel.of(target))
+    outputs = _outputs(network, program, options, images, progress, least)
+    cycles = round(median(outputs.cycles[1:] or outputs.cycles))
+    return SimulationResult(
+        network=network.name,
+        dataset=network.dataset.name,
+        target=target.name,
+        images=len(images),
+        mismatches=_mismatches(outputs, network.reference(images)),
+        accuracy_float=network.float_accuracy(images, labels),
+        accuracy_integer=network.accuracy_of(outputs.codes, labels),
+        macs=network.macs,
+        cycles=cycles,
+        cycles_first=outputs.first_cycles,
+        predicted_cycles=program.cycles,
+        clock_mhz=target.clock_mhz,
+        latency_ms=target.milliseconds(cycles),
+        array_macs_per_cycle=target.engine.macs_per_cycle,
+        efficiency=least.peak / cycles,
+        array_bound=round(least.array, 1),
+        ddr_bound=round(least.ddr, 1),
+        weight_bits=network.weight_bits,
+        activation_bits=network.activation_bits,
+        weights=network.weights,
+        stall_percent=options.stall_percent,
+        seed=options.seed,
+        seconds=round(outputs.seconds, 3),
+        host=host(),
+        profile=outputs.profile,
+    )
+
+
+def host() -> dict[str, object]:
+    """The machine that simulates, as far as it matters to a wall time."""
+    return {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def _outputs(
+    network: IntegerNetwork,
+    program: NetworkProgram,
+    options: SimulationOptions,
+    images: Images,
+    progress: Progress,
+    least: Bounds,
+) -> _Outputs:
+    compiled, target = program.compiled, program.target
+    memory = SimulatedDdr.of(target)
+    ddr = replace(memory, stall_percent=options.stall_percent, seed=options.seed)
+    codes = network.preprocess.codes(images)
+    with closing(SimulatedEngine(target.engine, ddr)) as engine:
+        first = engine.run(compiled, codes[:1])
+        second = engine.run(compiled, codes[:1], profile=True)
+    started, work = time.monotonic(), f"simulating {network.name}"
+    many = simulate_many(
+        compiled,
+        codes,
+        ddr,
+        workers=options.workers,
+        progress=lambda done: progress(Advance(work, done, len(images))),
+    )
+    assert second.profile is not None
+    return _Outputs(
+        codes=many.codes,
+        cycles=many.cycles,
+        first_codes=first.codes,
+        first_cycles=first.cycles[0],
+        profile=Profile.of(compiled, second.profile, second.cycles[0], network.macs_by_layer, least),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _mismatches(outputs: _Outputs, expected: NDArray[np.integer[Any]]) -> int:
+    return int((outputs.codes != expected).sum() + (outputs.first_codes != expected[:1]).sum())

@@ -1,0 +1,358 @@
+"""An integer network and the images it is judged on: quantized from a subject, or read from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.network.datasets import read_dataset, shape_of
+from bitlathe.flow.network.quantize_settings import quantize_config
+from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.flow.network.subject import Subject, find_subject
+from bitlathe.flow.progress import Note, Progress, silent
+from bitlathe.model.capture.capture import capture
+from bitlathe.model.capture.names import identifier
+from bitlathe.model.data import Dataset, Images, Labels
+from bitlathe.model.graph import proof
+from bitlathe.model.graph.errors import FormatError, ShapeError
+from bitlathe.model.graph.files.account import macs_by_layer
+from bitlathe.model.graph.files.archive import read_graph, write_graph
+from bitlathe.model.graph.files.storage import is_stream
+from bitlathe.model.graph.fixed_point import IntArray
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
+from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.native.evaluator import evaluator
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, Preprocess
+from bitlathe.model.quantize.quantizer import quantize
+from bitlathe.model.train import predict
+from bitlathe.model.train.outputs import unlike_classes
+from bitlathe.model.zoo import NETWORKS
+
+_SUFFIXES = (".blg", ".blgc")  # of a graph's file
+
+# What a graph's file has of its own, by the request's field that would say otherwise.
+_IN_THE_FILE = (
+    "weights",
+    "normalization",
+    "weight_bits",
+    "activation_bits",
+    "per_channel",
+    "calibration_images",
+    "layers",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ReadyGraph:
+    """A graph that is proven not to overflow, how images become its input, and where it came from."""
+
+    name: str
+    graph: Graph
+    preprocess: Preprocess
+    dataset_name: str | None  # of its images, where that is known
+    subject: Subject | None  # the float network; None for a graph read from a file
+    file: Path | None  # that the graph was read from
+
+    @property
+    def weights(self) -> dict[str, object]:
+        """Origin of the weights as plain values."""
+        if self.subject is not None:
+            return self.subject.weights.to_json()
+        return {"source": "integer graph", "file": str(self.file), "seed": None, "normalization": None}
+
+    def save(self, path: str | Path, progress: Progress = silent) -> None:
+        """Write the graph (.blg), and beside it the table that makes images its input.
+
+        Beside a device or a pipe there is no place for the table. Where the path is a link, the graph may be
+        read by either name, so the table is written beside both. Raises DataError where that fails.
+        """
+        place = Path(path)
+        write_graph(self.graph, place)
+        if is_stream(place):
+            progress(Note(f"{place}: keeps no files, so the table of input codes is not written beside it"))
+            return
+        for name in (place, place.resolve()) if place.is_symlink() else (place,):
+            self.preprocess.save(preprocess_path(name))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class IntegerNetwork(ReadyGraph):
+    """A graph that is ready, and the images it is judged on."""
+
+    dataset: Dataset
+    config: QuantizeConfig | None = None  # that it was quantized by; None where that is not known
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.name} on {self.dataset.name}: integers, {self.weight_bits}-bit weights, "
+            f"{self.activation_bits}-bit activations, {self.macs:,} multiply-accumulates an image"
+        )
+
+    @cached_property
+    def accuracy(self) -> float | None:
+        """Share of all test images that its integers recognise, 0..1; None where they are not classes."""
+        return self.accuracy_of(self.outputs(self.dataset.test_images), self.dataset.test_labels)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return sum(self.macs_by_layer.values())
+
+    @property
+    def macs_by_layer(self) -> dict[str, int]:
+        """Those of each node that is run."""
+        return macs_by_layer(self.graph)
+
+    @property
+    def weight_bits(self) -> int:
+        """Widest weights."""
+        layers = (node for node in self.graph.needed if isinstance(node, Conv2d | Dense))
+        return max((node.weight_bits for node in layers), default=0)
+
+    @property
+    def activation_bits(self) -> int:
+        """Widest activations behind the input."""
+        return max((node.format.bits for node in self.graph.needed[1:]), default=self.graph.input.format.bits)
+
+    def test_images(self, count: int | None) -> tuple[Images, Labels]:
+        """The first `count` test images and their labels, all for None; UsageError where there are fewer."""
+        available = len(self.dataset.test_labels)
+        if count is not None and not 1 <= count <= available:
+            raise UsageError(
+                f"`images={count}`: {self.dataset.name} has {available} test images; give 1 to {available}"
+            )
+        return self.dataset.test_images[:count], self.dataset.test_labels[:count]
+
+    @property
+    def unlike_classes(self) -> str | None:
+        """How its outputs differ from one a class, which an accuracy needs; None where they do not."""
+        return unlike_classes(self.graph.shapes[self.graph.output], self.dataset)
+
+    def accuracy_of(self, outputs: NDArray[Any], labels: Labels) -> float | None:
+        """Accuracy of its outputs; None where they are not classes."""
+        return None if self.unlike_classes else accuracy(outputs, labels)
+
+    def float_accuracy(self, images: Images, labels: Labels) -> float | None:
+        """Accuracy of the float network; None for a graph read from a file, and without classes."""
+        if self.subject is None or self.unlike_classes:
+            return None
+        return accuracy(predict(self.subject.model, images).numpy(), labels)
+
+    def reference(self, images: Images) -> IntArray:
+        """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator."""
+        return evaluate(self.graph, self.preprocess.codes(images))
+
+    def outputs(self, images: Images) -> IntArray:
+        """The codes of `reference`, by the fastest evaluator."""
+        return evaluator(self.graph)(self.preprocess.codes(images))
+
+
+def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwork:
+    """The integer network a user asked for. Errors as below.
+
+    `progress` is told whose weights it has, and where its outputs are not the classes of the data set.
+    """
+    _check_given(request)
+    if request.graph is None:
+        config = quantize_config(request)
+        return quantized(find_subject(request, progress), config, progress)
+    return read_network(request.graph, request.dataset, request.data, progress)
+
+
+def obtain_ready(request: NetworkRequest, progress: Progress = silent) -> ReadyGraph:
+    """What a user asked for, where no images are needed: those of a graph's file are not read.
+
+    Raises as `obtain`.
+    """
+    _check_given(request)
+    if request.graph is None:
+        return obtain(request, progress)
+    return read_ready(request.graph, request.dataset, progress)
+
+
+def obtain_graph(request: NetworkRequest, progress: Progress = silent) -> tuple[str, Graph]:
+    """Name and graph of what a user asked for, where cycles alone count. Raises as `obtain`.
+
+    Biases are not corrected then, which takes as long as all else, and a graph's file is read without what
+    is beside it.
+    """
+    _check_given(request)
+    if request.graph is None:
+        config = replace(quantize_config(request), correct_bias=False)
+        network = quantized(find_subject(request, progress), config)
+        return network.name, network.graph
+    graph = _read_graph(request.graph, request.dataset)
+    return graph.name, graph
+
+
+def _check_given(request: NetworkRequest) -> None:
+    """Raise UsageError unless one network is given, or one graph without options that its file answers."""
+    if (request.network is None) == (request.graph is None):
+        raise UsageError("give one of `network` and a graph's file (.blg)")
+    if request.graph is None:
+        return
+    usual = NetworkRequest()
+    idle = [f"`{name}`" for name in _IN_THE_FILE if getattr(request, name) != getattr(usual, name)]
+    if idle:
+        raise UsageError(f"{request.graph}: has weights and bits of its own; leave out {', '.join(idle)}")
+
+
+def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = silent) -> IntegerNetwork:
+    """Quantize a subject on its data set's training images and prove that no accumulator overflows.
+
+    `progress` is told where its outputs are not the classes of the data set.
+    Raises what `capture`, `quantize` and `proof.check` raise.
+    """
+    name = graph_name(subject.network, subject.dataset.name)
+    network = capture(subject.model, subject.input_shape, name=name)
+    made = quantize(network, subject.dataset.train_images, config)
+    proof.check(made.graph)
+    return _judged(
+        IntegerNetwork(
+            name=subject.network,
+            graph=made.graph,
+            preprocess=made.preprocess,
+            dataset_name=subject.dataset.name,
+            dataset=subject.dataset,
+            subject=subject,
+            file=None,
+            config=config,
+        ),
+        progress,
+    )
+
+
+def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
+    if unlike := network.unlike_classes:
+        progress(Note(f"{network.name}: {unlike}, so no accuracy is given"))
+    return network
+
+
+def read_network(
+    path: Path, dataset: str | Dataset | None, data: Path | None, progress: Progress = silent
+) -> IntegerNetwork:
+    """A graph from a file as `read_ready`, with the images of the data set named or its network's usual one.
+
+    Raises FormatError, DataError, ShapeError, OverflowRisk, UsageError or MissingData.
+    """
+    ready = read_ready(path, dataset, progress)
+    if ready.dataset_name is None:
+        raise UsageError(
+            f"{path}: give `dataset`; {ready.name} is no network of the zoo, which have a usual one"
+        )
+    images = dataset if isinstance(dataset, Dataset) else read_dataset(ready.dataset_name, data)
+    _check_shape(path, ready.graph, images.name, images.image_shape)
+    return _judged(
+        IntegerNetwork(
+            name=ready.name,
+            graph=ready.graph,
+            preprocess=ready.preprocess,
+            dataset_name=images.name,
+            dataset=images,
+            subject=None,
+            file=path,
+        ),
+        progress,
+    )
+
+
+def read_ready(path: Path, dataset: str | Dataset | None, progress: Progress = silent) -> ReadyGraph:
+    """A graph from a file, proven not to overflow, for the data set named or its network's usual one.
+
+    Raises FormatError, DataError, ShapeError, OverflowRisk or UsageError.
+    """
+    graph = _read_graph(path, dataset)
+    return ReadyGraph(
+        name=graph.name,
+        graph=graph,
+        preprocess=_read_preprocess(path, graph, progress),
+        dataset_name=dataset.name if isinstance(dataset, Dataset) else dataset or usual_dataset(graph),
+        subject=None,
+        file=path,
+    )
+
+
+def _read_graph(path: Path, dataset: str | Dataset | None) -> Graph:
+    graph = read_graph(path)
+    proof.check(graph)
+    if isinstance(dataset, Dataset):
+        _check_shape(path, graph, dataset.name, dataset.image_shape)
+    elif dataset is not None:
+        _check_shape(path, graph, dataset, shape_of(dataset))
+    return graph
+
+
+def _check_shape(path: Path, graph: Graph, dataset: str, shape: Shape) -> None:
+    if graph.input.shape != shape:
+        raise ShapeError(
+            f"{path}: takes images of {graph.input.shape}, {dataset}'s are {shape}; "
+            "name its own data set with `dataset`"
+        )
+
+
+def named(graph: Graph, subject: Subject) -> Graph:
+    """The graph under its subject's name."""
+    return replace(graph, name=graph_name(subject.network, subject.dataset.name))
+
+
+def graph_name(network: str, dataset: str) -> str:
+    """Name by which `read_network` knows the data set of a network of the zoo, if that is its usual one.
+
+    >>> graph_name("resnet20", "cifar10"), graph_name("resnet20", "cifar100")
+    ('resnet20', 'resnet20_cifar100')
+    """
+    is_usual = network not in NETWORKS or NETWORKS[network].dataset == dataset
+    return identifier(network if is_usual else f"{network}_{dataset}")
+
+
+def preprocess_path(path: Path) -> Path:
+    """Where the table from pixels to input codes of a graph's file lies.
+
+    >>> preprocess_path(Path("out/net.blg")).as_posix()
+    'out/net.preprocess.npy'
+    >>> preprocess_path(Path("out/net-w4.5")).as_posix()
+    'out/net-w4.5.preprocess.npy'
+    """
+    name = path.stem if path.suffix in _SUFFIXES else path.name
+    return path.with_name(f"{name}.preprocess.npy")
+
+
+def accuracy(outputs: NDArray[Any], labels: Labels) -> float:
+    """Share of images whose largest output is that of their label; of equal outputs the first counts."""
+    return float((outputs.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
+
+
+def usual_dataset(graph: Graph) -> str | None:
+    """Data set of the zoo's network that the graph of a file is; None where it is none."""
+    usual = {identifier(name): network.dataset for name, network in NETWORKS.items()}
+    return usual.get(graph.name)
+
+
+def _read_preprocess(path: Path, graph: Graph, progress: Progress) -> Preprocess:
+    beside, channels = preprocess_path(path), graph.input.shape[0]
+    if not beside.exists():
+        return _usual_preprocess(beside, graph, progress)
+    table = Preprocess.load(beside)
+    if table.channels != channels:
+        raise FormatError(
+            f"{beside}: is for {table.channels} channels, {path.name} has {channels}; quantize again"
+        )
+    return table
+
+
+def _usual_preprocess(missing: Path, graph: Graph, progress: Progress) -> Preprocess:
+    """pixel - 128, where that is what the graph's input takes; FormatError elsewhere."""
+    if graph.input.format != OFFSET_FORMAT:
+        raise FormatError(
+            f"{missing}: is not there, and images cannot enter as pixel - 128, for the graph's input is "
+            f"{graph.input.format}; put the table written with the graph beside it, or quantize again"
+        )
+    progress(Note(f"{missing} is not there: images enter as pixel - 128"))
+    return Preprocess.offset(graph.input.shape[0])

@@ -1,0 +1,226 @@
+"""The trained network a command works on: which one, with whose weights, for which data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.network.datasets import read_dataset
+from bitlathe.flow.network.own_network import (
+    NetworkSource,
+    check_trains,
+    how_it_was_read,
+    is_own,
+    label,
+    make_own,
+    onnx_file,
+    own_name,
+    own_outputs,
+)
+from bitlathe.flow.network.request import MeanStd, NetworkRequest, Normalization
+from bitlathe.flow.progress import Note, Progress, silent
+from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
+from bitlathe.model.data import Dataset
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.train.outputs import unlike_classes
+from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
+
+PUBLISHED = ("resnet20", "resnet56", "resnet110")  # by the repository that the CIFAR weights come from
+
+
+class WeightsSource(Enum):
+    """Where weights come from."""
+
+    FILE = "file"
+    CHECKPOINT = "committed checkpoint"
+    ONNX = "as the ONNX file has them"
+    MODULE = "as the module has them"
+    FUNCTION = "as the function made them"  # random or read: only the user's own code knows
+    RANDOM = "seeded random"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsOrigin:
+    """Origin of a network's weights."""
+
+    source: WeightsSource
+    path: Path | None = None  # of a file or a checkpoint
+    seed: int | None = None  # of the random numbers that others were drawn from
+    normalization: Normalization | MeanStd = Normalization.NONE  # what they were trained to see
+
+    @property
+    def file(self) -> str | None:
+        """The file as a person knows it: the path given, or the name of one that comes with the package."""
+        if self.path is None:
+            return None
+        return str(self.path) if self.source is WeightsSource.FILE else self.path.name
+
+    def describe(self) -> str:
+        """One phrase for a person.
+
+        >>> WeightsOrigin(source=WeightsSource.RANDOM, seed=3).describe()
+        'seeded random (seed 3)'
+        """
+        seen = (
+            "" if self.normalization is Normalization.NONE else f", normalised as {self.normalization.value}"
+        )
+        origin = self.file or ("" if self.seed is None else f"seed {self.seed}")
+        return self.source.value + (f" ({origin})" if origin else "") + seen
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {
+            "source": self.source.value,
+            "file": self.file,
+            "seed": self.seed,
+            "normalization": self.normalization.value,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Subject:
+    """A network in evaluation mode and the data set it is judged on."""
+
+    network: str
+    requested: NetworkSource  # the same, FILE.py:FUNCTION, FILE.onnx, or the user's module
+    model: nn.Module
+    dataset: Dataset
+    weights: WeightsOrigin
+    outputs: tuple[int, ...]  # shape of what it makes of an image
+
+    @property
+    def input_shape(self) -> Shape:
+        """(C, H, W) of an image."""
+        return self.dataset.image_shape
+
+    def __repr__(self) -> str:
+        return f"{self.network} on {self.dataset.name}: weights are {self.weights.describe()}"
+
+    def check_classifies(self) -> None:
+        """Raise UsageError unless it has an output a class, which training and a search judge it by."""
+        if unlike := unlike_classes(self.outputs, self.dataset):
+            raise UsageError(f"{label(self.requested)}: {unlike}; give it one output a class")
+
+    def check_trains(self) -> None:
+        """Raise UsageError unless its accuracy can be trained."""
+        self.check_classifies()
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise UsageError(
+                f"{label(self.requested)}: has no weights to train; give it some that want a gradient"
+            )
+        if is_own(self.requested):
+            check_trains(self.requested, self.model, self.input_shape)
+
+
+def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subject:
+    """Build the network and load its weights: those given, else the package's own, else seeded random ones.
+
+    A module is copied. `progress` is told how an ONNX file and a foreign weight file were read, and whose
+    weights the network has.
+
+    Raises UnsupportedLayer, ShapeError, UsageError, DataError or MissingData.
+    """
+    if request.network is None:
+        raise UsageError("no network: give `network`")
+    dataset = _dataset(request.network, request)
+    found = _weights(request.network, request, dataset.name)
+    weights = replace(found, normalization=_normalization(request, found, dataset))
+    model = _model(request.network, request, dataset, weights.normalization)
+    for line in how_it_was_read(request.network, dataset.image_shape):
+        progress(Note(line))
+    if weights.path is not None:
+        for line in load_weights(model, weights.path, torch.zeros(1, *dataset.image_shape)):
+            progress(Note(line))
+    outputs: tuple[int, ...] = (dataset.num_classes,)
+    if is_own(request.network):
+        outputs = own_outputs(request.network, model, dataset.image_shape)
+    subject = Subject(
+        network=own_name(request.network),
+        requested=request.network,
+        model=model.eval(),
+        dataset=dataset,
+        weights=weights,
+        outputs=outputs,
+    )
+    progress(Note(str(subject)))
+    return subject
+
+
+def _dataset(network: NetworkSource, request: NetworkRequest) -> Dataset:
+    if isinstance(request.dataset, Dataset):
+        return request.dataset
+    if request.dataset is not None:
+        return read_dataset(request.dataset, request.data)
+    if isinstance(network, nn.Module) or is_own(network):
+        raise UsageError(f"{label(network)}: give `dataset`; only networks of the zoo have a usual one")
+    return read_dataset(network_spec(network).dataset, request.data)
+
+
+def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> WeightsOrigin:
+    if request.weights is not None:
+        return WeightsOrigin(source=WeightsSource.FILE, path=request.weights)
+    if isinstance(network, nn.Module):
+        return WeightsOrigin(source=WeightsSource.MODULE)
+    own = checkpoint_path(network, dataset)
+    if own.exists() and request.normalization in (Normalization.AUTO, Normalization.NONE):
+        return WeightsOrigin(source=WeightsSource.CHECKPOINT, path=own)
+    if onnx_file(network) is not None:
+        return WeightsOrigin(source=WeightsSource.ONNX)
+    source = WeightsSource.FUNCTION if is_own(network) else WeightsSource.RANDOM
+    return WeightsOrigin(source=source, seed=request.seed)
+
+
+def _normalization(
+    request: NetworkRequest, weights: WeightsOrigin, dataset: Dataset
+) -> Normalization | MeanStd:
+    """What the weights were trained to see, where the user leaves it open.
+
+    The published CIFAR ResNets come as state dicts of another tool and were trained on ImageNet's constants.
+    A network of one's own sees what a data set of one's own hands out.
+    """
+    if request.normalization is not Normalization.AUTO:
+        return request.normalization
+    if dataset.gives_floats and request.network is not None and is_own(request.network):
+        return Normalization.UNIT
+    published = weights.path is not None and request.network in PUBLISHED and is_foreign_state(weights.path)
+    return Normalization.IMAGENET if published else Normalization.NONE
+
+
+def _model(
+    network: NetworkSource, request: NetworkRequest, dataset: Dataset, normalization: Normalization | MeanStd
+) -> nn.Module:
+    normalize = _normalize(normalization, dataset)
+    if isinstance(network, nn.Module) or is_own(network):
+        return make_own(network, request.seed, dataset.image_shape, normalize)
+    network_spec(network)  # an unknown name is told before images that do not fit
+    return build(
+        network,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+        input_size=dataset.input_size,
+        seed=request.seed,
+        normalize=normalize,
+    )
+
+
+def _normalize(normalization: Normalization | MeanStd, dataset: Dataset) -> Normalize | None:
+    channels = dataset.in_channels
+    if normalization in (Normalization.NONE, Normalization.AUTO):
+        return None
+    if normalization is Normalization.UNIT:
+        return Normalize(mean=(0.0,) * channels, std=(1.0,) * channels)
+    if isinstance(normalization, MeanStd):
+        normalize = Normalize(mean=normalization.mean, std=normalization.std)
+    else:
+        normalize = Normalize.imagenet()
+    if channels != len(normalize.scale):
+        raise UsageError(
+            f"`normalization={normalization.value}`: is for images of {len(normalize.scale)} channels, "
+            f"those of {dataset.name} have {channels}; leave it out"
+        )
+    return normalize

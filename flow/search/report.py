@@ -1,0 +1,151 @@
+"""A search's report: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from bitlathe.flow.search.charts import Chart, charts
+from bitlathe.flow.search.results import SearchResult
+from bitlathe.flow.wording import percent
+from bitlathe.model.graph.files.storage import write_whole
+
+REPORT = "index.html"
+_TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportTable:
+    """Cells that are ready to print."""
+
+    name: str  # an HTML id
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportView:
+    """Everything on the page."""
+
+    title: str
+    summary: str
+    tables: tuple[ReportTable, ...]
+    charts: tuple[Chart, ...]
+
+
+def write_report(folder: Path, result: SearchResult, baselines: Sequence[SearchResult]) -> Path:
+    """Write the report of a search into its folder, and return its path."""
+    path = folder / REPORT
+    write_whole(path, render(report_view(result, baselines)).encode())
+    return path
+
+
+def report_view(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportView:
+    """What the page shows."""
+    share = result.now.cycles / result.reference.cycles
+    return ReportView(
+        title=f"{result.name} on {result.dataset}",
+        summary=(
+            f"{len(result.records)} epochs on {result.target}: {percent(share)} of the cycles before the "
+            f"search, {percent(result.test_accuracy)} of the test images recognised by the integer network."
+        ),
+        tables=(comparison_table(result, baselines), choices_table(result)),
+        charts=charts(result, baselines),
+    )
+
+
+def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportTable:
+    """The search beside its baselines."""
+    rows = [_result_row(each) for each in (result, *baselines)]
+    return ReportTable(
+        name="comparison",
+        title="Search and baselines",
+        note="Test accuracy is of the integer network on the whole test split, looked at once, at the end. "
+        "The cost counts training steps of all candidates; plain training of as many epochs is 1.",
+        columns=(
+            "pipeline",
+            "test accuracy",
+            "held-out accuracy",
+            "cycles",
+            "of before",
+            "latency, ms",
+            "MACs",
+            "bytes",
+            "channels removed",
+            "training cost",
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _result_row(result: SearchResult) -> tuple[str, ...]:
+    now = result.now
+    return (
+        result.name,
+        percent(result.test_accuracy),
+        percent(now.accuracy),
+        f"{now.cycles:,}",
+        percent(now.cycles / result.reference.cycles),
+        f"{now.latency_ms:.4f}",
+        f"{now.macs:,}",
+        f"{now.size_bytes:,}",
+        f"{result.removed_channels:,}",
+        f"{result.training_cost:.2f}",
+    )
+
+
+def choices_table(result: SearchResult) -> ReportTable:
+    """Each epoch's choice and what was tried."""
+    rows = []
+    for record in result.records:
+        tried = ", ".join(
+            f"{c.method} ({c.stage.value}) {'failed' if c.score is None else f'{c.score:.4g}'}"
+            for c in record.candidates
+        )
+        rows.append(
+            (
+                str(record.epoch),
+                record.choice,
+                percent(record.measures.accuracy),
+                f"{record.measures.cycles:,}",
+                tried,
+            )
+        )
+    return ReportTable(
+        name="choices-table",
+        title="Candidates",
+        note="Scores are the rule's; the highest wins.",
+        columns=("epoch", "choice", "held-out accuracy", "cycles", "scores"),
+        rows=tuple(rows),
+    )
+
+
+def render(view: ReportView) -> str:
+    """The page."""
+    environment = Environment(
+        loader=PackageLoader("bitlathe.flow.search", package_path="."),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    safe = [_safe(chart) for chart in view.charts]
+    template = environment.get_template(_TEMPLATE)
+    return template.render(view=_with(view, safe), plotly=Markup(get_plotlyjs()))
+
+
+def _with(view: ReportView, figures: Sequence[dict[str, object]]) -> dict[str, object]:
+    return {"title": view.title, "summary": view.summary, "tables": view.tables, "charts": figures}
+
+
+def _safe(chart: Chart) -> dict[str, object]:
+    """A chart whose JSON may stand inside a script element."""
+    figure = chart.figure.replace("<", "\\u003c")
+    return {"name": chart.name, "title": chart.title, "note": chart.note, "figure": Markup(figure)}

@@ -1,0 +1,99 @@
+"""What a finished pipeline gave: the rows and charts of a report, and the files of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bitlathe.hls.compile import compiler
+from bitlathe.hls.cycles.model import DdrModel, predict
+from bitlathe.hls.program import Opcode
+from bitlathe.hls.target.config import Target
+from bitlathe.model.graph.files.account import layer_bits, layer_widths
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.search import Checkpoint, EpochRecord, Measures
+
+BeforeAfter = Mapping[str, tuple[float, float]]  # by layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """One pipeline from its first epoch to the test images."""
+
+    name: str
+    dataset: str
+    target: str
+    test_accuracy: float  # of the integer network on the whole test split, which nothing before has seen
+    reference: Measures
+    now: Measures
+    records: tuple[EpochRecord, ...]
+    removed_channels: int
+    training_cost: float  # steps of all candidates over those of plain training
+    graph: str  # digest of the integer graph
+    widths: BeforeAfter
+    weight_bits: BeforeAfter
+    activation_bits: BeforeAfter
+    layer_cycles: BeforeAfter
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The map Z."""
+        return tuple(record.choice for record in self.records)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all epochs."""
+        return sum(record.seconds for record in self.records)
+
+    def to_json(self) -> dict[str, Any]:
+        """The row that --json prints."""
+        return {
+            "name": self.name,
+            "dataset": self.dataset,
+            "target": self.target,
+            "epochs": len(self.records),
+            "test_accuracy": self.test_accuracy,
+            "choices": list(self.choices),
+            "reference": asdict(self.reference),
+            "found": asdict(self.now),
+            "cycles_share": self.now.cycles / self.reference.cycles,
+            "removed_channels": self.removed_channels,
+            "training_cost": self.training_cost,
+            "graph": self.graph,
+            "seconds": self.seconds,
+        }
+
+
+def before_after(before: Mapping[str, float], after: Mapping[str, float]) -> BeforeAfter:
+    """Values of the layers that both networks have."""
+    return {name: (before[name], after[name]) for name in before if name in after}
+
+
+def comparisons(before: Graph, after: Graph, target: Target) -> dict[str, BeforeAfter]:
+    """Widths, bits and cycles of each layer in two networks, by the name of a result's field."""
+    bits = [layer_bits(graph) for graph in (before, after)]
+    weights, outputs = ([{name: pair[i] for name, pair in each.items()} for each in bits] for i in (0, 1))
+    return {
+        "widths": before_after(layer_widths(before), layer_widths(after)),
+        "weight_bits": before_after(*weights),
+        "activation_bits": before_after(*outputs),
+        "layer_cycles": before_after(layer_cycles(before, target), layer_cycles(after, target)),
+    }
+
+
+def layer_cycles(graph: Graph, target: Target) -> dict[str, int]:
+    """Cycles in which the array works for each layer, by the cycle model."""
+    program = compiler.compile_for(graph, target).program
+    timings = predict(program, DdrModel.of(target), weights_resident=True).timings
+    cycles: dict[str, int] = {}
+    for descriptor, timing in zip(program.descriptors, timings, strict=False):
+        if descriptor.opcode is Opcode.EXEC:
+            cycles[descriptor.node] = cycles.get(descriptor.node, 0) + timing.end - timing.start
+    return cycles
+
+
+def training_cost(checkpoint: Checkpoint, steps_an_epoch: int) -> float:
+    """Steps that all candidates took over those of one plain training of as many epochs."""
+    taken = sum(record.steps for record in checkpoint.records)
+    return taken / max(1, len(checkpoint.records) * steps_an_epoch)

@@ -1,0 +1,261 @@
+"""Compression methods chosen epoch by epoch, by a rule that may be measured latency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from bitlathe.flow.boards.latency import BoardLatency, board_latency
+from bitlathe.flow.errors import UsageError
+from bitlathe.flow.files import write_json
+from bitlathe.flow.network.integer_network import IntegerNetwork, named
+from bitlathe.flow.progress import Advance, Note, Progress, silent
+from bitlathe.flow.search.config import SearchConfig, read_config
+from bitlathe.flow.search.listeners import SearchProgress, TensorBoardLog
+from bitlathe.flow.search.report import write_report
+from bitlathe.flow.search.results import SearchResult, comparisons, training_cost
+from bitlathe.flow.search.setup import Setup, baselines_of, set_up
+from bitlathe.model.compress.precision import integer_view
+from bitlathe.model.compress.sharing import integer_network
+from bitlathe.model.graph import proof
+from bitlathe.model.graph.files.archive import graph_digest
+from bitlathe.model.graph.files.settings import WrongValue
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.search import (
+    Baseline,
+    Checkpoint,
+    Executor,
+    Lab,
+    Ladder,
+    LocalProcesses,
+    Rule,
+    Search,
+    Sequential,
+    Strategy,
+)
+from bitlathe.model.search.checkpoint import CHECKPOINT
+from bitlathe.model.search.strategies import owed
+from bitlathe.model.train import evaluate
+
+RESULT, NETWORK = "result.json", "network.blg"
+ALGORITHM = "search"  # name of the pipeline that is no baseline
+
+
+class ExecutorKind(Enum):
+    """Who trains the candidates."""
+
+    SEQUENTIAL = "sequential"  # this process, one after the other
+    LOCAL = "local"  # processes of this machine
+    RAY = "ray"  # a Ray cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What the user asked for."""
+
+    config: Path
+    out: Path
+    resume: bool = False
+    seed: int | None = None  # instead of the configuration's
+    data: Path | None = None
+    boards: tuple[str, ...] = ()
+    token_file: Path | None = None
+    overlay: Path | None = None
+    executor: ExecutorKind = ExecutorKind.SEQUENTIAL
+    workers: int = 2
+    ray_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Finished:
+    """A search, what it is compared with, and its report."""
+
+    result: SearchResult
+    baselines: tuple[SearchResult, ...]
+    report: Path
+
+    @property
+    def network(self) -> Path:
+        """File of the network that the last epoch left, which `load_quantized` reads."""
+        return self.report.with_name(NETWORK)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images that its integers recognise, 0..1."""
+        return self.result.test_accuracy
+
+    @property
+    def cycles(self) -> int:
+        """Cycles an image, as the search measured them."""
+        return self.result.now.cycles
+
+    def __repr__(self) -> str:
+        was, now = self.result.reference.cycles, self.cycles
+        return (
+            f"{self.result.name} on {self.result.dataset}: {100 * self.accuracy:.2f} % right, {was:,} cycles "
+            f"before, {now:,} after {len(self.result.records)} epochs; {self.report}"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The object that --json prints."""
+        rows = [baseline.to_json() for baseline in self.baselines]
+        return {**self.result.to_json(), "baselines": rows, "report": str(self.report)}
+
+
+def run_search(request: SearchRequest, progress: Progress = silent) -> Finished:
+    """Search, run the baselines, look at the test images once each, and write the report.
+
+    Raises UsageError for a bad configuration or folder, and what the search raises; every finished epoch is
+    on disk then.
+    """
+    setup = set_up(_seeded(read_config(request.config), request.seed), request.data)
+    check_folder(request.out, request.resume)
+    pipelines = baselines_of(setup.config, setup.subject)
+    lab = Lab(setup.spec)
+
+    def told(done: int, total: int) -> None:
+        progress(Advance("knapsack: measuring", done, total))
+
+    with boards_of(request) as boards, executor_of(request, lab) as executor:
+        ladder = setup.ladder(boards)
+        runner = _Runner(
+            setup=setup,
+            lab=lab,
+            ladder=ladder,
+            executor=executor,
+            resume=request.resume,
+            progress=progress,
+        )
+        result = runner.run(None, setup.strategy, setup.config.rule, request.out)
+        baselines = []
+        for kind in setup.config.baselines.run:
+            assert pipelines is not None
+            strategy = pipelines.strategy(kind, lab, ladder, result.reference, told)
+            folder = request.out / "baselines" / kind.value
+            baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder))
+    report = write_report(request.out, result, baselines)
+    return Finished(result=result, baselines=tuple(baselines), report=report)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runner:
+    """Runs pipelines on one lab and one ladder."""
+
+    setup: Setup
+    lab: Lab
+    ladder: Ladder
+    executor: Executor
+    resume: bool
+    progress: Progress
+
+    def run(self, kind: Baseline | None, strategy: Strategy, rule: Rule, folder: Path) -> SearchResult:
+        """One pipeline, the search itself or a baseline, to its end and to the test images."""
+        config, name = self.setup.config, ALGORITHM if kind is None else kind.value
+        with ExitStack() as stack:
+            bar = SearchProgress(progress=self.progress, name=name, epochs=self.setup.spec.settings.epochs)
+            log = stack.enter_context(TensorBoardLog.at(folder / "tensorboard"))
+            checkpoint = Search(
+                lab=self.lab,
+                strategy=strategy,
+                rule=rule,
+                ladder=self.ladder,
+                executor=self.executor,
+                settings=config.search,
+                folder=folder,
+                identity=config.identity(self.ladder.names, kind),
+                listeners=(bar, log),
+            ).run(self.resume)
+        if missed := owed(strategy.methods, checkpoint.state):
+            what = f"the methods' targets are missed, by {missed} epochs; aim lower or give more epochs"
+            self.progress(Note(f"{name}: {what}"))
+        return self._finished(name, checkpoint, folder)
+
+    def _finished(self, name: str, checkpoint: Checkpoint, folder: Path) -> SearchResult:
+        """Deploy the last state and look at the test images."""
+        spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
+        view = integer_view(checkpoint.state, data, spec.deployment)
+        made = integer_network(view)
+        graph = named(made.graph, self.setup.subject)
+        before = integer_view(self.lab.first_state(), data, spec.deployment).network()
+        proof.check(graph)
+        self._network(graph, made.preprocess).save(folder / NETWORK)
+        result = SearchResult(
+            name=name,
+            dataset=dataset.name,
+            target=self.setup.target.name,
+            test_accuracy=evaluate(view, dataset.test_images, dataset.test_labels).accuracy,
+            reference=checkpoint.reference,
+            now=checkpoint.now,
+            records=checkpoint.records,
+            removed_channels=checkpoint.state.removed_channels,
+            training_cost=training_cost(checkpoint, data.steps),
+            graph=graph_digest(graph),
+            **comparisons(before.graph, graph, self.setup.target),
+        )
+        write_json(folder / RESULT, result.to_json())
+        seen = f"{100 * result.test_accuracy:.2f} % of the test images"
+        self.progress(Note(f"{name}: {seen}, {result.now.cycles:,} cycles"))
+        return result
+
+    def _network(self, graph: Graph, preprocess: Preprocess) -> IntegerNetwork:
+        return IntegerNetwork(
+            name=self.setup.subject.network,
+            graph=graph,
+            preprocess=preprocess,
+            dataset_name=self.lab.dataset.name,
+            dataset=self.lab.dataset,
+            subject=None,
+            file=None,
+        )
+
+
+def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:
+    try:
+        return config if seed is None else replace(config, training=replace(config.training, seed=seed))
+    except WrongValue as error:
+        raise UsageError(f"--{error}") from error
+
+
+def check_folder(out: Path, resume: bool) -> None:
+    """Raise UsageError where a search would write over another, or over anything else."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file; name a folder")
+    if not out.exists() or not any(out.iterdir()) or resume:
+        return
+    if (out / CHECKPOINT).exists():
+        raise UsageError(f"{out}: holds a search; go on with it by `resume=True`, or name another folder")
+    raise UsageError(f"{out}: holds files that are no search's; name a new or empty folder")
+
+
+@contextmanager
+def boards_of(request: SearchRequest) -> Iterator[BoardLatency | None]:
+    """The boards named, for the time of the block; None if there are none."""
+    if not request.boards:
+        yield None
+        return
+    with board_latency(request.boards, token_file=request.token_file, overlay=request.overlay) as boards:
+        yield boards
+
+
+@contextmanager
+def executor_of(request: SearchRequest, lab: Lab) -> Iterator[Executor]:
+    """The executor asked for, closed after the block."""
+    executor = _new_executor(request, lab)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _new_executor(request: SearchRequest, lab: Lab) -> Executor:
+    if request.executor is ExecutorKind.LOCAL:
+        return LocalProcesses(lab.spec, request.workers)
+    if request.executor is ExecutorKind.RAY:
+        from bitlathe.model.search.ray_executor import RayExecutor  # Ray is optional
+
+        return RayExecutor(lab.spec, workers=request.workers, address=request.ray_address)
+    return Sequential(lab)

@@ -1,0 +1,57 @@
+"""Configurations that Yosys has synthesized: benchmarks/area.py makes the file beside this module.
+
+The points there are of the engine before it had reach_check. area.py adds that module's multiplier; its LUTs
+and flip-flops are in no figure of this room until benchmarks/area.py has run again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from bitlathe.hls.target.config import EngineConfiguration
+
+POINTS = Path(__file__).with_name("measured.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One synthesis."""
+
+    family: str  # xc7 or xcup
+    configuration: EngineConfiguration
+    lut: int
+    ff: int
+    dsp: int
+    bram36: float
+    tool: str
+    digest: str  # of sources, parameters, command and tool
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, row: dict[str, object]) -> "Measured":
+        """The point of a row; TypeError where a field is unknown or missing."""
+        sizes = row["configuration"]
+        assert isinstance(sizes, dict)
+        return cls(**{**row, "configuration": EngineConfiguration(**sizes)})  # type: ignore[arg-type]
+
+
+@cache
+def measured() -> tuple[Measured, ...]:
+    """The committed points."""
+    return read(POINTS)
+
+
+def read(path: Path) -> tuple[Measured, ...]:
+    """Points of a file."""
+    return tuple(Measured.from_json(row) for row in json.loads(path.read_text(encoding="utf-8")))
+
+
+def text(points: Sequence[Measured]) -> str:
+    """A file's text: a point a line, so that changes can be read."""
+    rows = ",\n".join(json.dumps(point.to_json()) for point in points)
+    return f"[\n{rows}\n]\n"

@@ -1,0 +1,288 @@
+"""Capture: from a PyTorch module, by torch.export, to the float network."""
+
+from __future__ import annotations
+
+import operator
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import fx, nn
+from torch._ops import OpOverload
+from torch.export.graph_signature import InputKind, OutputKind
+
+from bitlathe.model.capture.advice import advice
+from bitlathe.model.capture.calls import Argument, Call, Traced
+from bitlathe.model.capture.float_network import FloatInput, FloatNetwork, FloatNode
+from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensors, operation
+from bitlathe.model.capture.names import identifier, unused
+from bitlathe.model.capture.operators import BATCH_NORM, HANDLERS
+from bitlathe.model.capture.simplify import simplify
+from bitlathe.model.capture.users_code import chooses_by_values, place, quiet, told
+from bitlathe.model.graph.errors import DataError, ShapeError, UnsupportedLayer
+from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.zoo.modes import evaluating
+
+_BATCH = 2  # of the example: 1 would hide operations that mix images
+
+
+def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) -> FloatNetwork:
+    """Float network of `model`, a module from images (N, C, H, W), x = (pixel - 128) / 128, to logits.
+
+    `input_shape` is (C, H, W). The model is read in evaluation mode and left as it was. Batch norm is folded;
+    nodes bear the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`. Raises UnsupportedLayer,
+    naming operator and module; DataError for a NaN or infinite weight; ShapeError when the model does not
+    take `input_shape`.
+    """
+    title = identifier(name or type(model).__name__.lower())
+    _check_own(model)
+    _check_finite(model)
+    with evaluating(model):
+        program = _export(title, model, _example(model, input_shape))
+    reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model))
+    return simplify(reader.read(program))
+
+
+def live_tensors(model: nn.Module) -> ModuleTensors:
+    """Parameters and buffers of a module by name: what its captured weights are formulas of.
+
+    A tensor that several layers share is there under each of its names.
+    """
+    parameters = model.named_parameters(remove_duplicate=False)
+    return {**dict(parameters), **dict(model.named_buffers(remove_duplicate=False))}
+
+
+def _check_own(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if type(module).__module__.split(".")[0] == "brevitas":
+            raise UnsupportedLayer(
+                f"{path}: {type(module).__name__} is quantized by brevitas, which rounds halves to even; "
+                "integers here round them up, so load its float weights into the plain network"
+            )
+
+
+def _check_finite(model: nn.Module) -> None:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise DataError(
+                f"{name}: {bad} of {tensor.numel()} values are NaN or infinite; "
+                "load intact weights or train again"
+            )
+
+
+def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
+    parameter = next(model.parameters(), torch.zeros(()))
+    return torch.zeros(_BATCH, *input_shape, dtype=parameter.dtype, device=parameter.device)
+
+
+def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
+    """Exported program without in-place operations.
+
+    Replacing them takes longer than the export itself, so a program that has handlers for all its operations,
+    none of which is in place, is taken as it is.
+    """
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # PyTorch's own, about its internals
+        _try(title, model, example)
+        try:
+            with quiet():
+                program: torch.export.ExportedProgram = torch.export.export(model, (example,))
+                if _is_understood(program):
+                    return program
+                # with an empty table of decompositions, only in-place operations are replaced
+                functional: torch.export.ExportedProgram = program.run_decompositions({})
+        except Exception as error:  # export fails with many types, some of them private
+            raise _untraceable(title, error) from error
+    return functional
+
+
+def _untraceable(title: str, error: Exception) -> UnsupportedLayer:
+    if chooses_by_values(error):
+        problem = f"its forward chooses by the value of a tensor {place(error)}".rstrip()
+        remedy = "let no control flow in forward depend on values of tensors"
+        return UnsupportedLayer(f"{title}: {problem}; {remedy}")
+    remedy = "keep forward to PyTorch's operations on tensors"
+    return UnsupportedLayer(f"{title}: torch.export cannot trace it ({told(error)}); {remedy}")
+
+
+def _is_understood(program: torch.export.ExportedProgram) -> bool:
+    calls = (node for node in program.graph.nodes if node.op == "call_function")
+    return all(str(node.target) in HANDLERS and not _takes_own_statistics(node) for node in calls)
+
+
+def _takes_own_statistics(node: fx.Node) -> bool:
+    """Whether it is a batch norm of the batch's statistics, its sixth argument."""
+    return str(node.target) == BATCH_NORM and bool(node.args[5])
+
+
+def _try(title: str, model: nn.Module, example: torch.Tensor) -> None:
+    try:
+        model(example)
+    except (RuntimeError, ValueError, IndexError, ShapeError) as error:
+        shape = tuple(example.shape[1:])
+        raise ShapeError(
+            f"{title}: does not take images of shape {shape} ({told(error)}); give (C, H, W)"
+        ) from error
+    except Exception as error:  # whatever a user's forward raises
+        raise UnsupportedLayer(f"{title}: its forward fails ({told(error)}); mend it") from error
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    """Walks an exported program, node by node."""
+
+    title: str
+    input_shape: Shape
+    live: ModuleTensors
+    nodes: dict[str, FloatNode] = field(default_factory=dict)
+    values: dict[fx.Node, Argument] = field(default_factory=dict)  # of each operation read so far
+
+    def read(self, program: torch.export.ExportedProgram) -> FloatNetwork:
+        self._read_placeholders(program)
+        needed = _needed(self._results(program))
+        self._check_constant_buffers(program, needed)
+        for node in program.graph.nodes:
+            if node.op == "call_function" and node in needed:
+                self.values[node] = self._value(node)
+        output = self._output(program)
+        return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output)
+
+    def _read_placeholders(self, program: torch.export.ExportedProgram) -> None:
+        placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
+        for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
+            if spec.kind is InputKind.USER_INPUT:
+                image = self._add(FloatInput(name="input", shape=self.input_shape))
+                self.values[node] = Traced(node=image, size=(_BATCH, *self.input_shape))
+            else:
+                self.values[node] = self._tensor(str(spec.target), program)
+
+    def _tensor(self, name: str, program: torch.export.ExportedProgram) -> Formula:
+        """A parameter or buffer of the module, or a tensor that its code holds."""
+        if name in self.live:
+            return Live(name, self.live[name])
+        return Constant(program.constants[name] if name in program.constants else program.state_dict[name])
+
+    def _results(self, program: torch.export.ExportedProgram) -> list[Any]:
+        """What forward returns; a program also yields the buffers that it changes."""
+        made = zip(program.graph.output_node().args[0], program.graph_signature.output_specs, strict=True)
+        return [result for result, spec in made if spec.kind is OutputKind.USER_OUTPUT]
+
+    def _check_constant_buffers(self, program: torch.export.ExportedProgram, needed: set[fx.Node]) -> None:
+        """Refuse a buffer that forward changes and reads: each image would meet another one."""
+        signature = program.graph_signature
+        changed = {s.target for s in signature.output_specs if s.kind is OutputKind.BUFFER_MUTATION}
+        placeholders = (node for node in program.graph.nodes if node.op == "placeholder")
+        for node, spec in zip(placeholders, signature.input_specs, strict=True):
+            if spec.target in changed and node in needed:
+                raise UnsupportedLayer(
+                    f"{self.title}: forward changes the buffer {spec.target} that its output depends on; "
+                    "keep buffers as they are in evaluation mode"
+                )
+
+    def _output(self, program: torch.export.ExportedProgram) -> str:
+        results = self._resolved(self._results(program))
+        if len(results) != 1 or not isinstance(results[0], Traced):
+            kinds = [
+                "Tensor" if isinstance(result, (Formula, Traced)) else type(result).__name__
+                for result in results
+            ]
+            raise UnsupportedLayer(f"{self.title}: returns {kinds}; return one tensor, the logits")
+        return results[0].node.name
+
+    def _add(self, node: FloatNode) -> FloatNode:
+        self.nodes.setdefault(node.name, node)
+        return node
+
+    def _value(self, node: fx.Node) -> Argument:
+        first = node.target is operator.getitem and node.args[1] == 0
+        if first and isinstance(self.values[node.args[0]], Traced):  # type: ignore[index]
+            return self.values[node.args[0]]  # type: ignore[index]  # batch norm also returns statistics
+        if node.meta.get("val") is None:  # an assertion about a tensor
+            return None
+        if not any(isinstance(self.values[source], Traced) for source in node.all_input_nodes):
+            return self._constant(node)
+        call = self._call(node)
+        if call.operator not in HANDLERS:
+            raise call.refusal("has no exact integer form here", advice(call.operator))
+        return call.result(self._add(HANDLERS[call.operator](call)))
+
+    def _resolved(self, arguments: Any) -> Any:
+        """Arguments with the results of operations in the place of their nodes."""
+        return fx.map_arg(arguments, cast(Any, self.values.__getitem__))
+
+    def _constant(self, node: fx.Node) -> Argument:
+        """Result of an operation on constants: a formula, or a number or list as it is."""
+        assert callable(node.target)
+        target, sources = node.target, [self.values[source] for source in node.all_input_nodes]
+        formulas = [source for source in sources if isinstance(source, Formula)]
+
+        def function(*tensors: torch.Tensor) -> Any:
+            given = {id(formula): tensor for formula, tensor in zip(formulas, tensors, strict=True)}
+
+            def operand(source: fx.Node) -> Any:
+                return given.get(id(self.values[source]), self.values[source])
+
+            args, kwargs = cast(Any, fx.map_arg((node.args, node.kwargs), operand))
+            return target(*args, **kwargs)
+
+        with torch.no_grad():
+            result = function(*(formula.value for formula in formulas))
+        return operation(function, *formulas) if isinstance(result, torch.Tensor) else result
+
+    def _call(self, node: fx.Node) -> Call:
+        where, leaf = _module_of(node)
+        own = where if leaf else f"{where}.{_operation(node)}"
+        call = Call(
+            operator=str(node.target),
+            where=where or self.title,
+            name=unused(identifier(own.strip(".")), self.nodes),
+            size=_size(node),
+            arguments=self._arguments(node),
+        )
+        if call.size[:1] != (_BATCH,):
+            raise call.refusal(
+                f"makes size {call.size} of {_BATCH} images", "keep the images of a batch apart"
+            )
+        return call
+
+    def _arguments(self, node: fx.Node) -> dict[str, Argument]:
+        """Arguments by name, defaults filled in."""
+        if not isinstance(node.target, OpOverload):  # Python's own operators, on the sizes of tensors
+            return {}
+        schema = node.target._schema.arguments
+        arguments: dict[str, Argument] = {argument.name: argument.default_value for argument in schema}
+        given = {**dict(zip(arguments, node.args, strict=False)), **node.kwargs}
+        return {**arguments, **{name: self._resolved(value) for name, value in given.items()}}
+
+
+def _needed(results: Sequence[Any]) -> set[fx.Node]:
+    """Nodes that results depend on."""
+    found: set[fx.Node] = set()
+    waiting = [result for result in results if isinstance(result, fx.Node)]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(node.all_input_nodes)
+    return found
+
+
+def _module_of(node: fx.Node) -> tuple[str, bool]:
+    """Path of the innermost module that calls `node`, and whether it is one of PyTorch's layers."""
+    path, kind = next(reversed(node.meta.get("nn_module_stack", {"": ("", "")}).values()))
+    return path, str(kind).startswith("torch.nn.modules.")
+
+
+def _operation(node: fx.Node) -> str:
+    """Bare name of an operator: conv2d of aten.conv2d.default."""
+    return re.sub(r"^aten\.(_*)(\w+)\..*", r"\2", str(node.target))
+
+
+def _size(node: fx.Node) -> tuple[int, ...]:
+    value = node.meta["val"]
+    first = value[0] if isinstance(value, (tuple, list)) else value
+    return tuple(first.shape)

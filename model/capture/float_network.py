@@ -1,0 +1,201 @@
+"""The float network: what capture reads from PyTorch, node for node what the integer graph will hold.
+
+Its nodes mirror those of `model/graph/nodes.py` with real weights and without fixed-point formats. `Affine`,
+`Clamp` and `Sum` exist only while a network is captured; `simplify` turns them into the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
+from types import MappingProxyType
+
+import numpy as np
+
+from bitlathe.model.capture.float_arrays import Float32s, Float64s
+from bitlathe.model.capture.formula import Formula, constant
+from bitlathe.model.graph.nodes import Pair, Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatNode:
+    """An operation with one output tensor, which bears its name."""
+
+    name: str
+    shape: Shape  # of the output
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the tensors it reads, in order."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatInput(FloatNode):
+    """The network's input: (pixel - 128) / 128."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OneSource(FloatNode):
+    source: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Origin:
+    """Weight and bias of a layer as formulas of the module's tensors."""
+
+    weight: Formula
+    bias: Formula
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no tensor of the module matters."""
+        return self.weight.is_constant and self.bias.is_constant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatConv2d(_OneSource):
+    """Convolution, residual add and clamp: y = clamp(bias + sum(x * w) + residual, low, high)."""
+
+    weight: Float32s  # (out_channels, in_channels / groups, kernel_height, kernel_width)
+    bias: Float64s  # (out_channels,)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    groups: int = 1
+    residual: str | None = None
+    low: float = -inf
+    high: float = inf
+    own_format: bool = False  # a copy that does not keep its source's format
+    captured: Origin | None = None  # None: weight and bias follow from nothing
+
+    @property
+    def origin(self) -> Origin:
+        """Formulas of weight and bias, constant where they follow from nothing."""
+        return self.captured or Origin(weight=constant(self.weight), bias=constant(self.bias))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,) if self.residual is None else (self.source, self.residual)
+
+    @property
+    def is_selection(self) -> bool:
+        """Whether each output is one input or 0, in the same code: a shortcut without parameters."""
+        rows = self.weight.reshape(len(self.weight), -1)
+        one_hot = np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) <= 1).all()
+        bare = self.residual is None and self.low == -inf and self.high == inf and self.padding == (0, 0)
+        return bool(one_hot and bare and not self.bias.any() and not self.own_format)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatDense(_OneSource):
+    """Fully connected layer over the flattened (C, H, W) source."""
+
+    weight: Float32s  # (out_features, in_features), columns in C, H, W order
+    bias: Float64s  # (out_features,)
+    low: float = -inf
+    high: float = inf
+    captured: Origin | None = None  # None: weight and bias follow from nothing
+
+    @property
+    def origin(self) -> Origin:
+        """Formulas of weight and bias, constant where they follow from nothing."""
+        return self.captured or Origin(weight=constant(self.weight), bias=constant(self.bias))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatMaxPool2d(_OneSource):
+    """Maximum over a window; padding never wins."""
+
+    kernel_size: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatAvgPool2d(_OneSource):
+    """Average over a window, padding counted."""
+
+    kernel_size: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatConcat(FloatNode):
+    """Concatenation along channels."""
+
+    operands: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.operands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Affine(_OneSource):
+    """y = x * scale + offset, channel by channel: batch norm, or a normalisation of the image."""
+
+    scale: Formula  # (C,)
+    offset: Formula  # (C,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clamp(_OneSource):
+    """y = min(max(x, low), high): ReLU, ReLU6."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum(FloatNode):
+    """Sum of two tensors of one shape."""
+
+    left: str
+    right: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.left, self.right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Front:
+    """Normalisation of the image before the first layer: y = x * scale + offset, channel by channel."""
+
+    scale: Float64s  # (C,)
+    offset: Float64s  # (C,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatNetwork:
+    """Nodes in topological order, the first one the `FloatInput`; `output` names the logits."""
+
+    name: str
+    nodes: tuple[FloatNode, ...]
+    output: str
+    front: Front | None = field(default=None, compare=False)
+
+    @cached_property
+    def by_name(self) -> MappingProxyType[str, FloatNode]:
+        """Node of each tensor."""
+        return MappingProxyType({node.name: node for node in self.nodes})
+
+    @cached_property
+    def reads(self) -> MappingProxyType[str, int]:
+        """How often each tensor is read; the output is read once more, from outside."""
+        counts = Counter(source for node in self.nodes for source in node.sources)
+        counts[self.output] += 1
+        return MappingProxyType({node.name: counts[node.name] for node in self.nodes})
+
+    @property
+    def input(self) -> FloatInput:
+        node = self.nodes[0]
+        assert isinstance(node, FloatInput)
+        return node

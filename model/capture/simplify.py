@@ -1,0 +1,202 @@
+"""Simplification: fold batch norm, fuse sums and clamps, until only mirrors of integer nodes are left.
+
+One walk in topological order. A node is absorbed by the layer that makes its source when nothing else reads
+that source; what cannot be absorbed becomes a depthwise 1x1 convolution, which is exact too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from math import inf
+
+import numpy as np
+
+from bitlathe.model.capture.float_network import (
+    Affine,
+    Clamp,
+    FloatAvgPool2d,
+    FloatConcat,
+    FloatConv2d,
+    FloatDense,
+    FloatInput,
+    FloatMaxPool2d,
+    FloatNetwork,
+    FloatNode,
+    Front,
+    Sum,
+)
+from bitlathe.model.capture.folding import (
+    can_merge,
+    clamped,
+    composed,
+    identity,
+    is_linear,
+    merged,
+    pointwise,
+    scaled,
+    with_sources,
+)
+from bitlathe.model.capture.image_copies import with_image_copies
+from bitlathe.model.graph.errors import DataError
+
+
+def simplify(network: FloatNetwork) -> FloatNetwork:
+    """The same function without `Affine`, `Clamp`, `Sum`; a normalisation of the input is its `front`.
+
+    Raises DataError when folding makes a weight NaN or infinite.
+    """
+    walk = _Walk(source=_without_dead_nodes(network))
+    for node in walk.source.nodes:
+        walk.take(node)
+    simplified = with_image_copies(walk.network())
+    _check_finite(simplified)
+    return simplified
+
+
+def _without_dead_nodes(network: FloatNetwork) -> FloatNetwork:
+    needed = {network.output, network.input.name}
+    for node in reversed(network.nodes):
+        needed.update(node.sources if node.name in needed else ())
+    return replace(network, nodes=tuple(node for node in network.nodes if node.name in needed))
+
+
+def _check_finite(network: FloatNetwork) -> None:
+    for node in network.nodes:
+        if (
+            isinstance(node, (FloatConv2d, FloatDense))
+            and not np.isfinite([*node.weight.flat, *node.bias]).all()
+        ):
+            raise DataError(
+                f"{node.name}: folding its batch norm makes NaN or infinite weights; "
+                "check its running_var, which must be >= 0"
+            )
+
+
+@dataclass(kw_only=True)
+class _Walk:
+    """The simplified network in the making."""
+
+    source: FloatNetwork
+    done: dict[str, FloatNode] = field(default_factory=dict)
+    alias: dict[str, str] = field(default_factory=dict)  # absorbed node -> node that now makes its tensor
+    reads: dict[str, int] = field(default_factory=dict)
+    front: Front | None = None
+
+    def __post_init__(self) -> None:
+        self.reads = dict(self.source.reads)
+
+    def network(self) -> FloatNetwork:
+        """What is left after the last node."""
+        output = self.alias.get(self.source.output, self.source.output)
+        return FloatNetwork(
+            name=self.source.name, nodes=tuple(self.done.values()), output=output, front=self.front
+        )
+
+    def take(self, node: FloatNode) -> None:
+        """Absorb the next node, or add it."""
+        node = with_sources(node, lambda name: self.alias.get(name, name))
+        if isinstance(node, Affine):
+            self._take_affine(node)
+        elif isinstance(node, Clamp):
+            self._take_clamp(node)
+        elif isinstance(node, Sum):
+            self._take_sum(node)
+        elif isinstance(node, FloatConv2d):
+            self._take_convolution(node)
+        else:
+            self._keep(node)
+
+    def _keep(self, node: FloatNode) -> None:
+        self.done[node.name] = node
+
+    def _forward(self, node: FloatNode, tensor: str) -> None:
+        """Let readers of `node` read `tensor` instead."""
+        self.alias[node.name] = tensor
+        self.reads[tensor] += self.reads[node.name] - 1
+
+    def _sole_producer(self, tensor: str) -> FloatNode | None:
+        """The node that makes a tensor, if the tensor is read once."""
+        return self.done[tensor] if self.reads[tensor] == 1 else None
+
+    def _take_affine(self, node: Affine) -> None:
+        producer = self._sole_producer(node.source)
+        if isinstance(producer, FloatInput):
+            self.front = composed(self.front, node)
+            self._forward(node, producer.name)
+        elif isinstance(producer, (FloatConv2d, FloatDense)) and is_linear(producer):
+            self._keep(scaled(producer, node))
+            self._forward(node, producer.name)
+        else:
+            self._keep(pointwise(node))
+
+    def _take_clamp(self, node: Clamp) -> None:
+        low, high = self._interval(node.source)
+        if node.low <= low and high <= node.high:
+            self._forward(node, node.source)
+        elif self._can_clamp(node.source):
+            self._clamp(node.source, node)
+            self._forward(node, node.source)
+        else:
+            self._keep(clamped(identity(node.name, node.source, node.shape), node.low, node.high))
+
+    def _take_sum(self, node: Sum) -> None:
+        conv = self._absorber(node)
+        if conv is None:
+            self._keep(replace(identity(node.name, node.left, node.shape), residual=node.right))
+            return
+        del self.done[conv.name]  # its new place is behind both summands
+        self._keep(replace(conv, residual=node.right if conv.name == node.left else node.left))
+        self._forward(node, conv.name)
+
+    def _absorber(self, node: Sum) -> FloatConv2d | None:
+        """The convolution that makes one summand; of two the larger, so that a mere selection stays one."""
+        made = [self._sole_producer(name) for name in (node.left, node.right) if node.left != node.right]
+        candidates = [layer for layer in made if isinstance(layer, FloatConv2d) and is_linear(layer)]
+        return max(candidates, key=lambda layer: layer.weight.size, default=None)
+
+    def _take_convolution(self, node: FloatConv2d) -> None:
+        """Add a convolution, or merge a selection with the one before it."""
+        first = self._sole_producer(node.source)
+        if isinstance(first, FloatConv2d) and can_merge(first) and can_merge(node):
+            name = self._common_name(first.name, node.name)
+            del self.done[first.name]
+            self._keep(merged(first, node, name))
+            self.reads[name] = 1
+            self._forward(node, name)
+        else:
+            self._keep(node)
+
+    def _common_name(self, first: str, second: str) -> str:
+        """The words two names begin with, unless that name is taken: x of x_slice and x_pad."""
+        words = zip(first.split("_"), second.split("_"), strict=False)
+        shared = "_".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], words))
+        return shared if shared and shared not in self.reads else first
+
+    def _interval(self, tensor: str) -> tuple[float, float]:
+        """Bounds of a tensor's values that clamps guarantee."""
+        node = self.done[tensor]
+        if isinstance(node, (FloatConv2d, FloatDense)):
+            return node.low, node.high
+        if isinstance(node, (FloatMaxPool2d, FloatAvgPool2d, FloatConcat)):
+            lows, highs = zip(*(self._interval(name) for name in node.sources), strict=True)
+            padded = isinstance(node, FloatAvgPool2d) and node.padding != (0, 0)
+            return min(*lows, 0.0 if padded else inf), max(*highs, 0.0 if padded else -inf)
+        return -inf, inf
+
+    def _can_clamp(self, tensor: str) -> bool:
+        """Whether only layers that nothing else reads stand between a clamp and the layers to absorb it."""
+        node = self._sole_producer(tensor)
+        if isinstance(
+            node, (FloatMaxPool2d, FloatConcat)
+        ):  # a clamp keeps order, so it may go before a maximum
+            return all(self._can_clamp(name) for name in node.sources)
+        return isinstance(node, (FloatConv2d, FloatDense))
+
+    def _clamp(self, tensor: str, clamp: Clamp) -> None:
+        node = self.done[tensor]
+        if isinstance(node, (FloatConv2d, FloatDense)):
+            self._keep(clamped(node, clamp.low, clamp.high))
+            return
+        for name in node.sources:
+            self._clamp(name, clamp)

@@ -1,0 +1,280 @@
+"""What each of PyTorch's operations does to channels: along which dimension of its result they are.
+
+Through an operation that is not here, or that takes channels by position, they are `Lost`: they stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils import _pytree
+
+from bitlathe.model.prune.channels.members import Along, ChannelTies
+
+PADDED = "constant channels stand beside its channels"
+_CONSTANT = "a constant tensor is put together with its channels"
+_PARAMETER = "a bare parameter outside any layer depends on its channels"
+
+
+class Lost(Exception):
+    """Channels cannot be followed through an operation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorCall:
+    """One operation that reads tensors with channels, after it ran."""
+
+    function: OpOverload
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[Tensor, ...]
+    places: Mapping[Tensor, Along]  # of every tensor that depends on the image
+    ties: ChannelTies
+
+    @property
+    def name(self) -> str:
+        """Bare name, in place or not: add of aten.add_.Tensor."""
+        return str(self.function.overloadpacket.__name__).removesuffix("_")
+
+    def argument(self, name: str) -> Any:
+        """An argument by its schema's name, None where there is none."""
+        schema = self.function._schema.arguments
+        given = {**dict(zip((a.name for a in schema), self.args, strict=False)), **self.kwargs}
+        defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
+        return {**defaults, **given}.get(name)
+
+    @property
+    def image(self) -> tuple[Tensor, Along]:
+        """The one tensor with channels that it reads."""
+        (tensor,) = (t for t in _tensors((self.args, self.kwargs)) if t in self.places)
+        return tensor, self.places[tensor]
+
+
+ChannelRule = Callable[[TensorCall], list[Along]]  # one for each output
+
+
+def rule_of(operation: TensorCall) -> ChannelRule:
+    """The rule of an operation; Lost where there is none."""
+    if operation.name in _RULES:
+        return _RULES[operation.name]
+    if operation.name.endswith("_like"):  # constants in the shape of a tensor
+        return _elementwise
+    packet = operation.function.overloadpacket
+    if any(torch.Tag.pointwise in getattr(packet, overload).tags for overload in packet.overloads()):
+        return _elementwise
+    raise Lost
+
+
+def _elementwise(operation: TensorCall) -> list[Along]:
+    """Operands of each channel on its own, broadcast as usual."""
+    output = _only(operation.outputs)
+    operands = [t for t in _tensors((operation.args, operation.kwargs)) if t.dim()]
+    if any(t.dim() > output.dim() for t in operands):  # such as the maximum of all values of a tensor
+        raise Lost
+    shapes = [(1,) * (output.dim() - t.dim()) + tuple(t.shape) for t in operands]
+    places = [
+        _shifted(operation.places[t], output.dim() - t.dim()) if t in operation.places else None
+        for t in operands
+    ]
+    return [_tied(operation.ties, output.shape, shapes, places, operands)]
+
+
+def _tied(
+    ties: ChannelTies,
+    result: Sequence[int],
+    shapes: Sequence[Sequence[int]],
+    places: Sequence[Along | None],
+    tensors: Sequence[Tensor],
+) -> Along:
+    """Where channels are after tensors of broadcast shapes were put together value by value."""
+    found = [place for place in places if place is not None]
+    dim = next((place.dim for place in found if not place.is_one), found[0].dim)
+    tied: list[Along] = []
+    for tensor, shape, place in zip(tensors, shapes, places, strict=True):
+        if place is None:
+            if shape[dim] > 1:
+                reason = _PARAMETER if isinstance(tensor, torch.nn.Parameter) else _CONSTANT
+                for other in found:
+                    ties.keep(other.channels, reason)
+            continue
+        turned = place.at(dim, shape[dim])
+        if turned is None:
+            raise Lost
+        if shape[dim] < result[dim]:  # one channel meets all
+            ties.keep(turned.channels, "it is spread over the channels of other layers")
+        else:
+            tied.append(turned)
+    if not tied:
+        return Along(dim=dim, channels=np.repeat(found[0].channels[:1], result[dim]))
+    for other in tied[1:]:
+        ties.tie(tied[0].channels, other.channels)
+    return tied[0]
+
+
+def _shifted(place: Along, by: int) -> Along:
+    return Along(dim=place.dim + by, channels=place.channels)
+
+
+def _by_channel(operation: TensorCall) -> list[Along]:
+    """Pooling and the like: the last dimensions change, as many as the name says, each channel on its own."""
+    tensor, place = operation.image
+    found = re.search(r"([123])d", operation.name)
+    last = tensor.dim() - (int(found[1]) if found else 0)
+    place = place if place.dim < last or not place.is_one else Along(dim=1, channels=place.channels[:1])
+    if place.dim >= last or any(output.dim() != tensor.dim() for output in operation.outputs):
+        raise Lost
+    return [place] * len(operation.outputs)
+
+
+def _padded(operation: TensorCall) -> list[Along]:
+    """Zeros around a map; those beside its channels are channels that stay."""
+    tensor, place = operation.image
+    widths = list(operation.argument("pad"))
+    at = 2 * (tensor.dim() - 1 - place.dim)
+    front, behind = widths[at : at + 2] if at < len(widths) else (0, 0)
+    if front < 0 or behind < 0:
+        raise Lost
+    parts = [operation.ties.new(count, PADDED) for count in (front, behind)]
+    return [Along(dim=place.dim, channels=np.concatenate([parts[0], place.channels, parts[1]]))]
+
+
+def _reduced(operation: TensorCall) -> list[Along]:
+    """A mean or the like over dimensions; channels may not be among them."""
+    tensor, place = operation.image
+    given = operation.argument("dim")
+    dims = {d % tensor.dim() for d in ([given] if isinstance(given, int) else given or range(tensor.dim()))}
+    keeps = bool(operation.argument("keepdim"))
+    if place.dim in dims:
+        free = [d for d in range(tensor.dim()) if d not in dims]
+        turned = place.at(free[0], tensor.shape[free[0]]) if free else place
+        if turned is None or not place.is_one:
+            raise Lost
+        place = turned
+    dim = place.dim if keeps else place.dim - sum(d < place.dim for d in dims)
+    return [Along(dim=dim, channels=place.channels)] * len(operation.outputs)
+
+
+def _one_pixel(operation: TensorCall) -> list[Along]:
+    """Strides of a map of one pixel said otherwise, as pooling in channels_last order says them."""
+    output, (_, place) = _only(operation.outputs), operation.image
+    channels = output.shape[1] if output.dim() > 2 else 0
+    is_one = output[0].numel() == channels == len(place.channels) and place.dim == 1
+    if not is_one or output.stride()[:2] != (channels, 1):
+        raise Lost
+    return [place]
+
+
+def _concatenated(operation: TensorCall) -> list[Along]:
+    """Tensors one behind another: parts without channels are channels that stay."""
+    output = _only(operation.outputs)
+    parts = [part for part in operation.argument("tensors") if part.dim() == output.dim()]
+    dim = int(operation.argument("dim") or 0) % output.dim()
+    places = [operation.places.get(part) for part in parts]
+    along = [place and place.at(dim, part.shape[dim]) for part, place in zip(parts, places, strict=True)]
+    if any(place is not None and turned is None for place, turned in zip(places, along, strict=True)):
+        return [_side_by_side(operation, dim, [tuple(part.shape) for part in parts], places, parts)]
+    channels = [
+        operation.ties.new(part.shape[dim], _CONSTANT) if turned is None else turned.channels
+        for part, turned in zip(parts, along, strict=True)
+    ]
+    return [Along(dim=dim, channels=np.concatenate(channels))]
+
+
+def _stacked(operation: TensorCall) -> list[Along]:
+    """Tensors one behind another in a dimension of their own."""
+    output = _only(operation.outputs)
+    parts: list[Tensor] = operation.argument("tensors")
+    dim = int(operation.argument("dim") or 0) % output.dim()
+    shapes = [(*part.shape[:dim], 1, *part.shape[dim:]) for part in parts]
+    places = [place and _shifted(place, int(place.dim >= dim)) for place in map(operation.places.get, parts)]
+    if all(place is None or place.is_one for place in places):
+        ones = [operation.ties.new(1, _CONSTANT) if p is None else p.channels[:1] for p in places]
+        return [Along(dim=dim, channels=np.concatenate(ones))]
+    return [_side_by_side(operation, dim, shapes, places, parts)]
+
+
+def _side_by_side(
+    operation: TensorCall,
+    dim: int,
+    shapes: Sequence[tuple[int, ...]],
+    places: Sequence[Along | None],
+    parts: Sequence[Tensor],
+) -> Along:
+    """Channels along another dimension than the one that parts are joined in: each part holds them all."""
+    result = list(operation.outputs[0].shape)
+    if any(place is not None and not place.is_one and place.dim == dim for place in places):
+        raise Lost
+    return _tied(operation.ties, result, shapes, places, parts)
+
+
+def _moved(operation: TensorCall) -> list[Along]:
+    """Values change their places only: so do the numbers of their channels, by the very same operation."""
+    tensor, place = operation.image
+    shape = [1] * tensor.dim()
+    shape[place.dim] = -1
+    numbers = torch.from_numpy(place.channels).view(shape).expand(tensor.shape).contiguous()
+    if operation.name in _RESHAPES:
+        moved: Any = numbers.reshape(operation.outputs[0].shape)
+    else:
+        args, kwargs = _pytree.tree_map(
+            lambda leaf: numbers if leaf is tensor else leaf, (operation.args, dict(operation.kwargs))
+        )
+        moved = operation.function(*args, **kwargs)
+    there = set(place.channels.tolist())
+    made = [_place_of(result) for result in _tensors(moved)]
+    if any(set(found.channels.tolist()) != there for found in made):
+        raise Lost  # some channels and not others: by their position
+    return made
+
+
+def _place_of(numbers: Tensor) -> Along:
+    """The one dimension along which channels change; Lost where there are more, or none is left."""
+    if not numbers.numel() or not numbers.dim():
+        raise Lost
+    firsts = (numbers.narrow(dim, 0, 1) for dim in range(numbers.dim()))
+    changing = [dim for dim, first in enumerate(firsts) if bool((numbers != first).any())]
+    if len(changing) > 1:
+        raise Lost
+    dim = changing[0] if changing else min(1, numbers.dim() - 1)
+    return Along(dim=dim, channels=numbers.movedim(dim, 0).flatten(1)[:, 0].numpy().copy())
+
+
+def _only(outputs: Sequence[Tensor]) -> Tensor:
+    if len(outputs) != 1:
+        raise Lost
+    return outputs[0]
+
+
+def _tensors(values: object) -> list[Tensor]:
+    return [leaf for leaf in _pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+_RESHAPES = ("view", "_unsafe_view", "_reshape_alias", "reshape")
+_MOVES = (
+    "permute transpose t squeeze unsqueeze expand slice select split split_with_sizes unbind chunk flip "
+    "repeat detach alias _to_copy lift_fresh"
+)
+_POOLS = (
+    "max_pool2d_with_indices max_pool2d avg_pool2d _adaptive_avg_pool2d adaptive_avg_pool2d "
+    "adaptive_max_pool2d upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d "
+    "upsample_bicubic2d reflection_pad2d replication_pad2d"
+)
+_MEANS = "mean sum amax amin var std prod logsumexp linalg_vector_norm"
+_RULES: dict[str, ChannelRule] = {
+    **dict.fromkeys(_RESHAPES, _moved),
+    **dict.fromkeys(_MOVES.split(), _moved),
+    **dict.fromkeys(_POOLS.split(), _by_channel),
+    **dict.fromkeys(_MEANS.split(), _reduced),
+    **dict.fromkeys(("hardswish", "rsub", "_prelu_kernel", "dropout"), _elementwise),
+    "as_strided": _one_pixel,
+    "constant_pad_nd": _padded,
+    "cat": _concatenated,
+    "stack": _stacked,
+}

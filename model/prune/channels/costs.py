@@ -1,0 +1,98 @@
+"""What a network costs with some channels gone, without removing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import nn
+
+from bitlathe.model.prune.channels.members import TENSORS, MemberRole, size
+from bitlathe.model.prune.channels.surgery import Cuts
+from bitlathe.model.zoo.modes import evaluating
+
+
+class Metric(Enum):
+    """What is to shrink."""
+
+    MACS = "macs"  # multiply-accumulates of an image through convolutions and dense layers
+    PARAMETERS = "parameters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """A parameter's shape, the sizes of it that each role cuts, and how often an image uses it."""
+
+    layer: str
+    roles: tuple[tuple[MemberRole, int], ...]  # role that shortens it, dimension
+    shape: tuple[int, ...]
+    uses: int  # multiply-accumulates of an image = uses * numel
+
+    def count(self, cuts: Cuts) -> int:
+        """Elements left after `cuts`."""
+        sizes = list(self.shape)
+        for role, dimension in self.roles:
+            sizes[dimension] -= len(cuts.get((self.layer, role), ()))
+        return int(torch.Size(sizes).numel())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelCosts:
+    """Costs of a network as a function of what is cut from it."""
+
+    tensors: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module, example: torch.Tensor) -> ChannelCosts:
+        """Measure `model` with one forward pass of `example` (N, C, H, W)."""
+        positions = _positions(model, example)
+        tensors = (
+            _tensor(name, layer, attribute, parameter, positions.get(name, 0))
+            for name, layer in model.named_modules()
+            for attribute, parameter in layer.named_parameters(recurse=False)
+        )
+        return cls(tensors=tuple(tensors))
+
+    def total(self, metric: Metric, cuts: Cuts | None = None) -> int:
+        """Cost of the network without the channels of `cuts`."""
+        gone: Cuts = {} if cuts is None else cuts
+        weights = (1 if metric is Metric.PARAMETERS else tensor.uses for tensor in self.tensors)
+        return sum(weight * tensor.count(gone) for weight, tensor in zip(weights, self.tensors, strict=True))
+
+
+def _tensor(name: str, layer: nn.Module, attribute: str, parameter: nn.Parameter, positions: int) -> Tensor:
+    roles = tuple(
+        (role, dimension)
+        for role, entries in TENSORS.items()
+        for tensor, dimension in entries
+        if tensor == attribute and dimension < parameter.dim()
+    )
+    return Tensor(
+        layer=name,
+        roles=roles,
+        shape=tuple(parameter.shape),
+        uses=positions if attribute == "weight" else 0,
+    )
+
+
+def _positions(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
+    """Output values a filter of each convolution and dense layer makes of one image."""
+    names: dict[nn.Module, str] = {
+        layer: name for name, layer in model.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))
+    }
+    counts: dict[str, int] = {}
+
+    def count(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        filters = size(layer, MemberRole.PRODUCER)
+        counts[names[layer]] = counts.get(names[layer], 0) + output[0].numel() // filters
+
+    handles = [layer.register_forward_hook(count) for layer in names]
+    try:
+        with torch.no_grad(), evaluating(model):
+            model(example[:1])
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counts

@@ -1,0 +1,145 @@
+"""Shrink a freshly built network to the shapes of a pruned one's state dict; so no module is ever pickled.
+
+Which channels were removed does not matter here, only how many each layer has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from bitlathe.model.graph.errors import DataError
+from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
+from bitlathe.model.prune.channels.members import (
+    TENSORS,
+    ChannelIndices,
+    MemberRole,
+    Norms,
+    is_depthwise,
+    size,
+)
+from bitlathe.model.prune.channels.surgery import plan
+from bitlathe.model.prune.errors import Unprunable
+from bitlathe.model.train.state_dicts import StateDict, first_of
+
+Module = TypeVar("Module", bound=nn.Module)
+Narrowed = dict[tuple[str, MemberRole], ChannelIndices]
+_COUNTER = "num_batches_tracked"
+_ADVICE = "it belongs to another network, give the one it was trained for"
+
+
+def shrink_to(model: Module, state: StateDict, example: torch.Tensor | None = None) -> Module:
+    """Shrink `model` in place to the shapes in `state`, load the state, and return the model.
+
+    A state that fits as it is just loads. Raises DataError naming the first tensor that is missing, unknown,
+    wider than the network's, or narrower where no channel can go: kernels, image channels, classes. With an
+    `example` (N, C, H, W) every layer is held to what can be pruned, and the shrunk network must run.
+    """
+    check_names(model, state)
+    narrowed = _narrowed(model, state)
+    _check_shapes(model, state, narrowed)
+    _check_ends(model, state, narrowed, example)
+    plan(model, narrowed).apply()
+    model.load_state_dict(dict(state), strict=False)  # files without batch counters are common
+    if narrowed and example is not None:
+        _check_runs(model, example)
+    return model
+
+
+def check_names(model: nn.Module, state: StateDict) -> None:
+    """Raise DataError for tensors that only one of the two has; batch counters do not matter."""
+    expected = model.state_dict()
+    missing = [name for name in expected if name not in state and not name.endswith(_COUNTER)]
+    unknown = [name for name in state if name not in expected]
+    parts = [
+        f"{first_of(names)} {'is' if len(names) == 1 else 'are'} {what}"
+        for names, what in ((missing, "missing"), (unknown, "unknown to the network"))
+        if names
+    ]
+    if parts:
+        raise DataError(f"{' and '.join(parts)}; {_ADVICE}")
+
+
+def _narrowed(model: nn.Module, state: StateDict) -> Narrowed:
+    """The last indices of each layer that is narrower in the state."""
+    narrowed = {}
+    for name, layer in model.named_modules():
+        for role in _roles(layer):
+            width = _width(name, role, state)
+            if width is not None and 0 < width < size(layer, role):
+                narrowed[name, role] = np.arange(width, size(layer, role))
+    return narrowed
+
+
+def _roles(layer: nn.Module) -> tuple[MemberRole, ...]:
+    if isinstance(layer, Norms):
+        return (MemberRole.NORM,)
+    if is_depthwise(layer):
+        return (MemberRole.DEPTHWISE,)
+    if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1):
+        return (MemberRole.PRODUCER, MemberRole.CONSUMER)
+    return ()
+
+
+def _width(layer: str, role: MemberRole, state: StateDict) -> int | None:
+    held = ((state.get(f"{layer}.{attribute}"), dimension) for attribute, dimension in TENSORS[role])
+    widths = (t.shape[dimension] for t, dimension in held if t is not None and t.dim() > dimension)
+    return next(widths, None)
+
+
+def _check_shapes(model: nn.Module, state: StateDict, narrowed: Narrowed) -> None:
+    """Every tensor has the shape it will have after narrowing."""
+    shapes = {id(change.old): change.new.shape for change in plan(model, narrowed).tensors}
+    own = model.state_dict(keep_vars=True)  # one tensor may have several names
+    misfits = [n for n, t in own.items() if n in state and state[n].shape != shapes.get(id(t), t.shape)]
+    if misfits:
+        raise _misfit(misfits, state, own)
+
+
+def _check_ends(model: nn.Module, state: StateDict, narrowed: Narrowed, example: torch.Tensor | None) -> None:
+    fixed = _fixed_without_example(model) if example is None else _fixed(model, narrowed, example)
+    misfits = [f"{layer}.weight" for layer, role in narrowed if (layer, role) in fixed]
+    if misfits:
+        raise _misfit(misfits, state, model.state_dict())
+
+
+def _fixed_without_example(model: nn.Module) -> set[tuple[str, MemberRole]]:
+    """Image channels and classes, as far as the order of the layers tells."""
+    layers = [name for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    dense = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
+    return {(name, MemberRole.CONSUMER) for name in layers[:1]} | {
+        (name, MemberRole.PRODUCER) for name in dense[-1:]
+    }
+
+
+def _fixed(model: nn.Module, narrowed: Narrowed, example: torch.Tensor) -> set[tuple[str, MemberRole]]:
+    if not narrowed:
+        return set()
+    try:
+        groups = channel_groups(model, example, ChannelScope.ALL)
+    except Unprunable as error:
+        raise DataError(str(error)) from error
+    prunable = {(member.layer, member.role) for group in groups for member in group.members}
+    return set(narrowed) - prunable
+
+
+def _check_runs(model: nn.Module, example: torch.Tensor) -> None:
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(example)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"the layers do not fit together ({reason}); {_ADVICE}") from error
+    finally:
+        model.train(training)
+
+
+def _misfit(names: Sequence[str], state: StateDict, own: StateDict) -> DataError:
+    shapes = [(name, tuple(state[name].shape), tuple(own[name].shape)) for name in names]
+    each = [f"{name} is {found}, the network's is {wanted}" for name, found, wanted in shapes]
+    return DataError(f"{first_of(each)}; {_ADVICE}")

@@ -1,0 +1,64 @@
+"""Whether a network computes without some channels what it computes when nothing reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.utils import _pytree
+
+from bitlathe.model.prune.channels.surgery import Cuts, masked, plan
+from bitlathe.model.zoo.modes import evaluating
+
+
+def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
+    """What goes wrong in the forward pass of `example` (N, C, H, W) without `cuts`, or nothing.
+
+    The network is left as it was. One that gives NaN or infinite values cannot be judged: nothing goes wrong.
+    """
+    with torch.no_grad(), evaluating(model):
+        expected = expected_outputs(model, cuts, example)
+        if not all_finite(expected):
+            return ""
+        surgery = plan(model, cuts)
+        surgery.apply()
+        try:
+            return difference(model, example, expected)
+        finally:
+            surgery.undo()
+
+
+def expected_outputs(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> list[torch.Tensor]:
+    """Outputs of the whole network when no layer reads the channels of `cuts`."""
+    with masked(model, cuts):
+        return _outputs(model, example)
+
+
+def all_finite(outputs: Sequence[torch.Tensor]) -> bool:
+    """Whether no value is NaN or infinite."""
+    return all(bool(torch.isfinite(output).all()) for output in outputs)
+
+
+def difference(model: nn.Module, example: torch.Tensor, expected: Sequence[torch.Tensor]) -> str:
+    """How the forward pass of a pruned network fails or differs from `expected`, or nothing.
+
+    Removing zeros changes only the order of sums: rounding errors of a few units in the last place a layer.
+    The bound, the square root of a unit, lies far above them and far below the effect of a wrong channel.
+    """
+    try:
+        found = _outputs(model, example)
+    except Exception as error:  # whatever a user's forward raises
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    for output, wanted in zip(found, expected, strict=True):
+        if output.shape != wanted.shape:
+            return f"its output becomes {tuple(output.shape)}, it was {tuple(wanted.shape)}"
+        bound = torch.finfo(wanted.dtype).eps ** 0.5 * float(wanted.abs().max())
+        moved = float((output - wanted).abs().max())
+        if not moved <= bound:
+            return f"its output moves by {moved:.3g} where rounding explains {bound:.3g}"
+    return ""
+
+
+def _outputs(model: nn.Module, example: torch.Tensor) -> list[torch.Tensor]:
+    return [leaf for leaf in _pytree.tree_leaves(model(example)) if isinstance(leaf, torch.Tensor)]

@@ -1,0 +1,128 @@
+"""The fake-quantized forward pass to train through: the layers of an integer graph on live weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, prod
+
+from torch import Tensor
+
+from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.capture.formula import Evaluation
+from bitlathe.model.graph.fixed_point import weight_limit
+from bitlathe.model.graph.graph import Graph, dead_after
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Node
+from bitlathe.model.qat.thresholds import Thresholds
+from bitlathe.model.qat.training_layers import (
+    Average,
+    Limit,
+    LiveConcatenation,
+    LiveProducts,
+    Maximum,
+    Rounding,
+    TrainingLayer,
+    WeightRounding,
+    WeightScale,
+    powers,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrounded:
+    """What an integer graph would round and this run leaves real."""
+
+    weights: frozenset[str] = frozenset()  # layers
+    activations: frozenset[str] = frozenset()  # tensors
+
+
+class TrainingForward:
+    """The layers of a graph's formats; weights come with each call."""
+
+    def __init__(
+        self,
+        network: FloatNetwork,
+        graph: Graph,
+        thresholds: Thresholds,
+        unrounded: Unrounded,
+        at: Evaluation,
+    ) -> None:
+        self.graph, self.dead = graph, dead_after(graph.nodes)
+        self._network, self._thresholds, self._unrounded, self._at = network, thresholds, unrounded, at
+        self.layers = {node.name: self._layer(node) for node in graph.nodes[1:]}
+
+    def __call__(self, values: Tensor, at: Evaluation) -> Tensor:
+        """Logits (N, classes) of values (N, C, H, W) of the input, at a state of the module."""
+        graph = self.graph
+        live = {graph.input.name: values * 2.0 ** self._exponent(graph.input.name)}
+        for node in graph.nodes[1:]:
+            live[node.name] = self.layers[node.name]([live[name] for name in node.sources], at)
+            if node.name == graph.output:
+                break
+            for name in self.dead.get(node.name, ()):
+                del live[name]
+        return live[graph.output].flatten(1) * 2.0 ** -self._exponent(graph.output)
+
+    def _layer(self, node: Node) -> TrainingLayer:
+        if isinstance(node, (Conv2d, Dense)):
+            return self._weighted(node)
+        if isinstance(node, AvgPool2d):
+            places = self._exponent(node.name) - self._exponent(node.source)
+            return Average(node=node, scale=self._share(node) * 2.0**places, finish=self._finish(node))
+        if isinstance(node, MaxPool2d):
+            real = node.name in self._unrounded.activations
+            return Maximum(node=node, lowest=-inf if real else node.format.lo)
+        return LiveConcatenation()
+
+    def _share(self, node: AvgPool2d) -> float:
+        """Of one pixel in an average."""
+        real = node.name in self._unrounded.activations
+        return 1 / prod(node.kernel_size) if real else node.multiplier * 2.0**-node.multiplier_frac
+
+    def _weighted(self, node: Conv2d | Dense) -> LiveProducts:
+        layer, conv = self._network.by_name[node.name], self.graph.convolution(node)
+        assert isinstance(layer, (FloatConv2d, FloatDense))
+        residual = 0 if conv.residual is None else self._exponent(conv.residual)
+        return LiveProducts(
+            conv=conv,
+            origin=layer.origin,
+            prepare=self._prepare(conv),
+            residual_scale=2.0 ** (self._exponent(node.name) - residual),
+            finish=None if self._copies(layer) else self._finish(node),
+        )
+
+    def _copies(self, layer: FloatConv2d | FloatDense) -> bool:
+        """Whether a layer passes codes on as they are."""
+        selects = isinstance(layer, FloatConv2d) and layer.is_selection and layer.origin.is_constant
+        return selects and self.graph.format_of(layer.name) == self.graph.format_of(layer.source)
+
+    def _prepare(self, conv: Conv2d) -> WeightRounding | WeightScale:
+        source, output = self._exponent(conv.source), self._exponent(conv.name)
+        if conv.name in self._unrounded.weights:
+            return WeightScale(weight=2.0 ** (output - source), bias=2.0**output)
+        fracs = list(conv.weight_frac)
+        return WeightRounding(
+            steps=powers(fracs, self._at).view(-1, 1, 1, 1),
+            bias_steps=powers([source + frac for frac in fracs], self._at),
+            to_output=powers([output - source - frac for frac in fracs], self._at).view(-1, 1, 1, 1),
+            limit=weight_limit(conv.weight_bits),
+            log2_t=self._thresholds.of_layer(conv.name),
+        )
+
+    def _finish(self, node: Conv2d | Dense | AvgPool2d) -> Rounding | Limit:
+        form = node.format
+        if node.name in self._unrounded.activations:
+            layer = self._network.by_name[node.name]
+            if isinstance(layer, (FloatConv2d, FloatDense)):
+                return Limit(low=layer.low, high=layer.high)
+            return Limit(low=-inf, high=inf)
+        lo, hi = (form.lo, form.hi) if isinstance(node, AvgPool2d) else (node.lo, node.hi)
+        return Rounding(
+            lo=lo,
+            hi=hi,
+            clips=hi == form.hi and lo in (0, form.lo),
+            log2_t=self._thresholds.of_tensor(node.name),
+        )
+
+    def _exponent(self, tensor: str) -> int:
+        """log2 of the codes of a unit; tensors that stay real count in units."""
+        return 0 if tensor in self._unrounded.activations else self.graph.format_of(tensor).frac

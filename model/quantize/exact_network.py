@@ -1,0 +1,94 @@
+"""An integer graph in PyTorch floats, equal bit for bit; `view` has the forward pass to train through.
+
+Tensors hold values, code * 2**-frac. Scales are powers of two, so a float holds a value exactly where it
+holds the code. Each layer proves from its weights that float32's 24 bits hold every partial sum, and else
+computes in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from bitlathe.model.graph.bounds import CodeRange, code_ranges
+from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
+from bitlathe.model.graph.graph import Graph, dead_after
+from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
+from bitlathe.model.graph.reference import check_input
+from bitlathe.model.quantize.exact_layers import AveragePool, Concatenation, ExactProducts, MaximumPool
+from bitlathe.model.quantize.preprocess import Preprocess
+
+
+class ExactNetwork(nn.Module):
+    """An integer graph as a PyTorch module.
+
+    It takes what the float model takes, images x = (pixel - 128) / 128; without a `preprocess` it takes
+    values of the graph's input. Nothing of it trains.
+    """
+
+    def __init__(self, graph: Graph, preprocess: Preprocess | None = None) -> None:
+        super().__init__()
+        ranges = code_ranges(graph)
+        self.nodes, self.title, self.output = graph.nodes, graph.name, graph.output
+        self.pixels = None if preprocess is None else Pixels(preprocess, graph.input.format)
+        self.layers = nn.ModuleList(_layer(graph, node, ranges) for node in graph.nodes)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W)."""
+        results = (tensor for node, tensor in self.tensors(self.input_values(x)) if node.name == self.output)
+        return next(results).flatten(1)
+
+    def input_values(self, x: Tensor) -> Tensor:
+        """Values of the graph's input for images."""
+        return x if self.pixels is None else self.pixels(x)
+
+    def tensors(self, values: Tensor) -> Iterator[tuple[Node, Tensor]]:
+        """Each node with its output (N, C, H, W) for values of the input; freed after the last reader."""
+        live: dict[str, Tensor] = {}
+        dead = dead_after(self.nodes)
+        for node, layer in zip(self.nodes, self.layers, strict=True):
+            sources = [live[name] for name in node.sources] or [values]
+            live[node.name] = layer(*sources)
+            yield node, live[node.name]
+            for name in dead.get(node.name, ()):
+                del live[name]
+
+    @torch.no_grad()
+    def codes(self, codes: IntArray) -> npt.NDArray[np.int32]:
+        """Output codes (N, C, H, W) of input codes (N, C, H, W), as `reference.evaluate` computes them."""
+        check_input(Graph(name=self.title, nodes=self.nodes, output=self.output), codes)
+        values = torch.from_numpy(np.ldexp(codes.astype(np.float32), -self.nodes[0].format.frac))
+        values = values.to(next(self.buffers(), values).device)
+        node, result = next((node, t) for node, t in self.tensors(values) if node.name == self.output)
+        return np.ldexp(result.double().cpu().numpy(), node.format.frac).astype(np.int32)
+
+
+class Pixels(nn.Module):
+    """Images x = (pixel - 128) / 128 as values of the graph's input, by the host's table."""
+
+    values: Tensor  # (256, C)
+
+    def __init__(self, preprocess: Preprocess, form: FixedPoint) -> None:
+        super().__init__()
+        values = torch.from_numpy(preprocess.table.astype(np.float32)) * form.scale
+        self.register_buffer("values", values, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values (N, C, H, W)."""
+        pixels = (x * 128 + 128).round().clamp(0, 255).long()
+        return torch.stack([self.values[pixels[:, c], c] for c in range(self.values.shape[1])], dim=1)
+
+
+def _layer(graph: Graph, node: Node, ranges: dict[str, CodeRange]) -> nn.Module:
+    if isinstance(node, (Conv2d, Dense)):
+        return ExactProducts(graph, node, ranges)
+    if isinstance(node, AvgPool2d):
+        return AveragePool(node, ranges[node.source])
+    if isinstance(node, MaxPool2d):
+        return MaximumPool(node)
+    return Concatenation() if isinstance(node, Concat) else nn.Identity()

@@ -1,0 +1,74 @@
+"""`bitlathe train` trains, goes on, and notes the command that repeats it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import run
+
+from bitlathe.flow.network.training import repeating_command
+from bitlathe.model.compress.weight_files import read_metadata
+from bitlathe.model.train import Precision, Schedule, TrainConfig
+from bitlathe.model.train.state_dicts import read_state
+
+SHORT = ("train", "--network", "lenet5", "--epochs", "2", "--threads", "1")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_training_writes_weights_and_tells_their_accuracy() -> None:
+    outcome = run(*SHORT)
+    accuracy = read_metadata(Path("build/train/lenet5-digits/weights.pt")).accuracy
+    assert outcome.status == 0
+    assert outcome.stdout == (f"build/train/lenet5-digits/weights.pt: test accuracy {100 * accuracy:.2f} %\n")
+
+
+def test_the_noted_command_repeats_the_training() -> None:
+    first = run(*SHORT, "--lr", "0.1", "--augment", "--seed", "3", "--out", "a", "--json").json
+    assert first["command"].startswith(
+        "bitlathe train --network lenet5 --dataset digits --epochs 2 --lr 0.1 "
+    )
+    run(*shlex.split(first["command"])[1:], "--out", "b")
+    a, b = read_state(Path("a/weights.pt")).state, read_state(Path("b/weights.pt")).state
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_another_training_is_not_written_over() -> None:
+    assert run(*SHORT, "--out", "x").status == 0
+    before = {path.name: path.read_bytes() for path in Path("x").iterdir()}
+    outcome = run(*SHORT, "--lr", "0.1", "--out", "x")
+    assert outcome.status == 2
+    assert outcome.stderr == (
+        "bitlathe: x: holds a training; go on with it by --resume, or name another folder with --out\n"
+    )
+    assert {path.name: path.read_bytes() for path in Path("x").iterdir()} == before
+
+
+def test_resuming_a_finished_training_writes_its_weights_again() -> None:
+    run(*SHORT, "--out", "x")
+    before = read_state(Path("x/weights.pt")).state
+    Path("x/weights.pt").unlink()
+    assert run(*SHORT, "--out", "x", "--resume").status == 0
+    after = read_state(Path("x/weights.pt")).state
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_noted_command_names_every_setting_that_is_not_the_default() -> None:
+    config = TrainConfig(
+        network="resnet8",
+        dataset="cifar10",
+        schedule=Schedule.COSINE,
+        precision=Precision.BFLOAT16,
+        label_smoothing=0.1,
+        threads=2,
+    )
+    assert repeating_command(config) == (
+        "bitlathe train --network resnet8 --dataset cifar10 --schedule cosine --label-smoothing 0.1 "
+        "--precision bfloat16 --threads 2"
+    )

@@ -1,0 +1,69 @@
+"""What the engine cannot hold is refused by name, with the remedy."""
+
+import numpy as np
+import pytest
+from compiled_networks import compiled_for, vgg
+from small_graphs import BYTE, conv2d, graph_of
+
+from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.model.graph.errors import CapacityError, OverflowRisk, UnsupportedLayer
+from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.nodes import MaxPool2d
+
+WIDE = FixedPoint(bits=9, frac=7)
+ONE = np.ones((1, 1, 1, 1), np.int16)
+DEFAULT = EngineConfiguration()
+
+
+def test_wide_activations_are_refused() -> None:
+    graph = graph_of(conv2d(ONE, format=WIDE), shape=(1, 4, 4))
+    with pytest.raises(UnsupportedLayer) as refusal:
+        compiled_for(graph, DEFAULT)
+    expected = "conv: codes of 9 bits; the engine's lanes hold 8: quantize the layer to at most that"
+    assert str(refusal.value) == expected
+
+
+def test_a_wide_input_is_refused() -> None:
+    with pytest.raises(UnsupportedLayer, match="image: codes of 9 bits"):
+        compiled_for(graph_of(conv2d(ONE), shape=(1, 4, 4), image=WIDE), DEFAULT)
+
+
+def test_wide_weights_are_refused() -> None:
+    with pytest.raises(UnsupportedLayer, match="conv: weights of 9 bits; the engine multiplies 8"):
+        compiled_for(graph_of(conv2d(ONE, weight_bits=9), shape=(1, 4, 4)), DEFAULT)
+
+
+def test_an_accumulator_that_may_overflow_is_refused() -> None:
+    bias = np.array([2**31 - 1], np.int32)
+    with pytest.raises(OverflowRisk, match="conv: the accumulator of channel 0 may reach"):
+        compiled_for(graph_of(conv2d(ONE, bias=bias), shape=(1, 4, 4)), DEFAULT)
+
+
+def test_a_stride_beyond_its_field_is_refused() -> None:
+    pool = MaxPool2d(name="pool", format=BYTE, source="image", kernel_size=(2, 2), stride=(16, 16))
+    with pytest.raises(CapacityError, match="pool: a stride of 16x16; the engine's limit is 15"):
+        compiled_for(graph_of(pool, shape=(1, 40, 40)), DEFAULT)
+
+
+def test_an_image_beyond_the_coordinates_is_refused() -> None:
+    with pytest.raises(CapacityError, match="image: a map of 2x2048 pixels; the engine counts to 2047"):
+        compiled_for(graph_of(conv2d(ONE), shape=(1, 2, 2048)), DEFAULT)
+
+
+def test_a_layer_whose_single_row_fits_not_is_named_with_its_lines(rng: np.random.Generator) -> None:
+    with pytest.raises(CapacityError) as refusal:
+        compiled_for(vgg(rng, 32, 64), EngineConfiguration(bank_lines=20))
+    message = str(refusal.value)
+    assert message.startswith("conv2: a strip of one row takes ")
+    assert message.endswith("there are 20; use smaller images, fewer channels or more bank_lines")
+
+
+def test_weights_of_one_pass_beyond_the_store_are_refused_with_their_lines() -> None:
+    weight = np.ones((8, 64, 3, 3), np.int16)
+    graph = graph_of(conv2d(weight, padding=(1, 1)), shape=(64, 8, 8))
+    with pytest.raises(CapacityError) as refusal:
+        compiled_for(graph, EngineConfiguration(weight_lines=72))
+    assert str(refusal.value) == (
+        "conv: 8 output channels take 73 weight lines, there are 72; "
+        "use a smaller kernel, fewer input channels or more weight_lines"
+    )

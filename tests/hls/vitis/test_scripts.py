@@ -1,0 +1,170 @@
+"""Scripts for the vendors' tools: reviewed, deterministic, and Tcl that Tcl accepts."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bitlathe.hls.target.config import TARGETS, EngineConfiguration
+from bitlathe.hls.tools.scripts import DESIGNS, EngineKind, board_scripts
+from bitlathe.hls.vitis.project import emit_hls
+
+GOLDEN = Path(__file__).with_name("golden")
+TINY = replace(
+    TARGETS["pynq-z2"],
+    engine=EngineConfiguration(pi=8, po=8, pp=1, banks=2, bank_lines=64, weight_lines=32),
+    clock_mhz=100.0,
+)
+ZCU104 = TARGETS["zcu104"]
+HLS = emit_hls(TINY)
+# Which sources there are is told elsewhere, and changes.
+WITH_RTL = re.sub(r"\[list rtl/[^]]*\]", "[list SOURCES]", board_scripts(TINY, EngineKind.RTL)["design.tcl"])
+RENDERED = {
+    "config.hpp": HLS["src/bitlathe/config.hpp"],
+    "run.tcl": HLS["run.tcl"],
+    "hls.cfg": HLS["hls.cfg"],
+    "design.tcl": board_scripts(TINY, EngineKind.HLS)["design.tcl"],
+    "design_rtl.tcl": WITH_RTL,
+    "design_hls4ml.tcl": board_scripts(replace(ZCU104, clock_mhz=200.0), EngineKind.HLS4ML)["design.tcl"],
+}
+
+# Python brings a Tcl too, as an option of its build.
+BY_PYTHON = "import sys, tkinter; t = tkinter.Tcl(); t.evalfile(sys.argv[1]); t.eval('flush stdout')"
+TCL = ["tclsh"] if shutil.which("tclsh") else [sys.executable, "-c", BY_PYTHON]
+
+# Commands of the vendors' shells that our scripts may call. Sources: AMD UG835, UG902, UG1399.
+KNOWN = {
+    "add_files", "apply_bd_automation", "assign_bd_address", "config_compile", "config_interface",
+    "connect_bd_intf_net", "connect_bd_net", "create_bd_cell", "create_bd_design", "create_clock",
+    "create_project", "csynth_design", "current_fileset", "current_project", "exclude_bd_addr_seg",
+    "export_design", "get_bd_addr_segs", "get_bd_cells", "get_bd_intf_pins", "get_bd_pins",
+    "get_board_parts", "get_files", "get_property", "get_runs", "launch_runs", "make_wrapper",
+    "open_project", "open_run", "open_solution", "report_timing_summary", "report_utilization",
+    "save_bd_design", "set_clock_uncertainty", "set_part", "set_property", "set_top",
+    "update_compile_order", "update_ip_catalog", "validate_bd_design", "wait_on_run",
+}  # fmt: skip
+
+# Keys of hls.cfg. Source: AMD UG1399, 2023.2 to 2025.2.
+KEYS = {
+    "part", "clock", "clock_uncertainty", "flow_target", "syn.top", "syn.file", "syn.file_cflags",
+    "syn.compile.name_max_length", "syn.interface.m_axi_addr64", "package.output.format",
+    "package.output.syn", "package.ip.vendor", "package.ip.library", "package.ip.version",
+}  # fmt: skip
+
+# Every command that Tcl does not know is told, and answered as a tool that succeeds would.
+PRELUDE = """
+set answers [dict create get_board_parts {vendor:board:1.0 vendor:board:1.1} make_wrapper wrapper.v]
+proc answer {name arguments} {
+  if {$name eq "get_property"} {
+    switch [lindex $arguments 0] {
+      PROGRESS {return "100%"}
+      STATS.WNS {return 0.25}
+      STATS.WHS {return 0.01}
+      CONFIG.FREQ_HZ {return 142857142}
+      default {return ok}
+    }
+  }
+  if {$name eq "get_bd_addr_segs"} { return {engine/m/SEG_ps_DDR_LOW engine/m/SEG_ps_OCM} }
+  if {[dict exists $::answers $name]} { return [dict get $::answers $name] }
+  return stub
+}
+proc unknown {name args} { puts "CALL $name $args"; answer $name $args }
+proc exit {args} {}
+rename file _file
+proc file {verb args} { if {$verb eq "copy"} { puts "COPY $args"; return } ; _file $verb {*}$args }
+proc glob {args} { return [lindex $args end] }
+"""
+
+
+def _called(script: str, folder: Path) -> list[list[str]]:
+    """Commands with arguments that a script calls, run by Tcl; fails the test where Tcl complains."""
+    path = folder / "script.tcl"
+    path.write_text(PRELUDE + script)
+    done = subprocess.run([*TCL, str(path)], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "BITLATHE done" in done.stdout
+    return [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("CALL ")]
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_a_tiny_engines_files_are_the_reviewed_ones(name: str) -> None:
+    assert RENDERED[name] == (GOLDEN / name).read_text()
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    assert emit_hls(TINY) == emit_hls(replace(TINY))
+    for engine in EngineKind:
+        assert board_scripts(TINY, engine) == board_scripts(replace(TINY), engine)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_hls_script_calls_known_commands_in_order(name: str, tmp_path: Path) -> None:
+    called = [words[0] for words in _called(emit_hls(TARGETS[name])["run.tcl"], tmp_path)]
+    assert set(called) <= KNOWN
+    order = ["open_project", "set_top", "add_files", "open_solution", "set_part", "create_clock"]
+    places = [called.index(command) for command in (*order, "csynth_design", "export_design")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("engine", EngineKind)
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_block_design_calls_known_commands_and_wires_every_port(
+    name: str, engine: EngineKind, tmp_path: Path
+) -> None:
+    called = _called(board_scripts(TARGETS[name], engine)["design.tcl"], tmp_path)
+    assert {words[0] for words in called} <= KNOWN
+    pins = {words[-1] for words in called if words[0] in ("get_bd_pins", "get_bd_intf_pins")}
+    processor = DESIGNS[TARGETS[name].processor]
+    assert {f"ps/{processor.control}", f"ps/{processor.memory}", "engine/s_axi_control"} <= pins
+    counted = {"engine/ap_clk", "engine/counter", "counter/count_o", "counter/clk_i", "counter/rst_ni"}
+    own = {
+        "hls": {*counted, "engine/m_axi_gmem", "memory/S00_AXI"},
+        "hls4ml": {*counted, "engine/m_axi_gmem0", "engine/m_axi_gmem1", "memory/S01_AXI"},
+        "rtl": {"engine/clk_i", "engine/m_axi", "memory/S00_AXI"},
+    }
+    assert own[engine.value] <= pins
+    excluded = [words[1:] for words in called if words[0] == "exclude_bd_addr_seg"]
+    assert excluded == [["engine/m/SEG_ps_OCM"]]
+
+
+@pytest.mark.parametrize(("slack", "what"), [("STATS.WNS", "setup"), ("STATS.WHS", "hold")])
+def test_a_design_that_misses_timing_leaves_no_bitstream(slack: str, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "script.tcl"
+    late = re.sub(rf"{slack} {{return [^}}]*}}", f"{slack} {{return -0.1}}", PRELUDE)
+    path.write_text(late + board_scripts(TINY, EngineKind.RTL)["design.tcl"])
+    done = subprocess.run([*TCL, str(path)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode != 0 and f"{what} time is missed by -0.1 ns" in done.stderr
+    assert not re.search(r"^COPY .*\.bit", done.stdout, re.MULTILINE) and "BITLATHE done" not in done.stdout
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("engine", EngineKind)
+def test_a_design_brings_every_source_it_adds(name: str, engine: EngineKind) -> None:
+    files = board_scripts(TARGETS[name], engine)
+    design = files["design.tcl"]
+    for path in files:
+        assert path == "design.tcl" or path == "rtl/engine.f" or path in design
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_configuration_file_names_sources_that_are_emitted(name: str) -> None:
+    project = emit_hls(TARGETS[name])
+    lines = [line.split("=", 1) for line in project["hls.cfg"].splitlines() if "=" in line and line[0] != "#"]
+    values = dict(lines)
+    assert values.keys() <= KEYS and len(lines) == len(values)
+    assert values["part"] == TARGETS[name].part
+    assert values["syn.file"] in project
+    assert values["package.output.format"] == "ip_catalog"
+    assert project["hls.cfg"].index("part=") < project["hls.cfg"].index("[hls]")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_generated_files_say_so_and_name_no_folder_of_this_machine(name: str) -> None:
+    project = {**emit_hls(TARGETS[name]), **board_scripts(TARGETS[name], EngineKind.HLS)}
+    for path in ("run.tcl", "hls.cfg", "design.tcl", "src/bitlathe/config.hpp"):
+        assert "generated, do not edit" in project[path]
+    assert not any(str(Path.home()) in text or str(Path.cwd()) in text for text in project.values())

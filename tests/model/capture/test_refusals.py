@@ -1,0 +1,223 @@
+"""Modules without an exact integer form are refused with one line: where, what, how to mend."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from exact_modules import Forward
+from torch import nn
+from torch.nn import functional as F
+
+from bitlathe.model.capture.capture import capture
+from bitlathe.model.graph.errors import UnsupportedLayer
+
+NO_FORM = "has no exact integer form here"
+SUPPORTED = (
+    "use conv2d, linear, batch_norm, relu, relu6, max_pool2d, avg_pool2d, adaptive_avg_pool2d, "
+    "mean over height and width, add, cat, flatten, strided slices or channel padding"
+)
+
+REFUSED: dict[str, tuple[nn.Module, str]] = {
+    "dilation": (
+        nn.Conv2d(4, 4, 3, dilation=2),
+        "aten.conv2d.default has dilation (2, 2); retrain with dilation 1",
+    ),
+    "groups": (
+        nn.Conv2d(4, 8, 3, groups=2),
+        "aten.conv2d.default has 2 groups for 4 input and 8 output channels; "
+        "use 1 group, or as many groups as input and output channels (depthwise)",
+    ),
+    "depth multiplier": (
+        nn.Conv2d(4, 8, 3, groups=4),
+        "aten.conv2d.default has 4 groups for 4 input and 8 output channels; "
+        "use 1 group, or as many groups as input and output channels (depthwise)",
+    ),
+    "reflected padding": (
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+        "aten.pad.default pads with other than zeros; use padding_mode='zeros'",
+    ),
+    "uneven padding": (
+        nn.Conv2d(4, 4, 2, padding="same"),
+        "aten.conv2d.padding pads a (2, 2) kernel unevenly; use a kernel of odd size or state the padding",
+    ),
+    "transposed convolution": (
+        nn.ConvTranspose2d(4, 4, 2),
+        f"aten.conv_transpose2d.input {NO_FORM}; upsampling has no integer form here; move it to the host",
+    ),
+    "another activation": (nn.GELU(), f"aten.gelu.default {NO_FORM}; use ReLU or ReLU6"),
+    "softmax": (
+        nn.Sequential(nn.Flatten(), nn.Softmax(1)),
+        f"aten.softmax.int {NO_FORM}; take it off: the largest logit stays the largest",
+    ),
+    "layer norm": (
+        nn.LayerNorm(8),
+        f"aten.layer_norm.default {NO_FORM}; use BatchNorm2d, which folds into a convolution",
+    ),
+    "batch norm without statistics": (
+        nn.BatchNorm2d(4, track_running_stats=False),
+        f"aten._native_batch_norm_legit.no_stats {NO_FORM}; "
+        "keep running statistics (track_running_stats=True)",
+    ),
+    "batch norm of flattened maps": (
+        nn.Sequential(nn.Flatten(), nn.BatchNorm1d(256)),
+        "aten.batch_norm.default works on 256 flattened features "
+        "of a (4, 8, 8) map; apply it to the map before flattening",
+    ),
+    "ceil mode": (
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        "aten.max_pool2d.default rounds its output size up; use ceil_mode=False",
+    ),
+    "dilated pool": (
+        nn.MaxPool2d(2, dilation=2),
+        "aten.max_pool2d.default has dilation (2, 2); use dilation 1",
+    ),
+    "uncounted padding": (
+        nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+        "aten.avg_pool2d.default leaves its padding out of the average; "
+        "use count_include_pad=True or no padding",
+    ),
+    "overridden divisor": (
+        nn.AvgPool2d(2, divisor_override=3),
+        "aten.avg_pool2d.default has a divisor_override; divide by the window's area",
+    ),
+    "uneven adaptive pool": (
+        nn.AdaptiveAvgPool2d(3),
+        "aten.adaptive_avg_pool2d.default makes 3x3 of a 8x8 map; "
+        "choose an output size that divides the map's",
+    ),
+    "mean over channels": (
+        Forward(lambda m, x: x.mean(1)),
+        "aten.mean.dim averages over axes [1]; average over height and width, dim=(2, 3)",
+    ),
+    "dense layer on a map": (
+        nn.Linear(8, 3),
+        "aten.linear.default works on a tensor of size (2, 4, 8, 8); flatten to (N, features) before it",
+    ),
+    "active dropout": (
+        Forward(lambda m, x: F.dropout(x)),
+        f"aten.native_dropout.default {NO_FORM}; "
+        "build it so that eval() turns it off (nn.Dropout, or training=self.training)",
+    ),
+    "product": (
+        Forward(lambda m, x: x * x),
+        "aten.mul.Tensor takes two tensors; "
+        "only sums of two tensors, and constants per channel, are supported",
+    ),
+    "scaled sum": (
+        Forward(lambda m, x: torch.add(x, x, alpha=2)),
+        "aten.add.Tensor has alpha 2; use a plain sum",
+    ),
+    "broadcast sum": (
+        Forward(lambda m, x: x + x.mean((2, 3), keepdim=True)),
+        "aten.add.Tensor adds sizes (2, 4, 8, 8) and (2, 4, 1, 1); give both summands one size",
+    ),
+    "a vector and a map of one pixel": (
+        Forward(lambda m, x: (y := x.mean((2, 3), keepdim=True)) + y.flatten(1)),
+        "aten.add.Tensor adds sizes (2, 4, 1, 1) and (2, 4); give both summands one size",
+    ),
+    "flattened maps of two shapes": (
+        Forward(lambda m, x: F.avg_pool2d(x, (8, 2)).flatten(1) + F.avg_pool2d(x, (2, 8)).flatten(1)),
+        "aten.add.Tensor adds flattened maps of (4, 1, 4) and (4, 4, 1); add maps of one shape",
+    ),
+    "a vector plus a constant map": (
+        Forward(lambda m, x: x.mean((2, 3)) + torch.ones(2, 1, 1, 1)),
+        "aten.add.Tensor has a constant of shape (2, 1, 1, 1); use one number, or one a channel",
+    ),
+    "a vector plus a number in a map": (
+        Forward(lambda m, x: x[:, :1].mean((2, 3)) * torch.full((1, 1, 1, 1), 2.0)),
+        "aten.mul.Tensor makes size (1, 1, 2, 1) of 2 images; keep the images of a batch apart",
+    ),
+    "constant by position": (
+        Forward(lambda m, x: x + torch.ones(8, 8)),
+        "aten.add.Tensor has a constant of shape (8, 8); use one number, or one a channel",
+    ),
+    "joined heights": (
+        Forward(lambda m, x: torch.cat([x, x], 2)),
+        "aten.cat.default joins [(4, 8, 8), (4, 8, 8)] along axis 2; join channels",
+    ),
+    "joined constant": (
+        Forward(lambda m, x: torch.cat([x, torch.zeros(2, 1, 8, 8)], 1)),
+        "aten.cat.default joins a constant; pad channels with torch.nn.functional.pad",
+    ),
+    "cropping": (
+        Forward(lambda m, x: x[:, :, 1:]),
+        "aten.slice.Tensor takes range(1, 8) of axis 2; "
+        "only every n-th row or column from the first can be taken",
+    ),
+    "padding of the map": (
+        Forward(lambda m, x: F.pad(x, (1, 1))),
+        "aten.pad.default pads by [1, 1, 0, 0, 0, 0, 0, 0]; "
+        "pad only channels; give height and width to the next layer's padding",
+    ),
+    "reordered axes": (
+        Forward(lambda m, x: x.permute(0, 2, 3, 1)),
+        f"aten.permute.default {NO_FORM}; {SUPPORTED}",
+    ),
+    "swapped axes": (
+        Forward(lambda m, x: x.transpose(2, 3)),
+        f"aten.transpose.int {NO_FORM}; {SUPPORTED}",
+    ),
+    "features as channels": (
+        Forward(lambda m, x: x.reshape(-1, 256, 1, 1)[:, :10].flatten(1)),
+        "aten.reshape.default makes size (2, 256, 1, 1) of (2, 4, 8, 8); "
+        "only flattening to (N, features) is supported",
+    ),
+    "features as a map again": (
+        Forward(lambda m, x: x.flatten(1).reshape(-1, 256, 1, 1)),
+        "aten.reshape.default makes size (2, 256, 1, 1) of (2, 256); "
+        "only flattening to (N, features) is supported",
+    ),
+    "mixed images": (
+        Forward(lambda m, x: x.reshape(1, -1)),
+        "aten.reshape.default makes size (1, 512) of 2 images; keep the images of a batch apart",
+    ),
+    "sequences": (
+        Forward(lambda m, x: x.flatten(2)),
+        "aten.flatten.using_ints makes a tensor of size (2, 4, 64); keep to (N, C, H, W) and (N, features)",
+    ),
+    "another type": (
+        Forward(lambda m, x: x.half()),
+        f"aten._to_copy.default {NO_FORM}; keep one floating-point type throughout",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_unsupported_operation_is_refused_with_its_module_and_a_way_out(case: str) -> None:
+    module, message = REFUSED[case]
+    network = Forward(lambda m, x: m.block(x), block=Forward(lambda m, x: m.part(x), part=module))
+    with pytest.raises(UnsupportedLayer) as error:
+        capture(network, (4, 8, 8))
+    where, _, problem = str(error.value).partition(": ")
+    assert (where.split(".")[:2], problem) == (["block", "part"], message)
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        (lambda m, x: (x, x), "forward: returns ['Tensor', 'Tensor']; return one tensor, the logits"),
+        (lambda m, x: torch.ones(3), "forward: returns ['Tensor']; return one tensor, the logits"),
+    ],
+)
+def test_a_module_that_returns_no_logits_is_refused(function: object, problem: str) -> None:
+    with pytest.raises(UnsupportedLayer) as error:
+        capture(Forward(function), (4, 8, 8))  # type: ignore[arg-type]
+    assert str(error.value) == problem
+
+
+def test_control_flow_on_values_is_refused() -> None:
+    with pytest.raises(
+        UnsupportedLayer,
+        match=r"^forward: its forward chooses by .* in \S+test_refusals\.py:\d+; let no control flow",
+    ):
+        capture(Forward(lambda m, x: x if x.sum() > 0 else -x), (4, 8, 8))
+
+
+def test_a_layer_of_brevitas_is_refused_for_its_rounding() -> None:
+    kind = type("QuantConv2d", (nn.Conv2d,), {"__module__": "brevitas.nn.quant_conv"})
+    with pytest.raises(
+        UnsupportedLayer, match="conv: QuantConv2d is quantized by brevitas, which rounds halves"
+    ):
+        capture(nn.Sequential(OrderedDict(conv=kind(1, 2, 3))), (1, 8, 8))
