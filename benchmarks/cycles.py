@@ -45,7 +45,9 @@ from bitlathe.model.native.cache import digest_of
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "cycles.json"
 STALL_PERCENT = 30  # chance that each channel of the memory pauses in a cycle
 STALL_SEED = 1
-MODELS = tuple(Path(hls.__path__[0], name) for name in ("bounds.py", "cycle_model.py", "skipping.py"))
+MODELS = tuple(
+    Path(hls.__path__[0], name) for name in ("cycles/bounds.py", "cycles/model.py", "program/skipping.py")
+)
 OTHER_MEMORIES = (DdrModel(busy=0.4, latency=80), DdrModel(busy=1.0, latency=20))  # for the cycle model alone
 
 

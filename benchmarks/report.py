@@ -98,7 +98,8 @@ def keep(bench: Path, results: Path) -> None:
 
 def headline(results: Path) -> Iterator[Cells]:
     """The networks with trained weights, and the one that a search found."""
-    yield "network, data", "accuracy: float, integer", "pynq-z2: cycles, latency", "zcu104", "command"
+    first, *others = TARGETS
+    yield "network, data", "accuracy: float, integer", f"{first}: cycles, latency", *others, "command"
     cycles = _cycles(results)
     for row in _read(results / "accuracy.json"):
         if (network := row["network"]) in HEADLINES:

@@ -16,7 +16,7 @@ TARGET = "pynq-z2"
 def compile(network: ReadyGraph, target: str = TARGET) -> NetworkProgram:
     """The program of an integer network for a board's engine, with its predicted cycles.
 
-    `network` is what `quantize`, `load_quantized` or `compress` gives; `target` is `pynq-z2`, `zcu104`, or
+    `network` is what `quantize`, `load_quantized` or `compress` gives; `target` is a board's name, or
     NAME:ENGINE for another engine on it. Raises CapacityError for an unknown target, an engine that its part
     cannot hold, or a network that its memory cannot; UnsupportedLayer for what the engine does not do, such
     as weights above 8 bits.

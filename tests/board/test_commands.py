@@ -15,6 +15,7 @@ from own_networks import file_of
 from repository import ROOT
 
 from bitlathe.board.bundle import find_bundle
+from bitlathe.board.sim.boards import BOARDS_VARIABLE, PACKAGED
 from bitlathe.hls.target.config import TARGETS
 
 needs.package("pynq")
@@ -109,6 +110,7 @@ def test_what_is_deployed_runs_with_numpy_and_pynq_alone(deployed: Path) -> None
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-S", "-c", _without_editable(program), str(bundle), str(deployed)],
         cwd=deployed,
+        env={**os.environ, BOARDS_VARIABLE: str(PACKAGED)},  # a board has no files of simulated ones
         capture_output=True,
         text=True,
     )

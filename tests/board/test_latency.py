@@ -107,9 +107,9 @@ def test_boards_that_differ_are_no_pool() -> None:
 
 def test_no_board_an_unknown_one_and_one_without_a_token_are_named(tmp_path: Path) -> None:
     for addresses, message in (
-        ([], "give --board"),
+        ([], "give `boards`"),
         (["sim://pynq-z9"], "no simulated board 'pynq-z9'"),
-        (["192.0.2.1"], "asks for a token; give its file with --token-file"),
+        (["192.0.2.1"], "asks for a token; give its file with `token_file`"),
     ):
         with pytest.raises(ToolError, match=message), board_latency(addresses):
             pass

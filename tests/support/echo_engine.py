@@ -10,7 +10,7 @@ from bitlathe.hls.program import End, Program
 from bitlathe.hls.sim import BuildOptions, build_model
 from bitlathe.hls.target.config import EngineConfiguration
 
-SOURCE = Path(__file__).parents[1] / "hls_sim" / "fixtures" / "echo_engine.sv"
+SOURCE = Path(__file__).parents[1] / "hls" / "sim" / "fixtures" / "echo_engine.sv"
 END = End(node="logits")
 
 CHANGES_ADDRESS = 1

@@ -73,7 +73,7 @@ def _configuration(plan: ProjectPlan, target: Target, backend: Backend, folder: 
         "Model": {
             "Precision": {"default": DEFAULT},
             "ReuseFactor": 1,
-            "MultiplierStrategy": MultiplierStrategy.LATENCY.value,
+            "Strategy": MultiplierStrategy.LATENCY.value,
             "BramFactor": 1_000_000_000,
             "TraceOutput": False,
         },
@@ -85,7 +85,7 @@ def _configuration(plan: ProjectPlan, target: Target, backend: Backend, folder: 
 def _layer_configuration(plan: ProjectPlan, layer: ProjectLayer) -> dict[str, Any]:
     return {
         "Precision": {name: kind.text for name, kind in layer.types.items()},
-        "MultiplierStrategy": _strategy(layer).value,
+        "Strategy": _strategy(layer).value,
         "ReuseFactor": plan.reuse_factors.get(layer.name, 1),
     }
 

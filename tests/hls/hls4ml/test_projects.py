@@ -18,8 +18,8 @@ needs.package("hls4ml")
 
 from small_graphs import BYTE, conv2d, graph_of
 
-from bitlathe.hls.hls4ml import Backend, Options, csimulate, make_plan, write
-from bitlathe.hls.hls4ml.project import convert, csim, emit, library
+from bitlathe.hls.hls4ml import Backend, Options, csimulate, emit, make_plan, write
+from bitlathe.hls.hls4ml.project import convert, csim, library
 from bitlathe.hls.hls4ml.project.emit import _stamp, _texts, identity_of
 from bitlathe.hls.hls4ml.project.plan import Multipliers
 from bitlathe.hls.hls4ml.project.reuse import legal_reuse_factors
