@@ -1,7 +1,7 @@
 """Ranges of codes and of accumulators, from the weights and clamps of a graph.
 
-Every range of codes is widened to hold 0. So a bound holds for each partial sum, in whatever order
-the terms are added, and for windows that overlap the zero padding.
+Every range of codes is widened to include 0, so a bound holds for each partial sum, whatever the order of
+additions, and for windows that overlap the zero padding.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Codebook: a layer's weights as codewords that many places share (product quantization)."""
+"""Codebook: a layer's weights as shared codewords (product quantization)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,10 @@ MAX_CODEWORDS = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Codebook:
-    """Codewords of `length` weights that lie along the input channels at one kernel position.
+    """Codewords of `length` weights along the input channels at one kernel position.
 
     Codes are at the weight frac of the output channel that uses them. Entries past a layer's last input
-    channel are ignored. Raises FormatError where the arrays are no codebook. Source: Jegou et al. 2011,
+    channel are ignored. Raises FormatError if the arrays are not a codebook. Source: Jegou et al. 2011,
     doi 10.1109/TPAMI.2010.57 (the code); Stock et al. 2020, arXiv:1907.05686 (of weights).
     """
 
@@ -81,7 +81,7 @@ class Codebook:
 
 
 def index_bits(codewords: int) -> int:
-    """Bits that tell `codewords` apart, at least 1.
+    """Bits needed to number `codewords`, at least 1.
 
     >>> index_bits(256), index_bits(257), index_bits(1)
     (8, 9, 1)
@@ -95,7 +95,7 @@ def index_type(codewords: int) -> type[np.unsignedinteger[Any]]:
 
 
 def index_shape(weight: tuple[int, ...], length: int) -> tuple[int, ...]:
-    """Shape of the indices of weights (out, in, ...): input channels move to the end, `length` to an index.
+    """Shape of the indices for weights (out, in, ...): input channels move to the end, `length` per index.
 
     >>> index_shape((50, 20, 5, 5), 8)
     (50, 5, 5, 3)
@@ -111,7 +111,7 @@ def packed(codebook: Codebook) -> npt.NDArray[np.uint8]:
 
 
 def unpacked(data: npt.NDArray[np.uint8], codewords: int, shape: tuple[int, ...]) -> Indices:
-    """Indices of `shape` from what `packed` makes of them; ShapeError where the bytes do not fit."""
+    """Indices of `shape` from the bytes that `packed` makes; ShapeError if the bytes do not fit."""
     width, count = index_bits(codewords), 1
     for axis in shape:
         count *= axis

@@ -30,9 +30,9 @@ FLOAT32_EXACT, FLOAT64_EXACT, INT32_EXACT = 1 << 24, 1 << 53, 1 << 31
 
 
 def products_of(conv: Conv2d, codes: CodeRange, sum_type: IntType) -> Products:
-    """Function from codes to sum(x * w), as `sum_type`, of a convolution whose input lies in `codes`.
+    """Function from codes in the range `codes` to sum(x * w) of a convolution, as `sum_type`.
 
-    Raises OverflowRisk when a sum could reach 2**53, beyond which nothing here is exact.
+    Raises OverflowRisk if a sum could reach 2**53, beyond which floats are not exact.
     """
     window = Window(kernel_size=conv.kernel_size, stride=conv.stride, padding=conv.padding)
     if conv.is_depthwise:
@@ -54,7 +54,7 @@ class Window:
     def views(self, x: IntArray, value: int, dtype: np.dtype[Element]) -> npt.NDArray[Element]:
         """Windows (N, out_height, out_width, kernel_height, kernel_width, C) over codes (N, H, W, C).
 
-        They are views of one padded copy, of type `dtype`, with `value` in the padding.
+        They are views of a padded copy of type `dtype`, with `value` in the padding.
         """
         padded = self._pad(x, value, dtype)
         by_image, by_row, by_column, by_channel = padded.strides

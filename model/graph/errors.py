@@ -2,7 +2,7 @@
 
 
 class BitlatheError(Exception):
-    """Base of every error a user can cause or mend; commands print it as one line."""
+    """Base of every error that a user can cause or fix; commands print it as one line."""
 
 
 class FormatError(BitlatheError):
@@ -14,7 +14,7 @@ class UnsupportedLayer(BitlatheError):
 
 
 class ShapeError(BitlatheError):
-    """A tensor has another shape than the one required."""
+    """A tensor does not have the required shape."""
 
 
 class OverflowRisk(BitlatheError):

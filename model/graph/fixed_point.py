@@ -78,14 +78,14 @@ def requantize(acc: IntArray, shift: IntArray | int, lo: int, hi: int) -> IntArr
 
 
 def requantize_in_place(acc: IntArray, shift: IntArray | int, lo: int, hi: int) -> IntArray:
-    """Overwrite `acc` with `requantize` of it and return it; acc + 2**(shift-1) must fit its type."""
+    """`requantize` in place: overwrite `acc` and return it; acc + 2**(shift-1) must fit its type."""
     acc += rounding_constant(shift).astype(acc.dtype)
     acc >>= np.asarray(shift, dtype=acc.dtype)
     return np.clip(acc, lo, hi, out=acc)
 
 
 def rounding_constant(shift: IntArray | int) -> npt.NDArray[np.int64]:
-    """Half of an output step, in steps of the accumulator: 2**(shift-1), or 0 without a shift.
+    """Half an output step in steps of the accumulator: 2**(shift-1), or 0 without a shift.
 
     >>> rounding_constant(np.array([0, 1, 4])).tolist()
     [0, 1, 8]

@@ -1,4 +1,4 @@
-"""The integer graph: nodes in topological order, validated when made."""
+"""The integer graph: nodes in topological order, validated on construction."""
 
 import re
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Graph:
     """An integer network with one input and one output tensor.
 
-    `name` is letters, digits and underscores, a letter first: it becomes part of paths and of sources.
+    `name` consists of letters, digits and underscores, a letter first: it becomes part of paths and sources.
     `nodes` are in topological order, the first one is the `Input`; `output` names the tensor of logits.
-    Raises ShapeError or FormatError, naming the node, when the nodes do not fit each other.
+    Raises ShapeError or FormatError, naming the node, if the nodes do not fit each other.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Graph:
     def __post_init__(self) -> None:
         _check_name(self)
         _check_order(self)
-        assert self.shapes  # made here, so that a misfit is told of now
+        assert self.shapes  # computed here, so that errors are found now
         for node in self.nodes:
             _check_formats(self, node)
 
@@ -92,7 +92,7 @@ def residual_shifts(graph: Graph, conv: Conv2d) -> tuple[int, ...]:
 
 
 def macs(graph: Graph, node: Node) -> int:
-    """Multiply-accumulates of one node (padding included; pools count none)."""
+    """Multiply-accumulates of one node, padding included; 0 for pools."""
     if not isinstance(node, Conv2d | Dense):
         return 0
     _, height, width = graph.shapes[node.name]
@@ -121,7 +121,7 @@ def _check_order(graph: Graph) -> None:
             )
         seen.add(node.name)
     if graph.output not in seen:
-        raise FormatError(f"{graph.name}: output {graph.output} is no node of the graph")
+        raise FormatError(f"{graph.name}: output {graph.output} is not a node of the graph")
 
 
 def _check_formats(graph: Graph, node: Node) -> None:
@@ -141,7 +141,7 @@ def _check_formats(graph: Graph, node: Node) -> None:
 def _check_multiplier(graph: Graph, node: AvgPool2d) -> None:
     if not 1 <= node.multiplier <= weight_limit(node.WEIGHT_BITS):
         raise FormatError(
-            f"{node.name}: multiplier {node.multiplier} is no positive {node.WEIGHT_BITS}-bit weight; "
+            f"{node.name}: multiplier {node.multiplier} is not a positive {node.WEIGHT_BITS}-bit weight; "
             "use average_multiplier"
         )
     shift = graph.format_of(node.source).frac + node.multiplier_frac - node.format.frac
@@ -237,7 +237,7 @@ class TensorReader(Protocol):
 
 
 def dead_after(nodes: Iterable[TensorReader]) -> dict[str, tuple[str, ...]]:
-    """Tensors that nothing reads after each node; what nothing reads at all is dead after its own."""
+    """Tensors not read after each node; one that is never read is dead right after its own node."""
     last_reader: dict[str, str] = {}
     for node in nodes:
         last_reader[node.name] = node.name

@@ -1,6 +1,6 @@
-"""Nodes of the integer graph: frozen specifications, one class an operation.
+"""Nodes of the integer graph: frozen specifications, one class per operation.
 
-A node's output tensor bears the node's name. Shapes are (channels, height, width); arrays are NCHW.
+A node's output tensor has the node's name. Shapes are (channels, height, width); arrays are NCHW.
 """
 
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ class Conv2d(Node):
     weight: IntWeights  # (out_channels, in_channels / groups, kernel_height, kernel_width)
     bias: IntWeights  # (out_channels,) int32 at frac_x + frac_w
     weight_bits: int
-    weight_frac: tuple[int, ...]  # one an output channel
+    weight_frac: tuple[int, ...]  # one per output channel
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     groups: int = 1  # 1, or in_channels for a depthwise convolution
@@ -142,7 +142,7 @@ class Conv2d(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dense(Node):
-    """Fully connected layer over the flattened (C, H, W) source; the same arithmetic as Conv2d."""
+    """Fully connected layer on the flattened (C, H, W) source, with the arithmetic of Conv2d."""
 
     source: str
     weight: IntWeights  # (out_features, in_features), columns in C, H, W order
@@ -172,7 +172,7 @@ class Dense(Node):
     def as_convolution(self, shape: Shape) -> Conv2d:
         """The same layer as a convolution whose kernel covers the source map of `shape`.
 
-        Its codebook goes along where the map is one pixel; else codewords would lie across kernel positions.
+        It keeps its codebook only if the map is one pixel; else codewords would span kernel positions.
         """
         pixel = self.codebook if shape[1:] == (1, 1) else None
         return Conv2d(

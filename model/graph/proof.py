@@ -11,7 +11,7 @@ from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """Range that the accumulator of one output channel cannot leave, in any order of addition."""
+    """Range that the accumulator of one output channel cannot leave, whatever the order of addition."""
 
     layer: str
     channel: int
@@ -55,7 +55,7 @@ def prove(graph: Graph) -> tuple[Bound, ...]:
 
 
 def check(graph: Graph) -> None:
-    """Raise OverflowRisk unless `prove` succeeds; whatever lowers a graph to hardware calls this first.
+    """Raise OverflowRisk unless `prove` succeeds; all code that lowers a graph to hardware calls this first.
 
     The file loader does not: a graph that overflows is still a graph, and `reference` evaluates it.
     """

@@ -1,4 +1,4 @@
-"""Input codes that every implementation is tried on: random ones and the corners of their range."""
+"""Input codes for testing every implementation: random ones and the extremes of their range."""
 
 import numpy as np
 
@@ -11,15 +11,15 @@ def random_inputs(rng: np.random.Generator, graph: Graph, count: int) -> IntArra
     return random_codes(rng, graph.input.format, (count, *graph.input.shape))
 
 
-ALIGNED = 0.1  # of the images
+ALIGNED = 0.1  # share of the images
 
 
 def random_codes(rng: np.random.Generator, limits: FixedPoint, shape: tuple[int, int, int, int]) -> IntArray:
-    """Codes of `shape` (N, C, H, W) int32: noise, of its own level and contrast in each image and channel.
+    """Codes of `shape` (N, C, H, W) int32: noise with a level and contrast of each image and channel.
 
-    Levels and contrasts reach over the whole range of codes. Without them all images would have the
-    same averages, and whatever follows a global average pool would be constant. Some images are aligned
-    instead: a pixel's codes are the same end of the range in all channels.
+    Levels and contrasts cover the whole range of codes. Without them all images would have the same
+    averages, and everything after a global average pool would be constant. Some images are aligned instead:
+    a pixel's codes are at the same end of the range in all channels.
     """
     level, contrast = rng.random((2, *shape[:2], 1, 1))
     bright = np.clip(level + contrast * rng.uniform(-1, 1, shape), 0, 1)
@@ -30,7 +30,7 @@ def random_codes(rng: np.random.Generator, limits: FixedPoint, shape: tuple[int,
 
 
 def corner_inputs(graph: Graph) -> IntArray:
-    """Input codes (4, C, H, W) int32: all minimum, all maximum, zeros, minimum and maximum in turn."""
+    """Input codes (4, C, H, W) int32: all minimum, all maximum, zeros, alternating minimum and maximum."""
     shape, limits = graph.input.shape, graph.input.format
     chequered = np.where(np.indices(shape).sum(axis=0) % 2, limits.hi, limits.lo)
     flat = [np.full(shape, code) for code in (limits.lo, limits.hi, 0)]

@@ -1,6 +1,6 @@
 """Reference evaluation: what every implementation of an integer graph must compute, bit for bit.
 
-Codes are (N, C, H, W) outside and (N, H, W, C) inside. Images pass through in chunks that stay in
+Codes are (N, C, H, W) outside and (N, H, W, C) inside. Images are evaluated in chunks that stay in
 cache, and a tensor is freed after its last consumer.
 """
 
@@ -37,7 +37,7 @@ def evaluate_all(graph: Graph, codes: IntArray) -> dict[str, Codes]:
 
 
 def check_input(graph: Graph, codes: IntArray) -> None:
-    """Raise ShapeError or FormatError unless `codes` (N, C, H, W) are integers the graph's input can hold."""
+    """Raise ShapeError or FormatError unless the graph's input can hold the integers `codes` (N, C, H, W)."""
     if codes.ndim != 4 or codes.shape[1:] != graph.input.shape:
         raise ShapeError(
             f"{graph.name}: input codes have shape {codes.shape}; they must be (N, C, H, W) with "
@@ -159,6 +159,6 @@ def _sum_type(graph: Graph, conv: Conv2d, ranges: dict[str, CodeRange]) -> IntTy
 
 
 def _per_channel(values: IntArray | tuple[int, ...], width: int, dtype: IntType) -> IntArray:
-    """Constants of the channels: a scalar where equal, else a whole row of the map, as long runs are fast."""
+    """Constants of the channels: a scalar if equal, else a whole row of the map, as long runs are fast."""
     row = np.asarray(values, dtype=dtype)
     return row[0] if (row == row[0]).all() else np.tile(row, (width, 1))

@@ -1,1 +1,1 @@
-"""Native code: the C++ compiler, the folder of what it made, and the integer graph in compiled code."""
+"""Native code: the C++ compiler, the cache of compiled files, and the integer graph in compiled code."""

@@ -1,4 +1,4 @@
-"""Where compiled things are kept: a folder, a name by content, and one maker at a time."""
+"""Cache of compiled files: a folder with names by content, and one maker at a time."""
 
 import fcntl
 import hashlib
@@ -17,7 +17,7 @@ CACHE_VARIABLE = "BITLATHE_CACHE"
 def cache_folder() -> Path:
     """Where libraries are kept: $BITLATHE_CACHE, else build/sim of a checkout, else the user's cache.
 
-    ToolError where it cannot be made.
+    Raises ToolError if it cannot be made.
     """
     given = os.environ.get(CACHE_VARIABLE)
     if given:
@@ -32,11 +32,11 @@ def cache_folder() -> Path:
 
 
 def kept(name: str, make: Callable[[Path], Path]) -> Path:
-    """The file or folder of a name in the cache, made where it is not there yet.
+    """The file or folder of a name in the cache, made if it does not exist yet.
 
-    `make` gets an empty folder to work in and returns what is to be kept of it, or the folder itself. One
-    process at a time makes it and the others wait; it gets its name when it is complete, so what is broken
-    off is never used. ToolError where the cache cannot be written.
+    `make` gets an empty folder to work in and returns the part of it to keep, or the folder itself. One
+    process at a time makes it while others wait; it gets its name only when complete, so interrupted work is
+    never used. Raises ToolError if the cache cannot be written.
     """
     folder = cache_folder()
     product = folder / name
@@ -57,7 +57,7 @@ def kept(name: str, make: Callable[[Path], Path]) -> Path:
 
 
 def digest_of(words: Sequence[str], files: Sequence[Path]) -> str:
-    """Name of whatever is made from words (flags, versions) and the names and contents of files."""
+    """Name for something made from words (flags, versions) and the names and contents of files."""
     digest = hashlib.sha256(os.fsencode("\0".join(words)))
     for path in files:
         digest.update(os.fsencode(path.name) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
@@ -65,16 +65,16 @@ def digest_of(words: Sequence[str], files: Sequence[Path]) -> str:
 
 
 def copied(files: Iterable[Path], folder: Path) -> list[str]:
-    """Copy files into the folder that a tool works in; their names there.
+    """Copy files into the folder that a tool works in and return their names there.
 
-    What the tool generates then names them without their folder, whose name may hold what breaks a string.
+    The tool's output then names them without their folder, which may hold characters that break a string.
     """
     return [Path(shutil.copy(path, folder)).name for path in files]
 
 
 @contextmanager
 def _usable(folder: Path) -> Iterator[None]:
-    """Tell a cache that cannot be made or written from a defect of ours: ToolError instead of OSError."""
+    """Raise ToolError instead of OSError, to tell an unwritable cache from a defect of ours."""
     try:
         yield
     except OSError as error:
@@ -93,7 +93,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _sync(made: Path) -> None:
-    """Bring bytes to the disk before they get their name, or a machine that stops may leave a name alone."""
+    """Flush bytes to disk before they get their name, or a crash could leave the name without them."""
     for path in made.rglob("*") if made.is_dir() else (made,):
         if path.is_file():
             with path.open("rb") as file:

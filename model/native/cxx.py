@@ -12,7 +12,7 @@ from bitlathe.model.graph.errors import ToolError
 def cxx(needed: str) -> tuple[str, ...]:
     """Command of the compiler: CXX, which may have words before and after its name, else g++.
 
-    ToolError where it is not there, which says what `needed` it.
+    Raises ToolError, naming what `needed` it, if it is not installed.
     """
     try:
         command = tuple(shlex.split(cxx_text()))
@@ -20,10 +20,10 @@ def cxx(needed: str) -> tuple[str, ...]:
         command = ()
     if not command or shutil.which(command[0]) is None:
         raise ToolError(f"no C++ compiler ({cxx_text()}), and {needed}: install g++, or name yours in CXX")
-    # compilers run in the cache's folders, from where a relative path leads elsewhere
+    # compilers run in the cache's folders, where a relative path would lead elsewhere
     return (os.path.abspath(command[0]), *command[1:]) if "/" in command[0] else command
 
 
 def cxx_text() -> str:
-    """CXX as it is given, g++ where it is not."""
+    """CXX as given, else g++."""
     return os.environ.get("CXX", "").strip() or "g++"

@@ -1,7 +1,7 @@
-"""An integer graph in compiled code: the codes of `reference.evaluate`, tens of times as fast.
+"""An integer graph in compiled code: the codes of `reference.evaluate`, tens of times faster.
 
-The reference stays the one that defines the integers; tests hold this to it. A graph whose accumulators need
-more than int32, or whose codes need more than int16, is left to the reference.
+The reference still defines the integers; tests hold this code to it. A graph with accumulators wider than
+int32 or codes wider than int16 is left to the reference.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bitlathe.model.native.library import kernels
 Evaluator = Callable[[IntArray], Codes]  # codes (N, C, H, W) of the input -> codes (N, C, H, W) of the output
 
 BLOCK = 16  # channels that are computed together
-CHUNK_BYTES = 256 << 10  # of a chunk's largest tensor: it stays in a core's cache
+CHUNK_BYTES = 256 << 10  # of a chunk's largest tensor, so that it stays in a core's cache
 CHUNK_IMAGES = 8
 
 _LOG = logging.getLogger(__name__)
@@ -58,13 +58,13 @@ class _Layer(ctypes.Structure):
 
 
 def evaluator(graph: Graph) -> Evaluator:
-    """The fastest exact evaluator of a graph that there is: compiled code, else the reference."""
+    """The fastest exact evaluator available for a graph: compiled code, else the reference."""
     fast = compiled(graph)
     return partial(evaluate, graph) if fast is None else fast.evaluate
 
 
 def compiled(graph: Graph) -> CompiledGraph | None:
-    """The graph in compiled code; None where it is not compilable, or without a C++ compiler."""
+    """The graph in compiled code; None if it is not compilable or there is no C++ compiler."""
     if not is_compilable(graph):
         return None
     try:
@@ -87,7 +87,7 @@ class CompiledGraph:
     """A graph laid out for the compiled kernels; `is_compilable` must hold."""
 
     def __init__(self, graph: Graph, library: ctypes.CDLL | None = None) -> None:
-        """Raises ToolError where there is no `library` and `kernels` cannot be compiled."""
+        """Raises ToolError without a `library` if `kernels` cannot be compiled."""
         self._graph, self._library = graph, library or kernels()
         self._nodes = graph.needed
         self._index = {node.name: place for place, node in enumerate(self._nodes)}
@@ -97,7 +97,7 @@ class CompiledGraph:
         self._tensors = (_NativeTensor * len(self._nodes))(
             *(self._tensor(node, slots[node.name]) for node in self._nodes)
         )
-        self._arrays: list[IntArray] = []  # kept while the layers point into them
+        self._arrays: list[IntArray] = []  # kept alive as the layers point into them
         layers = [layer for node in self._nodes for layer in self._layers(node)]
         self._program = (_Layer * len(layers))(*layers)
 
@@ -126,7 +126,7 @@ class CompiledGraph:
         return np.zeros((images, height, width, self._strides[tensor]), np.int16)
 
     def _chunk(self) -> int:
-        """Images that pass through the layers together."""
+        """Number of images that pass through the layers together."""
         largest = max(2 * int(t.height) * int(t.width) * int(t.stride) for t in self._tensors)
         return min(CHUNK_IMAGES, max(1, CHUNK_BYTES // largest))
 
@@ -185,7 +185,7 @@ class CompiledGraph:
 
 
 def _slots(nodes: Sequence[Node], output: str) -> dict[str, int]:
-    """A buffer for each tensor; one is used again when its last reader has run."""
+    """A buffer for each tensor; it is reused once the tensor's last reader has run."""
     last = {tensor: place for place, node in enumerate(nodes) for tensor in (node.name, *node.sources)}
     last[output] = len(nodes)
     slots: dict[str, int] = {}
@@ -196,7 +196,7 @@ def _slots(nodes: Sequence[Node], output: str) -> dict[str, int]:
 
 
 def _stride(graph: Graph, node: Node) -> int:
-    """Codes from a pixel of a tensor to the next: whole blocks, save for an image that convolutions read."""
+    """Codes from one pixel of a tensor to the next: whole blocks, except in images that convolutions read."""
     readers = [reader for reader in graph.consumers(node.name) if not isinstance(reader, Concat)]
     channels = graph.shapes[node.name][0]
     if node is graph.input and node.name != graph.output and all(_reads_pairs(r, node.name) for r in readers):

@@ -19,7 +19,7 @@ _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-shared", "-pthr
 
 @lru_cache(maxsize=2)
 def kernels(instructions: tuple[str, ...] = NATIVE) -> ctypes.CDLL:
-    """The library of kernels.cpp; ToolError where there is no C++ compiler or it fails."""
+    """The library of kernels.cpp; ToolError if there is no C++ compiler or it fails."""
     command = [*cxx("networks are evaluated in compiled code"), *_FLAGS, *instructions]
     name = f"evaluator-{digest_of([*command, _processor()], [SOURCE])}.so"
     library = kept(name, lambda folder: _built(folder, command))
@@ -44,7 +44,7 @@ def _built(folder: Path, command: list[str]) -> Path:
 
 
 def _processor() -> str:
-    """What -march=native depends on, as far as Linux tells it."""
+    """What -march=native depends on, as far as Linux reveals it."""
     table = Path("/proc/cpuinfo")
     lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
     features = (line for line in lines if line.startswith(("flags", "Features", "model name")))

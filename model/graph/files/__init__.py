@@ -1,1 +1,1 @@
-"""Files of every kind that rooms read and write."""
+"""Files of every kind that the packages read and write."""

@@ -1,4 +1,4 @@
-"""What a network takes: parameters, multiply-accumulates, bytes of the file that it is handed over in."""
+"""Size of a network: parameters, multiply-accumulates, bytes of its compact file."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Size of an integer network; a layer that only selects channels counts for nothing but its bytes."""
+    """Size of an integer network; a layer that only selects channels counts only with its bytes."""
 
     parameters: int  # weights and biases, whatever their value
     nonzero: int  # those that are not 0
     macs: int  # multiply-accumulates of one image, zeros included: a dense engine computes them
     file_bytes: int  # of the compact file: weights, masks, codebooks, indices, biases, fracs, all
-    parts: Mapping[str, int]  # the same by kind of content
+    parts: Mapping[str, int]  # `file_bytes` by kind of content
 
     @classmethod
     def of(cls, graph: Graph) -> "Account":
@@ -45,12 +45,12 @@ class Account:
 
 
 def layer_widths(graph: Graph) -> dict[str, int]:
-    """Output channels of each layer that computes."""
+    """Output channels of each layer with multiply-accumulates."""
     return {node.name: len(node.weight) for node in _computing(graph)}
 
 
 def layer_bits(graph: Graph) -> dict[str, tuple[int, int]]:
-    """Bits of the weights and of the output of each layer that computes."""
+    """Bits of the weights and of the output of each layer with multiply-accumulates."""
     return {node.name: (node.weight_bits, node.format.bits) for node in _computing(graph)}
 
 
@@ -59,9 +59,9 @@ def _computing(graph: Graph) -> Iterator[Conv2d | Dense]:
 
 
 def selects(node: Node) -> bool:
-    """Whether every output channel of a layer reads one weight at most.
+    """Whether every output channel of a layer has at most one nonzero weight.
 
-    Such a layer selects or scales channels: a shortcut that is free in the network it came from.
+    Such a layer selects or scales channels: a shortcut that is free in the original network.
     """
     if not isinstance(node, Conv2d):
         return False
@@ -69,17 +69,17 @@ def selects(node: Node) -> bool:
 
 
 def useful_macs(graph: Graph, node: Node) -> int:
-    """Multiply-accumulates of a node, none where it only selects channels."""
+    """Multiply-accumulates of a node, 0 if it only selects channels."""
     return 0 if selects(node) else integer_graph.macs(graph, node)
 
 
 def macs_by_layer(graph: Graph) -> dict[str, int]:
-    """Useful multiply-accumulates of each node that the output needs; no other is run."""
+    """Useful multiply-accumulates of each node that the output needs; other nodes are not run."""
     return {node.name: useful_macs(graph, node) for node in graph.needed}
 
 
 def _parts(graph: Graph) -> dict[str, int]:
-    """Bytes of the arrays by the field they are of: `weight`, `bias`, `codebook.indices`, ..."""
+    """Bytes of the arrays by field: `weight`, `bias`, `codebook.indices`, ..."""
     sizes: Counter[str] = Counter()
     for name, data in encoded_arrays(graph).items():
         sizes[name.split(".", 1)[1].removesuffix(".npy")] += len(data)

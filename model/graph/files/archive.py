@@ -21,7 +21,7 @@ SUFFIX = ".blg"
 DOCUMENT = "graph.json"
 DIGEST_PREFIX = "sha256:"
 DIGEST_BYTES = len(DIGEST_PREFIX) + 64
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # the time of every member, so that a file depends on its graph alone
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the time of every member, so that a file depends only on its graph
 PLAIN_FILE = 0o644 << 16
 UNIX = 3
 
@@ -32,7 +32,7 @@ def write_graph(graph: Graph, path: Path) -> None:
 
 
 def read_graph(path: Path) -> Graph:
-    """Read a graph, compact or not; FormatError where the file is neither, DataError where there is none."""
+    """Read a graph, compact or not; FormatError if the file is neither, DataError if it does not exist."""
     return read_decoded(path, _decode_either, SUFFIX)
 
 
@@ -45,7 +45,7 @@ def encode_graph(graph: Graph) -> bytes:
 
 
 def decode_graph(data: bytes) -> Graph:
-    """Graph of a file's bytes; FormatError or ShapeError where they are not what `encode_graph` makes."""
+    """Graph of a file's bytes; FormatError or ShapeError if `encode_graph` did not make them."""
     _verify(data)
     members = _members(data)
     if DOCUMENT not in members:
@@ -74,13 +74,13 @@ def _digest_of(archive: bytes) -> str:
 def _verify(data: bytes) -> None:
     archive, stored = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if not archive.startswith(b"PK") or not stored.startswith(DIGEST_PREFIX.encode("ascii")):
-        raise FormatError(f"no {SUFFIX} file, or only a part of one; save the graph again")
+        raise FormatError(f"not a {SUFFIX} file, or only part of one; save the graph again")
     if stored != _digest_of(archive).encode("ascii"):
         raise FormatError("damaged: its bytes do not match its digest; save or copy the graph again")
 
 
 def _archive(members: dict[str, bytes]) -> bytes:
-    """Archive whose comment, which is to be the digest, is still missing."""
+    """Archive without its comment, the digest."""
     stream = BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
@@ -92,7 +92,7 @@ def _archive(members: dict[str, bytes]) -> bytes:
 
 
 def _members(data: bytes) -> dict[str, bytes]:
-    """All members, in memory only: names never become paths."""
+    """All members, kept in memory: names never become paths."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             entries = archive.infolist()

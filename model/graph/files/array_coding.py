@@ -1,8 +1,8 @@
 """Integer arrays in few bytes: as narrow as their values, with zeros left out where that is shorter.
 
-Three schemes, the shortest wins: every value; a bit mask and the values that are not zero; gaps between the
-values that are not zero and those values, a gap too long for its field carried by zeros in between. Source of
-the last: Han et al. 2016, "Deep Compression", arXiv:1510.00149, section 2.
+The shortest of three schemes wins: every value; a bit mask and the nonzero values; or gaps and nonzero
+values, where stored zeros split a gap that is too long for its field. Source of the last: Han et al. 2016,
+"Deep Compression", arXiv:1510.00149, section 2.
 """
 
 import struct
@@ -24,7 +24,7 @@ Values = npt.NDArray[np.int64]
 DTYPES = tuple(np.dtype(name) for name in ("int8", "int16", "int32", "uint8", "uint16"))
 GAP_BITS = range(1, 9)
 _HEADER = struct.Struct("<BBBBI")  # scheme, width and sign, type, axes, number of entries
-_SIGNED = 0x80  # beside the width: codes are two's complement
+_SIGNED = 0x80  # flag beside the width: codes are two's complement
 
 
 class Scheme(Enum):
@@ -32,7 +32,7 @@ class Scheme(Enum):
 
     PACKED = 0  # every value
     BITMASK = 1  # one bit a value, then the values that are not zero
-    RELATIVE = 2  # pairs of a gap and a value; the scheme's number grows by the gap's width
+    RELATIVE = 2  # pairs of a gap and a value; the gap's width is added to the scheme's number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +41,18 @@ class Coding:
 
     scheme: Scheme
     gap_bits: int  # 0 where there are no gaps
-    entries: int  # values stored, gaps' carriers included
+    entries: int  # stored values, including zeros that split gaps
     payload: bytes
 
 
 def encode_array(array: IntegerArray) -> bytes:
-    """The shortest coding of an array, header included; FormatError for a type that no graph holds.
+    """The shortest coding of an array, with its header; FormatError for a type that no graph holds.
 
     >>> len(encode_array(np.zeros((20, 50), dtype=np.int8)))
     16
     """
     if array.dtype not in DTYPES:
-        raise FormatError(f"an array of {array.dtype} is none of a graph's; use one of {DTYPES}")
+        raise FormatError(f"an array of {array.dtype} cannot be part of a graph; use one of {DTYPES}")
     flat = array.reshape(-1).astype(np.int64)
     width = value_width(flat)
     best = min(codings(flat, width), key=lambda coding: len(coding.payload))
@@ -67,7 +67,7 @@ def decode_array(data: bytes, name: str) -> tuple[IntegerArray, bytes]:
     try:
         number, width_and_sign, kind, axes, entries = _HEADER.unpack_from(data)
         shape = struct.unpack_from(f"<{axes}I", data, _HEADER.size)
-        if prod(shape) > LARGEST:  # zeros take no bytes, so nothing else bounds them
+        if prod(shape) > LARGEST:  # zeros take no bytes, so the file's size does not limit them
             raise ValueError(f"{prod(shape)} values, at most {LARGEST} are read")
         scheme = Scheme(min(number, Scheme.RELATIVE.value))
         rest = data[_HEADER.size + 4 * axes :]
@@ -80,7 +80,7 @@ def decode_array(data: bytes, name: str) -> tuple[IntegerArray, bytes]:
 
 
 def values_of(coding: Coding, size: int, width: int, signed: bool) -> tuple[Values, int]:
-    """The `size` values of a coding, and the bytes of its payload they took; ValueError if damaged."""
+    """The `size` values of a coding, and how many bytes of payload they took; ValueError if damaged."""
     codes, used = _DECODERS[coding.scheme](coding, size, width)
     return _unwrapped(codes, width, signed), used
 
@@ -96,7 +96,7 @@ def value_width(flat: Values) -> int:
 
 
 def codings(flat: Values, width: int) -> tuple[Coding, ...]:
-    """Every coding of the values, in the order in which ties are settled."""
+    """Every coding of the values; the first of equally short ones wins."""
     places = np.flatnonzero(flat)
     codes = _wrapped(flat, width)
     mask = np.packbits(flat != 0, bitorder="little").tobytes()
@@ -114,7 +114,7 @@ def pack(codes: UnsignedCodes, width: int) -> bytes:
 
 
 def unpack(data: bytes, count: int, width: int) -> tuple[UnsignedCodes, int]:
-    """`count` codes of `width` bits, and the number of bytes they took; ValueError where there are fewer."""
+    """`count` codes of `width` bits, and the number of bytes they took; ValueError if there are fewer."""
     size = packed_size(count, width)
     if len(data) < size:
         raise ValueError(f"{len(data)} bytes where {size} are needed")
@@ -140,7 +140,7 @@ def _unwrapped(codes: UnsignedCodes, width: int, signed: bool) -> Values:
 def _relative(codes: UnsignedCodes, places: npt.NDArray[np.intp], width: int, gap_bits: int) -> Coding:
     reach = 1 << gap_bits
     gaps = np.diff(places, prepend=-1) - 1
-    last = np.cumsum(gaps // reach + 1) - 1  # each gap's own entry stands behind its carriers
+    last = np.cumsum(gaps // reach + 1) - 1  # each gap's own entry comes after the zeros that split it
     entries = np.full(int(last[-1]) + 1 if len(last) else 0, reach - 1, dtype=np.uint64)
     entries[last] = (gaps % reach).astype(np.uint64) | codes[places] << np.uint64(gap_bits)
     payload = pack(entries, gap_bits + width)

@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.files.storage import new_folder, writable, write_all, write_whole
 
-SCRIPT, RUNS = ".sh", 0o755  # what is run by its name keeps the right to run
+SCRIPT, RUNS = ".sh", 0o755  # scripts stay executable
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """The files of a folder, by their path in it; FormatError for a path that leads out of it."""
+    """The files of a folder by their path in it; FormatError for a path that leads out of it."""
 
     files: Mapping[str, bytes]
 
@@ -29,7 +29,7 @@ class BuildPlan:
 
     @classmethod
     def of_texts(cls, texts: Mapping[str, str]) -> "BuildPlan":
-        """The plan of files of text."""
+        """A plan of text files."""
         return cls({name: text.encode() for name, text in texts.items()})
 
     @property
@@ -56,17 +56,17 @@ class BuildPlan:
         return BuildPlan({**self.files, name: (json.dumps(values, indent=1) + "\n").encode()})
 
     def write(self, folder: Path) -> None:
-        """Make a folder with these files and no other, in place of one that may be there.
+        """Make a folder with only these files; it replaces an existing one.
 
-        DataError, and nothing changed, where that fails.
+        Raises DataError, with nothing changed, if that fails.
         """
         with new_folder(folder) as made:
             self.fill(made)
 
     def write_over(self, folder: Path) -> None:
-        """Put these files over those of an earlier run and leave what else is there, as a tool's results.
+        """Write these files over those of an earlier run and leave others, such as a tool's results.
 
-        A file that is equal keeps its date. DataError, and no file changed, where one cannot be written.
+        An unchanged file keeps its date. Raises DataError, with no file changed, if one cannot be written.
         """
         paths = {folder / name: content for name, content in self.files.items()}
         with writable(folder):
@@ -75,7 +75,7 @@ class BuildPlan:
         _let_run(paths)
 
     def fill(self, folder: Path) -> None:
-        """Write the files into a folder that somebody else makes appear."""
+        """Write the files into a folder; the caller moves it into place."""
         paths = {folder / name: content for name, content in self.files.items()}
         for path, content in paths.items():
             write_whole(path, content)

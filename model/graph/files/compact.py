@@ -1,4 +1,4 @@
-"""The integer graph in as few bytes as its values need: the file by which a compressed network is measured.
+"""The integer graph in as few bytes as its values need: the file that measures a compressed network.
 
 A file is `BLGC`, a version byte, the deflated JSON of `document.py` with its length, each array by
 `array_coding.py` in the order in which the JSON names them, and the SHA-256 of all of that. Equal graphs give
@@ -21,7 +21,7 @@ SUFFIX = ".blgc"
 MAGIC = b"BLGC\x01"
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = 32
-_LARGEST_TEXT = 1 << 26  # of the inflated JSON, so that a small file cannot fill the memory
+_LARGEST_TEXT = 1 << 26  # limit of the inflated JSON, so that a small file cannot fill the memory
 
 
 def encode_compact(graph: Graph) -> bytes:
@@ -42,10 +42,10 @@ def encoded_arrays(graph: Graph) -> dict[str, bytes]:
 
 
 def decode_compact(data: bytes) -> Graph:
-    """Graph of a compact file's bytes; FormatError or ShapeError if `encode_compact` makes no such."""
+    """Graph of a compact file's bytes; FormatError or ShapeError if `encode_compact` did not make them."""
     content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if not content.startswith(MAGIC):
-        raise FormatError(f"no {SUFFIX} file of this version; compress the network again")
+        raise FormatError(f"not a {SUFFIX} file of this version; compress the network again")
     if hashlib.sha256(content).digest() != digest:
         raise FormatError("damaged: its bytes do not match its digest; copy or compress the network again")
     text, names, rest = _document(content[len(MAGIC) :])
@@ -67,7 +67,7 @@ def save_compact(graph: Graph, path: Path) -> int:
 
 
 def load_compact(path: Path) -> Graph:
-    """Read a compact file; FormatError where it is damaged or another kind, DataError where there is none."""
+    """Read a compact file; FormatError if it is damaged or no such file, DataError if it does not exist."""
     return read_decoded(path, decode_compact, SUFFIX)
 
 
@@ -76,7 +76,7 @@ def _coded(store: ArrayStore) -> dict[str, bytes]:
 
 
 def _document(data: bytes) -> tuple[bytes, list[str], bytes]:
-    """JSON, names of the arrays, and the bytes behind."""
+    """JSON, names of the arrays, and the bytes that follow."""
     try:
         (length,) = _LENGTH.unpack_from(data)
         document, rest = data[_LENGTH.size :][:length], data[_LENGTH.size + length :]

@@ -1,4 +1,4 @@
-"""The nodes of a graph as JSON text; each field is written and read by its declared type."""
+"""The nodes of a graph as JSON; each field is written and read by its declared type."""
 
 import json
 from collections.abc import Callable, Collection, Iterable
@@ -28,7 +28,7 @@ from bitlathe.model.graph.nodes import (
 )
 
 FORMAT = "bitlathe integer graph"
-VERSION = 2  # the newest; a graph is written in the oldest that can hold it
+VERSION = 2  # the newest; a graph is written in the oldest version that can hold it
 PLAIN_VERSION = 1  # without codebooks
 LARGEST = (1 << 31) - 1  # of any integer in the JSON
 HEADER_FIELDS = ("format", "version", "name", "output", "nodes")
@@ -50,14 +50,14 @@ class ArrayStore:
         return name
 
     def take(self, name: str) -> IntWeights:
-        """Remove and return an array of signed integers; FormatError where there is none."""
+        """Remove and return an array of signed integers; FormatError if there is none."""
         array: npt.NDArray[Any] = self._take(name)
         if not np.issubdtype(array.dtype, np.signedinteger):
             raise FormatError(f"{name}: an array of {array.dtype}; save it as int8, int16 or int32")
         return array
 
     def take_bytes(self, name: str) -> npt.NDArray[np.uint8]:
-        """Remove and return an array of bytes; FormatError where there is none."""
+        """Remove and return an array of bytes; FormatError if there is none."""
         array: npt.NDArray[Any] = self._take(name)
         if array.dtype != np.uint8:
             raise FormatError(f"{name}: an array of {array.dtype}; save it as uint8")
@@ -70,7 +70,7 @@ class ArrayStore:
 
 
 def json_from_graph(graph: Graph, store: ArrayStore) -> bytes:
-    """JSON of a graph in ASCII, one line a node; its arrays go to `store`."""
+    """JSON of a graph in ASCII, one line per node; its arrays go to `store`."""
     nodes = (_plain_node(number, node, store) for number, node in enumerate(graph.nodes))
     shared = any(getattr(node, "codebook", None) is not None for node in graph.nodes)
     version = VERSION if shared else PLAIN_VERSION
@@ -83,7 +83,7 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
     """Graph of JSON whose arrays are in `store`; FormatError or ShapeError, naming the node and field."""
     document = _parsed(text)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise FormatError(f"the JSON is no {FORMAT}; name a file that this program saved")
+        raise FormatError(f"the JSON is not a {FORMAT}; name a file that this program saved")
     version = document.get("version")
     if version not in (PLAIN_VERSION, VERSION):
         raise FormatError(
@@ -100,7 +100,7 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
 
 
 def field_types(node_type: type[Node]) -> dict[str, Any]:
-    """Declared type of each field that is written, in order; a codebook stands for the weight."""
+    """Declared type of each field that is written, in order; a codebook replaces the weight."""
     hints = get_type_hints(node_type)
     return {item.name: hints[item.name] for item in fields(node_type) if item.name != "codebook"}
 
@@ -134,7 +134,7 @@ def _plain_format(value: FixedPoint) -> dict[str, Any]:
 
 
 def _storage_type(node: Node, name: str) -> type[np.signedinteger[Any]]:
-    """Type of an array in a file: it depends on the declared width only, so equal graphs give equal bytes."""
+    """Type of an array in a file: it depends only on the declared width, so equal graphs give equal bytes."""
     assert isinstance(node, Conv2d | Dense)
     if name == "bias":
         return np.int32
@@ -144,7 +144,7 @@ def _storage_type(node: Node, name: str) -> type[np.signedinteger[Any]]:
 def _node(number: int, plain: object, store: ArrayStore) -> Node:
     where = f"node {number}"
     if not isinstance(plain, dict):
-        raise FormatError(f"{where}: {plain!r} is no node")
+        raise FormatError(f"{where}: {plain!r} is not a node")
     node_type = NODE_TYPES.get(str(plain.get("type")))
     if node_type is None:
         raise FormatError(f"{where}: type {plain.get('type')!r} is none of {', '.join(NODE_TYPES)}")
@@ -183,7 +183,7 @@ def _codebook(where: str, plain: dict[str, Any], store: ArrayStore) -> Codebook:
 
 def _format(where: str, plain: object) -> FixedPoint:
     if not isinstance(plain, dict):
-        raise FormatError(f"{where}: {plain!r} is no fixed-point format")
+        raise FormatError(f"{where}: {plain!r} is not a fixed-point format")
     _check_keys(where, plain, [item.name for item in fields(FixedPoint)])
     bits, frac = _integer(f"{where}, bits", plain["bits"]), _integer(f"{where}, frac", plain["frac"])
     if not isinstance(plain["signed"], bool):
@@ -193,7 +193,7 @@ def _format(where: str, plain: object) -> FixedPoint:
 
 def _string(where: str, plain: object) -> str:
     if not isinstance(plain, str):
-        raise FormatError(f"{where}: {plain!r} is no string")
+        raise FormatError(f"{where}: {plain!r} is not a string")
     return plain
 
 
@@ -203,15 +203,15 @@ def _optional_string(where: str, plain: object) -> str | None:
 
 def _integer(where: str, plain: object) -> int:
     if not isinstance(plain, int) or isinstance(plain, bool):
-        raise FormatError(f"{where}: {plain!r} is no integer")
+        raise FormatError(f"{where}: {plain!r} is not an integer")
     if abs(plain) > LARGEST:
-        raise FormatError(f"{where}: an integer of {plain.bit_length()} bits is none of a graph's")
+        raise FormatError(f"{where}: an integer of {plain.bit_length()} bits is too large for a graph")
     return plain
 
 
 def _list(where: str, plain: object, length: int | None = None) -> list[object]:
     if not isinstance(plain, list) or length not in (None, len(plain)):
-        raise FormatError(f"{where}: {plain!r} is no list" + (f" of {length}" if length else ""))
+        raise FormatError(f"{where}: {plain!r} is not a list" + (f" of {length}" if length else ""))
     return plain
 
 
@@ -254,9 +254,9 @@ def _object(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     listed = list(pairs)
     found = dict(listed)
     if len(found) != len(listed):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return found
 
 
 def _refuse(number: str) -> object:
-    raise ValueError(f"{number} is no integer")
+    raise ValueError(f"{number} is not an integer")

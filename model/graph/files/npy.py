@@ -1,7 +1,7 @@
 """Integer arrays as bytes in NumPy's .npy format, version 1.0, strictly: no pickles, no other layouts.
 
-NumPy's own writer pads a header as its version likes, which would change digests, and its reader takes
-more than is safe from files that come from anywhere. Source of the format: numpy.lib.format's documentation.
+NumPy's own writer pads a header differently from version to version, which would change digests, and its
+reader accepts more than is safe for untrusted files. Source of the format: numpy.lib.format's documentation.
 """
 
 import re
@@ -16,7 +16,7 @@ from bitlathe.model.graph.errors import FormatError
 MAGIC = b"\x93NUMPY\x01\x00"
 PREAMBLE = len(MAGIC) + 2  # the magic, then the header's length as 16 bits
 ALIGNMENT = 64  # of the data
-LARGEST = 1 << 28  # elements, an empty axis counted as 1: NumPy's index has 32 bits on a board
+LARGEST = 1 << 28  # elements, with an empty axis counted as 1: NumPy's index has 32 bits on a board
 HEADER = re.compile(
     rb"\{'descr': '(?P<type>\|i1|\|u1|<i2|<i4)', 'fortran_order': False, "
     rb"'shape': \((?P<shape>[0-9]{1,9},|[0-9]{1,9}(?:, [0-9]{1,9}){1,7})\), \} *\n"
@@ -33,7 +33,7 @@ def npy_from_array(array: npt.NDArray[np.integer[Any]]) -> bytes:
 
 
 def array_from_npy(data: bytes, name: str) -> npt.NDArray[np.integer[Any]]:
-    """Read-only array of .npy bytes; FormatError, naming `name`, where `npy_from_array` makes no such bytes.
+    """Read-only array of .npy bytes; FormatError, naming `name`, if `npy_from_array` did not make them.
 
     >>> array_from_npy(npy_from_array(np.array([[1, -2]], dtype=np.int16)), "bias")
     array([[ 1, -2]], dtype=int16)

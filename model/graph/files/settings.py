@@ -1,6 +1,6 @@
 """Settings that a user writes: frozen dataclasses that check themselves, read from plain values or words.
 
-Whatever is wrong is a WrongValue, which names the field; whoever knows where it was written adds the place.
+Any error is a WrongValue, which names the field; callers that know where it was written add the place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SEEDS = "0..2**63-1"  # in words
 
 
 class WrongValue(FormatError):
-    """What a field's value is refused for; the key is empty where it is of no single field."""
+    """Why a field's value is refused; the key is empty if no single field is at fault."""
 
     def __init__(self, key: str, what: str) -> None:
         super().__init__(key, what)
@@ -44,7 +44,7 @@ def demand(settings: object, key: str, fits: bool, wanted: str) -> None:
 
 
 def is_seed(value: int) -> bool:
-    """Whether NumPy's and PyTorch's generators take it, with an epoch's number added too."""
+    """Whether NumPy's and PyTorch's generators accept it, even with an epoch's number added."""
     return 0 <= value <= MAX_SEED
 
 
@@ -68,7 +68,7 @@ def check_keys(given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def read_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """A dataclass from values as TOML gives them, by the names of its fields, else their defaults.
+    """A dataclass from TOML values, by the names of its fields; missing fields take their defaults.
 
     WrongValue for an unknown key, a missing one, a value of another type, or one that `kind` refuses.
     """
@@ -86,9 +86,9 @@ def read_words(kind: type[Settings], words: Mapping[str, str], usual: Mapping[st
 def read_choices(
     kind: type[Settings], values: Mapping[str, Any], alone: bool = False
 ) -> tuple[Settings, ...]:
-    """`read_settings` where a list in the place of one value makes settings of each, if not to be `alone`.
+    """`read_settings`, where a list in place of one value gives settings for each entry, unless `alone`.
 
-    Of several lists the one of the first field changes slowest.
+    With several lists, that of the first field changes slowest.
     """
     known: dict[str, Field[Any]] = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     check_keys(values, known)
@@ -115,7 +115,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _choices(key: str, value: Any, options: tuple[Any, ...], alone: bool) -> tuple[Any, ...]:
-    """The value as one of a field's types, or each of a list of such."""
+    """The value, or each entry of a list of them, as one of a field's types."""
     one = _first(value, options)
     if one is not None:
         return (one,)
@@ -135,7 +135,7 @@ def _first(value: Any, options: tuple[Any, ...]) -> Any:
 
 
 def _converted(value: Any, option: Any) -> Any:
-    """The value as one type, or None where it is not of it."""
+    """The value as one type, or None if it does not fit."""
     inner = typing.get_args(option)
     if typing.get_origin(option) is tuple:
         return _converted_tuple(value, inner)
@@ -162,7 +162,7 @@ def _converted_tuple(value: Any, inner: tuple[Any, ...]) -> Any:
 
 
 def _value_of(word: str, hint: Any) -> Any:
-    """A word as TOML would give it to a field of this type; as it is where it is of no such type."""
+    """A word as TOML would give it to a field of this type; unchanged if it does not fit."""
     for option in _options(hint):
         if typing.get_origin(option) is tuple:
             return [_value_of(part, typing.get_args(option)[0]) for part in word.split("+")]

@@ -13,16 +13,16 @@ from typing import BinaryIO, TypeVar
 
 from bitlathe.model.graph.errors import BitlatheError, DataError, FormatError
 
-MOST_LINKS = 40  # one after the other, as Linux has it
+MOST_LINKS = 40  # links to follow in a row, Linux's limit
 
 Content = TypeVar("Content")
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file and the folders above it; it appears whole or not at all. DataError where that fails.
+    """Write a file and the folders above it; it appears whole or not at all. DataError if that fails.
 
-    A link stays, and the file that it leads to is written; that one keeps its owner and its rights. What is
-    no plain file, such as a device, a pipe or /dev/stdout, takes the bytes as they come.
+    A link stays, and the file it leads to is written and keeps its owner and permissions. Anything but a
+    plain file, such as a device, a pipe or /dev/stdout, takes the bytes as they come.
     """
     with writable(path):
         if path.is_dir():
@@ -37,9 +37,9 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:
-    """Write several plain files in their order: all of them or, where one cannot be written, none. DataError.
+    """Write several plain files in order, all or none; DataError if one cannot be written.
 
-    All bytes are on the disk before the first file gets its name.
+    All bytes are on disk before the first file gets its name.
     """
     staged: list[tuple[Path, Path]] = []
     try:
@@ -61,9 +61,9 @@ def write_all(files: Mapping[Path, bytes]) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `path` when the block ends well and is removed otherwise.
+    """A folder to fill, which replaces `path` when the block succeeds and is removed otherwise.
 
-    A link at `path` stays, and the folder that it leads to is replaced. DataError where that fails.
+    A link at `path` stays, and the folder that it leads to is replaced. DataError if that fails.
     """
     with writable(path):
         folder = Path(os.path.realpath(path))  # new/.. is the folder that new would be in
@@ -77,21 +77,21 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether what is written to a path is passed on instead of kept there: by a device, a pipe, stdout."""
+    """Whether bytes written to a path are passed on rather than kept: a device, a pipe, stdout."""
     with writable(path):
         place = _behind_links(path)
         return _is_open(place) or _is_special(place)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it; DataError where that cannot be."""
+    """Make a folder and those above it; DataError if that fails."""
     with writable(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
-    """Tell a place that cannot be written from a defect of ours: DataError instead of OSError."""
+    """Raise DataError instead of OSError, to tell an unwritable place from a defect of ours."""
     try:
         yield
     except OSError as error:
@@ -100,7 +100,7 @@ def writable(path: Path) -> Iterator[None]:
 
 
 def read_decoded(path: Path, decode: Callable[[bytes], Content], suffix: str) -> Content:
-    """What `decode` makes of a file; FormatError, naming it, if it fails, DataError if there is none."""
+    """What `decode` makes of a file; FormatError, naming it, if that fails, DataError if there is no file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -112,7 +112,7 @@ def read_decoded(path: Path, decode: Callable[[bytes], Content], suffix: str) ->
 
 
 def _behind_links(path: Path) -> Path:
-    """The place that a path leads to, there or not; of links to files that are open, the last link."""
+    """The place that a path leads to, existing or not; for links to open files, the last link."""
     place = path
     for _ in range(MOST_LINKS):
         place = Path(os.path.realpath(place.parent)) / place.name
@@ -123,12 +123,12 @@ def _behind_links(path: Path) -> Path:
 
 
 def _is_open(place: Path) -> bool:
-    """Whether a place stands for a file that this process has open, as /dev/stdout does in the end."""
+    """Whether a place stands for an open file of this process, as /dev/stdout finally does."""
     return place.name.isdecimal() and place.parent == Path(f"/proc/{os.getpid()}/fd")
 
 
 def _is_special(place: Path) -> bool:
-    """Whether there is something that holds no bytes: a device, a pipe."""
+    """Whether it exists but holds no bytes: a device, a pipe."""
     return place.exists() and not place.is_file()
 
 
@@ -138,7 +138,7 @@ def _stream(place: Path) -> BinaryIO:
         sys.stdout.flush()  # what was printed before comes first
         return os.fdopen(os.dup(int(place.name)), "wb")
     try:
-        handle = os.open(place, os.O_WRONLY | os.O_NONBLOCK)  # does not wait for a pipe's reader
+        handle = os.open(place, os.O_WRONLY | os.O_NONBLOCK)  # so as not to wait for a pipe's reader
     except OSError as error:
         if error.errno == errno.ENXIO and place.is_fifo():
             raise DataError(f"{place}: is a pipe that nobody reads; start its reader first") from error
@@ -148,7 +148,7 @@ def _stream(place: Path) -> BinaryIO:
 
 
 def _replace(place: Path, data: bytes | memoryview) -> None:
-    """Put a new file in the place of the one that may be there, with the same owner and rights."""
+    """Replace the file, if it exists, by a new one with the same owner and permissions."""
     partial = _partial(place)
     try:
         _stage(partial, place, data)
@@ -158,16 +158,16 @@ def _replace(place: Path, data: bytes | memoryview) -> None:
 
 
 def _stage(partial: Path, place: Path, data: bytes | memoryview) -> None:
-    """Write what will take a file's place, on the disk and with that file's owner and rights."""
+    """Write a file's replacement to disk, with the owner and permissions of that file."""
     with partial.open("xb") as file:
         file.write(data)
         _take_rights(file.fileno(), place)
         file.flush()
-        os.fsync(file.fileno())  # or a machine that stops now may show the new name without its bytes
+        os.fsync(file.fileno())  # else a crash now could leave the new name without its bytes
 
 
 def _settle(partial: Path, folder: Path) -> None:
-    """Give a complete folder the place of the one that may be there, which stays where that fails."""
+    """Move a complete folder into the place of an existing one, which stays if that fails."""
     if not folder.exists():
         os.replace(partial, folder)
         return
@@ -183,7 +183,7 @@ def _settle(partial: Path, folder: Path) -> None:
 
 
 def _partial(place: Path) -> Path:
-    """A name of nothing yet in the same folder, which fits where the place's own name just fits."""
+    """An unused name in the same folder, short enough for any file system."""
     return place.with_name(f".{secrets.token_hex(8)}.part")
 
 
@@ -192,6 +192,6 @@ def _take_rights(handle: int, place: Path) -> None:
         there = place.stat()
     except FileNotFoundError:
         return
-    with suppress(PermissionError):  # of somebody else's file, in a folder that we may write to
+    with suppress(PermissionError):  # the file belongs to somebody else, in a folder that we may write to
         os.fchown(handle, there.st_uid, there.st_gid)
     os.fchmod(handle, stat.S_IMODE(there.st_mode))

@@ -1,4 +1,4 @@
-"""A TOML file whose tables are settings; what is wrong is told by file, line and key."""
+"""TOML files with tables of settings; errors name file, line and key."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _KEY = re.compile(r"^\s*([A-Za-z0-9_-]+|\"[^\"]+\")\s*=")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TomlDocument:
-    """A parsed file that still knows its lines."""
+    """A parsed file that remembers its lines."""
 
     path: Path
     values: Mapping[str, Any]
     lines: Mapping[Keys, int]  # first line of each table and key, from 1
 
     def wrong(self, keys: Keys, what: str) -> FormatError:
-        """Error about a key, or about a table where the key itself stands nowhere."""
+        """Error about a key, or about its table if the key is missing."""
         line = next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), 1)
         return FormatError(f"{self.path}:{line}: {'.'.join(keys)}: {what}")
 
     def table(self, *keys: str) -> Mapping[str, Any]:
-        """A table, empty where there is none; FormatError for anything else of that name."""
+        """A table, empty if there is none; FormatError for anything else of that name."""
         found: Any = self.values
         for depth, key in enumerate(keys, 1):
             found = found.get(key, {})
@@ -49,7 +49,7 @@ class TomlDocument:
 
     @contextmanager
     def placed(self, keys: Keys) -> Iterator[None]:
-        """Tell of a WrongValue of the block with the place of its key in a table."""
+        """Report a WrongValue of the block with the place of its key in a table."""
         try:
             yield
         except WrongValue as error:
@@ -68,7 +68,7 @@ class TomlDocument:
     def choices(
         self, keys: Keys, kind: type[Section], old_names: Mapping[str, str], usual: Mapping[str, Any]
     ) -> tuple[Section, ...]:
-        """By `read_choices`; keys may have names of earlier versions, `usual` holds other defaults."""
+        """By `read_choices`; keys may have names of earlier versions, and `usual` holds other defaults."""
         table = self.table(*keys)
         written = {old_names.get(key, key): key for key in table}
         for old, new in old_names.items():
@@ -83,7 +83,7 @@ class TomlDocument:
 
 
 def read_toml(path: Path) -> TomlDocument:
-    """A file's document; FormatError where it cannot be read or is not valid TOML."""
+    """A file's document; FormatError if it cannot be read or is not valid TOML."""
     try:
         text = path.read_text(encoding="utf-8")
         return TomlDocument(path=path, values=tomllib.loads(text), lines=_lines(text))

@@ -167,7 +167,7 @@ REFUSED: list[tuple[Node, type[BitlatheError], str]] = [
     (
         average_pool(multiplier=128),
         FormatError,
-        "pool: multiplier 128 is no positive 8-bit weight; use average_multiplier",
+        "pool: multiplier 128 is not a positive 8-bit weight; use average_multiplier",
     ),
     (
         average_pool(multiplier_frac=-1),
@@ -212,7 +212,7 @@ def test_an_input_without_elements_is_refused(shape: tuple[int, int, int]) -> No
 def test_an_output_that_no_node_makes_is_refused() -> None:
     with pytest.raises(FormatError) as caught:
         Graph(name="small", nodes=(Input(name="image", format=BYTE, shape=SHAPE),), output="logits")
-    assert str(caught.value) == "small: output logits is no node of the graph"
+    assert str(caught.value) == "small: output logits is not a node of the graph"
 
 
 @pytest.mark.parametrize("name", ["", "../../evil", "8bit", "_net", "a b", "net\n", "größe", "resnet-8"])

@@ -140,7 +140,7 @@ def test_a_refused_file_is_told_by_name(tmp_path: Path) -> None:
     path.write_text("not a graph")
     with pytest.raises(FormatError) as caught:
         read_graph(path)
-    assert str(caught.value) == f"{path}: no .blg file, or only a part of one; save the graph again"
+    assert str(caught.value) == f"{path}: not a .blg file, or only part of one; save the graph again"
 
 
 def test_a_change_of_any_byte_is_noticed() -> None:
@@ -148,7 +148,7 @@ def test_a_change_of_any_byte_is_noticed() -> None:
     for position in range(len(data)):
         damaged = bytearray(data)
         damaged[position] ^= 0x20
-        assert "damaged" in refusal(bytes(damaged)) or "no .blg file" in refusal(bytes(damaged))
+        assert "damaged" in refusal(bytes(damaged)) or "not a .blg file" in refusal(bytes(damaged))
 
 
 def test_a_file_cut_off_anywhere_is_refused() -> None:
@@ -213,7 +213,7 @@ def test_two_members_of_one_name_are_refused() -> None:
 REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (
         lambda d: d.update(format="onnx"),
-        f"the JSON is no {FORMAT}; name a file that this program saved",
+        f"the JSON is not a {FORMAT}; name a file that this program saved",
     ),
     (
         lambda d: d.update(version=3),
@@ -227,8 +227,8 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda d: d.pop("output"),
         "the header: unknown fields [], missing fields ['output']; see the specification",
     ),
-    (lambda d: d.update(nodes={}), "nodes: {} is no list"),
-    (lambda d: d.update(nodes=[7]), "node 0: 7 is no node"),
+    (lambda d: d.update(nodes={}), "nodes: {} is not a list"),
+    (lambda d: d.update(nodes=[7]), "node 0: 7 is not a node"),
     (
         lambda d: d["nodes"][1].update(type="os.system"),
         f"node 1: type 'os.system' is none of {', '.join(NODE_TYPES)}",
@@ -241,20 +241,20 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda d: d["nodes"][1].update(dilation=1),
         "node 1: unknown fields ['dilation'], missing fields []; see the specification",
     ),
-    (lambda d: d["nodes"][1].update(lo=None), "node 1, lo: None is no integer"),
-    (lambda d: d["nodes"][1].update(lo=True), "node 1, lo: True is no integer"),
-    (lambda d: d["nodes"][1].update(name=3), "node 1, name: 3 is no string"),
+    (lambda d: d["nodes"][1].update(lo=None), "node 1, lo: None is not an integer"),
+    (lambda d: d["nodes"][1].update(lo=True), "node 1, lo: True is not an integer"),
+    (lambda d: d["nodes"][1].update(name=3), "node 1, name: 3 is not a string"),
     (
         lambda d: d.update(name="../../evil"),
         "a graph is called '../../evil'; name it by letters, digits and underscores, a letter first",
     ),
-    (lambda d: d["nodes"][1].update(stride=[1]), "node 1, stride: [1] is no list of 2"),
-    (lambda d: d["nodes"][1].update(weight=3), "node 1, weight: 3 is no string"),
+    (lambda d: d["nodes"][1].update(stride=[1]), "node 1, stride: [1] is not a list of 2"),
+    (lambda d: d["nodes"][1].update(weight=3), "node 1, weight: 3 is not a string"),
     (
         lambda d: d["nodes"][1].update(hi=LARGEST + 1),
-        "node 1, hi: an integer of 32 bits is none of a graph's",
+        "node 1, hi: an integer of 32 bits is too large for a graph",
     ),
-    (lambda d: d["nodes"][1].update(format=8), "node 1, format: 8 is no fixed-point format"),
+    (lambda d: d["nodes"][1].update(format=8), "node 1, format: 8 is not a fixed-point format"),
     (
         lambda d: d["nodes"][1]["format"].update(signed=1),
         "node 1, format, signed: 1 is neither true nor false",
@@ -265,7 +265,7 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     ),
     (
         lambda d: d["nodes"][1].update(lo=1.5),
-        "its JSON is damaged (1.5 is no integer); save the graph again",
+        "its JSON is damaged (1.5 is not an integer); save the graph again",
     ),
     (
         lambda d: d["nodes"][1].update(source="nowhere"),
