@@ -1,4 +1,4 @@
-"""Calls of an exported program: what a handler gets to see, each argument under its schema's name."""
+"""Calls of an exported program as handlers see them: arguments by their names in the operator's schema."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from bitlathe.model.graph.nodes import Pair, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traced:
+class TracedTensor:
     """A tensor that depends on the image: the node that makes it, and the shape PyTorch sees.
 
-    `Call.result` sees to it that the two agree.
+    `Call.result` makes sure that the two agree.
     """
 
     node: FloatNode
     size: tuple[int, ...]  # with the batch: (N, C, H, W) or (N, features), of the node's map flattened
 
 
-Argument = object  # Traced, a Formula (a constant tensor), a number, a list of these, None
+Argument = object  # TracedTensor, a Formula (a constant tensor), a number, a list of these, None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class Call:
     """One operation of the exported program."""
 
     operator: str  # "aten.conv2d.default"
-    where: str  # path of the module that calls it
-    name: str  # of the node to make
+    where: str  # path of the calling module
+    name: str  # name for the new node
     size: tuple[int, ...]  # of the result, with the batch
     arguments: Mapping[str, Argument]
 
@@ -46,27 +46,27 @@ class Call:
         channels, height, width = (*self.size[1:], 1, 1)[:3]
         return channels, height, width
 
-    def result(self, node: FloatNode) -> Traced:
-        """A handler's node as the tensor of this call; refused where PyTorch sees another shape."""
+    def result(self, node: FloatNode) -> TracedTensor:
+        """A handler's node as the tensor of this call; an error if PyTorch sees another shape."""
         if self.size[1:] not in (node.shape, (prod(node.shape),)):
             raise self.refusal(
                 f"makes size {self.size} by broadcasting, not {(*self.size[:1], *node.shape)}",
-                "give all tensors one size; only a number, or one constant a channel, is broadcast",
+                "give all tensors one size; only a number, or one constant per channel, is broadcast",
             )
-        return Traced(node=node, size=self.size)
+        return TracedTensor(node=node, size=self.size)
 
     def refusal(self, problem: str, mend: str) -> UnsupportedLayer:
         """The error to raise for this call."""
         return UnsupportedLayer(f"{self.where}: {self.operator} {problem}; {mend}")
 
-    def traced(self, name: str = "self") -> Traced:
+    def traced(self, name: str = "self") -> TracedTensor:
         """An argument that depends on the image."""
         value = self.arguments[name]
-        if not isinstance(value, Traced):
+        if not isinstance(value, TracedTensor):
             raise self.refusal(f"has a constant {name}", "apply it to the network's own tensors")
         return value
 
-    def map(self, name: str = "self") -> Traced:
+    def map(self, name: str = "self") -> TracedTensor:
         """An argument of size (N, C, H, W)."""
         value = self.traced(name)
         if len(value.size) != 4:
@@ -78,7 +78,7 @@ class Call:
         value = self.arguments[name]
         if not isinstance(value, Formula):
             raise self.refusal(
-                f"has a {name} that is no constant", "only weights fixed after training can be loaded"
+                f"has a {name} that is not a constant", "only weights fixed after training can be loaded"
             )
         return Real(value)
 
@@ -87,7 +87,7 @@ class Call:
         return otherwise if self.arguments[name] is None else self.constant(name)
 
     def pair(self, name: str, otherwise: Pair | None = None) -> Pair:
-        """Two numbers, vertical and horizontal; PyTorch leaves out what equals another argument."""
+        """Two numbers, vertical and horizontal; `otherwise` if PyTorch leaves them out."""
         value = self.arguments[name]
         if isinstance(value, (list, tuple)) and not value and otherwise is not None:
             return otherwise

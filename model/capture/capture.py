@@ -1,4 +1,4 @@
-"""Capture: from a PyTorch module, by torch.export, to the float network."""
+"""Capture: read a PyTorch module into the float network by torch.export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind, OutputKind
 
 from bitlathe.model.capture.advice import advice
-from bitlathe.model.capture.calls import Argument, Call, Traced
+from bitlathe.model.capture.calls import Argument, Call, TracedTensor
 from bitlathe.model.capture.float_network import FloatInput, FloatNetwork, FloatNode
 from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensors, operation
 from bitlathe.model.capture.names import identifier, unused
@@ -26,16 +26,16 @@ from bitlathe.model.graph.errors import DataError, ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.zoo.modes import evaluating
 
-_BATCH = 2  # of the example: 1 would hide operations that mix images
+_BATCH = 2  # images of the example: 1 would hide operations that mix images
 
 
 def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) -> FloatNetwork:
     """Float network of `model`, a module from images (N, C, H, W), x = (pixel - 128) / 128, to logits.
 
     `input_shape` is (C, H, W). The model is read in evaluation mode and left as it was. Batch norm is folded;
-    nodes bear the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`. Raises UnsupportedLayer,
-    naming operator and module; DataError for a NaN or infinite weight; ShapeError when the model does not
-    take `input_shape`.
+    nodes are named by the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`. Raises
+    UnsupportedLayer, naming operator and module; DataError for a NaN or infinite weight; ShapeError when the
+    model does not take `input_shape`.
     """
     title = identifier(name or type(model).__name__.lower())
     _check_own(model)
@@ -47,9 +47,9 @@ def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) ->
 
 
 def live_tensors(model: nn.Module) -> ModuleTensors:
-    """Parameters and buffers of a module by name: what its captured weights are formulas of.
+    """Parameters and buffers of a module by name: the variables in the formulas of its captured weights.
 
-    A tensor that several layers share is there under each of its names.
+    A tensor that several layers share is listed under each of its names.
     """
     parameters = model.named_parameters(remove_duplicate=False)
     return {**dict(parameters), **dict(model.named_buffers(remove_duplicate=False))}
@@ -82,11 +82,11 @@ def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
 def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
     """Exported program without in-place operations.
 
-    Replacing them takes longer than the export itself, so a program that has handlers for all its operations,
-    none of which is in place, is taken as it is.
+    Replacing them takes longer than the export itself, so a program without in-place operations, all of which
+    have handlers, is used as it is.
     """
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # PyTorch's own, about its internals
+        warnings.simplefilter("ignore")  # PyTorch's warnings about its internals
         _try(title, model, example)
         try:
             with quiet():
@@ -115,7 +115,7 @@ def _is_understood(program: torch.export.ExportedProgram) -> bool:
 
 
 def _takes_own_statistics(node: fx.Node) -> bool:
-    """Whether it is a batch norm of the batch's statistics, its sixth argument."""
+    """Whether it is a batch norm that uses the batch's statistics, by its sixth argument."""
     return str(node.target) == BATCH_NORM and bool(node.args[5])
 
 
@@ -139,7 +139,7 @@ class _Reader:
     input_shape: Shape
     live: ModuleTensors
     nodes: dict[str, FloatNode] = field(default_factory=dict)
-    values: dict[fx.Node, Argument] = field(default_factory=dict)  # of each operation read so far
+    values: dict[fx.Node, Argument] = field(default_factory=dict)  # result of each operation read so far
 
     def read(self, program: torch.export.ExportedProgram) -> FloatNetwork:
         self._read_placeholders(program)
@@ -156,23 +156,23 @@ class _Reader:
         for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
             if spec.kind is InputKind.USER_INPUT:
                 image = self._add(FloatInput(name="input", shape=self.input_shape))
-                self.values[node] = Traced(node=image, size=(_BATCH, *self.input_shape))
+                self.values[node] = TracedTensor(node=image, size=(_BATCH, *self.input_shape))
             else:
                 self.values[node] = self._tensor(str(spec.target), program)
 
     def _tensor(self, name: str, program: torch.export.ExportedProgram) -> Formula:
-        """A parameter or buffer of the module, or a tensor that its code holds."""
+        """A parameter or buffer of the module, or a constant tensor in its code."""
         if name in self.live:
             return Live(name, self.live[name])
         return Constant(program.constants[name] if name in program.constants else program.state_dict[name])
 
     def _results(self, program: torch.export.ExportedProgram) -> list[Any]:
-        """What forward returns; a program also yields the buffers that it changes."""
+        """What forward returns; the program's outputs also include the buffers that it changes."""
         made = zip(program.graph.output_node().args[0], program.graph_signature.output_specs, strict=True)
         return [result for result, spec in made if spec.kind is OutputKind.USER_OUTPUT]
 
     def _check_constant_buffers(self, program: torch.export.ExportedProgram, needed: set[fx.Node]) -> None:
-        """Refuse a buffer that forward changes and reads: each image would meet another one."""
+        """Refuse a buffer that forward changes and reads: its value would differ from image to image."""
         signature = program.graph_signature
         changed = {s.target for s in signature.output_specs if s.kind is OutputKind.BUFFER_MUTATION}
         placeholders = (node for node in program.graph.nodes if node.op == "placeholder")
@@ -185,9 +185,9 @@ class _Reader:
 
     def _output(self, program: torch.export.ExportedProgram) -> str:
         results = self._resolved(self._results(program))
-        if len(results) != 1 or not isinstance(results[0], Traced):
+        if len(results) != 1 or not isinstance(results[0], TracedTensor):
             kinds = [
-                "Tensor" if isinstance(result, (Formula, Traced)) else type(result).__name__
+                "Tensor" if isinstance(result, (Formula, TracedTensor)) else type(result).__name__
                 for result in results
             ]
             raise UnsupportedLayer(f"{self.title}: returns {kinds}; return one tensor, the logits")
@@ -199,11 +199,11 @@ class _Reader:
 
     def _value(self, node: fx.Node) -> Argument:
         first = node.target is operator.getitem and node.args[1] == 0
-        if first and isinstance(self.values[node.args[0]], Traced):  # type: ignore[index]
+        if first and isinstance(self.values[node.args[0]], TracedTensor):  # type: ignore[index]
             return self.values[node.args[0]]  # type: ignore[index]  # batch norm also returns statistics
         if node.meta.get("val") is None:  # an assertion about a tensor
             return None
-        if not any(isinstance(self.values[source], Traced) for source in node.all_input_nodes):
+        if not any(isinstance(self.values[source], TracedTensor) for source in node.all_input_nodes):
             return self._constant(node)
         call = self._call(node)
         if call.operator not in HANDLERS:
@@ -211,11 +211,11 @@ class _Reader:
         return call.result(self._add(HANDLERS[call.operator](call)))
 
     def _resolved(self, arguments: Any) -> Any:
-        """Arguments with the results of operations in the place of their nodes."""
+        """Arguments in which results replace the nodes that make them."""
         return fx.map_arg(arguments, cast(Any, self.values.__getitem__))
 
     def _constant(self, node: fx.Node) -> Argument:
-        """Result of an operation on constants: a formula, or a number or list as it is."""
+        """Result of an operation on constants: a formula for tensors, a number or list unchanged."""
         assert callable(node.target)
         target, sources = node.target, [self.values[source] for source in node.all_input_nodes]
         formulas = [source for source in sources if isinstance(source, Formula)]
@@ -250,7 +250,7 @@ class _Reader:
         return call
 
     def _arguments(self, node: fx.Node) -> dict[str, Argument]:
-        """Arguments by name, defaults filled in."""
+        """Arguments by name, with defaults filled in."""
         if not isinstance(node.target, OpOverload):  # Python's own operators, on the sizes of tensors
             return {}
         schema = node.target._schema.arguments
@@ -260,7 +260,7 @@ class _Reader:
 
 
 def _needed(results: Sequence[Any]) -> set[fx.Node]:
-    """Nodes that results depend on."""
+    """Nodes that the results depend on."""
     found: set[fx.Node] = set()
     waiting = [result for result in results if isinstance(result, fx.Node)]
     while waiting:
@@ -278,7 +278,7 @@ def _module_of(node: fx.Node) -> tuple[str, bool]:
 
 
 def _operation(node: fx.Node) -> str:
-    """Bare name of an operator: conv2d of aten.conv2d.default."""
+    """Bare name of an operator: conv2d for aten.conv2d.default."""
     return re.sub(r"^aten\.(_*)(\w+)\..*", r"\2", str(node.target))
 
 

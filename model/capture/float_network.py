@@ -1,4 +1,4 @@
-"""The float network: what capture reads from PyTorch, node for node what the integer graph will hold.
+"""The float network that capture reads from PyTorch, node for node like the integer graph to come.
 
 Its nodes mirror those of `model/graph/nodes.py` with real weights and without fixed-point formats. `Affine`,
 `Clamp` and `Sum` exist only while a network is captured; `simplify` turns them into the others.
@@ -21,7 +21,7 @@ from bitlathe.model.graph.nodes import Pair, Shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatNode:
-    """An operation with one output tensor, which bears its name."""
+    """An operation with one output tensor, named like the node."""
 
     name: str
     shape: Shape  # of the output
@@ -55,7 +55,7 @@ class Origin:
 
     @property
     def is_constant(self) -> bool:
-        """Whether no tensor of the module matters."""
+        """Whether they depend on no tensor of the module."""
         return self.weight.is_constant and self.bias.is_constant
 
 
@@ -71,12 +71,12 @@ class FloatConv2d(_OneSource):
     residual: str | None = None
     low: float = -inf
     high: float = inf
-    own_format: bool = False  # a copy that does not keep its source's format
-    captured: Origin | None = None  # None: weight and bias follow from nothing
+    own_format: bool = False  # whether it is a copy in a format of its own
+    captured: Origin | None = None  # None: weight and bias do not depend on the module
 
     @property
     def origin(self) -> Origin:
-        """Formulas of weight and bias, constant where they follow from nothing."""
+        """Formulas of weight and bias; constants if they do not depend on the module."""
         return self.captured or Origin(weight=constant(self.weight), bias=constant(self.bias))
 
     @property
@@ -85,7 +85,7 @@ class FloatConv2d(_OneSource):
 
     @property
     def is_selection(self) -> bool:
-        """Whether each output is one input or 0, in the same code: a shortcut without parameters."""
+        """Whether each output is one input or 0, with the same code: a shortcut without parameters."""
         rows = self.weight.reshape(len(self.weight), -1)
         one_hot = np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) <= 1).all()
         bare = self.residual is None and self.low == -inf and self.high == inf and self.padding == (0, 0)
@@ -94,17 +94,17 @@ class FloatConv2d(_OneSource):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FloatDense(_OneSource):
-    """Fully connected layer over the flattened (C, H, W) source."""
+    """Fully connected layer on the flattened (C, H, W) source."""
 
     weight: Float32s  # (out_features, in_features), columns in C, H, W order
     bias: Float64s  # (out_features,)
     low: float = -inf
     high: float = inf
-    captured: Origin | None = None  # None: weight and bias follow from nothing
+    captured: Origin | None = None  # None: weight and bias do not depend on the module
 
     @property
     def origin(self) -> Origin:
-        """Formulas of weight and bias, constant where they follow from nothing."""
+        """Formulas of weight and bias; constants if they do not depend on the module."""
         return self.captured or Origin(weight=constant(self.weight), bias=constant(self.bias))
 
 

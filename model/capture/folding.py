@@ -1,4 +1,4 @@
-"""Pure pieces of simplification: one layer from two, values unchanged but for float rounding."""
+"""Pure functions that simplify: they merge two layers into one, exact but for float rounding."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def identity(name: str, source: str, shape: Shape) -> FloatConv2d:
 
 
 def can_merge(layer: FloatConv2d) -> bool:
-    """Whether a layer selects channels or pixels and nothing else, whatever the module's tensors become."""
+    """Whether a layer only selects channels or pixels, whatever values the module's tensors take."""
     return layer.groups == 1 and layer.is_selection and layer.origin.is_constant
 
 
 def merged(first: FloatConv2d, second: FloatConv2d, name: str) -> FloatConv2d:
-    """Two selections, one behind the other, as one."""
+    """Two selections in a row as one."""
     matrix = second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0]
     stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
     return replace(

@@ -1,7 +1,7 @@
 """Formulas: how a captured constant follows from the tensors of a live module, differentiably.
 
-Capture computes every weight and bias by a formula and keeps it, so what it reads once and what training
-evaluates at each step are one path. Nothing here knows of layers.
+Capture computes every weight and bias by a formula and keeps it, so what capture reads once and what
+training evaluates at each step take the same path. Nothing here knows about layers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ModuleTensors = Mapping[str, Tensor]  # the module's parameters and buffers by n
 
 @dataclass(kw_only=True, eq=False)
 class Evaluation:
-    """Formulas at one state of the module; what several share is computed once."""
+    """Formulas evaluated at one state of the module; common subexpressions are computed once."""
 
     state: ModuleTensors
-    dtype: torch.dtype  # of real numbers: float64 is exact, float32 is quick
+    dtype: torch.dtype  # of real numbers: float64 is exact, float32 is fast
     device: torch.device
     done: dict[int, Tensor] = field(default_factory=dict)
 
@@ -46,17 +46,17 @@ class Formula:
 
     @property
     def operands(self) -> tuple[Formula, ...]:
-        """What it is computed from."""
+        """Formulas it is computed from."""
         return ()
 
     def names(self) -> Iterator[str]:
-        """Tensors of the module it depends on; one may come up twice."""
+        """Tensors of the module it depends on; one may appear twice."""
         for operand in self.operands:
             yield from operand.names()
 
     @property
     def is_constant(self) -> bool:
-        """Whether no tensor of the module matters."""
+        """Whether it depends on no tensor of the module."""
         return next(self.names(), None) is None
 
     def float64s(self) -> Float64s:
@@ -91,12 +91,12 @@ class Live(Formula):
         return at.state[self.name]
 
     def names(self) -> Iterator[str]:
-        """Its own."""
+        """The name of the tensor."""
         yield self.name
 
 
 class Constant(Formula):
-    """A tensor that nothing changes."""
+    """A tensor that never changes."""
 
     def __init__(self, value: Tensor) -> None:
         self.value = value.detach()
@@ -120,7 +120,7 @@ class Computed(Formula):
         return self._operands
 
     def compute(self, at: Evaluation) -> Tensor:
-        """The function of the operands at the same state."""
+        """The function's value for the operands at the same state."""
         return self.function(*(at(operand) for operand in self._operands))
 
 
@@ -141,7 +141,7 @@ class Real(Formula):
 
 
 def operation(function: TensorFunction, *operands: Formula) -> Formula:
-    """A function of formulas; a constant where all operands are."""
+    """A function of formulas; a constant if all operands are constant."""
     made = Computed(function, operands)
     if not made.is_constant:
         return made

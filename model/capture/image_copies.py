@@ -1,7 +1,7 @@
-"""The image among features: as a copy in a format of its own.
+"""Copy the image into a format of its own where it meets features.
 
-What the host sends fixes the image's format. A concatenation has one format, and a residual is no finer than
-the accumulator it is added to: there the image would impose its format on calibrated tensors and clip them.
+The host fixes the image's format. A concatenation has one format, and a residual cannot be finer than the
+accumulator it is added to: there the image would impose its format on calibrated tensors and clip them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bitlathe.model.capture.names import unused
 
 
 def with_image_copies(network: FloatNetwork) -> FloatNetwork:
-    """The network with copies of the image where it is joined with, or added to, what is not the image.
+    """The network with copies of the image where it is joined with, or added to, other tensors.
 
-    What maximum, selection and concatenation make of the image alone holds its codes and is copied alike; a
+    A maximum, selection or concatenation of the image alone holds the image's codes and is copied too; a
     selection that nothing else reads becomes the copy itself.
     """
     nodes: dict[str, FloatNode] = {}
@@ -46,7 +46,7 @@ def _keeps_codes(node: FloatNode) -> bool:
 def _copies(
     network: FloatNetwork, node: FloatNode, bound: set[str], nodes: dict[str, FloatNode]
 ) -> Iterator[tuple[str, FloatConv2d]]:
-    """What `node` is to read in the place of tensors that have the image's format."""
+    """What `node` is to read instead of tensors that have the image's format."""
     for name in _imposing(node, bound):
         made = nodes[name]
         if isinstance(made, FloatConv2d) and network.reads[name] == 1:
@@ -61,7 +61,7 @@ def _imposing(node: FloatNode, bound: set[str]) -> tuple[str, ...]:
     if isinstance(node, FloatConcat):
         return tuple(name for name in dict.fromkeys(node.operands) if name in bound)
     if isinstance(node, FloatConv2d) and node.residual in bound and node.source not in bound:
-        return (node.residual,)  # behind the image itself the accumulator is finer
+        return (node.residual,)  # after the image itself the accumulator is finer
     return ()
 
 

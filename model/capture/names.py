@@ -1,4 +1,4 @@
-"""Names of nodes: the path of the PyTorch module, as an identifier."""
+"""Names of nodes: the path of the PyTorch module as an identifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One handler an operator: from a call of the exported program to a node of the float network."""
+"""One handler per operator: from a call of the exported program to a node of the float network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import inf, prod
 import numpy as np
 import torch
 
-from bitlathe.model.capture.calls import Call, CallReader, Traced
+from bitlathe.model.capture.calls import Call, CallReader, TracedTensor
 from bitlathe.model.capture.float_network import (
     Affine,
     Clamp,
@@ -103,18 +103,18 @@ def add(call: Call) -> FloatNode:
     if call.number("alpha", 1.0) != 1.0:
         raise call.refusal(f"has alpha {call.arguments['alpha']}", "use a plain sum")
     left, right = call.arguments["self"], call.arguments["other"]
-    if isinstance(left, Traced) and isinstance(right, Traced):
+    if isinstance(left, TracedTensor) and isinstance(right, TracedTensor):
         return _sum(call, left, right)
     x, summand = _split(call)
     return _affine(call, x, _ONE, summand)
 
 
 def subtract(call: Call) -> FloatNode:
-    """A tensor less a constant for each channel, or the other way round."""
+    """A tensor minus a constant for each channel, or the other way round."""
     if call.number("alpha", 1.0) != 1.0:
         raise call.refusal(f"has alpha {call.arguments['alpha']}", "use a plain difference")
     x, operand = _split(call)
-    is_first = isinstance(call.arguments["self"], Traced) != call.operator.startswith("aten.rsub")
+    is_first = isinstance(call.arguments["self"], TracedTensor) != call.operator.startswith("aten.rsub")
     sign = constant(np.full(1, 1.0 if is_first else -1.0))
     return _affine(call, x, sign, _ZERO - sign * operand)
 
@@ -126,13 +126,13 @@ def multiply(call: Call) -> FloatNode:
 
 
 def divide(call: Call) -> FloatNode:
-    """A tensor by a constant for each channel."""
+    """A tensor divided by a constant for each channel."""
     x = call.traced("self")
     _, divisor = _split(call)
     return _affine(call, x, _ONE / divisor, _ZERO)
 
 
-def _sum(call: Call, left: Traced, right: Traced) -> FloatNode:
+def _sum(call: Call, left: TracedTensor, right: TracedTensor) -> FloatNode:
     if left.size != right.size:
         raise call.refusal(f"adds sizes {left.size} and {right.size}", "give both summands one size")
     if left.node.shape != right.node.shape:
@@ -142,18 +142,18 @@ def _sum(call: Call, left: Traced, right: Traced) -> FloatNode:
     return Sum(name=call.name, shape=left.node.shape, left=left.node.name, right=right.node.name)
 
 
-def _split(call: Call) -> tuple[Traced, Formula]:
-    """The tensor and the constant of a call on two operands, one of each."""
+def _split(call: Call) -> tuple[TracedTensor, Formula]:
+    """The tensor and the constant among the two operands of a call."""
     for here, there in (("self", "other"), ("other", "self")):
         value = call.arguments[here]
-        if isinstance(value, Traced):
+        if isinstance(value, TracedTensor):
             return value, _channel_constant(call, there, value)
     raise AssertionError("constants are computed before handlers are called")
 
 
-def _channel_constant(call: Call, name: str, x: Traced) -> Formula:
-    """A constant operand as one value for all channels (1,) or one each (C,)."""
-    if isinstance(call.arguments[name], Traced):
+def _channel_constant(call: Call, name: str, x: TracedTensor) -> Formula:
+    """A constant operand: one value for all channels (1,), or one per channel (C,)."""
+    if isinstance(call.arguments[name], TracedTensor):
         raise call.refusal(
             "takes two tensors", "only sums of two tensors, and constants per channel, are supported"
         )
@@ -163,11 +163,11 @@ def _channel_constant(call: Call, name: str, x: Traced) -> Formula:
     shape = tuple(values.value.shape)
     by_channel = (1,) * (len(x.size) - len(shape)) + shape
     if prod(shape) != 1 and by_channel != (1, x.node.shape[0], 1, 1)[: len(x.size)]:
-        raise call.refusal(f"has a constant of shape {shape}", "use one number, or one a channel")
+        raise call.refusal(f"has a constant of shape {shape}", "use one number, or one per channel")
     return operation(lambda tensor: tensor.reshape(-1), values)
 
 
-def _affine(call: Call, x: Traced, scale: Formula, offset: Formula) -> FloatNode:
+def _affine(call: Call, x: TracedTensor, scale: Formula, offset: Formula) -> FloatNode:
     channels = x.node.shape[0]
     if max(len(scale.value), len(offset.value)) not in (1, channels):
         raise call.refusal(
@@ -212,7 +212,7 @@ def max_pool(call: Call) -> FloatNode:
 
 
 def average_pool(call: Call) -> FloatNode:
-    """avg_pool2d: padding, if any, is counted."""
+    """avg_pool2d: any padding is counted."""
     kernel_size, stride, padding = _window(call)
     if padding != (0, 0) and not call.arguments["count_include_pad"]:
         raise call.refusal(
@@ -270,7 +270,7 @@ def concatenate(call: Call) -> FloatNode:
     """cat along channels."""
     operands = call.arguments["tensors"]
     assert isinstance(operands, Sequence)
-    nodes = [operand.node for operand in operands if isinstance(operand, Traced)]
+    nodes = [operand.node for operand in operands if isinstance(operand, TracedTensor)]
     if len(nodes) != len(operands):
         raise call.refusal("joins a constant", "pad channels with torch.nn.functional.pad")
     if call.integer("dim") % len(call.size) != 1 or len({node.shape[1:] for node in nodes}) != 1:
@@ -307,7 +307,7 @@ def index_select(call: Call) -> FloatNode:
 
 
 def pad(call: Call) -> FloatNode:
-    """pad with channels of zeros, in front and behind."""
+    """pad with channels of zeros before and after."""
     x = call.map()
     if call.arguments.get("mode", "constant") != "constant" or call.number("value") != 0:
         raise call.refusal("pads with other than zeros", "use padding_mode='zeros'")
@@ -320,8 +320,10 @@ def pad(call: Call) -> FloatNode:
     return _selection(call, x, (None,) * front + tuple(range(x.size[1])) + (None,) * behind)
 
 
-def _selection(call: Call, x: Traced, channels: tuple[int | None, ...], stride: Pair = (1, 1)) -> FloatNode:
-    """A 1x1 convolution that passes on input channels, or zeros where None, exactly."""
+def _selection(
+    call: Call, x: TracedTensor, channels: tuple[int | None, ...], stride: Pair = (1, 1)
+) -> FloatNode:
+    """A 1x1 convolution that passes on the given input channels exactly, and zeros for None."""
     weight = np.zeros((len(channels), x.node.shape[0], 1, 1), dtype=np.float32)
     for out_channel, in_channel in enumerate(channels):
         if in_channel is not None:
@@ -337,7 +339,7 @@ def _selection(call: Call, x: Traced, channels: tuple[int | None, ...], stride: 
 
 
 def reshape(call: Call) -> FloatNode:
-    """view, flatten, squeeze: between a map and its (N, features), in C, H, W order."""
+    """view, flatten, squeeze: between a map and (N, features), in C, H, W order."""
     x = call.traced()
     flat: Shape = (prod(x.node.shape), 1, 1)
     if call.shape != (x.node.shape if len(call.size) == 4 else flat):
@@ -348,7 +350,7 @@ def reshape(call: Call) -> FloatNode:
 
 
 def identity(call: Call) -> FloatNode:
-    """What leaves the values alone."""
+    """Operators that leave the values unchanged."""
     return call.traced().node
 
 

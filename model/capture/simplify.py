@@ -1,7 +1,7 @@
-"""Simplification: fold batch norm, fuse sums and clamps, until only mirrors of integer nodes are left.
+"""Simplification: fold batch norm, fuse sums and clamps, until every node has an integer counterpart.
 
-One walk in topological order. A node is absorbed by the layer that makes its source when nothing else reads
-that source; what cannot be absorbed becomes a depthwise 1x1 convolution, which is exact too.
+One walk in topological order. A layer absorbs the node that reads its output if nothing else reads it; a node
+that cannot be absorbed becomes a depthwise 1x1 convolution, which is exact too.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def _check_finite(network: FloatNetwork) -> None:
 
 @dataclass(kw_only=True)
 class _Walk:
-    """The simplified network in the making."""
+    """The simplified network under construction."""
 
     source: FloatNetwork
     done: dict[str, FloatNode] = field(default_factory=dict)
-    alias: dict[str, str] = field(default_factory=dict)  # absorbed node -> node that now makes its tensor
+    alias: dict[str, str] = field(default_factory=dict)  # absorbed node -> the node that now makes its tensor
     reads: dict[str, int] = field(default_factory=dict)
     front: Front | None = None
 
@@ -87,7 +87,7 @@ class _Walk:
         self.reads = dict(self.source.reads)
 
     def network(self) -> FloatNetwork:
-        """What is left after the last node."""
+        """The simplified network, after the last node."""
         output = self.alias.get(self.source.output, self.source.output)
         return FloatNetwork(
             name=self.source.name, nodes=tuple(self.done.values()), output=output, front=self.front
@@ -145,12 +145,12 @@ class _Walk:
         if conv is None:
             self._keep(replace(identity(node.name, node.left, node.shape), residual=node.right))
             return
-        del self.done[conv.name]  # its new place is behind both summands
+        del self.done[conv.name]  # its new place is after both summands
         self._keep(replace(conv, residual=node.right if conv.name == node.left else node.left))
         self._forward(node, conv.name)
 
     def _absorber(self, node: Sum) -> FloatConv2d | None:
-        """The convolution that makes one summand; of two the larger, so that a mere selection stays one."""
+        """The convolution that makes a summand; the larger of two, so that selections stay selections."""
         made = [self._sole_producer(name) for name in (node.left, node.right) if node.left != node.right]
         candidates = [layer for layer in made if isinstance(layer, FloatConv2d) and is_linear(layer)]
         return max(candidates, key=lambda layer: layer.weight.size, default=None)
@@ -168,13 +168,13 @@ class _Walk:
             self._keep(node)
 
     def _common_name(self, first: str, second: str) -> str:
-        """The words two names begin with, unless that name is taken: x of x_slice and x_pad."""
+        """The words that two names begin with, unless that name is taken: x for x_slice and x_pad."""
         words = zip(first.split("_"), second.split("_"), strict=False)
         shared = "_".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], words))
         return shared if shared and shared not in self.reads else first
 
     def _interval(self, tensor: str) -> tuple[float, float]:
-        """Bounds of a tensor's values that clamps guarantee."""
+        """Bounds that clamps guarantee for a tensor's values."""
         node = self.done[tensor]
         if isinstance(node, (FloatConv2d, FloatDense)):
             return node.low, node.high
@@ -185,11 +185,10 @@ class _Walk:
         return -inf, inf
 
     def _can_clamp(self, tensor: str) -> bool:
-        """Whether only layers that nothing else reads stand between a clamp and the layers to absorb it."""
+        """Whether nothing else reads the layers between a clamp and those that are to absorb it."""
         node = self._sole_producer(tensor)
-        if isinstance(
-            node, (FloatMaxPool2d, FloatConcat)
-        ):  # a clamp keeps order, so it may go before a maximum
+        # a clamp keeps order, so it may go before a maximum
+        if isinstance(node, (FloatMaxPool2d, FloatConcat)):
             return all(self._can_clamp(name) for name in node.sources)
         return isinstance(node, (FloatConv2d, FloatDense))
 

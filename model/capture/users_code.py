@@ -1,4 +1,4 @@
-"""What is told of a user's forward that fails: its own file and line, and none of PyTorch's internals."""
+"""Describe a failure in a user's forward by the user's own file and line, without PyTorch's internals."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-# whose frames are not the user's: PyTorch's, this package's, Python's own
+# folders of frames that are not the user's: PyTorch's, this package's, Python's
 _ROOMS = Path(__file__).parents[2]
 _OURS = (Path(torch.__file__).parent, _ROOMS / "model", _ROOMS / "flow", Path(os.__file__).parent)
-_VALUES = ("data-dependent", "Dynamic control flow", "guard on")  # PyTorch's words for a choice by values
+_VALUES = ("data-dependent", "Dynamic control flow", "guard on")  # PyTorch's words for control flow by values
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, nothing reaches stderr or a log: a failed export writes its whole program there."""
+    """Keep stderr and logs quiet inside: a failed export writes its whole program there."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -57,7 +57,7 @@ def place(error: BaseException) -> str:
 
 
 def chooses_by_values(error: BaseException) -> bool:
-    """Whether an export failed since forward chooses by the value of a tensor."""
+    """Whether an export failed because forward branches on the value of a tensor."""
     return any(word in str(error) for word in _VALUES)
 
 
@@ -66,5 +66,5 @@ def _named(error: BaseException, line: str) -> str:
 
 
 def _short(file: Path) -> Path:
-    """Relative to the present folder where it is below."""
+    """A path relative to the current folder if it is below it."""
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file

@@ -1,4 +1,4 @@
-"""An imported network beside ONNX Runtime on random images: the proof that it was read right."""
+"""Compare an imported network with ONNX Runtime on random images, to prove that it was read correctly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bitlathe.model.onnx.proto import brief, library
 
 IMAGES = 4
 TOLERANCE = (
-    1e-3  # of the largest output: float32 sums in another order stay far below, another function far above
+    1e-3  # of the largest output: reordered float32 sums stay far below it, another function far above
 )
 
 Image = npt.NDArray[np.float32]
@@ -27,7 +27,7 @@ _TYPES: dict[str, type] = {"tensor(float16)": np.float16, "tensor(double)": np.f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How far two evaluations of one network lie apart."""
+    """How far apart two evaluations of one network are."""
 
     images: int
     difference: float  # largest magnitude over all outputs and images
@@ -35,15 +35,15 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is one of rounding."""
+        """Whether rounding explains the difference."""
         return self.difference <= TOLERANCE * max(self.magnitude, 1e-6)
 
 
 def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
     """Compare a network with the file that it was read from, on random images in [-1, 1), one at a time.
 
-    What is compared is the file's tensor before what is left to the host: an ArgMax would hide a difference.
-    Raises ToolError without ONNX Runtime; FormatError where it cannot run the file, or the outputs differ.
+    The file's tensor before the host's operators is compared, as an ArgMax would hide a difference.
+    Raises ToolError without ONNX Runtime; FormatError if it cannot run the file or the outputs differ.
     """
     images = np.random.default_rng(0).uniform(-1, 1, (IMAGES, 1, *image_shape)).astype(np.float32)
     try:
@@ -51,7 +51,7 @@ def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
         wanted = np.stack([_run(session, network, image) for image in images])
     except ToolError:
         raise
-    except Exception as error:  # ONNX Runtime's own types, one a kind of failure
+    except Exception as error:  # ONNX Runtime's own types, one for each kind of failure
         raise FormatError(f"{path}: ONNX Runtime cannot run it ({brief(error)}); export it again") from error
     with torch.no_grad():
         made = np.stack([network.eval()(torch.from_numpy(image)).numpy() for image in images])
@@ -72,13 +72,13 @@ def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
 
 
 def _session(network: OnnxNetwork, path: Path) -> Any:
-    """The file in ONNX Runtime, its logits the only output."""
+    """The file in ONNX Runtime, with its logits as the only output."""
     onnx, runtime = library("onnx"), library("onnxruntime")
     model = onnx.load(path)
     del model.graph.output[:]
     model.graph.output.append(onnx.ValueInfoProto(name=network.logits))
     options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors: what it thinks of unused constants is not for the user
+    options.log_severity_level = 3  # only errors: its warnings about unused constants do not help the user
     return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 

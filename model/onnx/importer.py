@@ -1,4 +1,4 @@
-"""A module under construction: its layers, and the tensors of the file as they are held here."""
+"""A module under construction: its layers, and the file's tensors as they are stored here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_PADDING: Padding = (0, 0, 0, 0)
 
 
 class AxisOrder(Enum):
-    """How a tensor of the file is held here."""
+    """How a tensor of the file is stored here."""
 
     SAME = "as the file has it"
     CHANNELS_LAST = "(N, C, H, W) here, (N, H, W, C) in the file"
@@ -33,14 +33,14 @@ class OnnxValue:
     """A tensor that depends on the image."""
 
     key: str  # of the tensor in the module
-    example: Tensor  # of one image, as held here
+    example: Tensor  # of one image, as stored here
     layout: AxisOrder = AxisOrder.SAME
-    map: Shape | None = None  # (C, H, W) that a FLATTENED_LAST vector was
-    padding: Padding = NO_PADDING  # zeros around it that the next layer has still to add
+    map: Shape | None = None  # (C, H, W) of a FLATTENED_LAST vector before it was flattened
+    padding: Padding = NO_PADDING  # zeros around it that the next layer must still add
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape in the file, of one image."""
+        """Shape of one image's tensor in the file."""
         sizes = tuple(self.example.shape)
         if self.layout is AxisOrder.CHANNELS_LAST:
             return sizes[0], sizes[2], sizes[3], sizes[1]
@@ -50,12 +50,12 @@ class OnnxValue:
         return sizes
 
     def axis(self, axis: int) -> int:
-        """Here, the axis that the file calls so."""
+        """The axis here that corresponds to an axis of the file."""
         axis %= self.example.ndim
         return (0, 2, 3, 1)[axis] if self.layout is AxisOrder.CHANNELS_LAST else axis
 
 
-_TAKEN = frozenset(dir(OnnxNetwork()))  # names that a layer of the module cannot have
+_TAKEN = frozenset(dir(OnnxNetwork()))  # names that a layer cannot have in the module
 
 
 @dataclass(kw_only=True)
@@ -69,7 +69,7 @@ class Importer:
     steps: list[LayerCall] = field(default_factory=list)
 
     def operand(self, name: str) -> OnnxValue | OnnxArray | None:
-        """A tensor, a constant, or None where it is left out."""
+        """A tensor, a constant, or None if it is left out."""
         if not name:
             return None
         found = self.values.get(name, self.constants.get(name))
@@ -78,11 +78,11 @@ class Importer:
         return found
 
     def depends_on_image(self, node: OnnxNode) -> bool:
-        """Whether any operand is a tensor of the image's."""
+        """Whether any operand depends on the image."""
         return any(name in self.values for name in node.inputs if name)
 
     def value(self, node: OnnxNode, place: int = 0) -> OnnxValue:
-        """An operand that depends on the image, its zeros around it added."""
+        """An operand that depends on the image, with the zeros around it added."""
         value = self.pending(node, place)
         if not any(value.padding):
             return value
@@ -90,14 +90,14 @@ class Importer:
         return self.emit(node, Pad((left, right, top, bottom)), [value], stem=f"{node.stem}_pad")
 
     def pending(self, node: OnnxNode, place: int = 0) -> OnnxValue:
-        """The same, with the zeros around it left to the caller."""
+        """An operand that depends on the image, with the zeros around it left to the caller."""
         value = self.operand(node.inputs[place]) if place < len(node.inputs) else None
         if not isinstance(value, OnnxValue):
             raise node.refusal(f"has a constant as operand {place}", "apply it to the network's own tensors")
         return value
 
     def constant(self, node: OnnxNode, place: int) -> OnnxArray | None:
-        """A constant operand; None where it is left out."""
+        """A constant operand; None if it is left out."""
         operand = self.operand(node.inputs[place]) if place < len(node.inputs) else None
         if isinstance(operand, OnnxValue):
             raise node.refusal(
@@ -106,7 +106,7 @@ class Importer:
         return operand
 
     def integers(self, node: OnnxNode, attribute: str, place: int) -> tuple[int, ...] | None:
-        """Whole numbers that older opsets have as an attribute, newer ones as an operand."""
+        """Whole numbers that are an attribute in older opsets and an operand in newer ones."""
         given = node.attributes.get(attribute)
         operand = given if given is not None else self.constant(node, place)
         return (
@@ -123,7 +123,7 @@ class Importer:
         layout: AxisOrder | None = None,
         map: Shape | None = None,
     ) -> OnnxValue:
-        """The tensor that a layer makes of others; layout and map are the first source's, if not given."""
+        """The tensor that a new layer makes of others; layout and map default to the first source's."""
         name = unused(identifier(stem or node.stem), {*self.layers, *_TAKEN})
         try:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Channels first here, whatever the file does: the image, constants and weights in our order."""
+"""Bring the image, constants and weights to channels-first order, whatever the file uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 
 
 def read_image(importer: Importer, path: Path, shape: Shape) -> OnnxValue:
-    """The graph's input, of images (C, H, W); ShapeError where it takes others."""
+    """The graph's input for images (C, H, W); ShapeError if it takes others."""
     sizes = importer.graph.input_shape
     given, last = tuple(sizes[1:]), (*shape[1:], shape[0])
     example = torch.zeros(1, *shape)
@@ -45,7 +45,7 @@ def _fits(given: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _reads_channels_last(importer: Importer) -> bool:
-    """Whether all that reads the input first moves channels to the front."""
+    """Whether every reader of the input first moves channels to the front."""
     graph = importer.graph
     readers = [node for node in graph.nodes if graph.input in node.inputs]
     return bool(readers) and all(

@@ -1,4 +1,4 @@
-"""From an ONNX file to a module: constants folded, layouts followed, operators read one by one."""
+"""From an ONNX file to a module: fold constants, follow layouts, read operators one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bitlathe.model.onnx.network import OnnxNetwork, Permute
 from bitlathe.model.onnx.operators import HANDLERS
 from bitlathe.model.onnx.proto import OnnxGraph, OnnxNode, brief, folded, read_graph
 
-HOST = ("Softmax", "LogSoftmax", "ArgMax")  # at the end, which leave the largest logit the largest
+HOST = ("Softmax", "LogSoftmax", "ArgMax")  # at the end; they keep the largest logit the largest
 
 
 def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> OnnxNetwork:
@@ -24,8 +24,8 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
 
     `output` names one of several outputs. Softmax and the like at the end are left to the host.
 
-    Raises what `read_graph` raises; UnsupportedLayer naming a node that is not read, and how to go on;
-    ShapeError where the file does not take such images.
+    Raises what `read_graph` raises; UnsupportedLayer naming an unsupported node and a way out; ShapeError if
+    the file does not take such images.
     """
     graph = read_graph(path)
     chosen = _output(path, graph, output)
@@ -49,7 +49,7 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
 
 
 def _read(importer: Importer, node: OnnxNode) -> None:
-    """Add what a node makes: constants of constants, else what its handler makes."""
+    """Add what a node makes: constants from constants, else what its handler makes."""
     if not importer.depends_on_image(node):
         operands = [importer.constant(node, place) for place, name in enumerate(node.inputs) if name]
         arrays = [operand for operand in operands if operand is not None]
@@ -75,7 +75,7 @@ def _output(path: Path, graph: OnnxGraph, chosen: str | None) -> str:
 
 
 def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
-    """The tensor before what is left to the host, and those operators, the last one first."""
+    """The tensor before the host's operators, and those operators, the last one first."""
     makers = {name: node for node in graph.nodes for name in node.outputs}
     host: list[str] = []
     while output in makers and makers[output].operator in (*HOST, "Identity"):
@@ -85,7 +85,7 @@ def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _needed(graph: OnnxGraph, output: str) -> list[OnnxNode]:
-    """Nodes that a tensor depends on, in order."""
+    """The nodes that a tensor depends on, in order."""
     wanted = {output}
     for node in reversed(graph.nodes):
         if wanted.intersection(node.outputs):
@@ -94,7 +94,7 @@ def _needed(graph: OnnxGraph, output: str) -> list[OnnxNode]:
 
 
 def _unknown(importer: Importer, nodes: Sequence[OnnxNode]) -> UnsupportedLayer:
-    """The refusal of the first of the nodes, which is not read, with those behind it that are not either."""
+    """The error for the first node that is not read; it lists later ones too."""
     first, *others = nodes
     reached, counts = {*importer.values, *first.outputs}, Counter[str]()
     for other in others:

@@ -1,4 +1,4 @@
-"""The module that an ONNX file becomes: layers by the names of its nodes, run in their order."""
+"""The module made from an ONNX file: layers named after its nodes and run in their order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGE = "the image"  # key of the tensor that a network is given
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCall:
-    """A layer, by its name in the module, the tensors that it reads and the one that it makes."""
+    """A layer by its name in the module, the tensors that it reads and the tensor that it makes."""
 
     layer: str
     sources: tuple[str, ...]
@@ -26,8 +26,8 @@ class LayerCall:
 class OnnxNetwork(nn.Module):
     """A network read from an ONNX file, from images (N, C, H, W) to one output (N, ...).
 
-    `host` names operators at the end that are left to the host, such as Softmax, the last one first;
-    `logits` is the tensor of the file before them, `file_axes` the file's order of an image's axes.
+    `host` names the operators at the end that are left to the host, such as Softmax, the last one first;
+    `logits` is the file's tensor before them, `file_axes` the file's order of an image's axes.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class OnnxNetwork(nn.Module):
 
 
 class AddConstant(nn.Module):
-    """x + constant, which trains."""
+    """x + constant; the constant is trained."""
 
     def __init__(self, value: Tensor) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class AddConstant(nn.Module):
 
 
 class MultiplyConstant(nn.Module):
-    """x * constant, which trains."""
+    """x * constant; the constant is trained."""
 
     def __init__(self, value: Tensor) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class ReverseSubtract(nn.Module):
 
 
 class Combine(nn.Module):
-    """Two tensors by one of torch's functions of two."""
+    """A binary function of torch applied to two tensors."""
 
     def __init__(self, function: str) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Total(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Operands side by side."""
+    """Concatenation of the operands."""
 
     def __init__(self, axis: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Slice(nn.Module):
 
 
 class Pad(nn.Module):
-    """Zeros, or another constant, around: amounts as torch.nn.functional.pad takes them."""
+    """Zeros or another constant around; amounts as torch.nn.functional.pad takes them."""
 
     def __init__(self, amounts: Sequence[int], value: float = 0.0) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class Clip(nn.Module):
 
 
 def image_reader(rank: int, shape: Shape) -> nn.Module:
-    """The layer that makes a graph's input of images (N, C, H, W): as they are, flat, or without channels."""
+    """The layer that turns images (N, C, H, W) into a graph's input: unchanged, flat, or without channels."""
     if rank == 2:
         return Reshape((shape[0] * shape[1] * shape[2],))
     return nn.Identity() if rank == 4 else Reshape(shape[1:])

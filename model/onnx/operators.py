@@ -1,4 +1,4 @@
-"""One handler an ONNX operator: from a node to a layer of the module.
+"""One handler per ONNX operator: from a node to a layer of the module.
 
 Sizes, attributes and their history: the operators' pages of the ONNX specification, opsets 7 to 21.
 """
@@ -31,7 +31,7 @@ from bitlathe.model.onnx.shapes import SHAPES
 
 
 def convolution(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Conv of maps; uneven padding becomes zeros in the kernel, which leaves the sums as they are."""
+    """Conv of maps; uneven padding becomes zeros in the kernel, which does not change the sums."""
     x, weight = importer.pending(node), importer.constant(node, 1)
     assert weight is not None
     if weight.ndim != 4 or x.layout is not AxisOrder.SAME:
@@ -103,7 +103,7 @@ def _loaded(layer: nn.Module, weight: OnnxArray, bias: OnnxArray | None) -> nn.M
 
 
 def batch_normalization(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """BatchNormalization by stored statistics, over channels."""
+    """BatchNormalization of channels by stored statistics."""
     x = importer.value(node)
     scale, bias, mean, variance = (importer.constant(node, place) for place in range(1, 5))
     assert scale is not None and bias is not None and mean is not None and variance is not None
@@ -127,7 +127,7 @@ def activation(make: Callable[[OnnxNode], nn.Module]) -> NodeImporter:
 
 
 def clip(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Clip: bounds as attributes until opset 10, as operands since."""
+    """Clip: bounds are attributes up to opset 10 and operands since."""
     low, high = (_bound(importer, node, name, place) for place, name in ((1, "min"), (2, "max")))
     bounds = (-inf if low is None else low, inf if high is None else high)
     layer: nn.Module = {(0.0, 6.0): nn.ReLU6(), (0.0, inf): nn.ReLU()}.get(bounds) or Clip(*bounds)
@@ -142,7 +142,7 @@ def _bound(importer: Importer, node: OnnxNode, name: str, place: int) -> float |
 
 
 def prelu(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """PRelu with one slope, or one a channel."""
+    """PRelu with one slope, or one per channel."""
     x, slope = importer.value(node), importer.constant(node, 1)
     assert slope is not None
     layer = nn.PReLU(slope.size)
@@ -153,7 +153,7 @@ def prelu(importer: Importer, node: OnnxNode) -> OnnxValue:
 
 
 def arithmetic(operator: str) -> NodeImporter:
-    """Add, Sub, Mul, Div: of two tensors, or of a tensor and a constant, which trains."""
+    """Add, Sub, Mul, Div: of two tensors, or of a tensor and a constant, which is trained."""
 
     def read(importer: Importer, node: OnnxNode) -> OnnxValue:
         operands = [importer.operand(name) for name in node.inputs]
@@ -170,7 +170,7 @@ def arithmetic(operator: str) -> NodeImporter:
 
 
 def _with_constant(node: OnnxNode, operator: str, value: Tensor, is_first: bool) -> nn.Module:
-    """A layer of a tensor, which stands first or not, and a constant."""
+    """A layer of a tensor, the first operand or the second, and a constant."""
     if operator == "add":
         return AddConstant(value)
     if operator == "sub":
@@ -242,7 +242,7 @@ def global_maximum(importer: Importer, node: OnnxNode) -> OnnxValue:
 
 
 def reduce_mean(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """ReduceMean; without its size-1 axes the layout no longer matters."""
+    """ReduceMean; if it drops the reduced axes, the layout no longer matters."""
     x = importer.value(node)
     named = importer.integers(node, "axes", 1)
     if not named and node.attributes.get("noop_with_empty_axes", 0):

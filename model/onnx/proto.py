@@ -1,4 +1,4 @@
-"""ONNX files: read, checked, and their nodes as plain values."""
+"""Read and check ONNX files; their nodes become plain values."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import numpy.typing as npt
 
 from bitlathe.model.graph.errors import FormatError, ToolError, UnsupportedLayer
 
-OPSETS = range(7, 22)  # of the operators that `operators` reads
+OPSETS = range(7, 22)  # that `operators` reads
 DOMAINS = ("", "ai.onnx")
 FLOATS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")  # of the input; the module computes in float32
-MEGABYTES = 1024  # of a file: a classifier's is far below, and protobuf ends at 2048
+MEGABYTES = 1024  # limit of a file: classifiers are far below it, and protobuf ends at 2048
 
 OnnxArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxNode:
-    """One node, its attributes as Python's values."""
+    """One node, with its attributes as Python values."""
 
     operator: str
-    name: str  # its own, else operator and place
+    name: str  # its own, else its operator and position
     inputs: tuple[str, ...]  # "" where one is left out
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
 
     @property
     def stem(self) -> str:
-        """Its name without the operator that PyTorch's exporter puts behind.
+        """Its name without the operator that PyTorch's exporter appends.
 
         >>> OnnxNode(operator="Conv", name="/a/b/Conv_1", inputs=(), outputs=(), attributes={}).stem
         'a/b'
@@ -48,10 +48,10 @@ class OnnxNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxGraph:
-    """What a file holds."""
+    """Content of a file."""
 
     input: str
-    input_shape: tuple[int | None, ...]  # None where a size is left open
+    input_shape: tuple[int | None, ...]  # None for an open size
     outputs: tuple[str, ...]
     opset: int
     nodes: tuple[OnnxNode, ...]  # in an order in which they can be computed
@@ -59,7 +59,7 @@ class OnnxGraph:
 
 
 def library(name: str) -> Any:
-    """The package `onnx` or `onnxruntime`; ToolError where it is not installed."""
+    """The package `onnx` or `onnxruntime`; ToolError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -70,8 +70,8 @@ def read_graph(path: Path) -> OnnxGraph:
     """The graph of an ONNX file.
 
     Raises ToolError without the package `onnx`; FormatError for a file that is damaged, incomplete, too large
-    or of an opset that is not read; UnsupportedLayer for several inputs, one that is not a float or holds a
-    fixed batch, and for operators of other domains.
+    or of an unsupported opset; UnsupportedLayer for several inputs, one that is not a float or has a fixed
+    batch, and for operators of other domains.
     """
     onnx = library("onnx")
     opset, graph = _opset_and_graph(onnx, path)
@@ -109,13 +109,13 @@ def _opset_and_graph(onnx: Any, path: Path) -> tuple[int, Any]:
         )
     try:
         model = onnx.load(path)
-        opset = _opset(path, model)  # first: the checker has its own words for opsets that it does not know
+        opset = _opset(path, model)  # first, as the checker has its own message for unknown opsets
         onnx.checker.check_model(model)
     except FormatError:
         raise
     except (OSError, onnx.checker.ValidationError) as error:
         raise FormatError(f"{path}: is incomplete or invalid ({brief(error)}); export it again") from error
-    except Exception as error:  # protobuf's DecodeError stands in another package
+    except Exception as error:  # protobuf's DecodeError is in another package
         raise FormatError(f"{path}: is not a complete ONNX file ({brief(error)}); export it again") from error
     return opset, model.graph
 
@@ -168,7 +168,7 @@ def _attribute(onnx: Any, attribute: Any) -> Any:
 
 
 def folded(node: OnnxNode, operands: list[OnnxArray], opset: int) -> list[OnnxArray]:
-    """Results of a node on constants, by ONNX's own reference; FormatError where it fails."""
+    """Results of a node on constants by ONNX's own reference; FormatError if it fails."""
     onnx = library("onnx")
     reference = importlib.import_module("onnx.reference")
     names = [f"x{place}" for place in range(len(operands))]

@@ -1,4 +1,4 @@
-"""ONNX operators that move data or name shapes: one handler each."""
+"""One handler per ONNX operator that moves data or computes shapes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 
 
 def identity(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """What leaves the values alone."""
+    """Operators that leave the values unchanged."""
     return importer.pending(node)
 
 
 def shape_of(importer: Importer, node: OnnxNode) -> OnnxArray:
-    """Shape, of one image; what it becomes is folded."""
+    """Shape of one image; whatever is computed from it is folded."""
     first, last = node.attributes.get("start", 0), node.attributes.get("end")
     return np.array(importer.pending(node).shape[first:last], np.int64)
 
 
 def flatten(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Flatten behind the batch."""
+    """Flatten from axis 1."""
     x, axis = importer.value(node), int(node.attributes.get("axis", 1))
     if axis % x.example.ndim != 1:
         raise node.refusal(f"flattens from axis {axis}", "flatten from axis 1")
@@ -87,7 +87,7 @@ def _unflattened(importer: Importer, node: OnnxNode, x: OnnxValue, shape: tuple[
 
 
 def transpose(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Transpose: between channels first and last nothing moves here, only the layout's name changes."""
+    """Transpose: between channels first and last no data moves, only the layout's name changes."""
     x = importer.value(node)
     axes = tuple(node.attributes.get("perm") or reversed(range(len(x.shape))))
     if axes == tuple(range(len(x.shape))):
@@ -113,7 +113,7 @@ def concat(importer: Importer, node: OnnxNode) -> OnnxValue:
 
 
 def pad(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Pad with zeros: left to the next layer where that is a convolution."""
+    """Pad with zeros; left to the next layer if that is a convolution."""
     x = importer.value(node)
     amounts = importer.integers(node, "pads", 1) or ()
     constant = importer.constant(node, 2) if len(node.inputs) > 2 else None
@@ -131,7 +131,7 @@ def pad(importer: Importer, node: OnnxNode) -> OnnxValue:
 
 
 def slice_(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Slice: starts, ends, axes and steps as attributes until opset 9, as operands since."""
+    """Slice: starts, ends, axes and steps are attributes up to opset 9 and operands since."""
     x = importer.value(node)
     starts, ends = importer.integers(node, "starts", 1), importer.integers(node, "ends", 2)
     assert starts is not None and ends is not None
@@ -166,7 +166,7 @@ def split(importer: Importer, node: OnnxNode) -> tuple[OnnxValue, ...]:
 
 
 def resize(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Resize and Upsample: nearest neighbours by whole factors."""
+    """Resize and Upsample of nearest neighbours by whole factors."""
     x = importer.value(node)
     scales = _scales(importer, node, x)
     by_axis = {x.axis(axis): scale for axis, scale in enumerate(scales)}
@@ -178,7 +178,7 @@ def resize(importer: Importer, node: OnnxNode) -> OnnxValue:
 
 
 def _copies_pixels(node: OnnxNode) -> bool:
-    """Whether whole factors repeat each pixel that many times: the coordinates' rule and rounding agree."""
+    """Whether whole factors repeat each pixel that often, by the rules for coordinates and rounding."""
     transform = node.attributes.get("coordinate_transformation_mode", "half_pixel")
     rounding = node.attributes.get("nearest_mode", "round_prefer_floor")
     is_plain = node.operator == "Upsample" or (transform == "asymmetric" and rounding == "floor")

@@ -123,7 +123,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "a vector plus a constant map": (
         Forward(lambda m, x: x.mean((2, 3)) + torch.ones(2, 1, 1, 1)),
-        "aten.add.Tensor has a constant of shape (2, 1, 1, 1); use one number, or one a channel",
+        "aten.add.Tensor has a constant of shape (2, 1, 1, 1); use one number, or one per channel",
     ),
     "a vector plus a number in a map": (
         Forward(lambda m, x: x[:, :1].mean((2, 3)) * torch.full((1, 1, 1, 1), 2.0)),
@@ -131,7 +131,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "constant by position": (
         Forward(lambda m, x: x + torch.ones(8, 8)),
-        "aten.add.Tensor has a constant of shape (8, 8); use one number, or one a channel",
+        "aten.add.Tensor has a constant of shape (8, 8); use one number, or one per channel",
     ),
     "joined heights": (
         Forward(lambda m, x: torch.cat([x, x], 2)),
