@@ -2,20 +2,20 @@
 
 from bitlathe.model.compress.architecture import Architecture, ZooArchitecture
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.epoch import Diverged, Trained, train_epoch
+from bitlathe.model.compress.epoch import Diverged, EpochResult, train_epoch
 from bitlathe.model.compress.method import Method, MethodContext, MethodKind
 from bitlathe.model.compress.state import Quantization, State
 
 __all__ = [
     "Architecture",
     "Diverged",
+    "EpochResult",
     "Method",
     "MethodContext",
     "MethodData",
     "MethodKind",
     "Quantization",
     "State",
-    "Trained",
     "ZooArchitecture",
     "train_epoch",
 ]

@@ -1,4 +1,4 @@
-"""How to make a network anew, as a value that can be sent to another process."""
+"""A recipe for building a network, as a value that can be sent to another process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bitlathe.model.zoo import Normalize, build
 
 
 class Architecture(Protocol):
-    """Maker of one network; equal calls give equal modules. Implementations can be pickled."""
+    """Builds one network; equal calls give equal modules. Implementations can be pickled."""
 
     def build(self) -> nn.Module:
         """The network with its first weights, unpruned, in training mode."""
@@ -25,7 +25,7 @@ class ZooArchitecture:
     num_classes: int
     in_channels: int
     input_size: int  # height and width in pixels
-    imagenet: bool = False  # normalises images as ImageNet's networks expect them
+    imagenet: bool = False  # whether to normalise images as ImageNet's networks expect
     seed: int = 0
 
     def build(self) -> nn.Module:

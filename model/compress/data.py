@@ -17,7 +17,7 @@ from bitlathe.model.train.batches import Batch, pad_border, part_of, random_view
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MethodData:
-    """Training images and held-out ones; the test split is not here.
+    """Training images and held-out images; never the test split.
 
     Raises DataError for epochs without an image.
     """
@@ -28,7 +28,7 @@ class MethodData:
     held_labels: Labels
     batch_size: int
     augment: bool  # shifted crops and left-right flips
-    epoch_images: int | None = None  # random training images that an epoch takes; None: all
+    epoch_images: int | None = None  # random training images per epoch; None: all
 
     def __post_init__(self) -> None:
         if self.epoch_images is not None and self.epoch_images < 1:
@@ -66,7 +66,7 @@ class MethodData:
     def whole(
         cls, dataset: Dataset, *, batch_size: int, augment: bool, epoch_images: int | None = None
     ) -> MethodData:
-        """All training images and nothing held out, where no method is to be chosen."""
+        """All training images, none held out: for runs that do not choose between methods."""
         return cls(
             train_images=dataset.train_images,
             train_labels=dataset.train_labels,
@@ -79,12 +79,12 @@ class MethodData:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return steps_of(self._epoch_images, self.batch_size)
 
     @property
     def classes(self) -> int:
-        """Classes that the training images show."""
+        """Number of classes of the training images."""
         return int(self.train_labels.max()) + 1
 
     def batch(self, seed: int, epoch: int, step: int) -> Batch:

@@ -1,4 +1,4 @@
-"""One epoch of training, or a part of it, of a state under whatever compresses it."""
+"""Train a state for one epoch, or a part of it, under whatever compresses it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from bitlathe.model.train.batches import Batch, forward_in_training
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
 
 _EXAMPLES = 2  # images to trace a network with
-_GOOD, _BAD = 0.5, 0.9  # shares of a guess's loss: one known to have learned, one that knows nothing
+_GOOD, _BAD = 0.5, 0.9  # shares of the loss of guessing: has learned below the first, not above
 _FEWEST = 16  # steps below which an epoch is too short to tell a rise from noise
-_LAST = 0.25  # share of an epoch's steps that its end is told by
+_LAST = 0.25  # share of an epoch's steps over which the final loss is averaged
 
 
 class Diverged(BitlatheError):
-    """A loss or a weight left the finite numbers, or what had been learned was lost."""
+    """A loss or a weight became NaN or infinite, or what had been learned was lost."""
 
 
 def train_epoch(
@@ -42,11 +42,11 @@ def train_epoch(
     since: int = 0,
     penalty: GroupLasso | None = None,
     advance: Callable[[], None] = lambda: None,
-) -> Trained:
-    """Train `state` in place up to `share` (0..1) of its present epoch, with `penalty` added to the loss.
+) -> EpochResult:
+    """Train `state` in place up to `share` (0..1) of its current epoch, with `penalty` added to the loss.
 
-    The learning rate's schedule spans `settings.epochs` epochs from epoch `since` on. A whole epoch in parts
-    equals one in one go. Raises Diverged; the state is then of no use.
+    The learning rate's schedule spans `settings.epochs` epochs from epoch `since` on. An epoch trained
+    in parts equals one trained in one go. Raises Diverged; the state is then unusable.
     """
     last = max(1, math.ceil(share * data.steps))
     trainee = _trainee(state, data, penalty)
@@ -62,20 +62,20 @@ def train_epoch(
     state.quantization = trainee.quantization()
     if state.sharing is not None and state.quantization is not None:
         state.sharing = shared(trainee.view, state.sharing)
-        # binary points found anew would not be those that the codewords were trained at
+        # newly calibrated binary points would not be the ones that the codewords were trained with
         state.quantization = replace(state.quantization, thresholds=trainee.view.thresholds())
     if state.step == data.steps:
         state.epoch, state.step = state.epoch + 1, 0
     loss = sum(losses) / max(1, len(losses))
-    return Trained(loss=loss, view=None if trainee.before is None else trainee.view)
+    return EpochResult(loss=loss, view=None if trainee.before is None else trainee.view)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
-    """What a training tells beside the state."""
+class EpochResult:
+    """What an epoch returns besides the state."""
 
     loss: float  # mean over the steps taken, without the penalty
-    view: QuantizedView | None  # that a quantized state trained through, good for judging it too
+    view: QuantizedView | None  # that a quantized state was trained through; can judge it too
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,12 +84,12 @@ class _Trainee:
 
     forward: nn.Module
     before: Quantization | None
-    thresholds: torch.optim.Optimizer | None  # of the view's; None where they are held or there is no view
+    thresholds: torch.optim.Optimizer | None  # None if the thresholds are fixed or there is no view
     penalty: Callable[[], torch.Tensor] | None = None  # added to the loss
 
     @property
     def view(self) -> QuantizedView:
-        """The module that computes, of a quantized state."""
+        """The module that computes; only for a quantized state."""
         assert isinstance(self.forward, QuantizedView)
         return self.forward
 
@@ -122,21 +122,21 @@ def _of_precision(state: State, data: MethodData) -> _Trainee:
 
 
 def _take_up(optimizer: torch.optim.Optimizer, quantization: Quantization) -> None:
-    """Go on with the moments of the thresholds, unless a prune has changed what they are of."""
+    """Restore the moments of the thresholds, unless pruning changed their shapes."""
     if quantization.moments is None:
         return
     shapes = dict(enumerate(parameter.shape for parameter in optimizer.param_groups[0]["params"]))
     found = {i: entry["exp_avg"].shape for i, entry in quantization.moments["state"].items()}
     known = len(shapes) == len(quantization.moments["param_groups"][0]["params"])
-    if known and found.items() <= shapes.items():  # a threshold that nothing asked of has no moments
-        # Adam steps them in place, and other copies of the state hold them too
+    if known and found.items() <= shapes.items():  # a threshold without a gradient has no moments
+        # Adam updates them in place, and other copies of the state share them
         optimizer.load_state_dict(copy.deepcopy(quantization.moments))
 
 
 def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConfig, rate: float) -> float:
     """Loss of one batch, after one step of the optimizers at a learning rate."""
     _set_rates(trainee, state, rate, rate / settings.lr)
-    with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
+    with torch.random.fork_rng(devices=[]):  # dropout uses the global generator
         generator = step_generator(state.seed, state.epoch, state.step)
         torch.manual_seed(generator.initial_seed())
         loss = _loss(trainee.forward, data.batch(state.seed, state.epoch, state.step), settings)
@@ -175,9 +175,9 @@ def _check_finite(state: State) -> None:
 
 
 def _check_learning(losses: Sequence[float], guess: float, state: State) -> None:
-    """Raise Diverged where training began far below the loss of a guess and ended at it.
+    """Raise Diverged if training began far below the loss of guessing and ended up there.
 
-    Under a quantizer too high a rate does not end in NaN: fake-quantized values saturate.
+    Under a quantizer, too high a rate does not lead to NaN, as fake-quantized values saturate.
     """
     if len(losses) < _FEWEST:
         return

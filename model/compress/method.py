@@ -14,7 +14,7 @@ from bitlathe.model.quantize.config import QuantizeConfig
 
 
 class MethodKind(Enum):
-    """What a method changes; of methods of one kind, any satisfies what the kind still owes."""
+    """What a method changes; any method of a kind counts towards what that kind still owes."""
 
     TRAIN = "T"
     PRUNE = "P"
@@ -24,28 +24,28 @@ class MethodKind(Enum):
 
 
 class Method(Protocol):
-    """One way to shrink a network, plugged in between any two epochs.
+    """One way to shrink a network, applied between any two epochs.
 
     Implementations are frozen dataclasses that can be pickled.
     """
 
     @property
     def name(self) -> str:
-        """Short and unique among a run's methods: "P", "Q(4,8)"."""
+        """Short name, unique among a run's methods: "P", "Q(4,8)"."""
 
     @property
     def kind(self) -> MethodKind:
         """What it changes."""
 
     def applicable(self, state: State) -> bool:
-        """Whether choosing it still changes or trains anything; a pruner whose target is met says no."""
+        """Whether choosing it still changes or trains anything: False for a pruner that met its target."""
 
     def owed(self, state: State) -> int:
-        """Epochs it must still be chosen in to meet its target; 0 if none."""
+        """In how many more epochs it must be chosen to meet its target; 0 if none."""
 
     @property
     def lasting(self) -> bool:
-        """Whether its change outlasts the epoch it was chosen in."""
+        """Whether its change lasts beyond the epoch it was chosen in."""
 
     def apply(self, state: State, data: MethodData) -> State:
         """The changed state, before its epoch's training; `state` may be changed in place."""
@@ -53,8 +53,8 @@ class Method(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodContext:
-    """What a method must know of a run beside the parameters that a user writes."""
+    """What a method must know about a run besides the parameters that a user writes."""
 
     groups: Callable[[Any], ChannelGroups]  # channels that P's parameters may prune
-    quantization: QuantizeConfig | None = None  # what Q's parameters leave open, what PQ puts on without a Q
+    quantization: QuantizeConfig | None = None  # what Q leaves open, and PQ's default
     lasting: bool = True  # whether a Q stays on

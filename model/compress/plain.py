@@ -21,7 +21,7 @@ def config_to_plain(config: QuantizeConfig | ProductConfig) -> dict[str, Any]:
 
 
 def config_from_plain(kind: type[Config], plain: Mapping[str, Any]) -> Config:
-    """Settings of `config_to_plain`; TypeError or ValueError if they are others."""
+    """The settings that `config_to_plain` wrote; TypeError or ValueError for anything else."""
     defaults, of_layer = kind(), _OF_LAYER[kind]
     values: dict[str, Any] = {name: _typed(getattr(defaults, name), v) for name, v in plain.items()}
     layers = {name: None if v is None else of_layer(**v) for name, v in plain["layers"].items()}

@@ -1,4 +1,4 @@
-"""A state in the precision it trains, is judged and is deployed in."""
+"""A state in the precision it is trained, judged and deployed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bitlathe.model.quantize.config import QuantizeConfig
 
 
 def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> QuantizedView:
-    """The live module as integers: by the state's own quantizer, else by `deployment`."""
+    """The live module as integers, by the state's own quantizer or else by `deployment`."""
     quantization = state.quantization
     if quantization is None:
         return QuantizedView.of(state.model, data.train_images, deployment)
@@ -23,5 +23,5 @@ def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> 
 
 
 def judged_module(state: State, view: QuantizedView, as_trained: bool) -> nn.Module:
-    """The module whose accuracy counts: the integers', or the float one of a state `as_trained` in float."""
+    """The module whose accuracy counts: the integers', or the float one of a float state `as_trained`."""
     return state.model if as_trained and state.quantization is None else view

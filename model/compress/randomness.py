@@ -1,6 +1,6 @@
-"""Random numbers as a function of where a run stands.
+"""Random numbers as a function of a run's progress.
 
-A draw depends on the run's seed, epoch and step alone. So every candidate of an epoch sees the same batches
+A draw depends only on the run's seed, epoch and step. So every candidate of an epoch sees the same batches
 and the same noise, whichever process trains it and however often, and a resumed run needs no generator's
 state beyond these counters.
 """

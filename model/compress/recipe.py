@@ -1,4 +1,4 @@
-"""Methods in an order chosen beforehand: prune, then quantize, each with its epochs of training."""
+"""Methods in a given order: prune, then quantize, each with its epochs of training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bitlathe.model.train.config import TrainConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeStage:
-    """A method and the epochs in which it is chosen; with 0 epochs it is only applied."""
+    """A method and the number of epochs in which it is chosen; with 0 epochs it is only applied."""
 
     method: Method
     epochs: int
@@ -46,12 +46,12 @@ class Recipe:
 
     @property
     def steps(self) -> tuple[RecipeStage, ...]:
-        """The stage of every application of a method, in order."""
+        """The stage of each application of a method, in order."""
         return tuple(stage for stage in self.stages for _ in range(stage.times))
 
     @property
     def epochs(self) -> int:
-        """Epochs of training in all."""
+        """Total epochs of training."""
         return sum(stage.epochs for stage in self.stages)
 
     def span(self, epoch: int) -> range:
@@ -70,11 +70,11 @@ def follow(
     keep: Callable[[State], None] = lambda state: None,
     advance: Callable[[], None] = lambda: None,
 ) -> State:
-    """The state after the whole recipe, from wherever in it `state` stands; `keep` gets each one on the way.
+    """The state after the whole recipe, continued from where `state` is; `keep` gets each state on the way.
 
-    `settings.epochs` do not matter: the learning rate's schedule spans the recipe, or begins again where a
-    stage says so. Raises what the methods raise, and Diverged; what was kept last is then the last good
-    state.
+    `settings.epochs` is ignored: the learning rate's schedule spans the recipe, or begins again where a
+    stage says so. Raises what the methods raise, and Diverged; the last state kept is then the last good
+    one.
     """
     for stage in recipe.steps[len(state.history) :]:
         if state.step == 0 and stage.method.applicable(state):

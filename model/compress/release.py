@@ -1,4 +1,4 @@
-"""The end of a quantizer that does not outlast its epoch."""
+"""Take off a quantizer that does not last beyond its epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bitlathe.model.prune.weights.influence import weight_parameters
 
 @torch.no_grad()
 def released(state: State) -> State:
-    """The state between two epochs: a quantizer that does not last is off, and has left its kernels rounded.
+    """The state between two epochs: without a quantizer that does not last, its kernels left rounded.
 
     Changes `state`.
     """
@@ -36,7 +36,7 @@ def rounded(kernel: Tensor, bits: int) -> Tensor:
     largest = float(kernel.abs().max())
     if largest == 0:
         return kernel
-    integer_bits = ceil(log2(largest)) + 1  # the sign's included
+    integer_bits = ceil(log2(largest)) + 1  # the sign bit included
     scale = 2.0 ** (bits - integer_bits)
     limit = 2.0 ** (bits - 1)
     return (kernel * scale).round().clamp(-limit, limit - 1) / scale

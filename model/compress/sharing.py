@@ -1,4 +1,4 @@
-"""Views of a state whose weights share codewords."""
+"""Views of a state with weights that share codewords."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bitlathe.model.quantize.quantizer import QuantizedNetwork
 
 
 def tied(view: QuantizedView, sharing: Sharing, data: MethodData) -> QuantizedView:
-    """The view with its weights tied, by the assignments so far, else by clustering."""
+    """The view with its weights tied, by the present assignments or else by clustering."""
     return share(view, sharing.config, data.train_images, sharing.assignments)
 
 

@@ -24,7 +24,7 @@ from bitlathe.model.train.files import read_tensors, write_tensors
 
 FORMAT = "bitlathe-state-1"
 
-Identity = Mapping[str, Any]  # plain values that must be equal for a state to be gone on with
+Identity = Mapping[str, Any]  # plain values that must be equal to continue from a state
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,10 +32,10 @@ class Quantization:
     """A quantizer that is on: its settings, and the thresholds learned so far, never changed in place."""
 
     config: QuantizeConfig
-    thresholds: dict[str, Tensor] | None = None  # by name; None: from calibration images
-    threshold_lr: float = 0.0  # highest rate at which they are learned; 0 holds them
-    moments: dict[str, Any] | None = None  # of the optimizer that learns them
-    lasting: bool = True  # False: it ends with its epoch, and leaves the kernels rounded
+    thresholds: dict[str, Tensor] | None = None  # by name; None: to be found on calibration images
+    threshold_lr: float = 0.0  # their highest learning rate; 0 keeps them fixed
+    moments: dict[str, Any] | None = None  # state of the optimizer that learns them
+    lasting: bool = True  # False: it ends with its epoch and leaves the kernels rounded
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,35 +48,35 @@ class Sharing:
 
 @dataclass(kw_only=True, eq=False)
 class State:
-    """A network during a compression.
+    """A network under compression.
 
-    The learning rate is a function of `epoch` and `step`, and so is every random number; they are the
-    state of scheduler and generators.
+    The learning rate and every random number are functions of `epoch` and `step`, so neither a scheduler nor
+    a generator has a state of its own.
     """
 
-    model: nn.Module  # float parameters and batch norm, whatever is quantized
+    model: nn.Module  # holds float parameters and batch norm, even under a quantizer
     optimizer: torch.optim.Optimizer
     seed: int
     epoch: int = 0  # epochs finished
-    step: int = 0  # steps of the present epoch that are done
+    step: int = 0  # finished steps of the current epoch
     quantization: Quantization | None = None
-    masks: Masks | None = None  # single weights that stay 0
-    sharing: Sharing | None = None  # of weights that a quantizer is on
+    masks: Masks | None = None  # of single weights that stay 0
+    sharing: Sharing | None = None  # only under a quantizer
     removed_channels: int = 0
     history: tuple[str, ...] = ()  # method of each finished epoch
 
     def copy(self) -> State:
-        """A state that trains apart from this one; its optimizer owns the copied parameters."""
-        model, optimizer = copy.deepcopy((self.model, self.optimizer))  # one memo keeps their links
+        """An independent copy; its optimizer owns the copied parameters."""
+        model, optimizer = copy.deepcopy((self.model, self.optimizer))  # one memo keeps links
         return replace(self, model=model, optimizer=optimizer)
 
     def cluster_again(self) -> None:
-        """Let shared weights, changed by more than training, find their codewords anew."""
+        """Forget the codewords of shared weights, so that they are clustered again."""
         if self.sharing is not None:
             self.sharing = replace(self.sharing, assignments=None)
 
     def content(self) -> dict[str, Any]:
-        """Tensors and plain values that `restore` makes the state from."""
+        """Tensors and plain values from which `restore` makes the state."""
         quantization = self.quantization
         return {
             "format": FORMAT,
@@ -93,7 +93,7 @@ class State:
         }
 
     def save(self, path: Path, identity: Identity | None = None) -> None:
-        """Write the state, whole or not at all; `identity` is what `load` compares."""
+        """Write the state, whole or not at all; `load` compares the `identity`."""
         of_run = {} if identity is None else {"identity": dict(identity)}
         write_tensors(path, self.content() | of_run)
 
@@ -110,7 +110,7 @@ def fresh_state(model: nn.Module, settings: TrainConfig) -> State:
 
 
 def make_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.Optimizer:
-    """Nesterov SGD that decays weights, but no bias and no batch norm."""
+    """Nesterov SGD with decay of weights, but not of biases or batch norm."""
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
@@ -119,14 +119,14 @@ def make_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.Optim
 
 
 def restore(content: dict[str, Any], architecture: Architecture, settings: TrainConfig, where: str) -> State:
-    """The state that `content` holds; DataError, naming `where`, if it is no state of this network."""
+    """The state that `content` holds; DataError, naming `where`, if it is not a state of this network."""
     if {"config", "history"} <= content.keys():
         raise DataError(
-            f"{where}: is the checkpoint of an earlier version's training, which only that one can resume; "
-            "start over in another folder, or load it as weights"
+            f"{where}: is the checkpoint of an earlier version's training, which only that version can "
+            "resume; start over in another folder, or load it as weights"
         )
     if content.get("format") != FORMAT:
-        raise DataError(f"{where}: is a {content.get('format')}, not a {FORMAT}; start anew")
+        raise DataError(f"{where}: is a {content.get('format')}, not a {FORMAT}; start over")
     try:
         model = _rebuilt(architecture, content["model"])
         state = fresh_state(model, settings)
@@ -138,26 +138,26 @@ def restore(content: dict[str, Any], architecture: Architecture, settings: Train
         state.removed_channels = content["removed_channels"]
         state.history = tuple(content["history"])
     except (BitlatheError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{where}: not a state of this network ({error}); start anew") from error
+        raise DataError(f"{where}: not a state of this network ({error}); start over") from error
     return state
 
 
 def load(
     path: Path, architecture: Architecture, settings: TrainConfig, identity: Identity | None = None
 ) -> State:
-    """State of a file; DataError if it holds none of this network, or one of another `identity`.
+    """State of a file; DataError if it holds no state of this network, or one of another `identity`.
 
-    A file that states no identity, as of an earlier version, is taken as it is.
+    A file without an identity, as an earlier version wrote it, is accepted.
     """
     content = read_tensors(path)
     if identity is not None and "identity" in content:
-        remedy = "give the same settings or start anew in another folder"
+        remedy = "give the same settings or start over in another folder"
         check_identity(path, content["identity"], identity, remedy)
     return restore(content, architecture, settings, str(path))
 
 
 def check_identity(path: Path, saved: Identity, wanted: Identity, remedy: str) -> None:
-    """Raise DataError, with a remedy, for the first value in which a file differs from what is wanted."""
+    """Raise DataError, with a remedy, for the first value that differs between a file and what is wanted."""
     for name in {**wanted, **saved}:
         if saved.get(name) != wanted.get(name):
             raise DataError(

@@ -1,4 +1,4 @@
-"""A network of the zoo trained in float from its first weights, with a checkpoint of every epoch."""
+"""Train a network of the zoo in float from its first weights, with a checkpoint of every epoch."""
 
 from __future__ import annotations
 
@@ -23,14 +23,12 @@ from bitlathe.model.train.evaluate import evaluate
 _LOG = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "checkpoint.pt"
-_FREE_SETTINGS = (
-    "threads",
-)  # may differ between a run and its continuation without changing what is trained
+_FREE_SETTINGS = ("threads",)  # may differ between a run and its continuation without affecting the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainResult:
-    """A finished training."""
+    """Result of a finished training run."""
 
     model: nn.Module  # of the last epoch, in evaluation mode
     dataset: Dataset
@@ -47,8 +45,8 @@ def train(
     """Train a network of the zoo and keep a checkpoint of every epoch in `out`.
 
     The same settings, data and thread count give the same weights, resumed or not. `progress` gets the steps
-    done and those of all epochs. Raises Diverged when the loss leaves the finite numbers; the checkpoint is
-    then the last good one. Raises DataError, before anything is trained, where `out` cannot be made.
+    done and those of all epochs. Raises Diverged when training diverges; the checkpoint is then the last
+    good one. Raises DataError, before anything is trained, if `out` cannot be made.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -68,7 +66,7 @@ def train(
 
 
 def _started(config: TrainConfig, dataset: Dataset, checkpoint: Path, resume: bool) -> State:
-    """The state of the checkpoint, if it is to be gone on with, else that before the first epoch."""
+    """The state of the checkpoint if the run resumes, else the one before the first epoch."""
     architecture = ZooArchitecture(
         network=config.network,
         num_classes=dataset.num_classes,
@@ -111,5 +109,5 @@ def _train_epoch(
 
 
 def _identity(config: TrainConfig) -> dict[str, object]:
-    """What must be equal for a training to go on."""
+    """What must be equal to resume a training run."""
     return {name: value for name, value in config.to_dict().items() if name not in _FREE_SETTINGS}

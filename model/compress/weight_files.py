@@ -1,4 +1,4 @@
-"""Weight files: tensors with a note on where they come from, in one small file.
+"""Weight files: tensors and a note on their origin, in one small file.
 
 A file is {"format", "metadata" (JSON text), "state" (name -> tensor)}. `load_weights` also takes the
 checkpoint of a training run, and state dicts of other tools.
@@ -41,7 +41,7 @@ class WeightsMetadata:
     input_size: int
     epochs: int
     seed: int
-    command: str  # repeats the training
+    command: str  # that repeats the training
 
 
 def save_weights(path: Path, model: nn.Module, metadata: WeightsMetadata) -> None:
@@ -63,9 +63,9 @@ def read_metadata(path: Path) -> WeightsMetadata:
 def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = None) -> tuple[str, ...]:
     """Load a weight file, a checkpoint or a state dict; `model` shrinks to its shapes if it was pruned.
 
-    Returns what was taken off, left out or rounded, a line each. Raises DataError naming the tensors that
-    are missing, unknown or of a shape that no pruning gives; an `example` (N, C, H, W) of the network's
-    input makes that check exact.
+    Returns one line for each thing that was taken off, left out or rounded. Raises DataError naming the
+    tensors that are missing, unknown or of a shape that pruning cannot give; an `example` (N, C, H, W) of the
+    network's input makes that check exact.
     """
     expected = model.state_dict()
     found = without_prefixes(read_state(path), expected)
@@ -83,7 +83,7 @@ def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = No
 
 
 def load_pretrained(network: str, dataset: str) -> nn.Module:
-    """Network with the trained weights that come with the package, in evaluation mode."""
+    """Network with trained weights from the package, in evaluation mode."""
     path = checkpoint_path(network, dataset)
     origin = read_metadata(path)
     model = build(
@@ -97,7 +97,7 @@ def load_pretrained(network: str, dataset: str) -> nn.Module:
 
 
 def _fits(expected: StateDict, found: StateDict) -> bool:
-    """Whether a state is one of the network as it stands."""
+    """Whether a state has the shapes of the network as it is."""
     shapes, wanted = ({n: t.shape for n, t in state.items()} for state in (found, expected))
     return shapes == wanted
 
@@ -110,5 +110,5 @@ def check_finite(where: str, tensor: torch.Tensor) -> None:
 
 
 def is_foreign_state(path: Path) -> bool:
-    """True for weights that were trained elsewhere: the file says nothing of how."""
+    """True for weights that were trained elsewhere, so that the file does not say how."""
     return not is_ours(read_tensors(path))

@@ -1,4 +1,4 @@
-"""Product quantization: weights as codewords that many places share."""
+"""Product quantization: weights as shared codewords."""
 
 from bitlathe.model.product.config import LayerCodes, Objective, ProductConfig
 

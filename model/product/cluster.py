@@ -17,13 +17,13 @@ from bitlathe.model.graph.errors import DataError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clusters:
-    """Codewords and the one that each vector takes."""
+    """Codewords, and which one each vector takes."""
 
     codewords: Floats  # (codewords, length)
     members: npt.NDArray[np.intp]  # (vectors,)
 
     def error(self, vectors: Floats, importance: Floats) -> float:
-        """Sum of squared distances between vectors and their codewords, by importance (vectors,)."""
+        """Sum of squared distances between vectors and their codewords, weighted by importance (vectors,)."""
         distances = ((vectors - self.codewords[self.members]) ** 2).sum(axis=1)
         return float((distances * importance).sum())
 
@@ -38,10 +38,10 @@ def cluster(
     iterations: int,
     seed: int,
 ) -> Clusters:
-    """At most `codewords` clusters of vectors (vectors, length), none of them empty but the zero one.
+    """At most `codewords` clusters of vectors (vectors, length); only the zero cluster may be empty.
 
-    With `zero` codeword 0 is zero and keeps its value. Fewer distinct vectors than codewords become the
-    codewords. Raises DataError, naming the layer, where there are more codewords than vectors.
+    With `zero`, codeword 0 is zero and stays so. If there are fewer distinct vectors than codewords, they
+    become the codewords. Raises DataError, naming the layer, if there are more codewords than vectors.
     Source: k-means++ by Arthur and Vassilvitskii 2007; the rest is scikit-learn's KMeans.
     """
     if codewords > len(vectors):
@@ -56,7 +56,7 @@ def cluster(
 
 
 def assign(vectors: Floats, codewords: Floats, *, fixed: int = 0) -> Clusters:
-    """Each vector to its nearest codeword; codewords that none takes first become the worst served vectors.
+    """Assign each vector to its nearest codeword; unused codewords first become the vectors with most error.
 
     The first `fixed` codewords keep their values.
     """
@@ -85,6 +85,6 @@ def _centers(vectors: Floats, importance: Floats, count: int, iterations: int, s
         return distinct
     means = KMeans(count, init="k-means++", n_init=1, max_iter=iterations, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # clusters that coincide are made others later
+        warnings.simplefilter("ignore", ConvergenceWarning)  # coinciding clusters are separated later
         centers: Floats = means.fit(vectors, sample_weight=importance).cluster_centers_
     return centers

@@ -1,4 +1,4 @@
-"""What a user chooses about product quantization."""
+"""Settings of product quantization."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bitlathe.model.graph.errors import FormatError
 
 
 class Objective(Enum):
-    """The error that clustering makes small."""
+    """The error that clustering minimizes."""
 
-    CODES = "codes"  # of integer weights: every output channel counts alike, whatever its scale
+    CODES = "codes"  # of integer weights: all output channels count equally, whatever their scale
     WEIGHTS = "weights"  # of real weights
-    OUTPUTS = "outputs"  # of the layer's sums: real weights by the mean square of what they multiply
+    OUTPUTS = "outputs"  # of the layer's sums: real weights times the mean square of their inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +37,19 @@ class LayerCodes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductConfig:
-    """Settings of product quantization.
+    """Which codebooks the layers take.
 
-    A layer that `layers` does not name takes the codes of its kind, with as many codewords as leave it
-    `vectors_per_codeword`; it is left alone if it is the first, depthwise, smaller than `smallest` weights,
-    wider than 8 bits or would not shrink.
+    A layer that `layers` does not name takes the codes of its kind, or fewer
+    codewords if fewer than `vectors_per_codeword` vectors would share each; it is left alone if it is the
+    first, depthwise, smaller than `smallest` weights, wider than 8 bits or would not shrink.
     """
 
-    convolution: LayerCodes = LayerCodes()  # one codeword is a row of the engine's weight line
+    convolution: LayerCodes = LayerCodes()  # a codeword is a row of the engine's weight line
     dense: LayerCodes = LayerCodes(length=16)
     layers: Mapping[str, LayerCodes | None] = field(default_factory=dict)  # by path or node; None: left alone
     vectors_per_codeword: int = 4
     smallest: int = 1024
-    zero: bool | None = None  # whether codeword 0 is zero; None: where a tenth of the vectors are
+    zero: bool | None = None  # whether codeword 0 is zero; None: if a tenth of the vectors are
     objective: Objective = Objective.WEIGHTS
     iterations: int = 50  # of k-means, at most
     seed: int = 0
@@ -67,7 +67,7 @@ class ProductConfig:
     def of(cls, length: int, dense_length: int, codewords: int, **settings: object) -> ProductConfig:
         """Codebooks of one size for all convolutions, and for all dense layers.
 
-        Of length 1 they are shared values in the manner of Han et al. 2016, arXiv:1510.00149.
+        Codewords of length 1 are shared values as in Han et al. 2016, arXiv:1510.00149.
         """
         convolution, dense = (LayerCodes(length=n, codewords=codewords) for n in (length, dense_length))
         return cls(convolution=convolution, dense=dense, **settings)  # type: ignore[arg-type]

@@ -18,8 +18,8 @@ def importance(
 ) -> Tensor:
     """Factor (vectors,) of each vector's squared error in codes, of mean 1.
 
-    `squares` are the mean squares (in_channels,), or (in_features,), of what the weights multiply, which
-    Objective.OUTPUTS takes: a diagonal of the input's covariance, as in Stock et al. 2020, arXiv:1907.05686.
+    `squares` are the mean squares (in_channels,), or (in_features,), of the weights' inputs, which
+    Objective.OUTPUTS needs: the diagonal of their covariance, as in Stock et al. 2020, arXiv:1907.05686.
     """
     factor = torch.ones(layout.vectors)
     if objective is not Objective.CODES:
@@ -34,7 +34,7 @@ def importance(
 
 @torch.no_grad()
 def mean_squares(module: ExactNetwork, images: Tensor) -> dict[str, Tensor]:
-    """Mean square of each input channel of a convolution, of each input feature of a dense layer, by node."""
+    """Mean square of each input channel of a convolution or input feature of a dense layer, by node."""
     sources = {node.source: node for node in module.nodes if isinstance(node, Conv2d | Dense)}
     wanted = [(node.name, node.source, node) for node in module.nodes if isinstance(node, Conv2d | Dense)]
     found: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Codewords under a quantized view: a live module's weights tied, trained, saved and lowered."""
+"""Tie the weights of a quantized view to codewords, and train, save and lower them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from bitlathe.model.product.vectors import WeightVectors
 from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
 
-Assignments = Mapping[str, Tensor]  # `layer.field` of each tied layer, to be saved
-_MEASURED = 256  # images that tell which weights matter, for Objective.OUTPUTS
+Assignments = Mapping[str, Tensor]  # tensors of each tied layer by `layer.field`, to be saved
+_MEASURED = 256  # images to find which weights matter, for Objective.OUTPUTS
 
 
 class TiedWeight(Formula):
@@ -46,11 +46,11 @@ class TiedWeight(Formula):
 def share(
     view: QuantizedView, config: ProductConfig, images: Images, saved: Assignments | None = None
 ) -> QuantizedView:
-    """A view of the same module whose layers share codewords; it trains as any view.
+    """A view of the same module with layers that share codewords; it trains like any view.
 
-    A layer that `saved` fits takes its codewords' members from there, any other is clustered; `images` are
-    byte images (N, H, W, C) of the training split, which Objective.OUTPUTS looks at. The thresholds of tied
-    weights no longer learn: codewords are at their binary points. Errors: those of `plan`, `cluster` and
+    A layer takes its codewords' members from `saved` if they fit and is clustered otherwise; `images` are
+    byte images (N, H, W, C) of the training split, for Objective.OUTPUTS. The thresholds of tied weights stay
+    fixed, as codewords use their binary points. Errors: those of `plan`, `cluster` and
     `QuantizedView.network`.
     """
     quantized = view.network()
@@ -71,7 +71,7 @@ def share(
 
 
 def assignments(view: QuantizedView) -> dict[str, Tensor]:
-    """Which codeword each vector of a tied view takes; with the module it makes the same view again."""
+    """Which codeword each vector of a tied view takes; with the module, it restores the same view."""
     saved = {}
     for name, tied in tied_weights(view).items():
         tie = tied.tie
@@ -89,7 +89,7 @@ def tied_weights(view: QuantizedView) -> dict[str, TiedWeight]:
 
 
 def network_of(view: QuantizedView) -> QuantizedNetwork:
-    """The integer network of a view, with the codebooks of what is tied; errors: those of `view.network`."""
+    """The integer network of a view, with codebooks of its tied layers; errors: those of `view.network`."""
     at, quantized = view.evaluation(torch.float64), view.network()
     with torch.no_grad():
         codebooks = {name: tied.tie.codebook(at(tied.free)) for name, tied in tied_weights(view).items()}
@@ -103,7 +103,7 @@ def network_of(view: QuantizedView) -> QuantizedNetwork:
 
 
 def _saved_tie(node: Conv2d | Dense, codes: LayerCodes, saved: Assignments) -> Tie | None:
-    """The tie of a layer that was saved; None where there is none, or one of another size."""
+    """The saved tie of a layer; None if there is none or it has another size."""
     if f"{node.name}.members" not in saved:
         return None
     members, layout = (

@@ -1,4 +1,4 @@
-"""From a layer's weights to the tie between them."""
+"""Make a tie from a layer's weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bitlathe.model.product.importance import importance
 from bitlathe.model.product.tie import Tie
 from bitlathe.model.product.vectors import WeightVectors
 
-ZERO_SHARE = 0.1  # of vectors that are zero, from which on a codeword is spent on them
+ZERO_SHARE = 0.1  # share of zero vectors from which they get a codeword
 
 
 def make_tie(
     node: Conv2d | Dense, weight: Tensor, codes: LayerCodes, config: ProductConfig, squares: Tensor | None
 ) -> Tie:
-    """Cluster real weights of a layer; `squares` as `importance` takes them. Errors: those of `cluster`."""
+    """Cluster a layer's real weights; `squares` as for `importance`. Errors: those of `cluster`."""
     layout = WeightVectors(shape=node.weight.shape, length=codes.length)
     factor = importance(node, layout, config.objective, squares)
     vectors = (layout.split(weight) * layout.scales(node.weight_frac)[:, None]).numpy()

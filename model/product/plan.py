@@ -1,4 +1,4 @@
-"""Which layers of a network take a codebook, and of what size."""
+"""Choose which layers of a network take a codebook, and of what size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDEST = 8  # bits of a codeword's entry
 def plan(graph: Graph, config: ProductConfig) -> dict[str, LayerCodes]:
     """Codes of each layer that takes a codebook, by node, in order.
 
-    Raises FormatError for settings of a layer that the graph does not have or whose weights are too wide.
+    Raises FormatError for settings of a layer that the graph lacks or that has too wide weights.
     """
     layers = [node for node in graph.nodes if isinstance(node, Conv2d | Dense)]
     _check_names(config.layers, [node.name for node in layers])
@@ -27,7 +27,7 @@ def plan(graph: Graph, config: ProductConfig) -> dict[str, LayerCodes]:
 
 
 def coded_bits(shape: tuple[int, ...], codes: LayerCodes) -> int:
-    """Bits of codewords and indices of weights (out, in, ...)."""
+    """Bits of codewords and indices for weights (out, in, ...)."""
     vectors = WeightVectors(shape=shape, length=codes.length).vectors
     return codes.codewords * codes.length * WIDEST + vectors * index_bits(codes.codewords)
 
@@ -48,7 +48,7 @@ def _chosen(node: Conv2d | Dense, config: ProductConfig, *, first: bool) -> Laye
 
 
 def _scaled(node: Conv2d | Dense, codes: LayerCodes, config: ProductConfig) -> LayerCodes:
-    """Fewer codewords, a power of two, where they would have fewer vectors than they should."""
+    """Fewer codewords, a power of two, if too few vectors would share each."""
     vectors = WeightVectors(shape=node.weight.shape, length=codes.length).vectors
     affordable = 1 << (max(2, vectors // config.vectors_per_codeword).bit_length() - 1)
     return LayerCodes(length=codes.length, codewords=min(codes.codewords, affordable))

@@ -1,4 +1,4 @@
-"""Weights tied to shared codewords while they train."""
+"""Tie weights to shared codewords during training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bitlathe.model.product.vectors import WeightVectors
 
 
 class _Replace(torch.autograd.Function):
-    """The second tensor, with the gradient of the first where `moving` is 1."""
+    """The second tensor, with its gradient passed to the first where `moving` is 1."""
 
     @staticmethod
     def forward(ctx: Any, free: Tensor, tied: Tensor, moving: Tensor) -> Tensor:
@@ -27,15 +27,15 @@ class _Replace(torch.autograd.Function):
 
 
 class Tie:
-    """Free weights become the means of those that share a codeword.
+    """Replaces free weights by the means of those that share a codeword.
 
-    Means are taken of codes, weight * 2**frac, so that channels of different scale share codewords. The
-    gradient of a weight reaches the free weight unchanged; so a step of gradient descent moves a codeword by
-    the mean of its members' gradients. Vectors of the zero codeword get none and stay as they are.
+    Means are taken of codes, weight * 2**frac, so that channels of different scale can share codewords. The
+    gradient of a weight reaches the free weight unchanged, so a step of gradient descent moves a codeword by
+    the mean of its members' gradients. Vectors of the zero codeword get no gradient and stay as they are.
     Source of gradients by codeword: Han et al. 2016, arXiv:1510.00149, section 3.3 (there the sum).
 
     `members` (vectors,) int64 names the codeword of each vector, `importance` (vectors,) float32 how much a
-    vector counts in its codeword's mean; with `zero` codeword 0 stays zero. Codes are within +-`limit`.
+    vector counts in its codeword's mean; with `zero`, codeword 0 stays zero. Codes are within +-`limit`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Tie:
 
     @torch.no_grad()
     def means(self, weight: Tensor) -> Tensor:
-        """Codewords before they are rounded (codewords, length); entries that only fill do not count."""
+        """Codewords before rounding (codewords, length); padding entries do not count."""
         return self._sums(self.codes(weight)) * self._inverse
 
     def codes(self, weight: Tensor) -> Tensor:
@@ -82,13 +82,13 @@ class Tie:
         return self.layout.split(weight.detach().float()) * self.scale
 
     def codebook(self, weight: Tensor) -> Codebook:
-        """The codewords as integers, as the layer rounds them, and their members."""
+        """The codewords as integers, rounded as the layer does, and their members."""
         codes = torch.floor(self.means(weight).double() + 0.5).clamp(-self.limit, self.limit)
         indices = self.members.numpy().astype(index_type(self.codewords))
         return Codebook(values=codes.numpy().astype(np.int8), indices=indices.reshape(self.layout.indices))
 
     def _sums(self, vectors: Tensor) -> Tensor:
-        """Sums (codewords, length) of each codeword's vectors, by importance."""
+        """Sums (codewords, length) of each codeword's vectors, weighted by importance."""
         weights = self.importance[self._order]
         return functional.embedding_bag(
             self._order, vectors, self._starts, mode="sum", per_sample_weights=weights

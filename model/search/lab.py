@@ -1,4 +1,4 @@
-"""Where candidates are made: a job is a pure function of a lab's specification and the job."""
+"""Make candidates: an outcome is a pure function of a lab's specification and a job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from bitlathe.model.compress.architecture import Architecture
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.epoch import Trained, train_epoch
+from bitlathe.model.compress.epoch import EpochResult, train_epoch
 from bitlathe.model.compress.method import Method
 from bitlathe.model.compress.methods import penalty_of
 from bitlathe.model.compress.precision import integer_view, judged_module
@@ -30,25 +30,25 @@ from bitlathe.model.train.evaluate import evaluate
 
 
 class Judge(Enum):
-    """Images that candidates are judged by."""
+    """Images that candidates are judged on."""
 
     HELD_OUT = "held-out"  # a part of the training images
-    TEST = "test"  # what the paper did: the choice then flatters the test accuracy
+    TEST = "test"  # as in the paper: the choice then makes the test accuracy optimistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSpec:
-    """What a lab is made from, on any machine that holds the data set; it can be pickled."""
+    """What a lab is made from, on any machine with the data set; it can be pickled."""
 
     architecture: Architecture
-    weights: Path | None  # to start from; None: the architecture's own first weights
+    weights: Path | None  # initial weights; None: the architecture's own
     dataset: str
     data_root: Path | None
     settings: TrainConfig  # `epochs` is the whole search's
-    held_out: int  # training images that judge
+    held_out: int  # training images to judge on
     judge: Judge
     deployment: QuantizeConfig  # of a state that is not quantized
-    epoch_images: int | None = None  # random training images that an epoch takes; None: all
+    epoch_images: int | None = None  # random training images per epoch; None: all
     as_trained: bool = False  # judge the accuracy of such a state in float, as the paper did
 
 
@@ -59,13 +59,13 @@ class TrialJob:
     label: str  # unique among the jobs of an epoch
     state: bytes  # `State.to_bytes`
     method: Method | None  # None: the network as it is
-    is_begun: bool = False  # the method has changed the state already
-    until: float  # train up to this share of the present epoch; 0: not at all
+    is_begun: bool = False  # whether the method has already changed the state
+    until: float  # train up to this share of the current epoch; 0: not at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialOutcome:
-    """A candidate, or why there is none."""
+    """A candidate, or the reason why there is none."""
 
     label: str
     state: bytes = b""
@@ -82,7 +82,7 @@ class Lab:
 
     def __init__(self, spec: LabSpec) -> None:
         self.spec = spec
-        torch.set_num_threads(spec.settings.threads or 1)  # sums depend on it, so all labs have one
+        torch.set_num_threads(spec.settings.threads or 1)  # sums depend on it, so all labs use the same
         self.dataset = load_dataset(spec.dataset, spec.data_root)
         self.data = MethodData.split(
             self.dataset,
@@ -103,8 +103,8 @@ class Lab:
     def run(self, job: TrialJob, advance: Callable[[], None] = lambda: None) -> TrialOutcome:
         """The candidate of a job; `advance` is called after each step.
 
-        What a user can mend, a loss that diverged or an accumulator that could overflow, is told of in the
-        outcome, so that other candidates go on.
+        Errors that a user can fix, such as a diverged loss or a possible overflow, are reported in the
+        outcome, so that other candidates continue.
         """
         started = time.monotonic()
         try:
@@ -117,7 +117,7 @@ class Lab:
         state = self.read(job.state)
         if job.method is not None and not job.is_begun:
             state = job.method.apply(released(state), self.data)
-        before, trained = self._steps(state), Trained(loss=0.0, view=None)
+        before, trained = self._steps(state), EpochResult(loss=0.0, view=None)
         if job.until:
             trained = train_epoch(
                 state,

@@ -1,4 +1,4 @@
-"""The methods: for each the parameters that a user writes, and the class that carries them out."""
+"""The methods: for each, the parameters that a user writes and the class that carries them out."""
 
 from bitlathe.model.compress.methods.channels import PruneChannels, PruneOnce, PruneParameters, joint_reach
 from bitlathe.model.compress.methods.product import ProductParameters, ShareWeights

@@ -1,4 +1,4 @@
-"""P: channels removed for good, some in each epoch it is chosen in, or all at once."""
+"""P: removes channels for good, some in each epoch it is chosen in, or all at once."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from bitlathe.model.prune.weights.masks import Masks
 from bitlathe.model.train.batches import Batch, forward_in_training
 
 _EXAMPLES = 2  # images to trace a network with
-_SETTLING = 8  # batches that batch norm's statistics are taken from anew
+_SETTLING = 8  # batches for new statistics of batch norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrunedPart:
     """Which channels P takes first, and which it leaves."""
 
-    stage: str = ""  # only of layers whose names begin so
+    stage: str = ""  # only layers with names that begin with this
     criterion: str = "l2"  # what ranks them
-    lanes: int = 1  # so many go together
+    lanes: int = 1  # channels that go together
     scope: ChannelScope = ChannelScope.INTERNAL
-    floor: int = 1  # a layer keeps at least so many
+    floor: int = 1  # channels that every layer keeps at least
     skip: tuple[str, ...] = ()  # layers left alone
-    required: bool = True  # the target must be met by the end, else it is only a bound
+    required: bool = True  # whether the target must be met by the end; if not, it is only an upper bound
 
     def settings(
         self, budget: ChannelBudget, *, others: Iterable[str] = (), cap: float = 1.0, seed: int = 0
@@ -55,23 +55,23 @@ class PrunedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneChannels(PrunedPart):
-    """P: removes `channels` of the whole network, or of one layer, until `target` have gone in all.
+    """P: removes `channels` of the whole network, or of one layer, until `target` are gone in total.
 
-    Where `lanes` go together, `channels` is a multiple of them. A layer whose width is none first loses what
-    is over; where such blocks do not add up to `channels`, up to lanes - 1 channels more go.
+    If `lanes` go together, `channels` is a multiple of them. A layer whose width is not a multiple first
+    loses the remainder; if such blocks do not add up to `channels`, up to lanes - 1 more channels go.
     """
 
-    channels: int  # an epoch
-    target: int  # in all
+    channels: int  # per epoch
+    target: int  # in total
     layer: str | None = None  # only of this one
-    batches: int = 4  # that a criterion looks at, if it looks at any
+    batches: int = 4  # for a criterion that looks at images
 
     kind: ClassVar[MethodKind] = MethodKind.PRUNE
     lasting: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
-        """P, with the layer or stage that it is confined to, what ranks if not L2, /N where N go together."""
+        """P, with the layer or stage it is confined to, the criterion if not L2, and /N if N go together."""
         part = self.layer or self.stage
         parts = (
             f"[{part}]" if part else "",
@@ -92,7 +92,7 @@ class PruneChannels(PrunedPart):
 
     @property
     def epochs(self) -> int:
-        """Epochs in which it meets its target, from a network that is whole."""
+        """Epochs it needs to meet its target, starting from the unpruned network."""
         return -(-_in_blocks(self.target, self.lanes) // self.channels)
 
     def left(self, state: State) -> int:
@@ -104,13 +104,13 @@ class PruneChannels(PrunedPart):
         return self.reach_of(channel_groups(model, example, self.scope))
 
     def reach_of(self, groups: ChannelGroups) -> dict[str, int]:
-        """Channels that each group in its scope can lose, of the network's groups in that scope."""
+        """Channels that each group in its scope can lose, given the network's groups in that scope."""
         return {g.name: removable(g.width, self.floor, self.lanes) for g in self._pruned(groups)}
 
     def apply(self, state: State, data: MethodData) -> State:
-        """The state with fewer channels and batch norm's statistics taken anew; changes `state`.
+        """The state with fewer channels and new statistics of batch norm; changes `state`.
 
-        The state as it is where the target is met. Raises BudgetError where more must go than the layers in
+        Leaves the state as it is if the target is met. Raises BudgetError if more must go than the layers in
         scope can give.
         """
         if not self.left(state):
@@ -118,7 +118,7 @@ class PruneChannels(PrunedPart):
         groups = channel_groups(state.model, example_of(data), self.scope)
         reach = sum(self.reach_of(groups).values())
         due = min(self.channels, self.left(state))
-        may_fall_short = self.stage or self.layer or not self.required  # others do the rest, if it must be
+        may_fall_short = self.stage or self.layer or not self.required  # or others remove the rest
         if reach and may_fall_short:
             due = min(due, reach)
         single = PerLayer(amounts={self.layer: due}) if self.layer is not None else None
@@ -135,7 +135,7 @@ class PruneChannels(PrunedPart):
         return pruned(state, data, replace(settings, budget=whole_blocks), self.batches)
 
     def _pruned(self, groups: ChannelGroups) -> tuple[ChannelGroup, ...]:
-        """Those of the layer or stage that it is confined to, and not skipped."""
+        """The groups of the layer or stage it is confined to, without those to skip."""
         return tuple(group for group in groups.without(self.skip) if self._prunes(group))
 
     def _prunes(self, group: ChannelGroup) -> bool:
@@ -144,13 +144,13 @@ class PruneChannels(PrunedPart):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneOnce:
-    """P at once: removes what `settings` ask for the first time it is applied; the epochs after it recover.
+    """P at once: removes what `settings` ask for when first applied; the epochs that follow recover accuracy.
 
     Source: "Filter pruning by standard deviation", which prunes all layers at once and then fine-tunes.
     """
 
     settings: PruneSettings
-    batches: int = 8  # that a criterion looks at, if it looks at any
+    batches: int = 8  # for a criterion that looks at images
     name: str = "P"
 
     kind: ClassVar[MethodKind] = MethodKind.PRUNE
@@ -161,27 +161,27 @@ class PruneOnce:
         return self.name not in state.history
 
     def owed(self, state: State) -> int:
-        """One epoch until it was applied."""
+        """One epoch until it is applied, then none."""
         return int(self.applicable(state))
 
     @property
     def epochs(self) -> int:
-        """Epochs in which it does what it does."""
+        """Epochs it needs: one."""
         return 1
 
     def apply(self, state: State, data: MethodData) -> State:
-        """The state with fewer channels and batch norm's statistics taken anew; changes `state`."""
+        """The state with fewer channels and new statistics of batch norm; changes `state`."""
         return pruned(state, data, self.settings, self.batches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneParameters(PrunedPart):
-    """P as a user writes it: how many channels go, `channels` and `share` together epoch by epoch."""
+    """P as a user writes it: how many channels go; `channels` and `share` together prune epoch by epoch."""
 
-    channels: int | None = None  # with `share`: in each epoch that chooses it; alone: at once
-    share: float | None = None  # in all, of the channels in scope
-    macs: float | None = None  # at once, as lower the multiply-accumulates by this share
-    parameters: float | None = None  # the same of the weights
+    channels: int | None = None  # with `share`: in each epoch that chooses P; alone: all at once
+    share: float | None = None  # of all channels in scope
+    macs: float | None = None  # at once, as many as lower the multiply-accumulates by this share
+    parameters: float | None = None  # the same for the weights
     cap: float = 1.0  # share of a layer's channels that may go at once
 
     def __post_init__(self) -> None:
@@ -189,7 +189,7 @@ class PruneParameters(PrunedPart):
         given = [key for key, share in shares.items() if share is not None]
         if len(given) > 1 or (given[:1] not in ([], ["share"]) and self.channels is not None):
             raise WrongValue(
-                given[-1], "stands beside another; give one of channels, share, macs, parameters"
+                given[-1], "is given beside another; give one of channels, share, macs, parameters"
             )
         if not given and self.channels is None:
             raise WrongValue("share", "is missing; give one of channels, share, macs, parameters")
@@ -207,7 +207,7 @@ class PruneParameters(PrunedPart):
             demand(self, "required", self.required, "true where channels go at once")
 
     def method(self, context: MethodContext) -> PruneChannels | PruneOnce:
-        """The method that does it in the network of the run."""
+        """The method for the network of the run."""
         groups = context.groups(self)
         if self.channels is None or self.share is None:
             others = [group.name for group in groups if not group.name.startswith(self.stage)]
@@ -227,7 +227,7 @@ class PruneParameters(PrunedPart):
 
 
 def removable(width: int, floor: int, lanes: int) -> int:
-    """Channels that a layer can lose if `floor` stay and what shrinks is left a multiple of `lanes`.
+    """Channels that a layer can lose if `floor` stay and a shrunk layer keeps a multiple of `lanes`.
 
     >>> removable(84, 1, 8), removable(6, 1, 8), removable(84, 10, 1)
     (76, 0, 74)
@@ -238,7 +238,7 @@ def removable(width: int, floor: int, lanes: int) -> int:
 def joint_reach(pruners: Sequence[PruneChannels], model: nn.Module, example: torch.Tensor) -> int:
     """Channels that `pruners` can remove together; `example` (N, C, H, W) is an input of the network."""
     scopes = {pruner.scope for pruner in pruners}
-    every = {scope: channel_groups(model, example, scope) for scope in scopes}  # a network is traced for each
+    every = {scope: channel_groups(model, example, scope) for scope in scopes}  # each takes a trace
     most: dict[str, int] = {}
     for pruner in pruners:
         for group, channels in pruner.reach_of(every[pruner.scope]).items():
@@ -269,7 +269,7 @@ def example_of(data: MethodData) -> torch.Tensor:
 
 
 def batches_of(state: State, data: MethodData, count: int) -> Iterator[Batch]:
-    """The first batches of the state's present epoch."""
+    """The first batches of the state's current epoch."""
     return (data.batch(state.seed, state.epoch, step) for step in range(min(count, data.steps)))
 
 
@@ -281,7 +281,7 @@ def width(model: nn.Module, layer: str) -> int:
 
 @torch.no_grad()
 def settle(model: nn.Module, batches: Iterator[Batch]) -> None:
-    """Take batch norm's statistics anew, each the mean over `batches`.
+    """Replace batch norm's statistics by their means over `batches`.
 
     Source: Li et al. 2020, arXiv:2007.02491, section 3.3 (adaptive batch norm).
     """

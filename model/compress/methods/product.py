@@ -1,4 +1,4 @@
-"""PQ: weights as codewords that many places share, on top of a quantizer."""
+"""PQ: codewords shared by many weights, on top of a quantizer."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from bitlathe.model.quantize.config import QuantizeConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareWeights:
-    """PQ: ties weights to codebooks, which the epochs from then on train, whatever they choose."""
+    """PQ: ties weights to codebooks, which all later epochs train, whatever method they choose."""
 
     config: ProductConfig = field(default_factory=ProductConfig)
-    quantizer: QuantizeConfig | None = None  # put on where none is; None: it waits for one
+    quantizer: QuantizeConfig | None = None  # the quantizer to use if none is on; None: wait for one
 
     name: ClassVar[str] = "PQ"
     kind: ClassVar[MethodKind] = MethodKind.PRODUCT
     lasting: ClassVar[bool] = True
 
     def applicable(self, state: State) -> bool:
-        """Only under a quantizer, whose codes the codewords hold, and where it is not on already."""
+        """Only under a quantizer, whose codes the codewords hold, and only once."""
         if state.quantization is None and self.quantizer is None:
             return False
         return state.sharing is None or state.sharing.config != self.config
 
     def owed(self, state: State) -> int:
-        """None: it is never forced."""
+        """Always 0: it has no target."""
         return 0
 
     def apply(self, state: State, data: MethodData) -> State:
-        """The state with its sharing on; vectors find their codewords when the epoch begins."""
+        """The state with sharing on; vectors find their codewords when the epoch begins."""
         if state.quantization is None:
             assert self.quantizer is not None
             state.quantization = Quantization(config=self.quantizer)
@@ -47,10 +47,10 @@ class ShareWeights:
 class ProductParameters:
     """PQ as a user writes it."""
 
-    length: int = 8  # weights a codeword of a convolution
+    length: int = 8  # weights per codeword of a convolution
     dense_length: int = 16
     codewords: int = 256
-    vectors_per_codeword: int = 4  # at least: a small layer has fewer codewords
+    vectors_per_codeword: int = 4  # at least; a small layer gets fewer codewords
     objective: Objective = Objective.WEIGHTS
 
     def __post_init__(self) -> None:
@@ -71,5 +71,5 @@ class ProductParameters:
         )
 
     def method(self, context: MethodContext) -> ShareWeights:
-        """The method that does it."""
+        """The method with these parameters."""
         return ShareWeights(config=self.config, quantizer=context.quantization)

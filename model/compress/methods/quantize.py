@@ -43,20 +43,20 @@ class Train:
         return self
 
     def applicable(self, state: State) -> bool:
-        """In float; under a quantizer the Q that is on trains on."""
+        """Only in float; under a quantizer, Q itself trains on."""
         return state.quantization is None
 
     def owed(self, state: State) -> int:
-        """It has no target."""
+        """Always 0: it has no target."""
         return 0
 
     def apply(self, state: State, data: MethodData) -> State:
-        """The state itself."""
+        """The state, unchanged."""
         return state
 
 
 def penalty_of(method: Method | None) -> GroupLasso | None:
-    """What the epochs of a method add to the loss: T's penalty, nothing of any other."""
+    """What the epochs of a method add to the loss: T's penalty, nothing for any other method."""
     return method.penalty if isinstance(method, Train) else None
 
 
@@ -64,13 +64,13 @@ def penalty_of(method: Method | None) -> GroupLasso | None:
 class Quantize:
     """Q(m, n): m-bit weights, n-bit activations, powers of two as scales.
 
-    A lasting one stays on: the epochs after it train under it, whatever they choose. One that does not last
-    quantizes its own epoch alone, leaves rounded kernels behind, and must have the last epoch.
+    A lasting quantizer stays on: all later epochs train under it, whatever they choose. One that does not
+    last quantizes its own epoch only, leaves rounded kernels behind, and must be chosen in the last epoch.
     """
 
     config: QuantizeConfig = field(default_factory=QuantizeConfig)
     lasting: bool = True
-    threshold_lr: float = 0.0  # highest rate at which thresholds are learned; 0 holds the calibrated ones
+    threshold_lr: float = 0.0  # highest learning rate of the thresholds; 0 keeps the calibrated ones
 
     kind: ClassVar[MethodKind] = MethodKind.QUANTIZE
 
@@ -80,7 +80,7 @@ class Quantize:
         return f"Q({self.config.weight_bits},{self.config.activation_bits})"
 
     def applicable(self, state: State) -> bool:
-        """Always: where it is on already, it trains on."""
+        """Always: if it is on already, it trains on."""
         return True
 
     def owed(self, state: State) -> int:
@@ -112,7 +112,7 @@ class QuantizeParameters:
         demand(self, "calibration_images", self.calibration_images >= 1, "1 or more")
 
     def config(self, usual: QuantizeConfig = _USUAL) -> QuantizeConfig:
-        """The quantizer's settings; what these parameters leave open is as in `usual`."""
+        """The quantizer's settings; `usual` gives what these parameters leave open."""
         return replace(
             usual,
             weight_bits=self.bits[0],
@@ -123,12 +123,12 @@ class QuantizeParameters:
         )
 
     def method(self, context: MethodContext) -> Quantize:
-        """The method that does it."""
+        """The method with these parameters."""
         config = self.config(context.quantization or _USUAL)
         return Quantize(config=config, lasting=context.lasting, threshold_lr=self.threshold_lr)
 
 
 def check_bits(key: str, bits: BitPair) -> None:
-    """Raise WrongValue for bits that no integer network has."""
+    """Raise WrongValue for a number of bits that no integer network has."""
     with about(key):
         QuantizeConfig(weight_bits=bits[0], activation_bits=bits[1]).check_integer()

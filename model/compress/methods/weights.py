@@ -1,4 +1,4 @@
-"""W: single weights pruned by influence, more of them with every epoch."""
+"""W: prunes single weights by influence, more of them with every epoch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from bitlathe.model.train.batches import Batch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneWeights:
-    """W: zeroes the weights of least influence, to its target in `rounds` epochs by a cubic schedule.
+    """W: zeroes the weights of least influence and reaches its target in `rounds` epochs by a cubic schedule.
 
     The zeros stay: masks hold them through any training that follows, quantized or not. Source: "Pruning and
     quantization-aware training".
     """
 
     sparsity: float = 0.5  # share of the weights that are 0 in the end
-    rounds: int = 4  # epochs in which it is chosen until then
+    rounds: int = 4  # epochs until then
     influence: Influence = Influence.MAGNITUDE
     scope: WeightScope = WeightScope.GLOBAL
     caps: Mapping[str, float] = field(default_factory=dict)  # largest share of single layers, by parameter
-    batches: int = 8  # that the influence is measured on, where it takes any
+    batches: int = 8  # for an influence that is measured on images
 
     name: ClassVar[str] = "W"
     kind: ClassVar[MethodKind] = MethodKind.WEIGHTS
@@ -49,7 +49,7 @@ class PruneWeights:
         return self.owed(state) > 0
 
     def owed(self, state: State) -> int:
-        """Rounds that are left."""
+        """Remaining rounds."""
         return max(0, self.rounds - state.history.count(self.name))
 
     def apply(self, state: State, data: MethodData) -> State:

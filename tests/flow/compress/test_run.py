@@ -121,7 +121,7 @@ def test_bits_are_told_together_or_apart(words: str) -> None:
     [
         ("sparsify", "no method is called sparsify"),
         ("prune", "share: is missing; give one of channels, share, macs, parameters"),
-        ("prune:channels=8,macs=0.3", "macs: stands beside another; give one of"),
+        ("prune:channels=8,macs=0.3", "macs: is given beside another; give one of"),
         ("prune:channels=8,share=0.3,lanes=3", "channels: is 8; give a multiple of lanes, 3"),
         ("prune:share=0.3,required=false", "required: is False; give true where channels go at once"),
         ("prune:macs=0.3,share=0.2", "give one of"),
@@ -209,7 +209,7 @@ def test_another_run_s_state_is_not_gone_on_with(words: tuple[str, ...], told: s
     assert result.status == 2
     line = result.stderr.strip().splitlines()[-1]
     assert line.startswith(f"bitlathe: out/state.pt: was made with {told}")
-    assert line.endswith("give the same settings or start anew in another folder")
+    assert line.endswith("give the same settings or start over in another folder")
     assert Path("out", ACCOUNT_NAME).read_bytes() == account
 
 

@@ -110,7 +110,7 @@ def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"state\.pt: not a state of this network"):
         load(tmp_path / "state.pt", RESNET, SETTINGS)
     torch.save({"format": "other"}, tmp_path / "other.pt")
-    with pytest.raises(DataError, match=r"is a other, not a bitlathe-state-1; start anew"):
+    with pytest.raises(DataError, match=r"is a other, not a bitlathe-state-1; start over"):
         load(tmp_path / "other.pt", RESNET, SETTINGS)
 
 

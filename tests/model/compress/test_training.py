@@ -83,7 +83,7 @@ def test_resuming_with_another_setting_is_refused(tmp_path: Path) -> None:
     train(SHORT, None, tmp_path)
     message = (
         f"{tmp_path / CHECKPOINT_NAME}: was made with lr = 0.05, now it is 0.1; "
-        "give the same settings or start anew in another folder"
+        "give the same settings or start over in another folder"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         train(dataclasses.replace(SHORT, lr=0.1), None, tmp_path, resume=True)
@@ -92,10 +92,10 @@ def test_resuming_with_another_setting_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"fc1.weight": torch.zeros(2)}, "is a None, not a bitlathe-state-1; start anew"),
+        ({"fc1.weight": torch.zeros(2)}, "is a None, not a bitlathe-state-1; start over"),
         (
             {"model": {}, "optimizer": {}, "config": {}, "history": []},
-            "is the checkpoint of an earlier version's training, which only that one can resume; "
+            "is the checkpoint of an earlier version's training, which only that version can resume; "
             "start over in another folder, or load it as weights",
         ),
     ],
