@@ -1,4 +1,4 @@
-"""The data sets known by name, and how their files may lie under the data root."""
+"""The data sets known by name, and where their files may be under the data root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bitlathe.model.data.readers import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetLayout:
-    """One way the files of a data set lie on disk. Any file may also end in .gz."""
+    """One arrangement of a data set's files on disk. Any file may also end in .gz."""
 
     folders: tuple[str, ...]  # tried in this order, relative to the data root
     train: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The data set every reader returns, and the check that makes it trustworthy."""
+"""The data set that every reader returns, checked on construction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Labels = NDArray[np.int64]  # (N,), 0..classes-1
 class Dataset:
     """Labelled images in two splits.
 
-    Raises DataError when an array's shape, type, count or range is wrong.
+    Raises DataError if an array's shape, type, count or range is wrong.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Dataset:
     test_images: Images
     test_labels: Labels
     class_names: tuple[str, ...]
-    gives_floats: bool = False  # its source hands out pixel / 255, as torchvision's ToTensor does
+    gives_floats: bool = False  # whether its source delivers pixel / 255, as torchvision's ToTensor does
 
     def __post_init__(self) -> None:
         self._check_split("train", self.train_images, self.train_labels)
@@ -58,7 +58,7 @@ class Dataset:
     def input_size(self) -> int:
         """Height and width in pixels of a square image.
 
-        Raises ShapeError for images that are not, which networks of the zoo do not take.
+        Raises ShapeError for images that are not square, as networks of the zoo do not take them.
         """
         _, height, width = self.image_shape
         if height != width:

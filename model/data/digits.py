@@ -1,4 +1,4 @@
-"""The embedded data set: scikit-learn's 8x8 handwritten digits, present without any file."""
+"""The embedded data set: scikit-learn's 8x8 handwritten digits, which need no file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SPLIT_SEED = 0
 
 
 def read_digits() -> Dataset:
-    """Digits in a fixed split, 1437 to train and 360 to test, each 8 x 8 x 1, grey 0..16 as 0..255."""
+    """Digits in a fixed split, 1437 to train and 360 to test, each 8 x 8 x 1, grey 0..16 scaled to 0..255."""
     bunch = load_digits()
     images = (bunch.images.astype(np.int64) * 255 // 16).astype(np.uint8)[..., np.newaxis]
     labels = bunch.target.astype(np.int64)

@@ -27,7 +27,7 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def data_root(explicit: Path | None = None) -> Path | None:
-    """Folder of the data sets: `explicit`, else BITLATHE_DATA, else ../shared/data if it is there."""
+    """Folder of the data sets: `explicit`, else BITLATHE_DATA, else ../shared/data if it exists."""
     if explicit is not None:
         return explicit
     if os.environ.get(DATA_VARIABLE):

@@ -18,9 +18,9 @@ PIXEL_ZERO = 128  # the byte whose code is 0
 def to_input(images: Images | torch.Tensor) -> torch.Tensor:
     """Network input of byte images: (N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1).
 
-    The result is contiguous in that order, its strides too, as networks expect that flatten by `.view`.
+    The result is contiguous in that order, as networks that flatten by `.view` expect.
     """
-    # not .contiguous(), which leaves the strides of one channel as they are, and those say channels_last
+    # not .contiguous(), which leaves a single channel with the strides of channels_last
     pixels = torch.as_tensor(images).permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
     return (pixels.float() - PIXEL_ZERO) * 2.0**-INPUT_FRAC
 

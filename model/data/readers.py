@@ -1,7 +1,7 @@
 """Readers of the file formats: npz, idx (MNIST) and the CIFAR binary version.
 
-Each turns the files of one split into arrays: (N, H, W, C) uint8 and (N,) int64. A file that is
-not what its name says raises DataError, which names the file.
+Each turns the files of one split into arrays: (N, H, W, C) uint8 and (N,) int64. A file that does
+not match its name raises DataError, which names the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bitlathe.model.data.dataset import Labels
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError
 
-_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether by columns, type of the elements
+_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether in column order, type of the elements
 _HEADERS: Mapping[tuple[int, int], Callable[[IO[bytes]], _Header]] = {
     (1, 0): npy.read_array_header_1_0,
     (2, 0): npy.read_array_header_2_0,
@@ -51,7 +51,7 @@ _CIFAR_PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """Bytes of one file and where they came from."""
+    """Bytes of one file and their path."""
 
     path: Path
     data: bytes
@@ -105,7 +105,7 @@ def _npz_part(blob: Blob) -> tuple[Images, Labels]:
 
 
 def _npz_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """An array of an npz archive, whose shape and type are compared with its bytes before it is read."""
+    """An array of an npz archive; its shape and type are compared with its size before it is read."""
     member = f"{name}.npy"
     with archive.open(member) as file:
         version = npy.read_magic(file)  # type: ignore[no-untyped-call]  # NumPy does not type it
@@ -148,7 +148,7 @@ def _cifar_records(blobs: Sequence[Blob], label_bytes: int) -> tuple[Images, Lab
     for blob in blobs:
         if not blob.data or len(blob.data) % record:
             raise DataError(
-                f"{blob.path}: {len(blob.data)} bytes is no multiple of the {record} bytes of a record; "
+                f"{blob.path}: {len(blob.data)} bytes is not a multiple of the {record} bytes of a record; "
                 "fetch the file again"
             )
     rows = np.frombuffer(b"".join(blob.data for blob in blobs), np.uint8).reshape(-1, record)

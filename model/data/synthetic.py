@@ -1,6 +1,6 @@
-"""Stand-in for ImageNet's images where they are not at hand: smooth seeded noise of their shape.
+"""Stand-in for ImageNet's images if they are not available: smooth seeded noise of their shape.
 
-It lets networks for 224x224 images be quantized, compiled, timed and compared integer by integer.
+It is enough to quantize, compile, time and compare networks for 224x224 images integer by integer.
 Its labels mean nothing, so neither does an accuracy on it.
 """
 
@@ -17,7 +17,7 @@ _CELLS = (2, 7, 28, 224)  # side of the noise's octaves
 
 
 def read_synthetic() -> Dataset:
-    """Images of 224 x 224 x 3, 64 to calibrate with and 16 to test with, of 1000 classes."""
+    """Images of 224 x 224 x 3 in 1000 classes, 64 for calibration and 16 for tests."""
     # RandomState's stream never changes between NumPy versions
     random = np.random.RandomState(0)
     train_images, train_labels = _split(random, _TRAIN_COUNT)
@@ -38,7 +38,7 @@ def _split(random: np.random.RandomState, count: int) -> tuple[Images, Labels]:
 
 
 def _image(random: np.random.RandomState) -> Images:
-    """Noise in octaves, the coarser the stronger, (224, 224, 3), stretched over the range of a byte."""
+    """Noise (224, 224, 3) in octaves, coarser ones stronger, stretched to the range of a byte."""
     total = np.zeros((_SIZE, _SIZE, 3))
     for cells in _CELLS:
         octave = random.standard_normal((cells, cells, 3)) / np.sqrt(cells)

@@ -1,4 +1,4 @@
-"""What every training is told, sees and is measured by, and PyTorch's files."""
+"""Settings, batches and measures of every training, and PyTorch's files."""
 
 from bitlathe.model.train.config import Precision, Schedule, TrainConfig, learning_rate
 from bitlathe.model.train.evaluate import Metrics, evaluate, predict

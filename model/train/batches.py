@@ -1,4 +1,4 @@
-"""What an epoch's batches are: how many, of which images, seen through which random crops."""
+"""The batches of an epoch: how many, of which images, seen through which random crops."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # (N, C, H, W) float32, (N,) int64
 
 
 def steps_of(images: int, batch_size: int) -> int:
-    """Batches of an epoch; a last one of a single image joins the one before it.
+    """Number of batches in an epoch; a last single image joins the batch before it.
 
-    Batch norm cannot train on one image: of a 1x1 map that is one value a channel.
+    Batch norm cannot train on one image: a 1x1 map of it has one value per channel.
 
     >>> steps_of(96, 32), steps_of(97, 32), steps_of(98, 32), steps_of(3, 1)
     (3, 3, 4, 3)
@@ -27,7 +27,7 @@ def steps_of(images: int, batch_size: int) -> int:
 
 
 def part_of(images: int, batch_size: int, step: int) -> slice:
-    """Places of batch `step` in an epoch's order.
+    """Positions of batch `step` in an epoch's order.
 
     >>> part_of(97, 32, 2), part_of(98, 32, 3)
     (slice(64, 97, None), slice(96, 98, None))
@@ -39,7 +39,7 @@ def part_of(images: int, batch_size: int, step: int) -> slice:
 def forward_in_training(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Outputs of a batch (N, C, H, W) in training mode.
 
-    Raises DataError where batch norm would take the variance of one value.
+    Raises DataError if batch norm would take the variance of one value.
     """
     try:
         outputs: torch.Tensor = model.train()(images)
@@ -47,20 +47,20 @@ def forward_in_training(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         if len(images) > 1:
             raise
         raise DataError(
-            "training: batch norm takes no variance of one image, whose channels have one value each; "
+            "training: batch norm cannot take the variance of one image, whose channels have one value each; "
             "take batches, and epochs, of 2 images or more"
         ) from error
     return outputs
 
 
 def pad_border(images: torch.Tensor) -> torch.Tensor:
-    """Surround (N, H, W, C) bytes with CROP_BORDER pixels of input value zero."""
+    """Surround (N, H, W, C) bytes with CROP_BORDER pixels that stand for input value zero."""
     border = (0, 0) + (CROP_BORDER,) * 4
     return functional.pad(images, border, value=PIXEL_ZERO)
 
 
 def random_views(padded: torch.Tensor, chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Randomly shifted, half of the time mirrored crops of `padded[chosen]`, in one gather.
+    """Crops of `padded[chosen]`, randomly shifted and half of them mirrored, in one gather.
 
     `padded` is (M, H + 2 * CROP_BORDER, W + 2 * CROP_BORDER, C); the result (N, H, W, C).
     """

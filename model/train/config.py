@@ -23,7 +23,7 @@ class Precision(Enum):
     """Number type of the forward pass in training; weights and batch norm stay float32."""
 
     FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"  # faster only where the processor multiplies bfloat16 itself
+    BFLOAT16 = "bfloat16"  # faster only if the processor multiplies bfloat16 natively
 
 
 _WARM_UP = 0.2  # share of a one-cycle run in which the rate rises
@@ -48,7 +48,7 @@ class TrainConfig:
     augment: bool = False  # shifted crops and left-right flips
     precision: Precision = Precision.FLOAT32
     seed: int = 0
-    threads: int | None = None  # processor threads; None leaves PyTorch's choice
+    threads: int | None = None  # processor threads; None: PyTorch's choice
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint of PyTorch, told from its bytes before anything unpacks it."""
+"""Tell from its bytes what a file is that is not a PyTorch checkpoint, before anything unpacks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 _HEAD = 512  # bytes that tell a kind
 _SAVE = "save the weights from PyTorch by torch.save"
-# beginning of a file -> what it is, what helps
+# beginning of a file -> what it is, what to do
 _KINDS = (
     (b"version https://git-lfs", "it is a pointer of Git LFS", "fetch the file itself by git lfs pull"),
     (b"\x93NUMPY", "it is an array of NumPy", "save a dict of tensors by torch.save"),
@@ -26,14 +26,14 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What a file is, and what helps."""
+    """What a file is, and what to do about it."""
 
     told: str
     remedy: str = "get it again"
 
 
 def foreign_kind(path: Path) -> FileKind | None:
-    """What a file is, None where it may be a checkpoint. Raises OSError where it cannot be read."""
+    """What a file is, None if it may be a checkpoint. Raises OSError if it cannot be read."""
     if not path.is_file():
         raise OSError(errno.EINVAL, "it is a folder or a device")
     with path.open("rb") as file:
@@ -45,7 +45,7 @@ def foreign_kind(path: Path) -> FileKind | None:
             return FileKind(told, remedy)
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
         return FileKind("it is a web page", "download the file itself")
-    if head[8:9] == b"{" and head[7] == 0:  # the header's length, then its JSON
+    if head[8:9] == b"{" and head[7] == 0:  # length of the header, then its JSON
         return FileKind("it is a safetensors file", "load it by safetensors and save its dict by torch.save")
     if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x3a"):
         return FileKind("it is an ONNX model", "give it as `network`, without `weights`")
@@ -53,7 +53,7 @@ def foreign_kind(path: Path) -> FileKind | None:
 
 
 def _archive_kind(path: Path) -> FileKind | None:
-    """The same of a zip archive: PyTorch's hold what they say, uncompressed."""
+    """The same for a zip archive: PyTorch's archives are complete and uncompressed."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()

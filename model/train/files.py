@@ -14,13 +14,13 @@ from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.train.file_kinds import foreign_kind
 
-# PyTorch's words for what a pickle names and it does not know
+# PyTorch's words for an unknown name in a pickle
 _CODE = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed global|whose module)")
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain values as `write_whole` does; DataError where it cannot be written."""
-    made = io.BytesIO()  # of a file or a path PyTorch makes errors of its own
+    """Save tensors and plain values as `write_whole` does; DataError if the file cannot be written."""
+    made = io.BytesIO()  # not the path itself, for which PyTorch raises errors of its own
     torch.save(content, made)
     write_whole(path, made.getbuffer())
 
@@ -45,7 +45,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
 def _unpickled(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            # of an unusual pickle PyTorch warns first and fails then; the failure says enough
+            # PyTorch warns of an unusual pickle before it fails; the failure says enough
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle can fail in any way, and PyTorch's advice is to run its code

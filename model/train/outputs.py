@@ -1,4 +1,4 @@
-"""What the outputs of a network are to a data set: one a class, or something without an accuracy."""
+"""Whether the outputs of a network match a data set's classes, so that it has an accuracy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bitlathe.model.data import Dataset
 
 
 def unlike_classes(outputs: tuple[int, ...], dataset: Dataset) -> str | None:
-    """How outputs of one image, of shape (K,) or (K, H, W), differ from one a class; None where they do not.
+    """How outputs of one image, (K,) or (K, H, W), differ from one per class; None if they do not.
 
     >>> from bitlathe.model.data import load_dataset
     >>> unlike_classes((10, 1, 1), load_dataset("digits"))

@@ -13,8 +13,8 @@ import torch
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.files import read_tensors
 
-StateDict = Mapping[str, torch.Tensor]  # by name, as PyTorch has it
-# keys that hold the state dict among other things, the likeliest first
+StateDict = Mapping[str, torch.Tensor]  # by name, as in PyTorch
+# keys of a checkpoint that hold the state dict, the likeliest first
 _CONTAINERS = (
     "state",
     "model",
@@ -26,26 +26,26 @@ _CONTAINERS = (
     "weights",
     "params",
 )
-# what DataParallel, torch.compile and Lightning put before names
+# prefixes by DataParallel, torch.compile and Lightning
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "_forward_module.")
 _MOST_PREFIXES = 3
 _COUNTER = "num_batches_tracked"
-_SLACK = 1 << 26  # bytes that a tensor may take beyond the file's: a constant that was expanded
+_SLACK = 1 << 26  # bytes that a tensor may take beyond the file's size: an expanded constant
 _GIVE = "give a checkpoint of this tool or a state dict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The state dict of a file, and what was taken off to come to it."""
+class LoadedState:
+    """The state dict of a file, and notes on what was taken off to get it."""
 
     state: StateDict
     notes: tuple[str, ...]
 
 
-def read_state(path: Path) -> Found:
+def read_state(path: Path) -> LoadedState:
     """Tensors of a weight file, a checkpoint or a plain state dict, in whatever container.
 
-    Raises DataError for a file that holds none, or tensors without plain values.
+    Raises DataError for a file that holds no tensors, or tensors without plain values.
     """
     content: Mapping[str, Any] = read_tensors(path)
     notes = []
@@ -66,7 +66,7 @@ def read_state(path: Path) -> Found:
             raise DataError(
                 f"{path}: {name} would take {size:,} bytes, which the file does not hold; {_GIVE}"
             )
-    return Found(state=state, notes=tuple(notes))
+    return LoadedState(state=state, notes=tuple(notes))
 
 
 def is_ours(content: Mapping[str, Any]) -> bool:
@@ -74,8 +74,8 @@ def is_ours(content: Mapping[str, Any]) -> bool:
     return str(content.get("format", "")).startswith("bitlathe") or {"config", "history"} <= content.keys()
 
 
-def without_prefixes(found: Found, expected: Iterable[str]) -> Found:
-    """The state under the names that a network expects, where a wrapper put something before them all."""
+def without_prefixes(found: LoadedState, expected: Iterable[str]) -> LoadedState:
+    """The state under the names that a network expects, without a prefix that a wrapper put before them."""
     names = [name for name in expected if not name.endswith(_COUNTER)]
     state = found.state
     if not names or all(name in state for name in names):
@@ -89,11 +89,11 @@ def without_prefixes(found: Found, expected: Iterable[str]) -> Found:
     notes = [*found.notes, f"{prefix!r} is taken off the names of the weights"]
     if others := [name for name in state if not name.startswith(prefix)]:
         notes.append(f"{first_of(others)} left out: not of the network")
-    return Found(state=taken, notes=tuple(notes))
+    return LoadedState(state=taken, notes=tuple(notes))
 
 
 def rounded(state: StateDict, expected: StateDict) -> list[str]:
-    """A note where the network's type is too narrow for the file's values."""
+    """A note if the network's type is too narrow for the file's values."""
     notes = []
     for kind in dict.fromkeys(tensor.dtype for tensor in state.values()):
         moved = [
@@ -108,7 +108,7 @@ def rounded(state: StateDict, expected: StateDict) -> list[str]:
 
 
 def first_of(names: Sequence[str], most: int = 3) -> str:
-    """The first of several names, and how many more there are.
+    """The first few names, and how many more there are.
 
     >>> first_of(["a", "b"]), first_of("abcde")
     ('a, b', 'a, b, c and 2 more')
@@ -118,7 +118,7 @@ def first_of(names: Sequence[str], most: int = 3) -> str:
 
 
 def _container(content: Mapping[str, Any]) -> str | None:
-    """The key that holds the state dict, None where the content is one itself."""
+    """The key that holds the state dict, None if the content is one itself."""
     return next((key for key in _CONTAINERS if isinstance(content.get(key), dict)), None)
 
 
@@ -129,7 +129,7 @@ def _prefixes() -> Iterator[str]:
 
 
 def _check_plain(where: str, tensor: torch.Tensor) -> None:
-    """Raise DataError for a tensor that holds its values in another way than one after another."""
+    """Raise DataError for a tensor that is not a plain array of real values."""
     if tensor.is_quantized:
         raise DataError(f"{where} is quantized ({tensor.dtype}); give the float weights it was made from")
     if tensor.is_meta:

@@ -1,4 +1,4 @@
-"""Networks of the field as PyTorch modules, by name."""
+"""Well-known networks as PyTorch modules, by name."""
 
 from bitlathe.model.zoo.adapted import adapted
 from bitlathe.model.zoo.cost import macs

@@ -1,4 +1,4 @@
-"""Anybody's network made to behave as those of the zoo: float32, one tensor of outputs, a row an image."""
+"""Make any network behave like those of the zoo: float32, one tensor of outputs, one row per image."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bitlathe.model.zoo.layers import Normalize
 def adapted(model: nn.Module, example: torch.Tensor, normalize: Normalize | None = None) -> nn.Module:
     """`model` itself, changed so that it maps images like `example` to outputs (N, K) or (N, K, H, W).
 
-    Its numbers become float32. An output in a dict or a tuple of one comes out by itself, one of 1x1 maps as
-    (N, K). With `normalize` images pass that first. Names of layers and tensors stay as they are, for all of
-    this is done by hooks. Weights take channels_last order, which is faster, where forward and backward pass
-    bear it: a `.view` of a map does not.
+    Its numbers become float32. An output in a dict or tuple of one is unpacked, and one of 1x1 maps becomes
+    (N, K). With `normalize`, images pass through it first. Names of layers and tensors do not change, as all
+    of this is done by hooks. Weights get channels_last order, which is faster, if forward and backward pass
+    work with it: a `.view` of a map does not.
     """
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
@@ -34,7 +34,7 @@ def adapted(model: nn.Module, example: torch.Tensor, normalize: Normalize | None
 
 
 def _forget_hooks(model: nn.Module) -> None:
-    """Remove what this made of a module before: it may be handed out again and again, or be a copy."""
+    """Remove earlier changes of this kind: a module may be passed in repeatedly, or be a copy."""
     for key in [key for key, hook in model._forward_pre_hooks.items() if isinstance(hook, _Before)]:
         del model._forward_pre_hooks[key]
     for key in [key for key, hook in model._forward_hooks.items() if hook is _one_tensor]:
@@ -42,13 +42,13 @@ def _forget_hooks(model: nn.Module) -> None:
 
 
 def _bears_channels_last(model: nn.Module, example: torch.Tensor) -> bool:
-    """Whether a copy of the network runs so in both modes."""
+    """Whether a copy of the network runs in channels_last order in both modes."""
     try:
         trial = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             for training in (False, True):
                 trial.train(training)(example).sum().backward()
-    except Exception:  # of a user's forward; as it stands the network may run, or say itself why not
+    except Exception:  # by a user's forward; unchanged, the network may run or report the error itself
         return False
     return True
 
@@ -72,7 +72,7 @@ def _one_tensor(model: nn.Module, arguments: tuple[torch.Tensor, ...], output: A
         )
     (result,) = found
     if len(arguments[0]) == 1 and result.shape[:1] != (1,):
-        result = result.unsqueeze(0)  # `squeeze()` takes the batch away too where it is of one image
+        result = result.unsqueeze(0)  # `squeeze()` also removes the batch if it has one image
     return result.flatten(1) if result.shape[2:] and result.shape[2:].numel() == 1 else result
 
 

@@ -17,7 +17,7 @@ _SHRINKING = 32  # the stem strides by 4, three pools halve
 
 
 class AlexNet(nn.Module):
-    """An 11x11 stem, four convolutions and three pools, a dense layer.
+    """An 11x11 stem, four convolutions, three pools and a dense layer.
 
     Raises ShapeError for images other than 32x32.
     """

@@ -28,7 +28,7 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
 
 def _layer_macs(module: nn.Module, output: torch.Tensor) -> int:
-    """Terms of one output value, which are the weights of one output channel, times output values."""
+    """Terms of one output value, one for each weight of an output channel, times output values."""
     weight: torch.Tensor = module.weight  # type: ignore[assignment]
     return weight[0].numel() * output[0].numel()
 

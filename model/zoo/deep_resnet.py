@@ -18,7 +18,7 @@ _WIDTHS = (64, 128, 256, 512)  # of the stages; each but the first halves the ma
 
 
 class Stem(Enum):
-    """What stands in front of the stages."""
+    """Layers before the stages."""
 
     IMAGENET = "imagenet"  # 7x7 stride 2, then a 3x3 maximum of stride 2
     CIFAR = "cifar"  # 3x3 stride 1
@@ -32,7 +32,7 @@ def projection_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions, the last four times as wide, and a shortcut around them."""
+    """1x1, 3x3 and 1x1 convolutions, the last one four times as wide, and a shortcut around them."""
 
     expansion = 4
 

@@ -1,7 +1,7 @@
 """GoogLeNet with batch norm for 32x32 images.
 
 Sources: Szegedy et al. 2014, arXiv:1409.4842, table 1; the CIFAR geometry (a 3x3 stem of 192
-channels, two 3x3 convolutions in the place of the 5x5) is that of kuangliu/pytorch-cifar,
+channels, two 3x3 convolutions instead of the 5x5) is that of kuangliu/pytorch-cifar,
 models/googlenet.py, which the literature on pruning measures.
 """
 
@@ -21,10 +21,10 @@ class Branches:
 
     one: int  # the 1x1 branch
     reduce_three: int
-    three: int  # the 3x3 branch behind its reduction
+    three: int  # the 3x3 branch after its reduction
     reduce_five: int
-    five: int  # the 5x5 branch behind its reduction
-    pooled: int  # 1x1 behind the pool
+    five: int  # the 5x5 branch after its reduction
+    pooled: int  # 1x1 after the pool
 
     @property
     def out_channels(self) -> int:
@@ -47,7 +47,7 @@ _INCEPTIONS = (
 
 
 class Inception(nn.Module):
-    """Four branches over one map, their channels joined."""
+    """Four branches on one map, with their channels concatenated."""
 
     def __init__(self, in_channels: int, branches: Branches) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Stem, nine inceptions with two pools between, average pool, dense layer."""
+    """Stem, nine inceptions with two pools in between, average pool, dense layer."""
 
     def __init__(self, *, num_classes: int, in_channels: int, normalize: Normalize | None = None) -> None:
         super().__init__()

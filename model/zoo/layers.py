@@ -9,14 +9,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-_PIXEL_SCALE = 128 / 255  # a network input is (pixel - 128) / 128, published constants use pixel / 255
+_PIXEL_SCALE = 128 / 255  # a network's input is (pixel - 128) / 128, published constants are for pixel / 255
 
 
 class Normalize(nn.Module):
     """Move our input x = (pixel - 128) / 128 to (pixel / 255 - mean) / std, channel by channel.
 
     y = x * scale + offset with scale = (128 / 255) / std and offset = (128 / 255 - mean) / std.
-    The convolution behind it pads zeros *after* this step, so folding it needs a border of
+    The convolution that follows pads zeros *after* this step, so folding it needs a border of
     pixel = 255 * mean, not of code 0.
     """
 
@@ -40,10 +40,10 @@ class Normalize(nn.Module):
 
 
 class PadShortcut(nn.Module):
-    """Shortcut without parameters: every `stride`-th pixel, zero channels in front and behind.
+    """Shortcut without parameters: every `stride`-th pixel, with zero channels before and after.
 
-    Source: He et al. 2015, arXiv:1512.03385, section 3.3, option A. Of an odd number of zero
-    channels the larger half stands behind.
+    Source: He et al. 2015, arXiv:1512.03385, section 3.3, option A. For an odd number of zero
+    channels, one more is put after.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -52,7 +52,7 @@ class PadShortcut(nn.Module):
 
     @property
     def front(self) -> int:
-        """Zero channels in front of the input's channels."""
+        """Number of zero channels before the input's channels."""
         return (self.out_channels - self.in_channels) // 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ class PadShortcut(nn.Module):
 
 
 class ConvNormReLU(nn.Sequential):
-    """Square convolution without bias, padded by half its kernel; batch norm; ReLU."""
+    """Square convolution without bias, padded by half its kernel, then batch norm and ReLU."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
@@ -76,7 +76,7 @@ class ConvNormReLU(nn.Sequential):
 
 
 def initialize(module: nn.Module) -> None:
-    """Draw weights as He et al. 2015, arXiv:1502.01852, and zero biases; for `Module.apply`."""
+    """Draw weights as in He et al. 2015, arXiv:1502.01852, and zero the biases; for `Module.apply`."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:

@@ -18,7 +18,7 @@ _GEOMETRY = {8: (5, 2, 3, 1, 2), 28: (5, 2, 5, 0, 5), 32: (5, 0, 5, 0, 5)}
 
 
 class LeNet5(nn.Module):
-    """Two convolutions with pooling, three dense layers.
+    """Two convolutions with pooling and three dense layers.
 
     Raises ShapeError for an image size other than 8, 28 or 32.
     """

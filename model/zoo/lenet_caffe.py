@@ -1,7 +1,7 @@
 """Caffe's LeNet-5, which the literature on compressing networks measures.
 
 Source: BVLC Caffe, examples/mnist/lenet.prototxt (431,080 parameters on 1x28x28). That file has no ReLU
-after its convolutions; here there is one, so that every layer's output is unsigned.
+after its convolutions; here each has one, so that every layer's output is unsigned.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import nn
 from bitlathe.model.graph.errors import ShapeError
 from bitlathe.model.zoo.layers import Normalize
 
-_MIN_SIZE = 16  # 5x5, halved, 5x5, halved: one pixel is left
+_MIN_SIZE = 16  # 5x5, halved, 5x5, halved: leaves one pixel
 
 
 class CaffeLeNet5(nn.Module):

@@ -1,4 +1,4 @@
-"""MobileNet v1: depthwise and pointwise convolutions in turn.
+"""MobileNet v1: alternating depthwise and pointwise convolutions.
 
 Source: Howard et al. 2017, arXiv:1704.04861, table 1. ReLU as there, not the ReLU6 of some published weights.
 """
@@ -53,7 +53,7 @@ class MobileNet(nn.Module):
 
 
 def _features(width: float, strides: Strides) -> nn.Sequential:
-    """All pairs, in one sequence; `strides` are those of the five stages."""
+    """All pairs in one sequence; `strides` are those of the five stages."""
     pairs, inputs = [], _scaled(_STEM, width)
     for stage, first_stride in zip(_STAGES, strides, strict=True):
         for index, channels in enumerate(stage):

@@ -25,7 +25,7 @@ _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What a builder must fit: classes, and the images' channels, size and normalisation."""
+    """What a builder needs: classes, and the images' channels, size and normalisation."""
 
     num_classes: int
     in_channels: int
@@ -49,7 +49,7 @@ class NetworkSpec:
 
 
 def _sized(module: Callable[..., nn.Module]) -> NetworkBuilder:
-    """Builder of a module that depends on the size of the images and judges it itself."""
+    """Builder of a module that depends on the images' size and checks it itself."""
     return lambda inputs: module(
         num_classes=inputs.num_classes,
         in_channels=inputs.in_channels,
@@ -61,7 +61,7 @@ def _sized(module: Callable[..., nn.Module]) -> NetworkBuilder:
 def _fully_convolutional(
     name: str, module: Callable[..., nn.Module], smallest: int, **settings: object
 ) -> NetworkSpec:
-    """A CIFAR-10 network of an average over the last map, so of images from `smallest` pixels a side on."""
+    """A CIFAR-10 network that averages the last map; it takes images of at least `smallest` pixels a side."""
 
     def builder(inputs: Inputs) -> nn.Module:
         if inputs.input_size < smallest:
@@ -103,7 +103,7 @@ def _grey(name: str, builder: NetworkBuilder, dataset: str, input_size: int) -> 
 
 
 def _imagenet(spec: NetworkSpec) -> NetworkSpec:
-    """The network with the shape of ImageNet's images, and a stand-in for them."""
+    """A network for the shape of ImageNet's images, with a stand-in for them."""
     return replace(spec, dataset="synthetic224", num_classes=1000, input_size=224)
 
 
@@ -135,7 +135,7 @@ NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def network_spec(name: str) -> NetworkSpec:
-    """Entry of the network called `name`; UnsupportedLayer lists the names when there is none."""
+    """Entry of the network called `name`; UnsupportedLayer, listing the names, if there is none."""
     if name not in NETWORKS:
         raise UnsupportedLayer(f"{name}: no such network; choose one of {', '.join(NETWORKS)}")
     return NETWORKS[name]
@@ -150,9 +150,9 @@ def build(
     seed: int = 0,
     normalize: Normalize | None = None,
 ) -> nn.Module:
-    """Make a network with seeded initial weights; what is not given comes from its `NetworkSpec`.
+    """Make a network with seeded initial weights; its `NetworkSpec` gives the defaults.
 
-    The weights are in channels_last order, which convolutions compute faster in and hand on to their maps.
+    The weights are in channels_last order, in which convolutions are faster and which their maps inherit.
     """
     spec = network_spec(name)
     inputs = Inputs(
@@ -168,5 +168,5 @@ def build(
 
 
 def checkpoint_path(network: str, dataset: str) -> Path:
-    """Where the trained weights that come with the package lie (they exist for a few pairs)."""
+    """Path of the trained weights in the package (they exist for a few pairs)."""
     return _CHECKPOINTS / f"{network}-{dataset}.pt"

@@ -14,13 +14,13 @@ from torch import nn
 from bitlathe.model.graph.errors import ShapeError
 from bitlathe.model.zoo.layers import ConvNormReLU, Normalize, initialize
 
-_STAGES = (2 * (64,), 2 * (128,), 3 * (256,), 3 * (512,), 3 * (512,))  # a pool halves the map behind each
+_STAGES = (2 * (64,), 2 * (128,), 3 * (256,), 3 * (512,), 3 * (512,))  # a pool after each halves the map
 _HIDDEN = 512
 _SHRINKING = 2 ** len(_STAGES)
 
 
 class Vgg16(nn.Module):
-    """Thirteen 3x3 convolutions with batch norm in five stages, two dense layers.
+    """Thirteen 3x3 convolutions with batch norm in five stages, and two dense layers.
 
     Raises ShapeError for images that five pools cannot halve.
     """

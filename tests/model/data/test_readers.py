@@ -149,8 +149,8 @@ def test_idx_sizes_whose_product_wraps_are_refused() -> None:
         (read_idx, b"\x89PNG", "f.npz: starts with 89504e47, an idx3 file with 00000803"),
         (read_idx, b"", "f.npz: starts with , an idx3 file with 00000803"),
         (read_idx, idx(np.zeros((2, 28, 28), np.uint8))[:-1], "1583 bytes, its header promises 1584"),
-        (read_cifar10_binary, bytes(3072), "3072 bytes is no multiple of the 3073 bytes of a record"),
-        (read_cifar100_binary, b"", "0 bytes is no multiple of the 3074 bytes of a record"),
+        (read_cifar10_binary, bytes(3072), "3072 bytes is not a multiple of the 3073 bytes of a record"),
+        (read_cifar100_binary, b"", "0 bytes is not a multiple of the 3074 bytes of a record"),
     ],
 )
 def test_a_truncated_or_foreign_file_is_refused_by_name(
