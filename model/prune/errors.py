@@ -1,4 +1,4 @@
-"""What can go wrong in pruning; every message names the layer and a way out."""
+"""Errors of pruning; every message names the layer and a way out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from bitlathe.model.graph.errors import BitlatheError
 
 
 class PruneError(BitlatheError):
-    """Base of the errors of this room."""
+    """Base of this package's errors."""
 
 
 class Unprunable(PruneError):
-    """A layer whose channels cannot be removed, or that does not exist."""
+    """A layer does not exist, or its channels cannot be removed."""
 
 
 class BudgetError(PruneError):
@@ -18,4 +18,4 @@ class BudgetError(PruneError):
 
 
 class BrokenNetwork(PruneError):
-    """A forward pass that fails or changes its meaning after a prune; the network was restored."""
+    """A forward pass fails or gives another result after pruning; the network was restored."""

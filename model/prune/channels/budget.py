@@ -1,4 +1,4 @@
-"""How much is to go, and how far any layer may shrink."""
+"""How much to remove, and how far a layer may shrink."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostShare:
-    """As few of the least important channels as lower a cost by `share` of itself or more."""
+    """The fewest of the least important channels that lower a cost by at least `share` of itself."""
 
     share: float  # 0..1
     metric: Metric = Metric.MACS
@@ -44,10 +44,10 @@ class CostShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerLayer:
-    """So many channels (int) or such a share of them (float) of each named layer, ranked within the layer.
+    """A number (int) or share (float) of the channels of each named layer, ranked within the layer.
 
-    Of a share as much is kept as whole channels fit into the rest: 0.4 of 32 keeps 19, as in the code
-    that the results of Li et al. 2016 (arXiv:1608.08710) are repeated with.
+    A share keeps as many whole channels as fit into the rest: 0.4 of 32 keeps 19, as in the code with which
+    the results of Li et al. 2016 (arXiv:1608.08710) are repeated.
     """
 
     amounts: Mapping[str, int | float]
@@ -65,11 +65,11 @@ ChannelBudget = Count | Share | CostShare | PerLayer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WidthLimits:
-    """Bounds of every layer, and the size of what is removed at once."""
+    """Bounds of every layer, and the size of the blocks that are removed."""
 
-    floor: int = 1  # channels a layer keeps at least
-    cap: float = 1.0  # share of its original channels a layer may lose
-    lanes: int = 1  # channels that go together; every layer that shrinks is left with a multiple
+    floor: int = 1  # channels that a layer keeps at least
+    cap: float = 1.0  # share of its original channels that a layer may lose
+    lanes: int = 1  # channels that go together; every layer that shrinks keeps a multiple
 
     def __post_init__(self) -> None:
         if self.floor < 1 or self.lanes < 1:
@@ -90,7 +90,7 @@ class WidthLimits:
 
 
 def whole_channels(width: int, share: float) -> int:
-    """Channels that a share of a layer takes, so that the rest is rounded down.
+    """Channels in a share of a layer, such that the rest is rounded down.
 
     >>> whole_channels(32, 0.4), whole_channels(10, 0.9)
     (13, 9)

@@ -1,6 +1,6 @@
 """What each of PyTorch's operations does to channels: along which dimension of its result they are.
 
-Through an operation that is not here, or that takes channels by position, they are `Lost`: they stay.
+An operation that is not listed, or that takes channels by position, raises `ChannelsLost`; its channels stay.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils import _pytree
 
-from bitlathe.model.prune.channels.members import Along, ChannelTies
+from bitlathe.model.prune.channels.members import ChannelAxis, ChannelTies
 
 PADDED = "constant channels stand beside its channels"
 _CONSTANT = "a constant tensor is put together with its channels"
 _PARAMETER = "a bare parameter outside any layer depends on its channels"
 
 
-class Lost(Exception):
+class ChannelsLost(Exception):
     """Channels cannot be followed through an operation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorCall:
-    """One operation that reads tensors with channels, after it ran."""
+    """A finished operation that read tensors with channels."""
 
     function: OpOverload
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     outputs: tuple[Tensor, ...]
-    places: Mapping[Tensor, Along]  # of every tensor that depends on the image
+    places: Mapping[Tensor, ChannelAxis]  # of every tensor that depends on the image
     ties: ChannelTies
 
     @property
@@ -44,40 +44,40 @@ class TensorCall:
         return str(self.function.overloadpacket.__name__).removesuffix("_")
 
     def argument(self, name: str) -> Any:
-        """An argument by its schema's name, None where there is none."""
+        """An argument by its name in the schema, None if there is none."""
         schema = self.function._schema.arguments
         given = {**dict(zip((a.name for a in schema), self.args, strict=False)), **self.kwargs}
         defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
         return {**defaults, **given}.get(name)
 
     @property
-    def image(self) -> tuple[Tensor, Along]:
+    def image(self) -> tuple[Tensor, ChannelAxis]:
         """The one tensor with channels that it reads."""
         (tensor,) = (t for t in _tensors((self.args, self.kwargs)) if t in self.places)
         return tensor, self.places[tensor]
 
 
-ChannelRule = Callable[[TensorCall], list[Along]]  # one for each output
+ChannelRule = Callable[[TensorCall], list[ChannelAxis]]  # one for each output
 
 
 def rule_of(operation: TensorCall) -> ChannelRule:
-    """The rule of an operation; Lost where there is none."""
+    """The rule of an operation; ChannelsLost if there is none."""
     if operation.name in _RULES:
         return _RULES[operation.name]
-    if operation.name.endswith("_like"):  # constants in the shape of a tensor
+    if operation.name.endswith("_like"):  # constants with the shape of a tensor
         return _elementwise
     packet = operation.function.overloadpacket
     if any(torch.Tag.pointwise in getattr(packet, overload).tags for overload in packet.overloads()):
         return _elementwise
-    raise Lost
+    raise ChannelsLost
 
 
-def _elementwise(operation: TensorCall) -> list[Along]:
-    """Operands of each channel on its own, broadcast as usual."""
+def _elementwise(operation: TensorCall) -> list[ChannelAxis]:
+    """Operations on each channel separately, with operands broadcast as usual."""
     output = _only(operation.outputs)
     operands = [t for t in _tensors((operation.args, operation.kwargs)) if t.dim()]
     if any(t.dim() > output.dim() for t in operands):  # such as the maximum of all values of a tensor
-        raise Lost
+        raise ChannelsLost
     shapes = [(1,) * (output.dim() - t.dim()) + tuple(t.shape) for t in operands]
     places = [
         _shifted(operation.places[t], output.dim() - t.dim()) if t in operation.places else None
@@ -90,13 +90,13 @@ def _tied(
     ties: ChannelTies,
     result: Sequence[int],
     shapes: Sequence[Sequence[int]],
-    places: Sequence[Along | None],
+    places: Sequence[ChannelAxis | None],
     tensors: Sequence[Tensor],
-) -> Along:
-    """Where channels are after tensors of broadcast shapes were put together value by value."""
+) -> ChannelAxis:
+    """Where channels are after an elementwise operation on tensors of broadcast shapes."""
     found = [place for place in places if place is not None]
     dim = next((place.dim for place in found if not place.is_one), found[0].dim)
-    tied: list[Along] = []
+    tied: list[ChannelAxis] = []
     for tensor, shape, place in zip(tensors, shapes, places, strict=True):
         if place is None:
             if shape[dim] > 1:
@@ -106,46 +106,46 @@ def _tied(
             continue
         turned = place.at(dim, shape[dim])
         if turned is None:
-            raise Lost
-        if shape[dim] < result[dim]:  # one channel meets all
+            raise ChannelsLost
+        if shape[dim] < result[dim]:  # one channel is combined with all
             ties.keep(turned.channels, "it is spread over the channels of other layers")
         else:
             tied.append(turned)
     if not tied:
-        return Along(dim=dim, channels=np.repeat(found[0].channels[:1], result[dim]))
+        return ChannelAxis(dim=dim, channels=np.repeat(found[0].channels[:1], result[dim]))
     for other in tied[1:]:
         ties.tie(tied[0].channels, other.channels)
     return tied[0]
 
 
-def _shifted(place: Along, by: int) -> Along:
-    return Along(dim=place.dim + by, channels=place.channels)
+def _shifted(place: ChannelAxis, by: int) -> ChannelAxis:
+    return ChannelAxis(dim=place.dim + by, channels=place.channels)
 
 
-def _by_channel(operation: TensorCall) -> list[Along]:
-    """Pooling and the like: the last dimensions change, as many as the name says, each channel on its own."""
+def _by_channel(operation: TensorCall) -> list[ChannelAxis]:
+    """Pooling and the like: as many last dimensions change as the name says, each channel separately."""
     tensor, place = operation.image
     found = re.search(r"([123])d", operation.name)
     last = tensor.dim() - (int(found[1]) if found else 0)
-    place = place if place.dim < last or not place.is_one else Along(dim=1, channels=place.channels[:1])
+    place = place if place.dim < last or not place.is_one else ChannelAxis(dim=1, channels=place.channels[:1])
     if place.dim >= last or any(output.dim() != tensor.dim() for output in operation.outputs):
-        raise Lost
+        raise ChannelsLost
     return [place] * len(operation.outputs)
 
 
-def _padded(operation: TensorCall) -> list[Along]:
-    """Zeros around a map; those beside its channels are channels that stay."""
+def _padded(operation: TensorCall) -> list[ChannelAxis]:
+    """Zeros around a map; zeros beside its channels are channels that stay."""
     tensor, place = operation.image
     widths = list(operation.argument("pad"))
     at = 2 * (tensor.dim() - 1 - place.dim)
     front, behind = widths[at : at + 2] if at < len(widths) else (0, 0)
     if front < 0 or behind < 0:
-        raise Lost
+        raise ChannelsLost
     parts = [operation.ties.new(count, PADDED) for count in (front, behind)]
-    return [Along(dim=place.dim, channels=np.concatenate([parts[0], place.channels, parts[1]]))]
+    return [ChannelAxis(dim=place.dim, channels=np.concatenate([parts[0], place.channels, parts[1]]))]
 
 
-def _reduced(operation: TensorCall) -> list[Along]:
+def _reduced(operation: TensorCall) -> list[ChannelAxis]:
     """A mean or the like over dimensions; channels may not be among them."""
     tensor, place = operation.image
     given = operation.argument("dim")
@@ -155,24 +155,24 @@ def _reduced(operation: TensorCall) -> list[Along]:
         free = [d for d in range(tensor.dim()) if d not in dims]
         turned = place.at(free[0], tensor.shape[free[0]]) if free else place
         if turned is None or not place.is_one:
-            raise Lost
+            raise ChannelsLost
         place = turned
     dim = place.dim if keeps else place.dim - sum(d < place.dim for d in dims)
-    return [Along(dim=dim, channels=place.channels)] * len(operation.outputs)
+    return [ChannelAxis(dim=dim, channels=place.channels)] * len(operation.outputs)
 
 
-def _one_pixel(operation: TensorCall) -> list[Along]:
-    """Strides of a map of one pixel said otherwise, as pooling in channels_last order says them."""
+def _one_pixel(operation: TensorCall) -> list[ChannelAxis]:
+    """Other strides for a map of one pixel, as pooling in channels_last order sets them."""
     output, (_, place) = _only(operation.outputs), operation.image
     channels = output.shape[1] if output.dim() > 2 else 0
     is_one = output[0].numel() == channels == len(place.channels) and place.dim == 1
     if not is_one or output.stride()[:2] != (channels, 1):
-        raise Lost
+        raise ChannelsLost
     return [place]
 
 
-def _concatenated(operation: TensorCall) -> list[Along]:
-    """Tensors one behind another: parts without channels are channels that stay."""
+def _concatenated(operation: TensorCall) -> list[ChannelAxis]:
+    """Tensors one after another; parts without channels become channels that stay."""
     output = _only(operation.outputs)
     parts = [part for part in operation.argument("tensors") if part.dim() == output.dim()]
     dim = int(operation.argument("dim") or 0) % output.dim()
@@ -184,11 +184,11 @@ def _concatenated(operation: TensorCall) -> list[Along]:
         operation.ties.new(part.shape[dim], _CONSTANT) if turned is None else turned.channels
         for part, turned in zip(parts, along, strict=True)
     ]
-    return [Along(dim=dim, channels=np.concatenate(channels))]
+    return [ChannelAxis(dim=dim, channels=np.concatenate(channels))]
 
 
-def _stacked(operation: TensorCall) -> list[Along]:
-    """Tensors one behind another in a dimension of their own."""
+def _stacked(operation: TensorCall) -> list[ChannelAxis]:
+    """Tensors one after another in a new dimension."""
     output = _only(operation.outputs)
     parts: list[Tensor] = operation.argument("tensors")
     dim = int(operation.argument("dim") or 0) % output.dim()
@@ -196,7 +196,7 @@ def _stacked(operation: TensorCall) -> list[Along]:
     places = [place and _shifted(place, int(place.dim >= dim)) for place in map(operation.places.get, parts)]
     if all(place is None or place.is_one for place in places):
         ones = [operation.ties.new(1, _CONSTANT) if p is None else p.channels[:1] for p in places]
-        return [Along(dim=dim, channels=np.concatenate(ones))]
+        return [ChannelAxis(dim=dim, channels=np.concatenate(ones))]
     return [_side_by_side(operation, dim, shapes, places, parts)]
 
 
@@ -204,18 +204,18 @@ def _side_by_side(
     operation: TensorCall,
     dim: int,
     shapes: Sequence[tuple[int, ...]],
-    places: Sequence[Along | None],
+    places: Sequence[ChannelAxis | None],
     parts: Sequence[Tensor],
-) -> Along:
-    """Channels along another dimension than the one that parts are joined in: each part holds them all."""
+) -> ChannelAxis:
+    """Channels along another dimension than that of joining: each part holds all of them."""
     result = list(operation.outputs[0].shape)
     if any(place is not None and not place.is_one and place.dim == dim for place in places):
-        raise Lost
+        raise ChannelsLost
     return _tied(operation.ties, result, shapes, places, parts)
 
 
-def _moved(operation: TensorCall) -> list[Along]:
-    """Values change their places only: so do the numbers of their channels, by the very same operation."""
+def _moved(operation: TensorCall) -> list[ChannelAxis]:
+    """Operations that only move values: the same operation moves the numbers of their channels."""
     tensor, place = operation.image
     shape = [1] * tensor.dim()
     shape[place.dim] = -1
@@ -230,25 +230,25 @@ def _moved(operation: TensorCall) -> list[Along]:
     there = set(place.channels.tolist())
     made = [_place_of(result) for result in _tensors(moved)]
     if any(set(found.channels.tolist()) != there for found in made):
-        raise Lost  # some channels and not others: by their position
+        raise ChannelsLost  # it takes some channels by position
     return made
 
 
-def _place_of(numbers: Tensor) -> Along:
-    """The one dimension along which channels change; Lost where there are more, or none is left."""
+def _place_of(numbers: Tensor) -> ChannelAxis:
+    """The one dimension along which channels change; ChannelsLost if there are several or none."""
     if not numbers.numel() or not numbers.dim():
-        raise Lost
+        raise ChannelsLost
     firsts = (numbers.narrow(dim, 0, 1) for dim in range(numbers.dim()))
     changing = [dim for dim, first in enumerate(firsts) if bool((numbers != first).any())]
     if len(changing) > 1:
-        raise Lost
+        raise ChannelsLost
     dim = changing[0] if changing else min(1, numbers.dim() - 1)
-    return Along(dim=dim, channels=numbers.movedim(dim, 0).flatten(1)[:, 0].numpy().copy())
+    return ChannelAxis(dim=dim, channels=numbers.movedim(dim, 0).flatten(1)[:, 0].numpy().copy())
 
 
 def _only(outputs: Sequence[Tensor]) -> Tensor:
     if len(outputs) != 1:
-        raise Lost
+        raise ChannelsLost
     return outputs[0]
 
 

@@ -1,4 +1,4 @@
-"""What a network costs with some channels gone, without removing them."""
+"""Cost of a network without some channels, computed without removing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bitlathe.model.zoo.modes import evaluating
 
 
 class Metric(Enum):
-    """What is to shrink."""
+    """The cost to reduce."""
 
     MACS = "macs"  # multiply-accumulates of an image through convolutions and dense layers
     PARAMETERS = "parameters"
@@ -23,10 +23,10 @@ class Metric(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """A parameter's shape, the sizes of it that each role cuts, and how often an image uses it."""
+    """A parameter's shape, which of its sizes each role cuts, and how often an image uses it."""
 
     layer: str
-    roles: tuple[tuple[MemberRole, int], ...]  # role that shortens it, dimension
+    roles: tuple[tuple[MemberRole, int], ...]  # role that shortens it, along which dimension
     shape: tuple[int, ...]
     uses: int  # multiply-accumulates of an image = uses * numel
 
@@ -78,7 +78,7 @@ def _tensor(name: str, layer: nn.Module, attribute: str, parameter: nn.Parameter
 
 
 def _positions(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
-    """Output values a filter of each convolution and dense layer makes of one image."""
+    """Output values per image of a filter of each convolution and dense layer."""
     names: dict[nn.Module, str] = {
         layer: name for name, layer in model.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))
     }

@@ -1,6 +1,6 @@
-"""How little a channel matters, by its weights alone. A lower score goes first.
+"""How much a channel matters, by its weights alone. The lowest score goes first.
 
-A criterion measures every layer that makes a channel, one row a layer; `scores.py` puts the rows together.
+A criterion measures every layer that makes a channel, one row per layer; `scores.py` combines the rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Criterion:
     name: str
     measure: Measure
     needs_data: bool = False
-    is_comparable: bool = False  # scores of different layers are on one scale and need no normalisation
+    is_comparable: bool = False  # whether scores of different layers are on one scale, without normalisation
 
 
 def standard_deviation(filters: torch.Tensor) -> torch.Tensor:
@@ -54,7 +54,7 @@ def l2_norm(filters: torch.Tensor) -> torch.Tensor:
 
 
 def geometric_median(filters: torch.Tensor) -> torch.Tensor:
-    """Sum of distances to the layer's other filters: what lies in the middle, the others can replace.
+    """Sum of distances to the layer's other filters: those can replace a filter in their middle.
 
     Source: He et al. 2019, arXiv:1811.00250, equation 7.
     """
@@ -63,7 +63,7 @@ def geometric_median(filters: torch.Tensor) -> torch.Tensor:
 
 
 def of_filters(name: str, score: FilterScore) -> Criterion:
-    """Criterion that looks at one layer's filters, bias left out."""
+    """Criterion on one layer's filters, without the bias."""
 
     def measure(model: nn.Module, groups: ChannelGroups, data: Data) -> Rows:
         layers = dict(model.named_modules())
@@ -87,7 +87,7 @@ def batch_norm_scale() -> Criterion:
 
 
 def random_order(seed: int = 0) -> Criterion:
-    """Uniform random scores: the baseline every other criterion must beat."""
+    """Uniform random scores: the baseline that every other criterion must beat."""
 
     def measure(model: nn.Module, groups: ChannelGroups, data: Data) -> Rows:
         generator = torch.Generator().manual_seed(seed)
@@ -109,7 +109,7 @@ def filters_of(layer: nn.Module, name: str) -> torch.Tensor:
 def by_member(
     groups: ChannelGroups, roles: Sequence[MemberRole], values: Callable[[Member], torch.Tensor]
 ) -> Rows:
-    """Rows of every group from the values (indices,) of its members in the given roles."""
+    """Rows of every group, from the values (indices,) of its members in the given roles."""
     rows = {}
     for group in groups:
         members = [member for member in group.members if member.role in roles]
@@ -125,7 +125,7 @@ def by_member(
 def row(group: ChannelGroup, member: Member, values: torch.Tensor) -> torch.Tensor:
     """Values (indices,) of a layer by the group's channel (width,), NaN where the layer lacks the channel.
 
-    Of a channel that a layer holds several times, as behind a flattened map, it is the mean.
+    A channel that a layer holds several times, as after a flattened map, gets the mean.
     """
     channels, indices = torch.from_numpy(member.channels), torch.from_numpy(member.indices)
     sums = torch.zeros(group.width, dtype=torch.float64)

@@ -23,7 +23,7 @@ def taylor(loss: Loss = functional.cross_entropy) -> Criterion:
     """Sum over batches and weights of |weight * gradient|, the first-order change of the loss without it.
 
     Source: Molchanov et al. 2019, arXiv:1906.10771, equation 8, with magnitudes in place of squares.
-    Batch norm uses its running statistics; gradients that the network holds stay as they are.
+    Batch norm uses its running statistics; existing gradients of the network are kept.
     """
 
     def measure(model: nn.Module, groups: ChannelGroups, data: Data) -> Rows:
@@ -68,7 +68,7 @@ def channel_sparsity(rho: float = 0.5, norm_weight: float = 0.5, threshold: floa
 
 
 def _zero_shares(model: nn.Module, groups: ChannelGroups, data: Data) -> dict[str, torch.Tensor]:
-    """Share (width,) of values a ReLU makes zero: the mean over a group's batch norms, or its producers."""
+    """Share (width,) of values that a ReLU makes zero: the mean over a group's batch norms, or producers."""
     watched = {group.name: _before_relu(group) for group in groups}
     names = {member.layer for members in watched.values() for member in members}
     layers = {name: layer for name, layer in model.named_modules() if name in names}
@@ -96,7 +96,7 @@ def _just(groups: ChannelGroups, name: str) -> ChannelGroups:
 
 @contextmanager
 def _watching(layers: dict[str, nn.Module], counts: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Add up, for each layer, images times the share of positions with a value <= 0."""
+    """Sum for each layer the images times the share of positions with a value <= 0."""
 
     def watcher(name: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
         def count(_layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
@@ -119,7 +119,7 @@ def _watching(layers: dict[str, nn.Module], counts: dict[str, torch.Tensor]) -> 
 
 @contextmanager
 def _wanting_gradients(weights: list[torch.Tensor]) -> Iterator[None]:
-    """Let frozen weights have a gradient for a while."""
+    """Give frozen weights a gradient for a while."""
     frozen = [weight for weight in weights if not weight.requires_grad]
     for weight in frozen:
         weight.requires_grad_(True)

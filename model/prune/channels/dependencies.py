@@ -1,9 +1,9 @@
-"""Which indices of which layers leave together: channels are followed through one forward pass.
+"""Which indices of which layers leave together, found by following channels through one forward pass.
 
 Every value of every tensor belongs to a channel of some layer, or of the image. Operations that only move
-values are carried out on the channels' numbers too, so no offset is worked out anywhere; those that put
-values together tie channels; through all others channels stay. What a forward pass does to widths by itself,
-such as sizes written as numbers, shows only when something is removed: `trial.py` does so.
+values are applied to the channels' numbers too, so no offset needs to be computed; those that combine values
+tie channels; all others make channels stay. What a forward pass itself does with widths, such as sizes
+written as numbers, shows only when something is removed, as in `trial.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from bitlathe.model.prune.channels.channel_rules import PADDED, Lost, TensorCall, rule_of
+from bitlathe.model.prune.channels.channel_rules import PADDED, ChannelsLost, TensorCall, rule_of
 from bitlathe.model.prune.channels.members import (
-    Along,
+    ChannelAxis,
     ChannelIndices,
     ChannelTies,
     Member,
@@ -42,7 +42,7 @@ AxisPlace = tuple[str, MemberRole]
 
 @dataclass(slots=True, kw_only=True)
 class ChannelBundle:
-    """Channels of the same producers with all that leaves with them; `objections` say why they cannot."""
+    """Channels of the same producers and all that leaves with them; `objections` say why they cannot go."""
 
     root: str
     members: list[Member] = field(default_factory=list)
@@ -50,7 +50,7 @@ class ChannelBundle:
 
     @property
     def is_padded(self) -> bool:
-        """Whether an operation puts constant channels beside them, and so places them by position."""
+        """Whether an operation adds constant channels beside them and so places them by position."""
         return PADDED in self.objections
 
     @property
@@ -62,13 +62,13 @@ class ChannelBundle:
 def trace(model: nn.Module, example: Tensor) -> list[ChannelBundle]:
     """Bundles of all convolutions and dense layers that the forward pass of `example` (N, C, H, W) reaches.
 
-    Every output channel of a layer is in one bundle. Raises Unprunable when the network cannot be traced.
+    Every output channel of a layer is in one bundle. Raises Unprunable if the network cannot be traced.
     """
     follower = _Follower(model)
     try:
         with torch.no_grad(), evaluating(model), follower.hooked():
             image = example.detach().clone()
-            follower.places[image] = Along(dim=1, channels=follower.ties.new(image.shape[1], IMAGE))
+            follower.places[image] = ChannelAxis(dim=1, channels=follower.ties.new(image.shape[1], IMAGE))
             with follower:
                 output = model(image)
     except Exception as error:  # whatever a user's forward raises
@@ -82,7 +82,7 @@ def trace(model: nn.Module, example: Tensor) -> list[ChannelBundle]:
 
 
 class _Follower(TorchDispatchMode):
-    """Keeps for each tensor of a forward pass where its channels are, and for each layer which it holds."""
+    """Records where each tensor of a forward pass has its channels, and which channels each layer holds."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -91,16 +91,16 @@ class _Follower(TorchDispatchMode):
         self.held: dict[AxisPlace, ChannelIndices] = {}
         self.unfit: dict[str, str] = {}  # layer -> why its channels can never leave
         self._model = model
-        self._inside: list[tuple[str, nn.Module]] = []  # modules that run at present, the innermost last
+        self._inside: list[tuple[str, nn.Module]] = []  # running modules, the innermost last
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No: to skip PyTorch's compiler is to import it, which takes seconds."""
+        """False, as PyTorch would import its compiler to skip it, which takes seconds."""
         return False
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
-        """Learn of each module's start and end."""
+        """Observe each module's start and end."""
         handles = []
         for name, module in self._model.named_modules():
             handles.append(module.register_forward_pre_hook(self._entering(name)))
@@ -112,19 +112,19 @@ class _Follower(TorchDispatchMode):
                 handle.remove()
 
     def keep(self, values: object, reason: str) -> None:
-        """Let the channels of all tensors among `values` stay."""
+        """Make the channels of all tensors among `values` stay."""
         for leaf in _pytree.tree_leaves(values):
             if isinstance(leaf, Tensor) and leaf in self.places:
                 self.ties.keep(self.places[leaf].channels, reason)
 
     def keep_unfit(self) -> None:
-        """Let all channels stay that a layer holds which met others that cannot leave."""
+        """Make all channels of a layer stay if it met others that cannot leave."""
         for (name, _), channels in self.held.items():
             if name in self.unfit:
                 self.ties.keep(channels, self.unfit[name])
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and follow what it does outside of the layers that are followed as a whole."""
+        """Run an operation, and follow its channels outside of layers that are followed as a whole."""
         given = kwargs or {}
         result = function(*args, **given)
         if not any(isinstance(module, _Layers) for _, module in self._inside):
@@ -138,22 +138,24 @@ class _Follower(TorchDispatchMode):
         operation = TensorCall(
             function=function, args=args, kwargs=kwargs, outputs=outputs, places=self.places, ties=self.ties
         )
-        if operation.name.startswith("new_"):  # a constant that shares a tensor's type only
+        if operation.name.startswith("new_"):  # a constant that only shares a tensor's type
             return
         try:
             made = rule_of(operation)(operation)
-        except Lost:
+        except ChannelsLost:
             made = self._lost((args, kwargs), outputs, self._passing(operation.name))
         for output, place in zip(outputs, made, strict=True):
             if output.dim():
                 self.places[output] = place
 
-    def _lost(self, values: object, outputs: tuple[Tensor, ...], reason: str) -> list[Along]:
+    def _lost(self, values: object, outputs: tuple[Tensor, ...], reason: str) -> list[ChannelAxis]:
         self.keep(values, reason)
         one = self.ties.new(1, reason)
         dims = [min(1, max(0, output.dim() - 1)) for output in outputs]
         sizes = [output.shape[dim] if output.dim() else 1 for output, dim in zip(outputs, dims, strict=True)]
-        return [Along(dim=dim, channels=np.repeat(one, size)) for dim, size in zip(dims, sizes, strict=True)]
+        return [
+            ChannelAxis(dim=dim, channels=np.repeat(one, size)) for dim, size in zip(dims, sizes, strict=True)
+        ]
 
     def _passing(self, operation: str) -> str:
         name, module = self._inside[-1]
@@ -177,12 +179,12 @@ class _Follower(TorchDispatchMode):
         return leave
 
     def _through(self, name: str, layer: nn.Module, image: Tensor, output: Tensor) -> None:
-        """Follow channels through a layer: those it reads, those it makes."""
+        """Follow channels through a layer: those it reads and those it makes."""
         dim = _channel_dim(layer, image)
         place = self.places.get(image)
         read = place and place.at(dim, image.shape[dim])
         if read is None and place is None:
-            read = Along(dim=dim, channels=self.ties.new(image.shape[dim], "a constant"))
+            read = ChannelAxis(dim=dim, channels=self.ties.new(image.shape[dim], "a constant"))
         if read is None or _is_grouped(layer):
             reason = f"its channels pass {name}, a {type(layer).__name__} that cannot lose channels"
             self.unfit[name] = reason
@@ -192,12 +194,12 @@ class _Follower(TorchDispatchMode):
             self._hold(
                 name, MemberRole.NORM if isinstance(layer, Norms) else MemberRole.DEPTHWISE, read.channels
             )
-            self.places[output] = Along(dim=dim, channels=read.channels)
+            self.places[output] = ChannelAxis(dim=dim, channels=read.channels)
             return
         self._hold(name, MemberRole.CONSUMER, read.channels)
         if (name, MemberRole.PRODUCER) not in self.held:
             self._hold(name, MemberRole.PRODUCER, self.ties.new(size(layer, MemberRole.PRODUCER)))
-        self.places[output] = Along(dim=dim, channels=self.held[name, MemberRole.PRODUCER])
+        self.places[output] = ChannelAxis(dim=dim, channels=self.held[name, MemberRole.PRODUCER])
 
     def _hold(self, layer: str, role: MemberRole, channels: ChannelIndices) -> None:
         """A layer that runs twice ties the channels it met the first time to those it meets now."""
@@ -217,11 +219,11 @@ def _is_grouped(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups > 1 and not is_depthwise(layer)
 
 
-Holders = dict[AxisPlace, list[int]]  # of a channel: the indices of each layer in each role
+Holders = dict[AxisPlace, list[int]]  # indices of a channel in each role of each layer
 
 
 def _bundles(model: nn.Module, follower: _Follower) -> list[ChannelBundle]:
-    """Channels that the same layers make are one bundle; its root is the narrowest of them."""
+    """Bundle the channels that the same layers make; the root is the narrowest of these layers."""
     layers = dict(model.named_modules())
     order = {name: number for number, name in enumerate(layers)}
     by_producers: dict[tuple[str, ...], dict[int, Holders]] = {}

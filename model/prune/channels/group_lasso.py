@@ -1,4 +1,4 @@
-"""A term of the loss that pulls whole filters towards zero, so that a prune afterwards takes what is dead.
+"""A loss term that pulls whole filters towards zero, so that later pruning removes dead ones.
 
 Source: Yuan and Lin 2006, doi 10.1111/j.1467-9868.2005.00532.x; of filters Wen et al. 2016, arXiv:1608.03665,
 section 3.2. Its use before pruning by sparsity: "Channel pruning based on regularized sparse".
@@ -18,9 +18,9 @@ from bitlathe.model.prune.errors import PruneError, Unprunable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupLasso:
-    """`strength` times the sum of the L2 norms of all filters whose channels can be pruned.
+    """`strength` times the sum of the L2 norms of all filters with channels that can be pruned.
 
-    Unlike weight decay its pull does not fade as a filter shrinks. Raises PruneError for a strength that is
+    Unlike weight decay, its pull does not fade as a filter shrinks. Raises PruneError for a strength that is
     not above 0.
     """
 
@@ -32,9 +32,9 @@ class GroupLasso:
             raise PruneError(f"group lasso: a strength of {self.strength:g}; give more than 0")
 
     def on(self, model: nn.Module, example: Tensor) -> Callable[[], Tensor]:
-        """The term () of a live network, until a prune changes it; `example` (N, C, H, W) is an input.
+        """The loss term () of a live network, valid until it is pruned; `example` (N, C, H, W) is an input.
 
-        Raises Unprunable where no channel can be pruned.
+        Raises Unprunable if no channel can be pruned.
         """
         layers = dict(model.named_modules())
         groups = channel_groups(model, example, self.scope)

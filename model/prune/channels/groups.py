@@ -1,4 +1,4 @@
-"""Channels that leave together, and for every other layer the reason why its channels stay."""
+"""Groups of channels that leave together, and the reason why the channels of other layers stay."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from bitlathe.model.prune.channels.trial import trouble
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.zoo.layers import PadShortcut
 
-_TOLD = 4  # layers that a line names
+_TOLD = 4  # layers named in a line
 
 
 class ChannelScope(Enum):
     """Which groups are offered."""
 
-    INTERNAL = "internal"  # of one producer each: inside residual blocks, and plain chains
-    ALL = "all"  # those that a sum ties together too
+    INTERNAL = "internal"  # those with one producer: inside residual blocks, and in plain chains
+    ALL = "all"  # also those that a sum ties together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChannelGroup:
-    """Channels of one width with every layer they run through."""
+    """Channels of one width and every layer they pass through."""
 
     name: str  # the root: the first producer
     width: int  # channels
@@ -38,18 +38,18 @@ class ChannelGroup:
 
     @property
     def producers(self) -> tuple[str, ...]:
-        """Layers whose filters make the channels; more than one where a sum or a concatenation ties them."""
+        """Layers with filters that make the channels; several if a sum or a concatenation ties them."""
         return tuple(m.layer for m in self.members if m.role is MemberRole.PRODUCER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChannelGroups:
-    """Groups in the order of the network's layers, and why other layers are not among them."""
+    """Groups in the order of the network's layers, and why other layers have none."""
 
     groups: tuple[ChannelGroup, ...]
     refused: Mapping[str, str]  # convolution, dense layer or batch norm -> reason
     stuck: Mapping[str, str] = field(default_factory=dict)  # of these, layers whose own channels must stay
-    wider: int = 0  # channels that `ChannelScope.ALL` offers beside these
+    wider: int = 0  # further channels that `ChannelScope.ALL` offers
 
     def __iter__(self) -> Iterator[ChannelGroup]:
         return iter(self.groups)
@@ -63,7 +63,7 @@ class ChannelGroups:
         return sum(group.width for group in self.groups)
 
     def told(self) -> list[str]:
-        """A line for each reason why layers make channels that must stay, classes left out."""
+        """A line for each reason why channels must stay, except for the classes."""
         lines = []
         for reason in dict.fromkeys(self.stuck.values()):
             layers = [layer for layer, why in self.stuck.items() if why == reason]
@@ -72,7 +72,7 @@ class ChannelGroups:
         return lines
 
     def find(self, layer: str) -> ChannelGroup:
-        """Group that `layer` produces; Unprunable says why there is none."""
+        """Group that `layer` produces; Unprunable, with the reason, if there is none."""
         for group in self.groups:
             if layer in group.producers:
                 return group
@@ -82,7 +82,7 @@ class ChannelGroups:
         raise Unprunable(f"{layer}: no such layer; those that can be pruned: {names}")
 
     def without(self, layers: Iterable[str]) -> ChannelGroups:
-        """The groups but those of `layers`."""
+        """The groups except those of `layers`."""
         skipped = {self.find(layer).name for layer in layers}
         kept = tuple(group for group in self.groups if group.name not in skipped)
         return replace(self, groups=kept, refused={**self.refused, **dict.fromkeys(skipped, "it is skipped")})
@@ -93,7 +93,7 @@ def channel_groups(
 ) -> ChannelGroups:
     """Groups of a live network; `example` (N, C, H, W) is an input of it.
 
-    Names hold until the next prune changes a width. Raises Unprunable for a network that cannot be traced.
+    Groups are valid until pruning changes a width. Raises Unprunable for a network that cannot be traced.
     """
     bundles = trace(model, example)
     layers = dict(model.named_modules())
@@ -131,9 +131,9 @@ def _group(bundle: ChannelBundle) -> ChannelGroup:
 def _tried(
     groups: list[ChannelGroup], model: nn.Module, example: torch.Tensor
 ) -> tuple[tuple[ChannelGroup, ...], dict[str, str]]:
-    """Groups that the forward pass works without a channel of, and why others are not among them.
+    """Groups that can lose a channel without breaking the forward pass, and why others cannot.
 
-    Widths that it has as numbers do not show before something is removed.
+    Widths written as numbers in the forward pass show only when something is removed.
     """
     if not groups or not trouble(model, _one_of_each(groups), example):
         return tuple(groups), {}
@@ -150,12 +150,12 @@ def _tried(
 
 
 def _one_of_each(groups: Sequence[ChannelGroup]) -> Cuts:
-    """What layers lose when the middle channel of each group goes."""
+    """What layers lose if the middle channel of each group goes."""
     return cuts((group, (group.width // 2,)) for group in groups)
 
 
 def cuts(removed: Iterable[tuple[ChannelGroup, Sequence[int]]]) -> Cuts:
-    """Indices that each layer loses in each of its roles when those channels of the groups go."""
+    """Indices that each layer loses in each of its roles if these channels of the groups go."""
     parts: dict[tuple[str, MemberRole], list[ChannelIndices]] = {}
     for group, channels in removed:
         for member in group.members if len(channels) else ():
@@ -164,14 +164,14 @@ def cuts(removed: Iterable[tuple[ChannelGroup, Sequence[int]]]) -> Cuts:
 
 
 def _object_to_positions(bundles: list[ChannelBundle], layers: Mapping[str, nn.Module]) -> None:
-    """Constant channels beside others that are summed hold these in their places."""
+    """Object to summed channels that are held in place by constant channels beside them."""
     for bundle in [bundle for bundle in bundles if bundle.is_padded]:
         widths = {size(layers[name], MemberRole.PRODUCER) for name in _tied_producers(bundle, bundles)}
         bundle.objections = [_placed_by_position(sorted(widths), layers)]
 
 
 def _tied_producers(bundle: ChannelBundle, bundles: list[ChannelBundle]) -> set[str]:
-    """Producers of a bundle, and of those that share one with it, and so on."""
+    """Producers of a bundle, of bundles that share one with it, and so on."""
     found = set(bundle.producers)
     while any(found & set(other.producers) and not found.issuperset(other.producers) for other in bundles):
         found.update(*(other.producers for other in bundles if found & set(other.producers)))
@@ -202,7 +202,7 @@ def _object_to_outputs_and_sharing(bundles: list[ChannelBundle], layers: Mapping
 
 
 def _tied(layers: Mapping[str, nn.Module]) -> dict[str, str]:
-    """Layers whose tensors another layer holds too, or that compute their weight anew each time."""
+    """Layers that share a tensor with another layer, or that compute their weight on each use."""
     owners = [
         (name, p) for name, layer in layers.items() for p in layer._parameters.values() if p is not None
     ]
@@ -218,7 +218,7 @@ def _tied(layers: Mapping[str, nn.Module]) -> dict[str, str]:
 
 
 def _spread(bundles: list[ChannelBundle]) -> None:
-    """Object to bundles that make channels of a layer with another one that cannot be pruned."""
+    """Object to bundles that share a layer with a bundle that cannot be pruned."""
     spreading = True
     while spreading:
         spreading = False
@@ -231,10 +231,10 @@ def _spread(bundles: list[ChannelBundle]) -> None:
 
 
 def _followers(bundles: list[ChannelBundle]) -> dict[str, str]:
-    """Layers that own no channel but follow a producer's."""
+    """Layers that have no channels of their own but follow a producer's."""
     return {
         member.layer: f"it follows the channels of {bundle.root}; name that layer"
-        for bundle in reversed(bundles)  # so that the first of several roots is named
+        for bundle in reversed(bundles)  # so that the first of several roots is the one named
         for member in bundle.members
         if member.role in (MemberRole.NORM, MemberRole.DEPTHWISE)
     }

@@ -1,4 +1,4 @@
-"""Channels as numbers: which leave together, which layers they run through, and where tensors hold them.
+"""Channels as numbers: which leave together, which layers they pass through, and where tensors hold them.
 
 A channel is made by a producer, passes batch norms and depthwise convolutions, and is read by consumers.
 """
@@ -19,13 +19,13 @@ Norms = (nn.BatchNorm1d, nn.BatchNorm2d)
 class MemberRole(Enum):
     """How a layer takes part in a channel."""
 
-    PRODUCER = "producer"  # its filter makes the channel
-    DEPTHWISE = "depthwise"  # its filter sees this channel alone
+    PRODUCER = "producer"  # a filter makes the channel
+    DEPTHWISE = "depthwise"  # a filter sees only this channel
     NORM = "norm"  # batch norm
-    CONSUMER = "consumer"  # its filters read the channel
+    CONSUMER = "consumer"  # all filters read the channel
 
 
-# Tensors along a channel and their dimension, then the sizes a layer keeps as plain attributes.
+# Tensors with channels and their dimension, then the sizes that a layer keeps as plain attributes.
 TENSORS: dict[MemberRole, tuple[tuple[str, int], ...]] = {
     MemberRole.PRODUCER: (("weight", 0), ("bias", 0)),
     MemberRole.DEPTHWISE: (("weight", 0), ("bias", 0)),
@@ -44,7 +44,7 @@ _LINEAR_SIZES = {MemberRole.PRODUCER: ("out_features",), MemberRole.CONSUMER: ("
 class Member:
     """A layer's part in a group: channel `channels[k]` of the group is index `indices[k]` of the layer.
 
-    A channel has several indices where a map is flattened, none where a layer holds part of the group only.
+    A channel has several indices if a map is flattened, none if a layer holds only part of the group.
     """
 
     layer: str  # dotted name of the module
@@ -58,7 +58,7 @@ class Member:
 
 
 def sizes(layer: nn.Module, role: MemberRole) -> tuple[str, ...]:
-    """Attributes that hold the number of indices of `layer` in this role."""
+    """Attributes that hold the number of `layer`'s indices in this role."""
     if isinstance(layer, nn.Conv2d):
         return _CONV_SIZES[role]
     if isinstance(layer, nn.Linear):
@@ -67,7 +67,7 @@ def sizes(layer: nn.Module, role: MemberRole) -> tuple[str, ...]:
 
 
 def size(layer: nn.Module, role: MemberRole) -> int:
-    """Number of indices of `layer` in this role."""
+    """Number of `layer`'s indices in this role."""
     return int(getattr(layer, sizes(layer, role)[0]))
 
 
@@ -81,14 +81,14 @@ def is_depthwise(layer: nn.Module) -> bool:
 
 
 class ChannelTies:
-    """Channels of one forward pass; those tied to one another leave together, or stay together."""
+    """Channels of one forward pass; tied channels leave or stay together."""
 
     def __init__(self) -> None:
         self._parents: list[int] = []
-        self._reasons: dict[int, str] = {}  # of the channels that stay, by the channel that stands for all
+        self._reasons: dict[int, str] = {}  # of channels that stay, by their representative
 
     def new(self, count: int, stays: str | None = None) -> ChannelIndices:
-        """Channels that nothing is tied to yet; `stays` says why they cannot leave, if so."""
+        """New untied channels; `stays` says why they cannot leave, if so."""
         first = len(self._parents)
         self._parents += range(first, first + count)
         made = np.arange(first, first + count)
@@ -97,7 +97,7 @@ class ChannelTies:
         return made
 
     def tie(self, one: ChannelIndices, other: ChannelIndices) -> None:
-        """Let each channel leave only with its fellow."""
+        """Tie each channel to its counterpart: they leave only together."""
         for a, b in zip(one.tolist(), other.tolist(), strict=True):
             first, second = sorted((self._standing_for(a), self._standing_for(b)))
             if first != second:
@@ -106,16 +106,16 @@ class ChannelTies:
                     self._reasons.setdefault(first, self._reasons.pop(second))
 
     def keep(self, channels: ChannelIndices, reason: str) -> None:
-        """Let channels and all that is tied to them stay."""
+        """Make channels and everything tied to them stay."""
         for channel in np.unique(channels).tolist():
             self._reasons.setdefault(self._standing_for(channel), reason)
 
     def standing_for(self, channels: ChannelIndices) -> list[int]:
-        """Of each channel the one that stands for all that are tied to it."""
+        """Representative of each channel, the same for all that are tied."""
         return [self._standing_for(channel) for channel in channels.tolist()]
 
     def reason(self, channel: int) -> str | None:
-        """Why a channel stays, None where it may leave."""
+        """Why a channel stays, None if it may leave."""
         return self._reasons.get(self._standing_for(channel))
 
     def _standing_for(self, channel: int) -> int:
@@ -127,22 +127,22 @@ class ChannelTies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Along:
+class ChannelAxis:
     """Where a tensor's channels are: index k of dimension `dim` belongs to `channels[k]`.
 
-    A channel has several indices where a map was flattened.
+    A channel has several indices if a map was flattened.
     """
 
     dim: int
-    channels: ChannelIndices  # as many as the tensor is long in that dimension
+    channels: ChannelIndices  # one for each index of that dimension
 
     @property
     def is_one(self) -> bool:
         """Whether the whole tensor belongs to one channel."""
         return len(set(self.channels.tolist())) == 1
 
-    def at(self, dim: int, size: int) -> Along | None:
-        """The same along another dimension of that size, None where the channels differ."""
+    def at(self, dim: int, size: int) -> ChannelAxis | None:
+        """The same channels along another dimension of that size, None if the channels differ."""
         if self.dim == dim:
             return self
-        return Along(dim=dim, channels=np.repeat(self.channels[:1], size)) if self.is_one else None
+        return ChannelAxis(dim=dim, channels=np.repeat(self.channels[:1], size)) if self.is_one else None

@@ -1,4 +1,4 @@
-"""Pruning as one call between any two epochs."""
+"""Prune in one call between any two epochs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class PruneSettings:
     limits: WidthLimits = field(default_factory=WidthLimits)
     scope: ChannelScope = ChannelScope.INTERNAL
     members: ScoredMembers = ScoredMembers.MEAN
-    skip: tuple[str, ...] = ()  # layers left alone
-    seed: int = 0  # of the criterion "random"
+    skip: tuple[str, ...] = ()  # layers not to prune
+    seed: int = 0  # for the criterion "random"
 
 
 def plug_in(
@@ -42,9 +42,9 @@ def plug_in(
 ) -> PruneReport:
     """Prune a live network and its optimizer in place; train on as if nothing had happened.
 
-    `example` (N, C, H, W) is an input to trace and check with, `data` batches for criteria that look at
-    images, `original` the widths by layer that the cap refers to, if an earlier call removed some. Every
-    error leaves the network and the optimizer as they were.
+    `example` (N, C, H, W) is an input for tracing and checking, `data` are batches for criteria that look at
+    images, `original` the widths by layer that the cap refers to, if earlier calls removed some. Any error
+    leaves the network and the optimizer as they were.
     """
     groups = channel_groups(model, example, settings.scope).without(settings.skip)
     criterion = find_criterion(settings.criterion, settings.seed)

@@ -1,6 +1,6 @@
 """Choose the least important channels that meet a budget.
 
-Equal scores go in the order of the network's layers and their channels, so a choice repeats.
+Equal scores go in the order of the network's layers and channels, so choices are reproducible.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class ChannelBlock:
     """Channels of one group that go together."""
 
     score: float  # mean of its channels
-    place: int  # of its group in the network
-    order: int  # within its group
+    place: int  # position of its group in the network
+    order: int  # position within its group
     group: str
     channels: tuple[int, ...]
 
@@ -49,8 +49,8 @@ def select(
 ) -> Selection:
     """Channels that meet `budget` within `limits`.
 
-    `costs` are needed for a CostShare; `original` are widths that `cap` refers to where earlier prunes took
-    some already. Raises BudgetError saying what could be had at most.
+    A CostShare needs `costs`; `original` are the widths that `cap` refers to, if earlier pruning removed some
+    channels. Raises BudgetError, saying how much is possible.
     """
     bounds = limits or WidthLimits()
     blocks = {
@@ -77,7 +77,7 @@ def select(
 def _blocks(
     place: int, group: ChannelGroup, scores: Scores, limits: WidthLimits, original: Mapping[str, int]
 ) -> list[ChannelBlock]:
-    """What a group may lose, least important first; the first block leaves a multiple of the lanes."""
+    """Blocks that a group may lose, least important first; the first one leaves a multiple of the lanes."""
     values = scores[group.name]
     if values.shape != (group.width,) or not np.isfinite(values).all():
         raise PruneError(
@@ -120,9 +120,8 @@ def _counted(
         )
     chosen: list[ChannelBlock] = []
     taken = 0
-    for (
-        block
-    ) in ranked:  # once a group's block is too large its later ones are, so none is left out before another
+    # once a group's block is too large, so are its later ones: none is taken before an earlier one
+    for block in ranked:
         if taken + len(block.channels) <= wanted:
             chosen.append(block)
             taken += len(block.channels)
@@ -141,7 +140,7 @@ def _until(
     costs: ChannelCosts,
     limits: WidthLimits,
 ) -> list[ChannelBlock]:
-    """The shortest beginning of the ranking that saves enough."""
+    """The shortest prefix of the ranking that saves enough."""
     before = costs.total(budget.metric)
 
     def saved(length: int) -> float:
@@ -184,7 +183,7 @@ def _of_layer(
 
 
 def _way_out(groups: ChannelGroups, limits: WidthLimits, lower: str | None) -> str:
-    """What helps against a budget that is too large: `lower` is what to ask for, if that can help."""
+    """Advice for a budget that is too large: `lower` is what to ask for, if that can help."""
     ways = [f"ask for {lower}"] if lower else []
     if limits != WidthLimits() and len(groups):
         ways.append("loosen the limits")

@@ -1,6 +1,6 @@
-"""Shrink a freshly built network to the shapes of a pruned one's state dict; so no module is ever pickled.
+"""Shrink a newly built network to the shapes of a pruned one's state dict, so that no module is pickled.
 
-Which channels were removed does not matter here, only how many each layer has left.
+Only the number of channels that each layer has left matters here, not which were removed.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _ADVICE = "it belongs to another network, give the one it was trained for"
 def shrink_to(model: Module, state: StateDict, example: torch.Tensor | None = None) -> Module:
     """Shrink `model` in place to the shapes in `state`, load the state, and return the model.
 
-    A state that fits as it is just loads. Raises DataError naming the first tensor that is missing, unknown,
-    wider than the network's, or narrower where no channel can go: kernels, image channels, classes. With an
-    `example` (N, C, H, W) every layer is held to what can be pruned, and the shrunk network must run.
+    A state that already fits is just loaded. Raises DataError naming the first tensor that is missing,
+    unknown, wider than the network's, or narrower where no channel can go: kernels, image channels, classes.
+    With an `example` (N, C, H, W), only what can be pruned may be narrower, and the shrunk network must run.
     """
     check_names(model, state)
     narrowed = _narrowed(model, state)
     _check_shapes(model, state, narrowed)
     _check_ends(model, state, narrowed, example)
     plan(model, narrowed).apply()
-    model.load_state_dict(dict(state), strict=False)  # files without batch counters are common
+    model.load_state_dict(dict(state), strict=False)  # many files lack batch counters
     if narrowed and example is not None:
         _check_runs(model, example)
     return model
 
 
 def check_names(model: nn.Module, state: StateDict) -> None:
-    """Raise DataError for tensors that only one of the two has; batch counters do not matter."""
+    """Raise DataError for tensors that only one of the two has, except batch counters."""
     expected = model.state_dict()
     missing = [name for name in expected if name not in state and not name.endswith(_COUNTER)]
     unknown = [name for name in state if name not in expected]
@@ -92,7 +92,7 @@ def _width(layer: str, role: MemberRole, state: StateDict) -> int | None:
 
 
 def _check_shapes(model: nn.Module, state: StateDict, narrowed: Narrowed) -> None:
-    """Every tensor has the shape it will have after narrowing."""
+    """Check that every tensor has its shape after narrowing."""
     shapes = {id(change.old): change.new.shape for change in plan(model, narrowed).tensors}
     own = model.state_dict(keep_vars=True)  # one tensor may have several names
     misfits = [n for n, t in own.items() if n in state and state[n].shape != shapes.get(id(t), t.shape)]
@@ -108,7 +108,7 @@ def _check_ends(model: nn.Module, state: StateDict, narrowed: Narrowed, example:
 
 
 def _fixed_without_example(model: nn.Module) -> set[tuple[str, MemberRole]]:
-    """Image channels and classes, as far as the order of the layers tells."""
+    """Check image channels and classes, as far as the order of the layers shows them."""
     layers = [name for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     dense = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     return {(name, MemberRole.CONSUMER) for name in layers[:1]} | {

@@ -1,4 +1,4 @@
-"""Remove channels from a live network for good, optimizer and all, or leave everything as it was."""
+"""Remove channels from a live network and its optimizer for good, or leave everything as it was."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Optimizer = torch.optim.Optimizer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneReport:
-    """What a prune removed."""
+    """What pruning removed."""
 
     removed: int  # channels
     widths: dict[str, tuple[int, int]]  # every group that could be pruned: before, after
     parameters: tuple[int, int]  # before, after
 
     def describe(self) -> str:
-        """Lines for a person: the layers that changed, and the sum."""
+        """Readable lines: the layers that changed, and the total."""
         rows = [f"{name}: {old} -> {new}" for name, (old, new) in self.widths.items() if old != new]
         old, new = self.parameters
         return "\n".join([*rows, f"{self.removed} channels removed, {old:,} -> {new:,} parameters"])
@@ -41,10 +41,10 @@ def prune(
 ) -> PruneReport:
     """Remove the selected channels in place.
 
-    New parameters take the old ones' places in the optimizer (or optimizers) with their momentum cut. The
-    forward pass of `example` (N, C, H, W) must give what it gave with the channels unread; otherwise the
-    network is put back and BrokenNetwork names the layer. Raises PruneError for groups of an earlier shape
-    or an optimizer that does not hold the network's parameters.
+    New parameters replace the old ones in the optimizer (or optimizers) with their momentum cut. The forward
+    pass of `example` (N, C, H, W) must give the same result as when nothing reads the channels; otherwise the
+    network is restored and BrokenNetwork names the layer. Raises PruneError for outdated groups or an
+    optimizer that does not hold the network's parameters.
     """
     optimizers = _listed(optimizer)
     _check_fresh(model, selection)
@@ -105,7 +105,7 @@ def _check_fresh(model: nn.Module, selection: Selection) -> None:
 
 
 def _culprit(model: nn.Module, selection: Selection, example: torch.Tensor) -> str:
-    """The first group that breaks the network by itself; all of them when none does."""
+    """The first group that breaks the network by itself; all of them if none does."""
     for name in selection.removed:
         if trouble(model, selection.only(name).cuts(), example):
             return name

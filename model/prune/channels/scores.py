@@ -1,4 +1,4 @@
-"""One score a channel: the table of criteria, and how the layers of a group are put together."""
+"""One score per channel: the table of criteria, and how to combine the layers of a group."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ CRITERIA: dict[str, Callable[[], Criterion]] = {
 
 
 class ScoredMembers(Enum):
-    """Which layers of a group have a say in its scores."""
+    """Which layers of a group count in its scores."""
 
     MEAN = "mean"  # all that make or filter its channels, each divided by its own mean
-    ROOT = "root"  # the first producer alone
+    ROOT = "root"  # only the first producer
 
 
 def find_criterion(name: str, seed: int = 0) -> Criterion:
-    """Criterion called `name`; `seed` is for "random". PruneError lists the names when there is none."""
+    """Criterion called `name`; `seed` is for "random". PruneError lists the names if there is none."""
     if name not in CRITERIA:
         raise PruneError(f"{name}: no such criterion; choose one of {', '.join(CRITERIA)}")
     return random_order(seed) if name == "random" else CRITERIA[name]()
@@ -62,8 +62,8 @@ def score_channels(
 ) -> Scores:
     """Score of every channel of every group.
 
-    Each layer's values are divided by their mean, so that layers of other sizes and scales compare, unless
-    the criterion is comparable as it is. Raises PruneError without the `data` that a criterion needs.
+    Each layer's values are divided by their mean, so that layers of different sizes and scales compare,
+    unless the criterion is already comparable. Raises PruneError without the `data` that a criterion needs.
     """
     if criterion.needs_data and data is None:
         raise PruneError(f"{criterion.name}: looks at images; give batches of the training set")

@@ -1,4 +1,4 @@
-"""Which channels go: a plain record, and what it means for each layer."""
+"""Which channels to remove: a plain record, and what it means for each layer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Selection:
 
     @property
     def count(self) -> int:
-        """Channels removed in all."""
+        """Total number of removed channels."""
         return sum(map(len, self.removed.values()))
 
     @property
@@ -43,7 +43,7 @@ class Selection:
         return {g.name: (g.width, g.width - gone.get(g.name, 0)) for g in self.groups}
 
     def only(self, name: str) -> Selection:
-        """The part that concerns one group."""
+        """The part for one group."""
         return Selection(groups=self.groups, removed={name: self.removed[name]})
 
     def cuts(self) -> Cuts:

@@ -1,4 +1,4 @@
-"""How much accuracy each layer's channels carry: every layer pruned alone, nothing retrained.
+"""How much accuracy depends on each layer's channels: prune every layer alone, without retraining.
 
 Source: Li et al. 2016, arXiv:1608.08710, section 3.2.
 """
@@ -26,12 +26,12 @@ RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 class Sensitivity:
     """Accuracies of a network with one layer pruned."""
 
-    base: float  # nothing pruned, 0..1
+    base: float  # without pruning, 0..1
     ratios: tuple[float, ...]  # shares of the layer's channels, ascending
     accuracies: dict[str, tuple[float, ...]]  # layer -> accuracy at each ratio
 
     def sensitive(self, ratio: float, tolerance: float) -> tuple[str, ...]:
-        """Layers whose loss at `ratio` exceeds `tolerance` (0..1): those to skip.
+        """Layers to skip: those that lose more than `tolerance` (0..1) at `ratio`.
 
         Raises BudgetError for a ratio that was not measured.
         """
@@ -42,7 +42,7 @@ class Sensitivity:
         return tuple(layer for layer, row in self.accuracies.items() if self.base - row[at] > tolerance)
 
     def table(self) -> str:
-        """Losses in percentage points, a line a layer."""
+        """Losses in percentage points, one line per layer."""
         wide = max(map(len, self.accuracies), default=0)
         head = " ".join(f"{ratio:>6.0%}" for ratio in self.ratios)
         lines = [
@@ -67,7 +67,7 @@ def sensitivity(
     """Prune each layer alone at each ratio, lowest scores first, and measure.
 
     The channels are masked, not removed, which gives the same accuracy; the network is left as it was.
-    A ratio takes no layer's last channel: there it means all but one.
+    Every layer keeps at least one channel, whatever the ratio.
     """
     rows = {}
     for group in groups:

@@ -1,7 +1,7 @@
 """Cut tensors out of a live network and its optimizer, and put them back.
 
-A cut makes new parameters: autograd keeps a gradient accumulator of the old shape alive with the old ones.
-They take the old places in the optimizer, momentum cut alike; else it steps what no layer holds any more.
+A cut makes new parameters, as autograd keeps a gradient accumulator of the old shape with the old ones. They
+replace those in the optimizer, with momentum cut alike; else it would step what no layer holds any more.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import nn
 from bitlathe.model.prune.channels.members import TENSORS, ChannelIndices, MemberRole, size, sizes
 from bitlathe.model.prune.errors import PruneError
 
-Cuts = Mapping[tuple[str, MemberRole], ChannelIndices]  # sorted indices that each layer loses
+Cuts = Mapping[tuple[str, MemberRole], ChannelIndices]  # sorted indices that every layer loses
 Optimizers = Sequence[torch.optim.Optimizer]
-Kept = dict[int, torch.Tensor]  # dimension -> indices that stay, ascending int64
+Kept = dict[int, torch.Tensor]  # dimension -> kept indices, ascending int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,7 +28,7 @@ class Replacement:
     """One tensor of one layer before and after."""
 
     layer: nn.Module
-    name: str  # of the tensor in the network, as in a state dict
+    name: str  # of the tensor, as in a state dict
     attribute: str
     old: torch.Tensor
     new: torch.Tensor
@@ -37,20 +37,20 @@ class Replacement:
 
 @dataclass(slots=True, kw_only=True)
 class Surgery:
-    """All changes of one prune; nothing is changed before `apply`."""
+    """All changes of one pruning; nothing changes before `apply`."""
 
     tensors: list[Replacement] = field(default_factory=list)
     sizes: list[tuple[nn.Module, str, int, int]] = field(default_factory=list)  # layer, attribute, old, new
 
     def apply(self) -> None:
-        """Put the cut tensors in place."""
+        """Install the cut tensors."""
         for change in self.tensors:
             setattr(change.layer, change.attribute, change.new)
         for layer, attribute, _, new in self.sizes:
             setattr(layer, attribute, new)
 
     def undo(self) -> None:
-        """Put the very same old tensors back."""
+        """Restore the same old tensors."""
         for change in self.tensors:
             setattr(change.layer, change.attribute, change.old)
         for layer, attribute, old, _ in self.sizes:
@@ -79,7 +79,7 @@ def plan(model: nn.Module, cuts: Cuts) -> Surgery:
 
 
 def _is_equal(one: Replacement, other: Replacement) -> bool:
-    """Whether two cuts of one tensor keep the same of it."""
+    """Whether two cuts of one tensor keep the same part."""
     return one.kept.keys() == other.kept.keys() and all(
         torch.equal(one.kept[dimension], other.kept[dimension]) for dimension in one.kept
     )
@@ -97,7 +97,7 @@ def cut(tensor: torch.Tensor, kept: Kept) -> torch.Tensor:
 
 @contextmanager
 def masked(model: nn.Module, cuts: Cuts) -> Iterator[None]:
-    """Inside, no layer reads the channels: in evaluation mode that gives what the pruned network will."""
+    """Inside, no layer reads the channels: in evaluation mode, the result is that of the pruned network."""
     layers = dict(model.named_modules())
     read = [
         (layers[name].weight, torch.from_numpy(gone))
@@ -143,7 +143,7 @@ def _replacement(layer: nn.Module, name: str, attribute: str, kept: Kept) -> Rep
 
 
 def check_tied(model: nn.Module, optimizers: Optimizers) -> None:
-    """Raise PruneError if a parameter that wants a gradient is in no optimizer (unless there is none)."""
+    """Raise PruneError if a parameter with a gradient is in no optimizer (unless there is no optimizer)."""
     if not optimizers:
         return
     held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
@@ -156,7 +156,7 @@ def check_tied(model: nn.Module, optimizers: Optimizers) -> None:
 
 
 def plan_retie(optimizers: Optimizers, replacements: Iterable[Replacement]) -> Callable[[], None]:
-    """Prepare the change of every optimizer and return what carries it out, which cannot fail any more.
+    """Prepare the change of every optimizer and return a function that makes it and cannot fail.
 
     Raises PruneError for a state that is neither a number nor shaped like its parameter.
     """

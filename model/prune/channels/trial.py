@@ -1,4 +1,4 @@
-"""Whether a network computes without some channels what it computes when nothing reads them."""
+"""Check that a network computes the same without some channels as when nothing reads them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bitlathe.model.zoo.modes import evaluating
 
 
 def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
-    """What goes wrong in the forward pass of `example` (N, C, H, W) without `cuts`, or nothing.
+    """What goes wrong in the forward pass of `example` (N, C, H, W) without `cuts`, or None.
 
-    The network is left as it was. One that gives NaN or infinite values cannot be judged: nothing goes wrong.
+    The network is left as it was. One that gives NaN or infinite values cannot be judged and gives None.
     """
     with torch.no_grad(), evaluating(model):
         expected = expected_outputs(model, cuts, example)
@@ -30,7 +30,7 @@ def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
 
 
 def expected_outputs(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> list[torch.Tensor]:
-    """Outputs of the whole network when no layer reads the channels of `cuts`."""
+    """Outputs of the whole network if no layer reads the channels of `cuts`."""
     with masked(model, cuts):
         return _outputs(model, example)
 
@@ -41,10 +41,10 @@ def all_finite(outputs: Sequence[torch.Tensor]) -> bool:
 
 
 def difference(model: nn.Module, example: torch.Tensor, expected: Sequence[torch.Tensor]) -> str:
-    """How the forward pass of a pruned network fails or differs from `expected`, or nothing.
+    """How the forward pass of a pruned network fails or differs from `expected`, or None.
 
-    Removing zeros changes only the order of sums: rounding errors of a few units in the last place a layer.
-    The bound, the square root of a unit, lies far above them and far below the effect of a wrong channel.
+    Removing zeros changes only the order of sums, with rounding errors of a few units in the last place per
+    layer. The bound, the square root of a unit, is far above them and far below a wrong channel's effect.
     """
     try:
         found = _outputs(model, example)

@@ -1,7 +1,7 @@
 """Influence of single weights on the result: how much the loss would change without them.
 
-Source: "Pruning and quantization-aware training", which prunes weights by their influence and names Han et
-al. 2015 (magnitude) and LeCun et al. 1990, "Optimal brain damage" (second order) as its grounds.
+Source: "Pruning and quantization-aware training", which prunes weights by their influence and builds on Han
+et al. 2015 (magnitude) and LeCun et al. 1990, "Optimal brain damage" (second order).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Influence(Enum):
 def weight_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Weights of convolutions and dense layers by name, in the order of the modules.
 
-    One that several layers share is there once, as among `named_parameters`; one that a parametrization
-    computes is not.
+    A weight that several layers share is listed once, as in `named_parameters`; one that a parametrization
+    computes is not listed.
     """
     weights = {id(layer.weight) for layer in model.modules() if isinstance(layer, _WEIGHTED)}
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights}
@@ -41,10 +41,10 @@ def weight_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 def influences(
     model: nn.Module, kind: Influence, batches: Iterable[Batch] = (), forward: nn.Module | None = None
 ) -> dict[str, Tensor]:
-    """Influence of each weight, shaped as the weight, by name; never negative, 0 for a weight that is 0.
+    """Influence of each weight by name, with the weight's shape; never negative, 0 for a weight of 0.
 
-    Gradients are of the cross entropy of `batches` through `forward`, by default the model, in evaluation
-    mode; none are left behind in the parameters. Raises DataError without a batch where one is needed.
+    Gradients are those of the cross entropy of `batches` through `forward`, by default the model, in
+    evaluation mode; none are left in the parameters. Raises DataError if a batch is needed and missing.
     """
     weights = weight_parameters(model)
     if kind is Influence.MAGNITUDE:

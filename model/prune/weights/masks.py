@@ -1,4 +1,4 @@
-"""Masks of pruned weights: chosen by influence, kept at zero through any training that follows."""
+"""Masks of pruned weights: chosen by influence, kept at zero during any further training."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bitlathe.model.prune.weights.influence import weight_parameters
 
 
 class WeightScope(Enum):
-    """Among which weights the least influential ones are sought."""
+    """Which weights compete for the least influence."""
 
-    LAYER = "layer"  # the same share of every layer
-    GLOBAL = "global"  # of all layers together, each layer's influences divided by their root mean square
+    LAYER = "layer"  # within each layer, the same share of every layer
+    GLOBAL = "global"  # in all layers together, each layer's influences divided by their root mean square
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparsityTarget:
     """Share of weights to set to 0, and the layers that are spared.
 
-    `caps` bounds the share of single layers by parameter name; a cap of 0 leaves a layer whole. Raises
+    `caps` limits the share of single layers by parameter name; a cap of 0 leaves a layer whole. Raises
     FormatError for a share outside 0 <= share < 1.
     """
 
@@ -41,7 +41,7 @@ class SparsityTarget:
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """Which weights live: by parameter name a boolean tensor of its shape, False where a weight is pruned."""
+    """By parameter name, a boolean tensor of its shape: False where a weight is pruned."""
 
     kept: Mapping[str, Tensor]
 
@@ -50,7 +50,7 @@ class Masks:
 
     @classmethod
     def of_zeros(cls, model: nn.Module) -> Masks:
-        """Masks of the weights that are 0 now: what masks are after a structural prune changed shapes."""
+        """Masks of the weights that are 0 now, for use after structural pruning changed shapes."""
         return cls({name: weight.detach() != 0 for name, weight in weight_parameters(model).items()})
 
     @property
@@ -61,9 +61,9 @@ class Masks:
 
     @torch.no_grad()
     def apply(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Zero the pruned weights in place, and whatever the optimizer remembers of them.
+        """Zero the pruned weights in place, and the optimizer's state of them.
 
-        To be called after every step of training. Raises DataError if a mask fits no weight of `model`.
+        Call it after every training step. Raises DataError if a mask fits no weight of `model`.
         """
         parameters = dict(model.named_parameters())
         for name, mask in self.kept.items():
@@ -80,9 +80,9 @@ class Masks:
 
 
 def choose_masks(influence: Mapping[str, Tensor], target: SparsityTarget) -> Masks:
-    """Masks that prune the weights of least influence; exactly the nearest number to the target's share.
+    """Masks that prune the weights of least influence, exactly the number nearest to the target's share.
 
-    Equal influences are pruned in the order of the weights, so what is 0 stays pruned as the share rises.
+    Equal influences are pruned in the order of the weights, so zeros stay pruned as the share rises.
     Raises DataError for the cap of an unknown layer, and if the caps leave too few weights to prune.
     """
     unknown = sorted(set(target.caps) - set(influence))
@@ -119,7 +119,7 @@ def _globally(influence: Mapping[str, Tensor], target: SparsityTarget) -> Masks:
 
 
 def _limits(influence: Mapping[str, Tensor], caps: Mapping[str, float]) -> dict[str, int]:
-    """Most weights that may go, layer by layer; one of each layer stays."""
+    """The most weights that each layer may lose; it keeps at least one."""
     return {
         name: min(int(caps.get(name, 1.0) * scores.numel()), scores.numel() - 1)
         for name, scores in influence.items()
@@ -127,7 +127,7 @@ def _limits(influence: Mapping[str, Tensor], caps: Mapping[str, float]) -> dict[
 
 
 def _lowest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Values and flat places of the `count` lowest scores."""
+    """Values and flat positions of the `count` lowest scores."""
     ordered = torch.sort(scores.reshape(-1), stable=True)
     return ordered.values[:count], ordered.indices[:count]
 

@@ -1,4 +1,4 @@
-"""How far to prune at each step."""
+"""Sparsity to reach at each step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bitlathe.model.graph.errors import FormatError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CubicSchedule:
-    """Sparsity that rises fast at first, while there is much to spare, and settles at `final`.
+    """Sparsity that rises fast at first, while there are many spare weights, and settles at `final`.
 
     s(t) = final + (initial - final) * (1 - (t - begin) / (end - begin)) ** 3 between `begin` and `end`.
     Raises FormatError for settings without meaning. Source: Zhu and Gupta 2017, arXiv:1710.01878, section 3.
@@ -20,10 +20,10 @@ class CubicSchedule:
     """
 
     final: float  # share of weights that are 0 in the end, 0 <= final < 1
-    begin: int = 0  # step from which it rises
+    begin: int = 0  # step at which it starts to rise
     end: int  # step at which `final` is reached
     initial: float = 0.0
-    every: int = 100  # steps from one update of the masks to the next
+    every: int = 100  # steps between updates of the masks
 
     def __post_init__(self) -> None:
         if not 0 <= self.initial <= self.final < 1:
