@@ -1,7 +1,7 @@
 """Learned thresholds: log2 of the range of each group of activations and of each layer's weights.
 
-The binary point follows from the threshold t and the width: codes end at 2**ceil(log2 t). Where a threshold
-may not go, `legalize` moves the binary point it asks for, not the threshold.
+The binary point follows from the threshold t and the width: codes end at 2**ceil(log2 t). If a threshold
+asks for an illegal binary point, `legalize` moves the binary point, not the threshold.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from bitlathe.model.quantize.groups import Group
 from bitlathe.model.quantize.rounding import Fracs
 from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
 
-Saved = Mapping[str, Tensor]  # thresholds by key: kind, width and name, as weight4.conv1
+Saved = Mapping[str, Tensor]  # thresholds by key: kind, width and name, such as weight4.conv1
 
 _MIDDLE = (
-    0.5  # below the power of two that a format's range ends at: a threshold starts far from either neighbour
+    0.5  # below the power of two where a format's range ends: a threshold starts far from either neighbour
 )
 
 
 class Thresholds(nn.Module):
-    """Trainable thresholds, started at given formats.
+    """Trainable thresholds that start at given formats.
 
     `groups` are the groups of activations to learn, `weights` the layers; `formats` are those of all tensors.
-    Each weight threshold is (C,), or (1,) where all channels have one binary point.
+    Each weight threshold is (C,), or (1,) if all channels have one binary point.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class Thresholds(nn.Module):
         self._leaders = {name: group.tensors[0] for group in groups for name in group.tensors}
 
     def of_tensor(self, name: str) -> Tensor:
-        """The scalar threshold of the group of a tensor; of a tensor with a fixed format some scalar."""
+        """The scalar threshold of a tensor's group; an arbitrary scalar for a tensor with a fixed format."""
         return _get(self.activation, self._leaders[name]) if name in self._leaders else torch.zeros(())
 
     def of_layer(self, name: str) -> Tensor:
-        """The threshold of a layer's weights, (C,) or (1,); of a layer with a fixed format some scalar."""
+        """The threshold of a layer's weights, (C,) or (1,); an arbitrary scalar if their format is fixed."""
         return _get(self.weight, name) if name in self.weight_formats else torch.zeros(1)
 
     def activation_formats(self) -> Formats:
-        """Format that each tensor's threshold asks for; without one the format given."""
+        """Format that each tensor's threshold asks for; without a threshold, the given format."""
         asked = {name: form for group in self.groups for name, form in self._group_formats(group)}
         return {**self.formats, **asked}
 
@@ -74,7 +74,7 @@ class Thresholds(nn.Module):
         return replace(form, fracs=_fracs(np.broadcast_to(fracs, len(form.fracs))))
 
     def saved(self) -> dict[str, Tensor]:
-        """Every threshold by kind, width and name; a group's stands under each of its tensors."""
+        """Every threshold by kind, width and name; a group's is listed under each of its tensors."""
         activations = {
             _key("activation", self.formats[name].bits, name): self.of_tensor(name)
             for group in self.groups
@@ -89,7 +89,7 @@ class Thresholds(nn.Module):
     def load(self, saved: Saved) -> None:
         """Take over thresholds of the same name and width.
 
-        Those of other widths, of layers whose number of channels changed and of unknown layers are left out.
+        Those of other widths, of layers with another number of channels and of unknown layers are ignored.
         """
         for group in self.groups:
             for name in reversed(group.tensors):
@@ -103,7 +103,7 @@ def _parameters(starts: Mapping[str, Tensor]) -> nn.ParameterDict:
 
 
 def _safe(name: str) -> str:
-    """A key that is no method of a ParameterDict."""
+    """A key that is not a method of ParameterDict."""
     return f"log2_{name}"
 
 

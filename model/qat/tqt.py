@@ -19,7 +19,7 @@ _inside = torch.ops.aten.hardtanh_backward  # of (gradient, x, low, high): the g
 
 
 class _Codes(torch.autograd.Function):
-    """floor(v) within [lo, hi]; `v` has the rounding constant 1/2 in it."""
+    """floor(v) within [lo, hi]; `v` includes the rounding constant 1/2."""
 
     @staticmethod
     def forward(ctx: Any, v: Tensor, log2_t: Tensor, lo: int, hi: int, clips: bool) -> Tensor:
@@ -39,7 +39,7 @@ class _Codes(torch.autograd.Function):
 
 
 class _WeightCodes(torch.autograd.Function):
-    """Nearest codes within [-limit, limit] of w * steps, halves upwards; one threshold an output channel."""
+    """Nearest codes within [-limit, limit] of w * steps, halves upwards; one threshold per output channel."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, log2_t: Tensor, steps: Tensor, limit: int) -> Tensor:
@@ -75,14 +75,14 @@ class _Rounded(torch.autograd.Function):
 def codes(v: Tensor, log2_t: Tensor, lo: int, hi: int, *, clips: bool) -> Tensor:
     """Codes floor(v) within [lo, hi] of v = x / s + 1/2, with gradients to `v` and the scalar `log2_t`.
 
-    `clips` says whether the bounds are those of the format, which a threshold moves, or 0.
+    `clips` says whether each bound is 0 or that of the format, which a threshold moves.
     """
     result: Tensor = _Codes.apply(v, log2_t, lo, hi, clips)  # type: ignore[no-untyped-call]
     return result
 
 
 def weight_codes(weight: Tensor, log2_t: Tensor, steps: Tensor, limit: int) -> Tensor:
-    """Codes of `weight` (out_channels, ...) at `steps` (out_channels, 1, ...) a unit.
+    """Codes of `weight` (out_channels, ...) at `steps` (out_channels, 1, ...) per unit.
 
     Gradients go to `weight` and to `log2_t`, (out_channels,) or (1,).
     """
@@ -97,7 +97,7 @@ def rounded(v: Tensor) -> Tensor:
 
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """Sum of products in float32; in the order of memory, so that maps with channels last are not copied."""
+    """Sum of products in float32, in memory order, so that channels_last maps are not copied."""
     if one.ndim == 4 and one.is_contiguous(memory_format=torch.channels_last):
         one, other = one.permute(0, 2, 3, 1), other.permute(0, 2, 3, 1)
     return torch.dot(one.reshape(-1).float(), other.reshape(-1).float())

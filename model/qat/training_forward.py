@@ -1,4 +1,4 @@
-"""The fake-quantized forward pass to train through: the layers of an integer graph on live weights."""
+"""The fake-quantized forward pass for training: the layers of an integer graph on live weights."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from bitlathe.model.qat.training_layers import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unrounded:
-    """What an integer graph would round and this run leaves real."""
+class RealParts:
+    """The layers and tensors that stay real in training."""
 
-    weights: frozenset[str] = frozenset()  # layers
-    activations: frozenset[str] = frozenset()  # tensors
+    weights: frozenset[str] = frozenset()  # layers with real weights
+    activations: frozenset[str] = frozenset()  # real tensors
 
 
 class TrainingForward:
-    """The layers of a graph's formats; weights come with each call."""
+    """Layers with the formats of a graph; weights come with each call."""
 
     def __init__(
         self,
         network: FloatNetwork,
         graph: Graph,
         thresholds: Thresholds,
-        unrounded: Unrounded,
+        unrounded: RealParts,
         at: Evaluation,
     ) -> None:
         self.graph, self.dead = graph, dead_after(graph.nodes)
@@ -74,7 +74,7 @@ class TrainingForward:
         return LiveConcatenation()
 
     def _share(self, node: AvgPool2d) -> float:
-        """Of one pixel in an average."""
+        """Weight of one pixel in an average."""
         real = node.name in self._unrounded.activations
         return 1 / prod(node.kernel_size) if real else node.multiplier * 2.0**-node.multiplier_frac
 
@@ -91,7 +91,7 @@ class TrainingForward:
         )
 
     def _copies(self, layer: FloatConv2d | FloatDense) -> bool:
-        """Whether a layer passes codes on as they are."""
+        """Whether a layer passes codes on unchanged."""
         selects = isinstance(layer, FloatConv2d) and layer.is_selection and layer.origin.is_constant
         return selects and self.graph.format_of(layer.name) == self.graph.format_of(layer.source)
 
@@ -124,5 +124,5 @@ class TrainingForward:
         )
 
     def _exponent(self, tensor: str) -> int:
-        """log2 of the codes of a unit; tensors that stay real count in units."""
+        """log2 of the codes per unit; tensors that stay real count in units."""
         return 0 if tensor in self._unrounded.activations else self.graph.format_of(tensor).frac

@@ -1,8 +1,8 @@
-"""Layers of the training forward pass: codes in, codes out, on a live module's weights.
+"""Layers of the training forward pass: codes in, codes out, with a live module's weights.
 
 Tensors hold codes, not values, and weights are scaled by powers of two so that a convolution makes output
-codes at once: what is left of a requantize is a floor and a clamp. Scaling by powers of two is exact, so this
-is the integer graph's arithmetic, but for float32's 24 bits.
+codes directly: only a floor and a clamp remain of a requantize. Scaling by powers of two is exact, so this
+is the integer graph's arithmetic, within float32's 24 bits.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from bitlathe.model.quantize.exact_layers import padded
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rounding:
-    """From output codes with fractions to codes."""
+    """Rounds output codes with fractions to codes."""
 
     lo: int
     hi: int
-    clips: bool  # whether `lo` and `hi` are the bounds of the format, which a threshold moves, or 0
+    clips: bool  # whether each bound is 0 or that of the format, which a threshold moves
     log2_t: Tensor
 
     half: float = 0.5  # the rounding constant, which a layer adds with its bias
 
     def __call__(self, total: Tensor) -> Tensor:
-        """Codes of sums that have `half` in them."""
+        """Codes of sums that include `half`."""
         return codes(total, self.log2_t, self.lo, self.hi, clips=self.clips)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Limit:
-    """What takes the place of rounding where a tensor stays real."""
+    """Replaces rounding for a tensor that stays real."""
 
     low: float
     high: float
@@ -52,11 +52,11 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightRounding:
-    """From real weights and biases to those that make output codes."""
+    """Turns real weights and biases into those that make output codes."""
 
-    steps: Tensor  # (out_channels, 1, 1, 1), codes of a unit of weight
-    bias_steps: Tensor  # (out_channels,), accumulator codes of a unit
-    to_output: Tensor  # (out_channels, 1, 1, 1), output codes of an accumulator code
+    steps: Tensor  # (out_channels, 1, 1, 1), codes per unit of weight
+    bias_steps: Tensor  # (out_channels,), accumulator codes per unit
+    to_output: Tensor  # (out_channels, 1, 1, 1), output codes per accumulator code
     limit: int
     log2_t: Tensor
 
@@ -68,7 +68,7 @@ class WeightRounding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightScale:
-    """What takes the place of rounding where weights stay real."""
+    """Replaces rounding for weights that stay real."""
 
     weight: float
     bias: float
@@ -85,9 +85,9 @@ class LiveProducts:
     conv: Conv2d  # as the hardware computes it
     origin: Origin
     prepare: WeightRounding | WeightScale
-    residual_scale: float  # output codes of a residual's code
+    residual_scale: float  # output codes per residual code
     finish: Rounding | Limit | None  # None: a selection, which copies codes
-    fixed: tuple[Tensor, Tensor] | None = None  # weight and bias that nothing changes
+    fixed: tuple[Tensor, Tensor] | None = None  # weight and bias that never change
 
     def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
         """Output codes (N, C, H, W)."""
@@ -119,7 +119,7 @@ class Average:
     """An average pool."""
 
     node: AvgPool2d
-    scale: float  # output codes of a summed source code
+    scale: float  # output codes per summed source code
     finish: Rounding | Limit
 
     def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
@@ -154,5 +154,5 @@ TrainingLayer = LiveProducts | Average | Maximum | LiveConcatenation
 
 
 def powers(exponents: list[int], like: Evaluation) -> Tensor:
-    """Powers of two (C,) where an evaluation computes."""
+    """Powers of two (C,) on an evaluation's device."""
     return torch.from_numpy(np.ldexp(1.0, exponents)).to(device=like.device, dtype=like.dtype)

@@ -1,8 +1,8 @@
-"""A live module as it computes once quantized: fake-quantized to train, as an integer network to evaluate.
+"""A live module as it computes once quantized: fake-quantized in training, as integers in evaluation.
 
 The view owns thresholds and nothing else. Weights and biases are formulas of the module's parameters,
-evaluated anew at each step, so that gradients reach the parameters, batch norm's included (with its running
-statistics), and optimizers go on as if there were no quantizer.
+evaluated at each step, so that gradients reach the parameters, including batch norm's (with its running
+statistics), and optimizers work as if there were no quantizer.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from bitlathe.model.capture.formula import Evaluation
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.qat.thresholds import Saved, Thresholds
-from bitlathe.model.qat.training_forward import TrainingForward, Unrounded
+from bitlathe.model.qat.training_forward import RealParts, TrainingForward
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
 from bitlathe.model.quantize.config import FLOAT_BITS, QuantizeConfig
 from bitlathe.model.quantize.exact_network import Pixels
-from bitlathe.model.quantize.front import Placed, place_front
+from bitlathe.model.quantize.front import FrontPlacement, place_front
 from bitlathe.model.quantize.groups import Group, format_groups
 from bitlathe.model.quantize.integer_forward import Forward, integer_forward
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
@@ -38,10 +38,10 @@ Viewed = TypeVar("Viewed", bound=FloatNode)
 class QuantizedView(nn.Module):
     """A module from images (N, C, H, W), x = (pixel - 128) / 128, to logits (N, classes).
 
-    Its parameters are the thresholds alone; `requires_grad_(False)` freezes them. In training mode it
-    computes in float32 with gradients; in evaluation mode it is the integer network of the present weights
-    and thresholds, bit for bit, without gradients. Where the settings leave weights or activations real there
-    is no integer network, and evaluation computes as training does. Dropout never acts.
+    Its only parameters are the thresholds; `requires_grad_(False)` freezes them. In training mode it computes
+    in float32 with gradients; in evaluation mode it is the integer network of the present weights and
+    thresholds, bit for bit, without gradients. If the settings leave weights or activations real, no integer
+    network exists, and evaluation computes as training does. Dropout never acts.
     """
 
     def __init__(self, model: nn.Module, frame: Frame, thresholds: Thresholds) -> None:
@@ -63,7 +63,7 @@ class QuantizedView(nn.Module):
     ) -> QuantizedView:
         """A view of `model`, calibrated on byte images (N, H, W, C) of the training split.
 
-        `thresholds` of an earlier view take the place of calibrated ones where they still fit. Biases are not
+        `thresholds` of an earlier view replace calibrated ones where they still fit. Biases are not
         corrected; training does that. Errors: those of `quantizer.quantize`.
         """
         config = QuantizeConfig() if config is None else config
@@ -75,7 +75,7 @@ class QuantizedView(nn.Module):
         return cls(model, frame, started)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantizedView:
-        """A view with thresholds of its own, of the copied module; copy both in one call."""
+        """A view of the copied module with its own thresholds; copy both in one call."""
         copied = QuantizedView(deepcopy(self.model, memo), self._frame, deepcopy(self.learned, memo))
         memo[id(self)] = copied
         return copied.train(self.training)
@@ -87,11 +87,11 @@ class QuantizedView(nn.Module):
 
     @property
     def frame(self) -> Frame:
-        """What no training changes; another view may be made of it."""
+        """What training never changes; other views can be made from it."""
         return self._frame
 
     def parameters_learned(self) -> list[nn.Parameter]:
-        """The log2 thresholds: one scalar a group of activations, (C,) or (1,) a layer's weights."""
+        """The log2 thresholds: a scalar per group of activations, (C,) or (1,) per layer's weights."""
         return list(self.learned.parameters())
 
     def thresholds(self) -> dict[str, Tensor]:
@@ -108,7 +108,7 @@ class QuantizedView(nn.Module):
     def network(self) -> QuantizedNetwork:
         """The integer network of the present weights and thresholds.
 
-        Raises FormatError where settings leave anything real; OverflowRisk where no binary point keeps an
+        Raises FormatError if settings leave anything real; OverflowRisk if no binary point keeps an
         accumulator within int32.
         """
         self._frame.config.check_integer()
@@ -134,7 +134,7 @@ class QuantizedView(nn.Module):
         return self._trained[1](self._pixels.to(x.device)(x), at)
 
     def _nowhere(self, x: Tensor) -> Tensor:
-        """NaN for logits, as of any module whose parameters are NaN: a training loop stops there."""
+        """NaN as logits, as from any module with NaN parameters, so that a training loop stops."""
         classes = self._frame.placed.network.by_name[self._frame.placed.network.output].shape[0]
         return x.new_full((len(x), classes), torch.nan).requires_grad_()
 
@@ -143,7 +143,7 @@ class QuantizedView(nn.Module):
         return TrainingForward(frame.placed.network, graph, self.learned, frame.unrounded, at)
 
     def _present(self) -> tuple[QuantizedNetwork, Forward]:
-        """What the present weights and thresholds make; kept until one of them changes."""
+        """The network of the present weights and thresholds; kept until one of them changes."""
         tensors = [*live_tensors(self.model).values(), *self.parameters_learned()]
         if self._exact is None or not _all_equal(tensors, self._exact[0]):
             network, frame = self.float_network(), self._frame
@@ -163,13 +163,13 @@ Wanted = tuple[Formats, WeightFormats]  # formats that thresholds ask for, legal
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """What of a view no training changes: the network's structure, what shares a format, settings."""
+    """What training never changes in a view: the network's structure, groups of one format, settings."""
 
-    placed: Placed
+    placed: FrontPlacement
     config: QuantizeConfig
-    groups: tuple[Group, ...]  # with integers where tensors stay real
-    unrounded: Unrounded
-    fixed_weights: WeightFormats  # of layers whose weights no training changes
+    groups: tuple[Group, ...]  # with integers in place of tensors that stay real
+    unrounded: RealParts
+    fixed_weights: WeightFormats  # of layers with weights that training never changes
 
     @classmethod
     def of(cls, network: FloatNetwork, images: Images, config: QuantizeConfig) -> Frame:
@@ -179,7 +179,7 @@ class Frame:
         asked, integers = format_groups(placed.network, config), config.with_integers()
         real = {name for group in asked if group.bits == FLOAT_BITS for name in group.tensors}
         layers = [node.name for node in placed.network.nodes if _is_trained(node)]
-        unrounded = Unrounded(
+        unrounded = RealParts(
             weights=frozenset(name for name in layers if config.weight_bits_of(name) == FLOAT_BITS),
             activations=frozenset(real),
         )
@@ -195,12 +195,12 @@ class Frame:
 
     @property
     def is_real(self) -> bool:
-        """Whether anything stays real, so that there is no integer network."""
+        """Whether anything stays real, so that no integer network exists."""
         return bool(self.unrounded.weights or self.unrounded.activations)
 
     @property
     def fixed_formats(self) -> Formats:
-        """The input's format, which the preprocessing prescribes, for all tensors of its group."""
+        """The input's format, given by the preprocessing, for all tensors of its group."""
         name = self.placed.network.input.name
         (group,) = (group for group in self.groups if name in group.tensors)
         return dict.fromkeys(group.tensors, self.placed.format)
@@ -231,7 +231,7 @@ class Frame:
 
 
 def _is_trained(node: FloatNode) -> bool:
-    """Whether a layer's weights follow from the module's tensors."""
+    """Whether a layer's weights depend on the module's tensors."""
     return isinstance(node, (FloatConv2d, FloatDense)) and not node.origin.is_constant
 
 

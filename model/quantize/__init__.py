@@ -2,5 +2,5 @@
 
 Import from the modules: `capture.capture`, `quantizer.quantize`, `config.QuantizeConfig`,
 `fake_quant.ExactNetwork`, `preprocess.Preprocess`. Nothing is re-exported, so that `preprocess`, which
-needs NumPy alone, loads without torch.
+needs only NumPy, loads without torch.
 """

@@ -1,4 +1,4 @@
-"""Calibration: the binary point of each tensor that loses least over some images."""
+"""Calibration: choose the binary point of each tensor with the least error over some images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bitlathe.model.quantize.rounding import finest_frac, ristretto_frac
 
 Formats = dict[str, FixedPoint]  # of each tensor
 
-BATCH = 64  # images at a time; a few hundred MB for a ResNet
+BATCH = 64  # images per batch; a few hundred MB for a ResNet
 
 
 def activation_formats(
@@ -28,9 +28,9 @@ def activation_formats(
     """Format of every tensor of `network`, chosen over `images` (N, C, H, W), x = (pixel - 128) / 128.
 
     For each group of tensors that share a format, the finest binary point that clips nothing and
-    `config.clipping_steps` finer ones compete; the least squared error of the tensors wins. Or the largest
-    magnitude decides alone (`Ranges.RISTRETTO`). `fixed`
-    prescribes some. Raises DataError when an activation is NaN or infinite.
+    `config.clipping_steps` finer ones compete; the least squared error of the tensors wins. With
+    `Ranges.RISTRETTO` the largest magnitude alone decides. `fixed` prescribes some formats. Raises DataError
+    if an activation is NaN or infinite.
     """
     states = [_Candidates.of(group, fixed) for group in format_groups(network, config)]
     by_tensor = {name: state for state in states for name in state.group.tensors}
@@ -79,7 +79,7 @@ class _Candidates:
         self.largest = max(self.largest, largest)
 
     def open(self, config: QuantizeConfig) -> None:
-        """Admit the candidates, now that the range is known."""
+        """Add the candidates once the range is known."""
         finest, steps = finest_frac(self.largest, self.format(0).hi), config.clipping_steps
         if config.ranges is Ranges.RISTRETTO:
             finest, steps = ristretto_frac(self.largest, self.group.bits - self.signed), 0

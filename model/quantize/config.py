@@ -1,4 +1,4 @@
-"""What a user chooses about quantization."""
+"""Settings of quantization."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from bitlathe.model.capture.names import identifier
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS
 
-FLOAT_BITS = 32  # of weights or activations that training leaves real; no integer network holds them
-_STAND_IN_BITS = 8  # of the integer formats that real tensors would have
+FLOAT_BITS = 32  # for weights or activations that stay real in training; no integer network has them
+_STAND_IN_BITS = 8  # of the integer formats in place of real tensors
 
 
 class InputMode(Enum):
-    """Where a network's own normalisation of the image goes."""
+    """Where a network's own normalisation of the image is computed."""
 
-    AUTO = "auto"  # FOLD where that is exact, else TABLE
-    FOLD = "fold"  # into the first layer's weights; differs at the image's border if that layer pads
-    TABLE = "table"  # onto the host: a table from pixels to input codes
+    AUTO = "auto"  # FOLD if that is exact, else TABLE
+    FOLD = "fold"  # in the first layer's weights; differs at the image's border if that layer pads
+    TABLE = "table"  # on the host: a table from pixels to input codes
 
 
 class Ranges(Enum):
     """How a binary point is chosen before thresholds are learned."""
 
-    SQUARED_ERROR = "squared-error"  # the least, of some that clip
-    RISTRETTO = "ristretto"  # the finest whose range ends at or above the power of two that holds all values
+    SQUARED_ERROR = "squared-error"  # the least error, among some that clip
+    RISTRETTO = "ristretto"  # the finest with a range up to the power of two that holds all values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerBits:
-    """Deviations of one layer from the network's settings; None keeps them."""
+    """Deviations of one layer from the network's settings; None means no deviation."""
 
     weight_bits: int | None = None
     activation_bits: int | None = None  # of the layer's output
@@ -52,9 +52,9 @@ class QuantizeConfig:
 
     weight_bits: int = 8
     activation_bits: int = 8
-    per_channel: bool = True  # one binary point for each output channel's weights, else one a layer
-    calibration_images: int = 512  # at most; the first ones given are used
-    clipping_steps: int = 2  # binary points tried beyond the finest one that clips nothing (squared error)
+    per_channel: bool = True  # one binary point for each output channel's weights, else one per layer
+    calibration_images: int = 512  # at most; the first ones are used
+    clipping_steps: int = 2  # binary points to try beyond the finest one that clips nothing (squared error)
     ranges: Ranges = Ranges.SQUARED_ERROR
     correct_bias: bool = True  # subtract each channel's mean error over the calibration images
     input_mode: InputMode = InputMode.AUTO
@@ -72,7 +72,7 @@ class QuantizeConfig:
         object.__setattr__(self, "layers", MappingProxyType(by_name))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle as the call that makes it; a read-only mapping can do neither."""
+        """Copy and pickle by its constructor, as a read-only mapping supports neither."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return partial(QuantizeConfig, **(values | {"layers": dict(self.layers)})), ()
 
@@ -86,12 +86,12 @@ class QuantizeConfig:
         return self.weight_bits if own is None else own
 
     def per_channel_of(self, name: str) -> bool:
-        """Whether each output channel of a layer has a binary point of its own."""
+        """Whether each output channel of a layer has its own binary point."""
         own = self.layer(name).per_channel
         return self.per_channel if own is None else own
 
     def with_integers(self) -> QuantizeConfig:
-        """The settings with integers in the place of real numbers."""
+        """The settings with integers in place of real numbers."""
         layers = {
             name: replace(
                 bits,

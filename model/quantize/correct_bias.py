@@ -1,4 +1,4 @@
-"""Bias correction: take each channel's mean quantization error over calibration images out of its bias.
+"""Bias correction: subtract each channel's mean quantization error over calibration images from its bias.
 
 Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 (with measured instead of assumed activations).
 """
@@ -24,10 +24,10 @@ TensorsFunction = Callable[[list[Tensor]], Tensor]
 
 @torch.no_grad()
 def correct_bias(network: FloatNetwork, module: ExactNetwork, images: Tensor) -> FloatNetwork:
-    """`network` with biases that make up for `module`'s mean error before each clamp, layer after layer.
+    """`network` with biases that compensate `module`'s mean error before each clamp, layer by layer.
 
     Images are (N, C, H, W), x = (pixel - 128) / 128. A layer is corrected on what corrected layers feed it,
-    so errors do not add up. `module`, which `network` was lowered to, takes on the new biases too.
+    so errors do not add up. `module`, made from `network`, gets the new biases too.
     """
     exact = {network.input.name: normalized(network.front, images)}
     quantized = {network.input.name: module.input_values(images)}
@@ -49,7 +49,7 @@ def correct_bias(network: FloatNetwork, module: ExactNetwork, images: Tensor) ->
 
 
 def _is_selection(node: FloatNode) -> bool:
-    """Whether a layer copies codes, which a bias would spoil."""
+    """Whether a layer copies codes, which a bias would corrupt."""
     return isinstance(node, FloatConv2d) and node.is_selection
 
 
@@ -61,7 +61,7 @@ def _apply(layer: nn.Module, sources: list[Tensor]) -> Tensor:
 def _corrected(
     node: FloatConv2d | FloatDense, layer: ExactProducts, ideal: list[Tensor], real: list[Tensor]
 ) -> tuple[FloatConv2d | FloatDense, Tensor, Tensor]:
-    """The layer with a better bias, which `layer` takes on as well; its ideal and real output."""
+    """The layer with a better bias, which `layer` gets too, and its ideal and real output."""
     wanted = _batched(partial(preactivation, node), ideal)
     sums = _batched(lambda sources: layer.accumulate(*sources), real)
     error = _channel_means(wanted) - _channel_means(sums)
@@ -76,7 +76,7 @@ def _moved(layer: ExactProducts, step: Tensor, sources: list[Tensor]) -> Tensor:
 
 
 def _channel_means(values: Tensor) -> Tensor:
-    """Mean of each channel (C,) float64 of a tensor (N, C, H, W), summed a batch at a time."""
+    """Mean of each channel (C,) float64 of a tensor (N, C, H, W), summed batch by batch."""
     total = torch.stack([batch.sum((0, 2, 3), dtype=torch.float64) for batch in values.split(BATCH)]).sum(0)
     return total / values[:, 0].numel()
 

@@ -1,4 +1,4 @@
-"""Layers of an integer graph in PyTorch floats, one class a node."""
+"""Layers of an integer graph in PyTorch floats, one class per kind of node."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def quantize(x: Tensor, scale: Tensor | float, lo: int, hi: int) -> Tensor:
 class ExactProducts(nn.Module):
     """A convolution or dense layer, the latter as a convolution whose kernel covers the map.
 
-    It computes in float32 where that holds every partial sum, or those of the weights' upper and lower digits
-    apart, which is faster than float64; else in float64. Off the CPU, where a library may transform a
-    convolution, float64 sums are rounded to the integers they must be.
+    It computes in float32 if that holds every partial sum, or the sums of the weights' upper and lower digits
+    separately, which is faster than float64; else in float64. On other devices than the CPU, where a library
+    may transform a convolution, float64 sums are rounded to the integers that they must be.
     """
 
     weight: Tensor  # (out_channels, in_channels, height, width) float32
@@ -52,20 +52,20 @@ class ExactProducts(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, *sources: Tensor) -> Tensor:
-        """Output (N, C, H, W) of the source and, if there is one, the residual."""
+        """Output (N, C, H, W) for the source and the residual, if any."""
         return self.requantized(self.accumulate(*sources))
 
     def requantized(self, total: Tensor) -> Tensor:
-        """Output (N, C, H, W) of an accumulator."""
+        """Output (N, C, H, W) for an accumulator."""
         return quantize(total, self.node.format.scale, self.node.lo, self.node.hi).float()
 
     def accumulate(self, *sources: Tensor) -> Tensor:
-        """Accumulator before it is requantized, (N, C, H, W)."""
+        """Accumulator (N, C, H, W) before it is requantized."""
         total = self._sums(sources[0])
         return total + sources[1].to(total.dtype) if len(sources) > 1 else total
 
     def set_bias(self, real: Tensor) -> Tensor:
-        """Take the biases nearest to `real` (C,); by how much the accumulators change, (C,) float64."""
+        """Set the biases nearest to `real` (C,) and return how much the accumulators change, (C,) float64."""
         before, self.bias = self.bias, quantize(real, self.sum_scale, -INT32_EXACT, INT32_EXACT - 1)
         return self.bias - before
 
@@ -108,7 +108,7 @@ class ExactProducts(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """Average by multiplier * 2**-multiplier_frac, padding counted."""
+    """Average by multiplier * 2**-multiplier_frac, with padding counted."""
 
     def __init__(self, node: AvgPool2d, source_range: CodeRange) -> None:
         super().__init__()

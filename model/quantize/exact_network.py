@@ -1,8 +1,8 @@
-"""An integer graph in PyTorch floats, equal bit for bit; `view` has the forward pass to train through.
+"""An integer graph in PyTorch floats, equal bit for bit; `view` has the forward pass for training.
 
 Tensors hold values, code * 2**-frac. Scales are powers of two, so a float holds a value exactly where it
-holds the code. Each layer proves from its weights that float32's 24 bits hold every partial sum, and else
-computes in float64.
+holds the code. Each layer computes in float32 if its weights prove that 24 bits hold every partial sum,
+else in float64.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ExactNetwork(nn.Module):
     """An integer graph as a PyTorch module.
 
     It takes what the float model takes, images x = (pixel - 128) / 128; without a `preprocess` it takes
-    values of the graph's input. Nothing of it trains.
+    values of the graph's input. It has nothing to train.
     """
 
     def __init__(self, graph: Graph, preprocess: Preprocess | None = None) -> None:

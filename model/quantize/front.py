@@ -1,4 +1,4 @@
-"""Where a network's own normalisation of the image goes: into the first layer, or onto the host."""
+"""Move a network's own normalisation of the image into the first layer or onto the host."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OFFSET_FORMAT = FixedPoint(bits=INPUT_BITS, frac=INPUT_BITS - 1)  # of pixel - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class FrontPlacement:
     """A network and how its images become codes."""
 
     network: FloatNetwork
@@ -39,15 +39,15 @@ class Placed:
     format: FixedPoint  # of the input
 
 
-def place_front(network: FloatNetwork, images: Images, mode: InputMode) -> Placed:
-    """Place the normalisation of `network`, if it has one; `images` (N, H, W, C) weigh the table's errors."""
+def place_front(network: FloatNetwork, images: Images, mode: InputMode) -> FrontPlacement:
+    """Move the normalisation of `network`, if any; `images` (N, H, W, C) weigh the table's errors."""
     if (
         network.front is None
         or mode is InputMode.FOLD
         or (mode is InputMode.AUTO and _folds_exactly(network))
     ):
         offset = Preprocess.offset(network.input.shape[0])
-        return Placed(network=_folded(network), preprocess=offset, format=OFFSET_FORMAT)
+        return FrontPlacement(network=_folded(network), preprocess=offset, format=OFFSET_FORMAT)
     return _tabled(network, network.front, images)
 
 
@@ -60,7 +60,7 @@ def _can_fold(node: FloatNode, tensor: str) -> bool:
 
 
 def _folds_exactly(network: FloatNetwork) -> bool:
-    """Whether every reader of the input is a layer with weights that pads nothing."""
+    """Whether every reader of the input is a layer with weights and without padding."""
     name = network.input.name
     readers = _readers(network)
     unpadded = all(not isinstance(node, FloatConv2d) or node.padding == (0, 0) for node in readers)
@@ -100,7 +100,7 @@ def _per_weight(node: FloatConv2d | FloatDense, by_channel: Float64s) -> Float64
     return by_channel.reshape((-1, 1, 1, 1) if node.groups > 1 else (1, -1, 1, 1))
 
 
-def _tabled(network: FloatNetwork, front: Front, images: Images) -> Placed:
+def _tabled(network: FloatNetwork, front: Front, images: Images) -> FrontPlacement:
     pixels = (np.arange(256)[:, np.newaxis] - 128) / 128
     values = pixels * front.scale + front.offset
     weights = np.stack(
@@ -108,7 +108,7 @@ def _tabled(network: FloatNetwork, front: Front, images: Images) -> Placed:
     )
     form = _table_format(values, weights)
     table = np.clip(round_half_up(np.ldexp(values, form.frac)), form.lo, form.hi).astype(np.int8)
-    return Placed(network=network, preprocess=Preprocess(table=table), format=form)
+    return FrontPlacement(network=network, preprocess=Preprocess(table=table), format=form)
 
 
 def _table_format(values: Float64s, weights: npt.NDArray[np.integer[Any]]) -> FixedPoint:

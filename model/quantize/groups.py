@@ -1,4 +1,4 @@
-"""Which tensors must share one fixed-point format, and what is known of a group before any image is seen."""
+"""Groups of tensors that must share one fixed-point format, and what is known of them without images."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Group:
 def format_groups(network: FloatNetwork, config: QuantizeConfig) -> tuple[Group, ...]:
     """Partition the tensors: max pools, concatenations and selections keep the format of what they read.
 
-    A group is unsigned if no tensor in it can be negative. Raises FormatError when settings ask for two
-    widths in one.
+    A group is unsigned if no tensor in it can be negative. Raises FormatError if settings ask for two
+    widths in one group.
     """
     leaders = _leaders(network, config)
     non_negative = _non_negative(network)
@@ -45,7 +45,7 @@ def format_groups(network: FloatNetwork, config: QuantizeConfig) -> tuple[Group,
 
 
 def keeps_format(node: FloatNode, config: QuantizeConfig) -> bool:
-    """Whether a node's output has the format of its sources; a selection's may be set to another width."""
+    """Whether a node's output has the format of its sources; a selection can be set to another width."""
     if isinstance(node, FloatConv2d):
         return node.is_selection and config.layer(node.name).activation_bits is None
     return isinstance(node, (FloatMaxPool2d, FloatConcat))

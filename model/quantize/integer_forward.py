@@ -1,4 +1,4 @@
-"""A quantized network on images in PyTorch's form, as the integers compute it and as fast as can be."""
+"""Run a quantized network on PyTorch images, with the exact integers and as fast as possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Forward = Callable[[Tensor], Tensor]
 def integer_forward(network: QuantizedNetwork, device: torch.device) -> Forward:
     """Function from images (N, C, H, W), x = (pixel - 128) / 128, to logits (N, outputs) float32.
 
-    Compiled code serves on the CPU where it can; elsewhere the exact module, which gives the same.
+    It uses compiled code on the CPU if possible; otherwise the exact module, which gives the same.
     """
     fast = compiled(network.graph) if device.type == "cpu" else None
     return network.module().to(device) if fast is None else _through(fast, network)

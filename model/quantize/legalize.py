@@ -1,8 +1,8 @@
 """Legal binary points: every shift of the integer arithmetic within 0 to 31.
 
 A requantize shifts right by n = frac_x + frac_w - frac_y, a residual left by frac_x + frac_w - frac_r.
-Activations give way where a shift would be negative, weights where one would be too large: what is lost is
-finer than what is kept.
+Activations get coarser where a shift would be negative, weights where one would be too large: the bits lost
+are finer than those kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bitlathe.model.quantize.groups import Group
 from bitlathe.model.quantize.rounding import finest_frac
 from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
 
-FINER_THAN_ANY = 1 << 20  # a binary point beyond all that occur
+FINER_THAN_ANY = 1 << 20  # beyond any binary point that occurs
 
 
 def legal_activations(
@@ -33,10 +33,10 @@ def legal_activations(
     *,
     clip: bool = False,
 ) -> Formats:
-    """Formats with the binary points lowered that would need a negative shift; those in `fixed` stay.
+    """Formats with lower binary points where shifts would be negative; those in `fixed` stay.
 
-    Raises FormatError, naming the layer, where no binary points are legal. With `clip` it leaves such layers
-    to `legal_weights`, which then clips their weights.
+    Raises FormatError, naming the layer, if no binary points are legal. With `clip` it leaves such layers to
+    `legal_weights`, which then clips their weights.
     """
     legal = dict(formats)
     members = {name: group.tensors for group in groups for name in group.tensors}
@@ -50,13 +50,13 @@ def legal_activations(
         for node, name, by in excess:
             if (node, name) not in stuck:
                 _lower(legal, members[name], by)
-    if clip:  # around a cycle of groups; nothing lowered is nothing lost
+    if clip:  # a cycle of groups, lowered for nothing: keep the original
         return dict(formats)
     raise _refusal(excess[0][0], excess[0][1])
 
 
 def _is_stuck(node: FloatNode, members: tuple[str, ...], fixed: Formats) -> bool:
-    """Whether lowering a group cannot help: it stays, or the layer's source goes down with it."""
+    """Whether lowering a group cannot help: it is fixed, or the layer's source would go down with it."""
     return node.sources[0] in members or any(member in fixed for member in members)
 
 
@@ -83,13 +83,13 @@ def _refusal(node: FloatNode, tensor: str) -> FormatError:
 
 
 def legal_weights(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> WeightFormats:
-    """Weight formats without shifts beyond `MAX_SHIFT` and biases beyond int32: coarser where need be."""
+    """Weight formats without shifts beyond `MAX_SHIFT` or biases beyond int32: coarser where necessary."""
     layers = [node for node in network.nodes if node.name in weights]
     return {node.name: _legal_weight(node, formats, weights[node.name]) for node in layers}
 
 
 def _legal_weight(node: FloatNode, formats: Formats, weight: WeightFormat) -> WeightFormat:
-    """Binary points between those that make a shift 0 and those that make one `MAX_SHIFT`."""
+    """Binary points from that with a shift of 0 to that with a shift of `MAX_SHIFT`."""
     written = [
         formats[tensor].frac - formats[node.sources[0]].frac for tensor in (node.name, *node.sources[1:])
     ]
@@ -101,6 +101,6 @@ def _legal_weight(node: FloatNode, formats: Formats, weight: WeightFormat) -> We
 
 
 def _finest_bias(bias: float, source: FixedPoint) -> int:
-    """Finest binary point of weights at which a bias fits int32."""
+    """Finest binary point of weights with which a bias fits int32."""
     finest = finest_frac(abs(bias), INT32_EXACT - 1)
     return FINER_THAN_ANY if finest is None else finest - source.frac

@@ -1,4 +1,4 @@
-"""Lowering: a float network and its formats as an integer graph whose accumulators provably fit int32."""
+"""Lowering: turn a float network and its formats into an integer graph with proven int32 accumulators."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
 def lower(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> Graph:
     """Integer graph whose accumulators fit int32; weights too fine for that get a lower binary point.
 
-    Raises OverflowRisk, naming layer and channel, where even the coarsest would not fit.
+    Raises OverflowRisk, naming layer and channel, if even the coarsest would not fit.
     """
     while True:
         graph = _graph(network, formats, weights)
@@ -59,7 +59,7 @@ def _graph(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> G
 
 
 def _coarser(graph: Graph, weights: WeightFormats) -> WeightFormats:
-    """The weight formats, one place coarser for each channel whose accumulator does not fit."""
+    """The weight formats, one bit coarser for each channel with an accumulator that does not fit."""
     ranges = code_ranges(graph)
     coarser = dict(weights)
     for node in graph.nodes:
@@ -75,7 +75,7 @@ def _coarser(graph: Graph, weights: WeightFormats) -> WeightFormats:
 
 
 def _check_spare(graph: Graph, conv: Conv2d, over: npt.NDArray[np.bool_], *, adjustable: bool) -> None:
-    """Refuse channels that do not fit although a shift is 0 already, or whose binary point is not free."""
+    """Refuse channels that do not fit even with a shift of 0, or that have a fixed binary point."""
     least = np.array(shifts(graph, conv))
     if conv.residual is not None:
         least = np.minimum(least, residual_shifts(graph, conv))

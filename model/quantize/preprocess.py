@@ -17,7 +17,7 @@ from bitlathe.model.graph.fixed_point import FixedPoint
 
 InputCodes = npt.NDArray[np.int8]  # (N, C, H, W)
 
-OFFSET_FORMAT = FixedPoint(bits=8, frac=7)  # of code = pixel - 128: what networks without a normalisation see
+OFFSET_FORMAT = FixedPoint(bits=8, frac=7)  # of code = pixel - 128, for networks without a normalisation
 
 _PIXELS = 256
 
@@ -36,7 +36,7 @@ class Preprocess:
 
     @classmethod
     def offset(cls, channels: int) -> Preprocess:
-        """code = pixel - 128: the input contract, free of arithmetic on the way in."""
+        """code = pixel - 128: the input contract, without any arithmetic."""
         column = np.arange(-_PIXELS // 2, _PIXELS // 2).astype(np.int8)
         return cls(table=np.repeat(column[:, np.newaxis], channels, axis=1))
 
@@ -47,7 +47,7 @@ class Preprocess:
 
     @property
     def is_offset(self) -> bool:
-        """Whether code = pixel - 128, so that flipping a byte's top bit is all it takes."""
+        """Whether code = pixel - 128, so that flipping a byte's top bit is enough."""
         return np.array_equal(self.table, Preprocess.offset(self.channels).table)
 
     def codes(self, images: Images) -> InputCodes:
@@ -64,7 +64,7 @@ class Preprocess:
         return npy_from_array(self.table)
 
     def save(self, path: Path) -> None:
-        """Write the table as `write_whole` does; DataError where it cannot be written."""
+        """Write the table as `write_whole` does; DataError if it cannot be written."""
         write_whole(path, self.encode())
 
     @classmethod
@@ -74,6 +74,6 @@ class Preprocess:
             table: npt.NDArray[Any] = array_from_npy(path.read_bytes(), "the file")
         except (OSError, FormatError) as error:
             raise FormatError(
-                f"{path}: no readable table of input codes ({error}); write it again"
+                f"{path}: not a readable table of input codes ({error}); write it again"
             ) from error
         return cls(table=table)

@@ -1,4 +1,4 @@
-"""Post-training quantization: from a PyTorch module and some images to an integer network."""
+"""Post-training quantization of a PyTorch module, with some images, to an integer network."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class QuantizedNetwork:
 
     graph: Graph
     preprocess: Preprocess  # from byte images to the graph's input codes
-    network: FloatNetwork  # the real weights behind the graph's
+    network: FloatNetwork  # has the real weights behind the graph's
     config: QuantizeConfig
 
     def module(self) -> ExactNetwork:
-        """The integers as a PyTorch module, a drop-in for the float model where nothing is to be trained."""
+        """The integers as a PyTorch module, a drop-in replacement for the float model in inference."""
         return ExactNetwork(self.graph, self.preprocess)
 
 
@@ -46,7 +46,7 @@ def quantize(
 
     `calibration_images` are byte images (N, H, W, C), of the training split. Errors: those of `capture`;
     FormatError for settings of an unknown layer; ShapeError and DataError for unfit images; OverflowRisk
-    where no binary point keeps an accumulator within int32.
+    if no binary point keeps an accumulator within int32.
     """
     config = QuantizeConfig() if config is None else config
     config.check_integer()

@@ -1,4 +1,4 @@
-"""Real values to codes and back, and the binary point that loses least."""
+"""Convert real values to codes and back, and find the binary point with the least error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bitlathe.model.graph.arrays import Floats, Int64s
 from bitlathe.model.graph.fixed_point import weight_limit
 
-Fracs = tuple[int, ...]  # binary points, one an output channel
+Fracs = tuple[int, ...]  # binary points, one per output channel
 
 
 def round_half_up(values: Floats) -> Int64s:
@@ -25,7 +25,7 @@ def round_half_up(values: Floats) -> Int64s:
 
 
 def finest_frac(largest: float, hi: int) -> int | None:
-    """Largest frac at which `largest` has a code up to `hi`; None where nothing needs one.
+    """Largest frac at which `largest` has a code up to `hi`; None if `largest` is 0.
 
     >>> finest_frac(1.0, 127), finest_frac(1.0, 128), finest_frac(0.0, 127)
     (6, 7, None)
@@ -36,7 +36,7 @@ def finest_frac(largest: float, hi: int) -> int | None:
 def ristretto_frac(largest: float, magnitude_bits: int) -> int | None:
     """Frac at which `magnitude_bits` span the smallest power of two that is at least `largest`.
 
-    None where nothing needs one. `largest` itself may be clipped by one step. Source: Gysel et al. 2018,
+    None if `largest` is 0. `largest` itself may be clipped by one step. Source: Gysel et al. 2018,
     Ristretto, dynamic fixed point.
 
     >>> ristretto_frac(1.0, 7), ristretto_frac(1.1, 7), ristretto_frac(0.0, 7)
@@ -46,7 +46,7 @@ def ristretto_frac(largest: float, magnitude_bits: int) -> int | None:
 
 
 def weight_codes(weight: Floats, bits: int, fracs: Fracs) -> Int64s:
-    """Codes of weights (out_channels, ...) in the symmetric range of `bits`; one frac an output channel."""
+    """Codes of weights (out_channels, ...) in the symmetric range of `bits`; one frac per output channel."""
     limit = weight_limit(bits)
     return np.clip(
         round_half_up(np.ldexp(weight.astype(np.float64), _by_channel(fracs, weight.ndim))), -limit, limit
@@ -62,7 +62,7 @@ FracChoice = Callable[[Floats], int | None]  # binary point of some rows of weig
 
 
 def weight_fracs(weight: Floats, per_channel: bool, choose: FracChoice) -> Fracs:
-    """Binary point of weights (out_channels, ...), one an output channel or one for all.
+    """Binary points of weights (out_channels, ...): one per output channel, or one for all.
 
     A channel of zeros takes the finest of the others.
     """

@@ -12,7 +12,7 @@ from bitlathe.model.graph.nodes import AvgPool2d, average_multiplier
 from bitlathe.model.quantize.config import QuantizeConfig, Ranges
 from bitlathe.model.quantize.rounding import Fracs, least_error_frac, ristretto_frac, weight_fracs
 
-_COPY_BITS = 8  # at least, of a 1 that moves codes from one format to another
+_COPY_BITS = 8  # at least, for a weight of 1 that moves codes from one format to another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +20,10 @@ class WeightFormat:
     """Fixed-point format of a layer's weights."""
 
     bits: int
-    fracs: Fracs  # one an output channel
+    fracs: Fracs  # one per output channel
 
 
-WeightFormats = dict[str, WeightFormat]  # of each layer with weights, average pools included
+WeightFormats = dict[str, WeightFormat]  # of each layer with weights, including average pools
 
 
 def weight_formats(network: FloatNetwork, config: QuantizeConfig) -> WeightFormats:
@@ -50,7 +50,7 @@ def _weight_format(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> We
 
 
 def _bits(node: FloatConv2d | FloatDense, config: QuantizeConfig) -> int:
-    """Width of a layer's weights; of a copy's so many that its output may be as fine as any other tensor."""
+    """Width of a layer's weights; a copy gets enough bits for an output as fine as any other tensor."""
     asked = config.layer(node.name).weight_bits
     if asked is None and isinstance(node, FloatConv2d) and node.own_format:
         return max(config.weight_bits, config.activation_bits, _COPY_BITS)

@@ -40,13 +40,13 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     Preprocess.offset(3).save(path)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(
-        FormatError, match=r"table.npy: no readable table of input codes \(.*\); write it again"
+        FormatError, match=r"table.npy: not a readable table of input codes \(.*\); write it again"
     ):
         Preprocess.load(path)
 
 
 def test_a_missing_file_and_a_foreign_array_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="no readable table of input codes"):
+    with pytest.raises(FormatError, match="not a readable table of input codes"):
         Preprocess.load(tmp_path / "none.npy")
     np.save(tmp_path / "other.npy", np.zeros((256, 3), np.int32))
     with pytest.raises(FormatError) as error:
