@@ -1,4 +1,4 @@
-"""Algorithm 1: compression methods chosen epoch by epoch, by a rule that may be measured latency."""
+"""Algorithm 1: choose compression methods epoch by epoch, by a rule such as measured latency."""
 
 from bitlathe.model.search.algorithm import Listener, Search, SearchSettings
 from bitlathe.model.search.baselines import Baseline, Baselines
@@ -8,7 +8,7 @@ from bitlathe.model.search.lab import Judge, Lab, LabSpec, TrialJob, TrialOutcom
 from bitlathe.model.search.ladder import Audit, Ladder, Latency, LatencyRung
 from bitlathe.model.search.records import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.rules import RULES, Context, Rule, RuleError, find_rule
-from bitlathe.model.search.strategies import EachEpochTheBest, Scripted, Strategy, UntilFast
+from bitlathe.model.search.strategies import EachEpochTheBest, MethodScript, Strategy, UntilFast
 
 __all__ = [
     "RULES",
@@ -30,9 +30,9 @@ __all__ = [
     "Listener",
     "LocalProcesses",
     "Measures",
+    "MethodScript",
     "Rule",
     "RuleError",
-    "Scripted",
     "Search",
     "SearchSettings",
     "Sequential",

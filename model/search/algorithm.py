@@ -35,12 +35,12 @@ from bitlathe.model.search.trials import Scorer, Trial, agreement, best, measure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """How much to train for a choice, and when two candidates are equal."""
+    """How much to train before a choice, and when two candidates count as equal."""
 
-    probe: float | None = None  # share of the epoch that each candidate trains; None: all of it
+    probe: float | None = None  # share of the epoch for which each candidate trains; None: all of it
     audited_epochs: int = 1  # first epochs in which probes are compared with whole epochs
-    least_agreement: float = 0.5  # mean tau of those epochs below which probing is given up
-    tie: float = 0.0  # scores no further than this from the best are equal; the fastest of them wins
+    least_agreement: float = 0.5  # mean tau of those epochs below which probing stops
+    tie: float = 0.0  # scores within this of the best are equal; the fastest of them wins
 
     def __post_init__(self) -> None:
         probe = self.probe
@@ -51,16 +51,16 @@ class SearchSettings:
 
 
 class Listener(Protocol):
-    """Hears what happens; must not change it."""
+    """Observes a search; must not change it."""
 
     def epoch_started(self, epoch: int, methods: Sequence[str]) -> None:
-        """An epoch, from 1, is to try these methods."""
+        """An epoch, counted from 1, will try these methods."""
 
     def candidate_scored(self, record: CandidateRecord) -> None:
-        """A candidate was judged."""
+        """A candidate has been judged."""
 
     def epoch_finished(self, record: EpochRecord) -> None:
-        """A choice was made, and is on disk."""
+        """A choice has been made and is on disk."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,13 +74,13 @@ class Search:
     executor: Executor
     settings: SearchSettings
     folder: Path
-    identity: Mapping[str, Any]  # plain values that must be equal for a search to be gone on with
+    identity: Mapping[str, Any]  # plain values that must be equal to resume a search
     listeners: tuple[Listener, ...] = ()
 
     def run(self, resume: bool = False) -> Checkpoint:
-        """Search to the last epoch; with `resume` from the folder's checkpoint, if it has one.
+        """Search to the last epoch; with `resume`, start from the folder's checkpoint, if any.
 
-        Killed at any moment and resumed, it makes the same choices. Raises BitlatheError where every
+        A search killed at any moment and resumed makes the same choices. Raises BitlatheError if every
         candidate of an epoch failed; the checkpoint is then the last good one.
         """
         check_names(self.strategy.methods)
@@ -138,7 +138,7 @@ class _Epoch:
         )
 
     def trials(self) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
-        """Probes, if any, and the candidates that trained the whole epoch."""
+        """Probes, if any, and candidates trained for the whole epoch."""
         state, probe = self._checkpoint.state.to_bytes(), self._search.settings.probe
         whole = [TrialJob(label=m.name, state=state, method=m, until=1.0) for m in self.methods]
         if probe is None or len(whole) == 1 or self._distrusts_probes():

@@ -1,4 +1,4 @@
-"""The pipelines that a search is compared with, at equal epochs on the same lab, rule and ladder."""
+"""Pipelines to compare a search with, for the same epochs, lab, rule and ladder."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from bitlathe.model.search.lab import Lab
 from bitlathe.model.search.ladder import Ladder, LatencyRung
 from bitlathe.model.search.records import Measures
 from bitlathe.model.search.rules import Rule, find_rule
-from bitlathe.model.search.strategies import Scripted, Strategy, UntilFast
+from bitlathe.model.search.strategies import MethodScript, Strategy, UntilFast
 from bitlathe.model.train.evaluate import evaluate
 
 _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the paper
-_LANES = 8  # channels that an engine computes at once: widths in between save nothing
-_IMAGES = 500  # held-out images that a loss is measured on
+_LANES = 8  # channels that an engine computes at once: widths that are not multiples save nothing
+_IMAGES = 500  # held-out images for measuring a loss
 
-Told = Callable[[int, int], None]  # how many steps are done, and how many there are
+Told = Callable[[int, int], None]  # steps done, steps in total
 
 
 class Baseline(Enum):
     """What the search is compared with."""
 
-    ORDINARY = "ordinary"  # prune, train on, then fine-tune quantized
-    GREEDY = "greedy"  # NetAdapt: layer by layer, the most milliseconds for the least accuracy
-    KNAPSACK = "knapsack"  # widths and bits by integer programming on the cycle model, then fine-tune
+    ORDINARY = "ordinary"  # prune, train, then fine-tune quantized
+    GREEDY = "greedy"  # NetAdapt: layer by layer, most milliseconds saved for least accuracy lost
+    KNAPSACK = "knapsack"  # widths and bits by integer programming on the cycle model, then fine-tuning
 
     def rule(self, usual: Rule) -> Rule:
-        """The rule that it chooses by."""
+        """The rule that decides its choices."""
         return find_rule("ratio", {}) if self is Baseline.GREEDY else usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """What the pipelines are made of."""
+    """Components of the pipelines."""
 
-    prune: PruneChannels  # over the whole network
+    prune: PruneChannels  # of the whole network
     groups: ChannelGroups  # that it may prune
     quantizers: tuple[Quantize, ...]  # that the knapsack chooses from
     last: Quantize  # of the others
     epochs: int
     quantized_epochs: int | None  # last ones of `ordinary`; None: two in seven, as in the paper
-    latency_share: float  # of the reference's, that `greedy` and `knapsack` aim at
+    latency_share: float  # share of the reference's that `greedy` and `knapsack` aim at
 
     def strategy(self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, told: Told) -> Strategy:
-        """A pipeline; FormatError or CapacityError for one that does not fit."""
+        """A pipeline; FormatError or CapacityError if it does not fit."""
         if kind is Baseline.ORDINARY:
             return self.ordinary()
         if kind is Baseline.GREEDY:
@@ -63,8 +63,8 @@ class Baselines:
         budget = self.latency_share * reference.cycles
         return self.knapsack(lab, ladder.quickest, budget, lambda done: told(done, steps))
 
-    def ordinary(self) -> Scripted:
-        """Prune, train on, then fine-tune quantized; FormatError where the epochs are too few."""
+    def ordinary(self) -> MethodScript:
+        """Prune, train, then fine-tune quantized; FormatError for too few epochs."""
         quantized = self.quantized_epochs or max(1, round(_QUANTIZED_SHARE * self.epochs))
         floating = self.epochs - quantized - self.prune.epochs
         if floating < 0:
@@ -73,10 +73,10 @@ class Baselines:
                 f"{self.last.name} do not fit {self.epochs}; give more epochs or prune more an epoch"
             )
         script = (self.prune,) * self.prune.epochs + (Train(),) * floating + (self.last,) * quantized
-        return Scripted(script=script)
+        return MethodScript(script=script)
 
     def greedy(self, target_ms: float) -> UntilFast:
-        """One proposal a group: as many channels as P takes in an epoch, of that group alone."""
+        """One proposal per group: as many channels as P takes in an epoch, from that group alone."""
         free = replace(self.prune, lanes=1, required=False)
         proposals = tuple(
             replace(
@@ -92,8 +92,8 @@ class Baselines:
 
     def knapsack(
         self, lab: Lab, rung: LatencyRung, budget: float, advance: Callable[[int], None]
-    ) -> Scripted:
-        """Every width and every pair of bits measured alone, solved: all channels go in the first epoch."""
+    ) -> MethodScript:
+        """Measure every width and pair of bits alone and solve; all channels go in the first epoch."""
         done = 0
         settings = []
         for quantizer in self.quantizers:
@@ -108,7 +108,7 @@ class Baselines:
         chosen = zip(self.groups, plan.options, strict=True)
         amounts = {group.name: option.removed for group, option in chosen if option.removed}
         first = self._removal(amounts) if amounts else quantizer
-        return Scripted(script=(first, *(quantizer,) * (self.epochs - 1)))
+        return MethodScript(script=(first, *(quantizer,) * (self.epochs - 1)))
 
     def _options(
         self,
@@ -116,7 +116,7 @@ class Baselines:
         full: tuple[float, float],
         measured: Callable[[PruneOnce], tuple[float, float]],
     ) -> tuple[Option, ...]:
-        """What each width of a group saves and costs beside the full network."""
+        """What each width of a group saves and costs compared with the full network."""
         options = [Option(removed=0, cycles=0.0, loss=0.0)]
         for removed in range(_LANES, group.width - self.prune.floor + 1, _LANES):
             cycles, loss = measured(self._removal({group.name: removed}))

@@ -1,7 +1,7 @@
-"""A search on disk: one file that says all, written whole after every epoch, and what is derived from it.
+"""A search on disk: one complete file, written whole after every epoch, and files derived from it.
 
-checkpoint.pt is the truth. choices.json and candidates.jsonl are made from it and made anew on resuming, so
-a kill between two writes leaves nothing that disagrees.
+checkpoint.pt is authoritative. choices.json and candidates.jsonl are derived from it and rewritten on
+resuming, so a kill between two writes leaves no contradiction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bitlathe.model.search.records import EpochRecord, Measures
 from bitlathe.model.train.files import read_tensors, write_tensors
 
 CHECKPOINT, CHOICES, CANDIDATES = "checkpoint.pt", "choices.json", "candidates.jsonl"
-FORMAT = "bitlathe-search-2"  # 1 had other names of settings
+FORMAT = "bitlathe-search-2"  # version 1 had other names of settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +34,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
-    """Write the checkpoint and what is derived from it; `identity` is what must be equal to go on."""
+    """Write the checkpoint and the derived files; `identity` must be equal to resume."""
     notes = {
         "identity": identity,
         "now": checkpoint.now.to_json(),
@@ -47,14 +47,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: Mapping[str,
 
 
 def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) -> Checkpoint:
-    """The checkpoint of a folder; DataError if there is none, or it is of a search with another identity."""
+    """The checkpoint of a folder; DataError if there is none or its search has another identity."""
     path = folder / CHECKPOINT
     content = read_tensors(path)
     try:
         if content["format"] != FORMAT:
-            raise DataError(f"{path}: is a {content['format']}, not a {FORMAT}; start anew in another folder")
+            raise DataError(f"{path}: is a {content['format']}, not a {FORMAT}; start over in another folder")
         notes = json.loads(content["notes"])
-        remedy = "give the same configuration or start anew in another folder"
+        remedy = "give the same configuration or start over in another folder"
         check_identity(path, notes["identity"], identity, remedy)
         return Checkpoint(
             state=restore(content["state"], spec.architecture, spec.settings, str(path)),
@@ -64,12 +64,12 @@ def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) ->
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: no checkpoint of a search ({error}); start anew in another folder"
+            f"{path}: not a checkpoint of a search ({error}); start over in another folder"
         ) from error
 
 
 def write_derived(folder: Path, checkpoint: Checkpoint) -> None:
-    """choices.json, the map Z, and candidates.jsonl, one line a candidate."""
+    """choices.json, the map Z, and candidates.jsonl, one line per candidate."""
     choices = {
         "choices": {str(record.epoch): record.choice for record in checkpoint.records},
         "reference": checkpoint.reference.to_json(),

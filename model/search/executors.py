@@ -1,4 +1,4 @@
-"""Who runs the jobs of an epoch: this process, or others on this machine. Outcomes do not depend on it."""
+"""Run the jobs of an epoch in this process or in others on this machine, with equal outcomes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bitlathe.model.graph.errors import DataError, ToolError
 from bitlathe.model.search.lab import Lab, LabSpec, TrialJob, TrialOutcome
 from bitlathe.model.train.files import read_tensors, write_tensors
 
-RETRIES = 2  # times that a job is given to a new worker when its own has died
+RETRIES = 2  # how often a job is given to a new worker after its own died
 
 Done = Callable[[TrialOutcome], None]
 
 
 class Executor(Protocol):
-    """Runs jobs; closed after use."""
+    """Runs jobs; must be closed after use."""
 
     def run(self, jobs: Sequence[TrialJob], done: Done) -> list[TrialOutcome]:
-        """Outcomes in the order of the jobs; `done` hears of each as it comes."""
+        """Outcomes in the order of the jobs; `done` is called with each as it arrives."""
 
     def close(self) -> None:
-        """Give back processes."""
+        """Release processes."""
 
 
 class Sequential:
@@ -46,11 +46,11 @@ class Sequential:
         return outcomes
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 class LocalProcesses:
-    """Jobs side by side in processes of this machine, each with a lab of its own."""
+    """Jobs in parallel processes on this machine, each with its own lab."""
 
     def __init__(self, spec: LabSpec, workers: int) -> None:
         self._spec, self._workers = spec, workers
@@ -72,7 +72,7 @@ class LocalProcesses:
         self._pool.shutdown(cancel_futures=True)
 
     def _collect(self, jobs: Sequence[TrialJob], outcomes: dict[str, TrialOutcome], done: Done) -> bool:
-        """Fill `outcomes`; True if a worker died before all were there."""
+        """Fill `outcomes`; True if a worker died before all arrived."""
         futures: list[Future[TrialOutcome]] = []
         try:
             futures.extend(self._pool.submit(_run, job) for job in jobs)
@@ -85,7 +85,7 @@ class LocalProcesses:
         return False
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # a fork would copy locks that the threads of torch hold
+        # a fork would copy locks held by torch's threads
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(
             self._workers, mp_context=context, initializer=_open_lab, initargs=(self._spec,)
@@ -112,9 +112,9 @@ def _run(job: TrialJob) -> TrialOutcome:
 
 
 class KeptOutcomes:
-    """Outcomes on disk until their epoch is over, so that a killed epoch does not train them twice.
+    """Keeps outcomes on disk until their epoch is over, so that a killed epoch does not train them twice.
 
-    Runs jobs of one epoch by an executor, and each one that was finished before by reading its file.
+    Runs the jobs of one epoch by an executor, or reads the file of a job that was finished before.
     """
 
     def __init__(self, folder: Path, executor: Executor) -> None:
@@ -137,13 +137,13 @@ class KeptOutcomes:
         return [found[job.label] for job in jobs]
 
     def clear(self) -> None:
-        """Forget all: the epoch is in the checkpoint."""
+        """Delete all, once the epoch is in the checkpoint."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _read(self, job: TrialJob) -> TrialOutcome | None:
         try:
             return TrialOutcome(**read_tensors(self._path(job)))
-        except (DataError, TypeError):  # none yet, or half of one
+        except (DataError, TypeError):  # missing or incomplete
             return None
 
     def _path(self, job: TrialJob) -> Path:

@@ -1,15 +1,15 @@
-"""Volume that a few points dominate, and which of them no other dominates."""
+"""Volume that a few points dominate, and the points that no other dominates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeAlias
 
-Point: TypeAlias = tuple[float, ...]  # the larger the better, each axis
+Point: TypeAlias = tuple[float, ...]  # larger is better on each axis
 
 
 def hypervolume(points: Sequence[Point]) -> float:
-    """Volume of all that lies between the origin and some point; exact, by slices of the last axis.
+    """Volume of the union of boxes from the origin to each point; exact, by slices of the last axis.
 
     >>> hypervolume([(2.0, 1.0), (1.0, 2.0)])
     3.0
@@ -28,7 +28,7 @@ def hypervolume(points: Sequence[Point]) -> float:
 
 
 def pareto_front(points: Sequence[Point]) -> tuple[int, ...]:
-    """Positions of the points that no other dominates; of equal points the first.
+    """Positions of the points that no other dominates; the first of equal points.
 
     >>> pareto_front([(1.0, 1.0), (2.0, 0.0), (1.0, 0.0), (1.0, 1.0)])
     (0, 1)

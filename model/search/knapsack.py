@@ -1,4 +1,4 @@
-"""Widths and bits by integer programming: what each choice saves and costs is measured alone, and added up.
+"""Widths and bits by integer programming on the summed savings and costs of choices measured alone.
 
 Source: Shen et al. 2022, arXiv:2110.10811 (latency-saliency knapsack); here solved exactly.
 """
@@ -17,26 +17,26 @@ from bitlathe.model.graph.errors import CapacityError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One width of one group, beside the group's full width."""
+    """One width of one group, compared with the group's full width."""
 
     removed: int  # channels
     cycles: float  # saved
-    loss: float  # added to the network's
+    loss: float  # added to the network's loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One pair of bits for the whole network, with what its groups offer under it."""
+    """One pair of bits for the whole network, with the options of its groups under it."""
 
     name: str
     cycles: float  # of the unpruned network
     loss: float  # of the unpruned network
-    groups: tuple[tuple[Option, ...], ...]  # each begins with the option that removes nothing
+    groups: tuple[tuple[Option, ...], ...]  # each starts with the option that removes nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnapsackPlan:
-    """What to do: the setting's position, and the option taken of each group."""
+    """The solution: the setting's position and the option chosen for each group."""
 
     setting: int
     options: tuple[Option, ...]
@@ -45,10 +45,10 @@ class KnapsackPlan:
 
 
 def solve(settings: Sequence[Setting], budget: float) -> KnapsackPlan:
-    """The plan of least loss whose cycles fit `budget`; CapacityError if none does.
+    """The plan of least loss within `budget` cycles; CapacityError if there is none.
 
-    One binary variable a setting, and one an option of each group under it; a group takes one option if its
-    setting is chosen, else none.
+    One binary variable per setting, and one per option of each group under it; a group takes one option if
+    its setting is chosen, else none.
     """
     places = [
         (s, g, o)

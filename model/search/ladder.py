@@ -1,4 +1,4 @@
-"""The latency ladder: ways to learn what an integer graph costs on the hardware, from quick to true."""
+"""The latency ladder: ways to find the cost of an integer graph on the hardware, from quick to exact."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from bitlathe.model.graph.graph import Graph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """What one image costs, weights on chip where they fit."""
+    """Cost of one image, with weights on chip if they fit."""
 
     cycles: int
     milliseconds: float
 
 
 class LatencyRung(Protocol):
-    """One way to measure; adding one is writing this class."""
+    """One way to measure; implement this to add another."""
 
     @property
     def name(self) -> str:
         """Unique on a ladder, a word or two."""
 
     def cost(self, graph: Graph) -> Latency:
-        """Latency of the network; raises BitlatheError where the graph cannot be run."""
+        """Latency of the network; raises BitlatheError if the graph cannot be run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What a lower rung said of a network that the highest measured."""
+    """What a lower rung gave for a network that the highest measured."""
 
     rung: str
     cycles: int
@@ -39,7 +39,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
-    """Rungs from quick to true; the last one decides. Raises FormatError if there is none."""
+    """Rungs from quick to exact; the last one decides. Raises FormatError if there is none."""
 
     rungs: tuple[LatencyRung, ...]
 
@@ -49,7 +49,7 @@ class Ladder:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the rungs, from quick to true."""
+        """Names of the rungs, from quick to exact."""
         return tuple(rung.name for rung in self.rungs)
 
     @property
@@ -63,7 +63,7 @@ class Ladder:
         return self.rungs[0]
 
     def audit(self, graph: Graph, truth: Latency) -> tuple[Audit, ...]:
-        """What the rungs below the highest say of a network that it measured as `truth`."""
+        """What the lower rungs give for a network that the highest measured as `truth`."""
         return tuple(_audit(rung.name, rung.cost(graph), truth) for rung in self.rungs[:-1])
 
 

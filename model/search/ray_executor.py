@@ -13,13 +13,13 @@ from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.search.executors import RETRIES, Done, workers_died
 from bitlathe.model.search.lab import Lab, LabSpec, TrialJob, TrialOutcome
 
-_STARTS = 2  # attempts: a busy machine may miss the time that Ray gives itself
+_STARTS = 2  # attempts: a busy machine may exceed Ray's own timeout
 
 
 class RayExecutor:
-    """Jobs as Ray tasks, one processor each. Raises ToolError where Ray is not installed.
+    """Jobs as Ray tasks, one processor each. Raises ToolError if Ray is not installed.
 
-    A task whose worker dies, in mid-epoch too, is run again elsewhere. Each machine must hold the data set
+    A task is run again elsewhere if its worker dies, even in mid-epoch. Each machine must hold the data set
     and this package.
     """
 
@@ -51,7 +51,7 @@ class RayExecutor:
         if address is not None:
             self._ray.init(address=address, log_to_driver=False)
             return
-        paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}  # methods of one's own
+        paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}  # users' methods
         for attempt in range(1, _STARTS + 1):
             try:
                 self._ray.init(
@@ -77,7 +77,7 @@ def _run(spec: bytes, job: TrialJob) -> TrialOutcome:
 
 @lru_cache(maxsize=1)
 def _lab(spec: bytes) -> Lab:
-    """The lab of a worker process, which lasts over its tasks."""
+    """The lab of a worker process, shared by its tasks."""
     found: LabSpec = pickle.loads(spec)
     return Lab(found)
 

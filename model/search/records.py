@@ -1,4 +1,4 @@
-"""What a search writes down: each candidate, each epoch's choice; plain values, and back."""
+"""Records of a search, one per candidate and per epoch, converted to plain values and back."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bitlathe.model.search.ladder import Audit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """A network in the precision it would be deployed in."""
+    """Measures of a network in the precision it would be deployed in."""
 
-    accuracy: float  # on the images that judge, 0..1
-    cycles: int  # an image, on the highest rung of the ladder
+    accuracy: float  # on the judging images, 0..1
+    cycles: int  # per image, on the highest rung of the ladder
     latency_ms: float
-    macs: int  # multiply-accumulates an image
-    size_bytes: int  # of the compact file it is handed over in
-    channels: int  # output channels of all layers that compute
+    macs: int  # multiply-accumulates per image
+    size_bytes: int  # of its compact file
+    channels: int  # output channels of all layers with multiply-accumulates
 
     def to_json(self) -> dict[str, float]:
         """Plain values."""
@@ -26,7 +26,7 @@ class Measures:
 
 
 class TrialStage(Enum):
-    """How far a candidate was trained when it was scored."""
+    """How far a candidate had been trained when it was scored."""
 
     PROBE = "probe"  # a part of the epoch
     EPOCH = "epoch"  # all of it
@@ -41,8 +41,8 @@ class CandidateRecord:
     stage: TrialStage
     score: float | None  # by the rule; None if it failed
     measures: Measures | None
-    loss: float  # mean over the steps it was trained for at this stage
-    steps: int  # those steps
+    loss: float  # mean over the steps trained at this stage
+    steps: int  # trained at this stage
     seconds: float  # wall time, judging included
     failure: str | None = None
 
@@ -60,18 +60,18 @@ class CandidateRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
-    """One epoch: what was tried, what was chosen, and how well the cheaper ways of knowing did."""
+    """One epoch: what was tried, what was chosen, and how well cheaper measurements predicted it."""
 
     epoch: int  # from 1
     choice: str
-    measures: Measures  # of the winner after its whole epoch
+    measures: Measures  # of the winner after the whole epoch
     candidates: tuple[CandidateRecord, ...]
-    agreement: float | None  # Kendall's tau of probes with whole epochs, where both were run
+    agreement: float | None  # Kendall's tau of probes and whole epochs, if both were run
     audits: tuple[Audit, ...]  # of the ladder's lower rungs, on the winner
     seconds: float
     removed_channels: int  # so far
     widths: dict[str, int] = field(default_factory=dict)  # output channels of each weighted layer
-    bits: dict[str, tuple[int, int]] = field(default_factory=dict)  # of its weights and its output
+    bits: dict[str, tuple[int, int]] = field(default_factory=dict)  # bits of its weights and its output
 
     @property
     def steps(self) -> int:

@@ -1,7 +1,7 @@
 """Rules: pure functions that score a candidate; the highest score of an epoch wins.
 
-A rule is any `(candidate, context, **parameters) -> float`. Those here are in RULES by name; a user's own is
-named `module:function`.
+A rule is any `(candidate, context, **parameters) -> float`. RULES lists those here by name; a user's own
+rule is named `module:function`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from bitlathe.model.search.records import Measures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a rule may know besides the candidate."""
+    """What a rule gets besides the candidate."""
 
     reference: Measures  # the network before the search, in the deployment precision
-    parent: Measures  # the state that this epoch's candidates come from
+    parent: Measures  # the state from which this epoch's candidates are made
     winners: tuple[Measures, ...] = ()  # of the epochs before, oldest first
 
 
-COSTS = ("latency_ms", "cycles", "macs", "size_bytes", "channels")  # measures that a rule may save
-TIE = 1e-6  # weight of the accuracy among candidates that are equal otherwise
-_BOX = 1.1  # side of the volume of `pareto`, in shares of the reference
+COSTS = ("latency_ms", "cycles", "macs", "size_bytes", "channels")  # measures that a rule may reduce
+TIE = 1e-6  # weight of the accuracy among otherwise equal candidates
+_BOX = 1.1  # side of the volume of `pareto`, relative to the reference
 
 Rule: TypeAlias = Callable[[Measures, Context], float]
 
 
 class RuleError(FormatError):
-    """A rule that is unknown, has other parameters, fails, or returns no number."""
+    """A rule is unknown, has other parameters, fails, or does not return a number."""
 
 
 def accuracy(candidate: Measures, context: Context) -> float:
@@ -69,8 +69,8 @@ def feasible(
 ) -> float:
     """Cheapest candidate that loses at most `delta` of the reference's accuracy; if none, the most accurate.
 
-    Of equally cheap ones the most accurate too. `floor` is an accuracy instead of a loss; `cost` one of
-    COSTS. Scores are in 0..1 where the constraint holds and below 0 elsewhere.
+    Among equally cheap candidates the most accurate wins. `floor` bounds the accuracy itself instead of its
+    loss; `cost` is one of COSTS. Scores are in 0..1 if the constraint holds and below 0 otherwise.
     """
     least = context.reference.accuracy - delta if floor is None else floor
     if candidate.accuracy < least:
@@ -82,11 +82,11 @@ def feasible(
 def ratio(
     candidate: Measures, context: Context, *, epsilon: float = 0.001, cost: str = "latency_ms"
 ) -> float:
-    """Cost saved for each unit of accuracy lost, both against the parent.
+    """Cost saved per unit of accuracy lost, both compared with the parent.
 
-    A loss below `epsilon` counts as one; what gains nothing scores by its loss, and where it loses nothing
-    the most accurate is best. `cost` is one of COSTS. Source: Yang et al. 2018, arXiv:1804.03230, which
-    compares equal gains.
+    A loss below `epsilon` counts as `epsilon`; a candidate that saves nothing scores by its loss, and among
+    those that lose nothing the most accurate is best. `cost` is one of COSTS. Source: Yang et al. 2018,
+    arXiv:1804.03230, which compares equal gains.
     """
     gain = _cost(context.parent, cost) - _cost(candidate, cost)
     loss = context.parent.accuracy - candidate.accuracy
@@ -96,10 +96,10 @@ def ratio(
 def lagrange(
     candidate: Measures, context: Context, *, budget_ms: float, rate: float = 0.1, start: float = 0.1
 ) -> float:
-    """Accuracy less a price for each share of latency above `budget_ms`.
+    """Accuracy minus a price for each share of latency above `budget_ms`.
 
-    The price begins at `start` and moves by `rate` times the share that each winner missed the budget by:
-    dual ascent.
+    The price begins at `start` and changes by `rate` times the share by which each winner missed the budget
+    (dual ascent).
     """
 
     def raised(price: float, winner: Measures) -> float:
@@ -115,10 +115,10 @@ def mnas(candidate: Measures, context: Context, *, budget_ms: float, exponent: f
 
 
 def pareto(candidate: Measures, context: Context) -> float:
-    """Volume of accuracy, latency and bytes that it adds to what the winners before dominate.
+    """Volume of accuracy, latency and bytes that it adds to the volume dominated by earlier winners.
 
-    Latency and bytes are shares of the reference's; the volume ends 10 % above it, so that saving one of
-    them alone counts too.
+    Latency and bytes are shares of the reference's; the volume ends 10 % above it, so that saving only one
+    of them counts too.
     """
     front = [_savings(winner, context) for winner in (*context.winners, context.parent)]
     return hypervolume([*front, _savings(candidate, context)]) - hypervolume(front)
@@ -136,8 +136,8 @@ def fuzzy(
 ) -> float:
     """Weighted geometric mean of how accurate, fast and small it is, each a membership in 0..1.
 
-    Fully accurate is the reference's accuracy, not at all `delta` below it; fully fast, or small, is `target`
-    of the reference's latency, or bytes, not at all is the reference's own. Source: Yager 1977,
+    Accuracy is 1 at the reference's accuracy and 0 at `delta` below it; speed and size are 1 at `target` of
+    the reference's latency or bytes and 0 at the reference's own. Source: Yager 1977,
     doi 10.1016/0165-0114(78)90025-5 (exponents as importance).
     """
     accurate = _ramp(candidate.accuracy, context.reference.accuracy - delta, context.reference.accuracy)
@@ -158,9 +158,9 @@ RULES: Mapping[str, Callable[..., float]] = {
 
 
 def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
-    """The rule of a name in RULES, or `module:function`, its parameters set; RuleError if they misfit.
+    """The rule of a name in RULES, or `module:function`, with its parameters set; RuleError for a misfit.
 
-    It is called on an example, so that what it cannot work with is told of before anything is trained.
+    It is tried on an example, so that bad parameters fail before training.
     """
     function = _imported(name) if ":" in name else _known(name)
     known = _settable(name, function)
@@ -177,12 +177,12 @@ def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
 
 
 def score_of(rule: Rule, candidate: Measures, context: Context, *, name: str = "the rule") -> float:
-    """What a rule says of a candidate; RuleError where it fails or says no finite number."""
+    """A rule's score of a candidate; RuleError if it fails or the score is not a finite number."""
     try:
         score = rule(candidate, context)
     except BitlatheError:
         raise
-    except Exception as error:  # a rule of the user's own may raise anything
+    except Exception as error:  # a user's own rule may raise anything
         raise RuleError(
             f"{name} failed for {candidate} ({type(error).__name__}: {error}); mend it or its parameters"
         ) from error
@@ -194,7 +194,7 @@ def score_of(rule: Rule, candidate: Measures, context: Context, *, name: str = "
 def _is_finite(score: Any) -> bool:
     try:
         return isfinite(score)
-    except (TypeError, OverflowError):  # a rule of the user's own may return anything
+    except (TypeError, OverflowError):  # a user's own rule may return anything
         return False
 
 
@@ -210,8 +210,8 @@ def _is_weight(value: Any) -> bool:
     return _is_number(value) and value >= 0
 
 
-Demand: TypeAlias = tuple[Callable[[Any], bool], str]  # of a value, and in words
-_TYPES: Mapping[type, Demand] = {  # by the default
+Demand: TypeAlias = tuple[Callable[[Any], bool], str]  # a check of a value, and its description
+_TYPES: Mapping[type, Demand] = {  # by the type of the default
     bool: (lambda value: isinstance(value, bool), "true or false"),
     str: (lambda value: isinstance(value, str), "a text"),
     int: (_is_number, "a finite number"),
@@ -235,13 +235,13 @@ def _settable(name: str, function: Callable[..., float]) -> dict[str, inspect.Pa
     """Keyword-only arguments by name: the parameters of a rule."""
     try:
         arguments = inspect.signature(function).parameters
-    except (TypeError, ValueError) as error:  # of some functions not written in Python
+    except (TypeError, ValueError) as error:  # raised for some functions not written in Python
         raise RuleError(f"rule {name} shows no parameters ({error}); write it in Python") from error
     return {word: p for word, p in arguments.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _check_value(name: str, word: str, value: Any, default: Any) -> None:
-    """Raise RuleError for a value of another type than the default, or out of the range of a rule here."""
+    """Raise RuleError for a value with another type than the default, or out of a built-in rule's range."""
     for demand in (_TYPES.get(type(default)), _RANGES.get(word) if name in RULES else None):
         if demand is not None and not demand[0](value):
             raise RuleError(f"rule {name}: {word} is {value!r}; give {demand[1]}")
@@ -261,7 +261,7 @@ def _imported(name: str) -> Callable[..., float]:
     module, _, function = name.partition(":")
     try:
         found = getattr(import_module(module), function)
-    except Exception as error:  # a module of the user's own may raise anything
+    except Exception as error:  # a user's own module may raise anything
         raise RuleError(f"rule {name} cannot be imported ({error}); name it module:function") from error
     if not callable(found):
         raise RuleError(f"rule {name} is a {type(found).__name__}; name a function")
@@ -283,7 +283,7 @@ def _savings(measures: Measures, context: Context) -> tuple[float, float, float]
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    """0 up to `low`, 1 from `high` on, a line between.
+    """0 up to `low`, 1 from `high` on, linear in between.
 
     >>> _ramp(0.5, 0.0, 2.0)
     0.25

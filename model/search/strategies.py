@@ -1,4 +1,4 @@
-"""Which methods an epoch may choose from: Algorithm 1, and the pipelines it is compared with."""
+"""Strategies decide which methods an epoch may try: Algorithm 1 and the pipelines to compare it with."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from bitlathe.model.search.records import Measures
 
 
 class Strategy(Protocol):
-    """Decides what is tried; the rule decides what is kept."""
+    """Decides what to try; the rule decides what to keep."""
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """All it may ever try; their names are unique."""
+        """All methods that it may ever try; their names are unique."""
 
     def candidates(self, state: State, now: Measures, remaining: int) -> tuple[Method, ...]:
-        """Methods of the next epoch, at least one; the state measured `now`, `remaining` epochs are left."""
+        """Methods of the next epoch, at least one; `now` measures the state, `remaining` epochs are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EachEpochTheBest:
-    """Algorithm 1: every method that still does something, until targets leave no choice.
+    """Algorithm 1: every method that still has an effect, until targets leave no choice.
 
-    Where the methods' targets take all remaining epochs, only those that owe some are tried; a method whose
-    change does not outlast its epoch has the last one. Where no method does anything any more, the epoch
-    trains on, under the quantizer if one is on.
+    Once the methods' targets need all remaining epochs, only methods with an unmet target are tried; a method
+    that does not last gets the last epoch. If no method has an effect any more, the epoch just trains, under
+    the quantizer if one is on.
     """
 
     methods: tuple[Method, ...]
@@ -51,26 +51,26 @@ class EachEpochTheBest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scripted:
-    """A given method for each epoch, whatever is measured: the ordinary pipeline."""
+class MethodScript:
+    """A fixed method for each epoch, whatever is measured: the ordinary pipeline."""
 
     script: tuple[Method, ...]
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """The different ones of the script."""
+        """The distinct methods of the script."""
         return tuple({method.name: method for method in self.script}.values())
 
     def candidates(self, state: State, now: Measures, remaining: int) -> tuple[Method, ...]:
-        """The one of this epoch."""
+        """The method of this epoch."""
         return (self.script[state.epoch],)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntilFast:
-    """Proposals until the network is as fast as wanted, then `after`: NetAdapt's greedy loop.
+    """Proposals until the network is fast enough, then `after`: NetAdapt's greedy loop.
 
-    `first` is what the first epoch does, such as quantizing. Source: Yang et al. 2018, arXiv:1804.03230.
+    `first` is the method of the first epoch, such as quantizing. Source: Yang et al. 2018, arXiv:1804.03230.
     """
 
     first: Method
@@ -80,7 +80,7 @@ class UntilFast:
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """All of them."""
+        """First, proposals, and `after`."""
         return (self.first, *self.proposals, self.after)
 
     def candidates(self, state: State, now: Measures, remaining: int) -> tuple[Method, ...]:
@@ -92,14 +92,14 @@ class UntilFast:
 
 
 def owed(methods: Iterable[Method], state: State) -> int:
-    """Epochs that the targets of `methods` still take; methods of one kind pay for each other."""
+    """Epochs that the targets of `methods` still need; methods of one kind count for each other."""
     ordered = sorted(methods, key=lambda method: method.kind.value)
     kinds = groupby(ordered, key=lambda method: method.kind)
     return sum(max(method.owed(state) for method in group) for _, group in kinds)
 
 
 def check_names(methods: Sequence[Method]) -> None:
-    """Raise FormatError if there is no method, or two of one name."""
+    """Raise FormatError if there is no method, or two have the same name."""
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
@@ -109,7 +109,7 @@ def check_names(methods: Sequence[Method]) -> None:
 
 
 def check_targets(methods: Sequence[Method], state: State, epochs: int) -> None:
-    """Raise FormatError if the methods' targets take more than `epochs`."""
+    """Raise FormatError if the methods' targets need more than `epochs`."""
     needed = owed(methods, state)
     if needed > epochs:
         each = ", ".join(f"{m.name} {m.owed(state)}" for m in methods if m.owed(state))

@@ -1,4 +1,4 @@
-"""From outcomes to scores, and from scores to a choice."""
+"""Turn outcomes into scores, and scores into a choice."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Trial:
 
     @property
     def measures(self) -> Measures:
-        """Of a candidate that did not fail."""
+        """Measures of a candidate that did not fail."""
         assert self.record.measures is not None
         return self.record.measures
 
     @property
     def score(self) -> float:
-        """Of a candidate that did not fail."""
+        """Score of a candidate that did not fail."""
         assert self.record.score is not None
         return self.record.score
 
@@ -54,7 +54,7 @@ class Scorer:
     epoch: int  # from 1
 
     def trial(self, method: Method, outcome: TrialOutcome, stage: TrialStage) -> Trial:
-        """A candidate with its score; one that cannot be measured or scored has failed."""
+        """A candidate with its score; if it cannot be measured or scored, it has failed."""
         measures, score, failure = None, None, outcome.failure
         if failure is None:
             try:
@@ -79,7 +79,7 @@ class Scorer:
 
 
 def measured(outcome: TrialOutcome, rung: LatencyRung) -> Measures:
-    """What is known of a candidate; raises BitlatheError where its graph cannot be run."""
+    """Measures of a candidate; raises BitlatheError if its graph cannot be run."""
     graph = decode_graph(outcome.graph)
     latency, account = rung.cost(graph), Account.of(graph)
     return Measures(
@@ -93,9 +93,9 @@ def measured(outcome: TrialOutcome, rung: LatencyRung) -> Measures:
 
 
 def best(trials: Sequence[Trial], tie: float) -> Trial:
-    """The trial of the highest score; of those no further than `tie` below it the fastest, then the first.
+    """The fastest trial within `tie` of the highest score; the first of equally fast ones.
 
-    Raises BitlatheError, with what each says, if all failed.
+    Raises BitlatheError, with the reason of each, if all failed.
     """
     able = [trial for trial in trials if trial.record.failure is None]
     if not able:
@@ -107,7 +107,7 @@ def best(trials: Sequence[Trial], tie: float) -> Trial:
 
 
 def agreement(probes: Sequence[Trial], finals: Sequence[Trial]) -> float | None:
-    """Kendall's tau of probes with whole epochs, over the methods that have both; None below two."""
+    """Kendall's tau of probes and whole epochs, over the methods that have both; None for fewer than two."""
     scores = {trial.method.name: trial.score for trial in finals if trial.record.failure is None}
     pairs = [
         (probe.score, scores[probe.method.name])
@@ -118,7 +118,7 @@ def agreement(probes: Sequence[Trial], finals: Sequence[Trial]) -> float | None:
 
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Kendall's rank correlation tau-b of two scorings, -1..1; None where one of them ranks nothing.
+    """Kendall's rank correlation tau-b of two scorings, -1..1; None if one of them ranks nothing.
 
     Source: Kendall 1945, doi 10.1093/biomet/33.3.239.
 

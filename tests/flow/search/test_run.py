@@ -160,7 +160,7 @@ def test_another_search_is_not_resumed(searched: tuple[Path, dict[str, Any]]) ->
     again = run("search", folder / "other.toml", "--out", folder / "out", "--resume")
     assert again.status == 2
     assert "was made with training = " in again.stderr
-    assert "give the same configuration or start anew in another folder" in again.stderr
+    assert "give the same configuration or start over in another folder" in again.stderr
 
 
 def test_the_rungs_agree_on_the_network_found(searched: tuple[Path, dict[str, Any]]) -> None:

@@ -55,7 +55,7 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(
     write_tensors(tmp_path / CHECKPOINT, content | {"format": "bitlathe-search-1"})
     with pytest.raises(DataError) as caught:
         load_checkpoint(tmp_path, SPEC, {"epochs": search_lab.EPOCHS})
-    told = "checkpoint.pt: is a bitlathe-search-1, not a bitlathe-search-2; start anew in another folder"
+    told = "checkpoint.pt: is a bitlathe-search-1, not a bitlathe-search-2; start over in another folder"
     assert str(caught.value) == f"{tmp_path}/{told}"
 
 

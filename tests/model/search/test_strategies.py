@@ -16,7 +16,7 @@ from bitlathe.model.compress.state import Quantization, fresh_state
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.prune.channels.groups import ChannelGroups
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search import Baselines, EachEpochTheBest, Measures, Scripted, UntilFast
+from bitlathe.model.search import Baselines, EachEpochTheBest, Measures, MethodScript, UntilFast
 from bitlathe.model.search.strategies import check_names, check_targets
 from bitlathe.model.train import TrainConfig
 
@@ -32,7 +32,7 @@ def state(removed: int = 0, quantized: bool = False, epoch: int = 0) -> State:
     return made
 
 
-def names(strategy: EachEpochTheBest | Scripted | UntilFast, at: State, remaining: int) -> list[str]:
+def names(strategy: EachEpochTheBest | MethodScript | UntilFast, at: State, remaining: int) -> list[str]:
     return [method.name for method in strategy.candidates(at, NOW, remaining)]
 
 
