@@ -266,8 +266,8 @@ def test_batches_of_one_image_that_batch_norm_cannot_train_on_are_told_of(file: 
     outcome = run("compress", *words, "--batch-size", "1", "--images", "20", "--out", "out")
     assert outcome.status == 2
     assert outcome.stderr.splitlines()[-1] == (
-        "bitlathe: training: batch norm cannot take the variance of one image, whose channels have one value each; "
-        "take batches, and epochs, of 2 images or more"
+        "bitlathe: training: batch norm cannot take the variance of one image, whose channels have "
+        "one value each; take batches, and epochs, of 2 images or more"
     )
 
 
