@@ -79,7 +79,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_agent(arguments: argparse.Namespace) -> None:
-    """Serve until interrupted; the first line on stdout says where."""
+    """Serve until interrupted; the first line on stdout gives the address."""
     board = _board_served(arguments.simulated)
     with _store(arguments.folder, arguments.most_mib << 20) as store:
         _serve(arguments, board, store)
@@ -91,7 +91,7 @@ def _serve(arguments: argparse.Namespace, board: str, store: FileStore) -> None:
     try:
         token, address = read_token(arguments.token_file), (arguments.bind, arguments.port)
         server = AgentServer(address, token, board, store, Jobs(store, worker))
-    except (OSError, OverflowError, UnicodeError) as error:  # the latter where port or host are none
+    except (OSError, OverflowError, UnicodeError) as error:  # the latter where port or host is not valid
         raise AgentError(f"cannot listen on {arguments.bind}:{arguments.port} ({error})") from error
     if arguments.bind != LOOPBACK:
         _LOG.warning("listening beyond this machine, unencrypted: prefer an ssh tunnel to the loopback")
@@ -114,7 +114,7 @@ def _board_served(simulated: str | None) -> str:
 
 @contextmanager
 def _store(folder: Path, most_bytes: int) -> Iterator[FileStore]:
-    """The store in a folder, this agent's alone until the block ends: another would clear what it is sent."""
+    """The store in a folder that no other agent may use until the block ends, as it would delete files."""
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def _store(folder: Path, most_bytes: int) -> Iterator[FileStore]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """`python -m bitlathe.board.agent`: what `bitlathe agent` is where only this room is installed."""
+    """`python -m bitlathe.board.agent`: the same as `bitlathe agent`, where only this room is installed."""
     parser = argparse.ArgumentParser(
         prog="python -m bitlathe.board.agent", description=__doc__.partition("\n")[0]
     )
@@ -155,7 +155,7 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    """Seconds, more than none."""
+    """A number of seconds above 0."""
     with suppress(ValueError):
         if 0 < float(text) <= threading.TIMEOUT_MAX:
             return float(text)

@@ -75,7 +75,7 @@ class Bundle:
 
     @property
     def bit(self) -> Path:
-        """The overlay's .bit; its .hwh lies beside it."""
+        """The overlay's .bit; its .hwh is beside it."""
         return self.folder / self.manifest.overlay.bit
 
 
@@ -130,7 +130,7 @@ def unpack(path: Path, parent: Path) -> Bundle:
             files = {name: _member(archive, name, entry.size) for name, entry in manifest.files.items()}
     except _DAMAGED_ARCHIVE as error:
         raise BundleError(
-            f"{path}: is no readable bundle ({one_line(str(error), MOST_SHOWN)}); copy or make it again"
+            f"{path}: is not a readable bundle ({one_line(str(error), MOST_SHOWN)}); copy or make it again"
         ) from error
     for name, content in files.items():
         _check_content(path, name, content, manifest)
@@ -164,7 +164,7 @@ def _settle(partial: Path, folder: Path) -> None:
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
-    """Nothing in the archive but what the manifest lists: no folder, no other path, no second copy."""
+    """Raise BundleError unless the archive holds each file of the manifest once, and nothing else."""
     names = sorted(archive.namelist())
     if names != sorted([MANIFEST, *manifest.files]):
         strange = _listed(sorted(set(names) - set(manifest.files) - {MANIFEST}), "a file twice")
@@ -175,7 +175,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
 
 
 def _listed(names: Sequence[str], otherwise: str) -> str:
-    """The first names of a list, what there are otherwise."""
+    """The first names of a list and how many more there are; `otherwise` where it is empty."""
     more = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
     return ", ".join(shown(name) for name in names[:MOST_NAMED]) + more or otherwise
 
@@ -201,7 +201,7 @@ def _check_content(where: Path, name: str, content: bytes, manifest: Manifest) -
 
 def _verify(path: Path, manifest: Manifest) -> None:
     if os.path.islink(path) or not os.path.isfile(path):
-        raise BundleError(f"{path.parent}: {path.name} is missing or no plain file; copy or make it again")
+        raise BundleError(f"{path.parent}: {path.name} is missing or not a plain file; copy or make it again")
     _check_content(path.parent, path.name, _content(path, manifest.files[path.name].size), manifest)
 
 
@@ -216,7 +216,7 @@ def _content(path: Path, most: int) -> bytes:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Tell a disk that is full, or a folder that is not ours, from a defect of ours."""
+    """Turn a disk that is full, or a folder that is not ours, into an error that says so."""
     try:
         yield
     except OSError as error:

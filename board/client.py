@@ -33,7 +33,7 @@ _PASSING = (http.client.REQUEST_TIMEOUT, http.client.SERVICE_UNAVAILABLE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
-    """What an agent says of itself."""
+    """An agent's description of itself."""
 
     board: str
     waiting: int
@@ -61,14 +61,14 @@ class Agent:
         except ValueError:
             host = port = None
         if not host or parts.path:
-            raise AgentError(f"{address!r} is no address of an agent; give HOST or HOST:PORT")
+            raise AgentError(f"{address!r} is not an agent's address; give HOST or HOST:PORT")
         return cls(host=host, port=port or DEFAULT_PORT, token=token)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
     def status(self) -> AgentStatus:
-        """What the agent says of itself."""
+        """The agent's description of itself."""
         fields = self._ask("GET", "/status")[1]
         return AgentStatus(
             board=fields.text("board"),

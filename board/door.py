@@ -55,9 +55,9 @@ def talking() -> Iterator[None]:
 
 
 class TimedStream(io.RawIOBase):
-    """What a connection sends, in no more seconds than were granted; only waiting for it counts.
+    """What a connection sends within the seconds that it was granted; only time spent waiting for it counts.
 
-    Who sends nothing for `idle_seconds` has no more of them.
+    A sender that is silent for `idle_seconds` has none left.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Door:
         self._guests: set[socket.socket] = set()
 
     def enter(self, connection: socket.socket, address: str) -> None:
-        """Let a stranger in; where that is one too many, the one that has waited longest is hung up on."""
+        """Let a stranger in; where that is one too many, hang up on the one that has waited longest."""
         with self._lock:
             while (leaving := self._leaving(address)) is not None:
                 del self._strangers[leaving]

@@ -19,7 +19,7 @@ class BundleError(BoardError):
 
 
 class DeviceError(BoardError):
-    """There is no device, it is another board, or it cannot be used (rights, environment, memory)."""
+    """The device is missing, is another board, or cannot be used (rights, environment, memory)."""
 
 
 class BoardFileError(BoardError):

@@ -21,7 +21,7 @@ MOST_KEPT = 256  # finished jobs whose answers can still be asked for
 
 
 class FilesMissing(Exception):
-    """A job's files are not all here: an answer, not an error."""
+    """Some of a job's files are not here yet, which is an answer and not an error."""
 
     def __init__(self, digests: Sequence[str]) -> None:
         super().__init__(f"{len(digests)} files are missing")
@@ -29,7 +29,7 @@ class FilesMissing(Exception):
 
 
 class JobState(Enum):
-    """What a job is doing."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -113,7 +113,7 @@ class Jobs:
             self._run(job)
 
     def _run(self, job: MeasureJob) -> None:
-        """Run a job; whatever it raises is its own end, never this thread's."""
+        """Run a job; whatever it raises ends the job and never this thread."""
         try:
             with self._store.folder(job.manifest) as folder:
                 measured = self._worker.measure(folder, job.images)
@@ -126,7 +126,7 @@ class Jobs:
 
 
 def _told(job: MeasureJob, error: BaseException) -> dict[str, object]:
-    """What the client is told of a job's error; the log too."""
+    """The error of a job as the client gets it; it is logged too."""
     if isinstance(error, BoardError):
         kind, message = type(error).__name__, one_line(str(error))
         _LOG.warning("job %s of %s failed: %s", job.identifier, job.manifest.name, message)

@@ -93,7 +93,7 @@ class DescriptorEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a bundle holds and what it needs."""
+    """The contents and the requirements of a bundle."""
 
     board: str  # "pynq-z2"
     architecture: str  # of the board's processor as Linux names it: "armv7l", "aarch64"
@@ -235,4 +235,4 @@ def _overlay_values(overlay: Overlay) -> dict[str, object]:
 def _check_file_name(name: str) -> None:
     names.FILE.check(name, MANIFEST)
     if name == MANIFEST:
-        raise BundleError(f"{MANIFEST}: {name} is no name of a file in a bundle, for it is the list of them")
+        raise BundleError(f"{MANIFEST}: {name} cannot be the name of a file in a bundle, as it lists them")

@@ -1,4 +1,4 @@
-"""What a measurement says: the engine's own cycles, the clock as read back, and where the cycles went."""
+"""Results of a measurement: the engine's own cycles, the clock as read back, and where the cycles went."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Measurement:
 
     @classmethod
     def from_json(cls, fields: JsonFields) -> Measurement:
-        """The measurement of plain values; BundleError where they are none."""
+        """The measurement that plain values describe; BundleError where they do not."""
         wall_ms = None if fields.values.get("wall_ms") is None else fields.number("wall_ms")
         correct = None if fields.values.get("correct") is None else fields.integer("correct")
         rows = fields.items("layers")

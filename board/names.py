@@ -28,11 +28,11 @@ class Name:
     def check(self, text: str, where: str) -> None:
         """Raise BundleError, which names `where`, unless a text is such a name."""
         if not self.fits(text):
-            raise BundleError(f"{where}: {shown(text)} is no {self.what}: it must be {self.rule}")
+            raise BundleError(f"{where}: {shown(text)} cannot be the {self.what}: it must be {self.rule}")
 
 
 def _word(what: str, most: int) -> Name:
-    """What can be a part of a path: no folder, nothing hidden, no option of a command."""
+    """A name that is safe as a part of a path: not a folder, not hidden, not a command's option."""
     return Name(
         what=what,
         pattern=re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{most - 1}}}"),

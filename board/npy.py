@@ -29,14 +29,14 @@ def array_from_npy(data: bytes, where: str) -> NDArray[np.integer[Any]]:
     header = _HEADER.fullmatch(data[PREAMBLE:start])
     if not data.startswith(MAGIC) or header is None:
         raise BundleError(
-            f"{where}: is no readable array (.npy version 1.0, little-endian integers in C order, at most 8 "
-            "axes); make it again"
+            f"{where}: is not a readable array (.npy version 1.0, little-endian integers in C order, at most "
+            "8 axes); make it again"
         )
     dtype = np.dtype(header["type"].decode("ascii"))
     shape = tuple(int(axis) for axis in header["shape"].split(b",") if axis.strip())
     if len(data) - start != prod(shape) * dtype.itemsize or not prod(shape):
         raise BundleError(
-            f"{where}: is no readable array ({len(data) - start} bytes do not fill the shape {shape} of "
+            f"{where}: is not a readable array ({len(data) - start} bytes do not fill the shape {shape} of "
             f"{dtype}); make it again"
         )
     array: NDArray[np.integer[Any]] = np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)

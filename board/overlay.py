@@ -46,7 +46,7 @@ class LoadedOverlay:
     """A bundle's overlay in the fabric, its clock settled, proven to hold the bundle's engine."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Load it; DeviceError, ClockError or BundleError say why that cannot be."""
+        """Load it; DeviceError, ClockError or BundleError say why that fails."""
         self._pynq = import_pynq()
         self._manifest = bundle.manifest
         check_board(bundle.manifest, active_device(self._pynq))
@@ -116,7 +116,7 @@ class LoadedOverlay:
             return self._pynq.Overlay(str(bundle.bit), download=False)
 
     def _check_address(self, overlay: Any) -> None:
-        """Reading where nothing answers hangs a real board, so the address is checked on paper first."""
+        """Check the address in the .hwh first: reading where nothing answers hangs a real board."""
         wanted = self._manifest.overlay
         found = overlay.ip_dict.get(wanted.ip, {}).get("phys_addr")
         if found != wanted.address:
@@ -156,7 +156,7 @@ def import_pynq() -> Any:
     """The module pynq; DeviceError when it is not installed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that x86 is no Zynq, and its dependencies' own
+            warnings.simplefilter("ignore")  # that x86 is not a Zynq, and those of its dependencies
             import pynq
     except ImportError as error:
         raise DeviceError(

@@ -33,7 +33,7 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Process number, None while there is none."""
+        """Number of the process, None while none runs."""
         return self._process.pid if self._process else None
 
     def measure(self, folder: Path, images: int | None) -> Measurement:

@@ -1,4 +1,4 @@
-"""The head of an HTTP request: few forms, each read whole or refused with a status and a reason.
+"""The head of an HTTP request: few forms are known, each read whole or refused with a status and a reason.
 
 Source: RFC 9110 and 9112, without what this server has no use for: folded lines, several lengths, chunks.
 """
@@ -31,7 +31,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a request's head says."""
+    """The contents of a request's head."""
 
     method: str
     path: str  # as it was sent: nothing in it is decoded
@@ -41,7 +41,7 @@ class Request:
 
 
 def parse_head(lines: Sequence[bytes]) -> Request:
-    """The request of a head's lines, their ends taken off; Refusal where it is none.
+    """The request in a head's lines, without their ends; Refusal where they are not one.
 
     >>> parse_head([b"GET /jobs/7?wait=20 HTTP/1.1", b"Authorization: Bearer x"]).query
     'wait=20'
@@ -80,7 +80,7 @@ def _headers(lines: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _only(headers: dict[str, list[str]], name: str) -> str | None:
-    """The value of a header that stands once, None without it."""
+    """The value of a header that occurs once, None where it is absent."""
     values = headers.get(name, [])
     if len(values) > 1:
         raise _bad(f"the request has {len(values)} headers {name}; send one")

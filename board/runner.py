@@ -47,7 +47,7 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunOutcome:
-    """What a run of images gave."""
+    """The results of a run of images."""
 
     codes: NDArray[np.int32]  # (N, C, H, W) outputs
     cycles: tuple[int, ...]  # of each image's start; the first of a loaded bundle also loads the weights
@@ -60,7 +60,7 @@ class Runner:
     def __init__(
         self, bundle: Bundle, settings: RunSettings | None = None, overlay: LoadedOverlay | None = None
     ) -> None:
-        """Load overlay and program; DeviceError, ClockError or BundleError say why that cannot be.
+        """Load overlay and program; DeviceError, ClockError or BundleError say why that fails.
 
         An `overlay` that is loaded already must fit the bundle.
         """
@@ -103,7 +103,7 @@ class Runner:
         return self._overlay.pynq_version
 
     def run(self, images: NDArray[np.uint8], heard: Heard | None = None) -> RunOutcome:
-        """Run images (N, H, W, C), one a start; `heard` is told how many are done.
+        """Run images (N, H, W, C), one a start; `heard` is called with how many are done.
 
         Raises EngineFault, after which the next run works, or EngineHung, after which the bundle must be
         loaded again.
@@ -237,7 +237,7 @@ class Runner:
                 return
 
     def _stop(self, why: str) -> None:
-        """End a run past its deadline; returns where it reached its own end meanwhile.
+        """End a run past its deadline; returns normally if it has finished meanwhile.
 
         EngineFault where the engine has stopped, EngineHung where it does not.
         """

@@ -77,7 +77,7 @@ class AgentServer(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no matter; the rest goes to the log."""
+        """Ignore a client that went away; log everything else."""
         error = sys.exc_info()[1]
         if isinstance(error, ClientGone):
             _LOG.info("connection from %s ended: %s", client_address[0], error)
@@ -200,7 +200,7 @@ class Connection(socketserver.BaseRequestHandler):
     # ---- bodies and answers
 
     def _body_length(self, request: Request, most: int) -> int:
-        """Bytes of the body, whose time begins now."""
+        """Bytes of the body; its time starts now."""
         if request.length is None:
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "the request has no Content-Length; send it with one")
         if request.length > most:
@@ -237,7 +237,7 @@ class Connection(socketserver.BaseRequestHandler):
     def _drain(self) -> None:
         """Read what a refused client still sends: it would get a reset instead of the answer.
 
-        Who has the token may send all that was announced, in the time of the largest file.
+        A client that has the token may send all that it announced, in the time that the largest file gets.
         """
         limits = self.agent.limits
         left = MOST_DRAINED if self._unread is None else self._unread
@@ -260,7 +260,7 @@ def _too_long(lines: list[bytes]) -> Refusal:
         message = f"the request's headers have more than {MOST_HEAD} bytes; send less"
         return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, message)
     return Refusal(
-        HTTPStatus.REQUEST_URI_TOO_LONG, f"the request begins with {MOST_HEAD} bytes that are no line"
+        HTTPStatus.REQUEST_URI_TOO_LONG, f"the request begins with {MOST_HEAD} bytes without a line end"
     )
 
 

@@ -1,4 +1,4 @@
-"""Files an agent was given, each under its own digest: what is there need not be sent again."""
+"""Files that an agent was given, each kept under its digest so that it is sent only once."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class FileStore:
             return [digest for digest in _digests(manifest) if not self._has(digest)]
 
     def hold(self, manifest: Manifest) -> list[str]:
-        """Keep a bundle's files until they are let go; where some are missing, only tell their digests.
+        """Keep a bundle's files until `let_go`; where some are missing, only return their digests.
 
         The others count as just used then, so that those that are sent next do not take their room.
         """
@@ -85,7 +85,7 @@ class FileStore:
             return missing
 
     def let_go(self, manifest: Manifest) -> None:
-        """Take back a `hold`."""
+        """Undo a `hold`."""
         with self._changed:
             self._held.subtract(_digests(manifest))
             self._held += Counter()  # without those that nobody holds
@@ -229,7 +229,7 @@ class FileStore:
             ) from error
 
     def _clear_leftovers(self) -> None:
-        """Half files of an agent that was killed."""
+        """Delete the partial files of an agent that was killed."""
         for path in self._files.glob(f"{_PARTIAL}*"):
             path.unlink(missing_ok=True)
         for path in self._bundles.glob(f"{_PARTIAL}*"):
@@ -255,7 +255,7 @@ def _write(handle: int, chunk: bytes) -> None:
 
 @contextmanager
 def _using(folder: Path, how: str = "written") -> Iterator[None]:
-    """Tell a disk that is full or fails, or a folder that is no longer ours, from a defect of ours."""
+    """Turn a disk that is full or fails, or a folder that is no longer ours, into an error that says so."""
     try:
         yield
     except OSError as error:

@@ -27,7 +27,7 @@ from bitlathe.board.runner import measure
 from bitlathe.board.sim.options import add_options, settings_of
 
 _LOG = logging.getLogger(__name__)
-_UNSOUND = (EngineFault, EngineHung, DeviceError, ClockError)  # after these the overlay is loaded anew
+_UNSOUND = (EngineFault, EngineHung, DeviceError, ClockError)  # after these the overlay is loaded again
 
 
 class Worker:
@@ -79,20 +79,20 @@ def main(words: Sequence[str] | None = None) -> None:
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     if arguments.simulated:
         _simulate(arguments)
-    with suppress(KeyboardInterrupt):  # typed at a terminal, it reaches the agent too, which says so
+    with suppress(KeyboardInterrupt):  # Ctrl-C at a terminal reaches the agent too, which reports it
         while True:
             worker.serve(requests.get())
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that x86 is no Zynq
+        warnings.simplefilter("ignore")  # that x86 is not a Zynq
         from bitlathe.board.sim.device import activate
     activate(arguments.simulated, settings_of(arguments))
 
 
 def _read(requests: queue.Queue[str]) -> None:
-    """Requests as they come; at their end the process ends, whatever it is doing, for its parent is gone."""
+    """Requests as they come; after the last one the process ends at once, because its parent is gone."""
     for line in sys.stdin:
         requests.put(line)
     os._exit(0)

@@ -26,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> None:
     except BoardError as error:
         parser.error(str(error))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that x86 is no Zynq
+        warnings.simplefilter("ignore")  # that x86 is not a Zynq
         from bitlathe.board.sim.device import activate  # pynq takes seconds to import
     activate(arguments.board, settings_of(arguments))
     sys.argv = [arguments.script, *arguments.arguments]

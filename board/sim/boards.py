@@ -1,4 +1,4 @@
-"""The simulated boards: what stands in the boards' files, which `hls/target` reads for everything else.
+"""The simulated boards, from the same files of boards that `hls/target` reads for everything else.
 
 The files are found by the rule of `hls/target/board_files.py`, which this room cannot import.
 """

@@ -85,7 +85,7 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
         return RegisterWindow(self, base, length)
 
     def flush(self, bo: int, offset: int, ptr: int, size: int) -> None:
-        """Bring a buffer to the engine; the whole of it, as the boards do."""
+        """Bring a whole buffer to the engine, as the boards do."""
         self.default_memory.flush(bo)
 
     def invalidate(self, bo: int, offset: int, ptr: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The hardware hand-off file of a simulated overlay: what pynq reads of the one Vivado writes, and no more.
+"""The hardware hand-off file of a simulated overlay: only what pynq reads of the file that Vivado writes.
 
 Elements and attributes were found by leaving out whatever changes nothing in pynqmetadata 0.1.9 and 0.2.0.
 """

@@ -39,7 +39,7 @@ class EngineModel:
             self._library.sim_free(self._handle)
 
     def begin(self) -> None:
-        """Begin the memory's patterns anew, so that equal starts take equal cycles."""
+        """Restart the memory's patterns, so that equal starts take equal cycles."""
         self._library.sim_seed(self._handle, self._seed)
 
     def inject(self, faults: Faults, base: int) -> None:
@@ -75,7 +75,7 @@ class EngineModel:
         return bool(self._library.sim_irq(self._handle))
 
     def counts(self) -> tuple[dict[str, int], dict[str, int]]:
-        """What the harness counted since the reset, and the violations of the bus rules among it."""
+        """The harness's counts since the reset, violations of the bus rules included."""
         plain, broken = (part.split() for part in self._library.sim_count_names().decode().split(";"))
         values = (_WORD * (len(plain) + len(broken)))()
         self._library.sim_counts(self._handle, values)

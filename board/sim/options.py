@@ -9,7 +9,7 @@ from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming, Sim
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add them; what is not given is as the overlay says."""
+    """Add them; the overlay decides whatever is not given."""
     defaults = SimulationSettings()
     group = parser.add_argument_group("simulated board")
     group.add_argument("--latency", type=int, help="cycles from a read's address to its first beat")
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> SimulationSettings:
-    """What the options say."""
+    """Settings from the options."""
     return SimulationSettings(
         memory=_memory(arguments),
         memory_bytes=None if arguments.memory_mib is None else arguments.memory_mib << 20,
@@ -34,7 +34,7 @@ def settings_of(arguments: argparse.Namespace) -> SimulationSettings:
 
 
 def command_line(arguments: argparse.Namespace) -> list[str]:
-    """The options again, for a process started below."""
+    """The same settings as options, for a child process."""
     given = {
         "--latency": arguments.latency,
         "--stall-percent": arguments.stall_percent,

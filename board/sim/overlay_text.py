@@ -14,7 +14,7 @@ from bitlathe.board.sim.settings import OVERLAY_KIND, MemoryTiming
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedOverlay:
-    """What a simulated overlay's .bit says."""
+    """The contents of a simulated overlay's .bit."""
 
     board: str
     library: str  # file beside it
@@ -46,7 +46,7 @@ def read_overlay_text(path: Path) -> SimulatedOverlay:
         )
     fields = JsonFields.parse(content, path.name)
     if fields.text("kind") != OVERLAY_KIND:
-        raise DeviceError(f"{path.name}: is no {OVERLAY_KIND}; make the bundle again")
+        raise DeviceError(f"{path.name}: is not a {OVERLAY_KIND}; make the bundle again")
     return SimulatedOverlay(
         board=fields.text("board"),
         library=fields.text("library"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedProcessor:
-    """What differs between the kinds of processing systems, as far as pynq sees it."""
+    """The differences between processing systems that pynq sees."""
 
     architecture: str  # as Linux names the processor
     clock_registers: Mapping[int, int]  # address -> value after booting

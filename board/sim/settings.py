@@ -1,4 +1,4 @@
-"""What a simulation is like: the memory's timing, and what goes wrong on purpose."""
+"""Settings of a simulation: the memory's timing, and deliberate faults."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MemoryTiming:
 
     @classmethod
     def from_json(cls, fields: JsonFields) -> MemoryTiming:
-        """Timing of plain values; BundleError where they are none."""
+        """The timing that plain values describe; BundleError where they do not."""
         return cls(
             latency=fields.integer("latency", 1, 1 << 20),
             write_latency=fields.integer("write_latency", 1, 1 << 20),
@@ -57,7 +57,7 @@ class MemoryTiming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What goes wrong on purpose."""
+    """Deliberate faults."""
 
     hang: tuple[MemoryChannel, int] | None = None  # a channel falls silent after that many handshakes
     hang_loads: int = 1 << 30  # overlays loaded with the fault; later ones are sound
@@ -69,7 +69,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationSettings:
-    """A simulated board's own properties; what stands in the overlay is taken where None."""
+    """A simulated board's own properties; None takes the overlay's."""
 
     memory: MemoryTiming | None = None
     memory_bytes: int | None = None  # for buffers; the board's where None

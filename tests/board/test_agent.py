@@ -180,7 +180,7 @@ def test_a_path_out_of_the_store_is_refused(agent: Agent, name: str, tmp_path: P
 def test_a_path_out_of_a_bundle_is_refused(agent: Agent) -> None:
     values = json.loads(small_manifest().encode())
     values["files"]["../evil"] = {"size": 1, "sha256": "0" * 64}
-    with pytest.raises(BundleError, match=r"'\.\./evil' is no name of a file in a bundle"):
+    with pytest.raises(BundleError, match=r"'\.\./evil' cannot be the name of a file in a bundle"):
         agent._ask("POST", "/jobs", json.dumps({"id": "0" * 32, "manifest": values, "images": 1}).encode())
 
 
@@ -253,7 +253,7 @@ def test_a_weak_token_is_refused(tmp_path: Path, text: str, mode: int, message: 
 
 @pytest.mark.parametrize("address", ["", "http://", "host:port", "host:99999", "host/path", "a:b:c"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(AgentError, match="is no address of an agent; give HOST or HOST:PORT"):
+    with pytest.raises(AgentError, match="is not an agent's address; give HOST or HOST:PORT"):
         Agent.at(address, TOKEN)
 
 

@@ -63,7 +63,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     folder = small_bundle(tmp_path).folder
     (folder / "overlay_1.hwh").unlink()
-    with pytest.raises(BundleError, match=r"overlay_1\.hwh is missing or no plain file"):
+    with pytest.raises(BundleError, match=r"overlay_1\.hwh is missing or not a plain file"):
         open_bundle(folder)
 
 
@@ -72,7 +72,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(FILES["program.bin"])
     (folder / "program.bin").unlink()
     (folder / "program.bin").symlink_to(tmp_path / "outside")
-    with pytest.raises(BundleError, match="missing or no plain file"):
+    with pytest.raises(BundleError, match="missing or not a plain file"):
         open_bundle(folder)
 
 
@@ -87,7 +87,7 @@ def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
 def test_a_file_name_that_leaves_the_folder_is_refused(name: str) -> None:
     values = json.loads(small_manifest().encode())
     values["files"][name] = {"size": 1, "sha256": "0" * 64}
-    with pytest.raises(BundleError, match="no name of a file in a bundle"):
+    with pytest.raises(BundleError, match="cannot be the name of a file in a bundle"):
         parse_manifest(json.dumps(values))
 
 
@@ -105,7 +105,7 @@ def test_an_archive_with_more_than_the_manifest_lists_is_refused(tmp_path: Path,
 def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
     file = pack(small_bundle(tmp_path / "made"), tmp_path)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(BundleError, match="is no readable bundle"):
+    with pytest.raises(BundleError, match="is not a readable bundle"):
         unpack(file, tmp_path / "there")
 
 
@@ -129,7 +129,7 @@ def test_an_archive_of_a_damaged_member_is_refused_in_one_short_line(tmp_path: P
     damaged = bytearray(file.read_bytes())
     damaged[26:28] = b"\xff\xff"  # length of the first member's name, which zipfile puts into its message
     file.write_bytes(damaged)
-    with pytest.raises(BundleError, match="is no readable bundle") as caught:
+    with pytest.raises(BundleError, match="is not a readable bundle") as caught:
         unpack(file, tmp_path / "there")
     assert str(caught.value).isprintable() and len(str(caught.value)) < 400
 
@@ -164,7 +164,7 @@ def test_a_pickled_array_is_never_opened(tmp_path: Path) -> None:
     manifest = small_manifest(files)
     bundle = write_bundle(tmp_path, manifest, files)
     for name in ("evil.npy", "raw.npy"):
-        with pytest.raises(BundleError, match="is no readable array"):
+        with pytest.raises(BundleError, match="is not a readable array"):
             bundle.array(name)
 
 
@@ -203,7 +203,7 @@ def test_an_overlay_must_be_among_the_files() -> None:
 def test_a_digest_that_is_none_is_refused() -> None:
     values = json.loads(small_manifest().encode())
     values["files"]["program.bin"]["sha256"] = "../../etc"
-    with pytest.raises(BundleError, match=r"program\.bin: '\.\./\.\./etc' is no SHA-256 digest"):
+    with pytest.raises(BundleError, match=r"program\.bin: '\.\./\.\./etc' cannot be the SHA-256 digest"):
         parse_manifest(json.dumps(values))
 
 

@@ -63,7 +63,7 @@ def test_several_boards_share_several_bundles_and_answer_in_their_order() -> Non
     ("words", "status", "message"),
     [
         (["--board", "sim://pynq-z9", "--bundle", "x"], 3, "no simulated board 'pynq-z9'"),
-        (["--board", "sim://pynq-z2", "--bundle", "nowhere"], 2, "is no readable bundle"),
+        (["--board", "sim://pynq-z2", "--bundle", "nowhere"], 2, "is not a readable bundle"),
         (["--board", "192.0.2.1", "--bundle", "x"], 3, "asks for a token; give its file with --token-file"),
         (
             ["--board", "sim://pynq-z2", "--board", "sim://zcu104", "--network", "lenet5"],

@@ -101,7 +101,7 @@ def test_a_name_in_a_manifest_is_refused_in_one_line_of_ascii(place: str) -> Non
 @pytest.mark.parametrize("board", ["../../..", "a/b", "x" * 300, "a\nb", "\ud800"])
 def test_a_bundle_of_a_board_out_of_the_folder_is_never_written(board: str, tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b" / "c" / "d"
-    with pytest.raises(BundleError, match="is no name of a board"):
+    with pytest.raises(BundleError, match="cannot be the name of a board"):
         small_bundle(inner, board=board)
     assert list(tmp_path.rglob("*")) == []
 
@@ -183,7 +183,7 @@ def test_a_simulated_overlay_loads_no_library_from_elsewhere(library: str, tmp_p
     text = {"kind": "simulated overlay", "board": "pynq-z2", "library": library, "identity_offset": 0}
     memory = {"latency": 1, "write_latency": 1, "outstanding": 1, "busy": 1, "stall_percent": 0, "seed": 0}
     (tmp_path / "x.bit").write_text(json.dumps({**text, "memory": memory}))
-    with pytest.raises(BundleError, match="is no name of a file"):
+    with pytest.raises(BundleError, match="cannot be the name of a file"):
         read_overlay_text(tmp_path / "x.bit")
 
 

@@ -79,7 +79,7 @@ BAD = {
 def test_an_array_of_another_kind_is_refused_before_memory_is_taken(kind: str, tmp_path: Path) -> None:
     files = {**FILES, "array.npy": BAD[kind]}
     bundle = write_bundle(tmp_path, small_manifest(files), files)
-    with pytest.raises(BundleError, match=r"array\.npy: is no readable array \(.*\); make it again"):
+    with pytest.raises(BundleError, match=r"array\.npy: is not a readable array \(.*\); make it again"):
         bundle.array("array.npy")
 
 

@@ -309,7 +309,7 @@ def test_a_name_in_a_job_forges_no_line_of_the_log(
 ) -> None:
     values = json.loads(small_manifest().encode()) | {field: name}
     body = json.dumps({"id": "0" * 32, "manifest": values, "images": 1}).encode()
-    with pytest.raises(BundleError, match=f"is no name of a {field}"):
+    with pytest.raises(BundleError, match=f"cannot be the name of a {field}"):
         agent._ask("POST", "/jobs", body)
 
 
