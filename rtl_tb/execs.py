@@ -38,7 +38,7 @@ def random_exec(
 
 
 def _unplaced(rng: np.random.Generator, sizes: dict[str, int], configuration: EngineConfiguration) -> Exec:
-    """An EXEC of these sizes, whose maps and weights begin at no place of their own."""
+    """An EXEC of these sizes, whose maps and weights are not placed yet."""
     fields, banks = dict(sizes), configuration.banks
     pitch = fields["in_w"] + int(rng.integers(6))
     fields |= _source(rng, fields, pitch, banks)
@@ -107,7 +107,7 @@ def led_astray(rng: np.random.Generator, one: Exec) -> Exec:
 
 
 def one_step_outside(one: Exec, configuration: EngineConfiguration) -> dict[str, Exec]:
-    """By store and end: the EXEC with one place moved so far that one word lies outside, where it can be."""
+    """By store and end: the EXEC with one place moved so that one word is outside, where that is possible."""
     banks, words = configuration.banks, configuration.bank_lines * configuration.banks
     firsts, moved = _firsts(one, banks), {}
     for name, reach in _reaches(one, banks).items():

@@ -57,9 +57,9 @@ def bench_failure(
     beside: Sequence[Path] = (),
     simulator: Simulator = Simulator.VERILATOR,
 ) -> str | None:
-    """What `run_bench` fails with, None where every test passed; `design` is every source, packages first.
+    """The message of a failed run, None where every test passed; `design` is every source, packages first.
 
-    The files `beside` lie in the folder where the simulator runs. ToolError where a tool fails.
+    The files `beside` are put into the folder where the simulator runs. ToolError where a tool fails.
     """
     waves = bool(os.environ.get(WAVES_VARIABLE))
     built = build(simulator, top, design, parameters, waves=waves)

@@ -1,6 +1,6 @@
 """Compiled benches: the library's SystemVerilog and cocotb's entry point, kept by their digest.
 
-cocotb's own build calls make and Verilator's Perl script, and compiles Verilator's library anew for every
+cocotb's own build calls make and Verilator's Perl script, and recompiles Verilator's library for every
 bench; here that library is compiled once and a bench costs two calls.
 """
 
@@ -196,7 +196,7 @@ def verilator_root() -> Path:
 
 @lru_cache(maxsize=2)
 def _versions(simulator: Simulator) -> str:
-    """Whatever besides the sources may change a compiled bench."""
+    """Everything besides the sources that may change a compiled bench."""
     if simulator is Simulator.ICARUS:
         return _run(["iverilog", "-V"]).splitlines()[0]
     verilator = _run([str(verilator_root() / "bin" / "verilator_bin"), "--version"])

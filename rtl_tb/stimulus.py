@@ -1,4 +1,4 @@
-"""What every bench needs inside the simulator: its seed, a clock, a reset."""
+"""Helpers that every bench needs inside the simulator: its seed, a clock, a reset."""
 
 import os
 

@@ -46,7 +46,7 @@ def quiet(dut: Any, names: Iterable[str]) -> None:
 
 
 def word_at(address: int, word_bytes: int) -> int:
-    """What the simulated memory holds at an address: every word differs."""
+    """The word that the simulated memory holds at an address; every one differs."""
     return (address * 0x9E3779B97F4A7C15F39CC0605CEDC835 >> 7) & ((1 << (8 * word_bytes)) - 1)
 
 
@@ -209,7 +209,7 @@ def _handles(ports: ReadPorts) -> list[str]:
 
 
 class WriteGate:
-    """Says in which cycles a memory of some order takes write addresses and data of `m_axi`.
+    """Decides in which cycles a memory takes write addresses and data of `m_axi`, by its order.
 
     Look once a cycle at the settled signals; `address` and `data` hold for the next one.
     """

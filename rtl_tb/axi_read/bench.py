@@ -1,4 +1,4 @@
-"""Inside the simulator: every beat reaches whom asked for it; the bus sees legal, stable requests."""
+"""Inside the simulator: every beat reaches whoever asked for it; the bus sees legal, stable requests."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ class Bench:
         return address
 
     async def reset(self) -> None:
-        """A reset of the module alone: nobody asks or expects any more, the memory owes what it did."""
+        """Reset the module alone: the requesters forget their requests, the memory still answers them."""
         for source, sink in ((self.fetch, self.fetched), (self.load, self.loaded)):
             source.queue.clear()
             source.offered = None
@@ -107,7 +107,7 @@ class Bench:
         return len(self.fetched.items) + len(self.loaded.items) == sum(map(len, self.expected.values()))
 
     def check(self) -> None:
-        """Both got all of theirs, in order."""
+        """Both requesters got all of their beats, in order."""
         assert self.fetched.items == self.expected["fetch"]
         assert self.loaded.items == self.expected["load"]
 

@@ -106,7 +106,7 @@ class Memory:
             self.data.append([])
 
     def _channel(self, key: str, valid: str, names: tuple[str, ...], ready: bool) -> tuple[int, ...] | None:
-        """What a channel hands over in this cycle; a payload must stay until then."""
+        """The payload that a channel hands over in this cycle; it must stay until then."""
         offered = int(getattr(self.dut, valid).value)
         payload = tuple(int(getattr(self.dut, name).value) for name in names) if offered else None
         before = self.waiting.pop(key, None)

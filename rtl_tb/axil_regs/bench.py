@@ -129,7 +129,7 @@ async def status_passes_through(dut):
 async def an_offset_without_a_register_reads_zero(dut):
     bench = await Bench.start(dut)
     beside = set(range(0, 256, 4)) - set(OFFSETS.values())
-    # A register's offset with one more address bit set is no register's: nothing is seen twice.
+    # A register's offset with one more address bit set is not a register's: nothing is seen twice.
     aliases = {offset | 1 << bit for offset in OFFSETS.values() for bit in range(8, ADDRESS_BITS)}
     for offset in beside | aliases:
         await bench.master.write_dword(offset, 0xFFFF_FFFF)

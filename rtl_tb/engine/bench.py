@@ -33,7 +33,7 @@ CODES_VARIABLE = "BITLATHE_BENCH_CODES"  # path of an .npy file, input codes (N,
 STALL_VARIABLE = "BITLATHE_BENCH_STALL"  # chance in percent that a channel pauses in a cycle
 ORDER_VARIABLE = "BITLATHE_BENCH_ORDER"  # name of a WriteOrder; unset: addresses and data as they come
 HLS_VARIABLE = (
-    "BITLATHE_BENCH_HLS"  # set: a core made by HLS, without a profile, with 32 address bits perhaps
+    "BITLATHE_BENCH_HLS"  # set for a core made by HLS, which writes no profile and may have 32 address bits
 )
 
 CLOCK_NS = 10

@@ -25,7 +25,7 @@ RUNS = ((0, 0), (1, 40), (2, 40))  # seed of a network, percent of cycles in whi
 
 
 def exported_failure(ip: Path, configuration: EngineConfiguration) -> str | None:
-    """What the bench finds wrong with an exported IP, None for nothing; ToolError without Verilog."""
+    """The faults that the bench finds in an exported IP, or None; ToolError without Verilog."""
     folder = ip / VERILOG
     design = sorted((*folder.glob("*.v"), *folder.glob("*.sv")), key=_packages_first)
     if not design:

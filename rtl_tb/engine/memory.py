@@ -1,4 +1,4 @@
-"""The DDR of the whole-engine bench: buffers, and a note of every access that none of them allows."""
+"""The DDR of the whole-engine bench: buffers, and a record of every access outside them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from bitlathe.hls.compile import Compiled
 from bitlathe.hls.sim.memory import READABLE, WRITABLE, DdrRegion, RunBuffer, lay_out, total_bytes
 
 BASE = 0x1_3000_0000  # of the buffers: needs more than 32 address bits
-LOW_BASE = 0x3000_0000  # for a core that has no more
+LOW_BASE = 0x3000_0000  # for a core with 32 address bits
 Bytes = npt.NDArray[np.uint8]
 
 

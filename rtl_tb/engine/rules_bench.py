@@ -1,4 +1,4 @@
-"""Inside the simulator: each rule of axi_rules is found broken by traffic that breaks it."""
+"""Inside the simulator: axi_rules reports each rule when traffic breaks it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

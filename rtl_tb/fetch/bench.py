@@ -57,7 +57,7 @@ class Unit:
         self.advances: list[int] = []
         self.counts_at: list[tuple[int, int, int]] = []
         self.units: list[Unit] = []
-        self.done = 0  # as the module has seen it
+        self.done = 0  # as last shown to the module
         self.finishing = False
         self.cycles: list[int] = []
         self.now = 0
@@ -177,7 +177,7 @@ class Bench:
         return int(self.dut.error_code_o.value), int(self.dut.error_index_o.value)
 
     async def still_works(self) -> None:
-        """The next start runs its program to the end."""
+        """Check that the next start runs its program to the end."""
         self.memory.broken.clear()
         self.dut.error_i.value = 0
         program = random_program(self.rng, 6)

@@ -172,7 +172,7 @@ class Bench:
         return not int(self.dut.busy_o.value) and not int(self.dut.record_valid_o.value)
 
     def check(self) -> None:
-        """Everything arrived, in order, and nothing else."""
+        """Check that everything arrived, in order, and nothing else did."""
         assert self.words.items == self.expected_words
         assert self.columns_seen() == self.expected_columns
         assert self.memory.bursts == self.expected_bursts

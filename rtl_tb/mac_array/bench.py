@@ -36,7 +36,7 @@ class Group:
 
 
 def _pick(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) -> Array:
-    """Uniform codes, or corners alone: both ends of the range and zero."""
+    """Uniform codes, or only corners: both ends of the range and zero."""
     if rng.random() < 0.4:
         return rng.choice(np.array([low, high, 0]), size=shape)
     return rng.integers(low, high + 1, size=shape)

@@ -19,7 +19,7 @@ CODEWORDS = (1, 5, 16, 64, 256, 256, 256, 300)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputChoice:
-    """What a layer's output shall be; its binary point follows from the accumulators where `frac` is None."""
+    """The format a layer's output must have; the accumulators decide its binary point if `frac` is None."""
 
     bits: int
     signed: bool

@@ -21,7 +21,7 @@ def random_resnet(
 ) -> Graph:
     """ResNet of depth 6 * `blocks` + 2 for 3x32x32 images, of `blocks` in each stage of `channels`.
 
-    Weights and activations have `bits`, the image 8. `inner` channels lie between a block's convolutions.
+    Weights and activations have `bits`, the image 8. A block has `inner` channels between its convolutions.
     Shapes of He et al. 2016, arXiv:1512.03385, section 4.2, with 1x1 convolutions where shapes change.
     """
     sketch = Sketch(rng=rng, widths=(bits,))

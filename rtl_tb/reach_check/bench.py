@@ -36,7 +36,7 @@ def drawn(rng: np.random.Generator, configuration: EngineConfiguration) -> Exec:
 
 
 async def judged(dut: Any, one: Exec) -> ErrorCode:
-    """What the two checks say of an EXEC; whatever reach_check says comes after LATENCY cycles, in one."""
+    """The verdicts of the two checks on an EXEC; reach_check's comes after LATENCY cycles, in one cycle."""
     dut.desc_i.value = bits_of(one)
     dut.start_i.value = 1
     await RisingEdge(dut.clk_i)

@@ -139,7 +139,7 @@ class Bench:
         await run(self.dut, self.agents, lambda: len(self.completions.items) >= completions)
 
     def check(self) -> None:
-        """Everything was read and written, in order, and nothing else."""
+        """Check that everything was read and written, in order, and nothing else was."""
         assert self.scratchpad.reads == self.expected_reads
         assert self.memory.bursts == self.expected_bursts
         mask = (1 << (8 * self.pi)) - 1
