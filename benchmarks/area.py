@@ -19,11 +19,11 @@ from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.hardware.resources import measured_resources
 from bitlathe.hls.target.area import deviations
 from bitlathe.hls.target.config import TARGETS, EngineConfiguration, Target
-from bitlathe.hls.target.measured import POINTS, Measured, measured, text
+from bitlathe.hls.target.measured import POINTS, AreaPoint, measured, text
 from bitlathe.model.graph.files.storage import write_whole
 
 PYNQ = TARGETS["pynq-z2"]
-# The shipped engines, and small ones that part the terms: fewer pixels, more output channels, wider words.
+# The shipped engines, and small ones to separate the terms: fewer pixels, more outputs, wider words.
 ENGINES = (
     *TARGETS.values(),
     replace(PYNQ, engine=EngineConfiguration(pp=2, banks=3, bank_lines=2048, weight_lines=1024)),
@@ -55,9 +55,9 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measured(target: Target) -> Measured:
+def _measured(target: Target) -> AreaPoint:
     row = measured_resources(target, OUT)
-    return Measured(
+    return AreaPoint(
         family=target.family,
         configuration=target.engine,
         lut=row.lut,

@@ -1,7 +1,7 @@
-"""What the engine demands of a descriptor: the one specification of its checks.
+"""Rules that a descriptor must meet: the one specification of the engine's checks.
 
 hls/rtl/field_check.sv and reach_check.sv and hls/vitis/include/bitlathe/check.hpp are held to it, as is the
-compiler. What an EXEC touches is known from its fields in closed form: the pixels of its maps lie at even
+compiler. What an EXEC touches is known from its fields in closed form: the pixels of its maps are at even
 steps, so the first and the last one bound them all. docs/program.md lists the checks.
 """
 
@@ -67,7 +67,7 @@ def _impossible_move(move: Move | LoadWeights, configuration: EngineConfiguratio
         yield f"goes to space {space}"
     stride = move.segment_stride if isinstance(move, Move) else 0
     if move.offset % word or stride % word:
-        yield f"an offset or a stride is no multiple of {word}"
+        yield f"an offset or a stride is not a multiple of {word}"
     if isinstance(move, LoadWeights):
         yield from _impossible_lines(move)
         return
@@ -104,7 +104,7 @@ def _impossible_sizes(one: Exec, configuration: EngineConfiguration) -> Iterator
 
 
 def _impossible_cycles(one: Exec) -> Iterator[str]:
-    """A group lasts as long as its products, and its words also where it leaves a kernel row out."""
+    """A group lasts as long as its products take, and as its words take even if it skips a kernel row."""
     slow = one.has_residual and not one.res_fast
     words = one.group_lanes * one.sub_tiles * (2 if slow else 1)
     row, skip = one.kernel_w * one.ci_tiles, one.skip_weights
@@ -116,7 +116,7 @@ def _impossible_cycles(one: Exec) -> Iterator[str]:
 
 
 def _impossible_steps(one: Exec, configuration: EngineConfiguration) -> Iterator[str]:
-    """The steps are those of one raster: a column further is the next position, a row further a pitch."""
+    """The steps form one raster: the next column is the next position, the next row a pitch further."""
     banks = configuration.banks
     pitch, width = map_pitch(one, banks), (one.out_w - 1) * one.stride_w
     step = one.in_step_line * banks + one.in_step_bank
@@ -128,7 +128,7 @@ def _impossible_steps(one: Exec, configuration: EngineConfiguration) -> Iterator
     if one.skip_weights and skip != pitch:
         yield f"skips {skip} positions, a row has {pitch}"
     if pitch < 0 or one.out_row_line < 0 or (one.has_residual and one.res_row_line < 0):
-        yield "a row lies before the one above it"
+        yield "a row is before the one above it"
     last_row, last_column = one.start_y + rows_reached(one), one.start_x + columns_reached(one)
     if max(last_row, last_column) > LAST_PLACE:
         yield f"its last window ends at row {last_row}, column {last_column}"

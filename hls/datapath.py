@@ -24,7 +24,7 @@ CHAIN = 2  # multipliers whose products are added before their sums are taken ap
 PORTS = (
     18,
     25,
-)  # bits of the multiplier inputs of a DSP48E1, signed (UG479); a DSP48E2's are no narrower (UG579)
+)  # bits of the multiplier inputs of a DSP48E1, signed (UG479); a DSP48E2's are at least as wide (UG579)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.target.config import Target
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Launcher, Tool, find_hls
 from bitlathe.hls.tools.reports import HlsReport
-from bitlathe.hls.tools.synthesis import Synthesized, synthesize
+from bitlathe.hls.tools.synthesis import SynthesisResult, synthesize
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import ToolError
@@ -37,7 +37,7 @@ REPORTS = Path("build/bench/hls.json")
 
 
 class Flow(Enum):
-    """What the network becomes."""
+    """The kind of hardware that the network becomes."""
 
     ENGINE = "engine"  # a program for the one engine, in HLS C++
     HLS4ML = "hls4ml"  # a pipeline of its own, by hls4ml
@@ -51,7 +51,7 @@ class Hls4mlBackend(Enum):
 
 
 class Synth(Enum):
-    """Whether a missing tool is a failure."""
+    """Whether to synthesize, and whether a missing tool is a failure."""
 
     AUTO = "auto"  # synthesize where a tool is found
     REQUIRE = "require"
@@ -60,7 +60,7 @@ class Synth(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HlsRequest:
-    """What is emitted and how far it is carried."""
+    """What to emit, and how far to take it."""
 
     target: Target
     flow: Flow
@@ -86,7 +86,7 @@ class HlsRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HlsResult:
-    """What was done and what was not; the row that --json prints."""
+    """What was done and what was not, as the row that --json prints."""
 
     network: str
     target: str
@@ -156,7 +156,7 @@ def run_hls(network: IntegerNetwork, request: HlsRequest, progress: Progress = s
 
 
 def write_project(out: Path, project: Mapping[str, str], about: Mapping[str, object]) -> None:
-    """Write a project's files over those of an earlier run; what tools left beside them stays."""
+    """Write a project's files over those of an earlier run; other files that tools left there stay."""
     plan = BuildPlan.of_texts(project).with_json(MARKER, {**about, "files": sorted(project)})
     plan.write_over(out)
 
@@ -233,8 +233,10 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None, prog
     )
 
 
-def _bench(made: Synthesized, request: HlsRequest, progress: Progress) -> tuple[str | None, tuple[str, ...]]:
-    """What the whole-engine bench says of the exported Verilog, or why it was not run."""
+def _bench(
+    made: SynthesisResult, request: HlsRequest, progress: Progress
+) -> tuple[str | None, tuple[str, ...]]:
+    """Verdict of the whole-engine bench on the exported Verilog, or why it was not run."""
     if request.flow is not Flow.ENGINE:
         return None, ("simulation of the kernel's exported Verilog: the bench is the engine's",)
     try:
@@ -260,7 +262,7 @@ def keep_report(report: HlsReport, request: HlsRequest, network: str) -> None:
 
 
 def _core(request: HlsRequest, network: str) -> dict[str, str | None]:
-    """What tells a core from others: an engine's sizes, as in Yosys' rows, or the network that it is of."""
+    """What distinguishes a core: an engine's sizes, as in Yosys' rows, or the network it was made for."""
     is_engine = request.flow is Flow.ENGINE
     return {
         "target": request.target.name,
@@ -281,7 +283,7 @@ def _without_tool(request: HlsRequest, out: str) -> tuple[str, ...]:
 
 
 def _about(network: IntegerNetwork, request: HlsRequest) -> dict[str, object]:
-    """What a project's marker says of it; the identity is what its core answers."""
+    """The contents of a project's marker; `identity` is the value that its core returns."""
     identity = request.target.engine.identity
     if request.flow is Flow.HLS4ML:
         from bitlathe.hls.hls4ml.project.emit import identity_of
@@ -296,5 +298,5 @@ def _about(network: IntegerNetwork, request: HlsRequest) -> dict[str, object]:
 
 
 def how_to_find(names: str) -> str:
-    """What brings a tool."""
+    """Advice on how to get a tool onto PATH."""
     return f"source the settings64.sh that brings {names}, or name it in {SETTINGS_VARIABLE}, then run again"

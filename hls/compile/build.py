@@ -1,4 +1,4 @@
-"""Steps of a plan in lazy order: loads just before the EXEC that needs them, stores just after theirs.
+"""Steps of a plan in lazy order: loads just before the EXEC that needs them, stores just after the EXEC.
 
 The order is a legal one for a machine that takes one step at a time; `dependencies` finds out which of it
 matters, and `schedule` moves the loads forward.
@@ -23,7 +23,7 @@ class _Strip:
     """Rows and tiles of a map where an EXEC finds them."""
 
     block: Block
-    row: int  # row of the map that lies in the buffer's row 0
+    row: int  # row of the map that is in the buffer's row 0
     rows: int  # rows of the map that the buffer holds from there
 
 

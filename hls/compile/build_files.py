@@ -1,4 +1,4 @@
-"""What a compiled network leaves on disk, whoever asked for it: files, and what a manifest says of them."""
+"""The files of a compiled network, and their description in a manifest, for all who write one."""
 
 from dataclasses import asdict
 from importlib.metadata import version
@@ -14,12 +14,12 @@ GRAPH, PROGRAM, WEIGHTS = "graph.blg", "program.bin", "weights.bin"
 
 
 def program_files(compiled: Compiled) -> dict[str, bytes]:
-    """What the engine reads."""
+    """The files that the engine reads."""
     return {PROGRAM: compiled.program.encode(), WEIGHTS: compiled.weights}
 
 
 def graph_files(graph: Graph) -> dict[str, bytes]:
-    """What was compiled."""
+    """The file of the integer graph."""
     return {GRAPH: encode_graph(graph)}
 
 
@@ -29,12 +29,12 @@ def engine_files(target: Target) -> dict[str, bytes]:
 
 
 def versions(network: str) -> dict[str, object]:
-    """How a manifest begins."""
+    """The first entries of a manifest."""
     return {"bitlathe": version("bitlathe"), "program_version": PROGRAM_VERSION, "network": network}
 
 
 def build_facts(graph: Graph, compiled: Compiled, target: Target) -> dict[str, object]:
-    """What a manifest says of the graph, of the engine, and of the program's ends."""
+    """A manifest's description of the graph, the engine, and the program's input and output."""
     return {
         "graph": graph_digest(graph),
         "target": {"name": target.name, "part": target.part, "clock_mhz": target.clock_mhz},

@@ -10,7 +10,7 @@ from bitlathe.hls.target.config import EngineConfiguration
 
 
 def descriptor_of(step: AnyStep, configuration: EngineConfiguration) -> Descriptor:
-    """A step's descriptor, which waits for nothing yet."""
+    """A step's descriptor without waits."""
     if isinstance(step, MoveStep):
         return _move(step, configuration)
     if isinstance(step, LoadWeightsStep):
@@ -27,7 +27,7 @@ def _place(block: Block, banks: int) -> tuple[int, int]:
 def _move(step: MoveStep, configuration: EngineConfiguration) -> Move:
     ddr, buffer, chip = step.ddr, step.ddr.buffer, step.chip
     words = buffer.line + ddr.tile * buffer.plane + ddr.row * buffer.pitch
-    width = buffer.pitch  # rows lie without gaps in DDR
+    width = buffer.pitch  # rows follow one another without gaps in DDR
     line, bank = _place(chip, configuration.banks)
     row_line, row_bank = divmod(chip.buffer.pitch - (width - 1), configuration.banks)
     kind = LoadMove if step.opcode is Opcode.LOAD else StoreMove

@@ -1,7 +1,7 @@
-"""How the lines of a layer lie in DDR: of the encodings that give the same lines, the one of fewest beats.
+"""How the lines of a layer are stored in DDR: by the encoding of fewest beats that gives the same lines.
 
-What a graph says of 4-bit weights or of codebooks is not asked: the lines themselves tell. So weights that
-were trained as codewords, but that do not suit the engine, lie there as they are.
+The choice depends on the lines, not on the bits or codebooks that the graph states. So weights that
+were trained as codewords, but that do not suit the engine, are stored plain.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from bitlathe.model.graph.arrays import Int8s
 
 Used = npt.NDArray[np.bool_]  # (passes, po)
 
-SAMPLE = 1 << 13  # codewords looked at before the rest
+SAMPLE = 1 << 13  # codewords that are counted first, to give up early
 NIBBLE = range(-8, 8)
 CODEBOOK_COST = 32  # beats in the time that one more load takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
+class EncodedLines:
     """A layer's lines in DDR."""
 
     encoding: Encoding
@@ -35,15 +35,15 @@ class Encoded:
         return len(self.words) + len(self.codebook) + (CODEBOOK_COST if len(self.codebook) else 0)
 
 
-def encoded(lines: Int8s, used: Used) -> Encoded:
-    """The encoding of fewest beats for lines (passes, lines, po, pi), the first of each pass parameters.
+def encoded(lines: Int8s, used: Used) -> EncodedLines:
+    """The encoding of fewest beats for lines (passes, lines, po, pi); each pass's first line is parameters.
 
     Columns that are not `used` hold no channel: a codeword there may be any.
     """
     return min(_candidates(lines, used), key=lambda one: (one.cost, one.encoding))
 
 
-def _candidates(lines: Int8s, used: Used) -> Iterator[Encoded]:
+def _candidates(lines: Int8s, used: Used) -> Iterator[EncodedLines]:
     kernel, none = lines[:, 1:], np.zeros((0, lines.shape[-1]), np.int8)
     yield _encoded(Encoding.COLUMNS, lines, kernel, none)
     if not kernel.size:
@@ -58,10 +58,10 @@ def _candidates(lines: Int8s, used: Used) -> Iterator[Encoded]:
         yield _encoded(Encoding.INDICES, lines, *found)
 
 
-def _encoded(encoding: Encoding, lines: Int8s, kernel: Int8s, codebook: Int8s) -> Encoded:
+def _encoded(encoding: Encoding, lines: Int8s, kernel: Int8s, codebook: Int8s) -> EncodedLines:
     passes, pi = len(lines), lines.shape[-1]
     words = np.concatenate([lines[:, 0], kernel.reshape(passes, -1, pi)], axis=1)
-    return Encoded(encoding=encoding, words=words.reshape(-1, pi), codebook=codebook)
+    return EncodedLines(encoding=encoding, words=words.reshape(-1, pi), codebook=codebook)
 
 
 def _is_diagonal(kernel: Int8s) -> bool:

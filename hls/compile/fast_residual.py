@@ -30,7 +30,7 @@ WRITE_DELAY = 7  # hls/rtl/output_stage.sv: Latency less the register of the res
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raster:
-    """Where the pixels of a map lie: the first one, and a row further on."""
+    """Where the pixels of a map are: the first one, and the step to the next row."""
 
     origin: int
     pitch: int

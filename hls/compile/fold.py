@@ -18,7 +18,7 @@ from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, IntWeights, Nod
 
 
 def fold_of(graph: Graph, consumers: tuple[Node, ...], configuration: EngineConfiguration) -> int:
-    """Columns a word of the input holds: more than 1 when its only reader is a convolution that gains."""
+    """Columns that a word of the input holds: more than 1 if its only reader is a convolution that gains."""
     if len(consumers) != 1 or not isinstance(consumers[0], Conv2d | Dense):
         return 1
     conv = graph.convolution(consumers[0])
@@ -31,7 +31,7 @@ def _fold(channels: int, kernel_width: int, configuration: EngineConfiguration) 
     fold = min(kernel_width, configuration.pi // channels)
     if fold >= kernel_width:
         return max(fold, 1)
-    return max(min(fold, configuration.banks - 1), 1)  # taps lie less than `banks` positions apart
+    return max(min(fold, configuration.banks - 1), 1)  # taps are less than `banks` positions apart
 
 
 def folded_layout(graph: Graph, conv: Conv2d, fold: int, word_bytes: int) -> InputLayout:

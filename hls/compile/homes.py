@@ -1,4 +1,4 @@
-"""Which regions stay in the scratchpad as a whole, and which lie in DDR and pass through it in strips."""
+"""Which regions stay in the scratchpad as a whole, and which are in DDR and pass through it in strips."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def region_buffer(region: Region, line: int, pitch: int, banks: int) -> Buffer:
 
 
 def pack(items: tuple[Item, ...], capacity: int) -> dict[str, int] | Item:
-    """First line of each item, items alive together apart; or the first item that found no room."""
+    """First line of each item, without overlap of items alive together; or the first item without room."""
     orders = (
         sorted(items, key=lambda item: -item.lines),
         sorted(items, key=lambda item: (item.life[0], -item.lines)),
@@ -115,7 +115,7 @@ def resident_buffers(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Homes:
-    """Where the regions lie, and how the layers that stream are cut."""
+    """Where the regions are stored, and how the layers that stream are cut."""
 
     resident: Mapping[str, Buffer]  # by region
     strips: Mapping[str, Strips]  # by layer
@@ -201,7 +201,7 @@ class HomeFinder:
         return self.network.layers[max(range(*life), key=lines)]
 
     def _victim(self, layer: Layer, spilled: frozenset[str]) -> str:
-        """The region to spill for a layer's sake; CapacityError when none is left."""
+        """The region to spill so that a layer fits; CapacityError when none is left."""
         alive = self._alive(self.network.layers.index(layer))
         own = {m.region for m in layer.maps}
         candidates = [region for region in alive if region.name not in spilled]
@@ -218,7 +218,7 @@ class HomeFinder:
 
 
 def streamed_roles(layer: Layer, resident: Mapping[str, Buffer]) -> frozenset[MapRole]:
-    """The maps of a layer that do not lie in the scratchpad as a whole."""
+    """The maps of a layer that are not in the scratchpad as a whole."""
     maps = (
         (MapRole.SOURCE, layer.source),
         (MapRole.RESIDUAL, layer.residual),

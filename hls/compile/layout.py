@@ -1,4 +1,4 @@
-"""How codes lie in memory: channel slots, words, and the layouts of inputs and outputs in DDR.
+"""How codes are stored in memory: channel slots, words, and the layouts of inputs and outputs in DDR.
 
 A map is cut into channel tiles of `pi` lanes, or of 2 * `pi` where 4-bit codes are packed two to a byte, the
 low halves first. Its `slots` name the channel of every lane, tile after tile; an UNUSED lane holds any code,

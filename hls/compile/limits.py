@@ -1,4 +1,4 @@
-"""What the engine's fields and 8-bit lanes can hold, checked before anything is laid out."""
+"""Limits of the engine's fields and 8-bit lanes, checked before anything is laid out."""
 
 from bitlathe.hls.datapath import LANE_BITS
 from bitlathe.model.graph import proof

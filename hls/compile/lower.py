@@ -2,7 +2,7 @@
 
 Concatenation costs nothing: its operands are tile ranges of one region. A tensor that cannot be such a range
 (the graph's input, or an operand of two concatenations) is copied by a 1x1 max pool; a residual whose
-channels lie in other lanes than those of its sum is moved by a 1x1 convolution with weights of 1. Both are
+channels are in other lanes than those of its sum is moved by a 1x1 convolution with weights of 1. Both are
 exact.
 """
 
@@ -71,7 +71,7 @@ class _Lowering:
     input_layout: InputLayout
     tensors: dict[str, _MappedTensor] = field(default_factory=dict)
     operations: list[_Operation] = field(default_factory=list)
-    packed: frozenset[str] = frozenset()  # tensors whose 4-bit codes lie two to a byte
+    packed: frozenset[str] = frozenset()  # tensors whose 4-bit codes are stored two to a byte
     parents: dict[str, tuple[str, int]] = field(
         default_factory=dict
     )  # operand -> concatenation, first tile in it

@@ -9,7 +9,7 @@ Span = tuple[int, int]  # first, end: of lines, layers, tiles, rows or words
 
 
 class StoreKind(Enum):
-    """Where a buffer lies."""
+    """The memory that holds a buffer."""
 
     SCRATCHPAD = "scratchpad"
     WEIGHTS = "weight store"
@@ -26,7 +26,7 @@ class Buffer:
     lines count.
     """
 
-    name: str  # its own, whatever the memory: equality looks no further than place and name
+    name: str  # unique in its memory: equality compares only place and name
     memory: StoreKind = field(compare=False)
     line: int
     lines: int
@@ -41,7 +41,7 @@ class Buffer:
         return self.line < other.line + other.lines and other.line < self.line + self.lines
 
     def covers(self, other: "Buffer") -> bool:
-        """Whether all memory of the other is its own too."""
+        """Whether it contains all memory of the other."""
         if self.memory is not other.memory or self.space is not other.space:
             return False
         return self.line <= other.line and other.line + other.lines <= self.line + self.lines
@@ -70,7 +70,7 @@ class Block:
         )
 
     def covers(self, other: "Block") -> bool:
-        """Whether all memory of a block of the same buffer is its own too."""
+        """Whether it contains all memory of another block of the same buffer."""
         return self.is_whole or (
             self.tile <= other.tile
             and other.tile + other.tiles <= self.tile + self.tiles

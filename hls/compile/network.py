@@ -1,4 +1,4 @@
-"""What the engine is to do, before it is decided where and when: layers over tiled maps."""
+"""The work of the engine before place and time are decided: layers over tiled maps."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -90,7 +90,7 @@ class Parameters:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether every output channel has the same ones."""
+        """Whether every output channel has the same integers."""
         # the short ones first: where they differ the weights are not looked at
         by_channel = (np.array(self.shifts), np.array(self.residual_shifts), self.bias, self.weight)
         return all(bool((values == values[:1]).all()) for values in by_channel)
@@ -137,7 +137,7 @@ class Layer:
 
     @property
     def repeats_weights(self) -> bool:
-        """Whether the lines of its first pass do for all: those of an average, or the one of a maximum."""
+        """Whether all passes share the first one's lines: those of an average, or the one of a maximum."""
         if self.kind is LayerKind.DENSE or self.parameters is None:
             return self.kind is LayerKind.MAX
         return self.parameters.is_uniform

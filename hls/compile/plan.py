@@ -1,4 +1,4 @@
-"""Decisions about a network on one engine: where maps lie, how layers are cut, how pixels are grouped."""
+"""Decisions about a network on one engine: where maps go, how layers are cut, how pixels are grouped."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class MapPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """What one EXEC computes of a layer: output rows row..row+rows-1 of passes first_pass..end_pass-1."""
+    """The part of a layer that one EXEC computes: rows row..row+rows-1, passes first_pass..end_pass-1."""
 
     row: int
     rows: int
@@ -51,7 +51,7 @@ class LayerPlan:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its maps lie in the scratchpad as a whole."""
+        """Whether all its maps are in the scratchpad as a whole."""
         return all(place is None or place.is_whole for place in (self.source, self.residual, self.target))
 
     def pieces(self) -> Iterator[Piece]:
@@ -119,7 +119,7 @@ def make_plan(
 ) -> EnginePlan:
     """All decisions about a network; CapacityError names a layer that does not fit.
 
-    Where the weights do not all stay, the store is to hold about `ring_shares` chunks of them at a time.
+    Where not all weights stay, the store should hold about `ring_shares` chunks of them at a time.
     """
     chunks = {
         layer.name: _chunk_passes(layer, image, configuration, 1 if image.stays else ring_shares)
@@ -202,7 +202,7 @@ def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfigu
 def _homes(
     network: Network, chunks: Mapping[str, int], configuration: EngineConfiguration, ddr: DdrModel
 ) -> Homes:
-    """Homes at the fastest pitches; tight pitches are second to none but spilling."""
+    """Homes at the fastest pitches; tight pitches are chosen only where the alternative is spilling."""
     readers = {
         region: tuple(layer for layer in network.layers if layer.source.region == region)
         for region in network.regions

@@ -59,7 +59,7 @@ class _Accesses:
         return needed
 
     def _read(self, index: int, block: Block, opcode: Opcode) -> None:
-        """Add a read; EXECs end in order, so one stands for those before it that read no more."""
+        """Add a read; EXECs end in order, so one stands for earlier ones that read no more than it does."""
         reads = self.reads[block.buffer]
         if opcode is Opcode.EXEC:
             reads[:] = [

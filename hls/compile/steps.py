@@ -57,7 +57,7 @@ class ExecStep:
 
     layer: Layer
     source: Block  # rows and tiles read
-    source_row: int  # row of the map that lies in the buffer's row 0
+    source_row: int  # row of the map that is in the buffer's row 0
     source_rows: int  # rows of the map that the buffer holds from there
     target: Block  # rows and tiles written
     residual: Block | None

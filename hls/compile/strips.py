@@ -1,4 +1,4 @@
-"""Layers whose maps lie in DDR: strips of output rows that pass through buffers in the scratchpad.
+"""Layers whose maps are in DDR: strips of output rows that pass through buffers in the scratchpad.
 
 With two buffers for each map, loads, arithmetic and stores of neighbouring strips overlap.
 """
@@ -18,7 +18,7 @@ DEPTHS = (2, 1)  # buffers a streamed map
 
 
 class MapRole(Enum):
-    """What a map is to a layer."""
+    """The role of a map in a layer."""
 
     SOURCE = "source"
     RESIDUAL = "residual"
@@ -46,7 +46,7 @@ class Strips:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripMiner:
-    """Cuts one layer, of whose maps the `streamed` ones lie in DDR."""
+    """Cuts one layer, whose `streamed` maps are in DDR."""
 
     layer: Layer
     streamed: frozenset[MapRole]

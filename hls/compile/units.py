@@ -1,4 +1,4 @@
-"""When the three units would start their tasks if dispatch never held them back."""
+"""The start times of the three units' tasks if dispatch never held them back."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -126,7 +126,7 @@ def _clocks(steps: Sequence[_Step]) -> list[tuple[int, ...]]:
 def _unordered_pairs(steps: Sequence[_Step], clocks: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
     """Pairs of different units, in order of the stream, of which neither surely ends before the other.
 
-    Of two steps of the second input nothing is said that the first one's do not say.
+    Pairs within the second input are left out, as the same pairs of the first input cover them.
     """
     queues: list[list[int]] = [[], [], []]
     for index, step in enumerate(steps):

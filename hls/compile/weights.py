@@ -52,7 +52,7 @@ def _columns(layer: Layer, configuration: EngineConfiguration) -> npt.NDArray[np
     used = configuration.po if layer.kind is LayerKind.DENSE else configuration.pi
     columns = np.full((passes(layer, configuration), configuration.po), UNUSED, np.intp)
     if layer.repeats_weights:
-        columns[0, :used] = 0  # a lane that this pass leaves out may be one of another's
+        columns[0, :used] = 0  # a lane that this pass leaves out may belong to another pass
         return columns[:1]
     slots = np.full(columns.shape[0] * used, UNUSED, np.intp)
     taken = min(len(slots), len(layer.output.slots))
@@ -110,7 +110,7 @@ _KERNELS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerImage:
-    """Where a layer's weights lie in DDR, in words, and in the store if all weights stay there."""
+    """Where a layer's weights are in DDR, in words, and in the store if all weights stay there."""
 
     encoding: Encoding
     word: int  # first word
@@ -121,7 +121,7 @@ class LayerImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightImage:
-    """All weights as they lie in DDR."""
+    """All weights as they are stored in DDR."""
 
     data: bytes
     layers: Mapping[str, LayerImage]  # of each weighted layer

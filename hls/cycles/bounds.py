@@ -1,4 +1,4 @@
-"""What no schedule can beat: cycles of an array that never idles, and of the words that memory must move.
+"""Lower bounds for any schedule: cycles of an array that never idles, and of the words to be moved.
 
 One array works on one layer at a time, so the layers' cycles add up. Reads and writes have a channel each,
 so the busier one bounds. What the engine may leave out, a kernel row that meets nothing but padding, does not
@@ -44,7 +44,7 @@ class Bounds:
 
     @property
     def cycles(self) -> float:
-        """What a perfect schedule could reach."""
+        """Cycles that a perfect schedule would take."""
         return max(self.array, self.ddr)
 
     @property
@@ -81,7 +81,7 @@ def array_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, p
     """Cycles of a node on an array without idle lanes.
 
     Where an output channel reads one input channel only `pi` of the `pi` x `po` products a pixel are of use:
-    the scratchpad delivers no more than `pi` channels of `pp` pixels a cycle.
+    the scratchpad delivers at most `pi` channels of `pp` pixels a cycle.
     """
     needed = needed_rows(graph, node)
     if is_lanewise(graph, node):

@@ -83,7 +83,7 @@ class Prediction:
 
 
 class Unit(IntEnum):
-    """What works on a descriptor; END has none."""
+    """The units that work on descriptors; none works on END."""
 
     LOAD = 0
     EXEC = 1

@@ -18,7 +18,7 @@ LEAST_WEIGHT_LINES = 512
 def candidates(target: Target) -> Iterator[EngineConfiguration]:
     """For every array, each depth of the banks with all and with half of the weight store that then fits.
 
-    Arrays too large for the part are among them, with the smallest stores, so that their limit is told.
+    Arrays too large for the part are among them, with the smallest stores, to show their limit.
     """
     budget = PartBudget.of(target)
     for pi in PI:

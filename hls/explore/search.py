@@ -28,22 +28,22 @@ class EngineChoice:
     is_shipped: bool = False  # the target's own
 
     def costs(self) -> EngineCosts:
-        """What should be small: cycles, or their bound where there are none, and area."""
+        """The costs to minimize: cycles, or their bound where they are unknown, and area."""
         cycles = self.bound if self.cycles is None else self.cycles
         return cycles, self.area.dsp, self.area.lut, self.area.bram36
 
     def turn(self) -> tuple[bool, EngineCosts]:
-        """What it is sorted by before it is compiled."""
+        """The order of choices that are not compiled yet."""
         return not self.is_shipped, self.costs()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """What was found for one network on one board."""
+    """The result for one network on one board."""
 
     fitting: tuple[EngineChoice, ...]  # compiled, fastest first
     refused: tuple[EngineChoice, ...]  # smallest first
-    skipped: int  # whose bound a fitting one already reaches with no more area
+    skipped: int  # whose bound a fitting one already reaches with at most the same area
     left_out: tuple[EngineChoice, ...] = ()  # for which there was no time, those of the lowest bound first
 
 
@@ -51,13 +51,13 @@ def explore(
     graph: Graph,
     target: Target,
     configurations: Sequence[EngineConfiguration],
-    told: Callable[[EngineChoice | None], None] = lambda choice: None,
+    on_choice: Callable[[EngineChoice | None], None] = lambda choice: None,
     is_time_up: Callable[[], bool] = lambda: False,
 ) -> Exploration:
     """Compile `graph` for every configuration that fits and is not beaten by a bound alone.
 
-    The target's own comes first, then those of the lowest bound, until `is_time_up`. `told` is called with
-    each that is compiled, and with None for each other one.
+    The target's own comes first, then those of the lowest bound, until `is_time_up`. `on_choice` gets
+    each one that is compiled, and None for each one that is not.
     """
     fitting: list[EngineChoice] = []
     refused: list[EngineChoice] = []
@@ -74,7 +74,7 @@ def explore(
         else:
             compiled = _compiled(graph, target, choice)
             (fitting if compiled.limit is None else refused).append(compiled)
-        told(compiled)
+        on_choice(compiled)
     costs = [choice.costs() for choice in fitting]
     marked = (
         replace(choice, is_best=not any(_beats(other, choice.costs()) for other in costs))

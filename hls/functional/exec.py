@@ -90,7 +90,7 @@ class _Exec:
         return values
 
     def _inside(self) -> npt.NDArray[np.bool_]:
-        """Whether each tap of each pixel lies on the map, (pixels, kernel_h, kernel_w)."""
+        """Whether each tap of each pixel is on the map, (pixels, kernel_h, kernel_w)."""
         one = self.exec
         y = strided(one.start_y, (one.stride_h, 1), (self.size[0], one.kernel_h))
         x = strided(one.start_x, (one.stride_w, one.tap_step), (self.size[1], one.kernel_w))

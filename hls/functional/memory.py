@@ -179,7 +179,7 @@ class Machine:
         po, pi = self.configuration.po, self.configuration.pi
         size = po + load.pass_lines * line_beats(encoding, po)
         if len(beats) % size:
-            raise FormatError(f"{load.node}: {len(beats)} beats are no passes of {size}")
+            raise FormatError(f"{load.node}: {len(beats)} beats are not whole passes of {size}")
         passes = beats.reshape(-1, size, pi)
         decoder = {
             Encoding.DIAGONAL: self._diagonal,

@@ -45,7 +45,7 @@ NAME = "bitlathe"
 
 
 class Execution(Enum):
-    """What computes a prediction; all three give the same integers."""
+    """The ways to compute a prediction; all three give the same integers."""
 
     REFERENCE = "reference"  # the integer graph on NumPy
     PROGRAM = "program"  # the compiled program on a functional engine
@@ -156,9 +156,9 @@ class BitlatheBackend(FPGABackend):  # type: ignore[misc]  # hls4ml has no types
         self.writer.write_hls(model)
 
     def compile(self, model: Any) -> None:
-        """Import the model and compile its program, so that what cannot be built is told of here.
+        """Import the model and compile its program, so that what cannot be built is refused here.
 
-        It returns no library's name, for which hls4ml then loads the running program itself.
+        It returns no name of a library; hls4ml then loads the running program instead.
         """
         lathe_of(model).compiled()
 
@@ -206,7 +206,7 @@ def _codes(x: Floats, code: FixedPoint) -> npt.NDArray[np.int64]:
     codes = np.rint(scaled)
     if (codes != scaled).any() or (codes < code.lo).any() or (codes > code.hi).any():
         raise FormatError(
-            f"input values are no codes of {code.bits} bits and {code.frac} fraction bits; round them to "
+            f"input values are not codes of {code.bits} bits and {code.frac} fraction bits; round them to "
             f"multiples of {code.scale:g} from {code.lo * code.scale:g} to {code.hi * code.scale:g}"
         )
     return np.asarray(codes, np.int64)

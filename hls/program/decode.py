@@ -10,7 +10,7 @@ from bitlathe.model.graph.errors import FormatError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedProgram:
-    """Header and descriptors, each of these under the name that messages give it."""
+    """Header and descriptors, each descriptor with the name that messages use for it."""
 
     header: Header
     descriptors: tuple[Descriptor, ...]

@@ -38,7 +38,7 @@ class Space(IntEnum):
 
 
 class Encoding(IntEnum):
-    """How the lines of the weight store lie in DDR; parameter lines always lie there as COLUMNS."""
+    """How the lines of the weight store are stored in DDR; parameter lines are always COLUMNS."""
 
     COLUMNS = 0  # a beat is one column of a line
     DIAGONAL = 1  # a beat is a line's diagonal, all else 0 (depthwise weights)
@@ -153,7 +153,7 @@ def _placed(kind: type[PackedFields]) -> tuple[Field, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor(PackedFields):
-    """What every descriptor has: which it is, and what it waits for."""
+    """The fields of every descriptor: its opcode and what it waits for."""
 
     opcode: ClassVar[Opcode]  # its first field
     node: str = ""  # of the graph, which it works for: for profiles and messages, not encoded

@@ -1,4 +1,4 @@
-"""What LOAD, LOAD_WEIGHTS and STORE touch, word by word and burst by burst.
+"""The words and bursts of LOAD, LOAD_WEIGHTS and STORE, one by one.
 
 The hardware's address generators are compared with it. `word_bytes` is the engine's `pi`.
 """
@@ -10,7 +10,7 @@ from itertools import repeat
 from bitlathe.hls.program.format import Encoding, LoadWeights, Move
 from bitlathe.hls.target.config import CODEWORD_BYTES
 
-BURST_BEATS = 16  # an AXI3 port takes no more
+BURST_BEATS = 16  # the most that an AXI3 port takes
 PAGE_BYTES = 4096  # no AXI burst may cross one
 
 
@@ -45,7 +45,7 @@ def pixel_positions(move: Move, banks: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightBeat:
-    """What a beat of a LOAD_WEIGHTS is."""
+    """A beat of a LOAD_WEIGHTS: its encoding and its place in the store."""
 
     encoding: Encoding  # COLUMNS for a parameter line, whatever follows it
     line: int  # of the weight store; of a CODEBOOK, word of the codebook

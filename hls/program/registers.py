@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Access(Enum):
-    """What software may do with a register."""
+    """Access that software has to a register."""
 
     READ_ONLY = "read"
     READ_WRITE = "read, write"

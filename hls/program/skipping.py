@@ -1,7 +1,7 @@
-"""Kernel rows that nothing but padding meets: a pixel group takes no cycles for them.
+"""Kernel rows that meet nothing but padding: a pixel group spends no cycles on them.
 
-A group's first kernel row is left out where it lies above the input map for all of its pixels, else its last
-one where it lies below (hls/rtl/sequencer.sv).
+A group's first kernel row is left out where it is above the input map for all of its pixels, else its last
+one where it is below (hls/rtl/sequencer.sv).
 """
 
 from dataclasses import dataclass, fields

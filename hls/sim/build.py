@@ -35,7 +35,7 @@ _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """What a simulator is built for besides speed."""
+    """Optional features of a simulator, which cost speed."""
 
     assertions: bool = False  # check the SystemVerilog assertions; failures are counted as violations
     random_init: bool = False  # registers without reset start at random, from the seed given to the model

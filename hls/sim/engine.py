@@ -36,14 +36,14 @@ POISON = 0xA5  # what memory holds that nobody wrote
 
 
 class InputPacking(Protocol):
-    """Where the input's codes lie in memory."""
+    """Layout of the input's codes in memory."""
 
     def pack(self, codes: NDArray[np.integer[Any]], /) -> NDArray[np.uint8]:
         """Bytes (N, bytes) of codes (N, C, H, W)."""
 
 
 class OutputPacking(Protocol):
-    """Where the output's codes lie in memory."""
+    """Layout of the output's codes in memory."""
 
     @property
     def bytes(self) -> int:
@@ -54,7 +54,7 @@ class OutputPacking(Protocol):
 
 
 class CompiledNetwork(Protocol):
-    """What of a compiled network is needed to run it."""
+    """The parts of a compiled network that are needed to run it."""
 
     @property
     def program(self) -> Program: ...
@@ -70,7 +70,7 @@ class CompiledNetwork(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What a run gave."""
+    """The results of a run."""
 
     codes: NDArray[np.integer[Any]]  # (N, C, H, W) output codes
     cycles: tuple[int, ...]  # of each start; with one input a start, the latency of each input
@@ -187,7 +187,7 @@ class SimulatedEngine:
     def reset(self) -> None:
         """Reset the engine; the next start loads the weights again.
 
-        What the memory owes it of before comes during or after the reset; the next start waits for that.
+        Answers to earlier requests may come during or after the reset; the next start waits for them.
         """
         self.model.reset()
         self._resident = False
@@ -247,10 +247,10 @@ class SimulatedEngine:
         self._get("CTRL")
 
     def _settle(self) -> None:
-        """Wait for what the memory owes of before a reset: the engine would take it for new answers."""
+        """Wait for answers to requests from before a reset: the engine would take them for new ones."""
         if not self.model.settle(drain_cycles(self._ddr)):
             raise EngineTimeout(
-                "the memory is silent: it has not answered all bursts of before the reset; let it answer "
+                "the memory is silent: it has not answered all bursts from before the reset; let it answer "
                 "(Model.clear_injections), or make another engine"
             )
 

@@ -1,4 +1,4 @@
-"""What can go wrong in a run, each as an error that names the descriptor and the graph node it works for."""
+"""Failures of a run, each an error that names the descriptor and the graph node that it works for."""
 
 from collections.abc import Mapping
 
@@ -59,7 +59,7 @@ def violation_words(counts: Mapping[str, int]) -> str:
 
 
 def violation_message(broken: Mapping[str, int], statistics: Mapping[str, int]) -> str | None:
-    """What the engine did wrong on its bus in a run that is done, or None."""
+    """The rules of the bus that the engine broke in a run that is done, as text; None if it broke none."""
     stray = {kind: statistics[kind] for kind in _STRAY if statistics[kind]}
     if not broken and not stray:
         return None

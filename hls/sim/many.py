@@ -35,10 +35,10 @@ def simulate_many(
     progress: Callable[[int], None] | None = None,
     library: Path | None = None,
 ) -> ManyResult:
-    """Run inputs (N, C, H, W) one a start on `workers` engines; `progress` hears how many are done.
+    """Run inputs (N, C, H, W) one a start on `workers` engines; `progress` is called with how many are done.
 
     Equal calls give equal results whatever `workers` is: each engine first loads the weights with a start
-    that does not count, and each start begins the memory's patterns anew. Raises as `SimulatedEngine.run`.
+    that does not count, and each start restarts the memory's patterns. Raises as `SimulatedEngine.run`.
     """
     configuration = network.program.configuration
     library = library or engine_model(configuration)

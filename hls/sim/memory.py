@@ -1,4 +1,4 @@
-"""The DDR a simulated engine sees: its timing, and where the buffers of a run lie in it."""
+"""The DDR a simulated engine sees: its timing, and where the buffers of a run are in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class WriteOrder(IntEnum):
     EITHER = 1  # both as they come
     DATA_OFFERED = 2  # an address once its data are offered, data once their address is taken
     DATA_FIRST = 3  # an address once all its data are taken
-    ADDRESSES_FIRST = 4  # data once as many addresses as may be are taken, or no more come
+    ADDRESSES_FIRST = 4  # data once as many addresses as may be are taken, or no further ones come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

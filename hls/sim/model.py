@@ -46,7 +46,7 @@ class Response(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """What the harness counted since the last clear, by name (see harness.cpp)."""
+    """Counts of the harness since the last clear, by name (see harness.cpp)."""
 
     statistics: Mapping[str, int]
     violations: Mapping[str, int]  # of the AXI rules and of SystemVerilog assertions
@@ -100,7 +100,7 @@ class Model:
             self.close()
 
     def reset(self, cycles: int = 8) -> None:
-        """Hold the engine's reset for some cycles; the memory goes on, and answers what was asked before."""
+        """Hold the engine's reset for some cycles; the memory keeps running and answers earlier requests."""
         self._library.sim_reset(self._handle, cycles)
 
     def read(self, offset: int) -> int:
@@ -133,7 +133,7 @@ class Model:
         return bool(self._library.sim_irq(self._handle))
 
     def seed(self, seed: int) -> None:
-        """Begin the memory's patterns of busy and stalled cycles anew."""
+        """Restart the memory's patterns of busy and stalled cycles."""
         self._library.sim_seed(self._handle, seed)
 
     def allow(self, low: int, high: int, *, write: bool) -> None:
@@ -158,7 +158,7 @@ class Model:
             raise ToolError(f"cannot write {path}: this simulator was built without BuildOptions(trace=True)")
 
     def counters(self, *, clear: bool = False) -> Counters:
-        """What was counted so far."""
+        """The counts so far."""
         statistics, violations = _names(self._library)
         counts = (_WORD * (len(statistics) + len(violations)))()
         self._library.sim_counts(self._handle, counts)

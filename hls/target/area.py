@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.hls.target.config import EngineConfiguration, Target
-from bitlathe.hls.target.measured import Measured, measured
+from bitlathe.hls.target.measured import AreaPoint, measured
 from bitlathe.model.graph.errors import CapacityError
 
 OTHER_DSP = 2  # outside the array: for the planes of results and of residuals
-CHECK_DSP = 1  # of reach_check, which measured.json is without; ends when its points are made again
-# What of a part an engine may take: the rest is for the interconnect, and routing fails well below all LUTs.
+CHECK_DSP = 1  # of reach_check, which the points of measured.json lack: drop this once they are made again
+# Share of a part that an engine may use: the rest is for interconnect; routing fails well below all LUTs.
 USABLE_LUT, USABLE_FF, USABLE_DSP, USABLE_BRAM = 0.70, 0.70, 0.97, 0.95
 RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))  # lines, bits (AMD UG473)
 RAMB36_SHAPES = ((32768, 1), (16384, 2), (8192, 4), (4096, 9), (2048, 18), (1024, 36))
@@ -27,7 +27,7 @@ SIMPLE_SHAPE = (512, 72)  # of a RAMB36 that is written on one port and read on 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Area:
-    """What an engine takes of a part."""
+    """Resources of a part that an engine takes."""
 
     lut: int
     ff: int
@@ -36,13 +36,13 @@ class Area:
     is_measured: bool  # by Yosys; else LUT and FF are estimates
 
     def uses(self) -> tuple[tuple[str, float], ...]:
-        """Name and amount of each resource, in the order in which limits are told."""
+        """Name and amount of each resource, in the order in which limits are checked."""
         return ("DSP", self.dsp), ("BRAM36", self.bram36), ("LUT", self.lut), ("FF", self.ff)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartBudget:
-    """What of a part an engine may take."""
+    """Resources of a part that an engine may take."""
 
     part: str
     dsp: int
@@ -98,7 +98,7 @@ def area_of(configuration: EngineConfiguration, part_family: str) -> Area:
     return estimate(configuration, measured())
 
 
-def estimate(configuration: EngineConfiguration, points: Sequence[Measured]) -> Area:
+def estimate(configuration: EngineConfiguration, points: Sequence[AreaPoint]) -> Area:
     """Area by the model fitted to `points`."""
     lut, ff = _weights(tuple(points))
     return Area(
@@ -112,15 +112,15 @@ def estimate(configuration: EngineConfiguration, points: Sequence[Measured]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """How far the model is from a measured point that it was not fitted to."""
+    """Error of the model at a measured point that it was not fitted to."""
 
-    point: Measured
+    point: AreaPoint
     lut: float  # share of the measured
     ff: float
 
 
 def deviations() -> Iterator[Deviation]:
-    """Of each measured point, the estimate's error when fitted to all others."""
+    """For each measured point, the error of the estimate fitted to all others."""
     points = measured()
     for index, point in enumerate(points):
         guess = estimate(point.configuration, (*points[:index], *points[index + 1 :]))
@@ -162,7 +162,7 @@ def _ram36(lines: int, bits: int, *, is_simple: bool) -> float:
 
 
 @cache
-def _weights(points: tuple[Measured, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _weights(points: tuple[AreaPoint, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     matrix = np.stack([terms(point.configuration) for point in points])
     return (
         _non_negative(matrix, np.array([point.lut for point in points], np.float64)),

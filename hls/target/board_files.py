@@ -16,7 +16,7 @@ SUFFIX = ".toml"
 def board_files() -> dict[str, Path]:
     """The file of each board, by the board's name: the package's first, then those of BITLATHE_BOARDS.
 
-    Raises FormatError where that is no folder, or a name stands in both.
+    Raises FormatError where that is not a folder, or a name is in both.
     """
     found = _files_of(PACKAGED)
     given = os.environ.get(BOARDS_VARIABLE)

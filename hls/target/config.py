@@ -141,7 +141,7 @@ class Target(BoardFacts):
 
 
 class _Targets(Mapping[str, Target]):
-    """The boards by name, each read when it is asked for: a bad file is an error of its own board alone."""
+    """The boards by name, each read when it is asked for, so a bad file affects only its own board."""
 
     def __getitem__(self, name: str) -> Target:
         return _read(board_files()[name])
@@ -174,7 +174,7 @@ _LABEL = re.compile(r"(\d+)x(\d+)x(\d+)-(\d+)x(\d+)-(\d+)", re.ASCII)
 
 
 def find_target(word: str) -> Target:
-    """Target of a name, or of NAME:SIZES with another engine; CapacityError says what is wrong with either.
+    """Target of a name, or of NAME:SIZES with another engine; CapacityError says which of them is wrong.
 
     >>> find_target("pynq-z2:8x8x4-5x4096-4608").engine.pp
     4
@@ -187,7 +187,7 @@ def find_target(word: str) -> Target:
 
 
 def configuration(sizes: str) -> EngineConfiguration:
-    """Engine configuration of PIxPOxPP-BANKSxBANK_LINES-WEIGHT_LINES; CapacityError where it is none."""
+    """Engine configuration of PIxPOxPP-BANKSxBANK_LINES-WEIGHT_LINES; CapacityError for any other text."""
     found = _LABEL.fullmatch(sizes)
     if found is None:
         raise CapacityError(

@@ -1,7 +1,7 @@
 """Configurations that Yosys has synthesized: benchmarks/area.py makes the file beside this module.
 
-The points there are of the engine before it had reach_check. area.py adds that module's multiplier; its LUTs
-and flip-flops are in no figure of this room until benchmarks/area.py has run again.
+Its points were measured before the engine had reach_check. area.py adds that module's multiplier; its LUTs
+and flip-flops are missing from this folder's figures until benchmarks/area.py runs again.
 """
 
 import json
@@ -16,7 +16,7 @@ POINTS = Path(__file__).with_name("measured.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class AreaPoint:
     """One synthesis."""
 
     family: str  # xc7 or xcup
@@ -33,7 +33,7 @@ class Measured:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, row: dict[str, object]) -> "Measured":
+    def from_json(cls, row: dict[str, object]) -> "AreaPoint":
         """The point of a row; TypeError where a field is unknown or missing."""
         sizes = row["configuration"]
         assert isinstance(sizes, dict)
@@ -41,17 +41,17 @@ class Measured:
 
 
 @cache
-def measured() -> tuple[Measured, ...]:
+def measured() -> tuple[AreaPoint, ...]:
     """The committed points."""
     return read(POINTS)
 
 
-def read(path: Path) -> tuple[Measured, ...]:
+def read(path: Path) -> tuple[AreaPoint, ...]:
     """Points of a file."""
-    return tuple(Measured.from_json(row) for row in json.loads(path.read_text(encoding="utf-8")))
+    return tuple(AreaPoint.from_json(row) for row in json.loads(path.read_text(encoding="utf-8")))
 
 
-def text(points: Sequence[Measured]) -> str:
+def text(points: Sequence[AreaPoint]) -> str:
     """A file's text: a point a line, so that changes can be read."""
     rows = ",\n".join(json.dumps(point.to_json()) for point in points)
     return f"[\n{rows}\n]\n"

@@ -1,4 +1,4 @@
-"""Running Vivado on an emitted block design, and what a bundle must know of the overlay that comes out."""
+"""Running Vivado on an emitted block design, and the facts about the overlay that a bundle needs."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def build_bitstream(project: Path, engine: EngineKind, identity: int, vivado: To
 
 
 def write_facts(project: Path, engine: EngineKind, identity: int, log: str) -> None:
-    """Write overlay.json: which engine, where its registers lie, and the clock at which timing closed.
+    """Write overlay.json: which engine, where its registers are, and the clock at which timing closed.
 
     FormatError where .hwh or log do not say it.
     """
@@ -68,7 +68,7 @@ def register_address(hwh: Path) -> int:
 
 
 def _run(project: Path, vivado: Tool) -> str:
-    """What Vivado printed; ToolError when it failed."""
+    """Vivado's output; ToolError when it failed."""
     log = project / "vivado.log"
     command = [
         str(vivado.path),

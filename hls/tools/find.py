@@ -52,7 +52,7 @@ class Tool:
 
 
 def find_hls() -> Tool | None:
-    """The HLS tool to use, or None; ToolError for one that does not answer or is of no supported release."""
+    """The HLS tool to use, or None; ToolError if it does not answer or its release is not supported."""
     environment = tool_environment()
     names = [kind.value for kind in Launcher]
     return next((tool for name in names if (tool := find_tool(name, environment)) is not None), None)

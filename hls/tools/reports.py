@@ -1,4 +1,4 @@
-"""What a synthesizer's reports say, as plain values: csynth.xml, and those of its modules beside it."""
+"""A synthesizer's reports as plain values: csynth.xml, and those of its modules beside it."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping

@@ -26,7 +26,7 @@ class EngineKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HlsView:
-    """What run.tcl and hls.cfg print."""
+    """Values for run.tcl and hls.cfg."""
 
     target: str
     part: str
@@ -75,7 +75,7 @@ class EngineCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardView:
-    """What a block design prints."""
+    """Values for a block design."""
 
     target: str
     part: str

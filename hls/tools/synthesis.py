@@ -19,21 +19,21 @@ from bitlathe.model.graph.files.storage import write_whole
 LOG_LINES = 12
 STAMP = "stages.json"
 DISK_FULL = ("no space left on device", "disk quota exceeded")
-LEAST_FREE_BYTES = 16 << 20  # a tool that can't write its log either says nothing of a full disk
+LEAST_FREE_BYTES = 16 << 20  # a tool that cannot even write its log does not mention a full disk
 SIGNALLED = 128  # a launcher's status for a tool that signal n ended is this and n
 EXPORT_BUG = ("bad lexical cast", "core_revision")
 
 
 class ToolStage(Enum):
-    """What a synthesizer does, in order."""
+    """The stages of a synthesizer, in order."""
 
     CSYNTH = "csynth"  # C++ to Verilog and estimates
     EXPORT = "export"  # the Verilog as an IP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Synthesized:
-    """What a synthesis left."""
+class SynthesisResult:
+    """The report and the IP that a synthesis left."""
 
     report: HlsReport
     ip: Path
@@ -42,14 +42,14 @@ class Synthesized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stamp:
-    """What earlier runs finished, kept beside the project."""
+    """Record of the stages that earlier runs finished, kept beside the project."""
 
     sources: str  # digest of what was synthesized
     tool: str
     stages: tuple[ToolStage, ...] = ()
 
 
-def synthesize(project: Path, target: Target, tool: Tool) -> Synthesized:
+def synthesize(project: Path, target: Target, tool: Tool) -> SynthesisResult:
     """Synthesize and export a project's folder; ToolError with the log's end when a stage fails.
 
     A stage that an earlier run finished with the same sources and the same tool is not run again, unless what
@@ -64,11 +64,13 @@ def synthesize(project: Path, target: Target, tool: Tool) -> Synthesized:
         _only(project, stage)
         done = (*done, stage)
         _write_stamp(project, replace(stamp, stages=done))
-    return Synthesized(report=read_report(report_path(project), target), ip=ip_path(project), stages_run=run)
+    return SynthesisResult(
+        report=read_report(report_path(project), target), ip=ip_path(project), stages_run=run
+    )
 
 
 def is_exported(project: Path) -> bool:
-    """Whether a project's IP was made from the sources that lie beside it, as far as a run of ours tells."""
+    """Whether our record of a project's runs shows that its IP was made from the sources beside it."""
     stamp = _read_stamp(project)
     return stamp is None or (ToolStage.EXPORT in stamp.stages and stamp.sources == _sources_digest(project))
 
@@ -103,7 +105,7 @@ _OUTPUTS = {  # of each stage: where the generations leave it
 
 
 def _output(project: Path, stage: ToolStage) -> Path | None:
-    """What a stage left, if it is there."""
+    """The output of a stage, if it is there."""
     _, places = _OUTPUTS[stage]
     return next((project / place for place in places if (project / place).exists()), None)
 

@@ -23,7 +23,7 @@ MESSAGE_BYTES = 1024
 
 
 class SimulationError(BitlatheError):
-    """The simulated engine deadlocked, left tokens in a stream, or touched what no engine may."""
+    """The simulated engine deadlocked, left tokens in a stream, or accessed memory that no engine may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ QUIET = ("-Wno-unknown-pragmas", "-Wno-unused-label")
 
 
 class Types(Enum):
-    """What stands for the synthesizer's integers of any width."""
+    """The types that take the place of the synthesizer's integers of any width."""
 
     PLAIN = "the smallest plain integers: fast"
     AP = "ap_int of the exact widths, from the installed hls4ml: slow"

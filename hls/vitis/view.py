@@ -1,4 +1,4 @@
-"""What the HLS templates print of an engine: plain values, every decision made."""
+"""The plain values of an engine that the HLS templates print."""
 
 from dataclasses import dataclass
 

@@ -87,7 +87,7 @@ class GraphDraft:
         return value.tensor
 
     def map(self, value: LayerOutput) -> str:
-        """Node of a value that lies as (height, width, channels); UnsupportedLayer for another order."""
+        """Node of a value in (height, width, channels) order; UnsupportedLayer for another order."""
         tensor = self.tensor(value)
         if not np.array_equal(value.places, standard_places(self.shapes[tensor])):
             raise UnsupportedLayer(
@@ -176,7 +176,7 @@ def weight_bits(layer: str, codes: Int64s) -> int:
 
 
 def _halves(shifts: Int64s) -> Int64s:
-    """What lowers sums by half a step of the codes that the shifts make: AP_TRN as a rounding."""
+    """The bias that lowers sums by half a step of the shifted codes, so that rounding acts as AP_TRN."""
     return -((np.int64(1) << shifts) >> 1)
 
 

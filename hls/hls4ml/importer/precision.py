@@ -99,7 +99,7 @@ def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int
     if not precision.lo <= least <= most <= precision.hi and precision.saturation not in CLAMPS:
         raise UnsupportedLayer(
             f"{layer}: its result {_type(precision)} takes codes {precision.lo} to {precision.hi}, its sums "
-            f"reach {least} to {most} and AP_{precision.saturation} is no clamp; use SAT or more integer bits"
+            f"reach {least} to {most} and AP_{precision.saturation} does not clamp; use SAT or more bits"
         )
     lo, hi = precision.lo, precision.hi
     if precision.bits > LANE_BITS:  # narrowed to the codes it can hold, so that the engine takes them
@@ -126,7 +126,7 @@ def constant_codes(layer: str, what: str, data: Any, precision: CodeType) -> Int
     rounds = {"TRN": 0.0, "RND": 0.5}
     if precision.rounding not in rounds and (scaled != np.rint(scaled)).any():
         raise UnsupportedLayer(
-            f"{layer}: {what} values lie between the codes of {_type(precision)}, whose rounding is not "
+            f"{layer}: {what} values are between the codes of {_type(precision)}, whose rounding is not "
             "known here; use TRN or RND, or quantize them before"
         )
     codes = np.floor(scaled + rounds.get(precision.rounding, 0.0))
@@ -140,7 +140,7 @@ def constant_codes(layer: str, what: str, data: Any, precision: CodeType) -> Int
 
 
 def coarsest(codes: Int64s, frac: int) -> tuple[Int64s, int]:
-    """The same values with no more fraction bits than they need; zeros keep none.
+    """The same values with the fewest fraction bits that hold them; zeros need none.
 
     >>> coarsest(np.array([4, -8]), 5)
     (array([ 1, -2]), 3)

@@ -7,7 +7,7 @@ from bitlathe.model.graph.fixed_point import FixedPoint
 
 
 class Saturation(Enum):
-    """What happens to a value beyond the type's range, in hls4ml's words."""
+    """Handling of a value beyond the type's range, as hls4ml names it."""
 
     WRAP = "WRAP"
     SAT = "SAT"  # to the nearest code

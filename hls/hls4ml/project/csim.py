@@ -1,6 +1,6 @@
 """C simulation of a project, compiled by g++ and run in a process of its own.
 
-hls4ml's headers end a program by `abort` where they are misused, and tell of words left in a stream on the
+hls4ml's headers end a program by `abort` where they are misused, and report words left in a stream on the
 program's output; a process of its own confines the one and can be searched for the other.
 """
 
@@ -86,7 +86,7 @@ def _compile(folder: Path, backend: Backend) -> None:
 
 
 def _run(command: Sequence[str], folder: Path, seconds: float) -> str:
-    """What a command printed; ToolError where it fails or takes longer."""
+    """The output of a command; ToolError where it fails or takes longer."""
     try:
         done = subprocess.run(
             command,

@@ -26,7 +26,7 @@ BYTE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelOffsets:
-    """Where the kernel's registers lie: where the engine has its like, so that one driver serves both."""
+    """Offsets of the kernel's registers: those of the engine's, so that one driver serves both."""
 
     input: str = f"{OFFSETS['INPUT_LO']:#04x}"
     output: str = f"{OFFSETS['OUTPUT_LO']:#04x}"
@@ -69,7 +69,7 @@ class TensorView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelView:
-    """What the templates print."""
+    """Values for the templates."""
 
     version: str
     interface_version: int
@@ -120,7 +120,7 @@ def _stamp(digest: str) -> str:
 
 
 def identity_of(graph: Graph) -> int:
-    """What a network's kernel answers in its register IDENTITY: 32 bits of the graph's digest."""
+    """The value of a kernel's register IDENTITY: 32 bits of its graph's digest."""
     return _identity(graph_digest(graph))
 
 
@@ -129,7 +129,7 @@ def _identity(digest: str) -> int:
 
 
 def _texts(folder: Path, random_stamp: str, stamp: str) -> dict[str, str]:
-    """What hls4ml wrote, its random stamp and its folder replaced.
+    """The files that hls4ml wrote, with its random stamp and its folder replaced.
 
     A stamp of digits alone stands in quotes in the configuration, where YAML would read a number.
     """

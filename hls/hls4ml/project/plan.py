@@ -1,4 +1,4 @@
-"""What an hls4ml project of an integer graph consists of: layers, exact types, reuse factors.
+"""The parts of an integer graph's hls4ml project: layers, exact types, reuse factors.
 
 Everything is decided here, in integers; `convert` hands it to hls4ml and reads it back.
 """
@@ -34,7 +34,7 @@ class MultiplierStrategy(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a caller may choose."""
+    """Choices of the caller."""
 
     backend: Backend = Backend.VITIS
     reuse_factor: int | None = None  # of all layers; None: chosen for the target's DSPs

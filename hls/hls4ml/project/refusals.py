@@ -1,4 +1,4 @@
-"""What hls4ml cannot compute exactly, or computes wrongly without a word: refused by name beforehand."""
+"""Refuses by name, beforehand, what hls4ml cannot compute exactly or would silently compute wrongly."""
 
 from bitlathe.hls.hls4ml.project.ap_fixed import clamping
 from bitlathe.model.graph.errors import UnsupportedLayer
@@ -6,7 +6,7 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
 
 SUPPORTED = (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
-MOST_READERS = 7  # of one stream: hls4ml's clone layer has no more outputs
+MOST_READERS = 7  # of one stream: hls4ml's clone layer has at most as many outputs
 
 
 def check_node(graph: Graph, node: Node) -> None:

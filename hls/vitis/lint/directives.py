@@ -1,4 +1,4 @@
-"""The HLS directives we may write: their options, and where each one may stand.
+"""The HLS directives we may write: their options, and where each one may be placed.
 
 Source: AMD UG902 (Vivado HLS 2019.2) and UG1399 (Vitis HLS 2024.1), the options both know.
 """
@@ -8,14 +8,14 @@ from enum import Enum
 
 
 class Scope(Enum):
-    """What a pragma governs: what directly encloses or precedes it."""
+    """The construct that a pragma governs, which directly encloses or precedes it."""
 
     FUNCTION = "function"
     LOOP = "loop"
 
 
 class OptionValue(Enum):
-    """What an option's value is."""
+    """The kind of value that an option takes."""
 
     NUMBER = "a number"
     NAME = "a variable in scope"

@@ -43,7 +43,7 @@ def _of_block(block: SourceBlock) -> Iterator[Finding]:
 
 
 def _of_loop(block: SourceBlock) -> Iterator[Finding]:
-    """A loop's length is in its head or told; what a pipeline holds is unrolled, which needs the length."""
+    """A loop's length is in its head or in a pragma; loops in a pipeline are unrolled, which needs it."""
     directives, is_static = _directives(block), _STATIC_FOR.search(block.head) is not None
     if not is_static and "LOOP_TRIPCOUNT" not in directives:
         yield Finding(line=block.line, message="loop of unknown length has no LOOP_TRIPCOUNT")
@@ -54,7 +54,7 @@ def _of_loop(block: SourceBlock) -> Iterator[Finding]:
 
 
 def _is_pipelined(block: SourceBlock | None) -> bool:
-    """Whether a block lies in a pipelined loop or function."""
+    """Whether a block is in a pipelined loop or function."""
     if block is None or block.scope is None:
         return block is not None and _is_pipelined(block.parent)
     return "PIPELINE" in _directives(block) or (block.scope is Scope.LOOP and _is_pipelined(block.parent))
@@ -83,7 +83,7 @@ def _words(pragma: Pragma) -> list[str]:
 def _of_pragma(pragma: Pragma, block: SourceBlock) -> Iterator[str]:
     words = _words(pragma)
     if not words or words[0] != "HLS":
-        yield f"pragma {pragma.text!r} is none of HLS"
+        yield f"pragma {pragma.text!r} is not an HLS pragma"
         return
     name = words[1] if len(words) > 1 else ""
     directive = DIRECTIVES.get(name)
@@ -105,7 +105,7 @@ def _options(text: str) -> dict[str, str | None]:
 
 def _place(name: str, directive: Directive, pragma: Pragma, block: SourceBlock) -> Iterator[str]:
     if block.scope is None and directive.first:
-        yield f"{name} stands in no function or loop, so it governs nothing"
+        yield f"{name} is not in a function or loop, so it governs nothing"
     elif (governed := block.governing()) is None or governed.scope not in directive.scopes:
         yield f"{name} must stand in a {' or '.join(scope.value for scope in directive.scopes)}"
     elif directive.first and pragma.after_statement:

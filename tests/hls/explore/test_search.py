@@ -21,7 +21,7 @@ from bitlathe.hls.target.area import (
     multipliers,
 )
 from bitlathe.hls.target.config import TARGETS, EngineConfiguration, configuration, find_target
-from bitlathe.hls.target.measured import POINTS, Measured, measured, read, text
+from bitlathe.hls.target.measured import POINTS, AreaPoint, measured, read, text
 from bitlathe.hls.vitis.project import emit_hls
 from bitlathe.model.graph.errors import BitlatheError, CapacityError
 from bitlathe.rtl_tb.random_networks.resnet import random_resnet
@@ -61,7 +61,7 @@ def test_the_model_finds_weights_that_made_the_points() -> None:
     weights = np.array([5000, 20, 30, 0, 4])
     configurations = (*SMALLER, PYNQ.engine, TARGETS["zcu104"].engine)
     made = [
-        Measured(
+        AreaPoint(
             family="xc7",
             configuration=each,
             lut=int(area.terms(each) @ weights),

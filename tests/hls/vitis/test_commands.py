@@ -273,7 +273,7 @@ def test_the_exported_ip_reaches_the_bitstream_and_its_overlay(project: Path, to
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--project", "nowhere"], "is no folder of `bitlathe hls`"),
+        (["--project", "nowhere"], "is not a folder of `bitlathe hls`"),
         (
             ["--target", "zcu104", "--project", "build/hls/lenet5-pynq-z2-engine"],
             "is for pynq-z2, engine flow",
@@ -291,7 +291,7 @@ def test_an_ip_of_something_else_is_refused(project: Path, words: list[str], mes
     ("changed", "message"),
     [
         ("engine_top.cpp", "its sources are of another version; run `bitlathe hls` again"),
-        ("added.hpp", "its IP was exported from other sources than lie there now"),
+        ("added.hpp", "its IP was exported from other sources than are there now"),
     ],
 )
 def test_an_ip_of_other_sources_is_refused(project: Path, changed: str, message: str) -> None:

@@ -56,7 +56,7 @@ def test_the_examples_are_right_before_they_are_damaged() -> None:
     ("old", "new", "message"),
     [
         ("PIPELINE II=1", "PIPLINE II=1", "directive 'PIPLINE' is unknown"),
-        ("HLS PIPELINE", "HSL PIPELINE", "is none of HLS"),
+        ("HLS PIPELINE", "HSL PIPELINE", "is not an HLS pragma"),
         ("II=1", "LL=1", "PIPELINE has no option 'LL'"),
         ("II=1", "II=one", "PIPELINE II=one: must be a number"),
         ("II=1", "II", "PIPELINE II: takes a number"),
