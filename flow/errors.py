@@ -18,7 +18,7 @@ from bitlathe.model.prune.errors import PruneError
 
 
 class ExitStatus(IntEnum):
-    """What a command tells its caller."""
+    """The exit status of a command."""
 
     DONE = 0
     CHECK_FAILED = (
@@ -30,11 +30,11 @@ class ExitStatus(IntEnum):
 
 
 class CheckFailed(BitlatheError):
-    """Results are not what they must be; raised after they were printed."""
+    """Results are wrong; raised after they were printed."""
 
 
 class UsageError(BitlatheError):
-    """Arguments that do not go together, or a value out of its range.
+    """Arguments that do not go together, or a value that is out of range.
 
     Its text names arguments in backquotes, as all messages do: `images`, or `images=5` with a value. The
     command line writes them as the options they are there.

@@ -28,7 +28,7 @@ def whole_folder(path: Path, marker: str) -> Iterator[Path]:
     _check_not_here(path)
     with new_folder(path) as partial:
         yield partial
-        check_replaceable(path, marker)  # what was done meanwhile may have put something there
+        check_replaceable(path, marker)  # somebody may have put something there meanwhile
 
 
 def check_replaceable(path: Path, *markers: str) -> None:
@@ -50,6 +50,6 @@ def _meant(path: Path) -> Path:
 
 
 def _check_not_here(path: Path) -> None:
-    """UsageError where this process works in the folder and would lose the ground it stands on."""
+    """Raise UsageError where the folder is, or contains, this process's working folder."""
     if Path.cwd().is_relative_to(_meant(path)):
         raise UsageError(f"{path}: you are in this folder, so it cannot be replaced; name another")

@@ -1,4 +1,4 @@
-"""What work under way tells whoever asked for it: lines, and how much is done.
+"""Progress of work under way: lines, and how much is done.
 
 Every function that takes `progress` calls it with a `Note` or an `Advance`; `progress=print` shows both as
 text. Nothing but the command line prints.
@@ -41,4 +41,4 @@ Progress = Callable[[Note | Advance], None]
 
 
 def silent(event: Note | Advance) -> None:
-    """Tell nobody: what functions do unless they are given another `progress`."""
+    """Show nothing: the default `progress` of every function."""

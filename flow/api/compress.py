@@ -1,4 +1,4 @@
-"""Networks made smaller: by methods in an order, or by those that a search chooses."""
+"""Compressing networks: by methods in a given order, or by those that a search chooses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bitlathe.flow.compress.run import compress as carry_out
 from bitlathe.flow.errors import member_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Progress, silent
-from bitlathe.flow.search.run import ExecutorKind, Finished, SearchRequest, run_search
+from bitlathe.flow.search.run import ExecutorKind, FinishedSearch, SearchRequest, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.quantize.config import QuantizeConfig
 
@@ -57,8 +57,8 @@ def compress(
         held_out: training images, the last ones, that no method sees.
         images: test images that accuracy is measured on; None: all.
         seed: of the order of images and all else that is random.
-        resume: go on from the state in `out`.
-        progress: is told how many steps are done.
+        resume: continue from the state in `out`.
+        progress: is called with how many steps are done.
 
     Returns:
         Accuracy, parameters, multiply-accumulates, bytes and cycles before and after, both as integers, and
@@ -67,7 +67,7 @@ def compress(
     Raises:
         UsageError: a method that is not known or does not fit, a folder that holds other files.
         FormatError, PruneError: settings out of range, a budget that cannot be met.
-        Diverged: the loss left the finite numbers; `out` keeps the state before.
+        Diverged: the loss became infinite or NaN; `out` keeps the state before.
     """
     options = CompressOptions(
         methods=(methods,) if isinstance(methods, str) else tuple(methods),
@@ -101,20 +101,20 @@ def search(
     workers: int = 2,
     ray_address: str | None = None,
     progress: Progress = silent,
-) -> Finished:
+) -> FinishedSearch:
     """Choose pruning and quantization epoch by epoch, by a rule such as measured latency (Algorithm 1).
 
     Args:
         config: TOML file of network, data set, methods and rule; docs/search.md describes it.
         out: folder of network.blg, choices, every epoch's state, and the report index.html.
-        resume: go on from the last epoch in `out`.
+        resume: continue from the last epoch in `out`.
         seed: instead of the configuration's.
         data: folder of the data sets that have names.
         boards: HOST[:PORT] or sim://BOARD, which measure latency; several share the work.
         token_file, overlay: of real boards, as in `measure`.
         executor: who trains candidates: "sequential", "local" (processes here) or "ray".
         workers, ray_address: of the last two.
-        progress: hears of epochs and candidates.
+        progress: is called with epochs and candidates.
 
     Returns:
         The measures of the last epoch, those of the baselines, and the report's path.

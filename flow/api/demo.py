@@ -11,14 +11,14 @@ from bitlathe.flow.hardware.compilation import check_replaceable, compile_for
 from bitlathe.flow.hardware.simulation import SimulationOptions, SimulationResult, simulate
 from bitlathe.flow.network.integer_network import read_network
 from bitlathe.flow.progress import Note, Progress, silent
-from bitlathe.flow.search.run import NETWORK, Finished, SearchRequest, run_search
+from bitlathe.flow.search.run import NETWORK, FinishedSearch, SearchRequest, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.search.checkpoint import CHECKPOINT
 
 CONFIG = Path(__file__).resolve().parents[2] / "examples" / "search" / "digits.toml"
 
 
-def run_demo(out: Path, workers: int, progress: Progress = silent) -> tuple[Finished, SimulationResult]:
+def run_demo(out: Path, workers: int, progress: Progress = silent) -> tuple[FinishedSearch, SimulationResult]:
     """Search, compile and simulate all test images; everything made goes into `out`."""
     if not CONFIG.exists():
         raise UsageError(f"{CONFIG}: the demo's configuration is missing; install bitlathe again")

@@ -45,7 +45,7 @@ def simulate(
         workers: simulated engines side by side.
         stall_percent, seed: chance that a channel of the memory pauses in a cycle, and of which random
             pauses.
-        progress: is told how many images are done.
+        progress: is called with how many images are done.
 
     Returns:
         Cycles, latency in milliseconds, accuracy, the profile of one image, and `mismatches`; differing

@@ -45,7 +45,7 @@ def load_network(
             (pixel / 255 - mean) / std. "auto": "unit" for a network of yours on images that its data set
             gives as floats, "imagenet" for the published weights of CIFAR-10's ResNets, else "none".
         seed: of random weights.
-        progress: is told how files were read and whose weights the network has.
+        progress: is called with how files were read and where the weights come from.
 
     Raises:
         UsageError: an argument cannot be used, or the module's own code fails; names argument or line.
@@ -99,8 +99,8 @@ def quantize(
         weight_bits, activation_bits: 2 to 16; the engine takes up to 8.
         per_channel: one binary point for the weights of each output channel, else one for a layer.
         calibration_images: training images, the first ones, that choose the binary points of activations.
-        layers: other bits of single layers by name; a number is of the weights alone.
-        progress: is told where outputs are not the classes of the data set.
+        layers: other bits of single layers by name; a single number is the bits of the weights.
+        progress: is called where outputs are not the classes of the data set.
 
     Raises:
         FormatError: bits out of range, or no layer of that name.

@@ -38,7 +38,7 @@ from bitlathe.model.graph.reference import evaluate
 
 ByteArray = NDArray[np.uint8]
 OVERLAY_FACTS = "overlay.json"
-_NAME_BEGINS = 48  # characters of a network's name that a bundle's keeps where it takes not all
+_NAME_BEGINS = 48  # characters that stay of a network's name that a bundle does not allow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def make_bundle(
     parent: Path,
     name: str | None = None,
 ) -> Bundle:
-    """Compile a graph and write its bundle into `parent`, under its own name or another.
+    """Compile a graph and write its bundle into `parent`, under the graph's name or another.
 
     Raises what compiling raises, and FormatError for an overlay that holds another core.
     """
@@ -192,7 +192,7 @@ def _manifest(
 
 
 def _network_name(name: str) -> str:
-    """The name of a network as a bundle takes it: another one by its beginning and a digest of the whole.
+    """A network's name where a bundle allows it, else its beginning and a digest of the whole.
 
     >>> _network_name("resnet8"), _network_name("my network")
     ('resnet8', 'my_network_d12f888b')

@@ -1,4 +1,4 @@
-"""What a bundle holds of the core in the overlay: the engine with a program, or one network's own kernel."""
+"""The core in a bundle's overlay: the engine with a program, or the kernel of one network."""
 
 from __future__ import annotations
 

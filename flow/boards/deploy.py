@@ -43,13 +43,13 @@ class Deployment:
     board: str
 
     def copy_command(self, host: str) -> str:
-        """What brings the folder to `host`, over an earlier one and in place of its bundle."""
+        """Command that copies the folder to `host`, over an earlier one, and replaces its bundle."""
         there = shlex.quote(self.folder.resolve().name)
         unpack = shlex.quote(f"mkdir -p {there} && rm -f {there}/*.bundle && tar -C {there} -xz")
         return f"tar -C {shlex.quote(str(self.folder))} -cz . | ssh {shlex.quote(host)} {unpack}"
 
     def commands(self, host: str) -> list[str]:
-        """What brings the folder to `host` and uses it there, to be typed one after another."""
+        """Commands that copy the folder to `host` and use it there, to be typed one after another."""
         name = self.folder.resolve().name
         setup = "source /etc/profile.d/pynq_venv.sh; source /etc/profile.d/xrt_setup.sh"
         return [
@@ -63,7 +63,7 @@ class Deployment:
 
 
 def deploy(bundle: Path, out: Path) -> Deployment:
-    """Fill `out` with everything for a board; errors of the bundle and of the folder.
+    """Fill `out` with everything for a board. Raises what reading the bundle and filling the folder raise.
 
     A token that is there stays: the board may have it already.
     """
@@ -99,7 +99,7 @@ def _copy_bundle(path: Path, folder: Path) -> Manifest:
 
 
 def _board_plan() -> BuildPlan:
-    """What every board needs beside its bundle."""
+    """Files that every board needs beside its bundle."""
     sources = [path for room in ROOMS for path in sorted((_ROOT / room).rglob("*.py"))]
     rooms = {f"bitlathe/{path.relative_to(_ROOT).as_posix()}": path.read_bytes() for path in sources}
     notebook = (_ROOT / "board" / "notebooks" / NOTEBOOK).read_bytes()

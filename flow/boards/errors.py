@@ -1,4 +1,4 @@
-"""The board's errors as the command line's: which family each belongs to."""
+"""Turns the board's errors into those of the command line, by family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a graph costs on a board: compiled, bundled, run there, every output integer compared.
+"""The latency of a graph on a board: compiled, bundled, run there, every output integer compared.
 
     with board_latency(["sim://pynq-z2", "sim://pynq-z2"]) as boards:
         boards.measure(graph).cycles

@@ -144,7 +144,7 @@ def deploy(
 
 
 def _check_one_source(request: NetworkRequest, bundle: object, others: Mapping[str, object]) -> None:
-    """Raise UsageError for what a bundle answers by itself."""
+    """Raise UsageError for options whose values the bundle itself holds."""
     idle = [f"`{name}`" for name, value in others.items() if value is not None]
     if bundle and (idle or request != NetworkRequest()):
         what = ", ".join(["what names a network", *idle])

@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and how to get it."""
+"""Tells which tools and data are installed, which are missing, and how to get them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from bitlathe.model.data.load import DATA_VARIABLE, data_root
 from bitlathe.model.native.cxx import cxx_text
 
-_SECONDS = 20.0  # a first start from a cold disk; vendor tools are not started at all
+_SECONDS = 20.0  # a first start may come from a cold disk; vendor tools are not started at all
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _RELEASE = re.compile(r"20\d\d\.\d(?:\.\d)?")  # AMD's tools live in a folder named after their release
 _SETTINGS = "install it from AMD, then source its settings64.sh"
@@ -27,10 +27,10 @@ class Check:
 
     name: str
     found: bool
-    version: str | None  # as the tool says it; of data: the sets found; None: absent, or it would not say
+    version: str | None  # as the tool prints it; of data, the sets found; None: absent, or not printed
     needed_for: str
     how_to_get: str
-    is_required: bool  # without it `make test` cannot run
+    is_required: bool  # `make test` cannot run without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ def _started(machine: Surroundings, command: str, option: str) -> _Finding:
     """Found only if it runs: `command` is the executable, perhaps with options of its own behind it."""
     try:
         executable, *options = shlex.split(command)
-    except ValueError:  # a quotation mark without its other one
+    except ValueError:  # an unclosed quotation mark
         return _Finding(False, None)
     path = machine.which(executable)
     said = None if path is None else machine.output((path, *options, option))

@@ -70,7 +70,7 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 a check failed, 2 wrong usage or bad input, 3 a tool or data is missing.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # a defect of ours shows the plain traceback that a report needs
+    pretty_exceptions_enable=False,  # a defect shows the plain traceback that a report of it needs
 )
 
 for commands in (network, compress, search, hardware, board):
@@ -89,13 +89,13 @@ def bitlathe(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """What comes before a command."""
+    """The options that come before a command."""
 
 
 def main() -> None:
     """Entry point of the console script."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a path's bytes may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a path's bytes may not be text
     app()
 
 

@@ -50,8 +50,8 @@ def as_options(message: str) -> str:
     """A message of the functions behind the commands, its arguments in backquotes as the options they are
     here.
 
-    >>> as_options("`images=9`: digits has 5; give `calibration_images`, or go on with it by `resume=True`")
-    '--images 9: digits has 5; give --calibration, or go on with it by --resume'
+    >>> as_options("`images=9`: digits has 5; give `calibration_images`, or continue it with `resume=True`")
+    '--images 9: digits has 5; give --calibration, or continue it with --resume'
     """
 
     def option(found: re.Match[str]) -> str:
@@ -102,7 +102,7 @@ def network_request(
         typer.Option("--layer", metavar="NAME=W[,A]", help="Other bits of one layer; may be repeated."),
     ] = None,
 ) -> NetworkRequest:
-    """What the options that name a network ask for."""
+    """The request made of the options that name a network."""
     return NetworkRequest(
         graph=graph,
         network=network,
@@ -128,7 +128,7 @@ def takes_network(command: Command) -> Command:
 
 
 def takes_float_network(command: Command) -> Command:
-    """As `takes_network`, without the graph: its weights are integers, which nothing trains or ranks."""
+    """As `takes_network`, without --graph: its weights are integers, which cannot be trained or ranked."""
     shared = signature(network_request, eval_str=True).parameters
     return _taking({name: p for name, p in shared.items() if name != "graph"}, command)
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from bitlathe.flow.cli.options import as_options
 from bitlathe.flow.progress import Advance, Note
 
-_PIPE_WIDTH = 120  # columns where stdout is no terminal, so that no cell is cut
+_PIPE_WIDTH = 120  # columns where stdout is not a terminal, so that no cell is cut
 
 
 def note(message: str) -> None:
@@ -35,13 +35,13 @@ def print_table(
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and index else "left")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text: square brackets are no markup
+        table.add_row(*map(Text, row))  # Text: square brackets are not markup
     print(title)
     _console().print(table)
 
 
 class _Notes(logging.Handler):
-    """Prints records to what stderr is at the time."""
+    """Prints records to the stderr of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         note(self.format(record))
@@ -84,7 +84,7 @@ show = Shown()
 
 
 def progress() -> Progress:
-    """Progress bars on stderr, which show nothing where that is no terminal."""
+    """Progress bars on stderr, which show nothing where that is not a terminal."""
     console = _console(stderr=True)
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from bitlathe.flow.compress.run import Compression
     from bitlathe.flow.compress.sensitivity import NetworkSensitivity
     from bitlathe.flow.hardware.compilation import Compilation
-    from bitlathe.flow.hardware.explore import Explored
+    from bitlathe.flow.hardware.explore import ExplorationRow
     from bitlathe.flow.hardware.hls import HlsResult
     from bitlathe.flow.hardware.profile import Profile
     from bitlathe.flow.hardware.resources import Resources
     from bitlathe.flow.hardware.simulation import SimulationResult
     from bitlathe.flow.network.quantization import QuantizationResult
-    from bitlathe.flow.search.run import Finished
+    from bitlathe.flow.search.run import FinishedSearch
     from bitlathe.hls.explore.search import EngineChoice, Exploration
 
 REFUSED_SHOWN = 8
@@ -172,7 +172,7 @@ def show_sensitivity(result: NetworkSensitivity) -> None:
     )
 
 
-def show_search(finished: Finished) -> None:
+def show_search(finished: FinishedSearch) -> None:
     """Print the search beside its baselines."""
     from bitlathe.flow.search.report import comparison_table
 
@@ -183,7 +183,7 @@ def show_search(finished: Finished) -> None:
     print(f"report: {finished.report}")
 
 
-def show_explored(row: Explored, found: Exploration) -> None:
+def show_explored(row: ExplorationRow, found: Exploration) -> None:
     """Print the choices that none beats and the target's own, and the smallest that were refused."""
     shown = [choice for choice in found.fitting if choice.is_best or choice.is_shipped]
     print_table(
@@ -199,7 +199,7 @@ def show_explored(row: Explored, found: Exploration) -> None:
     )
     if found.left_out:
         print(
-            f"{len(found.left_out)} left out, for the time was up: they take {found.left_out[0].bound:,.0f} "
+            f"{len(found.left_out)} left out, as time ran out: they take {found.left_out[0].bound:,.0f} "
             "cycles at least; give more --seconds to compile for them too"
         )
 

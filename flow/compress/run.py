@@ -57,13 +57,13 @@ class CompressOptions:
     augment: bool = False
     epoch_images: int | None = None  # training images an epoch takes; None: all
     held_out: int = 1000  # training images that no method sees
-    images: int | None = None  # test images that accuracy is told of; None: all
+    images: int | None = None  # test images that accuracy is measured on; None: all
     seed: int = 0
     resume: bool = False
 
     @property
     def shaping(self) -> dict[str, object]:
-        """What the network depends on, as plain values.
+        """All settings that the network depends on, as plain values.
 
         Without the learning rate: a run that diverged may go on with a lower one.
         """
@@ -92,7 +92,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Compression:
-    """What was done and what it gained; all but the network is the row that --json prints."""
+    """The methods applied and what they gained; all but the network is the row that --json prints."""
 
     network: str
     dataset: str
@@ -149,7 +149,7 @@ def compress(
     out: Path,
     progress: Progress = silent,
 ) -> Compression:
-    """Carry out the methods, write the network into `out` in every form, and tell sizes before and after.
+    """Apply the methods, write the network into `out` in every form, and return sizes before and after.
 
     The subject's own network stays as it is. Errors: those of the methods, UsageError for methods or a folder
     that do not fit.
@@ -211,10 +211,10 @@ def _groups(subject: Subject, parameters: PruneParameters) -> ChannelGroups:
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Raise UsageError where a run would write among files that are not ours, or over one broken off."""
+    """Raise UsageError where a run would write among files that are not ours, or over an interrupted run."""
     if (out / STATE_NAME).exists() and not (out / ACCOUNT_NAME).exists() and not resume:
         raise UsageError(
-            f"{out}: holds a compression that was broken off; go on with it by `resume=True`, "
+            f"{out}: holds a compression that was interrupted; continue it with `resume=True`, "
             "or name another folder"
         )
     check_replaceable(out, ACCOUNT_NAME, STATE_NAME)
@@ -228,7 +228,7 @@ def _compressed(
     out: Path,
     progress: Progress,
 ) -> QuantizedNetwork:
-    """The network after the recipe; goes on from the state in `out` if asked to."""
+    """The network after the recipe, continued from the state in `out` if asked for."""
     settings = _settings(options, recipe.epochs)
     data = MethodData.split(
         subject.dataset,
@@ -250,7 +250,7 @@ def _compressed(
     def stepped() -> None:
         progress(Advance(f"{subject.network}: training", next(done), steps))
 
-    with kept.told_of():
+    with kept.named_in_errors():
         state = follow(recipe, state, data, settings, kept.save, stepped)
     kept.save(state)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
@@ -259,7 +259,7 @@ def _compressed(
 
 
 def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions) -> dict[str, object]:
-    """What must be equal for a run to go on, as plain values."""
+    """Plain values that must be equal for a run to be resumed."""
     return {
         "network": subject.network,
         "dataset": subject.dataset.name,
@@ -299,12 +299,12 @@ class _Kept:
         self.is_there = True
 
     @contextmanager
-    def told_of(self) -> Iterator[None]:
-        """Add to the error of a training that diverged where its last good state is."""
+    def named_in_errors(self) -> Iterator[None]:
+        """Add the place of the last good state to the error of a training that diverged."""
         try:
             yield
         except Diverged as error:
-            kept = f"{self.path} keeps the state before, `resume=True` goes on"
+            kept = f"{self.path} keeps the state before, `resume=True` continues from it"
             raise Diverged(f"{error}; {kept if self.is_there else 'nothing was kept'}") from error
 
 

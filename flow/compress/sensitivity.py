@@ -34,7 +34,7 @@ class SensitivityOptions:
 
 
 def sensitivity_options(*, criterion: str, shares: str, scope: str, images: int) -> SensitivityOptions:
-    """Options from their words; UsageError or PruneError says what is wrong with them."""
+    """Options from their texts; UsageError or PruneError says what is wrong with them."""
     find_criterion(criterion)
     return SensitivityOptions(
         criterion=criterion,
@@ -56,7 +56,7 @@ def _shares(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSensitivity:
-    """What --json prints."""
+    """The object that --json prints."""
 
     network: str
     dataset: str

@@ -1,4 +1,4 @@
-"""What `--method` says: NAME:KEY=VALUE,KEY=VALUE as a method's parameters and its epochs."""
+"""The texts of `--method`: NAME:KEY=VALUE,KEY=VALUE as a method's parameters and its epochs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Chosen:
 
 
 def chosen(text: str, quantization: QuantizeConfig = _USUAL) -> Chosen:
-    """What a text asks for; UsageError says what is wrong with it.
+    """The method that a text asks for; UsageError says what is wrong with the text.
 
     What the text of a quantizer leaves open is as in `quantization`.
 
@@ -68,7 +68,7 @@ def _join_bits(words: dict[str, str], quantization: QuantizeConfig) -> None:
 
 
 def _defaults(letter: str, epochs: int, quantization: QuantizeConfig) -> dict[str, Any]:
-    """What a method's text may leave open, where that is not the parameters' own default."""
+    """Values for what a method's text may leave out, where they are not the parameters' own defaults."""
     if letter == "W":
         return {"rounds": max(1, epochs)}
     if letter == "Q":

@@ -84,7 +84,7 @@ def _ip_in(project: Path, target: Target, engine: EngineKind) -> ExportedIp:
         said = about["target"], about["flow"], int(about["identity"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{project}: is no folder of `bitlathe hls` ({error}); name one that it made"
+            f"{project}: is not a folder of `bitlathe hls` ({error}); name one that it made"
         ) from error
     if said[:2] != (target.name, FLOWS[engine].value):
         raise UsageError(
@@ -99,7 +99,7 @@ def _ip_in(project: Path, target: Target, engine: EngineKind) -> ExportedIp:
         raise UsageError(f"{project}: its sources are of another version; run `bitlathe hls` again")
     if not is_exported(project):
         raise UsageError(
-            f"{project}: its IP was exported from other sources than lie there now; run `bitlathe hls` again "
+            f"{project}: its IP was exported from other sources than are there now; run `bitlathe hls` again "
             "with an HLS tool"
         )
     return ExportedIp(folder=ip_path(project), identity=said[2])

@@ -66,7 +66,7 @@ def compile_for(network: ReadyGraph, target: Target) -> NetworkProgram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compilation:
-    """What was written; the row that --json prints. The manifest says more."""
+    """What was written, as the row that --json prints; the manifest says more."""
 
     network: str
     target: str

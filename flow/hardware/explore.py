@@ -15,8 +15,8 @@ from bitlathe.model.graph.graph import Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explored:
-    """What was explored; the row that --json prints."""
+class ExplorationRow:
+    """The engines of an exploration, as the row that --json prints."""
 
     network: str
     target: str
@@ -25,7 +25,7 @@ class Explored:
     choices: tuple[dict[str, object], ...]  # that fit, fastest first
     refused: tuple[dict[str, object], ...]  # with the first limit that each violates
     skipped: int  # not compiled, as a bound alone shows that another is at least as good
-    left_out: tuple[dict[str, object], ...]  # not compiled, as the time was up; of the lowest bound first
+    left_out: tuple[dict[str, object], ...]  # not compiled, as time ran out; lowest bound first
     lut_error: float  # largest of the estimates', each measured point against a fit of the others
     ff_error: float
 
@@ -36,7 +36,7 @@ class Explored:
 
 def run_explore(
     network: str, graph: Graph, target: Target, deadline: float, progress: Progress = silent
-) -> tuple[Explored, Exploration]:
+) -> tuple[ExplorationRow, Exploration]:
     """Explore a network's graph on a target's part; the target's own engine is always among the choices.
 
     `progress` hears of each engine as soon as it is compiled. None but the target's own is begun after the
@@ -45,14 +45,14 @@ def run_explore(
     configurations = list(candidates(target))
     work, done = f"exploring {len(configurations)} engines", count(1)
 
-    def told(choice: EngineChoice | None) -> None:
+    def show(choice: EngineChoice | None) -> None:
         progress(Advance(work, next(done), len(configurations) + 1))
         if choice is not None:
             progress(Note(_line(choice)))
 
-    found = explore(graph, target, configurations, told, lambda: time.monotonic() > deadline)
+    found = explore(graph, target, configurations, show, lambda: time.monotonic() > deadline)
     errors = tuple(deviations())
-    row = Explored(
+    row = ExplorationRow(
         network=network,
         target=target.name,
         shipped=target.engine.label,

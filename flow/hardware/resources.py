@@ -1,7 +1,7 @@
 """Area and longest path of an engine by open synthesis: estimates with no vendor tool.
 
 Yosys's `synth_xilinx` maps to the part's primitives, but neither places nor routes: flow/hardware/timing.py
-tells what its path of bare logic says of the clock.
+derives an estimate of the clock from the logic alone.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def synthesis_command(target: Target) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synthesis:
-    """What Yosys gave."""
+    """The results of a run of Yosys."""
 
     cells: CellCounts
     path: LongestPath | None = None

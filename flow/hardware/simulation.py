@@ -39,7 +39,7 @@ class SimulationOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SimulationResult:
-    """What a simulation measured; the row that --json prints."""
+    """The measurements of a simulation, as the row that --json prints."""
 
     network: str
     dataset: str
@@ -103,7 +103,7 @@ class SimulationResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Outputs:
-    """What the simulated hardware gave."""
+    """The outputs and cycles of the simulated hardware."""
 
     codes: NDArray[np.integer[Any]]  # (N, C, H, W)
     cycles: tuple[int, ...]  # of each image, weights resident
@@ -116,7 +116,7 @@ class _Outputs:
 def simulate(
     program: NetworkProgram, options: SimulationOptions, progress: Progress = silent
 ) -> SimulationResult:
-    """Run test images in the simulated engine; `progress` is told how many are done.
+    """Run test images in the simulated engine; `progress` is called with how many are done.
 
     Raises UsageError for a network without images, ToolError without simulator or compiler, and what
     simulating raises. Differing integers are counted, not raised.

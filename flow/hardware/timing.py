@@ -1,7 +1,7 @@
-"""What open tools say of the clock: the longest path after mapping, nets assumed.
+"""An estimate of the clock by open tools: the longest path after mapping, with assumed net delays.
 
 Yosys' `sta` adds the delays of the part's primitives along each path of the mapped, flattened engine, from
-clock to clock. It knows no placement, so every net that is no dedicated wire is assumed to take `NET_PS`.
+clock to clock. It knows no placement, so every net that is not a dedicated wire is assumed to take `NET_PS`.
 docs/timing.md argues from it.
 """
 
@@ -38,7 +38,7 @@ class LongestPath:
 def timing_commands(top: str, report: str) -> tuple[str, ...]:
     """Yosys commands that write the longest path of a synthesized design, `timing_files` being there.
 
-    `synth_xilinx` ends by emptying the primitives' models, delays included: they are read anew.
+    `synth_xilinx` ends by emptying the primitives' models, delays included, so they are read again.
     """
     return (
         "delete =A:blackbox =A:whitebox",
@@ -59,7 +59,7 @@ def timing_files(library: Path) -> dict[str, str]:
 
 
 def with_nets(text: str) -> str:
-    """Models whose outputs come later by a net; a carry chain has wires of its own.
+    """The models with a net's delay added to each output; a carry chain has wires of its own.
 
     >>> with_nets("module LUT1(output O, input I0);\\n (I0 => O) = 127;\\nendmodule").split()[-2]
     '577;'

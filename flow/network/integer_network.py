@@ -70,7 +70,7 @@ class ReadyGraph:
     def save(self, path: str | Path, progress: Progress = silent) -> None:
         """Write the graph (.blg), and beside it the table that makes images its input.
 
-        Beside a device or a pipe there is no place for the table. Where the path is a link, the graph may be
+        A device or a pipe leaves no place for the table. Where the path is a link, the graph may be
         read by either name, so the table is written beside both. Raises DataError where that fails.
         """
         place = Path(path)
@@ -132,7 +132,7 @@ class IntegerNetwork(ReadyGraph):
 
     @property
     def unlike_classes(self) -> str | None:
-        """How its outputs differ from one a class, which an accuracy needs; None where they do not."""
+        """How its outputs differ from one per class, which an accuracy needs; None where they do not."""
         return unlike_classes(self.graph.shapes[self.graph.output], self.dataset)
 
     def accuracy_of(self, outputs: NDArray[Any], labels: Labels) -> float | None:
@@ -155,9 +155,9 @@ class IntegerNetwork(ReadyGraph):
 
 
 def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwork:
-    """The integer network a user asked for. Errors as below.
+    """The integer network a user asked for. Raises as `quantized` and `read_network`.
 
-    `progress` is told whose weights it has, and where its outputs are not the classes of the data set.
+    `progress` is called with where its weights come from, and if its outputs are not the data set's classes.
     """
     _check_given(request)
     if request.graph is None:
@@ -167,7 +167,7 @@ def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwo
 
 
 def obtain_ready(request: NetworkRequest, progress: Progress = silent) -> ReadyGraph:
-    """What a user asked for, where no images are needed: those of a graph's file are not read.
+    """The network a user asked for, where no images are needed: those of a graph's file are not read.
 
     Raises as `obtain`.
     """
@@ -245,7 +245,7 @@ def read_network(
     ready = read_ready(path, dataset, progress)
     if ready.dataset_name is None:
         raise UsageError(
-            f"{path}: give `dataset`; {ready.name} is no network of the zoo, which have a usual one"
+            f"{path}: give `dataset`; {ready.name} is not one of the zoo's networks, which have a usual one"
         )
     images = dataset if isinstance(dataset, Dataset) else read_dataset(ready.dataset_name, data)
     _check_shape(path, ready.graph, images.name, images.image_shape)
@@ -313,7 +313,7 @@ def graph_name(network: str, dataset: str) -> str:
 
 
 def preprocess_path(path: Path) -> Path:
-    """Where the table from pixels to input codes of a graph's file lies.
+    """Path of the table from pixels to input codes of a graph's file.
 
     >>> preprocess_path(Path("out/net.blg")).as_posix()
     'out/net.preprocess.npy'
@@ -330,7 +330,7 @@ def accuracy(outputs: NDArray[Any], labels: Labels) -> float:
 
 
 def usual_dataset(graph: Graph) -> str | None:
-    """Data set of the zoo's network that the graph of a file is; None where it is none."""
+    """Data set of the zoo's network that a file's graph was made from; None for other graphs."""
     usual = {identifier(name): network.dataset for name, network in NETWORKS.items()}
     return usual.get(graph.name)
 

@@ -53,12 +53,12 @@ def onnx_file(network: NetworkSource) -> tuple[Path, str | None] | None:
 
 
 def label(network: NetworkSource) -> str:
-    """What messages call a network: its name as it was given, or the class of a module."""
+    """A network's name in messages: as it was given, or the class of a module."""
     return network if isinstance(network, str) else type(network).__name__
 
 
 def own_name(network: NetworkSource) -> str:
-    """What a network is called: the module's class, the function, or the ONNX file without its suffix.
+    """The name of a network: the module's class, the function, or the ONNX file without its suffix.
 
     >>> own_name("nets.py:make"), own_name("a/net.onnx:logits")
     ('make', 'net')
@@ -100,7 +100,7 @@ def make_own(
     if found is not None:
         return adapted(import_onnx(found[0], shape, found[1]), torch.zeros(_EXAMPLES, *shape), normalize)
     file, _, function = network.rpartition(":")
-    with _beside(Path(file)), torch.random.fork_rng(devices=[]), _told_of(network):
+    with _beside(Path(file)), torch.random.fork_rng(devices=[]), _located(network):
         maker = getattr(_module(Path(file)), function, None)
         if not callable(maker):
             raise UsageError(f"{file}: has no function {function}; name one that returns a torch.nn.Module")
@@ -112,7 +112,7 @@ def make_own(
 @torch.no_grad()
 def own_outputs(network: NetworkSource, model: nn.Module, shape: Shape) -> tuple[int, ...]:
     """Shape of what a network makes of one image; UsageError, with file and line, where it fails."""
-    with _told_of(network, f", for images of shape {shape}"):
+    with _located(network, f", for images of shape {shape}"):
         outputs = model.eval()(torch.zeros(_EXAMPLES, *shape))
     if outputs.shape[:1] != (_EXAMPLES,):
         raise UsageError(
@@ -128,7 +128,7 @@ def check_trains(network: NetworkSource, model: nn.Module, shape: Shape) -> None
     tensors = (*model.parameters(), *model.buffers())
     state = [tensor.detach().clone() for tensor in tensors]
     try:
-        with _told_of(network), torch.random.fork_rng(devices=[]), torch.no_grad():
+        with _located(network), torch.random.fork_rng(devices=[]), torch.no_grad():
             model.train()(torch.zeros(_EXAMPLES, *shape))
     finally:
         with torch.no_grad():
@@ -171,8 +171,8 @@ def _place(maker: Callable[..., object], network: str) -> str:
 
 
 @contextmanager
-def _told_of(network: NetworkSource, doing: str = "") -> Iterator[None]:
-    """Make one line with file and line of whatever the user's own code raises, and what it was `doing`."""
+def _located(network: NetworkSource, doing: str = "") -> Iterator[None]:
+    """Turn whatever the user's own code raises into one line: file and line, and what it was `doing`."""
     try:
         yield
     except BitlatheError:
@@ -200,7 +200,7 @@ def _raised_at(error: BaseException, network: NetworkSource) -> str:
 
 
 def _described(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)  # its place is told already
+    text = error.msg if isinstance(error, SyntaxError) else str(error)  # its place is in the message already
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""What the integers of a network cost in accuracy."""
+"""Loss of accuracy from float to integers."""
 
 from __future__ import annotations
 

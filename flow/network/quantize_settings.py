@@ -19,7 +19,7 @@ def quantize_config(request: NetworkRequest) -> QuantizeConfig:
 
 
 def layer_word(name: str, bits: LayerBits) -> str:
-    """What `layer_bits` reads.
+    """The text that `layer_bits` reads.
 
     >>> layer_word(*layer_bits("fc=6,8"))
     'fc=6,8'

@@ -1,4 +1,4 @@
-"""What a user asks for, as typed values; nothing here loads PyTorch, so the command line starts at once."""
+"""A user's request, as typed values; nothing here loads PyTorch, so the command line starts at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CALIBRATION_IMAGES = 512
 
 
 class Normalization(Enum):
-    """What a network was trained to see."""
+    """The normalization of images that a network was trained with."""
 
     AUTO = "auto"  # as docs/command_line.md says; see `subject`
     NONE = "none"  # (pixel - 128) / 128
@@ -26,7 +26,7 @@ class Normalization(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MeanStd:
-    """Images normalised by constants of one's own: (pixel / 255 - mean) / std, one of each a channel."""
+    """Images normalised by the user's constants: (pixel / 255 - mean) / std, one of each per channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

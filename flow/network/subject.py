@@ -102,7 +102,7 @@ class Subject:
         return f"{self.network} on {self.dataset.name}: weights are {self.weights.describe()}"
 
     def check_classifies(self) -> None:
-        """Raise UsageError unless it has an output a class, which training and a search judge it by."""
+        """Raise UsageError unless it has one output per class, by which training and a search judge it."""
         if unlike := unlike_classes(self.outputs, self.dataset):
             raise UsageError(f"{label(self.requested)}: {unlike}; give it one output a class")
 
@@ -120,8 +120,8 @@ class Subject:
 def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subject:
     """Build the network and load its weights: those given, else the package's own, else seeded random ones.
 
-    A module is copied. `progress` is told how an ONNX file and a foreign weight file were read, and whose
-    weights the network has.
+    A module is copied. `progress` is called with how an ONNX file and a foreign weight file were read, and
+    where the weights come from.
 
     Raises UnsupportedLayer, ShapeError, UsageError, DataError or MissingData.
     """
@@ -178,7 +178,7 @@ def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> W
 def _normalization(
     request: NetworkRequest, weights: WeightsOrigin, dataset: Dataset
 ) -> Normalization | MeanStd:
-    """What the weights were trained to see, where the user leaves it open.
+    """The normalization that the weights were trained with, where the user does not say.
 
     The published CIFAR ResNets come as state dicts of another tool and were trained on ImageNet's constants.
     A network of one's own sees what a data set of one's own hands out.
@@ -197,7 +197,7 @@ def _model(
     normalize = _normalize(normalization, dataset)
     if isinstance(network, nn.Module) or is_own(network):
         return make_own(network, request.seed, dataset.image_shape, normalize)
-    network_spec(network)  # an unknown name is told before images that do not fit
+    network_spec(network)  # an unknown name is reported before images that do not fit
     return build(
         network,
         num_classes=dataset.num_classes,

@@ -21,7 +21,7 @@ WEIGHTS_NAME = "weights.pt"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingRun:
-    """A finished training and where its weights lie."""
+    """A finished training and the path of its weights."""
 
     result: TrainResult
     metadata: WeightsMetadata
@@ -58,14 +58,14 @@ def run_training(
 ) -> TrainingRun:
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
 
-    UsageError where the folder holds another training, unless it is to be gone on with.
+    UsageError where the folder holds another training, unless it is to be resumed.
     """
     folder = out or Path("build/train") / f"{config.network}-{config.dataset}"
     if (folder / CHECKPOINT_NAME).exists() and not resume:
         raise UsageError(
-            f"{folder}: holds a training; go on with it by `resume=True`, or name another folder with `out`"
+            f"{folder}: holds a training; continue it with `resume=True`, or name another folder with `out`"
         )
-    read_dataset(config.dataset, data)  # so that missing data is told of before anything is made
+    read_dataset(config.dataset, data)  # so that missing data is reported before anything is made
 
     def stepped(done: int, steps: int) -> None:
         progress(Advance(f"{config.network}: training", done, steps))

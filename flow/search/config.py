@@ -71,7 +71,7 @@ class TrainingSection:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the training itself takes of it."""
+        """The settings that training itself uses."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         del values["epoch_images"]  # the lab's
         return values
@@ -83,7 +83,7 @@ class SearchSection(SearchSettings):
 
     mode: Mode = Mode.WELL_POSED
     judge: Judge = Judge.HELD_OUT
-    held_out: int = 5000  # training images that judge
+    held_out: int = 5000  # training images that candidates are judged on
     deployment: BitPair = (8, 8)  # of a state no Q has been chosen for
 
     def __post_init__(self) -> None:
@@ -180,7 +180,7 @@ class SearchConfig:
         return find_rule(self.rule_name, self.rule_parameters)
 
     def identity(self, rungs: Sequence[str], baseline: Baseline | None = None) -> dict[str, Any]:
-        """What decides the choices of the search, or of a baseline, as plain values.
+        """All settings that decide the choices of the search, or of a baseline, as plain values.
 
         `rungs` are the names of the ladder's, boards among them where there are any. Of a baseline's own
         settings those at their defaults are left out.
@@ -231,7 +231,7 @@ def _methods(document: TomlDocument, mode: Mode) -> dict[str, tuple[MethodParame
 
 
 def _usual(letter: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """What a search takes for a key that a method's table leaves open."""
+    """A search's default for a key that a method's table leaves out."""
     return {"share": _PAPER_SHARE} if letter == "P" and "channels" in table else {}
 
 
@@ -249,7 +249,7 @@ def _rule(document: TomlDocument) -> tuple[str, dict[str, Any]]:
 
 
 def _check_product(document: TomlDocument, mode: Mode) -> None:
-    """Raise FormatError where no quantizer would ever be on for PQ to tie the weights of."""
+    """Raise FormatError where PQ would tie weights that no quantizer is ever on for."""
     methods = document.table("methods")
     if "PQ" in methods and "Q" not in methods:
         raise document.wrong(

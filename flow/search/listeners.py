@@ -1,4 +1,4 @@
-"""What hears of a search: whoever asked for it, and a log for TensorBoard."""
+"""Listeners of a search: one for `progress`, and one that writes a log for TensorBoard."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class TensorBoardLog:
         yield cls(folder=folder)
 
     def epoch_started(self, epoch: int, methods: Sequence[str]) -> None:
-        """Nothing to write."""
+        """Write nothing."""
 
     def candidate_scored(self, record: CandidateRecord) -> None:
-        """Written with its epoch, so that a killed one leaves nothing behind."""
+        """Write nothing yet: candidates are written with their epoch, so a killed one leaves nothing."""
 
     def epoch_finished(self, record: EpochRecord) -> None:
         """Write the epoch."""

@@ -48,7 +48,7 @@ def write_report(folder: Path, result: SearchResult, baselines: Sequence[SearchR
 
 
 def report_view(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportView:
-    """What the page shows."""
+    """The contents of the page."""
     share = result.now.cycles / result.reference.cycles
     return ReportView(
         title=f"{result.name} on {result.dataset}",

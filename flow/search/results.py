@@ -1,4 +1,4 @@
-"""What a finished pipeline gave: the rows and charts of a report, and the files of a search."""
+"""The results of a finished pipeline: rows and charts of a report, and files of a search."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ from bitlathe.model.search.strategies import owed
 from bitlathe.model.train import evaluate
 
 RESULT, NETWORK = "result.json", "network.blg"
-ALGORITHM = "search"  # name of the pipeline that is no baseline
+ALGORITHM = "search"  # name of the pipeline that is not a baseline
 
 
 class ExecutorKind(Enum):
@@ -55,7 +55,7 @@ class ExecutorKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
-    """What the user asked for."""
+    """A user's request for a search."""
 
     config: Path
     out: Path
@@ -71,7 +71,7 @@ class SearchRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Finished:
+class FinishedSearch:
     """A search, what it is compared with, and its report."""
 
     result: SearchResult
@@ -106,7 +106,7 @@ class Finished:
         return {**self.result.to_json(), "baselines": rows, "report": str(self.report)}
 
 
-def run_search(request: SearchRequest, progress: Progress = silent) -> Finished:
+def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedSearch:
     """Search, run the baselines, look at the test images once each, and write the report.
 
     Raises UsageError for a bad configuration or folder, and what the search raises; every finished epoch is
@@ -117,7 +117,7 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> Finished:
     pipelines = baselines_of(setup.config, setup.subject)
     lab = Lab(setup.spec)
 
-    def told(done: int, total: int) -> None:
+    def show(done: int, total: int) -> None:
         progress(Advance("knapsack: measuring", done, total))
 
     with boards_of(request) as boards, executor_of(request, lab) as executor:
@@ -134,11 +134,11 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> Finished:
         baselines = []
         for kind in setup.config.baselines.run:
             assert pipelines is not None
-            strategy = pipelines.strategy(kind, lab, ladder, result.reference, told)
+            strategy = pipelines.strategy(kind, lab, ladder, result.reference, show)
             folder = request.out / "baselines" / kind.value
             baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder))
     report = write_report(request.out, result, baselines)
-    return Finished(result=result, baselines=tuple(baselines), report=report)
+    return FinishedSearch(result=result, baselines=tuple(baselines), report=report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +227,8 @@ def check_folder(out: Path, resume: bool) -> None:
     if not out.exists() or not any(out.iterdir()) or resume:
         return
     if (out / CHECKPOINT).exists():
-        raise UsageError(f"{out}: holds a search; go on with it by `resume=True`, or name another folder")
-    raise UsageError(f"{out}: holds files that are no search's; name a new or empty folder")
+        raise UsageError(f"{out}: holds a search; continue it with `resume=True`, or name another folder")
+    raise UsageError(f"{out}: holds files that are not a search's; name a new or empty folder")
 
 
 @contextmanager

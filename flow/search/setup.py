@@ -42,7 +42,7 @@ class OwnArchitecture:
     imagenet: bool = False  # images are normalised as ImageNet's networks expect them
 
     def build(self) -> nn.Module:
-        """What the function returns, or the file holds."""
+        """The network that the function returns or the file holds."""
         normalize = Normalize.imagenet() if self.imagenet else None
         return make_own(self.network, self.seed, self.input_shape, normalize)
 
@@ -98,7 +98,7 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
 
 
 def lab_spec(config: SearchConfig, subject: Subject, data: Path | None) -> LabSpec:
-    """What every worker makes its lab from."""
+    """The recipe from which every worker makes its lab."""
     literal = config.search.mode is Mode.LITERAL
     return LabSpec(
         architecture=architecture_of(config, subject),
@@ -150,7 +150,7 @@ def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
 
 
 def context_of(config: SearchConfig, subject: Subject) -> MethodContext:
-    """What methods must know of the search; Q does not last where Algorithm 1 is read literally."""
+    """What methods must know about the search; Q does not last where Algorithm 1 is read literally."""
     groups = partial(prunable_groups, config, subject)
     return MethodContext(groups=groups, lasting=config.search.mode is not Mode.LITERAL)
 
@@ -174,7 +174,7 @@ def prunable_groups(config: SearchConfig, subject: Subject, parameters: PrunePar
 
 
 def baselines_of(config: SearchConfig, subject: Subject) -> Baselines | None:
-    """What the pipelines that the search is compared with are made of; None if there are none.
+    """The parts of the pipelines that the search is compared with; None if there are none.
 
     UsageError or FormatError, before anything is trained, for those that cannot be run.
     """
@@ -212,7 +212,7 @@ def deployment_of(config: SearchConfig) -> QuantizeConfig:
 
 
 def _within_reach(methods: Sequence[Method], subject: Subject) -> tuple[Method, ...]:
-    """The methods; a target that is only a bound is no more than the pruners can remove together."""
+    """The methods; a target that is only a bound is lowered to what the pruners can remove together."""
     pruners = [method for method in methods if isinstance(method, PruneChannels)]
     if all(pruner.required for pruner in pruners):
         return tuple(methods)
@@ -236,7 +236,7 @@ def _check_full_layers(config: SearchConfig, subject: Subject) -> None:
         settings = parameters.config()
         if settings.layers.keys() <= layers:
             continue
-        try:  # some are no modules
+        try:  # some are not modules
             settings.check_layers(capture(subject.model, subject.input_shape).by_name)
         except FormatError as error:
             raise config.wrong(("methods", "Q", "full"), str(error)) from error

@@ -180,7 +180,7 @@ def test_a_training_that_diverges_leaves_its_last_good_state(monkeypatch: pytest
     result = run("compress", *LENET, *words, "--lr", "1e30")
     assert result.status == 1
     line = result.stderr.strip().splitlines()[-1]
-    assert "choose a lower lr; out/state.pt keeps the state before, --resume goes on" in line
+    assert "choose a lower lr; out/state.pt keeps the state before, --resume continues from it" in line
     assert Path("out", STATE_NAME).read_bytes() == good
     assert run("compress", *LENET, *words, "--lr", "0.01").status == 0
 
@@ -232,7 +232,7 @@ def test_a_run_that_was_killed_is_not_written_over(is_second: bool, monkeypatch:
     kept = Path("out", STATE_NAME).read_bytes()
     result = run(*words)
     assert result.status == 2
-    assert "out: holds a compression that was broken off; go on with it by --resume" in result.stderr
+    assert "out: holds a compression that was interrupted; continue it with --resume" in result.stderr
     assert Path("out", STATE_NAME).read_bytes() == kept
     assert run(*words, "--resume").status == 0
 

@@ -57,7 +57,7 @@ def test_what_there_is_no_time_for_is_left_out_and_counted() -> None:
     assert {choice["label"] for choice in row["left_out"]} <= set(FEW[:2]) and row["left_out"]
     assert len(row["left_out"]) + row["skipped"] == 2 and len(row["refused"]) == 3
     assert all(choice["cycles"] is None for choice in row["left_out"])
-    assert "left out, for the time was up: they take" in run(*words).stdout
+    assert "left out, as time ran out: they take" in run(*words).stdout
 
 
 def test_a_graph_is_explored_without_its_images() -> None:

@@ -45,7 +45,7 @@ def test_another_training_is_not_written_over() -> None:
     outcome = run(*SHORT, "--lr", "0.1", "--out", "x")
     assert outcome.status == 2
     assert outcome.stderr == (
-        "bitlathe: x: holds a training; go on with it by --resume, or name another folder with --out\n"
+        "bitlathe: x: holds a training; continue it with --resume, or name another folder with --out\n"
     )
     assert {path.name: path.read_bytes() for path in Path("x").iterdir()} == before
 

@@ -138,7 +138,7 @@ def test_a_folder_that_holds_a_search_is_not_overwritten(searched: tuple[Path, d
     folder, _ = searched
     again = run("search", folder / "search.toml", "--out", folder / "out")
     assert again.status == 2
-    assert "holds a search; go on with it by --resume" in again.stderr
+    assert "holds a search; continue it with --resume" in again.stderr
 
 
 def test_a_finished_search_resumed_trains_nothing_and_says_the_same(
