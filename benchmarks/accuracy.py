@@ -54,7 +54,7 @@ class Split(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What one arithmetic gives on a split."""
+    """Accuracy of one arithmetic on a split."""
 
     arithmetic: str
     accuracy: float

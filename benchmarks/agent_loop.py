@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def measure(boards: tuple[str, ...], candidates: int, seed: int) -> Row:
-    """Make and measure candidates; the agents are warm, the first job is not counted."""
+    """Make and measure candidates; the agents are warm, as the first job is not counted."""
     board = find_target(boards[0].removeprefix(SCHEME))
     overlay = simulated_overlay(board)
     graphs = [random_resnet(np.random.default_rng(seed + number), blocks=1) for number in range(candidates)]

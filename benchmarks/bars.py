@@ -1,4 +1,4 @@
-"""What the engine must reach on pynq-z2, and what the rows of cycles.py and resources.py say of it.
+"""Bars that the engine must reach on pynq-z2, judged by the rows of cycles.py and resources.py.
 
 python benchmarks/bars.py
 
@@ -34,7 +34,7 @@ MOST_CYCLES = {"resnet8": 38_000, "resnet20": 120_000, "resnet56": 380_000}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One thing to reach: at most `limit`."""
+    """One bar: a value of at most `limit`."""
 
     what: str
     limit: float

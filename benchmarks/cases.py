@@ -26,7 +26,7 @@ CODEWORDS, LENGTH = 256, 8  # of product-quantized weights: a byte for eight
 
 
 class Subject(NamedTuple):
-    """What is simulated."""
+    """An integer network and images to simulate."""
 
     graph: Graph
     codes: IntArray  # (images, C, H, W)

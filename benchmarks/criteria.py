@@ -3,7 +3,7 @@
 python benchmarks/criteria.py --network resnet20 --weights ../shared/weights/resnet20_cifar10.pt
 
 Prints the share of the lowest channels of each layer that two criteria have in common and writes it to
-build/bench/criteria-NETWORK.json. What each layer stands is `bitlathe sensitivity`.
+build/bench/criteria-NETWORK.json. `bitlathe sensitivity` shows how much pruning each layer can take.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Row:
 
     @property
     def head(self) -> tuple[str, ...]:
-        """What was measured."""
+        """The measured rows."""
         name = f"{self.network}, {self.variant}" if self.variant else self.network
         return name, str(self.bits), self.target
 
@@ -146,7 +146,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _rows(case: Case, arguments: argparse.Namespace, known: Sequence[Row]) -> Iterator[Row]:
-    """Rows of a network; what cannot be run is told on stderr."""
+    """Rows of a network; what cannot be run is reported on stderr."""
     try:
         subject = case.make(arguments.images, arguments.data)
     except (MissingData, BitlatheError) as error:

@@ -1,4 +1,4 @@
-"""The structure of the code: its length, names that stand twice, files that a question leads through.
+"""The structure of the code: its length, names defined twice, files that a request passes through.
 
 python benchmarks/house.py
 

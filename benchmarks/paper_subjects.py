@@ -1,4 +1,4 @@
-"""What the rows of papers.py are measured on: trained networks, their images, and states that are kept."""
+"""Subjects of the rows of papers.py: trained networks, their images, and states that are kept."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Tuning:
 
 
 def carried_out(bench: Bench, name: str, subject: Subject, recipe: Recipe, tuning: Tuning) -> State:
-    """The state after the recipe; goes on from the state kept last."""
+    """The state after the recipe; continues from the state kept last."""
     path, settings = bench.folder(name) / "state.pt", tuning.settings(recipe, bench)
     if path.exists():
         state = load(path, subject.architecture, settings)

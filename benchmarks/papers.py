@@ -1,11 +1,11 @@
-"""What each paper claims, on the data at hand: one row a claim, measured or not yet.
+"""The claims of papers, measured on the data at hand: one row for each, measured or not yet.
 
 python benchmarks/papers.py                      # the table of what was measured
-python benchmarks/papers.py --run ROW [ROW ...]  # measure rows; goes on where an interrupted run stopped
+python benchmarks/papers.py --run ROW [ROW ...]  # measure rows; continues where an interrupted run stopped
 python benchmarks/papers.py --run all
 
 Needs the data sets (--data or BITLATHE_DATA) and, for the published ResNets, --weights. Rows are written to
-benchmarks/results/papers.json; what a row is made of stands in paper_rows.py.
+benchmarks/results/papers.json; paper_rows.py defines each row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredRow:
     """A row as it is kept."""
 
     name: str
@@ -50,25 +50,25 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for name in _names(arguments.run):
         measured = _measure(ROWS[name], arguments)
-        # read anew: rows may be measured side by side
+        # read again, as rows may be measured side by side
         write_results(arguments.results, {**read_results(arguments.results), name: measured})
     show(read_results(arguments.results))
 
 
-def read_results(path: Path) -> dict[str, Measured]:
+def read_results(path: Path) -> dict[str, MeasuredRow]:
     """Rows measured so far, by name; none without a file."""
     if not path.exists():
         return {}
-    return {row["name"]: Measured(**row) for row in json.loads(path.read_text())}
+    return {row["name"]: MeasuredRow(**row) for row in json.loads(path.read_text())}
 
 
-def write_results(path: Path, rows: Mapping[str, Measured]) -> None:
+def write_results(path: Path, rows: Mapping[str, MeasuredRow]) -> None:
     """Write rows in the order of the table, whole or not at all."""
     ordered = [asdict(rows[name]) for name in ROWS if name in rows]
     write_json(path, ordered)
 
 
-def show(kept: Mapping[str, Measured]) -> None:
+def show(kept: Mapping[str, MeasuredRow]) -> None:
     """Print the table: every claim, measured or not."""
     table = Table("row", "paper", "data", "measured", "bar", "met", "seeds", "date")
     for name, row in ROWS.items():
@@ -80,7 +80,7 @@ def show(kept: Mapping[str, Measured]) -> None:
     Console(width=200).print(table)
 
 
-def _measure(row: Row, arguments: argparse.Namespace) -> Measured:
+def _measure(row: Row, arguments: argparse.Namespace) -> MeasuredRow:
     runs = [
         row.run(
             Bench(
@@ -94,7 +94,7 @@ def _measure(row: Row, arguments: argparse.Namespace) -> Measured:
         for seed in arguments.seeds
     ]
     metrics = {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}
-    return Measured(
+    return MeasuredRow(
         name=row.name,
         paper=row.paper,
         dataset=row.dataset,

@@ -100,7 +100,7 @@ def _timed(
 
 
 def machine() -> dict[str, object]:
-    """What the measurement depends on besides our code, and how to repeat it."""
+    """Everything besides our code that the measurement depends on, and how to repeat it."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -197,7 +197,7 @@ def area(results: Path) -> Iterator[Cells]:
 
 
 def papers(results: Path) -> Iterator[Cells]:
-    """What papers claim, measured."""
+    """The claims of papers, measured."""
     yield "row", "paper's subject", "data", "measured", "bar", "seeds", "date"
     for row in _read(results / "papers.json"):
         yield (
@@ -212,14 +212,14 @@ def papers(results: Path) -> Iterator[Cells]:
 
 
 def tries(results: Path) -> Iterator[Cells]:
-    """What was tried before on the same test images."""
+    """Earlier attempts on the same test images."""
     yield "for", "tried before", "result"
     for row in _read(results / "tries.json"):
         yield row["for"], row["tried"], row["result"]
 
 
 def searches(results: Path) -> Iterator[Cells]:
-    """What each pipeline found."""
+    """The results of each pipeline."""
     yield "search, pipeline", "epochs", "accuracy", "cycles", "of int8's", "operations", "training", "date"
     pipelines = _read(results / "searches.json")["pipelines"]
     for name, row in sorted(pipelines.items(), key=_by_seed):
@@ -243,7 +243,7 @@ def _by_seed(item: tuple[str, Row]) -> tuple[str, str]:
 
 
 def bars(results: Path) -> Iterator[Cells]:
-    """What the searches must reach."""
+    """The bars that the searches must reach."""
     yield "what", "reached", "met"
     for what, (reached, met) in _read(results / "searches.json")["bars"].items():
         yield what, reached, "yes" if met else "no"

@@ -1,7 +1,7 @@
-"""What the search buys: against the ordinary pipeline, against a MACs rule, and on the simulated RTL.
+"""Gains of the search: against the ordinary pipeline, against a MACs rule, and on the simulated RTL.
 
 python benchmarks/searches.py                       # the table of what was measured
-python benchmarks/searches.py --run resnet20-fast   # a file of benchmarks/search; goes on where it stopped
+python benchmarks/searches.py --run resnet20-fast   # a file of benchmarks/search; continues where it stopped
 python benchmarks/searches.py --run resnet20-w8a8 --seeds 0 1 2
 python benchmarks/searches.py --simulate            # SIMULATED's network on all test images in simulated RTL
 
@@ -46,7 +46,7 @@ SIMULATED, IMAGES = "resnet20-fast", 10_000
 FLOOR, SHARE = 0.90, 0.60  # accuracy, and cycles of the int8 network's, that SIMULATED must reach
 COST = 1.5  # training steps, of plain training's
 EQUAL = 0.002  # of accuracy
-TOLD = ("target", "images", "mismatches", "accuracy_integer", "cycles")  # of `simulate`
+REPORTED = ("target", "images", "mismatches", "accuracy_integer", "cycles")  # of `simulate`
 PRUNED = {"[8, 8]": "resnet20-w8a8", "[4, 8]": "resnet20-w4a8"}  # compared with their baselines
 SEEDS = (0, 1, 2)  # of those
 RULES = ("resnet20-latency-rule", "resnet20-macs-rule")
@@ -78,10 +78,10 @@ def _simulate(folder: Path, workers: int) -> None:
     """Leave `simulate.json` in the folder, of its network or of the one kept."""
     own = folder / "network.blg"
     network = own if own.exists() else NETWORKS / f"{SIMULATED}.blgc"
-    told = json.loads(
+    reported = json.loads(
         _run("simulate", network, "--dataset", "cifar10", "--images", IMAGES, "--workers", workers, "--json")
     )
-    simulated = {"graph": graph_digest(read_graph(network)), **{key: told[key] for key in TOLD}}
+    simulated = {"graph": graph_digest(read_graph(network)), **{key: reported[key] for key in REPORTED}}
     write_json(folder / "simulate.json", simulated)
 
 
@@ -120,7 +120,7 @@ def _whole(target: str) -> int:
 
 
 def _bars(rows: Mapping[str, Found], simulated: Found | None) -> Iterator[tuple[str, tuple[str, bool]]]:
-    """What is to be reached, with what was and whether that is enough."""
+    """The bars, each with the value reached and whether it is enough."""
     searched = {name: rows.get(f"{name}/search") for name in CONFIGS}
     yield (
         f"{SIMULATED}: at least {FLOOR:.0%} of CIFAR-10 in {SHARE:.0%} of int8's cycles",
@@ -149,7 +149,7 @@ def _fast(row: Found | None) -> tuple[str, bool]:
 
 
 def _exact(row: Found | None, simulated: Found | None) -> tuple[str, bool]:
-    """What was simulated counts for the network of the row, and for no other one."""
+    """The simulation in words, and whether it is enough; it counts only for the network that it ran."""
     if row is None or simulated is None or row["graph"] != simulated["graph"]:
         return NOT_MEASURED
     text = f"{simulated['mismatches']} integers differ, {percent(simulated['accuracy_integer'])}"
@@ -200,7 +200,7 @@ def _bar_cells(what: str, reached: tuple[str, bool]) -> tuple[str, str, str]:
 
 
 def _run(command: str, *words: object) -> str:
-    """What the command prints; its messages go on to stderr."""
+    """The output of a command; its messages pass through to stderr."""
     done = subprocess.run([BITLATHE, command, *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.returncode)

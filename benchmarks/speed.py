@@ -1,4 +1,4 @@
-"""What the benchmarks of simulators share: their options, and time on the wall beside time on a core."""
+"""Shared by the benchmarks of simulators: their options, and wall time beside time on a core."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Took(NamedTuple):
 
 
 def timed(call: Callable[[], Result]) -> tuple[Result, Took]:
-    """What a call gives, and how long it took."""
+    """A call's result and how long it took."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = call()
     return result, Took(time.perf_counter() - wall, time.process_time() - cpu)

