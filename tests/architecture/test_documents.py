@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from entered import functions_entered
-from import_arrows import TABLE, Allowed
+from import_arrows import TABLE, AllowedImports
 from repository import ROOT, text_files
 from torch import nn
 
@@ -43,7 +43,7 @@ def test_the_table_of_arrows_is_the_one_that_imports_are_held_to() -> None:
     for room, _, rooms, libraries in rows("| room | what is in it | rooms it may import | libraries |"):
         (name,) = dotted(names(room))
         allowed = None if libraries == "any" else names(libraries)
-        told[name] = Allowed(rooms=dotted(names(rooms)), libraries=allowed)
+        told[name] = AllowedImports(rooms=dotted(names(rooms)), libraries=allowed)
     assert told == TABLE
 
 

@@ -1,4 +1,4 @@
-"""Networks whose products all add up: what random codes and weights never come near."""
+"""Networks whose products all add up to sums that random codes and weights never come near."""
 
 import numpy as np
 from small_graphs import conv2d, graph_of
@@ -10,7 +10,7 @@ from bitlathe.model.graph.graph import Graph
 
 OUTPUTS = 16
 SHAPE = 1, 3, 5
-_SATURATING = {4: 9, 8: 5}  # shift after which 127 * 127 and -128 * 127 lie beyond all codes of so many bits
+_SATURATING = {4: 9, 8: 5}  # shift after which 127 * 127 and -128 * 127 are beyond all codes of so many bits
 _VISIBLE = {4: 6, 8: 15}  # shift after which the sums below fit 8 bits
 
 

@@ -34,6 +34,6 @@ Run = Callable[..., Outcome]
 
 
 def run(*words: object) -> Outcome:
-    """Run `bitlathe` with these words; what is no error of ours comes out as it is."""
+    """Run `bitlathe` with these words; an error that is not ours is raised unchanged."""
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     return Outcome(status=result.exit_code, stdout=result.stdout, stderr=result.stderr)

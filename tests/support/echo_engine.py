@@ -1,4 +1,4 @@
-"""The echo engine, and a network that it "runs": codes out equal codes in."""
+"""The echo engine, and a network that it "runs": it returns the codes that it is given."""
 
 from dataclasses import dataclass
 from pathlib import Path

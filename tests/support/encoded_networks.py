@@ -1,4 +1,4 @@
-"""Networks whose weights lie encoded in DDR: codewords, 4-bit weights with 8-bit activations, or plain."""
+"""Networks whose weights are encoded in DDR: codewords, 4-bit weights with 8-bit activations, or plain."""
 
 from dataclasses import replace
 

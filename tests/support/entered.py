@@ -13,7 +13,7 @@ IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 def functions_entered(call: Callable[[], object], *folders: Path) -> tuple[tuple[Path, str], ...]:
     """File and name of every function below the folders that a call enters, in the order of first entries.
 
-    What runs only because a module is imported does not count.
+    Code that runs only because a module is imported does not count.
     """
     beginnings = tuple(f"{folder}/" for folder in folders)
     entered: dict[CodeType, None] = {}

@@ -14,7 +14,7 @@ WIDE = "fixed<32,16>"
 
 
 def window(height: int, width: int, channels: int, filters: int, size: int, **changes: int) -> dict[str, Any]:
-    """Sizes of a convolution of stride 1 that keeps the map, changed as told; the output's follow."""
+    """Sizes of a convolution of stride 1 that keeps the map, with some changed; the output's follow."""
     pads = dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), size // 2)
     strides = {"stride_height": 1, "stride_width": 1}
     sizes = {**pads, **strides, **changes}

@@ -12,17 +12,17 @@ from repository import NAMESPACE, ROOMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
-    """What a room may import besides itself and the standard library."""
+class AllowedImports:
+    """The imports that a room may make besides itself and the standard library."""
 
     rooms: frozenset[str] = frozenset()  # a room stands for everything below it
     libraries: frozenset[str] | None = frozenset()  # top-level names; None: any
 
 
-def allow(rooms: str = "", libraries: str | None = "") -> Allowed:
-    """An `Allowed` from words separated by blanks."""
+def allow(rooms: str = "", libraries: str | None = "") -> AllowedImports:
+    """An `AllowedImports` from words separated by blanks."""
     named = None if libraries is None else frozenset(libraries.split())
-    return Allowed(rooms=frozenset(rooms.split()), libraries=named)
+    return AllowedImports(rooms=frozenset(rooms.split()), libraries=named)
 
 
 # The table of docs/architecture.md. The longest name that fits a file rules it. A room within another has a

@@ -1,4 +1,4 @@
-"""Programs of a single EXEC, and what an engine must say of each."""
+"""Programs of a single EXEC, and the error that an engine must report for each."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a test needs and may find missing: one way to skip it, told at the end of every run.
+"""Skipping tests whose requirements are missing: one way to do it, reported at the end of every run.
 
 A pytest plugin, which `conftest.py` loads. With BITLATHE_REQUIRE_TOOLS=1, as CI sets it, a test that is
 skipped for want of a tool fails; only what cannot be installed may then be missing.
@@ -28,7 +28,7 @@ def package(name: str) -> Any:
     """The module of a package; without it the test is skipped, or the file with the call at its top."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a package warns of while it is loaded is its own affair
+            warnings.simplefilter("ignore")  # warnings of a package while it is loaded are its own affair
             return import_module(name)
     except ImportError as missing:
         pytest.skip(
@@ -58,7 +58,7 @@ def root() -> None:
 
 
 def data(path: Path, what: str) -> Path:
-    """A file or folder that may lie beside the clone."""
+    """A file or folder beside the clone; without it the test is skipped."""
     if not path.exists():
         raise Uninstallable(what)
     return path
@@ -98,8 +98,8 @@ def _judged(report: Any, call: pytest.CallInfo[Any] | None, name: str) -> Any:
 
 def _reason(report: Any) -> str:
     """Why a test was skipped."""
-    told = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-    return str(told).removeprefix("Skipped: ").removeprefix("needs.Uninstallable: ")
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    return str(reason).removeprefix("Skipped: ").removeprefix("needs.Uninstallable: ")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

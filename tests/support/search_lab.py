@@ -59,7 +59,7 @@ class MacsRung:
     macs_a_cycle: int = 100
 
     def cost(self, graph: Graph) -> Latency:
-        """As if the array were never idle."""
+        """The same cycles, as if the array were never idle."""
         cycles = Account.of(graph).macs // self.macs_a_cycle
         return Latency(cycles=cycles, milliseconds=cycles / 150_000)
 
@@ -161,7 +161,7 @@ def choices(checkpoint: Checkpoint) -> list[str]:
 
 
 def scores(checkpoint: Checkpoint) -> list[tuple[str, str, float | None]]:
-    """All that was scored, times aside."""
+    """Everything that was scored, without times."""
     return [(c.method, c.stage.value, c.score) for record in checkpoint.records for c in record.candidates]
 
 

@@ -13,7 +13,7 @@ BYTE = FixedPoint(bits=8, frac=7)
 
 
 def conv2d(weight: np.ndarray, **changes: Any) -> Conv2d:
-    """Convolution `conv` of tensor `image` with 8-bit formats of frac 7, its fields changed as told."""
+    """Convolution `conv` of tensor `image` with 8-bit formats of frac 7 and the given fields."""
     channels = weight.shape[0]
     fields: dict[str, Any] = {
         "name": "conv",

@@ -70,7 +70,7 @@ def client_of(server: AgentServer) -> Agent:
 
 
 def raw(agent: Agent, text: bytes, *, close: bool = True) -> bytes:
-    """What the agent answers to bytes, after which the client says no more."""
+    """The agent's answer to bytes after which the client sends nothing else."""
     with socket.create_connection((agent.host, agent.port), timeout=20) as connection:
         connection.sendall(text)
         if close:
@@ -113,5 +113,5 @@ def connect(agent: Agent, first: bytes = b"") -> socket.socket:
 
 
 def full_disk(*_: object) -> None:
-    """What a write to a full disk does."""
+    """Fail as a write to a full disk does."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,4 +1,4 @@
-"""How far two ways to add up the same numbers may lie apart: by their count, their size and the precision."""
+"""How far two sums of the same numbers may differ: by their count, their size and the precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test may change for those behind it in its process: read before and after, so that none does.
+"""State that a test could change for later ones in its process: compared before and after each test.
 
 A pytest plugin, which `conftest.py` loads.
 """
@@ -44,7 +44,7 @@ def traces() -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What differs, a line each; variables and settings that a library brought do not count.
+    """The differences, a line each; variables and settings that a library brought do not count.
 
     >>> changes({"working folder": "/a"}, {"working folder": "/b"})
     ["working folder: '/a' became '/b'"]
