@@ -1,5 +1,5 @@
-// loop_counter: the last of a loop's steps, told by a register: decided a cycle ahead.
-// Function:   last_o is set during step number count_i, then the loop begins anew
+// loop_counter: marks the last of a loop's steps by a register, decided a cycle ahead.
+// Function:   last_o is set during step number count_i, then the loop starts over
 // Interface:  restart_i before the first step; step_i ends a step
 // Latency:    none.   Throughput: 1 step per cycle.
 // Reset:      none; restart_i does it

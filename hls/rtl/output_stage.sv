@@ -82,7 +82,7 @@ module output_stage #(
       pixels_left_q <= '0;
       sub_q <= '0;
     end else begin
-      phase_q <= !phase_q && !init_i;  // anew for each EXEC, so equal runs take equal cycles
+      phase_q <= !phase_q && !init_i;  // restarts with each EXEC, so equal runs take equal cycles
       if (group_valid_i) pixels_left_q <= group_count_i;
       else if (pixel_end) pixels_left_q <= pixels_left_q - 4'd1;
       if (slot) sub_q <= sub_end ? '0 : sub_q + 3'd1;

@@ -67,7 +67,7 @@ module reach_check #(
   // What steps have found.
   logic [19:0] kernel_row_q;
   logic [16:0] pass_lines_q;  // of the weight store: a parameter line and the kernel's
-  logic signed [PositionW-1:0] pitch_q, skip_q;  // positions from an input row to the next, as told twice
+  logic signed [PositionW-1:0] pitch_q, skip_q;  // positions from an input row to the next, from two fields
   logic signed [PositionW-1:0] row_q;  // positions from an output row's window to the next one's
   logic [15:0] taps_x_q, walk_x_q, rows_q;  // from the first to the last: columns of taps, of windows; rows of taps
 

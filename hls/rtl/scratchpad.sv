@@ -92,7 +92,7 @@ module scratchpad #(
       other_wdata_q <= result_here ? result_data_i : load_data_i;
     end
 
-    // Low and high halves of the bytes lie in RAMs of their own, so either can be written alone.
+    // Low and high halves of the bytes are in separate RAMs, so either can be written alone.
     for (genvar h = 0; h < 2; h++) begin : gen_half
       logic [4*PI-1:0] array_half, other_half, wdata_half;
       for (genvar i = 0; i < PI; i++) begin : gen_byte

@@ -62,7 +62,7 @@ enum WriteOrder : int {
   kEither,          // both as they come
   kDataOffered,     // an address once its data are offered, data once their address is taken
   kDataFirst,       // an address once all its data are taken
-  kAddressesFirst,  // data once as many addresses as may be are taken, or no more come
+  kAddressesFirst,  // data once as many addresses as may be are taken, or no further ones come
 };
 
 struct Burst {

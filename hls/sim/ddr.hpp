@@ -44,7 +44,7 @@ class Ddr {
     seed(1);
   }
 
-  // Starts the patterns anew, so that a start's cycles do not depend on what ran before it.
+  // Restarts the patterns, so that a start's cycles do not depend on what ran before it.
   void seed(uint64_t seed) {
     read_slots_ = write_slots_ = {timing_.slots, 0};
     random_ = seed * 0x9E3779B97F4A7C15u | 1;

@@ -20,7 +20,7 @@ void execute(ExecFields fields, typename Config::Word banks[Config::kBanks][Conf
 #pragma HLS STREAM variable=groups depth=4
   Stream<Packed<Config::kPP, kAddressBits>, 8> addresses("addresses");
 #pragma HLS STREAM variable=addresses depth=8
-  // As deep as what can lie between the array and the addresses it is told of: it must not starve the scratchpad.
+  // As deep as what can be on the way from the addresses to the array: it must not starve the scratchpad.
   Stream<Command, 32> commands("commands");
 #pragma HLS STREAM variable=commands depth=32
   Stream<typename Config::Operands, 16> operands("operands");

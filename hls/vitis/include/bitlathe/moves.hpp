@@ -34,7 +34,7 @@ Move move_fields(const Descriptor &d) {
   return m;
 }
 
-// Whether `words` from word `offset` of a buffer of `bytes` that has advanced by `advance` bytes lie inside it.
+// Whether `words` from word `offset` of a buffer of `bytes` that has advanced by `advance` bytes are inside it.
 template <class Config>
 bool inside(uint64_t offset, uint64_t words, uint64_t advance, uint32_t bytes) {
 #pragma HLS INLINE

@@ -1,4 +1,4 @@
-// program: where each field of a descriptor lies, and the codes of opcodes, spaces and errors.
+// program: where each field of a descriptor is, and the codes of opcodes, spaces and errors.
 // Function:   constants only
 // Interface:  none
 // Latency:    none

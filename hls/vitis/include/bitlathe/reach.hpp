@@ -1,5 +1,5 @@
 // reach: the words that an EXEC touches at most, from its fields in closed form.
-// Function:   exec_matches(): the steps are those of one raster; exec_is_inside(): all words lie in the two stores
+// Function:   exec_matches(): the steps are those of one raster; exec_is_inside(): all words are in the two stores
 // Interface:  descriptor whose counts and banks are possible in, answer out
 // Latency:    combinational
 // Reset:      none

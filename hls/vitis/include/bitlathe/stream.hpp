@@ -120,7 +120,7 @@ class Scheduler {
     return text;
   }
 
-  // An exception must not leave a fiber: there is no frame of main's to unwind to.
+  // An exception must not leave a fiber: it has no frame of main's to unwind to.
   static void enter() {
     Scheduler &scheduler = instance();
     Fiber *fiber = scheduler.current_;
@@ -141,7 +141,7 @@ class Scheduler {
   std::string error_;
 };
 
-// A step that moves no token, so that a round of such steps is no deadlock.
+// A step that moves no token, so that a round of such steps is not a deadlock.
 inline void progress() { Scheduler::instance().moved(); }
 
 inline void idle() { Scheduler::instance().pause("polls and finds nothing to do"); }
