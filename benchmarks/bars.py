@@ -2,7 +2,7 @@
 
 python benchmarks/bars.py
 
-Prints a line a bar and writes them to build/bench/bars.json; exit status 1 where one is missed or not
+Prints one line per bar and writes them to build/bench/bars.json; exit status 1 where one is missed or not
 measured.
 """
 

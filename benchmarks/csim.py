@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def measure(target: Target, types: Types, images: int, seed: int) -> Row:
-    """Run random images one a start."""
+    """Run random images, one per start."""
     rng = np.random.default_rng(seed)
     graph = random_resnet(rng, blocks=1)
     network = compile_graph(graph, target.engine)

@@ -174,7 +174,7 @@ def _is_of(row: Row, case: Case, target: str) -> bool:
 
 
 def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, digest: str) -> Row:
-    """Simulate all images one a start, and one more time the first with random stalls."""
+    """Simulate all images, one per start, then the first one again with random stalls."""
     started = time.monotonic()
     ddr, model = SimulatedDdr.of(target), DdrModel.of(target)
     stalling = replace(ddr, stall_percent=STALL_PERCENT, seed=STALL_SEED)

@@ -2,7 +2,7 @@
 
 python benchmarks/house.py
 
-Prints a line a measure with what it should be at most, then the places that each counts; writes both to
+Prints one line per measure with its limit, then the places that each counts; writes both to
 build/bench/house.json. Exit status 1 where a measure is above its limit.
 """
 

@@ -5,7 +5,7 @@ python benchmarks/searches.py --run resnet20-fast   # a file of benchmarks/searc
 python benchmarks/searches.py --run resnet20-w8a8 --seeds 0 1 2
 python benchmarks/searches.py --simulate            # SIMULATED's network on all test images in simulated RTL
 
---simulate takes the network that a run of one's own has left, else the one kept in benchmarks/networks.
+--simulate takes the network that your own run has left, else the one kept in benchmarks/networks.
 
 Rows and bars are written to benchmarks/results/searches.json. Cycles are those of the engine as it is now,
 by its cycle model, of every network that a search has left; what the search itself saw stands under `found`.

@@ -2,7 +2,7 @@
 
 python benchmarks/simulator.py --targets pynq-z2 --images 8
 
-Runs a ResNet-8 of random weights; prints a line a target and writes them to build/bench/simulator.json.
+Runs a ResNet-8 of random weights; prints one line per target and writes them to build/bench/simulator.json.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def measure(target: Target, images: int, seed: int) -> Row:
-    """Run `images` random images one a start, after one that loads the weights."""
+    """Run `images` random images, one per start, after one that loads the weights."""
     rng = np.random.default_rng(seed)
     graph = random_resnet(rng, blocks=1)
     network, codes = compile_graph(graph, target.engine), random_inputs(rng, graph, images)

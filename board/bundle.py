@@ -82,7 +82,7 @@ class Bundle:
 def open_bundle(folder: Path) -> Bundle:
     """The bundle in a folder, every file verified; BundleError says what is wrong with it."""
     path = folder / MANIFEST
-    if not os.path.isfile(path):  # unlike Path's, never an error, whatever the name is
+    if not os.path.isfile(path):  # unlike Path's method, raises for no name
         raise BundleError(f"{folder}: no {MANIFEST}, so no bundle; name the bundle's own folder")
     text = _content(path, MOST_MANIFEST_BYTES)
     _check_size(MANIFEST, text, MOST_MANIFEST_BYTES)

@@ -103,7 +103,7 @@ class Runner:
         return self._overlay.pynq_version
 
     def run(self, images: NDArray[np.uint8], heard: Heard | None = None) -> RunOutcome:
-        """Run images (N, H, W, C), one a start; `heard` is called with how many are done.
+        """Run images (N, H, W, C), one per start; `heard` is called with how many are done.
 
         Raises EngineFault, after which the next run works, or EngineHung, after which the bundle must be
         loaded again.

@@ -77,7 +77,7 @@ def top_text(target: Target) -> str:
     return render(f"{TOP}.v.j2", target=target, parameters=engine_parameters(target.engine), ports=ports)
 
 
-# Vivado knows AXI by its ports' names, but no clock, reset or interrupt of ours, without which AXI has none.
+# Vivado finds AXI by its ports' names, but must be told clock, reset and interrupt, which AXI depends on.
 _INTERFACES = {
     "clk_i": ("clock", "CLK", "ASSOCIATED_BUSIF s_axi_control:m_axi, ASSOCIATED_RESET rst_ni"),
     "rst_ni": ("reset", "RST", "POLARITY ACTIVE_LOW"),

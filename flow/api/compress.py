@@ -44,7 +44,7 @@ def compress(
     """Prune, quantize and train a network by methods one after the other; the network given stays as it is.
 
     Args:
-        network: what `load_network` gives or takes, with an output a class.
+        network: what `load_network` gives or takes, with one output per class.
         methods: NAME:KEY=VALUE,..., in order, such as "prune:macs=0.3,epochs=2" and "quantize:weights=4";
             docs/command_line.md lists them.
         out: folder of the network in every form and of the state to resume; nothing is kept if not given.

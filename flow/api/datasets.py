@@ -103,7 +103,7 @@ def _read(split: Split, where: str) -> _Read:
         images = _stacked([image for image, _ in pairs], where)
         labels = _labels([int(label) for _, label in pairs], where)
     if len(images) != len(labels):
-        raise DataError(f"{where}: {len(images)} images and {len(labels)} labels; give a label an image")
+        raise DataError(f"{where}: {len(images)} images and {len(labels)} labels; give one label per image")
     if images.ndim not in (3, 4):
         raise DataError(f"{where}: images are {images.shape}; give (N, H, W, C) or (N, H, W)")
     whole = images if images.ndim == 4 else images[..., np.newaxis]

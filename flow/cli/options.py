@@ -92,7 +92,7 @@ def network_request(
     ] = 8,
     per_channel: Annotated[
         bool,
-        typer.Option("--per-channel/--per-layer", help="One binary point an output channel, or a layer."),
+        typer.Option("--per-channel/--per-layer", help="One binary point per output channel, or per layer."),
     ] = True,
     calibration: Annotated[
         int, typer.Option("--calibration", min=1, help="Training images that choose the binary points.")

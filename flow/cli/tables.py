@@ -158,7 +158,7 @@ def show_timing(row: Resources, clock_mhz: float) -> None:
 
 
 def show_sensitivity(result: NetworkSensitivity) -> None:
-    """Print points of accuracy gained or lost, a line a layer."""
+    """Print points of accuracy gained or lost, one line per layer."""
     columns = ("layer", "channels", *(f"{share:.0%} gone" for share in result.shares))
     rows = [
         (name, str(result.channels[name]), *(f"{100 * (a - result.accuracy):+.2f}" for a in accuracies))

@@ -104,7 +104,7 @@ class Subject:
     def check_classifies(self) -> None:
         """Raise UsageError unless it has one output per class, by which training and a search judge it."""
         if unlike := unlike_classes(self.outputs, self.dataset):
-            raise UsageError(f"{label(self.requested)}: {unlike}; give it one output a class")
+            raise UsageError(f"{label(self.requested)}: {unlike}; give it one output per class")
 
     def check_trains(self) -> None:
         """Raise UsageError unless its accuracy can be trained."""
@@ -181,7 +181,7 @@ def _normalization(
     """The normalization that the weights were trained with, where the user does not say.
 
     The published CIFAR ResNets come as state dicts of another tool and were trained on ImageNet's constants.
-    A network of one's own sees what a data set of one's own hands out.
+    The user's own network was trained on the values that the user's own data set gives.
     """
     if request.normalization is not Normalization.AUTO:
         return request.normalization

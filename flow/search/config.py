@@ -128,7 +128,7 @@ class BaselinesSection:
             check_bits("bits", self.bits)
 
     def shaping(self, kind: Baseline) -> dict[str, Any]:
-        """The settings that decide a baseline's choices, but for those at their defaults."""
+        """The settings that decide a baseline's choices, without those at their defaults."""
         default = BaselinesSection()
         own = {name: getattr(self, name) for name in _SHAPING[kind]}
         return {name: value for name, value in own.items() if value != getattr(default, name)}

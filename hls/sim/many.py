@@ -35,7 +35,7 @@ def simulate_many(
     progress: Callable[[int], None] | None = None,
     library: Path | None = None,
 ) -> ManyResult:
-    """Run inputs (N, C, H, W) one a start on `workers` engines; `progress` is called with how many are done.
+    """Run inputs (N, C, H, W), one per start, on `workers` engines; `progress` gets how many are done.
 
     Equal calls give equal results whatever `workers` is: each engine first loads the weights with a start
     that does not count, and each start restarts the memory's patterns. Raises as `SimulatedEngine.run`.

@@ -52,6 +52,6 @@ def read(path: Path) -> tuple[AreaPoint, ...]:
 
 
 def text(points: Sequence[AreaPoint]) -> str:
-    """A file's text: a point a line, so that changes can be read."""
+    """A file's text: one point per line, so that changes can be read."""
     rows = ",\n".join(json.dumps(point.to_json()) for point in points)
     return f"[\n{rows}\n]\n"

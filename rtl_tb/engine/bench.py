@@ -62,7 +62,7 @@ def pauses(rng: np.random.Generator, share: float) -> Iterator[bool]:
 
 
 def bunches() -> Iterator[bool]:
-    """True but for a few cycles now and then: what is held back goes in a bunch."""
+    """True except for a few cycles now and then: what is held back is then sent in a bunch."""
     while True:
         yield from [True] * 150 + [False] * 16
 

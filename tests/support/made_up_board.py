@@ -1,4 +1,4 @@
-"""A board that nobody makes, as a user would add it: one file in a folder of one's own."""
+"""A board that nobody makes, as a user would add it: one file in the user's own folder."""
 
 from __future__ import annotations
 

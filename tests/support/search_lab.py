@@ -69,7 +69,7 @@ LADDER = Ladder(rungs=(MacsRung(name="rough", macs_a_cycle=90), MacsRung()))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shake:
-    """A method that moves every weight by a share of itself: the more, the worse."""
+    """A method that moves every weight by a share of itself; larger shares do more harm."""
 
     strength: float
     kind: MethodKind = MethodKind.WEIGHTS

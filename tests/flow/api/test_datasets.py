@@ -146,7 +146,7 @@ def test_a_data_set_of_floats_is_known_as_one(pixels: np.ndarray) -> None:
         (lambda p: (p, LABELS.astype(float)), "labels are float64 (23,); give integers (N,), from 0 on"),
         (lambda p: (p, np.eye(3)[LABELS]), "labels are float64 (23, 3); give integers"),
         (lambda p: (p, LABELS - 1), "labels span -1..1, expected 0..1"),
-        (lambda p: (p, LABELS[:-1]), "arrays: 23 images and 22 labels; give a label an image"),
+        (lambda p: (p, LABELS[:-1]), "arrays: 23 images and 22 labels; give one label per image"),
         (lambda p: (p,), "1 arrays; give images and labels"),
         (lambda p: Items([]), "no image in it; give at least one"),
         (
