@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from bitlathe.flow.api.datasets import DatasetSource
 from bitlathe.flow.api.hardware import TARGET
-from bitlathe.flow.api.networks import subject_of
+from bitlathe.flow.api.networks import load_network, subject_of
 from bitlathe.flow.compress.run import Compression, CompressOptions
 from bitlathe.flow.compress.run import compress as carry_out
-from bitlathe.flow.errors import member_of
+from bitlathe.flow.errors import UsageError, member_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Progress, silent
+from bitlathe.flow.search.config import FEASIBLE, NetworkSection, config_of, read_config
 from bitlathe.flow.search.run import ExecutorKind, FinishedSearch, SearchRequest, run_search
 from bitlathe.hls.target.config import find_target
+from bitlathe.model.compress.methods import MethodParameters
 from bitlathe.model.quantize.config import QuantizeConfig
+
+TOML = ".toml"  # how a name ends that is a search's file
 
 
 def compress(
@@ -88,11 +93,18 @@ def compress(
 
 
 def search(
-    config: str | Path,
+    network: Subject | str | Path | nn.Module,
     out: str | Path,
     *,
-    resume: bool = False,
+    methods: Sequence[MethodParameters] = (),
+    epochs: int | None = None,
+    dataset: DatasetSource | None = None,
+    rule: str | None = None,
+    rule_parameters: Mapping[str, Any] | None = None,
+    target: str | None = None,
+    baselines: Sequence[str] = (),
     seed: int | None = None,
+    resume: bool = False,
     data: str | Path | None = None,
     boards: Sequence[str] = (),
     token_file: str | Path | None = None,
@@ -101,41 +113,85 @@ def search(
     workers: int = 2,
     ray_address: str | None = None,
     progress: Progress = silent,
+    **settings: Any,
 ) -> FinishedSearch:
     """Choose pruning and quantization epoch by epoch, by a rule such as measured latency (Algorithm 1).
 
     Args:
-        config: TOML file of network, data set, methods and rule; docs/search.md describes it.
+        network: what `load_network` gives or takes, with an output a class; it stays as it is. Or FILE.toml,
+            which says all that `methods` to `baselines` and `settings` say here; docs/search.md describes it.
         out: folder of network.blg, choices, every epoch's state, and the report index.html.
-        resume: continue from the last epoch in `out`.
-        seed: instead of the configuration's.
+        methods: what each epoch chooses from: `PruneParameters`, `QuantizeParameters`, `PruneWeights`,
+            `ProductParameters`, `Train`.
+        epochs: of the whole search.
+        dataset: what `load_dataset` takes, for a network that was not loaded with one.
+        rule: what decides, a name of docs/search.md or MODULE:FUNCTION; "feasible" if not given.
+        rule_parameters: what the rule aims at, such as {"delta": 0.01}, the accuracy that may be lost.
+        target: board whose latency counts; pynq-z2 if not given.
+        baselines: pipelines to compare with: "ordinary", "greedy", "knapsack".
+        seed: of the order of images and all else that is random; 0, or what the file says.
+        resume: go on from the last epoch in `out`.
         data: folder of the data sets that have names.
         boards: HOST[:PORT] or sim://BOARD, which measure latency; several share the work.
         token_file, overlay: of real boards, as in `measure`.
         executor: who trains candidates: "sequential", "local" (processes here) or "ray".
         workers, ray_address: of the last two.
-        progress: is called with epochs and candidates.
+        progress: hears of epochs and candidates.
+        settings: other keys of the file's [training], [search], [latency] and [baselines] by their names,
+            such as lr=0.02, held_out=300, probe=0.3, rungs=["cycle-model"].
 
     Returns:
-        The measures of the last epoch, those of the baselines, and the report's path.
+        Accuracy and cycles of the last epoch, what each epoch chose (`history`), the network found
+        (`integer_network`, and its file `network`), the baselines, and the report's path.
 
     Raises:
-        UsageError: a configuration that does not fit, with file, line and key; a folder that holds a search.
+        UsageError: an argument or a configuration that does not fit; a folder that holds a search.
+        FormatError: what a configuration's file has wrong, with file, line and key.
         DataError, MissingData, ToolError: what network, data set and boards raise.
     """
-    return run_search(
-        SearchRequest(
-            config=Path(config),
-            out=Path(out),
-            resume=resume,
-            seed=seed,
-            data=None if data is None else Path(data),
-            boards=tuple(boards),
-            token_file=None if token_file is None else Path(token_file),
-            overlay=None if overlay is None else Path(overlay),
-            executor=member_of(ExecutorKind, "executor", executor),
-            workers=workers,
-            ray_address=ray_address,
-        ),
-        progress,
+    trains = member_of(ExecutorKind, "executor", executor)
+    root = None if data is None else Path(data)
+    given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
+    if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
+        given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
+        _check_alone(network, {**settings, **given})
+        config = read_config(Path(network))
+    else:
+        named = _named_or_loaded(network, dataset, root, seed or 0, progress)
+        aims = {key: value for key, value in given.items() if value is not None}
+        config = config_of(named, methods, rule or FEASIBLE, rule_parameters or {}, settings | aims)
+    request = SearchRequest(
+        config=config,
+        out=Path(out),
+        resume=resume,
+        seed=seed,
+        data=root,
+        boards=tuple(boards),
+        token_file=None if token_file is None else Path(token_file),
+        overlay=None if overlay is None else Path(overlay),
+        executor=trains,
+        workers=workers,
+        ray_address=ray_address,
     )
+    return run_search(request, progress)
+
+
+def _check_alone(file: str | Path, arguments: Mapping[str, Any]) -> None:
+    """Raise UsageError for an argument beside a file that says it."""
+    if beside := [key for key, value in arguments.items() if value not in (None, ())]:
+        raise UsageError(f"`{beside[0]}`: {file} says it; write it there, or give a network and no file")
+
+
+def _named_or_loaded(
+    network: Subject | str | nn.Module,
+    dataset: DatasetSource | None,
+    data: Path | None,
+    seed: int,
+    progress: Progress,
+) -> NetworkSection | Subject:
+    """Names as a file has them, or the network itself where it or its data set is an object."""
+    if isinstance(network, Subject):
+        return subject_of(network, dataset)
+    if isinstance(network, str) and (dataset is None or isinstance(dataset, str)):
+        return NetworkSection(name=network, dataset=dataset)
+    return load_network(network, dataset, data=data, seed=seed, progress=progress)

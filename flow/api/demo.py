@@ -11,6 +11,7 @@ from bitlathe.flow.hardware.compilation import check_replaceable, compile_for
 from bitlathe.flow.hardware.simulation import SimulationOptions, SimulationResult, simulate
 from bitlathe.flow.network.integer_network import read_network
 from bitlathe.flow.progress import Note, Progress, silent
+from bitlathe.flow.search.config import read_config
 from bitlathe.flow.search.run import NETWORK, FinishedSearch, SearchRequest, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.search.checkpoint import CHECKPOINT
@@ -26,7 +27,7 @@ def run_demo(out: Path, workers: int, progress: Progress = silent) -> tuple[Fini
     folder = out / "search"
     if (folder / CHECKPOINT).exists():
         shutil.rmtree(folder)  # of an earlier demo
-    finished = run_search(SearchRequest(config=CONFIG, out=folder), progress)
+    finished = run_search(SearchRequest(config=read_config(CONFIG), out=folder), progress)
     result = finished.result
     target = find_target(result.target)
     progress(Note(f"2/3 compiling for {target.name}"))

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from bitlathe.flow.api.networks import load_network, load_quantized, quantize
     from bitlathe.flow.errors import CheckFailed, MissingData, UsageError
     from bitlathe.flow.progress import Advance, Note
+    from bitlathe.model.compress.methods import (
+        ProductParameters,
+        PruneParameters,
+        PruneWeights,
+        QuantizeParameters,
+        Train,
+    )
     from bitlathe.model.graph.errors import BitlatheError
 
 __version__ = version("bitlathe")
@@ -33,6 +40,11 @@ __all__ = [
     "CheckFailed",
     "MissingData",
     "Note",
+    "ProductParameters",
+    "PruneParameters",
+    "PruneWeights",
+    "QuantizeParameters",
+    "Train",
     "UsageError",
     "compile",
     "compress",
@@ -55,6 +67,13 @@ _HOMES = {
     "flow.api.networks": ("load_network", "load_quantized", "quantize"),
     "flow.errors": ("CheckFailed", "MissingData", "UsageError"),
     "flow.progress": ("Note", "Advance"),
+    "model.compress.methods": (
+        "ProductParameters",
+        "PruneParameters",
+        "PruneWeights",
+        "QuantizeParameters",
+        "Train",
+    ),
     "model.graph.errors": ("BitlatheError",),
 }
 _HOME = {name: f"bitlathe.{home}" for home, names in _HOMES.items() for name in names}

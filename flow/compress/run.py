@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-
-from torch import nn
 
 from bitlathe.flow.compress.stages import Chosen, chosen
 from bitlathe.flow.errors import UsageError
@@ -22,7 +19,7 @@ from bitlathe.flow.network.quantize_settings import layer_word
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.hls.target.config import Target
-from bitlathe.model.compress import Diverged, MethodContext, MethodData
+from bitlathe.model.compress import Diverged, GivenNetwork, MethodContext, MethodData
 from bitlathe.model.compress.methods import PruneParameters
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
@@ -130,17 +127,6 @@ class Compression:
         return {**plain, "before": asdict(self.before), "after": asdict(self.after)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beginning:
-    """A network as it was before any method, to read a state into."""
-
-    model: nn.Module
-
-    def build(self) -> nn.Module:
-        """A copy to be trained."""
-        return copy.deepcopy(self.model).train()
-
-
 def compress(
     subject: Subject,
     config: QuantizeConfig,
@@ -240,7 +226,7 @@ def _compressed(
     make_folder(out)
     kept = _Kept(path=out / STATE_NAME, identity=_identity(subject, config, options))
     if options.resume and kept.path.exists():
-        state = load(kept.path, Beginning(model=subject.model), settings, kept.identity)
+        state = load(kept.path, GivenNetwork(model=subject.model), settings, kept.identity)
         kept.is_there = True
     else:
         state = fresh_state(copy.deepcopy(subject.model), settings)
@@ -271,17 +257,8 @@ def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions
         "calibration_images": config.calibration_images,
         "layers": [layer_word(name, bits) for name, bits in config.layers.items()],
         **options.shaping,
-        "weights": f"sha256 {_digest(subject.model)}",  # last: of random ones the seed says more
+        "weights": subject.digest,  # last: of random ones the seed says more
     }
-
-
-def _digest(model: nn.Module) -> str:
-    """Digest of a network's parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from bitlathe.model.zoo import Normalize, adapted
 
 NetworkSource = str | nn.Module  # a name, as `is_own` and the zoo read it, or the network itself
 
-_MODULE = "bitlathe_own_network"
+OWN_MODULE = "bitlathe_own_network"  # what FILE.py is called while it is loaded
 _PACKAGE = Path(__file__).resolve().parents[2]
 _EXAMPLES = 3  # images to try a network with: a number that code is unlikely to hold
 
@@ -217,10 +217,10 @@ def _beside(file: Path) -> Iterator[None]:
 
 
 def _module(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(_MODULE, file)
+    spec = importlib.util.spec_from_file_location(OWN_MODULE, file)
     if not file.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"{file}: no such Python file; give FILE.py:FUNCTION")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[_MODULE] = module  # dataclasses and pickles look their module up by its name
+    sys.modules[OWN_MODULE] = module  # dataclasses and pickles look their module up by its name
     spec.loader.exec_module(module)
     return module

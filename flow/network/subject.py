@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -97,6 +98,25 @@ class Subject:
     def input_shape(self) -> Shape:
         """(C, H, W) of an image."""
         return self.dataset.image_shape
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Plain values that tell it from others."""
+        return {
+            "name": self.network,
+            "dataset": self.dataset.name,
+            "weights": self.digest,
+            "normalize": self.weights.normalization.value,
+        }
+
+    @property
+    def digest(self) -> str:
+        """Digest of its parameters and buffers."""
+        digest = hashlib.sha256()
+        for name, tensor in self.model.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return f"sha256 {digest.hexdigest()[:16]}"
 
     def __repr__(self) -> str:
         return f"{self.network} on {self.dataset.name}: weights are {self.weights.describe()}"

@@ -1,15 +1,17 @@
-"""The configuration of a search: a TOML file as typed sections."""
+"""The configuration of a search as typed sections, from a TOML file or from the arguments of a call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.latency import CYCLE_MODEL, RTL, RUNGS
 from bitlathe.flow.network.request import Normalization
+from bitlathe.flow.network.subject import Subject
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import (
     PARAMETERS,
@@ -19,12 +21,13 @@ from bitlathe.model.compress.methods import (
     QuantizeParameters,
     check_bits,
 )
-from bitlathe.model.graph.errors import BitlatheError, FormatError
-from bitlathe.model.graph.files.settings import WrongValue, about, demand
-from bitlathe.model.graph.files.toml_sections import Keys, TomlDocument, read_toml
+from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.files.settings import WrongValue, about, check_keys, demand
+from bitlathe.model.graph.files.toml_sections import Keys, Sections, read_toml
 from bitlathe.model.search import Baseline, Judge, Rule, SearchSettings, find_rule
 from bitlathe.model.train import Precision, Schedule, TrainConfig
 
+FEASIBLE = "feasible"  # the rule where none is named
 _PAPER_SHARE = 0.3  # of the channels, where P says how many go in an epoch and not how many in all
 
 
@@ -37,7 +40,7 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSection:
-    """[network]: what to compress."""
+    """[network]: what to compress, by names."""
 
     name: str  # in the zoo, FILE.py:FUNCTION or FILE.onnx
     dataset: str | None = None
@@ -145,7 +148,7 @@ _SHAPING: Mapping[Baseline, tuple[str, ...]] = {
 class SearchConfig:
     """A whole configuration."""
 
-    network: NetworkSection
+    network: NetworkSection | Subject  # named, or handed in with its data set
     training: TrainingSection
     search: SearchSection
     rule_name: str
@@ -153,16 +156,11 @@ class SearchConfig:
     methods: Mapping[str, tuple[MethodParameters, ...]]  # by letter, in the order that breaks ties
     latency: LatencySection
     baselines: BaselinesSection
-    document: TomlDocument
+    written: Sections  # where all of it was written
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self.document.path
-
-    def wrong(self, keys: Keys, what: str) -> FormatError:
-        """Error about a key, with file and line."""
-        return self.document.wrong(keys, what)
+    def wrong(self, keys: Keys, what: str) -> BitlatheError:
+        """Error about a key, with file and line or the name of the argument."""
+        return self.written.wrong(keys, what)
 
     @property
     def prune(self) -> tuple[PruneParameters, ...]:
@@ -185,15 +183,21 @@ class SearchConfig:
         `rungs` are the names of the ladder's, boards among them where there are any. Of a baseline's own
         settings those at their defaults are left out.
         """
-        parts = asdict(self)
-        del parts["baselines"], parts["document"]
-        parts["latency"]["rungs"] = rungs
+        sections = (field.name for field in fields(self) if field.name not in ("baselines", "written"))
+        parts = {name: _plain(getattr(self, name)) for name in sections}
+        parts["latency"]["rungs"] = list(rungs)
         if baseline is not None and (own := self.baselines.shaping(baseline)):
-            parts["baselines"] = own
-        return {name: _plain(value) for name, value in parts.items()}
+            parts["baselines"] = _plain(own)
+        return parts
 
 
 _SECTIONS = ("network", "training", "search", "rule", "methods", "latency", "baselines")
+_FREE: Mapping[str, type[Any]] = {
+    "training": TrainingSection,
+    "search": SearchSection,
+    "latency": LatencySection,
+    "baselines": BaselinesSection,
+}
 _OLD_NAMES = {"criteria": "criterion", "stages": "stage"}  # of [methods.P]
 
 
@@ -201,28 +205,74 @@ def read_config(path: Path) -> SearchConfig:
     """A configuration; FormatError names file, line and key of what is wrong."""
     document = read_toml(path)
     document.check_keys((), _SECTIONS)
-    name, parameters = _rule(document)
-    search = document.section(("search",), SearchSection)
+    return _config(document, document.section(("network",), NetworkSection), _methods(document))
+
+
+def config_of(
+    network: NetworkSection | Subject,
+    methods: Sequence[MethodParameters],
+    rule: str,
+    rule_parameters: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> SearchConfig:
+    """The configuration that arguments make; `settings` are keys of all other sections, by their names.
+
+    `run` of [baselines] goes by the name of its section. UsageError names the argument that is wrong.
+    """
+    keys = {field.name: (section, field.name) for section, kind in _FREE.items() for field in fields(kind)}
+    keys["baselines"] = keys.pop("run")
+    values: dict[str, dict[str, Any]] = {"rule": {**rule_parameters, "name": rule}}
+    written = Arguments(values=values)
+    with written.placed(("training",)):
+        check_keys(settings, keys)
+    for name, value in settings.items():
+        section, key = keys[name]
+        values.setdefault(section, {})[key] = _plain(value)
+    for method in methods:
+        if type(method) not in PARAMETERS.values():
+            names = ", ".join(kind.__name__ for kind in PARAMETERS.values())
+            raise written.wrong(("methods",), f"has a {type(method).__name__}; give {names}")
+    chosen = {letter: tuple(m for m in methods if type(m) is kind) for letter, kind in PARAMETERS.items()}
+    return _config(written, network, {letter: several for letter, several in chosen.items() if several})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments(Sections):
+    """Arguments of a call, each in the section that has its key."""
+
+    def wrong(self, keys: Keys, what: str) -> UsageError:
+        """Error about an argument; of a method it names the key too."""
+        if keys[0] == "methods" and len(keys) > 1:
+            return UsageError(f"`methods`: {'.'.join(keys[1:])}: {what}")
+        return UsageError(f"`{keys[0] if keys[0] == 'rule' or keys[-1] == 'run' else keys[-1]}`: {what}")
+
+
+def _config(
+    written: Sections,
+    network: NetworkSection | Subject,
+    methods: Mapping[str, tuple[MethodParameters, ...]],
+) -> SearchConfig:
+    """All sections but the network's and the methods' as they are written."""
+    name, parameters = _rule(written)
+    search = written.section(("search",), SearchSection)
+    _check_methods(written, methods, search.mode)
     return SearchConfig(
-        network=document.section(("network",), NetworkSection),
-        training=document.section(("training",), TrainingSection),
+        network=network,
+        training=written.section(("training",), TrainingSection),
         search=search,
         rule_name=name,
         rule_parameters=parameters,
-        methods=_methods(document, search.mode),
-        latency=document.section(("latency",), LatencySection),
-        baselines=document.section(("baselines",), BaselinesSection),
-        document=document,
+        methods=methods,
+        latency=written.section(("latency",), LatencySection),
+        baselines=written.section(("baselines",), BaselinesSection),
+        written=written,
     )
 
 
-def _methods(document: TomlDocument, mode: Mode) -> dict[str, tuple[MethodParameters, ...]]:
+def _methods(document: Sections) -> dict[str, tuple[MethodParameters, ...]]:
     """Every table of [methods], as many methods as its lists make."""
     document.check_keys(("methods",), PARAMETERS)
     given = document.table("methods")
-    if not given:
-        raise document.wrong(("methods",), f"is missing; give some of {', '.join(PARAMETERS)}")
-    _check_product(document, mode)
     return {
         letter: document.choices(("methods", letter), kind, _OLD_NAMES, _usual(letter, given[letter]))
         for letter, kind in PARAMETERS.items()
@@ -235,10 +285,10 @@ def _usual(letter: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return {"share": _PAPER_SHARE} if letter == "P" and "channels" in table else {}
 
 
-def _rule(document: TomlDocument) -> tuple[str, dict[str, Any]]:
+def _rule(document: Sections) -> tuple[str, dict[str, Any]]:
     """Name and parameters; every key but `name` is the rule's own."""
     parameters = dict(document.table("rule"))
-    name = parameters.pop("name", "feasible")
+    name = parameters.pop("name", FEASIBLE)
     if not isinstance(name, str):
         raise document.wrong(("rule", "name"), f"is {name!r}; give a text")
     try:
@@ -248,21 +298,24 @@ def _rule(document: TomlDocument) -> tuple[str, dict[str, Any]]:
     return name, parameters
 
 
-def _check_product(document: TomlDocument, mode: Mode) -> None:
-    """Raise FormatError where PQ would tie weights that no quantizer is ever on for."""
-    methods = document.table("methods")
-    if "PQ" in methods and "Q" not in methods:
-        raise document.wrong(
-            ("methods", "PQ"), "ties the weights of a quantized network; give [methods.Q] too"
-        )
-    if "PQ" in methods and mode is Mode.LITERAL:
-        raise document.wrong(
+def _check_methods(written: Sections, letters: Collection[str], mode: Mode) -> None:
+    """Refuse no method at all, and a PQ where no quantizer would ever be on to tie the weights of."""
+    if not letters:
+        raise written.wrong(("methods",), f"is missing; give some of {', '.join(PARAMETERS)}")
+    if "PQ" in letters and "Q" not in letters:
+        raise written.wrong(("methods", "PQ"), "ties the weights of a quantized network; give a Q too")
+    if "PQ" in letters and mode is Mode.LITERAL:
+        raise written.wrong(
             ("methods", "PQ"), "needs a Q that lasts, and in literal mode none does; leave it out"
         )
 
 
 def _plain(value: Any) -> Any:
     """A value as JSON would give it back."""
+    if isinstance(value, Subject):
+        return value.identity
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -12,12 +13,14 @@ from bitlathe.flow.boards.latency import BoardLatency, board_latency
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
 from bitlathe.flow.network.integer_network import IntegerNetwork, named
+from bitlathe.flow.network.own_network import OWN_MODULE
 from bitlathe.flow.progress import Advance, Note, Progress, silent
-from bitlathe.flow.search.config import SearchConfig, read_config
+from bitlathe.flow.search.config import SearchConfig
 from bitlathe.flow.search.listeners import SearchProgress, TensorBoardLog
 from bitlathe.flow.search.report import write_report
 from bitlathe.flow.search.results import SearchResult, comparisons, training_cost
 from bitlathe.flow.search.setup import Setup, baselines_of, set_up
+from bitlathe.model.compress import GivenNetwork
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.graph import proof
@@ -30,6 +33,7 @@ from bitlathe.model.search import (
     Checkpoint,
     Executor,
     Lab,
+    LabSpec,
     Ladder,
     LocalProcesses,
     Rule,
@@ -57,7 +61,7 @@ class ExecutorKind(Enum):
 class SearchRequest:
     """A user's request for a search."""
 
-    config: Path
+    config: SearchConfig
     out: Path
     resume: bool = False
     seed: int | None = None  # instead of the configuration's
@@ -77,11 +81,17 @@ class FinishedSearch:
     result: SearchResult
     baselines: tuple[SearchResult, ...]
     report: Path
+    integer_network: IntegerNetwork  # that the last epoch left, which `compile` and `simulate` take
 
     @property
     def network(self) -> Path:
-        """File of the network that the last epoch left, which `load_quantized` reads."""
+        """Its file, which `load_quantized` reads."""
         return self.report.with_name(NETWORK)
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The method that each epoch chose."""
+        return self.result.choices
 
     @property
     def accuracy(self) -> float:
@@ -112,7 +122,7 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
     Raises UsageError for a bad configuration or folder, and what the search raises; every finished epoch is
     on disk then.
     """
-    setup = set_up(_seeded(read_config(request.config), request.seed), request.data)
+    setup = set_up(_seeded(request.config, request.seed), request.data)
     check_folder(request.out, request.resume)
     pipelines = baselines_of(setup.config, setup.subject)
     lab = Lab(setup.spec)
@@ -130,15 +140,15 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
             resume=request.resume,
             progress=progress,
         )
-        result = runner.run(None, setup.strategy, setup.config.rule, request.out)
+        result, network = runner.run(None, setup.strategy, setup.config.rule, request.out)
         baselines = []
         for kind in setup.config.baselines.run:
             assert pipelines is not None
             strategy = pipelines.strategy(kind, lab, ladder, result.reference, show)
             folder = request.out / "baselines" / kind.value
-            baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder))
+            baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder)[0])
     report = write_report(request.out, result, baselines)
-    return FinishedSearch(result=result, baselines=tuple(baselines), report=report)
+    return FinishedSearch(result=result, baselines=tuple(baselines), report=report, integer_network=network)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +162,9 @@ class _Runner:
     resume: bool
     progress: Progress
 
-    def run(self, kind: Baseline | None, strategy: Strategy, rule: Rule, folder: Path) -> SearchResult:
+    def run(
+        self, kind: Baseline | None, strategy: Strategy, rule: Rule, folder: Path
+    ) -> tuple[SearchResult, IntegerNetwork]:
         """One pipeline, the search itself or a baseline, to its end and to the test images."""
         config, name = self.setup.config, ALGORITHM if kind is None else kind.value
         with ExitStack() as stack:
@@ -174,7 +186,9 @@ class _Runner:
             self.progress(Note(f"{name}: {what}"))
         return self._finished(name, checkpoint, folder)
 
-    def _finished(self, name: str, checkpoint: Checkpoint, folder: Path) -> SearchResult:
+    def _finished(
+        self, name: str, checkpoint: Checkpoint, folder: Path
+    ) -> tuple[SearchResult, IntegerNetwork]:
         """Deploy the last state and look at the test images."""
         spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
         view = integer_view(checkpoint.state, data, spec.deployment)
@@ -182,7 +196,8 @@ class _Runner:
         graph = named(made.graph, self.setup.subject)
         before = integer_view(self.lab.first_state(), data, spec.deployment).network()
         proof.check(graph)
-        self._network(graph, made.preprocess).save(folder / NETWORK)
+        network = self._network(graph, made.preprocess)
+        network.save(folder / NETWORK)
         result = SearchResult(
             name=name,
             dataset=dataset.name,
@@ -199,7 +214,7 @@ class _Runner:
         write_json(folder / RESULT, result.to_json())
         seen = f"{100 * result.test_accuracy:.2f} % of the test images"
         self.progress(Note(f"{name}: {seen}, {result.now.cycles:,} cycles"))
-        return result
+        return result, network
 
     def _network(self, graph: Graph, preprocess: Preprocess) -> IntegerNetwork:
         return IntegerNetwork(
@@ -217,7 +232,7 @@ def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:
     try:
         return config if seed is None else replace(config, training=replace(config.training, seed=seed))
     except WrongValue as error:
-        raise UsageError(f"--{error}") from error
+        raise UsageError(f"`{error.key}`: {error.what}") from error
 
 
 def check_folder(out: Path, resume: bool) -> None:
@@ -252,10 +267,29 @@ def executor_of(request: SearchRequest, lab: Lab) -> Iterator[Executor]:
 
 
 def _new_executor(request: SearchRequest, lab: Lab) -> Executor:
+    if request.executor is ExecutorKind.SEQUENTIAL:
+        return Sequential(lab)
+    _check_sendable(request.executor, lab.spec)
     if request.executor is ExecutorKind.LOCAL:
         return LocalProcesses(lab.spec, request.workers)
-    if request.executor is ExecutorKind.RAY:
-        from bitlathe.model.search.ray_executor import RayExecutor  # Ray is optional
+    from bitlathe.model.search.ray_executor import RayExecutor  # Ray is optional
 
-        return RayExecutor(lab.spec, workers=request.workers, address=request.ray_address)
-    return Sequential(lab)
+    return RayExecutor(lab.spec, workers=request.workers, address=request.ray_address)
+
+
+def _check_sendable(executor: ExecutorKind, spec: LabSpec) -> None:
+    """Raise UsageError for a network handed in that other processes cannot read."""
+    architecture = spec.architecture
+    if not isinstance(architecture, GivenNetwork):
+        return
+    try:
+        pickle.dumps(architecture)
+        of_file = [type(each) for each in architecture.model.modules() if type(each).__module__ == OWN_MODULE]
+        why = f"{of_file[0].__name__} is in a file that they do not import" if of_file else ""
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        why = str(error)
+    if why:
+        raise UsageError(
+            f"`executor={executor.value}`: its processes cannot be sent the network ({why}); give one whose "
+            "classes stand in a module that they import, or `executor=sequential`"
+        )

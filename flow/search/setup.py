@@ -15,11 +15,11 @@ from bitlathe.flow.hardware.latency import rungs
 from bitlathe.flow.network.own_network import is_own, make_own
 from bitlathe.flow.network.request import NetworkRequest, Normalization
 from bitlathe.flow.network.subject import Subject, find_subject
-from bitlathe.flow.search.config import Mode, SearchConfig
+from bitlathe.flow.search.config import Mode, NetworkSection, SearchConfig
 from bitlathe.hls.target.config import Target, find_target
 from bitlathe.model.capture.capture import capture
 from bitlathe.model.capture.names import identifier
-from bitlathe.model.compress import Architecture, Method, MethodContext, ZooArchitecture
+from bitlathe.model.compress import Architecture, GivenNetwork, Method, MethodContext, ZooArchitecture
 from bitlathe.model.compress.methods import PruneChannels, PruneParameters, QuantizeParameters, joint_reach
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import FormatError
@@ -65,9 +65,7 @@ class Setup:
     def ladder(self, boards: BoardLatency | None = None) -> Ladder:
         """The rungs that the configuration names, and the boards if there are any."""
         if boards is not None and boards.target.name != self.target.name:
-            raise UsageError(
-                f"`boards`: is a {boards.target.name}, {self.config.path} for {self.target.name}"
-            )
+            raise UsageError(f"`boards`: is a {boards.target.name}, the search for {self.target.name}")
         return Ladder(rungs=rungs(self.config.latency.rungs, self.target, boards))
 
 
@@ -76,16 +74,7 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
 
     Raises what finding them raises, and UsageError, with file, line and key, for layers that are not there.
     """
-    subject = find_subject(
-        NetworkRequest(
-            network=config.network.name,
-            dataset=config.network.dataset,
-            weights=config.network.weights,
-            normalization=config.network.normalize,
-            seed=config.training.seed,
-            data=data,
-        )
-    )
+    subject = _subject(config, data)
     subject.check_trains()
     _check_full_layers(config, subject)
     return Setup(
@@ -97,13 +86,30 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
     )
 
 
+def _subject(config: SearchConfig, data: Path | None) -> Subject:
+    """The network handed in, or found by its name."""
+    named = config.network
+    if isinstance(named, Subject):
+        return named
+    return find_subject(
+        NetworkRequest(
+            network=named.name,
+            dataset=named.dataset,
+            weights=named.weights,
+            normalization=named.normalize,
+            seed=config.training.seed,
+            data=data,
+        )
+    )
+
+
 def lab_spec(config: SearchConfig, subject: Subject, data: Path | None) -> LabSpec:
-    """The recipe from which every worker makes its lab."""
-    literal = config.search.mode is Mode.LITERAL
+    """What every worker makes its lab from: by names if the search has names, else the objects themselves."""
+    literal, is_named = config.search.mode is Mode.LITERAL, isinstance(config.network, NetworkSection)
     return LabSpec(
         architecture=architecture_of(config, subject),
-        weights=subject.weights.path,
-        dataset=subject.dataset.name,
+        weights=subject.weights.path if is_named else None,
+        dataset=subject.dataset.name if is_named else subject.dataset,
         data_root=data,
         settings=training_settings(config, subject),
         held_out=config.search.held_out,
@@ -121,6 +127,8 @@ def training_settings(config: SearchConfig, subject: Subject) -> TrainConfig:
 
 def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
     """How a worker makes the network."""
+    if isinstance(config.network, Subject):
+        return GivenNetwork(model=subject.model)
     seen = subject.weights.normalization
     if seen not in (Normalization.NONE, Normalization.IMAGENET):
         raise UsageError(f"`normalization={seen.value}`: a search knows none and imagenet; choose one")
@@ -182,7 +190,7 @@ def baselines_of(config: SearchConfig, subject: Subject) -> Baselines | None:
     if not kinds:
         return None
     if not config.prune or not config.quantize:
-        raise UsageError(f"{config.path}: the baseline {kinds[0].value} needs [methods.P] and [methods.Q]")
+        raise config.wrong(("baselines", "run"), f"{kinds[0].value} needs a P and a Q; give both methods")
     lanes = min(one.lanes for one in config.prune)
     parameters = replace(config.prune[0], stage="", lanes=lanes)
     context = context_of(config, subject)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,17 @@ class Architecture(Protocol):
 
     def build(self) -> nn.Module:
         """The network with its first weights, unpruned, in training mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenNetwork:
+    """A network that is there, as it was before any method."""
+
+    model: nn.Module
+
+    def build(self) -> nn.Module:
+        """A copy to be trained."""
+        return copy.deepcopy(self.model).train()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

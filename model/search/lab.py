@@ -21,7 +21,7 @@ from bitlathe.model.compress.release import released
 from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import State, fresh_state, from_bytes
 from bitlathe.model.compress.weight_files import load_weights
-from bitlathe.model.data import load_dataset
+from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.files.archive import encode_graph
 from bitlathe.model.quantize.config import QuantizeConfig
@@ -38,12 +38,12 @@ class Judge(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSpec:
-    """What a lab is made from, on any machine with the data set; it can be pickled."""
+    """What a lab is made from; it can be pickled. A data set by name is read where the lab is made."""
 
     architecture: Architecture
-    weights: Path | None  # initial weights; None: the architecture's own
-    dataset: str
-    data_root: Path | None
+    weights: Path | None  # to start from; None: the architecture's own first weights
+    dataset: str | Dataset
+    data_root: Path | None  # of a data set by name
     settings: TrainConfig  # `epochs` is the whole search's
     held_out: int  # training images to judge on
     judge: Judge
@@ -82,8 +82,9 @@ class Lab:
 
     def __init__(self, spec: LabSpec) -> None:
         self.spec = spec
-        torch.set_num_threads(spec.settings.threads or 1)  # sums depend on it, so all labs use the same
-        self.dataset = load_dataset(spec.dataset, spec.data_root)
+        torch.set_num_threads(spec.settings.threads or 1)  # sums depend on it, so all labs have one
+        named = spec.dataset
+        self.dataset = load_dataset(named, spec.data_root) if isinstance(named, str) else named
         self.data = MethodData.split(
             self.dataset,
             held_out=spec.held_out,

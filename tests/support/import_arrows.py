@@ -95,7 +95,7 @@ TABLE = {
         libraries=None,
     ),
     "flow.bitlathe": allow(
-        "flow.api flow.errors flow.progress model.graph.errors"
+        "flow.api flow.errors flow.progress model.compress.methods model.graph.errors"
     ),  # names, loaded when used
     "flow.cli": allow("flow board hls model", libraries=None),
 }

@@ -1,16 +1,17 @@
-"""TOML files with tables of settings; errors name file, line and key."""
+"""Tables of settings, of a TOML file or elsewhere; what is wrong is told by its place."""
 
 from __future__ import annotations
 
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.graph.files.settings import WrongValue, check_keys, read_choices, read_settings
 
 if sys.version_info >= (3, 11):
@@ -26,20 +27,17 @@ _KEY = re.compile(r"^\s*([A-Za-z0-9_-]+|\"[^\"]+\")\s*=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TomlDocument:
-    """A parsed file that remembers its lines."""
+class Sections(ABC):
+    """Tables of values as TOML has them."""
 
-    path: Path
     values: Mapping[str, Any]
-    lines: Mapping[Keys, int]  # first line of each table and key, from 1
 
-    def wrong(self, keys: Keys, what: str) -> FormatError:
-        """Error about a key, or about its table if the key is missing."""
-        line = next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), 1)
-        return FormatError(f"{self.path}:{line}: {'.'.join(keys)}: {what}")
+    @abstractmethod
+    def wrong(self, keys: Keys, what: str) -> BitlatheError:
+        """Error about a key, or about a table, that says where it was written."""
 
     def table(self, *keys: str) -> Mapping[str, Any]:
-        """A table, empty if there is none; FormatError for anything else of that name."""
+        """A table, empty where there is none; `wrong` for anything else of that name."""
         found: Any = self.values
         for depth, key in enumerate(keys, 1):
             found = found.get(key, {})
@@ -56,12 +54,12 @@ class TomlDocument:
             raise self.wrong((*keys, error.key) if error.key else keys, error.what) from error
 
     def check_keys(self, keys: Keys, known: Iterable[str]) -> None:
-        """Raise FormatError for an entry of a table that is not among `known`."""
+        """Raise what `wrong` makes for an entry of a table that is not among `known`."""
         with self.placed(keys):
             check_keys(self.table(*keys), known)
 
     def section(self, keys: Keys, kind: type[Section]) -> Section:
-        """A table as the dataclass `kind`; FormatError, with its place, for what `read_settings` refuses."""
+        """A table as the dataclass `kind`; what `read_settings` refuses is raised with its place."""
         with self.placed(keys):
             return read_settings(kind, self.table(*keys))
 
@@ -80,6 +78,19 @@ class TomlDocument:
             error.key = written.get(error.key, error.key)
             with self.placed(keys):
                 raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TomlDocument(Sections):
+    """A parsed file that still knows its lines."""
+
+    path: Path
+    lines: Mapping[Keys, int]  # first line of each table and key, from 1
+
+    def wrong(self, keys: Keys, what: str) -> FormatError:
+        """Error about a key, or about a table where the key itself stands nowhere."""
+        line = next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), 1)
+        return FormatError(f"{self.path}:{line}: {'.'.join(keys)}: {what}")
 
 
 def read_toml(path: Path) -> TomlDocument:

@@ -180,6 +180,9 @@ def _shown(signature: inspect.Signature) -> list[str]:
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
             shown.append("*")
+        if parameter.kind is parameter.VAR_KEYWORD:
+            shown.append(f"**{parameter.name}")
+            continue
         default = parameter.default
         text = (
             json.dumps(default) if isinstance(default, str) else getattr(default, "__name__", repr(default))
