@@ -25,7 +25,6 @@ from cases import CASES, Case, Subject
 
 from bitlathe import hls
 from bitlathe.flow.cli.output import note, print_table
-from bitlathe.flow.errors import MissingData
 from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
 from bitlathe.hls.compile import Compiled
@@ -149,7 +148,7 @@ def _rows(case: Case, arguments: argparse.Namespace, known: Sequence[Row]) -> It
     """Rows of a network; what cannot be run is reported on stderr."""
     try:
         subject = case.make(arguments.images, arguments.data)
-    except (MissingData, BitlatheError) as error:
+    except BitlatheError as error:
         note(f"{case.name} is left out: {error}")
         return
     for name in arguments.targets:

@@ -10,6 +10,7 @@ from bitlathe.model.graph.errors import (
     CapacityError,
     DataError,
     FormatError,
+    MissingData,
     ShapeError,
     ToolError,
     UnsupportedLayer,
@@ -51,10 +52,6 @@ def member_of(kind: type[EnumKind], argument: str, word: str) -> EnumKind:
     except ValueError:
         known = ", ".join(str(member.value) for member in kind)
         raise UsageError(f"`{argument}={word}`: choose one of {known}") from None
-
-
-class MissingData(DataError):
-    """The data set is absent or damaged."""
 
 
 # The first class that fits decides; whatever is not listed is a check that failed.

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.network.datasets import read_dataset
 from bitlathe.model.data import Dataset, Images, Labels
+from bitlathe.model.data import load_dataset as read_named
 from bitlathe.model.graph.errors import DataError
 
 Arrays: TypeAlias = tuple[Any, ...]  # images and labels of one split, or of both one after the other
@@ -52,11 +52,13 @@ def load_dataset(
         data: folder of the data sets that have names; the variable BITLATHE_DATA if not given.
 
     Raises:
-        UsageError, MissingData: no data set of that name, or its files are missing.
-        DataError: images or labels of another shape, type or range; says which and what to give.
+        UsageError: a test split too many.
+        MissingData: the files of the name are missing or damaged.
+        DataError: no data set of that name, or images or labels of another shape, type or range; says what
+            to give.
     """
     if isinstance(source, str):
-        return read_dataset(source, None if data is None else Path(data))
+        return read_named(source, None if data is None else Path(data))
     if isinstance(source, Dataset):
         return source
     called = name or _name(source)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bitlathe.flow.api.datasets import load_dataset
     from bitlathe.flow.api.hardware import compile, simulate
     from bitlathe.flow.api.networks import load_network, load_quantized, quantize
-    from bitlathe.flow.errors import CheckFailed, MissingData, UsageError
+    from bitlathe.flow.errors import CheckFailed, UsageError
     from bitlathe.flow.progress import Advance, Note
     from bitlathe.model.compress.methods import (
         ProductParameters,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         QuantizeParameters,
         Train,
     )
-    from bitlathe.model.graph.errors import BitlatheError
+    from bitlathe.model.graph.errors import BitlatheError, MissingData
 
 __version__ = version("bitlathe")
 
@@ -65,7 +65,7 @@ _HOMES = {
     "flow.api.datasets": ("load_dataset",),
     "flow.api.hardware": ("compile", "simulate"),
     "flow.api.networks": ("load_network", "load_quantized", "quantize"),
-    "flow.errors": ("CheckFailed", "MissingData", "UsageError"),
+    "flow.errors": ("CheckFailed", "UsageError"),
     "flow.progress": ("Note", "Advance"),
     "model.compress.methods": (
         "ProductParameters",
@@ -74,7 +74,7 @@ _HOMES = {
         "QuantizeParameters",
         "Train",
     ),
-    "model.graph.errors": ("BitlatheError",),
+    "model.graph.errors": ("BitlatheError", "MissingData"),
 }
 _HOME = {name: f"bitlathe.{home}" for home, names in _HOMES.items() for name in names}
 

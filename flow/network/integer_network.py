@@ -10,14 +10,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.network.datasets import read_dataset, shape_of
 from bitlathe.flow.network.quantize_settings import quantize_config
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.capture.capture import capture
 from bitlathe.model.capture.names import identifier
-from bitlathe.model.data import Dataset, Images, Labels
+from bitlathe.model.data import Dataset, Images, Labels, image_shape_of, load_dataset
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.files.account import macs_by_layer
@@ -247,7 +246,7 @@ def read_network(
         raise UsageError(
             f"{path}: give `dataset`; {ready.name} is not one of the zoo's networks, which have a usual one"
         )
-    images = dataset if isinstance(dataset, Dataset) else read_dataset(ready.dataset_name, data)
+    images = dataset if isinstance(dataset, Dataset) else load_dataset(ready.dataset_name, data)
     _check_shape(path, ready.graph, images.name, images.image_shape)
     return _judged(
         IntegerNetwork(
@@ -285,7 +284,7 @@ def _read_graph(path: Path, dataset: str | Dataset | None) -> Graph:
     if isinstance(dataset, Dataset):
         _check_shape(path, graph, dataset.name, dataset.image_shape)
     elif dataset is not None:
-        _check_shape(path, graph, dataset, shape_of(dataset))
+        _check_shape(path, graph, dataset, image_shape_of(dataset))
     return graph
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.network.datasets import read_dataset
 from bitlathe.flow.network.own_network import (
     NetworkSource,
     check_trains,
@@ -26,7 +25,7 @@ from bitlathe.flow.network.own_network import (
 from bitlathe.flow.network.request import MeanStd, NetworkRequest, Normalization
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
-from bitlathe.model.data import Dataset
+from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.train.outputs import unlike_classes
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
@@ -175,10 +174,10 @@ def _dataset(network: NetworkSource, request: NetworkRequest) -> Dataset:
     if isinstance(request.dataset, Dataset):
         return request.dataset
     if request.dataset is not None:
-        return read_dataset(request.dataset, request.data)
+        return load_dataset(request.dataset, request.data)
     if isinstance(network, nn.Module) or is_own(network):
         raise UsageError(f"{label(network)}: give `dataset`; only networks of the zoo have a usual one")
-    return read_dataset(network_spec(network).dataset, request.data)
+    return load_dataset(network_spec(network).dataset, request.data)
 
 
 def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> WeightsOrigin:

@@ -8,10 +8,10 @@ from enum import Enum
 from pathlib import Path
 
 from bitlathe.flow.errors import UsageError, member_of
-from bitlathe.flow.network.datasets import check_dataset, read_dataset
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
 from bitlathe.model.compress.weight_files import WeightsMetadata, save_weights
+from bitlathe.model.data import check_dataset, load_dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.train import Precision, Schedule, TrainConfig
 from bitlathe.model.zoo import network_spec
@@ -37,7 +37,7 @@ def training_config(
 ) -> TrainConfig:
     """Settings of a run; the data set is the network's usual one when None.
 
-    Raises UnsupportedLayer or UsageError for an unknown name or a value out of its range.
+    Raises UnsupportedLayer or DataError for an unknown name, UsageError for a value out of its range.
     """
     usual = network_spec(network).dataset
     check_dataset(dataset or usual)
@@ -65,7 +65,7 @@ def run_training(
         raise UsageError(
             f"{folder}: holds a training; continue it with `resume=True`, or name another folder with `out`"
         )
-    read_dataset(config.dataset, data)  # so that missing data is reported before anything is made
+    load_dataset(config.dataset, data)  # so that missing data is reported before anything is made
 
     def stepped(done: int, steps: int) -> None:
         progress(Advance(f"{config.network}: training", done, steps))

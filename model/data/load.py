@@ -12,7 +12,8 @@ from bitlathe.model.data.digits import read_digits
 from bitlathe.model.data.readers import DatasetReader, read_blob
 from bitlathe.model.data.synthetic import read_synthetic
 from bitlathe.model.graph.arrays import Images
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, MissingData
+from bitlathe.model.graph.nodes import Shape
 
 DATA_VARIABLE = "BITLATHE_DATA"
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,13 +40,30 @@ def data_root(explicit: Path | None = None) -> Path | None:
 def load_dataset(name: str, root: Path | None = None) -> Dataset:
     """Read and check a data set; `root` as in `data_root`.
 
-    Raises DataError for an unknown name, missing files, or files that are not the data set.
+    Raises DataError for an unknown name, MissingData for missing files or files that are not the data set.
     """
+    check_dataset(name)
     if name in _EMBEDDED:
         return _EMBEDDED[name]()
-    if name not in CATALOG:
+    try:
+        return _read_files(name, CATALOG[name], data_root(root))
+    except DataError as error:
+        raise MissingData(str(error)) from error
+
+
+def check_dataset(name: str) -> None:
+    """Raise DataError unless a data set of this name is known."""
+    if name not in dataset_names():
         raise DataError(f"{name}: no such data set; choose one of {', '.join(dataset_names())}")
-    return _read_files(name, CATALOG[name], data_root(root))
+
+
+def image_shape_of(name: str) -> Shape:
+    """(C, H, W) of a data set's images, whose files need not be there; DataError for an unknown name."""
+    check_dataset(name)
+    if name in _EMBEDDED:
+        return _EMBEDDED[name]().image_shape
+    height, width, channels = CATALOG[name].image_shape
+    return channels, height, width
 
 
 def _read_files(name: str, spec: DatasetSpec, root: Path | None) -> Dataset:

@@ -29,5 +29,9 @@ class DataError(BitlatheError):
     """A data set or checkpoint is missing, damaged or of another network."""
 
 
+class MissingData(DataError):
+    """The data set is absent or damaged."""
+
+
 class ToolError(BitlatheError):
     """A tool is missing or failed."""

@@ -13,7 +13,7 @@ import pytest
 import torch
 from command_line import LENET, run
 
-from bitlathe.flow.errors import ExitStatus, MissingData, UsageError, status_of
+from bitlathe.flow.errors import ExitStatus, UsageError, status_of
 from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.compress import training
 from bitlathe.model.graph import errors
@@ -324,7 +324,7 @@ def test_the_installed_script_tells_that_the_compiler_is_missing(tmp_path: Path)
         (errors.DataError, 2),
         (UsageError, 2),
         (errors.ToolError, 3),
-        (MissingData, 3),
+        (errors.MissingData, 3),
     ],
 )
 def test_every_error_has_a_status(error: type[errors.BitlatheError], status: int) -> None:

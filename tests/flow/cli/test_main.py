@@ -245,7 +245,7 @@ def test_compiling_a_graph_needs_no_images(monkeypatch: pytest.MonkeyPatch) -> N
     def unread(*_: object) -> None:
         raise AssertionError("images were read")
 
-    monkeypatch.setattr(integer_network, "read_dataset", unread)
+    monkeypatch.setattr(integer_network, "load_dataset", unread)
     for words, dataset in (((), None), (("--dataset", "digits"), "digits")):
         assert run("compile", "mine.blg", "--out", "mine", *words).status == ExitStatus.DONE
         assert json.loads(Path("mine", "manifest.json").read_text())["dataset"] == dataset
