@@ -31,7 +31,6 @@ from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, Preprocess
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import predict
-from bitlathe.model.train.outputs import unlike_classes
 from bitlathe.model.zoo import NETWORKS
 
 _SUFFIXES = (".blg", ".blgc")  # of a graph's file
@@ -132,7 +131,7 @@ class IntegerNetwork(ReadyGraph):
     @property
     def unlike_classes(self) -> str | None:
         """How its outputs differ from one per class, which an accuracy needs; None where they do not."""
-        return unlike_classes(self.graph.shapes[self.graph.output], self.dataset)
+        return self.dataset.unlike_classes(self.graph.shapes[self.graph.output])
 
     def accuracy_of(self, outputs: NDArray[Any], labels: Labels) -> float | None:
         """Accuracy of its outputs; None where they are not classes."""

@@ -27,7 +27,6 @@ from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.train.outputs import unlike_classes
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
 PUBLISHED = ("resnet20", "resnet56", "resnet110")  # by the repository that the CIFAR weights come from
@@ -122,7 +121,7 @@ class Subject:
 
     def check_classifies(self) -> None:
         """Raise UsageError unless it has one output per class, by which training and a search judge it."""
-        if unlike := unlike_classes(self.outputs, self.dataset):
+        if unlike := self.dataset.unlike_classes(self.outputs):
             raise UsageError(f"{label(self.requested)}: {unlike}; give it one output per class")
 
     def check_trains(self) -> None:

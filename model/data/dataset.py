@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,24 @@ class Dataset:
                 "pad the images, or give a network of your own"
             )
         return height
+
+    def unlike_classes(self, outputs: tuple[int, ...]) -> str | None:
+        """How outputs of one image, (K,) or (K, H, W), differ from one per class; None where they do not.
+
+        >>> from bitlathe.model.data import load_dataset
+        >>> digits = load_dataset("digits")
+        >>> digits.unlike_classes((10, 1, 1))
+        >>> digits.unlike_classes((10, 8, 8))
+        'makes maps of 10x8x8, digits has 10 classes'
+        >>> digits.unlike_classes((1,))
+        'makes 1 output, digits has 10 classes'
+        """
+        count, extent = prod(outputs[:1]), prod(outputs[1:])
+        if (count, extent) == (self.num_classes, 1):
+            return None
+        maps = f"maps of {'x'.join(map(str, outputs))}"
+        made = f"{count} output{'s' * (count != 1)}" if extent == 1 else maps
+        return f"makes {made}, {self.name} has {self.num_classes} classes"
 
     def __repr__(self) -> str:
         channels, height, width = self.image_shape

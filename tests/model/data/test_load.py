@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import re
 import struct
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bitlathe.model.data import Dataset, data_root, load_dataset
+from bitlathe.model.data import Dataset, data_root, dataset, load_dataset
 from bitlathe.model.data import load as load_module
 from bitlathe.model.data.catalog import CATALOG
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, MissingData
 
 
 @pytest.fixture
@@ -162,3 +163,15 @@ def test_a_data_set_with_a_wrong_array_cannot_be_made(field: str, value: NDArray
 def test_a_data_set_without_images_cannot_be_made() -> None:
     with pytest.raises(DataError, match="x train: no image in it"):
         Dataset(**_fields(count=0))  # type: ignore[arg-type]
+
+
+def test_the_examples_of_a_data_set_hold() -> None:
+    assert doctest.testmod(dataset) == (0, 5)
+
+
+def test_files_that_are_not_there_are_told_from_a_name_that_no_data_set_has(tmp_path: Path) -> None:
+    with pytest.raises(MissingData, match="cifar10: files not found"):
+        load_dataset("cifar10", tmp_path)
+    with pytest.raises(DataError, match="no such data set") as raised:
+        load_dataset("cifar11", tmp_path)
+    assert not isinstance(raised.value, MissingData)
