@@ -118,8 +118,9 @@ def search(
     """Choose pruning and quantization epoch by epoch, by a rule such as measured latency (Algorithm 1).
 
     Args:
-        network: what `load_network` gives or takes, with one output per class; it stays as it is. Or FILE.toml,
-            which says all that `methods` to `baselines` and `settings` say here; docs/search.md describes it.
+        network: what `load_network` gives or takes, with one output per class; it stays as it is. Or
+            FILE.toml, which says all that `methods` to `baselines` and `settings` say here; docs/search.md
+            describes it.
         out: folder of network.blg, choices, every epoch's state, and the report index.html.
         methods: what each epoch chooses from: `PruneParameters`, `QuantizeParameters`, `PruneWeights`,
             `ProductParameters`, `Train`.
