@@ -222,7 +222,7 @@ def config_of(
     keys = {field.name: (section, field.name) for section, kind in _FREE.items() for field in fields(kind)}
     keys["baselines"] = keys.pop("run")
     values: dict[str, dict[str, Any]] = {"rule": {**rule_parameters, "name": rule}}
-    written = Arguments(values=values)
+    written = CallArguments(values=values)
     with written.placed(("training",)):
         check_keys(settings, keys)
     for name, value in settings.items():
@@ -237,7 +237,7 @@ def config_of(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments(Sections):
+class CallArguments(Sections):
     """Arguments of a call, each in the section that has its key."""
 
     def wrong(self, keys: Keys, what: str) -> UsageError:
