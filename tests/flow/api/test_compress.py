@@ -114,7 +114,7 @@ def arrays() -> tuple[np.ndarray, np.ndarray]:
     return (digits.images * 15).astype(np.uint8), digits.target
 
 
-def test_a_module_and_arrays_are_searched_from_start_to_simulation(tmp_path: Path) -> None:
+def test_a_module_and_arrays_are_searched_and_compiled(tmp_path: Path) -> None:
     network = tiny()
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     methods = [PRUNE, QUANTIZE]
