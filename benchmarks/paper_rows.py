@@ -21,11 +21,11 @@ from bitlathe.model.compress import MethodData
 from bitlathe.model.compress.methods import PruneOnce, PruneWeights, Quantize, ShareWeights, Train
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
-from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.graph.files.account import Account
 from bitlathe.model.graph.files.compact import save_compact
 from bitlathe.model.product.config import LayerCodes, ProductConfig
+from bitlathe.model.product.live import network_of
 from bitlathe.model.prune.channels.budget import ChannelBudget, CostShare, WidthLimits
 from bitlathe.model.prune.channels.costs import Metric
 from bitlathe.model.prune.channels.plug_in import PruneSettings
@@ -166,7 +166,7 @@ def codewords(
     path = bench.folder(name) / "state.pt"
     state = load(path, start.architecture, settings) if path.exists() else fresh_state(start.model, settings)
     state = follow(Recipe(stages=(stage,)), state, data, settings, lambda s: s.save(path))
-    network = integer_network(integer_view(state, data, INT8))
+    network = network_of(integer_view(state, data, INT8))
     size = save_compact(network.graph, path.with_name("network.blgc"))
     account, accuracy = Account.of(network.graph), integer_accuracy(network, dataset)
     return {

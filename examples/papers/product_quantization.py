@@ -11,13 +11,13 @@ from bitlathe.model.compress import MethodData
 from bitlathe.model.compress.methods import ShareWeights
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
-from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.files.account import Account
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.product.config import ProductConfig
+from bitlathe.model.product.live import network_of
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import TrainConfig, evaluate
@@ -35,7 +35,7 @@ def main() -> None:
     before = Account.of(quantize(model, digits.train_images, INT8).graph)
     recipe = Recipe(stages=(RecipeStage(method=SHARE, epochs=2),))
     view = integer_view(follow(recipe, fresh_state(model, SETTINGS), data, SETTINGS), data, INT8).eval()
-    graph = integer_network(view).graph
+    graph = network_of(view).graph
     layers = [n.name for n in graph.nodes if isinstance(n, Conv2d | Dense) and n.codebook is not None]
     after, tested = Account.of(graph), evaluate(view, digits.test_images, digits.test_labels)
     print(

@@ -23,7 +23,6 @@ from bitlathe.model.compress import Diverged, GivenNetwork, MethodContext, Metho
 from bitlathe.model.compress.methods import PruneParameters
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
-from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.data import Images, Labels, to_input
 from bitlathe.model.graph import proof
@@ -33,6 +32,7 @@ from bitlathe.model.graph.files.compact import save_compact
 from bitlathe.model.graph.files.storage import make_folder, writable
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.native.evaluator import evaluator
+from bitlathe.model.product.live import network_of
 from bitlathe.model.prune.channels.groups import ChannelGroups, channel_groups
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
@@ -241,7 +241,7 @@ def _compressed(
     kept.save(state)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
         return quantize(state.model.eval(), data.train_images, config)
-    return integer_network(integer_view(state, data, state.quantization.config))
+    return network_of(integer_view(state, data, state.quantization.config))
 
 
 def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions) -> dict[str, object]:

@@ -22,11 +22,11 @@ from bitlathe.flow.search.results import SearchResult, comparisons, training_cos
 from bitlathe.flow.search.setup import Setup, baselines_of, set_up
 from bitlathe.model.compress import GivenNetwork
 from bitlathe.model.compress.precision import integer_view
-from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.files.archive import graph_digest
 from bitlathe.model.graph.files.settings import WrongValue
 from bitlathe.model.graph.graph import Graph
+from bitlathe.model.product.live import network_of
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.search import (
     Baseline,
@@ -192,7 +192,7 @@ class _Runner:
         """Deploy the last state and look at the test images."""
         spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
         view = integer_view(checkpoint.state, data, spec.deployment)
-        made = integer_network(view)
+        made = network_of(view)
         graph = named(made.graph, self.setup.subject)
         before = integer_view(self.lab.first_state(), data, spec.deployment).network()
         proof.check(graph)

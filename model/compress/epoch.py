@@ -14,10 +14,10 @@ from torch.nn import functional
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.randomness import step_generator
-from bitlathe.model.compress.sharing import shared
 from bitlathe.model.compress.state import Quantization, State
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.product.live import assignments
 from bitlathe.model.prune.channels.group_lasso import GroupLasso
 from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.train.batches import Batch, forward_in_training
@@ -61,7 +61,7 @@ def train_epoch(
     _check_learning(losses, math.log(data.classes), state)
     state.quantization = trainee.quantization()
     if state.sharing is not None and state.quantization is not None:
-        state.sharing = shared(trainee.view, state.sharing)
+        state.sharing = replace(state.sharing, assignments=assignments(trainee.view))
         # newly calibrated binary points would not be the ones that the codewords were trained with
         state.quantization = replace(state.quantization, thresholds=trainee.view.thresholds())
     if state.step == data.steps:

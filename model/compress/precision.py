@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from bitlathe.model.compress.data import MethodData
-from bitlathe.model.compress.sharing import tied
 from bitlathe.model.compress.state import State
+from bitlathe.model.product.live import share
 from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.quantize.config import QuantizeConfig
 
@@ -19,7 +19,9 @@ def integer_view(state: State, data: MethodData, deployment: QuantizeConfig) -> 
     view = QuantizedView.of(
         state.model, data.train_images, quantization.config, thresholds=quantization.thresholds
     )
-    return view if state.sharing is None else tied(view, state.sharing, data)
+    if (sharing := state.sharing) is None:
+        return view
+    return share(view, sharing.config, data.train_images, sharing.assignments)
 
 
 def judged_module(state: State, view: QuantizedView, as_trained: bool) -> nn.Module:

@@ -18,12 +18,12 @@ from bitlathe.model.compress.method import Method
 from bitlathe.model.compress.methods import penalty_of
 from bitlathe.model.compress.precision import integer_view, judged_module
 from bitlathe.model.compress.release import released
-from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import State, fresh_state, from_bytes
 from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.files.archive import encode_graph
+from bitlathe.model.product.live import network_of
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.evaluate import evaluate
@@ -132,7 +132,7 @@ class Lab:
         return TrialOutcome(
             label=job.label,
             state=state.to_bytes(),
-            graph=encode_graph(integer_network(view).graph),
+            graph=encode_graph(network_of(view).graph),
             accuracy=self._accuracy(judged_module(state, view, self.spec.as_trained)),
             loss=trained.loss,
             steps=self._steps(state) - before,

@@ -10,7 +10,6 @@ import torch
 
 from bitlathe.model.compress import Method, MethodData, State, train_epoch
 from bitlathe.model.compress.methods import PruneChannels, PruneWeights, Quantize, ShareWeights
-from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state
 from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset, to_input
@@ -18,6 +17,7 @@ from bitlathe.model.graph import proof
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.product.config import ProductConfig
+from bitlathe.model.product.live import network_of
 from bitlathe.model.prune.weights.masks import WeightScope
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 from bitlathe.model.train import TrainConfig
@@ -69,7 +69,7 @@ def test_integers_compute_what_was_trained_on_real_images(
     view = train_epoch(state, data, SETTINGS).view
     assert view is not None
     assert any(not torch.equal(a, b) for a, b in zip(before, state.model.parameters(), strict=True))
-    network = integer_network(view)
+    network = network_of(view)
     proof.check(network.graph)
     layers = [node for node in network.graph.nodes if isinstance(node, Conv2d | Dense)]
     assert all(node.weight_bits == 4 for node in layers if node.name not in FULL)

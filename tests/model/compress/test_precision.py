@@ -11,13 +11,13 @@ import torch
 from bitlathe.model.compress import MethodData, State, ZooArchitecture, train_epoch
 from bitlathe.model.compress.methods import PruneChannels, Quantize, ShareWeights
 from bitlathe.model.compress.precision import integer_view
-from bitlathe.model.compress.sharing import integer_network
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.files.archive import graph_digest
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.product.config import ProductConfig
+from bitlathe.model.product.live import network_of
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train import TrainConfig
 
@@ -48,7 +48,7 @@ def codebooks(graph: Graph) -> dict[str, int]:
 
 
 def deployed(state: State, data: MethodData) -> Graph:
-    return integer_network(integer_view(state, data, CONFIG)).graph
+    return network_of(integer_view(state, data, CONFIG)).graph
 
 
 def test_it_waits_for_a_quantizer_and_is_chosen_once(state: State) -> None:
@@ -71,7 +71,7 @@ def test_what_was_trained_is_what_is_deployed(state: State, data: MethodData) ->
     trained = state.copy()
     view = train_epoch(trained, data, SETTINGS).view
     assert view is not None
-    before, after = integer_network(view).graph, deployed(trained, data)
+    before, after = network_of(view).graph, deployed(trained, data)
     assert graph_digest(before) == graph_digest(after)
 
 
