@@ -87,7 +87,7 @@ foreach {what property mend} {
   }
 }
 file copy -force vivado/$project.runs/impl_1/design_1_wrapper.bit bitlathe.bit
-# The description of the hardware lies elsewhere by release.
+# The path of the hardware's description depends on the release.
 set found [concat [glob -nocomplain vivado/$project.srcs/sources_1/bd/design_1/hw_handoff/design_1.hwh] [glob -nocomplain vivado/$project.gen/sources_1/bd/design_1/hw_handoff/design_1.hwh]]
 if {[llength $found] == 0} {
   error "no design_1.hwh below vivado/: generate the block design's output products"
