@@ -51,7 +51,7 @@ TABLE = {
         "numpy torch",
     ),
     "model.search": allow(
-        "model.compress model.data model.graph model.prune model.quantize model.train",
+        "model.compress model.data model.graph model.product model.prune model.quantize model.train",
         "numpy torch ray scipy",
     ),
     "hls": allow(),
