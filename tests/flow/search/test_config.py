@@ -1,4 +1,4 @@
-"""A search's configuration is read as typed values; what is wrong is told of by file, line and key."""
+"""A search's configuration is read as typed values; what is wrong is reported by file, line and key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a running search: its progress, and TensorBoard's log."""
+"""What a running search reports: its progress, and TensorBoard's log."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from bitlathe.model.native import cache
 
 @pytest.fixture
 def fresh_tools() -> Iterator[None]:
-    """Tools are looked for anew, before and after."""
+    """Tools are looked for again, before and after."""
     build._tools.cache_clear()
     yield
     build._tools.cache_clear()

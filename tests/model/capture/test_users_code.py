@@ -1,4 +1,4 @@
-"""Only what the output needs counts, and what fails is told of by the user's own line."""
+"""Only what the output needs counts, and what fails is reported by the user's own line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PQ on a live state: codebooks reach the integer graph, survive a file, and are made anew after a cut."""
+"""PQ on a live state: codebooks reach the integer graph, survive a file, and are made again after a prune."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays in few bytes: every scheme comes back, the shortest is taken, damage is told of."""
+"""Arrays in few bytes: every scheme comes back, the shortest is taken, damage is reported."""
 
 import numpy as np
 import pytest
