@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from bitlathe.board.agent import read_token
 from bitlathe.board.bundle import Bundle, find_bundle
 from bitlathe.board.local import agents_at
@@ -128,6 +130,6 @@ def _bundle(
         raise UsageError(f"{source.name}: has no test images; read it with its data set")
     pictures, labels = source.test_images(images)
     if source.unlike_classes:
-        labels = labels * 0 - 1
+        labels = np.full(len(labels), -1)
     vectors = Vectors(images=pictures, labels=labels, table=source.preprocess.table)
     return make_bundle(source.graph, target, files, vectors, folder, name=source.name)

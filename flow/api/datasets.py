@@ -38,7 +38,8 @@ def load_dataset(
 
     Images are bytes, or floats that are exactly pixel / 255, as torchvision's ToTensor makes them. A NumPy
     array is (N, H, W, C) or (N, H, W), a tensor (N, C, H, W) or (N, H, W); one image of a torch data set
-    likewise without N, or a picture of PIL. Labels are integers from 0 on.
+    likewise without N, or a picture of PIL. Labels are classes where they are integers (N,) from 0 on; other
+    numbers (N, ...), such as vectors, maps of classes or images, are targets of a task of another kind.
 
     Args:
         source: a name (`digits`, `mnist`, `cifar10`, ...), a `Dataset`, a torch `Dataset` of (image, label),
@@ -48,7 +49,8 @@ def load_dataset(
         test: the test split, where `source` is only the training split. Where it is not given and `source` is
             one split, every fifth image, counted from the fifth on, is a test image.
         name: what the data set is called.
-        class_names: else those of a torch data set, else the numbers up to the largest label.
+        class_names: else those of a torch data set, else the numbers up to the largest label. () says that
+            integers (N,) are no classes but targets.
         data: folder of the data sets that have names; the variable BITLATHE_DATA if not given.
 
     Raises:
@@ -64,13 +66,19 @@ def load_dataset(
     called = name or _name(source)
     splits = _splits(source, test, called)
     (train_images, train_labels, floats), (test_images, test_labels, _) = splits
+    names: Sequence[str] = ()
+    if (class_names is None or len(class_names)) and _are_classes(train_labels, test_labels):
+        names = class_names or _class_names(source, train_labels, test_labels)
+        train_labels, test_labels = train_labels.astype(np.int64), test_labels.astype(np.int64)
+    elif class_names:
+        raise DataError(f"{called}: labels are targets, not classes; leave out `class_names`")
     return Dataset(
         name=called,
         train_images=train_images,
         train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
-        class_names=tuple(class_names or _class_names(source, train_labels, test_labels)),
+        class_names=tuple(names),
         gives_floats=floats,
     )
 
@@ -93,7 +101,7 @@ def _splits(source: Split, test: Split | None, name: str) -> tuple[_Read, _Read]
 
 
 def _read(split: Split, where: str) -> _Read:
-    """Images (N, H, W, C) and labels (N,) of one split, and whether the images were floats."""
+    """Images (N, H, W, C) and labels (N, ...) of one split, and whether the images were floats."""
     if isinstance(split, (tuple, list)):
         if len(split) != 2:
             raise DataError(f"{where}: {len(split)} arrays; give images and labels, of one split or of both")
@@ -103,7 +111,7 @@ def _read(split: Split, where: str) -> _Read:
         if not pairs:
             raise DataError(f"{where}: no image in it; give at least one")
         images = _stacked([image for image, _ in pairs], where)
-        labels = _labels([int(label) for _, label in pairs], where)
+        labels = _labels([_array(label) for _, label in pairs], where)
     if len(images) != len(labels):
         raise DataError(f"{where}: {len(images)} images and {len(labels)} labels; give one label per image")
     if images.ndim not in (3, 4):
@@ -150,10 +158,24 @@ def _pixels(images: Any, where: str, lone: bool = False) -> NDArray[Any]:
 
 
 def _labels(labels: Any, where: str) -> Labels:
-    array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DataError(f"{where}: labels are {array.dtype} {array.shape}; give integers (N,), from 0 on")
-    return array.astype(np.int64)
+    try:
+        array = _array(labels)
+    except ValueError as error:  # raised for arrays of several shapes
+        raise DataError(f"{where}: labels differ in shape; make them equal") from error
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{where}: labels are {array.dtype} {array.shape}; give integers (N,) from 0 on, or numbers "
+            "(N, ...) where they are no classes"
+        )
+    return array
+
+
+def _array(labels: Any) -> NDArray[Any]:
+    return labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+
+
+def _are_classes(*labels: Labels) -> bool:
+    return all(each.ndim == 1 and each.dtype.kind in "iu" for each in labels)
 
 
 def _bytes(images: NDArray[Any], where: str) -> Images:

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
 
-import torch
 from torch import nn
 
 from bitlathe.flow.errors import UsageError, member_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Advance, Note, Progress, silent
-from bitlathe.model.data import to_input
+from bitlathe.model.data import to_input, to_target
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.channels.scores import find_criterion, score_channels
 from bitlathe.model.prune.channels.sensitivity import sensitivity
@@ -110,4 +109,4 @@ def _batches(subject: Subject) -> Iterator[Batch]:
     dataset = subject.dataset
     for start in range(0, min(_SCORED, len(dataset.train_labels)), _BATCH):
         part = slice(start, start + _BATCH)
-        yield to_input(dataset.train_images[part]), torch.from_numpy(dataset.train_labels[part])
+        yield to_input(dataset.train_images[part]), to_target(dataset.train_labels[part])

@@ -216,6 +216,11 @@ def _model(
     if isinstance(network, nn.Module) or is_own(network):
         return make_own(network, request.seed, dataset.image_shape, normalize)
     network_spec(network)  # an unknown name is reported before images that do not fit
+    if not dataset.classifies:
+        raise UsageError(
+            f"{network}: tells classes apart, {dataset.name} has {dataset.label_kind}; give a network "
+            "of your own"
+        )
     return build(
         network,
         num_classes=dataset.num_classes,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bitlathe.model.compress.randomness import order_generator, step_generator
-from bitlathe.model.data import Dataset, Images, Labels, to_input
+from bitlathe.model.data import Dataset, Images, Labels, to_input, to_target
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.files.settings import SEEDS, is_seed
 from bitlathe.model.train.batches import Batch, pad_border, part_of, random_views, steps_of
@@ -88,10 +88,11 @@ class MethodData:
         return int(self.train_labels.max()) + 1
 
     def batch(self, seed: int, epoch: int, step: int) -> Batch:
-        """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N,) int64."""
+        """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N, ...) as a loss takes them."""
         order = torch.randperm(len(self.train_labels), generator=order_generator(seed, epoch))
         chosen = order[part_of(self._epoch_images, self.batch_size, step)]
-        return to_input(self._views(chosen, step_generator(seed, epoch, step))), self._labels[chosen]
+        images = self._views(chosen, step_generator(seed, epoch, step))
+        return to_input(images), to_target(self._labels[chosen])
 
     @property
     def _epoch_images(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,12 @@ from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError, ShapeError
 from bitlathe.model.graph.nodes import Shape
 
-Labels = NDArray[np.int64]  # (N,), 0..classes-1
+Labels = NDArray[Any]  # (N,) int64 classes, 0..classes-1; or (N, ...) numbers, the targets of another task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Dataset:
-    """Labelled images in two splits.
+    """Labelled images in two splits; without `class_names` the labels are targets of a task of another kind.
 
     Raises DataError if an array's shape, type, count or range is wrong.
     """
@@ -27,7 +28,7 @@ class Dataset:
     train_labels: Labels
     test_images: Images
     test_labels: Labels
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # () where labels are not classes
     gives_floats: bool = False  # whether its source delivers pixel / 255, as torchvision's ToTensor does
 
     def __post_init__(self) -> None:
@@ -38,11 +39,35 @@ class Dataset:
                 f"{self.name}: train images are {self.train_images.shape[1:]}, "
                 f"test images {self.test_images.shape[1:]}; both splits need one size"
             )
+        train, test = self.train_labels, self.test_labels
+        if (train.shape[1:], train.dtype.kind == "f") != (test.shape[1:], test.dtype.kind == "f"):
+            raise DataError(
+                f"{self.name}: train labels are {train.dtype} {train.shape[1:]} an image, "
+                f"test labels {test.dtype} {test.shape[1:]}; both splits need one kind"
+            )
+
+    @property
+    def classifies(self) -> bool:
+        """Whether labels are classes; else they are targets (N, ...): numbers, vectors, maps, images."""
+        return bool(self.class_names)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes; 0 where labels are not classes."""
         return len(self.class_names)
+
+    @property
+    def label_kind(self) -> str:
+        """What a label is, in words.
+
+        >>> from bitlathe.model.data import load_dataset
+        >>> load_dataset("digits").label_kind
+        '10 classes'
+        """
+        if self.classifies:
+            return f"{self.num_classes} classes"
+        shape, number = self.train_labels.shape[1:], self.train_labels.dtype
+        return f"targets of {'x'.join(map(str, shape))} {number}" if shape else f"{number} targets"
 
     @property
     def in_channels(self) -> int:
@@ -81,31 +106,47 @@ class Dataset:
         'makes 1 output, digits has 10 classes'
         """
         count, extent = prod(outputs[:1]), prod(outputs[1:])
-        if (count, extent) == (self.num_classes, 1):
+        if self.classifies and (count, extent) == (self.num_classes, 1):
             return None
         maps = f"maps of {'x'.join(map(str, outputs))}"
         made = f"{count} output{'s' * (count != 1)}" if extent == 1 else maps
-        return f"makes {made}, {self.name} has {self.num_classes} classes"
+        return f"makes {made}, {self.name} has {self.label_kind}"
 
     def __repr__(self) -> str:
         channels, height, width = self.image_shape
         return (
             f"{self.name}: {len(self.train_labels):,} training and {len(self.test_labels):,} test images of "
-            f"{height}x{width}x{channels}, {self.num_classes} classes"
+            f"{height}x{width}x{channels}, {self.label_kind}"
         )
 
     def _check_split(self, split: str, images: Images, labels: Labels) -> None:
         where = f"{self.name} {split}"
         if images.dtype != np.uint8 or images.ndim != 4:
             raise DataError(f"{where}: images are {images.dtype} {images.shape}, expected uint8 (N, H, W, C)")
-        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-            raise DataError(
-                f"{where}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)"
-            )
-        if not len(labels):
-            raise DataError(f"{where}: no image in it; give at least one")
+        (self._check_classes if self.classifies else _check_targets)(where, labels, len(images))
+
+    def _check_classes(self, where: str, labels: Labels, images: int) -> None:
+        if labels.dtype != np.int64 or labels.shape != (images,):
+            raise DataError(f"{where}: labels are {labels.dtype} {labels.shape}, expected int64 ({images},)")
+        _check_any(where, images)
         if labels.min() < 0 or labels.max() >= self.num_classes:
             raise DataError(
                 f"{where}: labels span {labels.min()}..{labels.max()}, "
                 f"expected 0..{self.num_classes - 1}; the file belongs to another data set"
             )
+
+
+def _check_targets(where: str, labels: Labels, images: int) -> None:
+    if labels.dtype.kind not in "biuf" or labels.shape[:1] != (images,):
+        raise DataError(
+            f"{where}: labels are {labels.dtype} {labels.shape}, expected numbers ({images}, ...), one array "
+            "an image"
+        )
+    _check_any(where, labels.size)
+    if not np.isfinite(labels).all():
+        raise DataError(f"{where}: labels hold NaN or infinity; give finite numbers")
+
+
+def _check_any(where: str, count: int) -> None:
+    if not count:
+        raise DataError(f"{where}: no image in it; give at least one")

@@ -1,4 +1,4 @@
-"""The image input contract, in its float and its integer form.
+"""The image input contract, in its float and its integer form, and labels as PyTorch's losses take them.
 
 A byte image enters as q = pixel - 128, an int8 with frac 7; its value is q / 128.
 """
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bitlathe.model.data.dataset import Labels
 from bitlathe.model.graph.arrays import Images
 
 INPUT_FRAC = 7  # binary point of an input code
@@ -29,3 +30,9 @@ def to_codes(images: Images) -> NDArray[np.int8]:
     """Integer twin of `to_input`: (N, H, W, C) uint8 -> (N, C, H, W) int8, value = code / 128."""
     codes = (images.astype(np.int16) - PIXEL_ZERO).astype(np.int8)
     return np.ascontiguousarray(codes.transpose(0, 3, 1, 2))
+
+
+def to_target(labels: Labels | torch.Tensor) -> torch.Tensor:
+    """Labels (N, ...) for a loss: int64 where they are integers, else float32."""
+    target = torch.as_tensor(labels)
+    return target.float() if target.is_floating_point() else target.long()

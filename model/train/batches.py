@@ -11,7 +11,7 @@ from bitlathe.model.graph.errors import DataError
 
 CROP_BORDER = 4  # pixels a crop may shift each way
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # (N, C, H, W) float32, (N,) int64
+Batch = tuple[torch.Tensor, torch.Tensor]  # (N, C, H, W) float32, labels (N, ...) int64 or float32
 
 
 def steps_of(images: int, batch_size: int) -> int:

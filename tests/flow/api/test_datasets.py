@@ -125,6 +125,43 @@ def test_names_are_the_callers_the_data_set_s_or_numbers(pixels: np.ndarray) -> 
     assert str(made) == "pets: 19 training and 4 test images of 6x4x3, 4 classes"
 
 
+@pytest.mark.parametrize(
+    ("targets", "kind"),
+    [
+        (LABELS / 2, "float64 targets"),
+        (np.eye(3, dtype=np.float32)[LABELS], "targets of 3 float32"),
+        (np.broadcast_to(LABELS[:, None, None], (COUNT, 6, 4)).astype(np.uint8), "targets of 6x4 uint8"),
+        (LABELS > 0, "bool targets"),
+    ],
+    ids=["numbers", "vectors", "maps", "truths"],
+)
+def test_labels_that_are_no_classes_are_targets(pixels: np.ndarray, targets: np.ndarray, kind: str) -> None:
+    tests = np.arange(COUNT) % TEST_EVERY == TEST_EVERY - 1
+    for labels in (targets, torch.from_numpy(targets.copy())):
+        made = bitlathe.load_dataset((pixels, labels))
+        assert not made.classifies and made.num_classes == 0 and made.class_names == ()
+        assert made.label_kind == kind and str(made).endswith(f"6x4x3, {kind}")
+        assert made.train_labels.dtype == targets.dtype
+        assert np.array_equal(made.test_labels, targets[tests])
+    items = bitlathe.load_dataset(TensorDataset(to_tensor(pixels), torch.from_numpy(targets.copy())))
+    assert np.array_equal(items.train_labels, targets[~tests])
+
+
+def test_integers_are_targets_where_there_are_no_class_names(pixels: np.ndarray) -> None:
+    ages = bitlathe.load_dataset((pixels, LABELS - 5), class_names=())
+    assert ages.label_kind == "int64 targets"
+    assert ages.unlike_classes((3,)) == "makes 3 outputs, arrays has int64 targets"
+    with pytest.raises(
+        bitlathe.BitlatheError, match="labels are targets, not classes; leave out `class_names`"
+    ):
+        bitlathe.load_dataset((pixels, LABELS / 2), class_names=("a", "b"))
+
+
+def test_a_network_of_the_zoo_takes_classes_only(pixels: np.ndarray) -> None:
+    with pytest.raises(bitlathe.UsageError, match="lenet5: tells classes apart, arrays has float64"):
+        bitlathe.load_network("lenet5", (pixels, LABELS / 2))
+
+
 def test_a_data_set_of_floats_is_known_as_one(pixels: np.ndarray) -> None:
     known = {form: bitlathe.load_dataset(source).gives_floats for form, source in sources(pixels).items()}
     floats = {form for form, given in known.items() if given}
@@ -143,8 +180,15 @@ def test_a_data_set_of_floats_is_known_as_one(pixels: np.ndarray) -> None:
         (lambda p: (np.full(p.shape, np.nan), LABELS), "not pixel / 255; give bytes"),
         (lambda p: (p.astype(int) + 1, LABELS), "images are int64 from 1 to 256; give bytes, 0 to 255"),
         (lambda p: (p.reshape(COUNT, -1), LABELS), "give (N, H, W, C) or (N, H, W)"),
-        (lambda p: (p, LABELS.astype(float)), "labels are float64 (23,); give integers (N,), from 0 on"),
-        (lambda p: (p, np.eye(3)[LABELS]), "labels are float64 (23, 3); give integers"),
+        (
+            lambda p: (p, LABELS.astype(str)),
+            "labels are <U21 (23,); give integers (N,) from 0 on, or numbers",
+        ),
+        (lambda p: (p, np.full(COUNT, np.nan)), "labels hold NaN or infinity; give finite numbers"),
+        (
+            lambda p: (p, [[0.0]] * (COUNT - 1) + [[0.0, 1.0]]),
+            "labels differ in shape; make them equal",
+        ),
         (lambda p: (p, LABELS - 1), "labels span -1..1, expected 0..1"),
         (lambda p: (p, LABELS[:-1]), "arrays: 23 images and 22 labels; give one label per image"),
         (lambda p: (p,), "1 arrays; give images and labels"),

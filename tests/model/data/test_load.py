@@ -160,13 +160,31 @@ def test_a_data_set_with_a_wrong_array_cannot_be_made(field: str, value: NDArray
         Dataset(**{**_fields(), field: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train_labels", np.zeros((3, 2)), "x train: labels are float64 (3, 2), expected numbers (2, ...)"),
+        ("test_labels", np.array(["a", "b"]), "x test: labels are <U1 (2,), expected numbers"),
+        ("test_labels", np.array([[0.0], [1.0]]), "x: train labels are float64 () an image, test labels"),
+        ("test_labels", np.array([0, 1]), "x: train labels are float64 () an image, test labels int64 ()"),
+        ("train_labels", np.array([0.0, np.nan]), "x train: labels hold NaN or infinity"),
+    ],
+)
+def test_targets_that_do_not_fit_cannot_be_a_data_set_s(
+    field: str, value: NDArray[Any], message: str
+) -> None:
+    targets = {"train_labels": np.zeros(2), "test_labels": np.zeros(2), "class_names": ()}
+    with pytest.raises(DataError, match=re.escape(message)):
+        Dataset(**{**_fields(), **targets, field: value})  # type: ignore[arg-type]
+
+
 def test_a_data_set_without_images_cannot_be_made() -> None:
     with pytest.raises(DataError, match="x train: no image in it"):
         Dataset(**_fields(count=0))  # type: ignore[arg-type]
 
 
 def test_the_examples_of_a_data_set_hold() -> None:
-    assert doctest.testmod(dataset) == (0, 5)
+    assert doctest.testmod(dataset) == (0, 7)
 
 
 def test_files_that_are_not_there_are_told_from_a_name_that_no_data_set_has(tmp_path: Path) -> None:
