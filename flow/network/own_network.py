@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import inspect
 import re
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import nn
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.flow.network.own_file import beside, is_function, label, located, own_function, place
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.zoo import Normalize, adapted
 
 NetworkSource = str | nn.Module  # a name, as `is_own` and the zoo read it, or the network itself
 
-OWN_MODULE = "bitlathe_own_network"  # what FILE.py is called while it is loaded
-_PACKAGE = Path(__file__).resolve().parents[2]
 _EXAMPLES = 3  # images to try a network with: a number that code is unlikely to hold
 
 
@@ -35,7 +28,7 @@ def is_own(network: NetworkSource) -> bool:
     >>> is_own("nets.py:make"), is_own("net.onnx"), is_own("resnet8")
     (True, True, False)
     """
-    return isinstance(network, nn.Module) or ".py:" in network or onnx_file(network) is not None
+    return isinstance(network, nn.Module) or is_function(network) or onnx_file(network) is not None
 
 
 def onnx_file(network: NetworkSource) -> tuple[Path, str | None] | None:
@@ -50,11 +43,6 @@ def onnx_file(network: NetworkSource) -> tuple[Path, str | None] | None:
         return None
     found = re.fullmatch(r"(.+?\.onnx)(?::(.+))?", network, re.DOTALL)
     return None if found is None else (Path(found[1]), found[2])
-
-
-def label(network: NetworkSource) -> str:
-    """A network's name in messages: as it was given, or the class of a module."""
-    return network if isinstance(network, str) else type(network).__name__
 
 
 def own_name(network: NetworkSource) -> str:
@@ -99,20 +87,17 @@ def make_own(
     found = onnx_file(network)
     if found is not None:
         return adapted(import_onnx(found[0], shape, found[1]), torch.zeros(_EXAMPLES, *shape), normalize)
-    file, _, function = network.rpartition(":")
-    with _beside(Path(file)), torch.random.fork_rng(devices=[]), _located(network):
-        maker = getattr(_module(Path(file)), function, None)
-        if not callable(maker):
-            raise UsageError(f"{file}: has no function {function}; name one that returns a torch.nn.Module")
+    with torch.random.fork_rng(devices=[]):
+        maker = own_function(network, "a torch.nn.Module")
         torch.manual_seed(seed)
-        model = _made(maker, network)
-        return adapted(model, torch.zeros(_EXAMPLES, *shape), normalize)
+        with beside(Path(network.rpartition(":")[0])), located(network):
+            return adapted(_made(maker, network), torch.zeros(_EXAMPLES, *shape), normalize)
 
 
 @torch.no_grad()
 def own_outputs(network: NetworkSource, model: nn.Module, shape: Shape) -> tuple[int, ...]:
     """Shape of what a network makes of one image; UsageError, with file and line, where it fails."""
-    with _located(network, f", for images of shape {shape}"):
+    with located(network, f", for images of shape {shape}"):
         outputs = model.eval()(torch.zeros(_EXAMPLES, *shape))
     if outputs.shape[:1] != (_EXAMPLES,):
         raise UsageError(
@@ -128,7 +113,7 @@ def check_trains(network: NetworkSource, model: nn.Module, shape: Shape) -> None
     tensors = (*model.parameters(), *model.buffers())
     state = [tensor.detach().clone() for tensor in tensors]
     try:
-        with _located(network), torch.random.fork_rng(devices=[]), torch.no_grad():
+        with located(network), torch.random.fork_rng(devices=[]), torch.no_grad():
             model.train()(torch.zeros(_EXAMPLES, *shape))
     finally:
         with torch.no_grad():
@@ -143,7 +128,7 @@ def _made(maker: Callable[..., object], network: str) -> nn.Module:
     made = maker if isinstance(maker, nn.Module) else _called(maker, network)
     if not isinstance(made, nn.Module):
         raise UsageError(
-            f"{_place(maker, network)}: returns {type(made).__name__}; let it return a torch.nn.Module"
+            f"{place(maker, network)}: returns {type(made).__name__}; let it return a torch.nn.Module"
         )
     return made
 
@@ -153,74 +138,8 @@ def _called(maker: Callable[..., object], network: str) -> object:
         inspect.signature(maker).bind()
     except TypeError as error:
         raise UsageError(
-            f"{_place(maker, network)}: is called without arguments ({error}); give each a default"
+            f"{place(maker, network)}: is called without arguments ({error}); give each a default"
         ) from error
     except ValueError:  # of what has no signature, such as a function in C
         pass
     return maker()
-
-
-def _place(maker: Callable[..., object], network: str) -> str:
-    """FILE.py:LINE of a function or class, followed by its name."""
-    file, _, function = network.rpartition(":")
-    try:
-        source, line = inspect.getsourcefile(maker) or file, inspect.getsourcelines(maker)[1]
-    except (OSError, TypeError):
-        return network
-    return f"{file if Path(source).resolve() == Path(file).resolve() else source}:{line}: {function}"
-
-
-@contextmanager
-def _located(network: NetworkSource, doing: str = "") -> Iterator[None]:
-    """Turn whatever the user's own code raises into one line: file and line, and what it was `doing`."""
-    try:
-        yield
-    except BitlatheError:
-        raise
-    except (Exception, SystemExit) as error:
-        where = doing if isinstance(error, (RuntimeError, ValueError)) else ""
-        raise UsageError(
-            f"{_raised_at(error, network)}: {_described(error)}{where}; mend it there"
-        ) from error
-
-
-def _raised_at(error: BaseException, network: NetworkSource) -> str:
-    """FILE:LINE of the innermost code of the user's that an error passed: in the file, or in its folder."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    installed = [f for f in frames if "site-packages" not in Path(f.filename).parts]
-    if isinstance(network, nn.Module):
-        inside = [f for f in installed if _PACKAGE not in Path(f.filename).resolve().parents]
-    else:
-        file = Path(network.rpartition(":")[0]).resolve()
-        own = [f for f in installed if file.parent in Path(f.filename).resolve().parents]
-        inside = [f for f in own if Path(f.filename).resolve() == file] or own
-    return f"{inside[-1].filename}:{inside[-1].lineno}" if inside else label(network)
-
-
-def _described(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)  # its place is in the message already
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-@contextmanager
-def _beside(file: Path) -> Iterator[None]:
-    """Let imports find what is in the file's folder, as when Python runs the file."""
-    folder = str(file.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
-
-
-def _module(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(OWN_MODULE, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        raise UsageError(f"{file}: no such Python file; give FILE.py:FUNCTION")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[OWN_MODULE] = module  # dataclasses and pickles look their module up by its name
-    spec.loader.exec_module(module)
-    return module

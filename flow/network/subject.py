@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from bitlathe.flow.errors import UsageError
+from bitlathe.flow.network.own_file import label
 from bitlathe.flow.network.own_network import (
     NetworkSource,
     check_trains,
     how_it_was_read,
     is_own,
-    label,
     make_own,
     onnx_file,
     own_name,

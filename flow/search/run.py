@@ -13,7 +13,7 @@ from bitlathe.flow.boards.latency import BoardLatency, board_latency
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
 from bitlathe.flow.network.integer_network import IntegerNetwork, named
-from bitlathe.flow.network.own_network import OWN_MODULE
+from bitlathe.flow.network.own_file import OWN_MODULE
 from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.flow.search.config import SearchConfig
 from bitlathe.flow.search.listeners import SearchProgress, TensorBoardLog
@@ -284,7 +284,8 @@ def _check_sendable(executor: ExecutorKind, spec: LabSpec) -> None:
         return
     try:
         pickle.dumps(architecture)
-        of_file = [type(each) for each in architecture.model.modules() if type(each).__module__ == OWN_MODULE]
+        kinds = [type(each) for each in architecture.model.modules()]
+        of_file = [kind for kind in kinds if kind.__module__.startswith(OWN_MODULE)]
         why = f"{of_file[0].__name__} is in a file that they do not import" if of_file else ""
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         why = str(error)
