@@ -31,7 +31,7 @@ def run_demo(out: Path, workers: int, progress: Progress = silent) -> tuple[Fini
     result = finished.result
     target = find_target(result.target)
     progress(Note(f"2/3 compiling for {target.name}"))
-    network = read_network(folder / NETWORK, result.dataset, None, progress)
+    network = read_network(folder / NETWORK, result.dataset, None, progress=progress)
     check_replaceable(out / target.name)
     program = compile_for(network, target)
     program.save(out / target.name)

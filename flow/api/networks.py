@@ -11,9 +11,16 @@ from torch import nn
 from bitlathe.flow.api.datasets import DatasetSource, load_dataset
 from bitlathe.flow.errors import UsageError, member_of
 from bitlathe.flow.network.integer_network import IntegerNetwork, quantized, read_network
-from bitlathe.flow.network.request import CALIBRATION_IMAGES, MeanStd, NetworkRequest, Normalization
+from bitlathe.flow.network.request import (
+    CALIBRATION_IMAGES,
+    ImageSize,
+    MeanStd,
+    NetworkRequest,
+    Normalization,
+)
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Progress, silent
+from bitlathe.model.data import Dataset
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 
 ChannelConstants: TypeAlias = tuple[
@@ -27,6 +34,7 @@ def load_network(
     *,
     weights: str | Path | None = None,
     data: str | Path | None = None,
+    image_size: ImageSize | None = None,
     normalization: str | ChannelConstants = "auto",
     seed: int = 0,
     progress: Progress = silent,
@@ -40,6 +48,7 @@ def load_network(
         dataset: what `load_dataset` takes; a network of the zoo has a usual one.
         weights: a state dict's file; else the module's own, the package's, or seeded random ones.
         data: folder of the data sets that have names; the variable BITLATHE_DATA if not given.
+        image_size: height and width that the pictures of a folder are resized to.
         normalization: what the network was trained to see of a pixel 0..255. "none": (pixel - 128) / 128;
             "unit": pixel / 255, as ToTensor gives; "imagenet", or means and standard deviations by channel:
             (pixel / 255 - mean) / std. "auto": "unit" for a network of yours on images that its data set
@@ -54,9 +63,10 @@ def load_network(
     """
     request = NetworkRequest(
         network=network,
-        dataset=dataset if dataset is None or isinstance(dataset, str) else load_dataset(dataset),
+        dataset=_text_or_images(dataset),
         weights=None if weights is None else Path(weights),
         data=None if data is None else Path(data),
+        image_size=image_size,
         normalization=_normalization(normalization),
         seed=seed,
     )
@@ -68,16 +78,23 @@ def load_quantized(
     dataset: DatasetSource | None = None,
     *,
     data: str | Path | None = None,
+    image_size: ImageSize | None = None,
     progress: Progress = silent,
 ) -> IntegerNetwork:
     """An integer network from the file (.blg, .blgc) that `save`, `compress` or `search` wrote.
 
-    `dataset` is what `load_dataset` takes; a network of the zoo has a usual one. Raises FormatError,
-    DataError or ShapeError for the file, OverflowRisk where an accumulator could overflow, UsageError or
-    MissingData for the data.
+    `dataset` is what `load_dataset` takes; a network of the zoo has a usual one. Pictures of a folder become
+    as large as the network takes them, unless `image_size` says otherwise. Raises FormatError, DataError or
+    ShapeError for the file, OverflowRisk where an accumulator could overflow, UsageError or MissingData for
+    the data.
     """
-    images = dataset if dataset is None or isinstance(dataset, str) else load_dataset(dataset)
-    return read_network(Path(path), images, None if data is None else Path(data), progress)
+    return read_network(
+        Path(path),
+        _text_or_images(dataset),
+        None if data is None else Path(data),
+        image_size=image_size,
+        progress=progress,
+    )
 
 
 def quantize(
@@ -129,6 +146,13 @@ def subject_of(
     if dataset is not None:
         raise UsageError(f"`dataset`: {network.network} was loaded with {network.dataset.name}; leave it out")
     return network
+
+
+def _text_or_images(dataset: DatasetSource | None) -> str | Dataset | None:
+    """What is read where the network is known, or the images themselves."""
+    if dataset is None or isinstance(dataset, (str, Dataset)):
+        return dataset
+    return str(dataset.resolve()) if isinstance(dataset, Path) else load_dataset(dataset)
 
 
 def _normalization(word: str | ChannelConstants) -> Normalization | MeanStd:

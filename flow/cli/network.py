@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.cli.options import DataOption, DatasetOption, JsonOption, takes_network
+from bitlathe.flow.cli.options import DataOption, DatasetOption, ImageSizeOption, JsonOption, takes_network
 from bitlathe.flow.cli.output import log_to_stderr, print_json, show
-from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.flow.network.request import NetworkRequest, image_size_of
 from bitlathe.model.graph.files.settings import MAX_SEED
 
 
@@ -20,9 +20,12 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    network: Annotated[str, typer.Option("--network", help="Network of the zoo.")],
+    network: Annotated[
+        str, typer.Option("--network", help="Network of the zoo, FILE.py:FUNCTION or FILE.onnx.")
+    ],
     dataset: DatasetOption = None,
     data: DataOption = None,
+    image_size: ImageSizeOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of checkpoint and weights; else build/train/NETWORK-DATASET."),
@@ -48,7 +51,7 @@ def train(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network of the zoo; a checkpoint is kept after every epoch."""
+    """Train a network in float; a checkpoint is kept after every epoch."""
     from bitlathe.flow.network.training import run_training, training_config
 
     config = training_config(
@@ -67,7 +70,7 @@ def train(
         threads=threads,
     )
     log_to_stderr()
-    trained = run_training(config, data, out, resume, show)
+    trained = run_training(config, data, out, resume, image_size=image_size_of(image_size), progress=show)
     if as_json:
         print_json(trained.to_json())
     else:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.network.request import CALIBRATION_IMAGES, NetworkRequest, Normalization
+from bitlathe.flow.network.request import CALIBRATION_IMAGES, NetworkRequest, Normalization, image_size_of
 from bitlathe.hls.target.board_files import listed_boards
 from bitlathe.model.graph.files.settings import MAX_SEED
 
@@ -31,7 +31,17 @@ _OPTIONS = {
 _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 DatasetOption = Annotated[
-    str | None, typer.Option("--dataset", help="Data set; the network's usual one if not given.")
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Name, folder of pictures, FILE.npz or FILE.py:FUNCTION; the network's usual one if not given.",
+    ),
+]
+ImageSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-size", metavar="HxW", help="Size of a folder's pictures; that of most if not given."
+    ),
 ]
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of the data sets; BITLATHE_DATA if not given.")
@@ -79,6 +89,7 @@ def network_request(
         typer.Option("--weights", help="Weight file; else the package's own, else seeded random ones."),
     ] = None,
     data: DataOption = None,
+    image_size: ImageSizeOption = None,
     normalize: Annotated[
         Normalization, typer.Option("--normalize", help="What the network was trained to see.")
     ] = Normalization.AUTO,
@@ -109,6 +120,7 @@ def network_request(
         dataset=dataset,
         weights=weights,
         data=data,
+        image_size=image_size_of(image_size),
         normalization=normalize,
         seed=seed,
         weight_bits=weight_bits,

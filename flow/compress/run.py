@@ -248,7 +248,7 @@ def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions
     """Plain values that must be equal for a run to be resumed."""
     return {
         "network": subject.network,
-        "dataset": subject.dataset.name,
+        "dataset": subject.dataset.identity,
         "normalization": subject.weights.normalization.value,
         "seed": options.seed,
         "weight_bits": config.weight_bits,

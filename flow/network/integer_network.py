@@ -10,13 +10,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bitlathe.flow.errors import UsageError
+from bitlathe.flow.network.own_data import find_dataset, is_known
 from bitlathe.flow.network.quantize_settings import quantize_config
-from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.flow.network.request import ImageSize, NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.capture.capture import capture
 from bitlathe.model.capture.names import identifier
-from bitlathe.model.data import Dataset, Images, Labels, image_shape_of, load_dataset
+from bitlathe.model.data import Dataset, Images, Labels, image_shape_of
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.files.account import macs_by_layer
@@ -161,7 +162,9 @@ def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwo
     if request.graph is None:
         config = quantize_config(request)
         return quantized(find_subject(request, progress), config, progress)
-    return read_network(request.graph, request.dataset, request.data, progress)
+    return read_network(
+        request.graph, request.dataset, request.data, image_size=request.image_size, progress=progress
+    )
 
 
 def obtain_ready(request: NetworkRequest, progress: Progress = silent) -> ReadyGraph:
@@ -172,7 +175,7 @@ def obtain_ready(request: NetworkRequest, progress: Progress = silent) -> ReadyG
     _check_given(request)
     if request.graph is None:
         return obtain(request, progress)
-    return read_ready(request.graph, request.dataset, progress)
+    return read_ready(request.graph, _known_or_read(request, progress), progress)
 
 
 def obtain_graph(request: NetworkRequest, progress: Progress = silent) -> tuple[str, Graph]:
@@ -186,8 +189,18 @@ def obtain_graph(request: NetworkRequest, progress: Progress = silent) -> tuple[
         config = replace(quantize_config(request), correct_bias=False)
         network = quantized(find_subject(request, progress), config)
         return network.name, network.graph
-    graph = _read_graph(request.graph, request.dataset)
+    graph = _read_graph(request.graph, _known_or_read(request, progress))
     return graph.name, graph
+
+
+def _known_or_read(request: NetworkRequest, progress: Progress) -> str | Dataset | None:
+    """The data set of a graph's file: of one that is known by its name nothing is read."""
+    source = request.dataset
+    if request.graph is None or source is None or isinstance(source, Dataset) or is_known(source):
+        return source
+    return _images_for(
+        read_graph(request.graph), source, request.data, image_size=request.image_size, progress=progress
+    )
 
 
 def _check_given(request: NetworkRequest) -> None:
@@ -234,18 +247,30 @@ def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
 
 
 def read_network(
-    path: Path, dataset: str | Dataset | None, data: Path | None, progress: Progress = silent
+    path: Path,
+    dataset: str | Dataset | None,
+    data: Path | None,
+    *,
+    image_size: ImageSize | None = None,
+    progress: Progress = silent,
 ) -> IntegerNetwork:
     """A graph from a file as `read_ready`, with the images of the data set named or its network's usual one.
 
+    Pictures of a folder become as large as the graph takes them, unless `image_size` says otherwise.
     Raises FormatError, DataError, ShapeError, OverflowRisk, UsageError or MissingData.
     """
-    ready = read_ready(path, dataset, progress)
-    if ready.dataset_name is None:
+    named = dataset if isinstance(dataset, Dataset) or dataset is None or is_known(dataset) else None
+    ready = read_ready(path, named, progress)
+    source = dataset or ready.dataset_name
+    if source is None:
         raise UsageError(
             f"{path}: give `dataset`; {ready.name} is not one of the zoo's networks, which have a usual one"
         )
-    images = dataset if isinstance(dataset, Dataset) else load_dataset(ready.dataset_name, data)
+    images = (
+        source
+        if isinstance(source, Dataset)
+        else _images_for(ready.graph, source, data, image_size=image_size, progress=progress)
+    )
     _check_shape(path, ready.graph, images.name, images.image_shape)
     return _judged(
         IntegerNetwork(
@@ -259,6 +284,14 @@ def read_network(
         ),
         progress,
     )
+
+
+def _images_for(
+    graph: Graph, source: str, data: Path | None, *, image_size: ImageSize | None, progress: Progress
+) -> Dataset:
+    """The data set that a text names, its pictures as large as the graph takes them if nobody says."""
+    _, height, width = graph.input.shape
+    return find_dataset(source, data, image_size=image_size, usual_size=(height, width), progress=progress)
 
 
 def read_ready(path: Path, dataset: str | Dataset | None, progress: Progress = silent) -> ReadyGraph:

@@ -45,6 +45,19 @@ def own_function(text: str, returns: str) -> Callable[..., Any]:
     return found
 
 
+def called(function: Callable[..., object], text: str) -> object:
+    """What a function returns; UsageError for one that wants arguments."""
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise UsageError(
+            f"{place(function, text)}: is called without arguments ({error}); give each a default"
+        ) from error
+    except ValueError:  # of what has no signature, such as a function in C
+        pass
+    return function()
+
+
 @contextmanager
 def located(source: Source, doing: str = "") -> Iterator[None]:
     """Turn whatever the user's own code raises into one line: file and line, and what it was `doing`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.network.own_file import beside, is_function, label, located, own_function, place
+from bitlathe.flow.network.own_file import beside, called, is_function, label, located, own_function, place
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.zoo import Normalize, adapted
@@ -125,21 +124,9 @@ def check_trains(network: NetworkSource, model: nn.Module, shape: Shape) -> None
 
 def _made(maker: Callable[..., object], network: str) -> nn.Module:
     """The network; UsageError for a function that wants arguments or returns something else."""
-    made = maker if isinstance(maker, nn.Module) else _called(maker, network)
+    made = maker if isinstance(maker, nn.Module) else called(maker, network)
     if not isinstance(made, nn.Module):
         raise UsageError(
             f"{place(maker, network)}: returns {type(made).__name__}; let it return a torch.nn.Module"
         )
     return made
-
-
-def _called(maker: Callable[..., object], network: str) -> object:
-    try:
-        inspect.signature(maker).bind()
-    except TypeError as error:
-        raise UsageError(
-            f"{place(maker, network)}: is called without arguments ({error}); give each a default"
-        ) from error
-    except ValueError:  # of what has no signature, such as a function in C
-        pass
-    return maker()

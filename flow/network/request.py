@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from bitlathe.flow.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from bitlathe.model.data import Dataset
 
 CALIBRATION_IMAGES = 512
+_MOST_DIGITS = 6  # of a height or width
+
+ImageSize: TypeAlias = tuple[int, int]  # height and width in pixels
 
 
 class Normalization(Enum):
@@ -43,9 +48,10 @@ class NetworkRequest:
 
     network: str | nn.Module | None = None  # name in the zoo, FILE.py:FUNCTION, FILE.onnx, or a module
     graph: Path | None = None
-    dataset: str | Dataset | None = None
+    dataset: str | Dataset | None = None  # name, folder of pictures, FILE.npz, FILE.py:FUNCTION, or images
     weights: Path | None = None
-    data: Path | None = None  # folder of the data sets
+    data: Path | None = None  # folder of the data sets that have names
+    image_size: ImageSize | None = None  # that pictures of a folder are resized to
     normalization: Normalization | MeanStd = Normalization.AUTO
     seed: int = 0  # of random weights
     weight_bits: int = 8
@@ -53,3 +59,21 @@ class NetworkRequest:
     per_channel: bool = True
     calibration_images: int = CALIBRATION_IMAGES
     layers: tuple[str, ...] = ()  # NAME=WEIGHT_BITS[,ACTIVATION_BITS]
+
+
+def image_size_of(text: str | None) -> ImageSize | None:
+    """Height and width of HxW, or of a square's side; UsageError for other texts.
+
+    >>> image_size_of("48x64"), image_size_of("32")
+    ((48, 64), (32, 32))
+    """
+    if text is None:
+        return None
+    numbers = text.lower().split("x")
+    if len(numbers) > 2 or not all(map(_is_extent, numbers)):
+        raise UsageError(f"`image_size={text}`: give HxW in pixels, such as 48x64")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _is_extent(word: str) -> bool:
+    return word.isdecimal() and len(word) <= _MOST_DIGITS and int(word) > 0

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bitlathe.flow.errors import UsageError
+from bitlathe.flow.network.own_data import find_dataset
 from bitlathe.flow.network.own_file import label
 from bitlathe.flow.network.own_network import (
     NetworkSource,
@@ -25,7 +26,7 @@ from bitlathe.flow.network.own_network import (
 from bitlathe.flow.network.request import MeanStd, NetworkRequest, Normalization
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
-from bitlathe.model.data import Dataset, load_dataset
+from bitlathe.model.data import Dataset
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
@@ -102,7 +103,7 @@ class Subject:
         """Plain values that tell it from others."""
         return {
             "name": self.network,
-            "dataset": self.dataset.name,
+            "dataset": self.dataset.identity,
             "weights": self.digest,
             "normalize": self.weights.normalization.value,
         }
@@ -145,7 +146,7 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     """
     if request.network is None:
         raise UsageError("no network: give `network`")
-    dataset = _dataset(request.network, request)
+    dataset = _dataset(request.network, request, progress)
     found = _weights(request.network, request, dataset.name)
     weights = replace(found, normalization=_normalization(request, found, dataset))
     model = _model(request.network, request, dataset, weights.normalization)
@@ -169,14 +170,15 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     return subject
 
 
-def _dataset(network: NetworkSource, request: NetworkRequest) -> Dataset:
-    if isinstance(request.dataset, Dataset):
-        return request.dataset
-    if request.dataset is not None:
-        return load_dataset(request.dataset, request.data)
-    if isinstance(network, nn.Module) or is_own(network):
-        raise UsageError(f"{label(network)}: give `dataset`; only networks of the zoo have a usual one")
-    return load_dataset(network_spec(network).dataset, request.data)
+def _dataset(network: NetworkSource, request: NetworkRequest, progress: Progress) -> Dataset:
+    source = request.dataset
+    if isinstance(source, Dataset):
+        return source
+    if source is None:
+        if isinstance(network, nn.Module) or is_own(network):
+            raise UsageError(f"{label(network)}: give `dataset`; only networks of the zoo have a usual one")
+        source = network_spec(network).dataset
+    return find_dataset(source, request.data, image_size=request.image_size, progress=progress)
 
 
 def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> WeightsOrigin:

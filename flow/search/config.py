@@ -10,7 +10,7 @@ from typing import Any
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.latency import CYCLE_MODEL, RTL, RUNGS
-from bitlathe.flow.network.request import Normalization
+from bitlathe.flow.network.request import ImageSize, Normalization
 from bitlathe.flow.network.subject import Subject
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import (
@@ -21,6 +21,7 @@ from bitlathe.model.compress.methods import (
     QuantizeParameters,
     check_bits,
 )
+from bitlathe.model.data import Dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.files.settings import WrongValue, about, check_keys, demand
 from bitlathe.model.graph.files.toml_sections import Keys, Sections, read_toml
@@ -43,7 +44,8 @@ class NetworkSection:
     """[network]: what to compress, by names."""
 
     name: str  # in the zoo, FILE.py:FUNCTION or FILE.onnx
-    dataset: str | None = None
+    dataset: str | None = None  # name, folder of pictures, FILE.npz or FILE.py:FUNCTION
+    image_size: ImageSize | None = None  # that a folder's pictures are resized to
     weights: Path | None = None  # else the package's own, else random ones
     normalize: Normalization = Normalization.AUTO
 
@@ -177,15 +179,21 @@ class SearchConfig:
         """The rule with its parameters."""
         return find_rule(self.rule_name, self.rule_parameters)
 
-    def identity(self, rungs: Sequence[str], baseline: Baseline | None = None) -> dict[str, Any]:
+    def identity(
+        self, rungs: Sequence[str], baseline: Baseline | None = None, dataset: Dataset | None = None
+    ) -> dict[str, Any]:
         """All settings that decide the choices of the search, or of a baseline, as plain values.
 
         `rungs` are the names of the ladder's, boards among them where there are any. Of a baseline's own
-        settings those at their defaults are left out.
+        settings those at their defaults are left out. A `dataset` that its name does not tell is told by its
+        images, wherever they were found.
         """
         sections = (field.name for field in fields(self) if field.name not in ("baselines", "written"))
         parts = {name: _plain(getattr(self, name)) for name in sections}
         parts["latency"]["rungs"] = list(rungs)
+        parts["network"].pop("image_size", None)  # the images tell
+        if dataset is not None and not dataset.is_known:
+            parts["network"]["dataset"] = dataset.identity
         if baseline is not None and (own := self.baselines.shaping(baseline)):
             parts["baselines"] = _plain(own)
         return parts

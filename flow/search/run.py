@@ -122,7 +122,7 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
     Raises UsageError for a bad configuration or folder, and what the search raises; every finished epoch is
     on disk then.
     """
-    setup = set_up(_seeded(request.config, request.seed), request.data)
+    setup = set_up(_seeded(request.config, request.seed), request.data, progress)
     check_folder(request.out, request.resume)
     pipelines = baselines_of(setup.config, setup.subject)
     lab = Lab(setup.spec)
@@ -178,7 +178,7 @@ class _Runner:
                 executor=self.executor,
                 settings=config.search,
                 folder=folder,
-                identity=config.identity(self.ladder.names, kind),
+                identity=config.identity(self.ladder.names, kind, self.lab.dataset),
                 listeners=(bar, log),
             ).run(self.resume)
         if missed := owed(strategy.methods, checkpoint.state):

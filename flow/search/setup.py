@@ -15,6 +15,7 @@ from bitlathe.flow.hardware.latency import rungs
 from bitlathe.flow.network.own_network import is_own, make_own
 from bitlathe.flow.network.request import NetworkRequest, Normalization
 from bitlathe.flow.network.subject import Subject, find_subject
+from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import Mode, NetworkSection, SearchConfig
 from bitlathe.hls.target.config import Target, find_target
 from bitlathe.model.capture.capture import capture
@@ -69,12 +70,12 @@ class Setup:
         return Ladder(rungs=rungs(self.config.latency.rungs, self.target, boards))
 
 
-def set_up(config: SearchConfig, data: Path | None) -> Setup:
-    """Find network, weights and data set.
+def set_up(config: SearchConfig, data: Path | None, progress: Progress = silent) -> Setup:
+    """Find network, weights and data set; `progress` is called with how they were found.
 
     Raises what finding them raises, and UsageError, with file, line and key, for layers that are not there.
     """
-    subject = _subject(config, data)
+    subject = _subject(config, data, progress)
     subject.check_trains()
     _check_full_layers(config, subject)
     return Setup(
@@ -86,7 +87,7 @@ def set_up(config: SearchConfig, data: Path | None) -> Setup:
     )
 
 
-def _subject(config: SearchConfig, data: Path | None) -> Subject:
+def _subject(config: SearchConfig, data: Path | None, progress: Progress) -> Subject:
     """The network handed in, or found by its name."""
     named = config.network
     if isinstance(named, Subject):
@@ -99,7 +100,9 @@ def _subject(config: SearchConfig, data: Path | None) -> Subject:
             normalization=named.normalize,
             seed=config.training.seed,
             data=data,
-        )
+            image_size=named.image_size,
+        ),
+        progress,
     )
 
 
@@ -109,7 +112,7 @@ def lab_spec(config: SearchConfig, subject: Subject, data: Path | None) -> LabSp
     return LabSpec(
         architecture=architecture_of(config, subject),
         weights=subject.weights.path if is_named else None,
-        dataset=subject.dataset.name if is_named else subject.dataset,
+        dataset=subject.dataset.name if is_named and subject.dataset.is_known else subject.dataset,
         data_root=data,
         settings=training_settings(config, subject),
         held_out=config.search.held_out,

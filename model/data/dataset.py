@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.model.graph.arrays import Images
-from bitlathe.model.graph.errors import DataError, ShapeError
+from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.nodes import Shape
 
 Labels = NDArray[Any]  # (N,) int64 classes, 0..classes-1; or (N, ...) numbers, the targets of another task
@@ -30,6 +31,7 @@ class Dataset:
     test_labels: Labels
     class_names: tuple[str, ...]  # () where labels are not classes
     gives_floats: bool = False  # whether its source delivers pixel / 255, as torchvision's ToTensor does
+    is_known: bool = False  # by its name, which then says what is in it
 
     def __post_init__(self) -> None:
         self._check_split("train", self.train_images, self.train_labels)
@@ -81,18 +83,24 @@ class Dataset:
         return channels, height, width
 
     @property
-    def input_size(self) -> int:
-        """Height and width in pixels of a square image.
-
-        Raises ShapeError for images that are not square, as networks of the zoo do not take them.
-        """
+    def input_size(self) -> int | tuple[int, int]:
+        """Side of square images, else their height and width, in pixels."""
         _, height, width = self.image_shape
-        if height != width:
-            raise ShapeError(
-                f"{self.name}: images are {height}x{width}, networks of the zoo take square ones; "
-                "pad the images, or give a network of your own"
-            )
-        return height
+        return height if height == width else (height, width)
+
+    @property
+    def identity(self) -> str:
+        """Text that tells it from others: the name of one that is known by it, else with a digest."""
+        return self.name if self.is_known else f"{self.name}, sha256 {self.digest}"
+
+    @property
+    def digest(self) -> str:
+        """Digest of images, labels and names of classes, 16 hexadecimal digits."""
+        digest = hashlib.sha256(repr(self.class_names).encode(errors="backslashreplace"))
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
 
     def unlike_classes(self, outputs: tuple[int, ...]) -> str | None:
         """How outputs of one image, (K,) or (K, H, W), differ from one per class; None where they do not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bitlathe.model.data.catalog import CATALOG, DatasetLayout, DatasetSpec
@@ -43,10 +44,9 @@ def load_dataset(name: str, root: Path | None = None) -> Dataset:
     Raises DataError for an unknown name, MissingData for missing files or files that are not the data set.
     """
     check_dataset(name)
-    if name in _EMBEDDED:
-        return _EMBEDDED[name]()
     try:
-        return _read_files(name, CATALOG[name], data_root(root))
+        made = _EMBEDDED[name]() if name in _EMBEDDED else _read_files(name, CATALOG[name], data_root(root))
+        return replace(made, is_known=True)
     except DataError as error:
         raise MissingData(str(error)) from error
 

@@ -9,42 +9,22 @@ from __future__ import annotations
 import gzip
 import io
 import struct
-import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bitlathe.model.data.dataset import Labels
+from bitlathe.model.data.npz import DAMAGED, array_of
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError
 
-_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether in column order, type of the elements
-_HEADERS: Mapping[tuple[int, int], Callable[[IO[bytes]], _Header]] = {
-    (1, 0): npy.read_array_header_1_0,
-    (2, 0): npy.read_array_header_2_0,
-}
-_DAMAGED = (
-    ValueError,
-    LookupError,
-    OSError,
-    EOFError,
-    TypeError,
-    RuntimeError,
-    MemoryError,
-    SyntaxError,
-    tokenize.TokenError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _IDX_UINT8 = 0x08
 _CIFAR_PIXELS = 3 * 32 * 32
 
@@ -97,25 +77,11 @@ def read_cifar100_binary(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
 def _npz_part(blob: Blob) -> tuple[Images, Labels]:
     try:
         with zipfile.ZipFile(io.BytesIO(blob.data)) as archive:
-            return _npz_array(archive, "images"), _npz_array(archive, "labels")
-    except _DAMAGED as error:
+            return array_of(archive, "images"), array_of(archive, "labels")
+    except DAMAGED as error:
         raise DataError(
             f"{blob.path}: not an npz archive of the arrays images and labels ({error}); fetch the file again"
         ) from error
-
-
-def _npz_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """An array of an npz archive; its shape and type are compared with its size before it is read."""
-    member = f"{name}.npy"
-    with archive.open(member) as file:
-        version = npy.read_magic(file)  # type: ignore[no-untyped-call]  # NumPy does not type it
-        if version not in _HEADERS:
-            raise ValueError(f"{member} is of version {version}, needed 1.0 or 2.0")
-        shape, by_columns, dtype = _HEADERS[version](file)
-        promised, there = prod(shape) * dtype.itemsize, archive.getinfo(member).file_size - file.tell()
-        if promised != there:
-            raise ValueError(f"{member} has {there} bytes, its header promises {promised}")
-        return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if by_columns else "C").copy()
 
 
 def _check_same_kind(blob: Blob, array: NDArray[Any], first: NDArray[Any]) -> None:

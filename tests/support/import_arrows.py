@@ -36,7 +36,7 @@ TABLE = {
     ),  # tomli: TOML for Python 3.10, which has no reader
     "model.native": allow("model.graph", "numpy"),
     "model.zoo": allow("model.graph", "numpy torch"),
-    "model.data": allow("model.graph", "numpy sklearn torch"),
+    "model.data": allow("model.graph", "numpy PIL sklearn torch"),
     "model.train": allow("model.data model.graph model.zoo", "numpy torch"),
     "model.capture": allow("model.graph model.zoo", "numpy torch"),
     "model.onnx": allow("model.capture.names model.graph", "numpy torch onnx onnxruntime"),

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 import bitlathe
-from bitlathe.flow.api.datasets import TEST_EVERY
+from bitlathe.model.data.arrays import TEST_EVERY
 
 COUNT = 23
 
@@ -189,7 +189,7 @@ def test_a_data_set_of_floats_is_known_as_one(pixels: np.ndarray) -> None:
             lambda p: (p, [[0.0]] * (COUNT - 1) + [[0.0, 1.0]]),
             "labels differ in shape; make them equal",
         ),
-        (lambda p: (p, LABELS - 1), "labels span -1..1, expected 0..1"),
+        (lambda p: (p, LABELS - 1), "labels go from -1 to 1; give classes from 0 on"),
         (lambda p: (p, LABELS[:-1]), "arrays: 23 images and 22 labels; give one label per image"),
         (lambda p: (p,), "1 arrays; give images and labels"),
         (lambda p: Items([]), "no image in it; give at least one"),
@@ -198,7 +198,7 @@ def test_a_data_set_of_floats_is_known_as_one(pixels: np.ndarray) -> None:
             "images are (5, 4, 3), others (6, 4, 3); resize them to one size",
         ),
         (lambda p: Items(["a", "b"]), "images are"),
-        (lambda p: "no such", "no such: no such data set; choose one of digits"),
+        (lambda p: "no such", "no such: no such data set, folder or file; choose one of digits"),
     ],
 )
 def test_what_is_no_data_set_is_refused_in_a_line(source: Any, message: str, pixels: np.ndarray) -> None:

@@ -242,10 +242,10 @@ def test_compiling_a_graph_needs_no_images(monkeypatch: pytest.MonkeyPatch) -> N
     graph = obtain(NetworkRequest(network="lenet5", calibration_images=2)).graph
     write_graph(replace(graph, name="mine"), Path("mine.blg"))  # of no known data set
 
-    def unread(*_: object) -> None:
+    def unread(*_: object, **__: object) -> None:
         raise AssertionError("images were read")
 
-    monkeypatch.setattr(integer_network, "load_dataset", unread)
+    monkeypatch.setattr(integer_network, "find_dataset", unread)
     for words, dataset in (((), None), (("--dataset", "digits"), "digits")):
         assert run("compile", "mine.blg", "--out", "mine", *words).status == ExitStatus.DONE
         assert json.loads(Path("mine", "manifest.json").read_text())["dataset"] == dataset

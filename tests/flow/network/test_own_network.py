@@ -142,7 +142,7 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> Dataset:
         test_labels=labels[66:],
         class_names=tuple("abcdefghij"),
     )
-    monkeypatch.setattr("bitlathe.flow.network.subject.load_dataset", lambda name, data: colours)
+    monkeypatch.setattr("bitlathe.flow.network.subject.find_dataset", lambda *_, **__: colours)
     return colours
 
 
