@@ -53,8 +53,7 @@ class Subject:
     @property
     def example(self) -> torch.Tensor:
         """One black image (1, C, H, W)."""
-        size = self.architecture.input_size
-        return torch.zeros(1, self.architecture.in_channels, size, size)
+        return torch.zeros(1, *self.dataset.image_shape)
 
     def accuracy_of(self, model: nn.Module) -> float:
         """Percent of all test images."""
@@ -64,8 +63,8 @@ class Subject:
 def trained(bench: Bench, config: TrainConfig) -> Subject:
     """A network trained here, once a seed."""
     out = bench.folder(f"float-{config.network}-{config.dataset}")
-    result = train(config, bench.data, out, resume=True)
-    data = result.dataset
+    data = load_dataset(config.dataset, bench.data)
+    result = train(config, data, out, resume=True)
     architecture = ZooArchitecture(
         network=config.network,
         num_classes=data.num_classes,

@@ -8,10 +8,15 @@ from enum import Enum
 from pathlib import Path
 
 from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.network.own_data import find_dataset
+from bitlathe.flow.network.own_network import is_own, own_name
+from bitlathe.flow.network.request import ImageSize, NetworkRequest
+from bitlathe.flow.network.subject import find_subject
 from bitlathe.flow.progress import Advance, Progress, silent
+from bitlathe.model.compress.architecture import Architecture, GivenNetwork
 from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
 from bitlathe.model.compress.weight_files import WeightsMetadata, save_weights
-from bitlathe.model.data import check_dataset, load_dataset
+from bitlathe.model.data import Dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.train import Precision, Schedule, TrainConfig
 from bitlathe.model.zoo import network_spec
@@ -35,16 +40,18 @@ class TrainingRun:
 def training_config(
     network: str, dataset: str | None, schedule: str, precision: str, **settings: int | float | None
 ) -> TrainConfig:
-    """Settings of a run; the data set is the network's usual one when None.
+    """Settings of a run; the data set is the usual one of the zoo's network when None.
 
-    Raises UnsupportedLayer or DataError for an unknown name, UsageError for a value out of its range.
+    Raises UnsupportedLayer for an unknown name, UsageError for a value out of its range or no data set.
     """
-    usual = network_spec(network).dataset
-    check_dataset(dataset or usual)
+    usual = None if is_own(network) else network_spec(network).dataset
+    chosen = dataset or usual
+    if chosen is None:
+        raise UsageError(f"{network}: give `dataset`; only networks of the zoo have a usual one")
     try:
         return TrainConfig(
             network=network,
-            dataset=dataset or usual,
+            dataset=chosen,
             schedule=member_of(Schedule, "schedule", schedule),
             precision=member_of(Precision, "precision", precision),
             **settings,  # type: ignore[arg-type]
@@ -54,30 +61,51 @@ def training_config(
 
 
 def run_training(
-    config: TrainConfig, data: Path | None, out: Path | None, resume: bool, progress: Progress = silent
+    config: TrainConfig,
+    data: Path | None,
+    out: Path | None,
+    resume: bool,
+    *,
+    image_size: ImageSize | None = None,
+    progress: Progress = silent,
 ) -> TrainingRun:
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
 
     UsageError where the folder holds another training, unless it is to be resumed.
     """
-    folder = out or Path("build/train") / f"{config.network}-{config.dataset}"
+    architecture, dataset = _what(config, data, image_size, progress)
+    name = own_name(config.network)
+    folder = out or Path("build/train") / f"{name}-{dataset.name}"
     if (folder / CHECKPOINT_NAME).exists() and not resume:
         raise UsageError(
             f"{folder}: holds a training; continue it with `resume=True`, or name another folder with `out`"
         )
-    load_dataset(config.dataset, data)  # so that missing data is reported before anything is made
 
     def stepped(done: int, steps: int) -> None:
-        progress(Advance(f"{config.network}: training", done, steps))
+        progress(Advance(f"{name}: training", done, steps))
 
-    result = train(config, data, folder, resume, stepped)
-    metadata = _metadata(result, config)
+    result = train(config, dataset, folder, resume, stepped, architecture)
+    metadata = _metadata(name, result, config, repeating_command(config, image_size))
     weights = folder / WEIGHTS_NAME
     save_weights(weights, result.model, metadata)
     return TrainingRun(result=result, metadata=metadata, weights=weights)
 
 
-def repeating_command(config: TrainConfig) -> str:
+def _what(
+    config: TrainConfig, data: Path | None, image_size: ImageSize | None, progress: Progress
+) -> tuple[Architecture | None, Dataset]:
+    """A network of the user's own, None for one of the zoo, and the images to train it on."""
+    if not is_own(config.network):
+        return None, find_dataset(config.dataset, data, image_size=image_size, progress=progress)
+    request = NetworkRequest(
+        network=config.network, dataset=config.dataset, data=data, image_size=image_size, seed=config.seed
+    )
+    subject = find_subject(request, progress)
+    subject.check_trains()
+    return GivenNetwork(model=subject.model), subject.dataset
+
+
+def repeating_command(config: TrainConfig, image_size: ImageSize | None = None) -> str:
     """Command that repeats a training: every setting that is not the default, but no path.
 
     >>> repeating_command(TrainConfig(network="resnet8", dataset="cifar10", epochs=2, augment=True))
@@ -88,7 +116,8 @@ def repeating_command(config: TrainConfig) -> str:
         value = getattr(config, field.name)
         if field.name not in ("network", "dataset") and value != field.default:
             words += [f"--{field.name.replace('_', '-')}", *_words_of(value)]
-    return shlex.join(words)
+    size = () if image_size is None else ("--image-size", "x".join(map(str, image_size)))
+    return shlex.join([*words, *size])
 
 
 def _words_of(value: object) -> list[str]:
@@ -97,15 +126,15 @@ def _words_of(value: object) -> list[str]:
     return [str(value.value if isinstance(value, Enum) else value)]
 
 
-def _metadata(result: TrainResult, config: TrainConfig) -> WeightsMetadata:
+def _metadata(network: str, result: TrainResult, config: TrainConfig, command: str) -> WeightsMetadata:
     return WeightsMetadata(
-        network=config.network,
-        dataset=config.dataset,
+        network=network,
+        dataset=result.dataset.name,
         accuracy=result.accuracy,
         num_classes=result.dataset.num_classes,
         in_channels=result.dataset.in_channels,
         input_size=result.dataset.input_size,
         epochs=config.epochs,
         seed=config.seed,
-        command=repeating_command(config),
+        command=command,
     )

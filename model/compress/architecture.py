@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from bitlathe.model.zoo import Normalize, build
+from bitlathe.model.zoo import InputSize, Normalize, build
 
 
 class Architecture(Protocol):
@@ -36,7 +36,7 @@ class ZooArchitecture:
     network: str
     num_classes: int
     in_channels: int
-    input_size: int  # height and width in pixels
+    input_size: InputSize
     imagenet: bool = False  # whether to normalise images as ImageNet's networks expect
     seed: int = 0
 

@@ -1,4 +1,4 @@
-"""Train a network of the zoo in float from its first weights, with a checkpoint of every epoch."""
+"""Train a network in float from its first weights, with a checkpoint of every epoch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bitlathe.model.compress.architecture import ZooArchitecture
+from bitlathe.model.compress.architecture import Architecture, ZooArchitecture
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.epoch import Diverged, train_epoch
 from bitlathe.model.compress.state import State, fresh_state, load
-from bitlathe.model.data import Dataset, load_dataset
+from bitlathe.model.data import Dataset
 from bitlathe.model.graph.files.storage import make_folder
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.evaluate import evaluate
@@ -37,12 +37,13 @@ class TrainResult:
 
 def train(
     config: TrainConfig,
-    data_root: Path | None,
+    dataset: Dataset,
     out: Path,
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda done, steps: None,
+    architecture: Architecture | None = None,
 ) -> TrainResult:
-    """Train a network of the zoo and keep a checkpoint of every epoch in `out`.
+    """Train a network, by default the one of the zoo, and keep a checkpoint of every epoch in `out`.
 
     The same settings, data and thread count give the same weights, resumed or not. `progress` gets the steps
     done and those of all epochs. Raises Diverged when training diverges; the checkpoint is then the last
@@ -50,9 +51,14 @@ def train(
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    dataset = load_dataset(config.dataset, data_root)
     make_folder(out)
-    state = _started(config, dataset, out / CHECKPOINT_NAME, resume)
+    checkpoint, identity = out / CHECKPOINT_NAME, _identity(config, dataset)
+    made = architecture or _of_the_zoo(config, dataset)
+    if resume and checkpoint.exists():
+        state = load(checkpoint, made, config, identity)
+        _LOG.info("resumed %s after epoch %d", config.network, state.epoch)
+    else:
+        state = fresh_state(made.build(), config)
     data = MethodData.whole(dataset, batch_size=config.batch_size, augment=config.augment)
 
     def advance() -> None:
@@ -60,25 +66,19 @@ def train(
 
     advance()
     while state.epoch < config.epochs:
-        _train_epoch(state, data, config, dataset, out / CHECKPOINT_NAME, advance)
+        _train_epoch(state, data, config, dataset, checkpoint, advance)
     held_out = evaluate(state.model, dataset.test_images, dataset.test_labels)
     return TrainResult(model=state.model.eval(), dataset=dataset, accuracy=held_out.accuracy)
 
 
-def _started(config: TrainConfig, dataset: Dataset, checkpoint: Path, resume: bool) -> State:
-    """The state of the checkpoint if the run resumes, else the one before the first epoch."""
-    architecture = ZooArchitecture(
+def _of_the_zoo(config: TrainConfig, dataset: Dataset) -> Architecture:
+    return ZooArchitecture(
         network=config.network,
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
         seed=config.seed,
     )
-    if not (resume and checkpoint.exists()):
-        return fresh_state(architecture.build(), config)
-    state = load(checkpoint, architecture, config, _identity(config))
-    _LOG.info("resumed %s after epoch %d", config.network, state.epoch)
-    return state
 
 
 def _train_epoch(
@@ -96,7 +96,7 @@ def _train_epoch(
         kept = f"{checkpoint} keeps epoch {last}" if last else "nothing was kept"
         raise Diverged(f"training {config.network}: {error}; {kept}") from error
     tested = evaluate(state.model, dataset.test_images, dataset.test_labels)
-    state.save(checkpoint, _identity(config))
+    state.save(checkpoint, _identity(config, dataset))
     _LOG.info(
         "epoch %d/%d: train loss %.4f, test loss %.4f, test accuracy %.2f %%, %.1f s",
         state.epoch,
@@ -108,6 +108,7 @@ def _train_epoch(
     )
 
 
-def _identity(config: TrainConfig) -> dict[str, object]:
+def _identity(config: TrainConfig, dataset: Dataset) -> dict[str, object]:
     """What must be equal to resume a training run."""
-    return {name: value for name, value in config.to_dict().items() if name not in _FREE_SETTINGS}
+    settings = config.to_dict() | {"dataset": dataset.identity}
+    return {name: value for name, value in settings.items() if name not in _FREE_SETTINGS}

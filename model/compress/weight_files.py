@@ -24,7 +24,7 @@ from bitlathe.model.train.state_dicts import (
     rounded,
     without_prefixes,
 )
-from bitlathe.model.zoo import build, checkpoint_path
+from bitlathe.model.zoo import InputSize, build, checkpoint_path
 
 FORMAT = "bitlathe-weights-1"
 
@@ -38,7 +38,7 @@ class WeightsMetadata:
     accuracy: float  # on the whole test split, 0..1, of the weights in the file
     num_classes: int
     in_channels: int
-    input_size: int
+    input_size: InputSize
     epochs: int
     seed: int
     command: str  # that repeats the training

@@ -36,7 +36,7 @@ class TrainConfig:
     Raises FormatError for a value outside its range.
     """
 
-    network: str = "lenet5"
+    network: str = "lenet5"  # as it was named, like the data set
     dataset: str = "digits"
     epochs: int = 40
     batch_size: int = 64

@@ -23,13 +23,16 @@ from bitlathe.model.zoo.vgg import Vgg16
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 
 
+InputSize = int | tuple[int, int]  # side of square images, or height and width, in pixels
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """What a builder needs: classes, and the images' channels, size and normalisation."""
 
     num_classes: int
     in_channels: int
-    input_size: int  # height and width in pixels
+    input_size: tuple[int, int]  # height and width in pixels
     normalize: Normalize | None = None
 
 
@@ -48,14 +51,24 @@ class NetworkSpec:
     input_size: int
 
 
-def _sized(module: Callable[..., nn.Module]) -> NetworkBuilder:
-    """Builder of a module that depends on the images' size and checks it itself."""
-    return lambda inputs: module(
-        num_classes=inputs.num_classes,
-        in_channels=inputs.in_channels,
-        input_size=inputs.input_size,
-        normalize=inputs.normalize,
-    )
+def _sized(name: str, module: Callable[..., nn.Module]) -> NetworkBuilder:
+    """Builder of a module for square images that depends on their size and checks it itself."""
+
+    def builder(inputs: Inputs) -> nn.Module:
+        height, width = inputs.input_size
+        if height != width:
+            raise ShapeError(
+                f"{name}: images are {height}x{width}, and it takes square ones; resize or pad them, or give "
+                "a network of your own, or one that averages its last map, such as resnet8"
+            )
+        return module(
+            num_classes=inputs.num_classes,
+            in_channels=inputs.in_channels,
+            input_size=height,
+            normalize=inputs.normalize,
+        )
+
+    return builder
 
 
 def _fully_convolutional(
@@ -64,8 +77,8 @@ def _fully_convolutional(
     """A CIFAR-10 network that averages the last map; it takes images of at least `smallest` pixels a side."""
 
     def builder(inputs: Inputs) -> nn.Module:
-        if inputs.input_size < smallest:
-            raise ShapeError(f"{name}: image size {inputs.input_size} is too small; use {smallest} or more")
+        if (side := min(inputs.input_size)) < smallest:
+            raise ShapeError(f"{name}: image size {side} is too small; use {smallest} or more")
         return module(
             num_classes=inputs.num_classes,
             in_channels=inputs.in_channels,
@@ -108,10 +121,10 @@ def _imagenet(spec: NetworkSpec) -> NetworkSpec:
 
 
 _SPECS = (
-    _grey("lenet5", _sized(LeNet5), "digits", 8),
-    _grey("lenet5-caffe", _sized(CaffeLeNet5), "mnist", 28),
-    _cifar10("alexnet", _sized(AlexNet)),
-    _cifar10("vgg16", _sized(Vgg16)),
+    _grey("lenet5", _sized("lenet5", LeNet5), "digits", 8),
+    _grey("lenet5-caffe", _sized("lenet5-caffe", CaffeLeNet5), "mnist", 28),
+    _cifar10("alexnet", _sized("alexnet", AlexNet)),
+    _cifar10("vgg16", _sized("vgg16", Vgg16)),
     _fully_convolutional("googlenet", GoogLeNet, 4),
     _resnet("resnet8", 1, conv_shortcut),
     _resnet("resnet20", 3, pad_shortcut),
@@ -146,7 +159,7 @@ def build(
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,
-    input_size: int | None = None,
+    input_size: InputSize | None = None,
     seed: int = 0,
     normalize: Normalize | None = None,
 ) -> nn.Module:
@@ -155,10 +168,11 @@ def build(
     The weights are in channels_last order, in which convolutions are faster and which their maps inherit.
     """
     spec = network_spec(name)
+    size = spec.input_size if input_size is None else input_size
     inputs = Inputs(
         num_classes=spec.num_classes if num_classes is None else num_classes,
         in_channels=spec.in_channels if in_channels is None else in_channels,
-        input_size=spec.input_size if input_size is None else input_size,
+        input_size=(size, size) if isinstance(size, int) else size,
         normalize=normalize,
     )
     with torch.random.fork_rng(devices=[]):

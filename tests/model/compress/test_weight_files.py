@@ -60,7 +60,7 @@ def test_a_weight_file_comes_back_with_its_origin(tmp_path: Path) -> None:
 
 
 def test_a_plain_state_dict_and_a_training_checkpoint_load_too(tmp_path: Path) -> None:
-    result = train(TrainConfig(epochs=1, threads=1), None, tmp_path)
+    result = train(TrainConfig(epochs=1, threads=1), load_dataset("digits"), tmp_path)
     plain = tmp_path / "plain.pt"
     torch.save(result.model.state_dict(), plain)
     for path in (plain, tmp_path / CHECKPOINT_NAME):
