@@ -35,6 +35,8 @@ NAMES = {
     "lenet5": "LeNet-5",
     "resnet8": "ResNet-8",
     "resnet20": "ResNet-20",
+    "resnet32": "ResNet-32",
+    "resnet44": "ResNet-44",
     "resnet56": "ResNet-56",
     "resnet110": "ResNet-110",
     "mobilenet": "MobileNet v1",

@@ -30,7 +30,8 @@ from bitlathe.model.data import Dataset
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
-PUBLISHED = ("resnet20", "resnet56", "resnet110")  # by the repository that the CIFAR weights come from
+# by the repository that the CIFAR weights come from
+PUBLISHED = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 
 
 class WeightsSource(Enum):

@@ -128,6 +128,8 @@ _SPECS = (
     _fully_convolutional("googlenet", GoogLeNet, 4),
     _resnet("resnet8", 1, conv_shortcut),
     _resnet("resnet20", 3, pad_shortcut),
+    _resnet("resnet32", 5, pad_shortcut),
+    _resnet("resnet44", 7, pad_shortcut),
     _resnet("resnet56", 9, pad_shortcut),
     _resnet("resnet110", 18, pad_shortcut),
     _resnet18("resnet18", Stem.CIFAR, 8),

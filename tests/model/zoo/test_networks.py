@@ -58,7 +58,14 @@ def test_a_network_exports_and_computes_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("resnet20", 269_722), ("resnet56", 853_018), ("resnet110", 1_727_962)]
+    ("name", "expected"),
+    [  # as akamaster/pytorch_resnet_cifar10 counts them: 0.27 M, 0.46 M, 0.66 M, 0.85 M, 1.7 M
+        ("resnet20", 269_722),
+        ("resnet32", 464_154),
+        ("resnet44", 658_586),
+        ("resnet56", 853_018),
+        ("resnet110", 1_727_962),
+    ],
 )
 def test_a_cifar_resnet_has_the_published_number_of_parameters(name: str, expected: int) -> None:
     assert parameters(build(name)) == expected

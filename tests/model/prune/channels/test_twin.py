@@ -60,7 +60,18 @@ def test_a_pruned_network_of_the_zoo_equals_its_masked_twin(network: str, rng: n
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "network", ["resnet56", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "mobilenet"]
+    "network",
+    [
+        "resnet32",
+        "resnet44",
+        "resnet56",
+        "alexnet",
+        "vgg16",
+        "googlenet",
+        "resnet18",
+        "resnet50",
+        "mobilenet",
+    ],
 )
 def test_a_large_pruned_network_equals_its_masked_twin(network: str, rng: np.random.Generator) -> None:
     check_twin(prepared(build(network)), images_for(network, 1), rng, ChannelScope.ALL)
