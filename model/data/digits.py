@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from bitlathe.model.data.dataset import Dataset
 
@@ -13,6 +12,8 @@ _SPLIT_SEED = 0
 
 def read_digits() -> Dataset:
     """Digits in a fixed split, 1437 to train and 360 to test, each 8 x 8 x 1, grey 0..16 scaled to 0..255."""
+    from sklearn.datasets import load_digits  # seconds, which other data need not wait for
+
     bunch = load_digits()
     images = (bunch.images.astype(np.int64) * 255 // 16).astype(np.uint8)[..., np.newaxis]
     labels = bunch.target.astype(np.int64)

@@ -1,4 +1,7 @@
-"""K-means over the vectors of a layer."""
+"""K-means over the vectors of a layer.
+
+scikit-learn is imported where vectors are clustered: it takes seconds, and every command imports this module.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import pairwise_distances_argmin_min
 
 from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import DataError
@@ -60,6 +60,8 @@ def assign(vectors: Floats, codewords: Floats, *, fixed: int = 0) -> Clusters:
 
     The first `fixed` codewords keep their values.
     """
+    from sklearn.metrics import pairwise_distances_argmin_min
+
     members, distances = pairwise_distances_argmin_min(vectors, codewords)
     idle = np.setdiff1d(np.arange(fixed, len(codewords)), members)
     worst = np.argsort(-distances, kind="stable")[: len(idle)]
@@ -80,6 +82,9 @@ def _without_idle(clusters: Clusters, fixed: int) -> Clusters:
 
 
 def _centers(vectors: Floats, importance: Floats, count: int, iterations: int, seed: int) -> Floats:
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     distinct = np.unique(vectors, axis=0)
     if len(distinct) <= count:
         return distinct

@@ -35,6 +35,16 @@ def test_importing_it_loads_neither_torch_nor_the_rest() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_scikit_learn_is_loaded_only_where_it_is_used() -> None:
+    program = (
+        "import sys, bitlathe, bitlathe.flow.cli.main, bitlathe.flow.network.integer_network\n"
+        "[getattr(bitlathe, name) for name in bitlathe.__all__]\n"
+        "print({'torch', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "{'torch'}\n"
+
+
 def test_every_name_it_lists_is_there_and_described() -> None:
     assert set(bitlathe.__all__) == set(bitlathe._HOME) <= set(dir(bitlathe))
     for name in bitlathe.__all__:
