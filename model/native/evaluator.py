@@ -23,12 +23,12 @@ from bitlathe.model.graph.fixed_point import IntArray, rounding_constant
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 from bitlathe.model.graph.reference import check_input, evaluate
-from bitlathe.model.native.library import kernels
+from bitlathe.model.native.library import fastest_kernels
 
 Evaluator = Callable[[IntArray], Codes]  # codes (N, C, H, W) of the input -> codes (N, C, H, W) of the output
 
 BLOCK = 16  # channels that are computed together
-CHUNK_BYTES = 256 << 10  # of a chunk's largest tensor, so that it stays in a core's cache
+CHUNK_BYTES = 64 << 10  # of a chunk's largest tensor: with its source and padding it stays in a core's cache
 CHUNK_IMAGES = 8
 
 _LOG = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ class CompiledGraph:
     """A graph laid out for the compiled kernels; `is_compilable` must hold."""
 
     def __init__(self, graph: Graph, library: ctypes.CDLL | None = None) -> None:
-        """Raises ToolError without a `library` if `kernels` cannot be compiled."""
-        self._graph, self._library = graph, library or kernels()
+        """Raises ToolError without a `library` if kernels.cpp cannot be compiled."""
+        self._graph, self._library = graph, library or fastest_kernels()
         self._nodes = graph.needed
         self._index = {node.name: place for place, node in enumerate(self._nodes)}
         self._strides = {node.name: _stride(graph, node) for node in self._nodes}

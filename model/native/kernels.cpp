@@ -119,9 +119,14 @@ struct Walk {
 };
 
 template <int N>
-void convolve(const Walk& walk, const int16_t* const* pixel, const int16_t* weight, const int32_t* bias, Sums* sums) {
+void convolve(const Walk& walk, const int16_t* map, const int64_t* window, const int16_t* weight, const int32_t* bias,
+              Sums* sums) {
   Sums total[N];
-  for (int p = 0; p < N; p++) total[p] = Sums::load(bias);
+  const int16_t* pixel[N];
+  for (int p = 0; p < N; p++) {
+    total[p] = Sums::load(bias);
+    pixel[p] = map + window[p];
+  }
   for (int row = 0; row < walk.rows; row++) {
     for (int run = 0; run < walk.runs; run++) {
       const int64_t at = row * walk.row_step + run * walk.run_step;
@@ -140,14 +145,14 @@ void convolve(const Walk& walk, const int16_t* const* pixel, const int16_t* weig
   for (int p = 0; p < N; p++) sums[p] = total[p];
 }
 
-using Convolve = void (*)(const Walk&, const int16_t* const*, const int16_t*, const int32_t*, Sums*);
+using Convolve = void (*)(const Walk&, const int16_t*, const int64_t*, const int16_t*, const int32_t*, Sums*);
 constexpr Convolve kConvolve[kPixels] = {convolve<1>, convolve<2>, convolve<3>, convolve<4>, convolve<5>, convolve<6>};
 
 // ---- One chunk of images in one thread.
 class Worker {
  public:
   Worker(const Layer* layers, int count, const Tensor* tensors, int tensor_count, int slots, int images)
-      : layers_(layers), count_(count), tensors_(tensors), slots_(slots) {
+      : layers_(layers), count_(count), tensors_(tensors), slots_(slots), windows_(count), most_(images) {
     std::vector<int64_t> sizes(slots, 0);
     for (int t = 0; t < tensor_count; t++) {
       int64_t& size = sizes[tensors[t].slot];
@@ -201,19 +206,15 @@ class Worker {
     return border_.data();
   }
 
-  // Calls visit(window's origin, output pixel) for each output pixel of all images, in order.
+  // Calls visit(where the window begins in the padded map, output pixel) for each output pixel of some images, in order.
   template <typename Visit>
-  void for_each_window(const Layer& layer, Visit visit) {
-    Tensor shape;
-    const int16_t* codes = padded(layer, shape);
+  void for_each_window(const Layer& layer, const Tensor& map, int images, Visit visit) {
     const Tensor& output = tensors_[layer.output];
     int64_t pixel = 0;
-    for (int n = 0; n < images_; n++)
+    for (int n = 0; n < images; n++)
       for (int y = 0; y < output.height; y++)
         for (int x = 0; x < output.width; x++)
-          visit(
-              codes + n * shape.size() + y * layer.stride_h * shape.row() + int64_t(x) * layer.stride_w * shape.stride,
-              pixel++);
+          visit(n * map.size() + y * layer.stride_h * map.row() + int64_t(x) * layer.stride_w * map.stride, pixel++);
   }
 
   void finish(const Layer& layer, Sums sums, int64_t pixel, int block) {
@@ -225,41 +226,50 @@ class Worker {
     sums.requantize(layer.shift + block, layer.lo, layer.hi, to);
   }
 
+  // Windows of the largest chunk, found once; those of a smaller one come first among them.
+  const std::vector<int64_t>& windows(const Layer& layer, const Tensor& map) {
+    std::vector<int64_t>& found = windows_[&layer - layers_];
+    if (found.empty()) for_each_window(layer, map, most_, [&](int64_t window, int64_t) { found.push_back(window); });
+    return found;
+  }
+
   void convolution(const Layer& layer) {
-    origins_.clear();
-    for_each_window(layer, [&](const int16_t* origin, int64_t) { origins_.push_back(origin); });
-    const Tensor& source = tensors_[layer.source];
+    Tensor map;
+    const int16_t* codes = padded(layer, map);
+    const int64_t* window = windows(layer, map).data();
+    const Tensor &source = tensors_[layer.source], &output = tensors_[layer.output];
     const int pairs = (layer.channels_in + 1) / 2;
     const bool joined = 2 * pairs == source.stride;  // the columns of a kernel row are one run
     Walk walk;
     walk.rows = layer.kernel_h;
     walk.runs = joined ? 1 : layer.kernel_w;
     walk.pairs = joined ? pairs * layer.kernel_w : pairs;
-    walk.row_step = int64_t(source.width + 2 * layer.pad_w) * source.stride;
+    walk.row_step = map.row();
     walk.run_step = source.stride;
     const int64_t block_weights = int64_t(layer.kernel_h) * layer.kernel_w * pairs * 2 * kBlock;
     Sums sums[kPixels];
     for (int block = 0; block < layer.channels_out; block += kBlock) {
       const int16_t* weight = layer.weight + block / kBlock * block_weights;
-      const int64_t all = int64_t(origins_.size());
+      const int64_t all = int64_t(images_) * output.height * output.width;
       for (int64_t first = 0; first < all; first += kPixels) {
         const int count = int(std::min<int64_t>(kPixels, all - first));
-        kConvolve[count - 1](walk, origins_.data() + first, weight, layer.bias + block, sums);
+        kConvolve[count - 1](walk, codes, window + first, weight, layer.bias + block, sums);
         for (int p = 0; p < count; p++) finish(layer, sums[p], first + p, block);
       }
     }
   }
 
   void depthwise(const Layer& layer) {
-    const Tensor& source = tensors_[layer.source];
-    const int64_t row = int64_t(source.width + 2 * layer.pad_w) * source.stride;
-    for_each_window(layer, [&](const int16_t* origin, int64_t pixel) {
+    Tensor map;
+    const int16_t* codes = padded(layer, map);
+    for_each_window(layer, map, images_, [&](int64_t window, int64_t pixel) {
+      const int16_t* origin = codes + window;
       for (int block = 0; block < layer.channels_out; block += kBlock) {
         Sums sums = Sums::load(layer.bias + block);
         const int16_t* weight = layer.weight + block;
         for (int y = 0; y < layer.kernel_h; y++)
-          for (int x = 0; x < layer.kernel_w; x++, weight += source.stride)
-            sums.add_elementwise(origin + y * row + int64_t(x) * source.stride + block, weight);
+          for (int x = 0; x < layer.kernel_w; x++, weight += map.stride)
+            sums.add_elementwise(origin + y * map.row() + int64_t(x) * map.stride + block, weight);
         finish(layer, sums, pixel, block);
       }
     });
@@ -298,8 +308,9 @@ class Worker {
   const Tensor* tensors_;
   std::vector<std::vector<int16_t>> slots_;
   std::vector<int16_t> border_;
-  std::vector<const int16_t*> origins_;
-  int images_ = 0;
+  std::vector<std::vector<int64_t>> windows_;  // of each convolution
+  const int most_;                             // images of a chunk
+  int images_ = 0;                             // of this one
 };
 
 }  // namespace

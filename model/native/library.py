@@ -13,12 +13,24 @@ from bitlathe.model.native.cache import copied, digest_of, kept
 from bitlathe.model.native.cxx import cxx
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
-NATIVE = ("-march=native",)  # the processor's own instructions; without them the kernels are plain C++
+NATIVE = ("-march=native",)  # the processor's own instructions
+PLAIN: tuple[str, ...] = ()  # no instructions but the oldest: the kernels are plain C++
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-shared", "-pthread")
 
 
+def fastest_kernels() -> ctypes.CDLL:
+    """The kernels in the processor's own instructions, else in those that every compiler knows.
+
+    Clang took -march=native for AArch64 years after GCC. Raises ToolError as `kernels`.
+    """
+    try:
+        return kernels(NATIVE)
+    except ToolError:
+        return kernels(PLAIN)
+
+
 @lru_cache(maxsize=2)
-def kernels(instructions: tuple[str, ...] = NATIVE) -> ctypes.CDLL:
+def kernels(instructions: tuple[str, ...]) -> ctypes.CDLL:
     """The library of kernels.cpp; ToolError if there is no C++ compiler or it fails."""
     command = [*cxx("networks are evaluated in compiled code"), *_FLAGS, *instructions]
     name = f"evaluator-{digest_of([*command, _processor()], [SOURCE])}.so"

@@ -17,10 +17,8 @@ from bitlathe.model.graph.nodes import Concat, Dense, MaxPool2d
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.native.evaluator import CompiledGraph, compiled, evaluator, is_compilable
-from bitlathe.model.native.library import NATIVE, kernels
+from bitlathe.model.native.library import NATIVE, PLAIN, fastest_kernels, kernels
 from bitlathe.rtl_tb.random_networks.resnet import random_resnet
-
-PLAIN: tuple[str, ...] = ()  # no instructions but the oldest: the kernels' plain C++
 
 
 def mismatches(graph: Graph, codes: IntArray, threads: int = 1) -> int:
@@ -143,6 +141,26 @@ def test_without_a_compiler_the_reference_evaluates(
         kernels.cache_clear()
 
 
+def test_a_compiler_that_does_not_know_the_processor_makes_plain_kernels(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    graph = random_resnet(rng, blocks=1)
+    codes = random_inputs(rng, graph, 2)
+    old = tmp_path / "old-compiler"
+    old.write_text(
+        '#!/bin/sh\ncase "$*" in *-march=native*) echo "unknown value" >&2; exit 1;; esac\ng++ "$@"\n'
+    )
+    old.chmod(0o755)
+    monkeypatch.setenv("CXX", str(old))
+    monkeypatch.setenv("BITLATHE_CACHE", str(tmp_path))
+    kernels.cache_clear()
+    try:
+        fast = compiled(graph)
+        assert fast is not None and np.array_equal(fast.evaluate(codes), evaluate(graph, codes))
+    finally:
+        kernels.cache_clear()
+
+
 def test_a_library_that_cannot_be_loaded_leaves_the_work_to_the_reference(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -151,7 +169,7 @@ def test_a_library_that_cannot_be_loaded_leaves_the_work_to_the_reference(
     monkeypatch.setenv("BITLATHE_CACHE", str(tmp_path))
     kernels.cache_clear()
     try:
-        kernels()
+        fastest_kernels()
         (library,) = tmp_path.glob("evaluator-*.so")
         library.unlink()  # first: the one in use must stay as it is
         library.write_bytes(b"no library")
