@@ -161,7 +161,7 @@ def test_a_compiler_that_does_not_know_the_processor_makes_plain_kernels(
         kernels.cache_clear()
 
 
-def test_a_library_that_cannot_be_loaded_leaves_the_work_to_the_reference(
+def test_a_library_that_cannot_be_loaded_is_done_without(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     graph = random_resnet(rng, blocks=1)
