@@ -12,6 +12,7 @@ from bitlathe.hls.target.config import EngineConfiguration
 
 SOURCE = Path(__file__).parents[1] / "hls" / "sim" / "fixtures" / "echo_engine.sv"
 END = End(node="logits")
+FAULT_OFFSET = 0xFC  # of the register that chooses a mistake
 
 CHANGES_ADDRESS = 1
 DROPS_VALID = 2
@@ -32,7 +33,10 @@ SPARE_DATA = 16
 
 
 def echo_library(pi: int = 8, fault: int = 0, options: BuildOptions | None = None) -> Path:
-    """The echo engine for words of `pi` bytes, with one deliberate mistake or none."""
+    """The echo engine for words of `pi` bytes, which begins with one deliberate mistake or none.
+
+    One that is chosen by a write to FAULT_OFFSET needs no library of its own, which takes seconds to compile.
+    """
     return build_model([SOURCE], {"PI": pi, "Fault": fault}, "echo_engine", options)
 
 

@@ -9,6 +9,7 @@ from echo_engine import (
     DATA_FIRST,
     DONE_EARLY,
     DROPS_VALID,
+    FAULT_OFFSET,
     LONG_BURST,
     NARROW_BURST,
     NEVER_DONE,
@@ -50,8 +51,10 @@ SIZE = 4096 + 24 * 8  # bytes: a page and a part, the last burst short
 def engine(
     *, fault: int = 0, pi: int = 8, ddr: SimulatedDdr | None = None, **options: bool
 ) -> SimulatedEngine:
-    library = echo_library(pi, fault, BuildOptions(**options))
-    return SimulatedEngine(EngineConfiguration(pi=pi, po=pi), ddr or SimulatedDdr(), library=library)
+    library = echo_library(pi, options=BuildOptions(**options))
+    made = SimulatedEngine(EngineConfiguration(pi=pi, po=pi), ddr or SimulatedDdr(), library=library)
+    made.model.write(FAULT_OFFSET, fault)
+    return made
 
 
 def codes(rng: np.random.Generator, inputs: int = 1, size: int = SIZE) -> np.ndarray:
@@ -142,8 +145,9 @@ def test_a_broken_bus_rule_is_named(rng: np.random.Generator, fault: int, violat
 
 
 def test_a_request_during_reset_is_named() -> None:
+    simulated = engine(fault=VALID_IN_RESET)
     with pytest.raises(ProtocolViolation, match="valid_in_reset"):
-        engine(fault=VALID_IN_RESET)
+        simulated.reset()
 
 
 def test_a_correct_engine_breaks_no_rule_where_the_faulty_ones_do(rng: np.random.Generator) -> None:
