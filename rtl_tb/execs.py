@@ -161,6 +161,7 @@ def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict
         "tap_step": pick(1, min(3, configuration.banks - 1)),
         "repeat_weights": pick(0, 1),
         "skip_weights": skip,
+        "half_even": pick(0, 1),
     }
 
 

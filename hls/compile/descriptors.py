@@ -117,6 +117,7 @@ def _exec(step: ExecStep, banks: int) -> Exec:
         skip_weights=grouping.skip_weights,
         skip_line=skip_line,
         skip_bank=skip_bank,
+        half_even=layer.parameters is not None and layer.parameters.half_even,
     )
     return execute if step.residual is None else _with_residual(execute, step, step.residual, banks)
 

@@ -7,7 +7,7 @@ exact.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from bitlathe.hls.compile.layout import (
 from bitlathe.hls.compile.limits import check_graph, effective_stride
 from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Parameters, Region
 from bitlathe.hls.target.config import EngineConfiguration
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import (
     AvgPool2d,
@@ -165,12 +165,7 @@ def _lower_convolution(lowering: _Lowering, conv: Conv2d) -> None:
     fold = lowering.input_layout.fold if conv.source == lowering.graph.input.name else 1
     if fold > 1:
         conv = folded_convolution(conv, fold)
-        parameters = Parameters(
-            weight=conv.weight,
-            bias=parameters.bias,
-            shifts=parameters.shifts,
-            residual_shifts=parameters.residual_shifts,
-        )
+        parameters = replace(parameters, weight=conv.weight)
     kind, slots, residual = _lanes(lowering, conv)
     operation = _Operation(
         name=conv.name,
@@ -216,6 +211,7 @@ def _parameters(graph: Graph, conv: Conv2d) -> Parameters:
         bias=conv.bias.astype(np.int64),
         shifts=shifts(graph, conv),
         residual_shifts=none if conv.residual is None else residual_shifts(graph, conv),
+        half_even=conv.rounding is RoundingMode.HALF_EVEN,
     )
 
 

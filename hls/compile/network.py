@@ -87,6 +87,7 @@ class Parameters:
     bias: Int64s  # (out_channels,)
     shifts: tuple[int, ...]  # requantize shift of each output channel
     residual_shifts: tuple[int, ...]  # left shift of the residual; zeros without one
+    half_even: bool = False  # whether halves round to even, else up
 
     @property
     def is_uniform(self) -> bool:

@@ -10,7 +10,7 @@ from bitlathe.hls.functional.memory import Machine, Positions, strided
 from bitlathe.hls.program import Exec
 from bitlathe.model.graph.arrays import Bytes, Int64s
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
-from bitlathe.model.graph.fixed_point import ACCUMULATOR_BITS, requantize
+from bitlathe.model.graph.fixed_point import ACCUMULATOR_BITS, RoundingMode, requantize
 
 BLOCK_VALUES = 1 << 21  # window values gathered at a time
 
@@ -119,12 +119,13 @@ class _Exec:
         lanes = one.sub_tiles * pi
         codes = np.empty((self.pixels, self.passes * lanes), np.int64)
         residual = self._residual()
+        mode = RoundingMode.HALF_EVEN if one.half_even else RoundingMode.HALF_UP
         for done in range(self.passes):
             bias, shifts, residual_shifts = (values[:lanes] for values in self._parameters(done))
             taken = slice(done * lanes, (done + 1) * lanes)
             acc = self._products(done)[:, :lanes] + bias + (residual[:, taken] << residual_shifts)
             _check_accumulators(acc, self.where)
-            codes[:, taken] = requantize(acc, shifts, one.lo, one.hi)
+            codes[:, taken] = requantize(acc, shifts, one.lo, one.hi, mode)
         return codes[:, : one.out_tiles * pi].reshape(self.pixels, -1, pi)
 
     def _residual(self) -> Int64s:

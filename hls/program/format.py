@@ -317,6 +317,7 @@ class Exec(Descriptor):
     )
     skip_line: int = _unsigned(8, "position step from a kernel row to the next, line")
     skip_bank: int = _unsigned(4, "the same, bank")
+    half_even: bool = _flag("halves of an output code round to the even one, else up")
 
 
 KINDS: Mapping[Opcode, type[Descriptor]] = {

@@ -239,6 +239,7 @@ module output_stage #(
         .residual_i      (residual_q[3] ? residual : 9'sd0),
         .lo_i            ($signed(exec.lo)),
         .hi_i            ($signed(exec.hi)),
+        .half_even_i     (exec.half_even),
         .code_o          (code)
     );
   end

@@ -48,7 +48,8 @@ package program_pkg;
   } common_t;
 
   typedef struct packed {
-    logic [2:0] rest;
+    logic [1:0] rest;
+    logic half_even;
     logic [3:0] skip_bank;
     logic [7:0] skip_line;
     logic [11:0] skip_weights;

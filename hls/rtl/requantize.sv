@@ -1,6 +1,7 @@
 // requantize: one lane of the output stage: bias, residual, rounding shift, clamp.
-// Function:   y = clamp((acc + bias + (r << ResidualShift) + half) >>> shift, lo, hi), half = 2**(shift-1) or 0
-// Interface:  acc, bias, shifts in one cycle; residual 3 cycles later; code 7 cycles later; lo, hi are held
+// Function:   y = clamp((acc + bias + (r << ResidualShift) + half) >>> shift, lo, hi), half = 2**(shift-1) or 0;
+//             half_even: an odd y that was half a step below is the even one below it instead
+// Interface:  acc, bias, shifts in one cycle; residual 3 cycles later; code 7 cycles later; lo, hi, half_even are held
 // Latency:    7 cycles, constant.   Throughput: 1 code per cycle (II = 1).
 // Reset:      none, data only
 // Reference:  model/graph/fixed_point.py, requantize()
@@ -14,14 +15,18 @@ module requantize (
     input  wire logic signed [ 8:0] residual_i,
     input  wire logic signed [15:0] lo_i,
     input  wire logic signed [15:0] hi_i,
+    input  wire logic               half_even_i,
     output logic             [ 7:0] code_o
 );
   logic signed [31:0] biased_q, rounded_q, rounded_q2, rounded_q3, residual_q, sum_q, shifted_q;
   logic [31:0] half;
+  logic was_half, was_half_q;
   logic [4:0] shift_q, shift_q2, shift_q3, shift_q4, shift_q5;
   logic [4:0] residual_shift_q, residual_shift_q2, residual_shift_q3;
 
   assign half = (32'd1 << shift_q) >> 1;  // 0 when the shift is 0
+  // With `half` added a half is a multiple of the step.
+  assign was_half = half_even_i && shift_q5 != '0 && (sum_q & ~(32'hFFFF_FFFF << shift_q5)) == '0;
 
   always_ff @(posedge clk_i) begin
     biased_q <= acc_i + bias_i;
@@ -31,9 +36,10 @@ module requantize (
     residual_q <= 32'(residual_i) <<< residual_shift_q3;
     sum_q <= rounded_q3 + residual_q;
     shifted_q <= sum_q >>> shift_q5;
-    if (shifted_q < 32'(lo_i)) code_o <= lo_i[7:0];
+    was_half_q <= was_half;
+    if (shifted_q <= 32'(lo_i)) code_o <= lo_i[7:0];  // a half at lo stays there
     else if (shifted_q > 32'(hi_i)) code_o <= hi_i[7:0];
-    else code_o <= shifted_q[7:0];
+    else code_o <= {shifted_q[7:1], shifted_q[0] && !was_half_q};
   end
 
   always_ff @(posedge clk_i) begin

@@ -1,6 +1,7 @@
 """Fixed-point formats and the arithmetic every implementation shares."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ MIN_BITS, MAX_BITS = 2, 16
 ACCUMULATOR_BITS = 32
 MAX_SHIFT = ACCUMULATOR_BITS - 1  # of a requantization or a residual
 MAX_FRAC = 127  # magnitude of a tensor's binary point
+
+
+class RoundingMode(Enum):
+    """How a requantization rounds what is half-way between two codes."""
+
+    HALF_UP = "half_up"  # towards +inf, AP_RND
+    HALF_EVEN = "half_even"  # to the even code, AP_RND_CONV: ONNX's QuantizeLinear, QONNX's ROUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +74,33 @@ def weight_limit(bits: int) -> int:
     return (1 << (bits - 1)) - 1
 
 
-def requantize(acc: IntArray, shift: IntArray | int, lo: int, hi: int) -> IntArray:
+def requantize(
+    acc: IntArray, shift: IntArray | int, lo: int, hi: int, mode: RoundingMode = RoundingMode.HALF_UP
+) -> IntArray:
     """Move accumulators to another binary point: clamp((acc + 2**(shift-1)) >> shift, lo, hi).
 
-    Rounds halves towards +inf (AP_RND) and saturates (AP_SAT); `shift` >= 0 broadcasts against `acc`.
+    Halves round towards +inf (AP_RND) or, with 2**(shift-1) - 1 + bit `shift` of acc added instead, to even
+    (AP_RND_CONV). Saturates (AP_SAT); `shift` >= 0 broadcasts against `acc`.
 
     >>> requantize(np.array([3, -3, 1000]), 1, -128, 127).tolist()
     [2, -1, 127]
+    >>> requantize(np.array([3, -3, 1, -1]), 1, -128, 127, RoundingMode.HALF_EVEN).tolist()
+    [2, -2, 0, 0]
     """
-    return requantize_in_place(acc.astype(np.int64), shift, lo, hi)
+    return requantize_in_place(acc.astype(np.int64), shift, lo, hi, mode)
 
 
-def requantize_in_place(acc: IntArray, shift: IntArray | int, lo: int, hi: int) -> IntArray:
+def requantize_in_place(
+    acc: IntArray, shift: IntArray | int, lo: int, hi: int, mode: RoundingMode = RoundingMode.HALF_UP
+) -> IntArray:
     """`requantize` in place: overwrite `acc` and return it; acc + 2**(shift-1) must fit its type."""
-    acc += rounding_constant(shift).astype(acc.dtype)
-    acc >>= np.asarray(shift, dtype=acc.dtype)
+    places = np.asarray(shift, dtype=acc.dtype)
+    constant = rounding_constant(shift).astype(acc.dtype)
+    if mode is RoundingMode.HALF_EVEN:
+        acc += constant - (~(acc >> places) & (places > 0))
+    else:
+        acc += constant
+    acc >>= places
     return np.clip(acc, lo, hi, out=acc)
 
 

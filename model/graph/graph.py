@@ -1,8 +1,8 @@
 """The integer graph: nodes in topological order, validated on construction."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
@@ -11,7 +11,14 @@ import numpy as np
 
 from bitlathe.model.graph.codebook import Codebook, index_shape
 from bitlathe.model.graph.errors import FormatError, ShapeError
-from bitlathe.model.graph.fixed_point import MAX_BITS, MAX_SHIFT, MIN_BITS, FixedPoint, weight_limit
+from bitlathe.model.graph.fixed_point import (
+    MAX_BITS,
+    MAX_SHIFT,
+    MIN_BITS,
+    FixedPoint,
+    RoundingMode,
+    weight_limit,
+)
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Shape
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -89,6 +96,17 @@ def residual_shifts(graph: Graph, conv: Conv2d) -> tuple[int, ...]:
     assert conv.residual is not None
     base = graph.format_of(conv.source).frac - graph.format_of(conv.residual).frac
     return tuple(base + frac for frac in conv.weight_frac)
+
+
+def with_rounding(graph: Graph, modes: Mapping[str, RoundingMode]) -> Graph:
+    """The graph in which the layers named, of weights or average pools, round halves so."""
+    nodes = (
+        replace(node, rounding=modes.get(node.name, node.rounding))
+        if isinstance(node, Conv2d | Dense | AvgPool2d)
+        else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=tuple(nodes))
 
 
 def macs(graph: Graph, node: Node) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bitlathe.model.graph.codebook import Codebook
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
-from bitlathe.model.graph.fixed_point import FixedPoint, weight_limit
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode, weight_limit
 
 Shape = tuple[int, int, int]  # channels, height, width
 Pair = tuple[int, int]  # vertical, horizontal
@@ -82,7 +82,7 @@ class Conv2d(Node):
     """Convolution, optionally with a fused residual add, then requantize and clamp.
 
     acc = bias + sum(x * w) + (residual << (frac_x + frac_w - frac_residual)), at frac_x + frac_w;
-    y = clamp(requantize(acc, frac_x + frac_w - frac_y), lo, hi). A ReLU is lo = 0.
+    y = clamp(requantize(acc, frac_x + frac_w - frac_y), lo, hi), by `rounding`. A ReLU is lo = 0.
     """
 
     source: str
@@ -96,6 +96,7 @@ class Conv2d(Node):
     residual: str | None = None
     lo: int  # clamp, codes of `format`
     hi: int
+    rounding: RoundingMode = RoundingMode.HALF_UP
     codebook: Codebook | None = None  # what `weight` is decoded from, if shared
 
     @property
@@ -151,6 +152,7 @@ class Dense(Node):
     weight_frac: tuple[int, ...]
     lo: int
     hi: int
+    rounding: RoundingMode = RoundingMode.HALF_UP
     codebook: Codebook | None = None  # of sub-vectors along the columns
 
     @property
@@ -185,6 +187,7 @@ class Dense(Node):
             weight_frac=self.weight_frac,
             lo=self.lo,
             hi=self.hi,
+            rounding=self.rounding,
             codebook=None if pixel is None else pixel.on_pixels(),
         )
 
@@ -220,6 +223,7 @@ class AvgPool2d(Node):
     padding: Pair = (0, 0)
     multiplier: int
     multiplier_frac: int
+    rounding: RoundingMode = RoundingMode.HALF_UP
     WEIGHT_BITS: ClassVar[int] = 8
 
     @property
@@ -245,6 +249,7 @@ class AvgPool2d(Node):
             groups=channels,
             lo=self.format.lo,
             hi=self.format.hi,
+            rounding=self.rounding,
         )
 
 

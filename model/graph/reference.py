@@ -131,7 +131,7 @@ def _convolution(graph: Graph, conv: Conv2d, ranges: dict[str, CodeRange]) -> Ke
         acc = products(sources[0])
         acc += bias
         add_residual(acc, sources)
-        return requantize_in_place(acc, shift, conv.lo, conv.hi).astype(np.int32, copy=False)
+        return requantize_in_place(acc, shift, conv.lo, conv.hi, conv.rounding).astype(np.int32, copy=False)
 
     return run
 

@@ -19,7 +19,7 @@ from bitlathe.model.graph.arrays import Codes
 from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.model.graph.fixed_point import IntArray, rounding_constant
+from bitlathe.model.graph.fixed_point import IntArray, RoundingMode, rounding_constant
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 from bitlathe.model.graph.reference import check_input, evaluate
@@ -50,7 +50,7 @@ class _Layer(ctypes.Structure):
             for name in (
                 *("kind", "output", "source", "residual", "channels_in", "channels_out"),
                 *("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w", "lo", "hi"),
-                *("offset", "reserved"),
+                *("offset", "half_even"),
             )
         ),
         *((name, ctypes.c_void_p) for name in ("weight", "bias", "shift", "residual_shift")),
@@ -163,6 +163,7 @@ class CompiledGraph:
             shift=self._address(_padded(np.array(shifts(self._graph, conv), np.int32), channels)),
             lo=conv.lo,
             hi=conv.hi,
+            half_even=int(conv.rounding is RoundingMode.HALF_EVEN),
             **residual,
             **_window(conv),
         )

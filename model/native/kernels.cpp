@@ -37,8 +37,8 @@ struct Layer {                             // mirrored by evaluator.py
   int32_t channels_in, channels_out;
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
   int32_t lo, hi;
-  int32_t offset;  // concatenation: first output channel that the source fills
-  int32_t reserved;
+  int32_t offset;     // concatenation: first output channel that the source fills
+  int32_t half_even;  // whether halves round to even, else up
   const int16_t* weight;
   const int32_t* bias;  // with the rounding constant, padded to a multiple of 16 like the shifts
   const int32_t* shift;
@@ -73,6 +73,19 @@ struct Sums {
     low = _mm256_add_epi32(low, _mm256_sllv_epi32(widened(codes), by.low));
     high = _mm256_add_epi32(high, _mm256_sllv_epi32(widened(codes + 8), by.high));
   }
+  // Halves to even: a sum with the rounding constant that is a multiple of the step, an odd one, goes one down.
+  static __m256i settled(__m256i sum, __m256i places) {
+    const __m256i one = _mm256_set1_epi32(1), below = _mm256_sub_epi32(_mm256_sllv_epi32(one, places), one);
+    const __m256i is_half = _mm256_cmpeq_epi32(_mm256_and_si256(sum, below), _mm256_setzero_si256());
+    const __m256i shifts = _mm256_cmpgt_epi32(places, _mm256_setzero_si256());
+    const __m256i odd = _mm256_and_si256(_mm256_srlv_epi32(sum, places), one);
+    return _mm256_sub_epi32(sum, _mm256_and_si256(_mm256_and_si256(is_half, shifts), odd));
+  }
+  void settle_halves(const int32_t* shift) {
+    const Sums by = load(shift);
+    low = settled(low, by.low);
+    high = settled(high, by.high);
+  }
   void requantize(const int32_t* shift, int32_t lo, int32_t hi, int16_t* to) const {
     const Sums by = load(shift);
     const __m256i least = _mm256_set1_epi32(lo), most = _mm256_set1_epi32(hi);
@@ -104,6 +117,12 @@ struct Sums {
   }
   void add_shifted(const int16_t* codes, const int32_t* places) {
     for (int o = 0; o < kBlock; o++) add(o, int32_t(uint32_t(int32_t(codes[o])) << places[o]));
+  }
+  void settle_halves(const int32_t* shift) {
+    for (int o = 0; o < kBlock; o++) {
+      const bool is_half = shift[o] > 0 && (lane[o] & ((1U << shift[o]) - 1)) == 0;
+      if (is_half) lane[o] -= (lane[o] >> shift[o]) & 1;
+    }
   }
   void requantize(const int32_t* shift, int32_t lo, int32_t hi, int16_t* to) const {
     for (int o = 0; o < kBlock; o++) to[o] = int16_t(std::min(std::max(lane[o] >> shift[o], lo), hi));
@@ -223,6 +242,7 @@ class Worker {
       sums.add_shifted(residual, layer.residual_shift + block);
     }
     int16_t* to = data(layer.output) + pixel * tensors_[layer.output].stride + block;
+    if (layer.half_even) sums.settle_halves(layer.shift + block);
     sums.requantize(layer.shift + block, layer.lo, layer.hi, to);
   }
 

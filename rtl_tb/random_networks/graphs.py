@@ -3,7 +3,7 @@
 A network grows operation by operation while the codes of a few random images flow through it, so each
 requantize shift is chosen from what its accumulators really hold and outputs are neither all zero nor
 all saturated. Formats have at most 8 bits; 9 to 16 bits come up too when `wide` is set. Most layers have
-codebooks when `product` is set.
+codebooks when `product` is set, and most round halves to even when `half_even` is.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from math import prod
 
 import numpy as np
 
-from bitlathe.model.graph.fixed_point import FixedPoint
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
+from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.graph.nodes import Conv2d, Pair
 from bitlathe.model.graph.proof import check
 from bitlathe.rtl_tb.random_networks.draws import one_of
@@ -30,7 +30,12 @@ SketchStep = Callable[[Sketch, str], str]  # adds nodes that read the named tens
 
 
 def random_graph(
-    rng: np.random.Generator, *, budget: int = 200_000, wide: bool = False, product: bool = False
+    rng: np.random.Generator,
+    *,
+    budget: int = 200_000,
+    wide: bool = False,
+    product: bool = False,
+    half_even: bool = False,
 ) -> Graph:
     """Random network that passes the overflow proof; its convolutions take at most `budget` MACs an image.
 
@@ -44,6 +49,9 @@ def random_graph(
         if np.unique(sketch.samples[head]).size >= LIVELY_CODES:
             break
     graph = Graph(name="random", nodes=sketch.nodes_behind(head), output=head)
+    if half_even:  # few sums are halves, so the shifts suit them as before
+        even = [node.name for node in graph.nodes if rng.random() < 0.7]
+        graph = with_rounding(graph, dict.fromkeys(even, RoundingMode.HALF_EVEN))
     check(graph)
     return graph
 

@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from bitlathe.model.graph.fixed_point import requantize
+from bitlathe.model.graph.fixed_point import RoundingMode, requantize
 from bitlathe.rtl_tb.stimulus import random_generator, start_clock
 
 LATENCY, RESIDUAL_DELAY = 7, 3
@@ -36,17 +36,27 @@ class Case:
 
 
 def random_case(rng: np.random.Generator) -> Case:
-    """A case within the proof; extremes, ties and zeros are common."""
+    """A case within the proof; extremes, halves and zeros are common."""
     while True:
-        bits = int(rng.integers(1, 32))
+        bits, shift = int(rng.integers(1, 32)), int(rng.integers(0, 32))
+        half = ((2 * int(rng.integers(-300, 300)) + 1) << shift) >> 1
         case = Case(
             acc=int(
                 rng.choice(
-                    [0, 1, -1, int(rng.integers(-(1 << bits) + 1, 1 << bits)), -(1 << 31) + 1, (1 << 31) - 1]
+                    [
+                        half,
+                        half,
+                        0,
+                        1,
+                        -1,
+                        int(rng.integers(-(1 << bits) + 1, 1 << bits)),
+                        -(1 << 31) + 1,
+                        (1 << 31) - 1,
+                    ]
                 )
             ),
             bias=int(rng.choice([0, int(rng.integers(-(1 << 20), 1 << 20))])),
-            shift=int(rng.integers(0, 32)),
+            shift=shift,
             residual_shift=int(rng.integers(0, 22)),
             residual=int(rng.choice([0, -128, 255, int(rng.integers(-128, 256))])),
         )
@@ -54,19 +64,20 @@ def random_case(rng: np.random.Generator) -> Case:
             return case
 
 
-def expected(case: Case, lo: int, hi: int) -> int:
+def expected(case: Case, lo: int, hi: int, mode: RoundingMode) -> int:
     """The code as the byte that is stored."""
-    return int(requantize(np.array([case.total], dtype=np.int64), case.shift, lo, hi)[0]) & 0xFF
+    return int(requantize(np.array([case.total], dtype=np.int64), case.shift, lo, hi, mode)[0]) & 0xFF
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(clamp=[(-128, 127), (0, 255), (0, 96), (-7, 7)])
-async def every_code_matches_the_integer_graph(dut, clamp: tuple[int, int]) -> None:
+@cocotb.parametrize(clamp=[(-128, 127), (0, 255), (0, 96), (-7, 7)], mode=list(RoundingMode))
+async def every_code_matches_the_integer_graph(dut, clamp: tuple[int, int], mode: RoundingMode) -> None:
     lo, hi = clamp
     rng = random_generator()
     cases = [random_case(rng) for _ in range(2000)]
     await start_clock(dut)
     dut.lo_i.value, dut.hi_i.value = lo, hi
+    dut.half_even_i.value = mode is RoundingMode.HALF_EVEN
     for cycle in range(len(cases) + LATENCY):
         case = cases[min(cycle, len(cases) - 1)]
         dut.acc_i.value, dut.bias_i.value = case.acc, case.bias
@@ -75,4 +86,4 @@ async def every_code_matches_the_integer_graph(dut, clamp: tuple[int, int]) -> N
         await RisingEdge(dut.clk_i)
         if cycle >= LATENCY:
             done = cases[cycle - LATENCY]
-            assert int(dut.code_o.value) == expected(done, lo, hi), done
+            assert int(dut.code_o.value) == expected(done, lo, hi, mode), done

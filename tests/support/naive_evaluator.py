@@ -4,9 +4,11 @@ Python integers do all sums and shifts, one output code at a time. It shares no 
 """
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 
@@ -44,7 +46,7 @@ def _code(graph: Graph, node: Node, sources: list[Image], position: Position) ->
     if isinstance(node, AvgPool2d):
         total = sum(sources[0].get(place, 0) for place in _window(node, position))
         shift = graph.format_of(node.source).frac + node.multiplier_frac - node.format.frac
-        return _requantize(total * node.multiplier, shift, node.format.lo, node.format.hi)
+        return _requantize(total * node.multiplier, shift, node, node.format.lo, node.format.hi)
     if isinstance(node, MaxPool2d):
         return max(sources[0].get(place, node.format.lo) for place in _window(node, position))
     assert isinstance(node, Concat)
@@ -62,7 +64,7 @@ def _window(node: Conv2d | MaxPool2d | AvgPool2d, position: Position) -> list[Po
 
 def _convolution(graph: Graph, node: Conv2d, sources: list[Image], position: Position) -> int:
     shift = graph.format_of(node.source).frac + node.weight_frac[position[0]] - node.format.frac
-    return _requantize(accumulator(graph, node, sources, position), shift, node.lo, node.hi)
+    return _requantize(accumulator(graph, node, sources, position), shift, node, node.lo, node.hi)
 
 
 def accumulator(graph: Graph, node: Conv2d, sources: list[Image], position: Position) -> int:
@@ -86,7 +88,7 @@ def _dense(graph: Graph, node: Dense, source: Image, position: Position) -> int:
     codes = [source[place] for place in sorted(source)]
     acc = int(node.bias[row]) + sum(code * weight for code, weight in zip(codes, weights, strict=True))
     shift = graph.format_of(node.source).frac + node.weight_frac[row] - node.format.frac
-    return _requantize(acc, shift, node.lo, node.hi)
+    return _requantize(acc, shift, node, node.lo, node.hi)
 
 
 def _concat(graph: Graph, node: Concat, sources: list[Image], position: Position) -> int:
@@ -98,6 +100,8 @@ def _concat(graph: Graph, node: Concat, sources: list[Image], position: Position
     raise AssertionError("no operand holds that channel")
 
 
-def _requantize(acc: int, shift: int, lo: int, hi: int) -> int:
+def _requantize(acc: int, shift: int, node: Conv2d | Dense | AvgPool2d, lo: int, hi: int) -> int:
+    if node.rounding is RoundingMode.HALF_EVEN:
+        return min(max(round(Fraction(acc, 2**shift)), lo), hi)
     half = 2 ** (shift - 1) if shift > 0 else 0
     return min(max((acc + half) // 2**shift, lo), hi)

@@ -46,9 +46,9 @@ def graphs(draw: st.DrawFn, *, budget: int = 20_000, wide: bool = False, product
 def graphs_with_inputs(
     draw: st.DrawFn, *, budget: int = 20_000, count: int = 2, wide: bool = False, product: bool = False
 ) -> tuple[Graph, IntArray]:
-    """Networks, each with `count` random inputs and the corners of its input's range."""
-    rng = np.random.default_rng(draw(SEEDS))
-    graph = random_graph(rng, budget=budget, wide=wide, product=product)
+    """Networks, each with `count` random inputs and the corners of its input's range; some round to even."""
+    rng, half_even = np.random.default_rng(draw(SEEDS)), draw(st.booleans())
+    graph = random_graph(rng, budget=budget, wide=wide, product=product, half_even=half_even)
     return graph, np.concatenate([random_inputs(rng, graph, count), corner_inputs(graph)])
 
 

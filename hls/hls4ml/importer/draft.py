@@ -142,6 +142,7 @@ class GraphDraft:
             residual=draft.residual,
             lo=lo,
             hi=hi,
+            rounding=outcome.mode,
         )
         return self.add(node, draft.shape, max(outcome.least, lo), outcome.most)
 

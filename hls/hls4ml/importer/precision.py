@@ -8,9 +8,10 @@ import numpy as np
 from bitlathe.hls.datapath import LANE_BITS
 from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.errors import UnsupportedLayer
-from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint
+from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, FixedPoint, RoundingMode, requantize
 
 CLAMPS = ("SAT", "SAT_SYM")
+_BEYOND = 1 << 62  # any code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Assignment:
     type: CodeType  # of the codes
     shift: int
     offset: int
+    mode: RoundingMode
     lo: int
     hi: int
     least: int  # code that occurs
@@ -82,8 +84,9 @@ def read_precision(layer: str, what: str, found: Any) -> CodeType:
 def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int) -> Assignment:
     """Assignment of sums from `lowest` to `highest` at `frac` to a type.
 
-    AP_TRN rounds towards -inf, which is the reference's rounding of a sum lowered by half a step. AP_WRAP is
-    nothing where no sum can leave the type. Raises UnsupportedLayer for what has no such form.
+    AP_TRN rounds towards -inf, which is the reference's rounding of a sum lowered by half a step; AP_RND and
+    AP_RND_CONV are the reference's own. AP_WRAP is nothing where no sum can leave the type. Raises
+    UnsupportedLayer for what has no such form.
     """
     if precision.frac > frac:
         if not precision.holds(lowest, highest, frac):
@@ -95,7 +98,9 @@ def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int
     shift = frac - precision.frac
     half = 1 << (shift - 1) if shift else 0
     offset = _rounding_offset(layer, precision, half)
-    least, most = (lowest + offset + half) >> shift, (highest + offset + half) >> shift
+    mode = RoundingMode.HALF_EVEN if precision.rounding == "RND_CONV" else RoundingMode.HALF_UP
+    ends = np.array([lowest, highest], np.int64) + offset
+    least, most = requantize(ends, shift, -_BEYOND, _BEYOND, mode).tolist()
     if not precision.lo <= least <= most <= precision.hi and precision.saturation not in CLAMPS:
         raise UnsupportedLayer(
             f"{layer}: its result {_type(precision)} takes codes {precision.lo} to {precision.hi}, its sums "
@@ -113,6 +118,7 @@ def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int
         type=precision,
         shift=shift,
         offset=offset,
+        mode=mode,
         lo=lo,
         hi=hi,
         least=min(max(lo, least), hi),
@@ -123,13 +129,13 @@ def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int
 def constant_codes(layer: str, what: str, data: Any, precision: CodeType) -> Int64s:
     """Codes of constants as the type stores them; UnsupportedLayer where one leaves an AP_WRAP type."""
     scaled = np.ldexp(np.asarray(data, np.float64), precision.frac)
-    rounds = {"TRN": 0.0, "RND": 0.5}
+    rounds = {"TRN": np.floor, "RND": lambda x: np.floor(x + 0.5), "RND_CONV": np.rint}
     if precision.rounding not in rounds and (scaled != np.rint(scaled)).any():
         raise UnsupportedLayer(
             f"{layer}: {what} values are between the codes of {_type(precision)}, whose rounding is not "
-            "known here; use TRN or RND, or quantize them before"
+            "known here; use TRN, RND or RND_CONV, or quantize them before"
         )
-    codes = np.floor(scaled + rounds.get(precision.rounding, 0.0))
+    codes = rounds.get(precision.rounding, np.floor)(scaled)
     clipped = np.clip(codes, precision.lo, precision.hi)
     if (codes != clipped).any() and precision.saturation not in CLAMPS:
         raise UnsupportedLayer(
@@ -151,11 +157,11 @@ def coarsest(codes: Int64s, frac: int) -> tuple[Int64s, int]:
 
 
 def _rounding_offset(layer: str, precision: CodeType, half: int) -> int:
-    offsets = {"RND": 0, "TRN": -half}
+    offsets = {"RND": 0, "RND_CONV": 0, "TRN": -half}
     if half and precision.rounding not in offsets:
         raise UnsupportedLayer(
-            f"{layer}: its result rounds by AP_{precision.rounding}; the integer graph rounds halves up: "
-            "use RND or TRN"
+            f"{layer}: its result rounds by AP_{precision.rounding}; the integer graph rounds halves up or "
+            "to even: use RND, RND_CONV or TRN"
         )
     return offsets.get(precision.rounding, 0)
 

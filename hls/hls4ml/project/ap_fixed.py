@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 
 
 class Saturation(Enum):
@@ -18,20 +18,21 @@ class Saturation(Enum):
 class ApFixed:
     """ap_fixed<bits, bits - frac>: value = code * 2**-frac. The sign bit counts as an integer bit.
 
-    >>> ApFixed(bits=8, frac=7, signed=False, rounds=True, saturation=Saturation.SAT).text
+    >>> half_up = RoundingMode.HALF_UP
+    >>> ApFixed(bits=8, frac=7, signed=False, rounding=half_up, saturation=Saturation.SAT).text
     'ufixed<8,1,RND,SAT,0>'
     """
 
     bits: int
     frac: int
     signed: bool = True
-    rounds: bool = False  # AP_RND, halves towards +inf, else AP_TRN, towards -inf
+    rounding: RoundingMode | None = None  # AP_TRN, towards -inf
     saturation: Saturation = Saturation.WRAP
 
     @property
     def text(self) -> str:
         """As hls4ml prints the type when it is read back."""
-        rounding = "RND" if self.rounds else "TRN"
+        rounding = _ROUNDINGS[self.rounding]
         sign = "" if self.signed else "u"
         return f"{sign}fixed<{self.bits},{self.bits - self.frac},{rounding},{self.saturation.value},0>"
 
@@ -49,7 +50,10 @@ class ApFixed:
     @property
     def storage(self) -> "ApFixed":
         """The same codes without rounding and saturation: for layers that only move them."""
-        return replace(self, rounds=False, saturation=Saturation.WRAP)
+        return replace(self, rounding=None, saturation=Saturation.WRAP)
+
+
+_ROUNDINGS = {None: "TRN", RoundingMode.HALF_UP: "RND", RoundingMode.HALF_EVEN: "RND_CONV"}
 
 
 def storing(code: FixedPoint) -> ApFixed:
@@ -71,18 +75,19 @@ def holding(lowest: int, highest: int, frac: int) -> ApFixed:
     return ApFixed(bits=max(bits, 2), frac=frac)
 
 
-def clamping(lo: int, hi: int, frac: int) -> ApFixed | None:
-    """Type whose assignment rounds halves up and clamps codes to [lo, hi]; None where no type does.
+def clamping(lo: int, hi: int, frac: int, rounding: RoundingMode) -> ApFixed | None:
+    """Type whose assignment rounds and clamps codes to [lo, hi]; None where no type does.
 
-    >>> clamping(0, 255, 4).text, clamping(-127, 127, 4).text, clamping(0, 96, 4)
-    ('ufixed<8,4,RND,SAT,0>', 'fixed<8,4,RND,SAT_SYM,0>', None)
+    >>> up, even = RoundingMode.HALF_UP, RoundingMode.HALF_EVEN
+    >>> clamping(0, 255, 4, up).text, clamping(-127, 127, 4, even).text, clamping(0, 96, 4, up)
+    ('ufixed<8,4,RND,SAT,0>', 'fixed<8,4,RND_CONV,SAT_SYM,0>', None)
     """
     if hi < 1 or hi & (hi + 1):
         return None
     bits = hi.bit_length()
     if lo == 0:
-        return ApFixed(bits=bits, frac=frac, signed=False, rounds=True, saturation=Saturation.SAT)
+        return ApFixed(bits=bits, frac=frac, signed=False, rounding=rounding, saturation=Saturation.SAT)
     kinds = {-hi - 1: Saturation.SAT, -hi: Saturation.SAT_SYM}
     if lo not in kinds:
         return None
-    return ApFixed(bits=bits + 1, frac=frac, rounds=True, saturation=kinds[lo])
+    return ApFixed(bits=bits + 1, frac=frac, rounding=rounding, saturation=kinds[lo])

@@ -18,6 +18,7 @@ from bitlathe.hls.hls4ml.project.builder import Lowering
 from bitlathe.hls.hls4ml.project.plan import ProjectLayer
 from bitlathe.hls.hls4ml.project.products import Product, add_convolution, add_dense, product_of
 from bitlathe.model.graph.bounds import code_ranges
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
 
@@ -55,7 +56,7 @@ def _lower_node(lowering: Lowering, node: Node) -> ProjectLayer:
 
 
 def _lower_convolution(lowering: Lowering, conv: Conv2d) -> ProjectLayer:
-    result = clamping(conv.lo, conv.hi, conv.format.frac)
+    result = clamping(conv.lo, conv.hi, conv.format.frac, conv.rounding)
     offset = 0
     if result is None:
         result, offset = _upper_clamp(conv)
@@ -81,7 +82,7 @@ def _lower_convolution(lowering: Lowering, conv: Conv2d) -> ProjectLayer:
 def _upper_clamp(conv: Conv2d) -> tuple[ApFixed, int]:
     """Type that clamps to `hi` once codes are raised by the number returned; codes >= `lo` pass."""
     bits = (conv.hi - conv.lo).bit_length()
-    result = ApFixed(bits=bits, frac=conv.format.frac, rounds=True, saturation=Saturation.SAT)
+    result = ApFixed(bits=bits, frac=conv.format.frac, rounding=conv.rounding, saturation=Saturation.SAT)
     return result, result.hi - conv.hi
 
 
@@ -101,13 +102,13 @@ def _add_lower_clamp(lowering: Lowering, conv: Conv2d, source: ProjectLayer, off
     step = replace(
         conv, weight=one, stride=(1, 1), padding=(0, 0), groups=channels, residual=None
     )  # only its window counts
-    result = clamping(0, (1 << conv.hi.bit_length()) - 1, saturated.frac)
+    result = clamping(0, (1 << conv.hi.bit_length()) - 1, saturated.frac, RoundingMode.HALF_UP)
     assert result is not None
     return add_convolution(lowering, f"{conv.name}_clamp", step, product, source, result)
 
 
 def _lower_dense(lowering: Lowering, dense: Dense) -> ProjectLayer:
-    result = clamping(dense.lo, dense.hi, dense.format.frac)
+    result = clamping(dense.lo, dense.hi, dense.format.frac, dense.rounding)
     assert result is not None  # check_node refuses the others
     product = product_of(lowering, lowering.graph.convolution(dense))
     return add_dense(lowering, dense, product, lowering.as_vector(dense.source, dense), result)
@@ -115,7 +116,7 @@ def _lower_dense(lowering: Lowering, dense: Dense) -> ProjectLayer:
 
 def _lower_average(lowering: Lowering, pool: AvgPool2d) -> ProjectLayer:
     source = lowering.home(pool.source)
-    result = clamping(pool.format.lo, pool.format.hi, pool.format.frac)
+    result = clamping(pool.format.lo, pool.format.hi, pool.format.frac, pool.rounding)
     assert result is not None
     if not _is_exact_global(lowering, pool) or len(source.shape) != 3:
         conv = lowering.graph.convolution(pool)

@@ -2,6 +2,7 @@
 
 from bitlathe.hls.hls4ml.project.ap_fixed import clamping
 from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
 
@@ -45,11 +46,16 @@ def _check_max_pool(pool: MaxPool2d) -> None:
 
 
 def _check_clamp(node: Conv2d | Dense) -> None:
-    is_type = clamping(node.lo, node.hi, node.format.frac) is not None
+    is_type = clamping(node.lo, node.hi, node.format.frac, node.rounding) is not None
     if not is_type and (isinstance(node, Dense) or node.lo != 0 or node.hi < 1):
         raise UnsupportedLayer(
             f"{node.name}: a clamp to [{node.lo}, {node.hi}]; ap_fixed saturates to 2**n - 1 above and to 0, "
             "-2**n or 1 - 2**n below: use the full range of codes, or the engine"
+        )
+    if not is_type and node.rounding is RoundingMode.HALF_EVEN and node.hi % 2 == 0:
+        raise UnsupportedLayer(
+            f"{node.name}: halves to even and a clamp at {node.hi}; hls4ml would clamp codes raised by an "
+            "odd number, whose halves round to odd ones: use the full range of codes, or the engine"
         )
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bitlathe.model.graph.codebook import Codebook, index_shape, packed, unpacked
 from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import (
     AvgPool2d,
@@ -28,8 +28,9 @@ from bitlathe.model.graph.nodes import (
 )
 
 FORMAT = "bitlathe integer graph"
-VERSION = 2  # the newest; a graph is written in the oldest version that can hold it
-PLAIN_VERSION = 1  # without codebooks
+VERSION = 3  # the newest, with modes of rounding; a graph is written in the oldest version that can hold it
+CODEBOOK_VERSION = 2  # without modes of rounding: halves up
+PLAIN_VERSION = 1  # nor codebooks
 LARGEST = (1 << 31) - 1  # of any integer in the JSON
 HEADER_FIELDS = ("format", "version", "name", "output", "nodes")
 CODEBOOK_FIELDS = ("shape", "values", "indices")
@@ -71,9 +72,8 @@ class ArrayStore:
 
 def json_from_graph(graph: Graph, store: ArrayStore) -> bytes:
     """JSON of a graph in ASCII, one line per node; its arrays go to `store`."""
-    nodes = (_plain_node(number, node, store) for number, node in enumerate(graph.nodes))
-    shared = any(getattr(node, "codebook", None) is not None for node in graph.nodes)
-    version = VERSION if shared else PLAIN_VERSION
+    version = max(_version_of(node) for node in graph.nodes)
+    nodes = (_plain_node(number, node, store, version) for number, node in enumerate(graph.nodes))
     header = {"format": FORMAT, "version": version, "name": graph.name, "output": graph.output}
     lines = ",\n".join(json.dumps(node, default=index) for node in nodes)  # `index` takes NumPy's integers
     return f'{json.dumps(header).removesuffix("}")}, "nodes": [\n{lines}\n]}}\n'.encode("ascii")
@@ -85,7 +85,7 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FormatError(f"the JSON is not a {FORMAT}; name a file that this program saved")
     version = document.get("version")
-    if version not in (PLAIN_VERSION, VERSION):
+    if version not in range(PLAIN_VERSION, VERSION + 1):
         raise FormatError(
             f"version {version!r} of the format, this program reads {PLAIN_VERSION} to {VERSION}; "
             "convert the file"
@@ -94,20 +94,28 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
     nodes = _list("nodes", document["nodes"])
     return Graph(
         name=_string("name", document["name"]),
-        nodes=tuple(_node(number, node, store) for number, node in enumerate(nodes)),
+        nodes=tuple(_node(number, node, store, version) for number, node in enumerate(nodes)),
         output=_string("output", document["output"]),
     )
 
 
-def field_types(node_type: type[Node]) -> dict[str, Any]:
+def field_types(node_type: type[Node], version: int = VERSION) -> dict[str, Any]:
     """Declared type of each field that is written, in order; a codebook replaces the weight."""
     hints = get_type_hints(node_type)
-    return {item.name: hints[item.name] for item in fields(node_type) if item.name != "codebook"}
+    absent = {"codebook"} if version > CODEBOOK_VERSION else {"codebook", "rounding"}
+    return {item.name: hints[item.name] for item in fields(node_type) if item.name not in absent}
 
 
-def _plain_node(number: int, node: Node, store: ArrayStore) -> dict[str, Any]:
+def _version_of(node: Node) -> int:
+    """The oldest version that can hold a node."""
+    if getattr(node, "rounding", RoundingMode.HALF_UP) is not RoundingMode.HALF_UP:
+        return VERSION
+    return PLAIN_VERSION if getattr(node, "codebook", None) is None else CODEBOOK_VERSION
+
+
+def _plain_node(number: int, node: Node, store: ArrayStore, version: int) -> dict[str, Any]:
     plain: dict[str, Any] = {"type": type(node).__name__}
-    for name in field_types(type(node)):
+    for name in field_types(type(node), version):
         value = getattr(node, name)
         if name == "weight" and isinstance(node, Conv2d | Dense) and node.codebook is not None:
             plain[name] = _plain_codebook(number, node.codebook, node.weight.shape, store)
@@ -115,7 +123,7 @@ def _plain_node(number: int, node: Node, store: ArrayStore) -> dict[str, Any]:
             member = f"{number}.{name}.npy"
             plain[name] = store.put(member, value.astype(_storage_type(node, name)))
         else:
-            plain[name] = _plain_format(value) if isinstance(value, FixedPoint) else value
+            plain[name] = _plain_value(value)
     return plain
 
 
@@ -129,8 +137,12 @@ def _plain_codebook(
     }
 
 
-def _plain_format(value: FixedPoint) -> dict[str, Any]:
-    return {item.name: getattr(value, item.name) for item in fields(value)}
+def _plain_value(value: object) -> object:
+    if isinstance(value, RoundingMode):
+        return value.value
+    if isinstance(value, FixedPoint):
+        return {item.name: getattr(value, item.name) for item in fields(value)}
+    return value
 
 
 def _storage_type(node: Node, name: str) -> type[np.signedinteger[Any]]:
@@ -141,14 +153,14 @@ def _storage_type(node: Node, name: str) -> type[np.signedinteger[Any]]:
     return np.int8 if node.weight_bits <= 8 else np.int16
 
 
-def _node(number: int, plain: object, store: ArrayStore) -> Node:
+def _node(number: int, plain: object, store: ArrayStore, version: int) -> Node:
     where = f"node {number}"
     if not isinstance(plain, dict):
         raise FormatError(f"{where}: {plain!r} is not a node")
     node_type = NODE_TYPES.get(str(plain.get("type")))
     if node_type is None:
         raise FormatError(f"{where}: type {plain.get('type')!r} is none of {', '.join(NODE_TYPES)}")
-    types = field_types(node_type)
+    types = field_types(node_type, version)
     _check_keys(where, plain, ("type", *types))
     values = {name: _value(f"{where}, {name}", kind, plain[name], store) for name, kind in types.items()}
     if isinstance(values.get("weight"), Codebook):
@@ -191,6 +203,13 @@ def _format(where: str, plain: object) -> FixedPoint:
     return FixedPoint(bits=bits, frac=frac, signed=plain["signed"])
 
 
+def _rounding(where: str, plain: object) -> RoundingMode:
+    modes = [mode.value for mode in RoundingMode]
+    if plain not in modes:
+        raise FormatError(f"{where}: {plain!r} is none of {', '.join(modes)}")
+    return RoundingMode(plain)
+
+
 def _string(where: str, plain: object) -> str:
     if not isinstance(plain, str):
         raise FormatError(f"{where}: {plain!r} is not a string")
@@ -228,6 +247,7 @@ READERS: dict[Any, Callable[[str, object], Any]] = {
     str | None: _optional_string,
     int: _integer,
     FixedPoint: _format,
+    RoundingMode: _rounding,
     Pair: lambda where, plain: _integers(where, plain, 2),
     Shape: lambda where, plain: _integers(where, plain, 3),
     tuple[int, ...]: _integers,

@@ -27,7 +27,7 @@ from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.target.config import find_target
 from bitlathe.hls.vitis.lint.pragmas import lint
 from bitlathe.model.graph.errors import CapacityError, ToolError, UnsupportedLayer
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Dense, Input, MaxPool2d, Node
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
@@ -142,6 +142,45 @@ def test_every_form_of_layer_computes_the_references_integers(
     tmp_path: Path, rng: np.random.Generator, backend: Backend
 ) -> None:
     assert _exact(_every_form(rng), tmp_path, rng, Options(backend=backend))
+
+
+def test_halves_round_to_even_where_the_layer_says_so(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Weights of 64 and shifts of 7 make every second sum a half."""
+    even, signs = RoundingMode.HALF_EVEN, rng.choice(np.array([-64, 64], np.int8), (2, 4, 3, 1, 1))
+    first = conv2d(signs[0], name="first", lo=0, hi=95, format=RELU6, weight_frac=(7,) * 4, rounding=even)
+    second = conv2d(
+        signs[1, :3, :1].repeat(4, 1), name="second", source="first", weight_frac=(7,) * 3, rounding=even
+    )
+    added = conv2d(
+        np.full((3, 3, 1, 1), 64, np.int8), name="added", source="second", residual="image", rounding=even
+    )
+    pool = AvgPool2d(
+        name="pool",
+        format=BYTE,
+        source="added",
+        kernel_size=(4, 4),
+        stride=(4, 4),
+        multiplier=1,
+        multiplier_frac=4,
+        rounding=even,
+    )
+    graph = graph_of(first, second, added, pool, shape=(3, 4, 4))
+    up = replace(
+        graph, nodes=tuple(replace(n, rounding=RoundingMode.HALF_UP) if n.sources else n for n in graph.nodes)
+    )
+    codes = random_inputs(rng, graph, 4)
+    assert (evaluate(graph, codes) != evaluate(up, codes)).any()
+    assert _exact(graph, tmp_path, rng)
+
+
+def test_a_clamp_of_two_layers_and_halves_to_even_is_refused_where_the_limit_is_even() -> None:
+    conv = conv2d(np.ones((1, 1, 1, 1), np.int8), lo=0, hi=96, rounding=RoundingMode.HALF_EVEN)
+    with pytest.raises(UnsupportedLayer) as caught:
+        make_plan(graph_of(conv), PYNQ)
+    assert str(caught.value) == (
+        "conv: halves to even and a clamp at 96; hls4ml would clamp codes raised by an odd number, whose "
+        "halves round to odd ones: use the full range of codes, or the engine"
+    )
 
 
 def test_a_random_network_computes_the_references_integers(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ ALIGNED = {**ENGINES, **WIDE}
 
 
 def _graph(rng: np.random.Generator, seed: int) -> Graph:
-    """A random network; odd seeds have codewords."""
-    return random_graph(rng, product=seed % 2 == 1)
+    """A random network; odd seeds have codewords, every third rounds halves to even."""
+    return random_graph(rng, product=seed % 2 == 1, half_even=seed % 3 == 1)
 
 
 def _compiled(

@@ -13,6 +13,7 @@ import bitlathe.model.graph
 from bitlathe.model.graph.files.archive import DIGEST_BYTES
 from bitlathe.model.graph.files.document import (
     CODEBOOK_FIELDS,
+    CODEBOOK_VERSION,
     FORMAT,
     HEADER_FIELDS,
     NODE_TYPES,
@@ -21,7 +22,7 @@ from bitlathe.model.graph.files.document import (
     VERSION,
     field_types,
 )
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.nodes import IntWeights
 
 SPECIFICATION = (ROOT / "docs" / "integer_graph.md").read_text(encoding="utf-8")
@@ -34,6 +35,7 @@ WORDS = {
     "string or null": str | None,
     "integer": int,
     "format": FixedPoint,
+    "rounding": RoundingMode,
     "2 integers": tuple[int, int],
     "3 integers": tuple[int, int, int],
     "list of integers": tuple[int, ...],
@@ -80,7 +82,10 @@ def test_the_specification_lists_exactly_the_fields_of_a_codebook() -> None:
 def test_the_specification_states_format_version_and_digest() -> None:
     meanings = {name: meaning for name, _, meaning in rows("header field")}
     assert meanings["format"] == FORMAT
-    assert meanings["version"] == f"{VERSION} where a weight is a codebook, else {PLAIN_VERSION}"
+    assert meanings["version"] == (
+        f"{VERSION} where a node rounds halves to even, else {CODEBOOK_VERSION} where a weight is a "
+        f"codebook, else {PLAIN_VERSION}"
+    )
     assert re.search(rf"the last {DIGEST_BYTES} bytes", SPECIFICATION)
 
 

@@ -13,6 +13,7 @@ from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import (
     MAX_SHIFT,
     FixedPoint,
+    RoundingMode,
     requantize,
     requantize_in_place,
     rounding_constant,
@@ -39,6 +40,28 @@ def test_requantize_rounds_ties_upwards(code: int, shift: int) -> None:
     tie = (code << shift) + (1 << (shift - 1))
     assert requantize(np.array([tie]), shift, -(2**15), 2**15).tolist() == [code + 1]
     assert requantize(np.array([tie - 1]), shift, -(2**15), 2**15).tolist() == [code]
+
+
+@given(acc=INT32, shift=SHIFTS, limits=formats())
+def test_requantize_to_even_is_the_nearest_code_and_the_even_one_of_two(
+    acc: int, shift: int, limits: FixedPoint
+) -> None:
+    expected = min(max(round(Fraction(acc, 2**shift)), limits.lo), limits.hi)
+    found = requantize(np.array([acc]), shift, limits.lo, limits.hi, RoundingMode.HALF_EVEN)
+    assert found.tolist() == [expected]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("shift", [0, 1, 2, 7, 30, 31])
+def test_halves_of_either_sign_round_to_even(shift: int, dtype: type) -> None:
+    """Steps of 2**30 and more leave few halves within int32, -2**31 itself among the sums."""
+    codes = [code for code in range(-9, 9) if (2 * code + 1) << shift >> 1 < 2**31 - 2**30]
+    halves = [(2 * code + 1) << shift >> 1 for code in codes]
+    sums = np.array([max(-(2**31), half) for half in halves], dtype=dtype)
+    wanted = [round(Fraction(int(acc), 2**shift)) for acc in sums]
+    assert requantize_in_place(sums.copy(), shift, -99, 99, RoundingMode.HALF_EVEN).tolist() == wanted
+    clamped = [min(max(code, -2), 3) for code in wanted]
+    assert requantize_in_place(sums, shift, -2, 3, RoundingMode.HALF_EVEN).tolist() == clamped
 
 
 @given(acc=INT32, limits=formats())

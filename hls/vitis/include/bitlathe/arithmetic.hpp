@@ -2,7 +2,8 @@
 // Function:   pair_products: 8 bit: sum_i += a0 * w0_i + a1 * w1_i with weights as (w1 << kWideSpacing) + w0
 //             packed: two pixels' sums at once, (sum of the second << kFieldBits) + sum of the first;
 //             acts as (second << kNarrowSpacing) + first, weights as (w1 << 2 * kNarrowSpacing) + w0
-//             requantize: clamp((acc + bias + (residual << residual_shift) + half) >> shift, lo, hi)
+//             requantize: clamp((acc + bias + (residual << residual_shift) + half) >> shift, lo, hi); half_even: an
+//             odd result that was half a step below is the even one below it instead
 // Interface:  8-bit weights within +-127; accumulators wrap at 32 bits
 // Latency:    combinational; the pipeline that calls it places the registers
 // Reset:      none
@@ -89,12 +90,15 @@ struct Requantization {
   UInt<5> residual_shift;
 };
 
-inline UInt<8> requantize(int32_t acc, const Requantization &parameters, int32_t residual, int lo, int hi) {
+inline UInt<8> requantize(int32_t acc, const Requantization &parameters, int32_t residual, int lo, int hi,
+                          bool half_even) {
 #pragma HLS INLINE
   const uint32_t half = (1U << (int)parameters.shift) >> 1;  // 0 when the shift is 0
   const uint32_t added = (uint32_t)residual << (int)parameters.residual_shift;
   const int32_t sum = (int32_t)((uint32_t)acc + (uint32_t)parameters.bias + half + added);
-  const int32_t shifted = sum >> (int)parameters.shift;
+  const bool was_half = half_even && half != 0 && ((uint32_t)sum & (2 * half - 1)) == 0;
+  const int32_t nearest = sum >> (int)parameters.shift;
+  const int32_t shifted = was_half ? nearest & ~1 : nearest;
   const int32_t code = shifted < lo ? lo : shifted > hi ? hi : shifted;
   return (UInt<8>)(code & 0xFF);
 }

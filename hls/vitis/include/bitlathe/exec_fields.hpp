@@ -14,7 +14,7 @@ namespace bitlathe {
 
 struct ExecFields {
   UInt<4> group_lanes;
-  bool row_break, is_max, in_signed, has_residual, res_signed, in_packed, out_packed, res_packed, repeats;
+  bool row_break, is_max, in_signed, has_residual, res_signed, in_packed, out_packed, res_packed, repeats, half_even;
   UInt<3> sub_tiles;
   Int<16> lo, hi;
   UInt<8> kernel_h, kernel_w;
@@ -40,6 +40,7 @@ inline ExecFields exec_fields(const Descriptor &d) {
   f.out_packed = field<exec::out_packed>(d) != 0;
   f.res_packed = field<exec::res_packed>(d) != 0;
   f.repeats = field<exec::repeat_weights>(d) != 0;
+  f.half_even = field<exec::half_even>(d) != 0;
   f.sub_tiles = field<exec::sub_tiles>(d);
   f.lo = signed_field<exec::lo>(d);
   f.hi = signed_field<exec::hi>(d);

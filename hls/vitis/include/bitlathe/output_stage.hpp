@@ -36,7 +36,7 @@ result_lanes:
     const int added = fields.res_packed ? half_of(stored, half, fields.res_signed) : code_of(stored, fields.res_signed);
     set_lane<8>(word, i,
                 requantize((int32_t)(uint32_t)lane<32>(sums, column), requantization<Config>(parameters, column),
-                           fields.has_residual ? added : 0, fields.lo, fields.hi));
+                           fields.has_residual ? added : 0, fields.lo, fields.hi, fields.half_even));
   }
   return word;
 }

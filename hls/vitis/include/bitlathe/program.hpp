@@ -118,6 +118,7 @@ typedef Field<484, 1> repeat_weights;
 typedef Field<485, 12> skip_weights;
 typedef Field<497, 8> skip_line;
 typedef Field<505, 4> skip_bank;
+typedef Field<509, 1> half_even;
 }  // namespace exec
 
 namespace move {

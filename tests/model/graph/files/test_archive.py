@@ -27,8 +27,9 @@ from bitlathe.model.graph.files.archive import (
 )
 from bitlathe.model.graph.files.document import FORMAT, LARGEST, NODE_TYPES
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import Conv2d
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.reference import evaluate
 
@@ -98,6 +99,26 @@ def test_another_weight_gives_another_digest() -> None:
     assert isinstance(node, Conv2d)
     other = replace(node, weight=node.weight + np.int8(1))
     assert graph_digest(graph_of(other, shape=(1, 2, 2))) != graph_digest(GRAPH)
+
+
+def test_halves_to_even_come_back_and_take_a_version_that_says_so() -> None:
+    node = GRAPH.nodes[1]
+    assert isinstance(node, Conv2d)
+    pool = AvgPool2d(
+        name="pool",
+        format=node.format,
+        source="conv",
+        kernel_size=(2, 2),
+        stride=(2, 2),
+        multiplier=1,
+        multiplier_frac=2,
+        rounding=RoundingMode.HALF_EVEN,
+    )
+    data = encode_graph(graph_of(node, pool, shape=(1, 2, 2)))
+    _, conv, back = decode_graph(data).nodes
+    assert (conv.rounding, back.rounding) == (RoundingMode.HALF_UP, RoundingMode.HALF_EVEN)
+    assert json.loads(members_of(data)["graph.json"])["version"] == 3
+    assert json.loads(members_of(encode_graph(GRAPH))["graph.json"])["version"] == 1
 
 
 def test_the_bytes_of_a_file_never_change() -> None:
@@ -216,8 +237,8 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         f"the JSON is not a {FORMAT}; name a file that this program saved",
     ),
     (
-        lambda d: d.update(version=3),
-        "version 3 of the format, this program reads 1 to 2; convert the file",
+        lambda d: d.update(version=4),
+        "version 4 of the format, this program reads 1 to 3; convert the file",
     ),
     (
         lambda d: d.update(author="me"),
