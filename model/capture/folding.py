@@ -88,7 +88,8 @@ def identity(name: str, source: str, shape: Shape) -> FloatConv2d:
 
 def can_merge(layer: FloatConv2d) -> bool:
     """Whether a layer only selects channels or pixels, whatever values the module's tensors take."""
-    return layer.groups == 1 and layer.is_selection and layer.origin.is_constant
+    is_pointwise = layer.groups == 1 and layer.weight.shape[2:] == (1, 1) and layer.padding == (0, 0)
+    return is_pointwise and layer.is_selection and layer.origin.is_constant
 
 
 def merged(first: FloatConv2d, second: FloatConv2d, name: str) -> FloatConv2d:

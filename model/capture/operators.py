@@ -307,17 +307,36 @@ def index_select(call: Call) -> FloatNode:
 
 
 def pad(call: Call) -> FloatNode:
-    """pad with channels of zeros before and after."""
+    """pad with zeros: channels before and after, or rows and columns around."""
     x = call.map()
     if call.arguments.get("mode", "constant") != "constant" or call.number("value") != 0:
         raise call.refusal("pads with other than zeros", "use padding_mode='zeros'")
-    amounts = (*call.integers("pad"), 0, 0, 0, 0, 0, 0, 0, 0)[:8]
-    if any(amounts[:4]) or any(amounts[6:]) or min(amounts) < 0:
-        raise call.refusal(
-            f"pads by {list(amounts)}", "pad only channels; give height and width to the next layer's padding"
-        )
-    front, behind = amounts[4:6]
-    return _selection(call, x, (None,) * front + tuple(range(x.size[1])) + (None,) * behind)
+    left, right, top, bottom, front, behind, *batch = (*call.integers("pad"), 0, 0, 0, 0, 0, 0, 0, 0)[:8]
+    amounts = (left, right, top, bottom, front, behind, *batch)
+    if any(batch) or min(amounts) < 0 or (any(amounts[:4]) and (front or behind)):
+        raise call.refusal(f"pads by {list(amounts)}", "pad channels alone, or height and width alone")
+    if front or behind:
+        return _selection(call, x, (None,) * front + tuple(range(x.size[1])) + (None,) * behind)
+    return _surrounded(call, x, (top, bottom), (left, right))
+
+
+def _surrounded(call: Call, x: TracedTensor, rows: Pair, columns: Pair) -> FloatNode:
+    """A depthwise convolution that passes on each pixel exactly, with zeros before and behind each axis.
+
+    Its kernel has one 1, as far from the middle as the padding is uneven.
+    """
+    channels, padding = x.node.shape[0], (max(rows), max(columns))
+    weight = np.zeros((channels, 1, 1 + abs(rows[0] - rows[1]), 1 + abs(columns[0] - columns[1])), np.float32)
+    weight[:, 0, padding[0] - rows[0], padding[1] - columns[0]] = 1
+    return FloatConv2d(
+        name=call.name,
+        shape=call.shape,
+        source=x.node.name,
+        weight=weight,
+        bias=np.zeros(channels),
+        padding=padding,
+        groups=channels,
+    )
 
 
 def _selection(

@@ -78,6 +78,10 @@ EXACT = {
     "two clamps": nn.Sequential(conv(), nn.Hardtanh(-4, 2), nn.Hardtanh(-1, 6)),
     "one-sided clamp": Forward(lambda m, x: m.a(x).clamp(min=-1), a=conv()),
     "padded average pool": nn.AvgPool2d(2, 1, 1),
+    "zeros around, unevenly": Forward(lambda m, x: m.a(F.pad(m.c(x), (1, 2, 0, 1))), a=conv(3), c=conv()),
+    "zeros around one channel, then few pixels": Forward(
+        lambda m, x: m.a(F.pad(x[:, :1], (1, 1, 1, 1))[:, :, ::2]), a=conv(3, 1)
+    ),
     "adaptive average pool": nn.AdaptiveAvgPool2d((2, 4)),
     "mean with and without kept axes": Forward(
         lambda m, x: m.a(x.mean((2, 3))) + m.a(x.mean([-1, -2], keepdim=True).flatten(1)), a=nn.Linear(4, 5)

@@ -146,10 +146,9 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         "aten.slice.Tensor takes range(1, 8) of axis 2; "
         "only every n-th row or column from the first can be taken",
     ),
-    "padding of the map": (
-        Forward(lambda m, x: F.pad(x, (1, 1))),
-        "aten.pad.default pads by [1, 1, 0, 0, 0, 0, 0, 0]; "
-        "pad only channels; give height and width to the next layer's padding",
+    "padding of channels and pixels at once": (
+        Forward(lambda m, x: F.pad(x, (1, 1, 0, 0, 2, 2))),
+        "aten.pad.default pads by [1, 1, 0, 0, 2, 2, 0, 0]; pad channels alone, or height and width alone",
     ),
     "reordered axes": (
         Forward(lambda m, x: x.permute(0, 2, 3, 1)),
