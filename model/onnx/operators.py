@@ -11,8 +11,7 @@ from math import inf
 import numpy as np
 from torch import Tensor, nn
 
-from bitlathe.model.graph.nodes import Pair
-from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue, Padding
+from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import arranged, features, same_layout, tensor
 from bitlathe.model.onnx.network import (
     AddConstant,
@@ -24,6 +23,7 @@ from bitlathe.model.onnx.network import (
     ReverseSubtract,
     Total,
 )
+from bitlathe.model.onnx.pools import POOLS, padding_of, pair
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 from bitlathe.model.onnx.shapes import SHAPES
 
@@ -38,8 +38,8 @@ def convolution(importer: Importer, node: OnnxNode) -> OnnxValue:
         raise node.refusal(
             f"has weights of shape {weight.shape}", "only convolutions over (N, C, H, W) are read"
         )
-    stride, dilation = _pair(node, "strides"), _pair(node, "dilations")
-    asked = _padding(node, x, weight.shape[2:], stride, dilation)
+    stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    asked = padding_of(node, x, weight.shape[2:], stride, dilation)
     top, left, bottom, right = (a + b for a, b in zip(asked, x.padding, strict=True))
     padding = max(top, bottom), max(left, right)
     if (top, left) != (bottom, right):
@@ -189,56 +189,7 @@ def total(importer: Importer, node: OnnxNode) -> OnnxValue:
     return importer.emit(node, Total(), operands)
 
 
-# ---- Pools
-
-
-def max_pool(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """MaxPool with even padding."""
-    x, kernel_size, stride, padding = _window(importer, node)
-    layer = nn.MaxPool2d(
-        kernel_size,
-        stride,
-        padding,
-        _pair(node, "dilations"),
-        ceil_mode=bool(node.attributes.get("ceil_mode", 0)),
-    )
-    return importer.emit(node, layer, [x])
-
-
-def average_pool(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """AveragePool with even padding."""
-    x, kernel_size, stride, padding = _window(importer, node)
-    if set(_pair(node, "dilations")) != {1}:
-        raise node.refusal("is dilated", "use dilation 1")
-    counted = bool(node.attributes.get("count_include_pad", 0)) or padding == (0, 0)
-    ceil_mode = bool(node.attributes.get("ceil_mode", 0))
-    return importer.emit(node, nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, counted), [x])
-
-
-def _window(importer: Importer, node: OnnxNode) -> tuple[OnnxValue, Pair, Pair, Pair]:
-    x = importer.value(node)
-    kernel = tuple(int(size) for size in node.attributes["kernel_shape"])
-    if len(kernel) != 2 or x.layout is not AxisOrder.SAME:
-        raise node.refusal(f"has a window of shape {kernel}", "only pools over (N, C, H, W) are read")
-    stride = _pair(node, "strides")
-    top, left, bottom, right = _padding(node, x, kernel, stride, _pair(node, "dilations"))
-    if (top, left) != (bottom, right):
-        raise node.refusal(
-            f"pads unevenly, by {(top, left, bottom, right)}",
-            "pad evenly, or pool with a window that divides the map",
-        )
-    return x, (kernel[0], kernel[1]), stride, (top, left)
-
-
-def global_average(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """GlobalAveragePool."""
-    return importer.emit(node, nn.AdaptiveAvgPool2d(1), [importer.value(node)])
-
-
-def global_maximum(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """GlobalMaxPool."""
-    x = importer.value(node)
-    return importer.emit(node, nn.MaxPool2d((x.example.shape[2], x.example.shape[3])), [x])
+# ---- Reductions
 
 
 def reduce_mean(importer: Importer, node: OnnxNode) -> OnnxValue:
@@ -251,30 +202,6 @@ def reduce_mean(importer: Importer, node: OnnxNode) -> OnnxValue:
     axes, keep = sorted(x.axis(axis) for axis in named), bool(node.attributes.get("keepdims", 1))
     layout = x.layout if keep else AxisOrder.SAME
     return importer.emit(node, Mean(axes, keep), [x], layout=layout)
-
-
-def _pair(node: OnnxNode, attribute: str) -> Pair:
-    values = node.attributes.get(attribute) or (1, 1)
-    if len(values) != 2:
-        raise node.refusal(f"has {attribute} {list(values)}", "only maps of two axes are read")
-    return int(values[0]), int(values[1])
-
-
-def _padding(node: OnnxNode, x: OnnxValue, kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Padding:
-    """Zeros above, left, below and right of a map."""
-    auto = node.attributes.get("auto_pad", "NOTSET")
-    if auto == "NOTSET":
-        top, left, bottom, right = (int(amount) for amount in node.attributes.get("pads") or (0, 0, 0, 0))
-        return top, left, bottom, right
-    if auto == "VALID":
-        return 0, 0, 0, 0
-    before, after = [], []
-    for size, window, step, spread in zip(x.shape[2:], kernel, stride, dilation, strict=True):
-        amount = max((-(-size // step) - 1) * step + (window - 1) * spread + 1 - size, 0)
-        smaller, larger = amount // 2, amount - amount // 2
-        before.append(smaller if auto == "SAME_UPPER" else larger)
-        after.append(larger if auto == "SAME_UPPER" else smaller)
-    return before[0], before[1], after[0], after[1]
 
 
 HANDLERS: dict[str, NodeImporter] = {
@@ -298,10 +225,7 @@ HANDLERS: dict[str, NodeImporter] = {
     "Mul": arithmetic("mul"),
     "Div": arithmetic("div"),
     "Sum": total,
-    "MaxPool": max_pool,
-    "AveragePool": average_pool,
-    "GlobalAveragePool": global_average,
-    "GlobalMaxPool": global_maximum,
     "ReduceMean": reduce_mean,
+    **POOLS,
     **SHAPES,
 }
