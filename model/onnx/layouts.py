@@ -29,7 +29,7 @@ def read_image(importer: Importer, path: Path, shape: Shape) -> OnnxValue:
             return OnnxValue(key=image.key, example=example, layout=AxisOrder.CHANNELS_LAST)
     elif len(sizes) == 4 and _fits(given, shape):
         return image
-    elif len(sizes) == 4 and shape[0] > 1 and _fits(given, last):
+    elif len(sizes) == 4 and _fits(given, last):
         return OnnxValue(key=image.key, example=example, layout=AxisOrder.CHANNELS_LAST)
     elif len(sizes) == 3 and shape[0] == 1 and _fits(given, shape[1:]):
         return importer.emit(reader, image_reader(3, shape), [image])

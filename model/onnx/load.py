@@ -16,7 +16,10 @@ from bitlathe.model.onnx.network import OnnxNetwork, Permute
 from bitlathe.model.onnx.operators import HANDLERS
 from bitlathe.model.onnx.proto import OnnxGraph, OnnxNode, brief, folded, read_graph
 
-HOST = ("Softmax", "LogSoftmax", "ArgMax")  # at the end; they keep the largest logit the largest
+HOST = (  # at the end; they keep the largest logit the largest
+    *("Softmax", "LogSoftmax", "Log", "Sigmoid", "ArgMax", "ai.onnx.ml.ZipMap"),
+)
+SAME_VALUES = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze")  # that may be between those
 
 
 def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> OnnxNetwork:
@@ -78,10 +81,14 @@ def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
     """The tensor before the host's operators, and those operators, the last one first."""
     makers = {name: node for node in graph.nodes for name in node.outputs}
     host: list[str] = []
-    while output in makers and makers[output].operator in (*HOST, "Identity"):
-        host.append(makers[output].operator)
-        output = makers[output].inputs[0]
-    return output, tuple(name for name in host if name != "Identity")
+    reached = output
+    while reached in makers and makers[reached].operator in (*HOST, *SAME_VALUES):
+        maker = makers[reached]
+        reached = maker.inputs[0]
+        if maker.operator in HOST:
+            host.append(maker.operator.rpartition(".")[2])
+            output = reached
+    return output, tuple(host)
 
 
 def _needed(graph: OnnxGraph, output: str) -> list[OnnxNode]:

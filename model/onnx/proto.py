@@ -25,7 +25,7 @@ OnnxArray = npt.NDArray[Any]
 class OnnxNode:
     """One node, with its attributes as Python values."""
 
-    operator: str
+    operator: str  # behind its domain, if that is not ONNX's own
     name: str  # its own, else its operator and position
     inputs: tuple[str, ...]  # "" where one is left out
     outputs: tuple[str, ...]
@@ -70,8 +70,8 @@ def read_graph(path: Path) -> OnnxGraph:
     """The graph of an ONNX file.
 
     Raises ToolError without the package `onnx`; FormatError for a file that is damaged, incomplete, too large
-    or of an unsupported opset; UnsupportedLayer for several inputs, one that is not a float or has a fixed
-    batch, and for operators of other domains.
+    or of an unsupported opset; UnsupportedLayer for several inputs, and for one that is not a float or has
+    a fixed batch.
     """
     onnx = library("onnx")
     opset, graph = _opset_and_graph(onnx, path)
@@ -95,7 +95,7 @@ def read_graph(path: Path) -> OnnxGraph:
         input_shape=sizes,
         outputs=tuple(value.name for value in graph.output),
         opset=opset,
-        nodes=tuple(_node(onnx, path, place, node) for place, node in enumerate(graph.node)),
+        nodes=tuple(_node(onnx, place, node) for place, node in enumerate(graph.node)),
         constants=constants,
     )
 
@@ -109,6 +109,7 @@ def _opset_and_graph(onnx: Any, path: Path) -> tuple[int, Any]:
         )
     try:
         model = onnx.load(path)
+        _name_plainly(model)
         opset = _opset(path, model)  # first, as the checker has its own message for unknown opsets
         onnx.checker.check_model(model)
     except FormatError:
@@ -118,6 +119,13 @@ def _opset_and_graph(onnx: Any, path: Path) -> tuple[int, Any]:
     except Exception as error:  # protobuf's DecodeError is in another package
         raise FormatError(f"{path}: is not a complete ONNX file ({brief(error)}); export it again") from error
     return opset, model.graph
+
+
+def _name_plainly(model: Any) -> None:
+    """Name ONNX's own domain as the checker wants it: some exporters write it out."""
+    for named in (*model.opset_import, *model.graph.node):
+        if named.domain in DOMAINS:
+            named.domain = ""
 
 
 def brief(error: Exception) -> str:
@@ -144,16 +152,10 @@ def _sizes(value: Any) -> tuple[int | None, ...]:
     )
 
 
-def _node(onnx: Any, path: Path, place: int, node: Any) -> OnnxNode:
-    name = node.name or f"{node.op_type}_{place}"
-    if node.domain not in DOMAINS:
-        raise UnsupportedLayer(
-            f"{path}: {name}: {node.op_type} of domain {node.domain} is not an operator of ONNX's own; "
-            "export with standard operators"
-        )
+def _node(onnx: Any, place: int, node: Any) -> OnnxNode:
     return OnnxNode(
-        operator=node.op_type,
-        name=name,
+        operator=node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}",
+        name=node.name or f"{node.op_type}_{place}",
         inputs=tuple(node.input),
         outputs=tuple(node.output),
         attributes={attribute.name: _attribute(onnx, attribute) for attribute in node.attribute},

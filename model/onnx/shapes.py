@@ -24,9 +24,9 @@ def shape_of(importer: Importer, node: OnnxNode) -> OnnxArray:
 
 
 def flatten(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Flatten from axis 1."""
+    """Flatten from axis 1; or from axis 0, which is the same for one image."""
     x, axis = importer.value(node), int(node.attributes.get("axis", 1))
-    if axis % x.example.ndim != 1:
+    if axis not in (0, 1, 1 - len(x.shape), -len(x.shape)):
         raise node.refusal(f"flattens from axis {axis}", "flatten from axis 1")
     return _reshaped(importer, node, x, (1, prod(x.shape[1:])))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import needs
 import numpy as np
@@ -265,3 +266,62 @@ def test_a_network_of_float16_is_compared_in_its_own_type(tmp_path: Path, rng: n
         value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     onnx.save(model, path)
     imported(path)
+
+
+def test_grey_images_with_channels_last_may_be_reshaped_to_channels_first(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    nodes = [node("Reshape", "x first", "grey"), node("Conv", "grey k", "map"), node("Flatten", "map", "y")]
+    constants = {"first": np.array([-1, 1, 8, 6]), "k": weights(rng, 4, 1, 3, 3)}
+    imported(write(tmp_path / "net.onnx", nodes, constants, image=("N", 8, 6, 1)), (1, 8, 6))
+
+
+@pytest.mark.parametrize(
+    ("ending", "host"),
+    [
+        ([node("Softmax", "logits", "p"), node("Log", "p", "y")], ("Log", "Softmax")),
+        ([node("Sigmoid", "logits", "y")], ("Sigmoid",)),
+        ([node("Softmax", "logits", "p"), node("Reshape", "p rows", "y")], ("Softmax",)),
+        ([node("Cast", "logits", "c", to=1), node("LogSoftmax", "c", "y")], ("LogSoftmax",)),
+    ],
+    ids=["logarithm of a softmax", "sigmoid", "reshaped softmax", "cast"],
+)
+def test_what_keeps_the_largest_logit_the_largest_is_left_to_the_host(
+    tmp_path: Path, rng: np.random.Generator, ending: list[Any], host: tuple[str, ...]
+) -> None:
+    nodes = [node("Flatten", "x", "flat"), node("MatMul", "flat w", "logits"), *ending]
+    constants = {"w": weights(rng, 192, 4), "rows": np.array([-1, 4])}
+    assert imported(write(tmp_path / "net.onnx", nodes, constants)).host == host
+
+
+def test_a_flatten_from_axis_0_is_one_from_axis_1_for_one_image(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    nodes = [node("Flatten", "x", "flat", axis=0), node("Gemm", "flat w", "y")]
+    network = imported(write(tmp_path / "net.onnx", nodes, {"w": weights(rng, 192, 4)}))
+    assert network(torch.zeros(3, *IMAGE)).shape == (3, 4)
+
+
+def test_onnx_own_domain_may_be_written_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", [node("Relu", "x", "y")], {}, outputs={"y": 4})
+    model = onnx.load(path)
+    model.opset_import[0].domain = model.graph.node[0].domain = "ai.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert not import_onnx(path, IMAGE).host
+
+
+def test_operators_of_other_domains_count_only_where_the_output_needs_them(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    nodes = [
+        node("Flatten", "x", "flat"),
+        node("MatMul", "flat w", "logits"),
+        node("Softmax", "logits", "y"),
+        node("ZipMap", "y", "named", domain="ai.onnx.ml", classlabels_int64s=[0, 1]),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, {"w": weights(rng, 192, 2)}, outputs={"y": 2, "named": 1})
+    model = onnx.load(path)
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 1))
+    path.write_bytes(model.SerializeToString())
+    assert imported(path, output="y").host == ("Softmax",)
+    assert import_onnx(path, IMAGE, "named").host == ("ZipMap", "Softmax")
