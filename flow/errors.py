@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum, IntEnum
 from typing import TypeVar
 
@@ -15,6 +17,7 @@ from bitlathe.model.graph.errors import (
     ToolError,
     UnsupportedLayer,
 )
+from bitlathe.model.graph.files.settings import WrongValue
 from bitlathe.model.prune.errors import PruneError
 
 
@@ -52,6 +55,15 @@ def member_of(kind: type[EnumKind], argument: str, word: str) -> EnumKind:
     except ValueError:
         known = ", ".join(str(member.value) for member in kind)
         raise UsageError(f"`{argument}={word}`: choose one of {known}") from None
+
+
+@contextmanager
+def argument_errors() -> Iterator[None]:
+    """Turn a WrongValue of the block into a UsageError about the argument that has the field's name."""
+    try:
+        yield
+    except WrongValue as error:
+        raise UsageError(f"`{error.key}`: {error.what}") from error
 
 
 # The first class that fits decides; whatever is not listed is a check that failed.

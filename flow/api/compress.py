@@ -15,14 +15,15 @@ from bitlathe.flow.api.hardware import TARGET
 from bitlathe.flow.api.networks import load_network, subject_of
 from bitlathe.flow.compress.run import Compression, CompressOptions
 from bitlathe.flow.compress.run import compress as carry_out
-from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.errors import UsageError, argument_errors, member_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Progress, silent
-from bitlathe.flow.search.config import FEASIBLE, NetworkSection, config_of, read_config
+from bitlathe.flow.search.config import NetworkSection, config_of, read_config
 from bitlathe.flow.search.run import ExecutorKind, FinishedSearch, SearchRequest, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import MethodParameters
 from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.search.budget import BUDGETS, LatencyBudget
 
 TOML = ".toml"  # how a name ends that is a search's file
 
@@ -102,6 +103,8 @@ def search(
     rule: str | None = None,
     rule_parameters: Mapping[str, Any] | None = None,
     target: str | None = None,
+    budget_ms: float | None = None,
+    budget_cycles: int | None = None,
     baselines: Sequence[str] = (),
     seed: int | None = None,
     resume: bool = False,
@@ -126,9 +129,12 @@ def search(
             `ProductParameters`, `Train`.
         epochs: of the whole search.
         dataset: what `load_dataset` takes, for a network that was not loaded with one.
-        rule: what decides, a name of docs/search.md or MODULE:FUNCTION; "feasible" if not given.
+        rule: what decides, a name of docs/search.md or MODULE:FUNCTION; "feasible" if not given, "budget"
+            with a budget.
         rule_parameters: what the rule aims at, such as {"delta": 0.01}, the accuracy that may be lost.
         target: board whose latency counts; pynq-z2 if not given.
+        budget_ms, budget_cycles: one of them, the most that an image may take; instead of a file's. `check()`
+            of the result raises CheckFailed where it is missed.
         baselines: pipelines to compare with: "ordinary", "greedy", "knapsack".
         seed: of the order of images and all else that is random; 0, or what the file says.
         resume: go on from the last epoch in `out`.
@@ -151,16 +157,17 @@ def search(
         DataError, MissingData, ToolError: what network, data set and boards raise.
     """
     trains = member_of(ExecutorKind, "executor", executor)
+    budget = _budget(budget_ms, budget_cycles)
     root = None if data is None else Path(data)
     given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
     if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
         given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
         _check_alone(network, {**settings, **given})
-        config = read_config(Path(network))
+        config = read_config(Path(network), budget)
     else:
         named = _named_or_loaded(network, dataset, root, seed or 0, progress)
         aims = {key: value for key, value in given.items() if value is not None}
-        config = config_of(named, methods, rule or FEASIBLE, rule_parameters or {}, settings | aims)
+        config = config_of(named, methods, rule, rule_parameters or {}, settings | aims | budget)
     request = SearchRequest(
         config=config,
         out=Path(out),
@@ -175,6 +182,14 @@ def search(
         ray_address=ray_address,
     )
     return run_search(request, progress)
+
+
+def _budget(budget_ms: float | None, budget_cycles: float | None) -> dict[str, float]:
+    """The one of two arguments that was given; UsageError for nonsense."""
+    with argument_errors():
+        LatencyBudget.of(budget_ms, budget_cycles)
+    given = zip(BUDGETS, (budget_ms, budget_cycles), strict=True)
+    return {key: value for key, value in given if value is not None}
 
 
 def _check_alone(file: str | Path, arguments: Mapping[str, Any]) -> None:

@@ -52,6 +52,13 @@ TargetOption = Annotated[
         "--target", help=f"Board: {' or '.join(listed_boards())}; NAME:ENGINE for another engine on it."
     ),
 ]
+BudgetMsOption = Annotated[
+    float | None,
+    typer.Option("--budget-ms", help="Most milliseconds an image may take; exit status 1 if missed."),
+]
+BudgetCyclesOption = Annotated[
+    int | None, typer.Option("--budget-cycles", help="The same in cycles; give one of the two.")
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Simulated engines side by side.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead.")]
 

@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.cli.options import DataOption, JsonOption, WorkersOption
+from bitlathe.flow.cli.options import (
+    BudgetCyclesOption,
+    BudgetMsOption,
+    DataOption,
+    JsonOption,
+    WorkersOption,
+)
 from bitlathe.flow.cli.output import print_json, show
 
 
@@ -36,6 +42,8 @@ def search(
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Ray cluster; one is started here if not given.")
     ] = None,
+    budget_ms: BudgetMsOption = None,
+    budget_cycles: BudgetCyclesOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,6 +56,8 @@ def search(
         out,
         resume=resume,
         seed=own_seed,
+        budget_ms=budget_ms,
+        budget_cycles=budget_cycles,
         data=data,
         boards=board or (),
         token_file=token_file,
@@ -61,3 +71,4 @@ def search(
         print_json(finished.to_json())
     else:
         show_search(finished)
+    finished.check()

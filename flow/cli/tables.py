@@ -180,6 +180,8 @@ def show_search(finished: FinishedSearch) -> None:
     table = comparison_table(result, finished.baselines)
     print_table(f"{table.title}, {result.dataset} on {result.target}", table.columns, table.rows)
     print(f"choices: {' '.join(result.choices)}")
+    if result.verdict is not None:
+        print(result.verdict)
     print(f"report: {finished.report}")
 
 

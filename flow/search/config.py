@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,12 @@ from bitlathe.model.data import Dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.files.settings import WrongValue, about, check_keys, demand
 from bitlathe.model.graph.files.toml_sections import Keys, Sections, read_toml
-from bitlathe.model.search import Baseline, Judge, Rule, SearchSettings, find_rule
+from bitlathe.model.search import Baseline, Judge, LatencyBudget, Rule, SearchSettings, find_rule
+from bitlathe.model.search.budget import BUDGETS
+from bitlathe.model.search.rules import RULES, parameters_of
 from bitlathe.model.train import Precision, Schedule, TrainConfig
 
-FEASIBLE = "feasible"  # the rule where none is named
+FEASIBLE, BUDGET = "feasible", "budget"  # the rules where none is named, without and with a budget
 _PAPER_SHARE = 0.3  # of the channels, where P says how many go in an epoch and not how many in all
 
 
@@ -105,13 +107,21 @@ class LatencySection:
 
     target: str = "pynq-z2"
     rungs: tuple[str, ...] = (CYCLE_MODEL, RTL)  # the truest decides; boards are named on the command line
+    budget_ms: float | None = None  # that the network found must meet, or
+    budget_cycles: int | None = None
 
     def __post_init__(self) -> None:
+        self.budget  # noqa: B018  # checks it
         with about("target"):
             find_target(self.target)
         for name in self.rungs:
             if name not in RUNGS:
                 raise WrongValue("rungs", f"no rung is called {name}; choose of {', '.join(RUNGS)}")
+
+    @property
+    def budget(self) -> LatencyBudget | None:
+        """The most that an image may take."""
+        return LatencyBudget.of(self.budget_ms, self.budget_cycles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +189,12 @@ class SearchConfig:
         """The rule with its parameters."""
         return find_rule(self.rule_name, self.rule_parameters)
 
+    @property
+    def budget(self) -> LatencyBudget | None:
+        """The budget that the network found must meet: the search's, else the rule's own."""
+        of_rule = self.rule_parameters if self.rule_name in RULES else {}
+        return self.latency.budget or LatencyBudget.of(*map(of_rule.get, BUDGETS))
+
     def identity(
         self, rungs: Sequence[str], baseline: Baseline | None = None, dataset: Dataset | None = None
     ) -> dict[str, Any]:
@@ -190,7 +206,10 @@ class SearchConfig:
         """
         sections = (field.name for field in fields(self) if field.name not in ("baselines", "written"))
         parts = {name: _plain(getattr(self, name)) for name in sections}
-        parts["latency"]["rungs"] = list(rungs)
+        parts["latency"] |= {"rungs": list(rungs)}
+        for key in BUDGETS:
+            if parts["latency"][key] is None:
+                del parts["latency"][key]
         parts["network"].pop("image_size", None)  # the images tell
         if dataset is not None and not dataset.is_known:
             parts["network"]["dataset"] = dataset.identity
@@ -209,17 +228,22 @@ _FREE: Mapping[str, type[Any]] = {
 _OLD_NAMES = {"criteria": "criterion", "stages": "stage"}  # of [methods.P]
 
 
-def read_config(path: Path) -> SearchConfig:
-    """A configuration; FormatError names file, line and key of what is wrong."""
+def read_config(path: Path, budget: Mapping[str, float] | None = None) -> SearchConfig:
+    """A configuration, `budget` (a key of BUDGETS and its value) instead of those in it.
+
+    FormatError names file, line and key of what is wrong.
+    """
     document = read_toml(path)
     document.check_keys((), _SECTIONS)
+    if budget:
+        document = replace(document, values=_rebudgeted(document, budget))
     return _config(document, document.section(("network",), NetworkSection), _methods(document))
 
 
 def config_of(
     network: NetworkSection | Subject,
     methods: Sequence[MethodParameters],
-    rule: str,
+    rule: str | None,
     rule_parameters: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> SearchConfig:
@@ -229,7 +253,7 @@ def config_of(
     """
     keys = {field.name: (section, field.name) for section, kind in _FREE.items() for field in fields(kind)}
     keys["baselines"] = keys.pop("run")
-    values: dict[str, dict[str, Any]] = {"rule": {**rule_parameters, "name": rule}}
+    values: dict[str, dict[str, Any]] = {"rule": {**rule_parameters, **({"name": rule} if rule else {})}}
     written = CallArguments(values=values)
     with written.placed(("training",)):
         check_keys(settings, keys)
@@ -261,7 +285,8 @@ def _config(
     methods: Mapping[str, tuple[MethodParameters, ...]],
 ) -> SearchConfig:
     """All sections but the network's and the methods' as they are written."""
-    name, parameters = _rule(written)
+    latency = written.section(("latency",), LatencySection)
+    name, parameters = _rule(written, latency)
     search = written.section(("search",), SearchSection)
     _check_methods(written, methods, search.mode)
     return SearchConfig(
@@ -271,7 +296,7 @@ def _config(
         rule_name=name,
         rule_parameters=parameters,
         methods=methods,
-        latency=written.section(("latency",), LatencySection),
+        latency=latency,
         baselines=written.section(("baselines",), BaselinesSection),
         written=written,
     )
@@ -293,17 +318,45 @@ def _usual(letter: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return {"share": _PAPER_SHARE} if letter == "P" and "channels" in table else {}
 
 
-def _rule(document: Sections) -> tuple[str, dict[str, Any]]:
-    """Name and parameters; every key but `name` is the rule's own."""
+def _rebudgeted(document: Sections, budget: Mapping[str, float]) -> dict[str, Any]:
+    """Values with another budget."""
+    latency, rule = (
+        {key: value for key, value in document.table(name).items() if key not in BUDGETS}
+        for name in ("latency", "rule")
+    )
+    return {**document.values, "latency": {**latency, **budget}, "rule": rule}
+
+
+def _rule(document: Sections, latency: LatencySection) -> tuple[str, dict[str, Any]]:
+    """Name and parameters; every key but `name` is the rule's own.
+
+    A rule that takes a budget gets the search's, in milliseconds at the target's clock if it knows no other.
+    """
     parameters = dict(document.table("rule"))
-    name = parameters.pop("name", FEASIBLE)
+    name = parameters.pop("name", FEASIBLE if latency.budget is None else BUDGET)
     if not isinstance(name, str):
         raise document.wrong(("rule", "name"), f"is {name!r}; give a text")
+    own = [key for key in BUDGETS if key in parameters]
+    if own and latency.budget is not None:
+        raise document.wrong(("rule", own[0]), "stands beside a budget of the search; give it once")
     try:
+        if latency.budget is not None:
+            parameters |= _budget_for(parameters_of(name), latency)
         find_rule(name, parameters)
     except BitlatheError as error:
         raise document.wrong(("rule", "name"), str(error)) from error
     return name, parameters
+
+
+def _budget_for(words: Collection[str], latency: LatencySection) -> dict[str, float]:
+    """The search's budget by the parameter of a rule that takes it; empty for a rule that takes none."""
+    in_ms, cycles = latency.budget_ms, latency.budget_cycles
+    if cycles is not None and "budget_cycles" in words:
+        return {"budget_cycles": cycles}
+    if in_ms is None:
+        assert cycles is not None
+        in_ms = find_target(latency.target).milliseconds(cycles)
+    return {"budget_ms": in_ms} if "budget_ms" in words else {}
 
 
 def _check_methods(written: Sections, letters: Collection[str], mode: Mode) -> None:

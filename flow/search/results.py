@@ -12,7 +12,7 @@ from bitlathe.hls.program import Opcode
 from bitlathe.hls.target.config import Target
 from bitlathe.model.graph.files.account import layer_bits, layer_widths
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.search import Checkpoint, EpochRecord, Measures
+from bitlathe.model.search import Checkpoint, EpochRecord, LatencyBudget, Measures
 
 BeforeAfter = Mapping[str, tuple[float, float]]  # by layer
 
@@ -27,6 +27,9 @@ class SearchResult:
     test_accuracy: float  # of the integer network on the whole test split, which nothing before has seen
     reference: Measures
     now: Measures
+    found_epoch: int  # whose candidate the network is; 0: the network before the search
+    found_method: str | None  # that made it
+    budget: LatencyBudget | None  # that it must meet
     records: tuple[EpochRecord, ...]
     removed_channels: int
     training_cost: float  # steps of all candidates over those of plain training
@@ -40,6 +43,18 @@ class SearchResult:
     def choices(self) -> tuple[str, ...]:
         """The map Z."""
         return tuple(record.choice for record in self.records)
+
+    @property
+    def meets_budget(self) -> bool:
+        """Whether it takes no more than the budget, if there is one."""
+        return self.budget is None or self.now.meets(self.budget)
+
+    @property
+    def verdict(self) -> str | None:
+        """The budget and whether it was met, in words; None without one."""
+        if self.budget is None:
+            return None
+        return f"budget of {self.budget} {self.budget.verdict(self.now.cycles, self.now.latency_ms)}"
 
     @property
     def seconds(self) -> float:
@@ -57,6 +72,9 @@ class SearchResult:
             "choices": list(self.choices),
             "reference": asdict(self.reference),
             "found": asdict(self.now),
+            "found_epoch": self.found_epoch,
+            "found_method": self.found_method,
+            "budget": self.budget and self.budget.to_json(self.now.cycles, self.now.latency_ms),
             "cycles_share": self.now.cycles / self.reference.cycles,
             "removed_channels": self.removed_channels,
             "training_cost": self.training_cost,

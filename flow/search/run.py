@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from bitlathe.flow.boards.latency import BoardLatency, board_latency
-from bitlathe.flow.errors import UsageError
+from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import write_json
 from bitlathe.flow.network.integer_network import IntegerNetwork, named
 from bitlathe.flow.network.own_file import OWN_MODULE
@@ -24,7 +24,6 @@ from bitlathe.model.compress import GivenNetwork
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.files.archive import graph_digest
-from bitlathe.model.graph.files.settings import WrongValue
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.product.live import network_of
 from bitlathe.model.quantize.preprocess import Preprocess
@@ -38,6 +37,7 @@ from bitlathe.model.search import (
     LocalProcesses,
     Rule,
     Search,
+    SeenState,
     Sequential,
     Strategy,
 )
@@ -102,6 +102,13 @@ class FinishedSearch:
     def cycles(self) -> int:
         """Cycles an image, as the search measured them."""
         return self.result.now.cycles
+
+    def check(self) -> None:
+        """Raise CheckFailed where the network found misses its budget."""
+        if not self.result.meets_budget:
+            raise CheckFailed(
+                f"search: {self.result.verdict}; give more epochs, let P take more, or a larger budget"
+            )
 
     def __repr__(self) -> str:
         was, now = self.result.reference.cycles, self.cycles
@@ -170,7 +177,7 @@ class _Runner:
         with ExitStack() as stack:
             bar = SearchProgress(progress=self.progress, name=name, epochs=self.setup.spec.settings.epochs)
             log = stack.enter_context(TensorBoardLog.at(folder / "tensorboard"))
-            checkpoint = Search(
+            search = Search(
                 lab=self.lab,
                 strategy=strategy,
                 rule=rule,
@@ -179,19 +186,23 @@ class _Runner:
                 settings=config.search,
                 folder=folder,
                 identity=config.identity(self.ladder.names, kind, self.lab.dataset),
+                budget=config.budget,
+                is_held=config.latency.budget is not None,
                 listeners=(bar, log),
-            ).run(self.resume)
-        if missed := owed(strategy.methods, checkpoint.state):
+            )
+            checkpoint = search.run(self.resume)
+            found = search.result(checkpoint)
+        if missed := owed(strategy.methods, found.state):
             what = f"the methods' targets are missed, by {missed} epochs; aim lower or give more epochs"
             self.progress(Note(f"{name}: {what}"))
-        return self._finished(name, checkpoint, folder)
+        return self._finished(name, checkpoint, found, folder)
 
     def _finished(
-        self, name: str, checkpoint: Checkpoint, folder: Path
+        self, name: str, checkpoint: Checkpoint, found: SeenState, folder: Path
     ) -> tuple[SearchResult, IntegerNetwork]:
-        """Deploy the last state and look at the test images."""
+        """Deploy the state found and look at the test images."""
         spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
-        view = integer_view(checkpoint.state, data, spec.deployment)
+        view = integer_view(found.state, data, spec.deployment)
         made = network_of(view)
         graph = named(made.graph, self.setup.subject)
         before = integer_view(self.lab.first_state(), data, spec.deployment).network()
@@ -204,9 +215,12 @@ class _Runner:
             target=self.setup.target.name,
             test_accuracy=evaluate(view, dataset.test_images, dataset.test_labels).accuracy,
             reference=checkpoint.reference,
-            now=checkpoint.now,
+            now=found.measures,
+            found_epoch=found.epoch,
+            found_method=found.method,
+            budget=self.setup.config.budget,
             records=checkpoint.records,
-            removed_channels=checkpoint.state.removed_channels,
+            removed_channels=found.state.removed_channels,
             training_cost=training_cost(checkpoint, data.steps),
             graph=graph_digest(graph),
             **comparisons(before.graph, graph, self.setup.target),
@@ -214,6 +228,8 @@ class _Runner:
         write_json(folder / RESULT, result.to_json())
         seen = f"{100 * result.test_accuracy:.2f} % of the test images"
         self.progress(Note(f"{name}: {seen}, {result.now.cycles:,} cycles"))
+        for line in told(result):
+            self.progress(Note(f"{name}: {line}"))
         return result, network
 
     def _network(self, graph: Graph, preprocess: Preprocess) -> IntegerNetwork:
@@ -228,11 +244,19 @@ class _Runner:
         )
 
 
+def told(result: SearchResult) -> list[str]:
+    """What a budget has to do with the network found, a line each."""
+    lines = [] if result.verdict is None else [result.verdict]
+    if result.found_epoch != len(result.records):
+        epoch = result.found_epoch
+        made = f"from epoch {epoch}, by {result.found_method}" if epoch else "the one before the search"
+        lines.append(f"the network is {made}: the best of those seen that met the budget")
+    return lines
+
+
 def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:
-    try:
+    with argument_errors():
         return config if seed is None else replace(config, training=replace(config.training, seed=seed))
-    except WrongValue as error:
-        raise UsageError(f"`{error.key}`: {error.what}") from error
 
 
 def check_folder(out: Path, resume: bool) -> None:

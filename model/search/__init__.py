@@ -2,7 +2,8 @@
 
 from bitlathe.model.search.algorithm import Listener, Search, SearchSettings
 from bitlathe.model.search.baselines import Baseline, Baselines
-from bitlathe.model.search.checkpoint import Checkpoint
+from bitlathe.model.search.budget import LatencyBudget
+from bitlathe.model.search.checkpoint import Checkpoint, SeenState
 from bitlathe.model.search.executors import Executor, LocalProcesses, Sequential
 from bitlathe.model.search.lab import Judge, Lab, LabSpec, TrialJob, TrialOutcome
 from bitlathe.model.search.ladder import Audit, Ladder, Latency, LatencyRung
@@ -26,6 +27,7 @@ __all__ = [
     "LabSpec",
     "Ladder",
     "Latency",
+    "LatencyBudget",
     "LatencyRung",
     "Listener",
     "LocalProcesses",
@@ -35,6 +37,7 @@ __all__ = [
     "RuleError",
     "Search",
     "SearchSettings",
+    "SeenState",
     "Sequential",
     "Strategy",
     "TrialJob",

@@ -7,19 +7,22 @@ Neural Networks", Algorithm 1. docs/search.md says how its gaps are closed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
 from bitlathe.model.compress.method import Method
+from bitlathe.model.compress.state import State
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.files.account import layer_bits, layer_widths
 from bitlathe.model.graph.files.settings import demand
+from bitlathe.model.search.budget import LatencyBudget
 from bitlathe.model.search.checkpoint import (
     CHECKPOINT,
     Checkpoint,
+    SeenState,
     load_checkpoint,
     save_checkpoint,
     write_derived,
@@ -27,9 +30,9 @@ from bitlathe.model.search.checkpoint import (
 from bitlathe.model.search.executors import Executor, KeptOutcomes
 from bitlathe.model.search.lab import Lab, TrialJob, TrialOutcome
 from bitlathe.model.search.ladder import Ladder, Latency
-from bitlathe.model.search.records import CandidateRecord, EpochRecord, TrialStage
-from bitlathe.model.search.rules import Context, Rule
-from bitlathe.model.search.strategies import Strategy, check_names, check_reach, check_targets
+from bitlathe.model.search.records import CandidateRecord, EpochRecord, Measures, TrialStage
+from bitlathe.model.search.rules import Context, Rule, score_of
+from bitlathe.model.search.strategies import Strategy, check_names, check_reach, check_targets, owed
 from bitlathe.model.search.trials import Scorer, Trial, agreement, best, measured
 
 
@@ -75,6 +78,8 @@ class Search:
     settings: SearchSettings
     folder: Path
     identity: Mapping[str, Any]  # plain values that must be equal to resume a search
+    budget: LatencyBudget | None = None  # that the result must meet
+    is_held: bool = False  # whether each choice holds to it; else the rule does, in a way of its own
     listeners: tuple[Listener, ...] = ()
 
     def run(self, resume: bool = False) -> Checkpoint:
@@ -88,6 +93,37 @@ class Search:
         while checkpoint.state.epoch < self.lab.spec.settings.epochs:
             checkpoint = self._epoch(checkpoint)
         return checkpoint
+
+    def result(self, checkpoint: Checkpoint) -> SeenState:
+        """The last epoch's state, or the one kept where only that meets the budget or the rule prefers it."""
+        last, kept = checkpoint.last, checkpoint.kept
+        if kept is None or self.budget is None:
+            return last
+        if not self.meets(last.measures):
+            return kept
+        if self._owed(kept.state) > self._owed(last.state):
+            return last
+        context = Context(reference=checkpoint.reference, parent=checkpoint.reference)
+        scores = [score_of(self.rule, seen.measures, context) for seen in (last, kept)]
+        return kept if scores[1] > scores[0] else last
+
+    def best(self, trials: Sequence[Trial]) -> Trial:
+        """The trial that an epoch chooses."""
+        return best(trials, self.settings.tie, self.budget if self.is_held else None)
+
+    def meets(self, measures: Measures) -> bool:
+        """Whether there is a budget and these meet it."""
+        return self.budget is not None and measures.meets(self.budget)
+
+    def kept(self, seen: Iterable[SeenState | None]) -> SeenState | None:
+        """Of states that meet the budget the one that owes least, the most accurate, the fastest."""
+        return max((each for each in seen if each is not None), key=self._worth, default=None)
+
+    def _worth(self, seen: SeenState) -> tuple[float, ...]:
+        return -self._owed(seen.state), seen.measures.accuracy, -seen.measures.cycles
+
+    def _owed(self, state: State) -> int:
+        return owed(self.strategy.methods, state)
 
     def _resumed(self) -> Checkpoint:
         checkpoint = load_checkpoint(self.folder, self.lab.spec, self.identity)
@@ -103,6 +139,8 @@ class Search:
             raise BitlatheError(f"search: the network itself cannot be judged: {outcome.failure}")
         reference = measured(outcome, self.ladder.highest)
         checkpoint = Checkpoint(state=state, now=reference, reference=reference)
+        if self.meets(reference):
+            checkpoint = replace(checkpoint, kept=checkpoint.last)
         save_checkpoint(self.folder, checkpoint, self.identity)
         return checkpoint
 
@@ -111,7 +149,7 @@ class Search:
         for listener in self.listeners:
             listener.epoch_started(epoch.number, [method.name for method in epoch.methods])
         probes, finals = epoch.trials()
-        after = epoch.committed(best(finals, self.settings.tie), probes, finals, started)
+        after = epoch.committed(self.best(finals), probes, finals, started)
         save_checkpoint(self.folder, after, self.identity)
         epoch.kept.clear()
         for listener in self.listeners:
@@ -146,7 +184,7 @@ class _Epoch:
         probes = self._tried([replace(job, until=probe) for job in whole], TrialStage.PROBE)
         going_on = [trial for trial in probes if trial.record.failure is None]
         if self.number > self._search.settings.audited_epochs:
-            going_on = [best(probes, self._search.settings.tie)]
+            going_on = [self._search.best(probes)]
         jobs = [
             TrialJob(label=t.method.name, state=t.outcome.state, method=t.method, is_begun=True, until=1.0)
             for t in going_on
@@ -157,8 +195,7 @@ class _Epoch:
         self, winner: Trial, probes: Sequence[Trial], finals: Sequence[Trial], started: float
     ) -> Checkpoint:
         """The search after this epoch."""
-        state, measures, graph = self._search.lab.read(winner.outcome.state), winner.measures, winner.graph
-        state.history = (*self._checkpoint.state.history, winner.method.name)
+        state, measures, graph = self._after(winner), winner.measures, winner.graph
         truth = Latency(cycles=measures.cycles, milliseconds=measures.latency_ms)
         record = EpochRecord(
             epoch=self.number,
@@ -173,7 +210,25 @@ class _Epoch:
             bits=layer_bits(graph),
         )
         records = (*self._checkpoint.records, record)
-        return replace(self._checkpoint, state=state, now=measures, records=records)
+        kept = self._search.kept((self._checkpoint.kept, *self._met((*finals, *probes))))
+        return replace(self._checkpoint, state=state, now=measures, records=records, kept=kept)
+
+    def _met(self, trials: Iterable[Trial]) -> Iterator[SeenState]:
+        """The states of trials that meet the budget."""
+        for trial in trials:
+            if trial.record.failure is None and self._search.meets(trial.measures):
+                yield SeenState(
+                    state=self._after(trial),
+                    measures=trial.measures,
+                    epoch=self.number,
+                    method=trial.method.name,
+                )
+
+    def _after(self, trial: Trial) -> State:
+        """The state of a trial, with its method in the history."""
+        state = self._search.lab.read(trial.outcome.state)
+        state.history = (*self._checkpoint.state.history, trial.method.name)
+        return state
 
     def _distrusts_probes(self) -> bool:
         """Whether the audited epochs showed that probes rank candidates badly."""

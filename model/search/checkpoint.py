@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ FORMAT = "bitlathe-search-2"  # version 1 had other names of settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeenState:
+    """A state that a search has judged, whether or not its epoch chose it."""
+
+    state: State
+    measures: Measures
+    epoch: int  # that made it; 0: the network before the search
+    method: str | None  # that made it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checkpoint:
     """A search between two epochs."""
 
@@ -31,6 +42,13 @@ class Checkpoint:
     now: Measures  # of that state
     reference: Measures  # of the network before the search
     records: tuple[EpochRecord, ...] = ()
+    kept: SeenState | None = None  # the best that met the budget, if there is one
+
+    @property
+    def last(self) -> SeenState:
+        """The state that the last epoch left."""
+        method = self.records[-1].choice if self.records else None
+        return SeenState(state=self.state, measures=self.now, epoch=len(self.records), method=method)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
@@ -41,7 +59,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: Mapping[str,
         "reference": checkpoint.reference.to_json(),
         "records": [record.to_json() for record in checkpoint.records],
     }
-    content = {"format": FORMAT, "state": checkpoint.state.content(), "notes": json.dumps(notes)}
+    content = {"format": FORMAT, "state": checkpoint.state.content()}
+    if (kept := checkpoint.kept) is not None:
+        content["kept"] = kept.state.content()
+        notes["kept"] = {"measures": kept.measures.to_json(), "epoch": kept.epoch, "method": kept.method}
+    content["notes"] = json.dumps(notes)
     write_tensors(folder / CHECKPOINT, content)
     write_derived(folder, checkpoint)
 
@@ -56,16 +78,23 @@ def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) ->
         notes = json.loads(content["notes"])
         remedy = "give the same configuration or start over in another folder"
         check_identity(path, notes["identity"], identity, remedy)
+        restored = partial(restore, architecture=spec.architecture, settings=spec.settings, where=str(path))
+        kept = restored(content["kept"]) if "kept" in content else None
         return Checkpoint(
-            state=restore(content["state"], spec.architecture, spec.settings, str(path)),
+            state=restored(content["state"]),
             now=Measures(**notes["now"]),
             reference=Measures(**notes["reference"]),
             records=tuple(map(EpochRecord.from_json, notes["records"])),
+            kept=None if kept is None else _seen(kept, notes["kept"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: not a checkpoint of a search ({error}); start over in another folder"
         ) from error
+
+
+def _seen(state: State, notes: Mapping[str, Any]) -> SeenState:
+    return SeenState(state=state, **{**notes, "measures": Measures(**notes["measures"])})
 
 
 def write_derived(folder: Path, checkpoint: Checkpoint) -> None:

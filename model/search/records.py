@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from bitlathe.model.search.budget import LatencyBudget
 from bitlathe.model.search.ladder import Audit
 
 
@@ -19,6 +20,14 @@ class Measures:
     macs: int  # multiply-accumulates per image
     size_bytes: int  # of its compact file
     channels: int  # output channels of all layers with multiply-accumulates
+
+    def meets(self, budget: LatencyBudget) -> bool:
+        """Whether it takes no more than the budget."""
+        return budget.is_met(self.cycles, self.latency_ms)
+
+    def spends(self, budget: LatencyBudget) -> float:
+        """Share of the budget that it takes."""
+        return budget.spent(self.cycles, self.latency_ms)
 
     def to_json(self) -> dict[str, float]:
         """Plain values."""

@@ -15,6 +15,7 @@ from math import isfinite, prod
 from typing import Any, TypeAlias, cast
 
 from bitlathe.model.graph.errors import BitlatheError, FormatError
+from bitlathe.model.search.budget import LatencyBudget
 from bitlathe.model.search.hypervolume import hypervolume
 from bitlathe.model.search.records import Measures
 
@@ -77,6 +78,27 @@ def feasible(
         return candidate.accuracy - 1.0
     before, now = _cost(context.reference, cost), _cost(candidate, cost)
     return before / (before + now) * (1 - TIE) + TIE * candidate.accuracy
+
+
+def budget(
+    candidate: Measures,
+    context: Context,
+    *,
+    budget_ms: float | None = None,
+    budget_cycles: float | None = None,
+) -> float:
+    """Most accurate candidate within the budget; if none, the closest to it, and of those the most accurate.
+
+    The budget is given in milliseconds or in cycles. Scores are above -1 within it and below -1 above it.
+    """
+    bound = LatencyBudget.of(budget_ms, budget_cycles)
+    if bound is None:
+        raise RuleError("rule budget needs budget_ms or budget_cycles")
+    accuracy = candidate.accuracy
+    above_minus_1 = accuracy if accuracy >= 0 else accuracy / (1 - accuracy)
+    if bound.is_met(candidate.cycles, candidate.latency_ms):
+        return above_minus_1
+    return -2 - bound.spent(candidate.cycles, candidate.latency_ms) + TIE * min(1.0, above_minus_1)
 
 
 def ratio(
@@ -153,7 +175,7 @@ def fuzzy(
 
 RULES: Mapping[str, Callable[..., float]] = {
     rule.__name__: rule
-    for rule in (accuracy, latency, macs, size, feasible, ratio, lagrange, mnas, pareto, fuzzy)
+    for rule in (accuracy, latency, macs, size, feasible, budget, ratio, lagrange, mnas, pareto, fuzzy)
 }
 
 
@@ -162,7 +184,7 @@ def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
 
     It is tried on an example, so that bad parameters fail before training.
     """
-    function = _imported(name) if ":" in name else _known(name)
+    function = _named(name)
     known = _settable(name, function)
     for word, value in parameters.items():
         if word not in known:
@@ -174,6 +196,11 @@ def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
     rule = partial(function, **parameters)
     score_of(rule, _SMALLER, _CONTEXT, name=f"rule {name}")
     return rule
+
+
+def parameters_of(name: str) -> tuple[str, ...]:
+    """Names of a rule's parameters; RuleError as `find_rule`."""
+    return tuple(_settable(name, _named(name)))
 
 
 def score_of(rule: Rule, candidate: Measures, context: Context, *, name: str = "the rule") -> float:
@@ -220,6 +247,7 @@ _TYPES: Mapping[type, Demand] = {  # by the type of the default
 _RANGES: Mapping[str, Demand] = {  # of parameters of the rules here
     "floor": (_is_number, "a finite number"),
     "budget_ms": (_is_positive, "a number above 0"),
+    "budget_cycles": (_is_positive, "a number above 0"),
     "epsilon": (_is_positive, "a number above 0"),
     "target": (lambda value: _is_weight(value) and value < 1, "a number from 0 to below 1"),
     "accuracy_weight": (_is_weight, "0 or more"),
@@ -247,6 +275,10 @@ def _check_value(name: str, word: str, value: Any, default: Any) -> None:
             raise RuleError(f"rule {name}: {word} is {value!r}; give {demand[1]}")
     if name in RULES and word == "cost":
         _cost(_EXAMPLE, value)
+
+
+def _named(name: str) -> Callable[..., float]:
+    return _imported(name) if ":" in name else _known(name)
 
 
 def _known(name: str) -> Callable[..., float]:

@@ -12,6 +12,7 @@ from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.files.account import Account, layer_widths
 from bitlathe.model.graph.files.archive import decode_graph
 from bitlathe.model.graph.graph import Graph
+from bitlathe.model.search.budget import LatencyBudget
 from bitlathe.model.search.lab import TrialOutcome
 from bitlathe.model.search.ladder import LatencyRung
 from bitlathe.model.search.records import CandidateRecord, Measures, TrialStage
@@ -92,15 +93,21 @@ def measured(outcome: TrialOutcome, rung: LatencyRung) -> Measures:
     )
 
 
-def best(trials: Sequence[Trial], tie: float) -> Trial:
+def best(trials: Sequence[Trial], tie: float, budget: LatencyBudget | None = None) -> Trial:
     """The fastest trial within `tie` of the highest score; the first of equally fast ones.
 
+    Under a budget those that meet it come before all others; where none does, the closest to it wins.
     Raises BitlatheError, with the reason of each, if all failed.
     """
     able = [trial for trial in trials if trial.record.failure is None]
     if not able:
         reasons = "; ".join(f"{trial.method.name}: {trial.record.failure}" for trial in trials)
         raise BitlatheError(f"search: every candidate of epoch {trials[0].record.epoch} failed: {reasons}")
+    if budget is not None:
+        within = [trial for trial in able if trial.measures.meets(budget)]
+        if not within:
+            return min(able, key=lambda trial: (trial.measures.spends(budget), -trial.score))
+        able = within
     highest = max(trial.score for trial in able)
     equal = [trial for trial in able if trial.score >= highest - tie]
     return min(equal, key=lambda trial: (trial.measures.cycles if tie else 0, -trial.score))

@@ -26,6 +26,7 @@ from bitlathe.model.search import (
     LabSpec,
     Ladder,
     Latency,
+    LatencyBudget,
     Listener,
     Rule,
     Search,
@@ -138,6 +139,8 @@ def make_search(
     rule: Rule | None = None,
     listeners: tuple[Listener, ...] = (),
     identity: Mapping[str, Any] | None = None,
+    budget: LatencyBudget | None = None,
+    is_held: bool = False,
     **settings: Any,
 ) -> Search:
     """A search of the small lab."""
@@ -151,6 +154,8 @@ def make_search(
         settings=SearchSettings(**settings),
         folder=folder,
         identity=identity or {"epochs": spec.settings.epochs},
+        budget=budget,
+        is_held=is_held,
         listeners=listeners,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.search.hypervolume import hypervolume, pareto_front
 from bitlathe.model.search.records import Measures
 from bitlathe.model.search.rules import RULES, Context, RuleError, find_rule
@@ -37,7 +38,7 @@ def score(name: str, candidate: Measures, context: Context = CONTEXT, **paramete
     return find_rule(name, parameters)(candidate, context)
 
 
-PARAMETERS: dict[str, dict[str, Any]] = {"lagrange": {"budget_ms": 0.5}, "mnas": {"budget_ms": 0.5}}
+PARAMETERS: dict[str, dict[str, Any]] = {name: {"budget_ms": 0.5} for name in ("budget", "lagrange", "mnas")}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -69,6 +70,46 @@ def test_single_measures_are_rules() -> None:
 def test_feasible_prefers_whatever_keeps_the_accuracy(feasible: Measures, other: Measures) -> None:
     kept, lost = replace(feasible, accuracy=0.89), replace(other, accuracy=0.88)
     assert score("feasible", kept, delta=0.015) > score("feasible", lost, delta=0.015)
+
+
+@settings(max_examples=50)
+@given(inside=measures, outside=measures, farther=measures)
+def test_budget_takes_the_most_accurate_within_it_else_the_closest_to_it(
+    inside: Measures, outside: Measures, farther: Measures
+) -> None:
+    inside = replace(inside, cycles=min(inside.cycles, 500))
+    outside = replace(outside, cycles=501 + outside.cycles)
+    farther = replace(farther, cycles=outside.cycles + farther.cycles)
+    scores = [score("budget", each, budget_cycles=500) for each in (inside, outside, farther)]
+    assert scores == sorted(scores, reverse=True) and len(set(scores)) == 3
+    assert scores[0] == inside.accuracy
+    assert score("budget", replace(inside, cycles=500), budget_cycles=500) == inside.accuracy
+
+
+@given(losses=st.lists(st.floats(0, 1e6), min_size=2, max_size=2))
+def test_budget_takes_what_is_better_by_a_metric_that_is_negative(losses: list[float]) -> None:
+    better, worse = (like_reference(accuracy=-loss) for loss in sorted(losses))
+    above = like_reference(accuracy=1e9, latency_ms=1.5)
+    assert score("budget", better, budget_ms=1.0) >= score("budget", worse, budget_ms=1.0)
+    assert score("budget", worse, budget_ms=1.0) > score("budget", above, budget_ms=1.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({}, "rule budget needs budget_ms or budget_cycles"),
+        ({"budget_ms": 0.0}, "rule budget: budget_ms is 0.0; give a number above 0"),
+        ({"budget_ms": float("nan")}, "rule budget: budget_ms is nan; give a number above 0"),
+        ({"budget_cycles": -3}, "rule budget: budget_cycles is -3; give a number above 0"),
+        (
+            {"budget_ms": 1.0, "budget_cycles": 3},
+            "budget_cycles: stands beside `budget_ms`; give one of them",
+        ),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(parameters: dict[str, Any], told: str) -> None:
+    with pytest.raises(FormatError, match=re.escape(told)):
+        find_rule("budget", parameters)
 
 
 def test_feasible_takes_the_more_accurate_of_equally_cheap_ones_only() -> None:
