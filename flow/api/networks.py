@@ -21,6 +21,7 @@ from bitlathe.flow.network.request import (
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.model.data import Dataset
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 
 ChannelConstants: TypeAlias = tuple[
@@ -105,6 +106,7 @@ def quantize(
     activation_bits: int = 8,
     per_channel: bool = True,
     calibration_images: int = CALIBRATION_IMAGES,
+    rounding: str = "half_up",
     layers: Mapping[str, LayerBits | int] | None = None,
     progress: Progress = silent,
 ) -> IntegerNetwork:
@@ -116,8 +118,10 @@ def quantize(
         weight_bits, activation_bits: 2 to 16; the engine takes up to 8.
         per_channel: one binary point for the weights of each output channel, else one for a layer.
         calibration_images: training images, the first ones, that choose the binary points of activations.
+        rounding: where halves of a requantization go, "half_up" or "half_even".
         layers: other bits of single layers by name; a single number is the bits of the weights.
-        progress: is called where outputs are not the classes of the data set.
+        progress: is called where outputs are not the classes of the data set, and with whether a network that
+            is quantized already keeps its integers, as it does where no other bits or rounding are asked for.
 
     Raises:
         FormatError: bits out of range, or no layer of that name.
@@ -129,6 +133,7 @@ def quantize(
         activation_bits=activation_bits,
         per_channel=per_channel,
         calibration_images=calibration_images,
+        rounding=member_of(RoundingMode, "rounding", rounding),
         layers={
             name: LayerBits(weight_bits=bits) if isinstance(bits, int) else bits
             for name, bits in (layers or {}).items()

@@ -115,6 +115,9 @@ def network_request(
     calibration: Annotated[
         int, typer.Option("--calibration", min=1, help="Training images that choose the binary points.")
     ] = CALIBRATION_IMAGES,
+    rounding: Annotated[
+        str, typer.Option("--rounding", help="Halves of a requantization: half_up, or half_even.")
+    ] = "half_up",
     layer: Annotated[
         list[str] | None,
         typer.Option("--layer", metavar="NAME=W[,A]", help="Other bits of one layer; may be repeated."),
@@ -134,6 +137,7 @@ def network_request(
         activation_bits=activation_bits,
         per_channel=per_channel,
         calibration_images=calibration,
+        rounding=rounding,
         layers=tuple(layer or ()),
     )
 

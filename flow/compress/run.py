@@ -255,6 +255,7 @@ def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions
         "activation_bits": config.activation_bits,
         "per_channel": config.per_channel,
         "calibration_images": config.calibration_images,
+        "rounding": config.rounding.value,
         "layers": [layer_word(name, bits) for name, bits in config.layers.items()],
         **options.shaping,
         "weights": subject.digest,  # last: of random ones the seed says more

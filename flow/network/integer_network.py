@@ -15,7 +15,6 @@ from bitlathe.flow.network.quantize_settings import quantize_config
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Note, Progress, silent
-from bitlathe.model.capture.capture import capture
 from bitlathe.model.capture.names import identifier
 from bitlathe.model.data import Dataset, Images, Labels, image_shape_of
 from bitlathe.model.graph import proof
@@ -44,6 +43,7 @@ _IN_THE_FILE = (
     "activation_bits",
     "per_channel",
     "calibration_images",
+    "rounding",
     "layers",
 )
 
@@ -218,13 +218,18 @@ def _check_given(request: NetworkRequest) -> None:
 def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = silent) -> IntegerNetwork:
     """Quantize a subject on its data set's training images and prove that no accumulator overflows.
 
-    `progress` is told where its outputs are not the classes of the data set.
-    Raises what `capture`, `quantize` and `proof.check` raise.
+    `progress` is told where its outputs are not the classes of the data set, and whether a network that is
+    quantized already keeps its integers. Raises what `quantize` and `proof.check` raise.
     """
     name = graph_name(subject.network, subject.dataset.name)
-    network = capture(subject.model, subject.input_shape, name=name)
-    made = quantize(network, subject.dataset.train_images, config)
+    made = quantize(subject.model, subject.dataset.train_images, config, name=name)
     proof.check(made.graph)
+    if made.is_kept:
+        progress(Note(f"{subject.network}: is quantized already and keeps its own integers"))
+    elif made.unkept is not None:
+        progress(
+            Note(f"{subject.network}: is quantized already, calibrated anew from its values: {made.unkept}")
+        )
     return _judged(
         IntegerNetwork(
             name=subject.network,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bitlathe.flow.errors import UsageError
+from bitlathe.flow.errors import UsageError, member_of
 from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
 
 
@@ -14,6 +15,7 @@ def quantize_config(request: NetworkRequest) -> QuantizeConfig:
         activation_bits=request.activation_bits,
         per_channel=request.per_channel,
         calibration_images=request.calibration_images,
+        rounding=member_of(RoundingMode, "rounding", request.rounding),
         layers=dict(map(layer_bits, request.layers)),
     )
 

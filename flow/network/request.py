@@ -58,6 +58,7 @@ class NetworkRequest:
     activation_bits: int = 8
     per_channel: bool = True
     calibration_images: int = CALIBRATION_IMAGES
+    rounding: str = "half_up"  # of a requantization, a `RoundingMode`
     layers: tuple[str, ...] = ()  # NAME=WEIGHT_BITS[,ACTIVATION_BITS]
 
 

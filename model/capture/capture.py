@@ -29,11 +29,14 @@ from bitlathe.model.zoo.modes import evaluating
 _BATCH = 2  # images of the example: 1 would hide operations that mix images
 
 
-def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) -> FloatNetwork:
+def capture(
+    model: nn.Module, input_shape: Shape, *, name: str | None = None, keeps_grids: bool = False
+) -> FloatNetwork:
     """Float network of `model`, a module from images (N, C, H, W), x = (pixel - 128) / 128, to logits.
 
     `input_shape` is (C, H, W). The model is read in evaluation mode and left as it was. Batch norm is folded;
-    nodes are named by the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`. Raises
+    nodes are named by the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`. What the model
+    rounds by fake quantization is not rounded, or with `keeps_grids` to the `grid` of a node. Raises
     UnsupportedLayer, naming operator and module; DataError for a NaN or infinite weight; ShapeError when the
     model does not take `input_shape`.
     """
@@ -43,7 +46,7 @@ def capture(model: nn.Module, input_shape: Shape, *, name: str | None = None) ->
     with evaluating(model):
         program = _export(title, model, _example(model, input_shape))
     reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model))
-    return simplify(reader.read(program))
+    return simplify(reader.read(program), keeps_grids=keeps_grids)
 
 
 def live_tensors(model: nn.Module) -> ModuleTensors:
@@ -59,8 +62,8 @@ def _check_own(model: nn.Module) -> None:
     for path, module in model.named_modules():
         if type(module).__module__.split(".")[0] == "brevitas":
             raise UnsupportedLayer(
-                f"{path}: {type(module).__name__} is quantized by brevitas, which rounds halves to even; "
-                "integers here round them up, so load its float weights into the plain network"
+                f"{path}: {type(module).__name__} is quantized by brevitas; export it to ONNX, by its QCDQ "
+                "or QONNX export, and give that file, whose integers are kept"
             )
 
 

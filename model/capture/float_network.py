@@ -1,7 +1,7 @@
 """The float network that capture reads from PyTorch, node for node like the integer graph to come.
 
 Its nodes mirror those of `model/graph/nodes.py` with real weights and without fixed-point formats. `Affine`,
-`Clamp` and `Sum` exist only while a network is captured; `simplify` turns them into the others.
+`OntoGrid`, `Clamp` and `Sum` exist only while a network is captured; `simplify` turns them into the others.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf
+from math import frexp, inf, isinf
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +17,38 @@ import numpy as np
 from bitlathe.model.capture.float_arrays import Float32s, Float64s
 from bitlathe.model.capture.formula import Formula, constant
 from bitlathe.model.graph.nodes import Pair, Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeGrid:
+    """Values that a network rounds a tensor to by itself: `step` times the codes from `lo` to `hi`.
+
+    Halves round to even codes.
+    """
+
+    step: float
+    lo: int  # <= 0
+    hi: int  # >= 0
+
+    @property
+    def frac(self) -> int | None:
+        """Binary point of the codes; None where the step is not a power of two."""
+        mantissa, exponent = frexp(self.step)
+        return 1 - exponent if mantissa == 0.5 else None
+
+    @property
+    def low(self) -> float:
+        """Smallest value."""
+        return self.lo * self.step
+
+    @property
+    def high(self) -> float:
+        """Largest value."""
+        return self.hi * self.step
+
+    def has(self, value: float) -> bool:
+        """Whether rounding leaves a value as it is, or it is infinite."""
+        return isinf(value) or (value / self.step).is_integer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +67,8 @@ class FloatNode:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatInput(FloatNode):
     """The network's input: (pixel - 128) / 128."""
+
+    grid: CodeGrid | None = None  # that the network rounds it to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +106,7 @@ class FloatConv2d(_OneSource):
     low: float = -inf
     high: float = inf
     own_format: bool = False  # whether it is a copy in a format of its own
+    grid: CodeGrid | None = None  # that the network rounds the output to, after the clamp
     captured: Origin | None = None  # None: weight and bias do not depend on the module
 
     @property
@@ -89,6 +124,7 @@ class FloatConv2d(_OneSource):
         rows = self.weight.reshape(len(self.weight), -1)
         one_hot = np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) <= 1).all()
         bare = self.residual is None and self.low == -inf and self.high == inf
+        bare = bare and self.grid is None
         return bool(one_hot and bare and not self.bias.any() and not self.own_format)
 
 
@@ -100,6 +136,7 @@ class FloatDense(_OneSource):
     bias: Float64s  # (out_features,)
     low: float = -inf
     high: float = inf
+    grid: CodeGrid | None = None  # that the network rounds the output to, after the clamp
     captured: Origin | None = None  # None: weight and bias do not depend on the module
 
     @property
@@ -124,6 +161,7 @@ class FloatAvgPool2d(_OneSource):
     kernel_size: Pair
     stride: Pair
     padding: Pair = (0, 0)
+    grid: CodeGrid | None = None  # that the network rounds the output to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +181,13 @@ class Affine(_OneSource):
 
     scale: Formula  # (C,)
     offset: Formula  # (C,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OntoGrid(_OneSource):
+    """y = the value of `grid` nearest to x: fake quantization."""
+
+    grid: CodeGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

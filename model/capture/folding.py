@@ -27,9 +27,9 @@ Folded = TypeVar("Folded", bound=FloatConv2d | FloatDense)
 
 
 def is_linear(layer: FloatConv2d | FloatDense) -> bool:
-    """Whether a layer has neither residual nor clamp, so that an affine map of its output folds into it."""
+    """Whether a layer has no residual, clamp or grid, so that an affine map of its output folds into it."""
     residual = layer.residual if isinstance(layer, FloatConv2d) else None
-    return residual is None and layer.low == -inf and layer.high == inf
+    return residual is None and layer.low == -inf and layer.high == inf and layer.grid is None
 
 
 def scaled(layer: Folded, affine: Affine) -> Folded:

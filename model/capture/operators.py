@@ -12,12 +12,14 @@ from bitlathe.model.capture.calls import Call, CallReader, TracedTensor
 from bitlathe.model.capture.float_network import (
     Affine,
     Clamp,
+    CodeGrid,
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
     FloatDense,
     FloatMaxPool2d,
     FloatNode,
+    OntoGrid,
     Origin,
     Sum,
 )
@@ -194,6 +196,20 @@ def _clamp(call: Call, low: float, high: float) -> FloatNode:
     if low > high:
         raise call.refusal(f"clamps to [{low}, {high}]", "give a lower bound that is not above the upper one")
     return Clamp(name=call.name, shape=x.shape, source=x.name, low=low, high=high)
+
+
+def fake_quantize(call: Call) -> FloatNode:
+    """fake_quantize_per_tensor_affine: halves to even, zero among the values."""
+    x, zero = call.traced().node, int(_scalar(call, "zero_point"))
+    lo, hi = call.integer("quant_min") - zero, call.integer("quant_max") - zero
+    grid = CodeGrid(step=_scalar(call, "scale"), lo=lo, hi=hi)
+    return OntoGrid(name=call.name, shape=x.shape, source=x.name, grid=grid)
+
+
+def _scalar(call: Call, name: str) -> float:
+    """A number, or a constant tensor of one."""
+    given = call.arguments[name]
+    return float(call.constant(name).value) if isinstance(given, Formula) else call.number(name)
 
 
 def max_pool(call: Call) -> FloatNode:
@@ -385,6 +401,8 @@ HANDLERS: dict[str, CallReader] = {
     "aten.relu6.default": lambda call: _clamp(call, 0.0, 6.0),
     "aten.hardtanh.default": clamp,
     "aten.clamp.default": clamp,
+    "aten.fake_quantize_per_tensor_affine.default": fake_quantize,
+    "aten.fake_quantize_per_tensor_affine.tensor_qparams": fake_quantize,
     "aten.max_pool2d.default": max_pool,
     "aten.avg_pool2d.default": average_pool,
     "aten.adaptive_avg_pool2d.default": adaptive_average_pool,

@@ -15,6 +15,7 @@ import numpy as np
 from bitlathe.model.capture.float_network import (
     Affine,
     Clamp,
+    CodeGrid,
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
@@ -24,6 +25,7 @@ from bitlathe.model.capture.float_network import (
     FloatNetwork,
     FloatNode,
     Front,
+    OntoGrid,
     Sum,
 )
 from bitlathe.model.capture.folding import (
@@ -38,15 +40,17 @@ from bitlathe.model.capture.folding import (
     with_sources,
 )
 from bitlathe.model.capture.image_copies import with_image_copies
+from bitlathe.model.capture.names import unused
 from bitlathe.model.graph.errors import DataError
 
 
-def simplify(network: FloatNetwork) -> FloatNetwork:
+def simplify(network: FloatNetwork, *, keeps_grids: bool = False) -> FloatNetwork:
     """The same function without `Affine`, `Clamp`, `Sum`; a normalisation of the input is its `front`.
 
-    Raises DataError when folding makes a weight NaN or infinite.
+    Each `OntoGrid` is left out, or becomes the `grid` of a node if `keeps_grids`. Raises DataError when
+    folding makes a weight NaN or infinite.
     """
-    walk = _Walk(source=_without_dead_nodes(network))
+    walk = _Walk(source=_without_dead_nodes(network), keeps_grids=keeps_grids)
     for node in walk.source.nodes:
         walk.take(node)
     simplified = with_image_copies(walk.network())
@@ -59,6 +63,13 @@ def _without_dead_nodes(network: FloatNetwork) -> FloatNetwork:
     for node in reversed(network.nodes):
         needed.update(node.sources if node.name in needed else ())
     return replace(network, nodes=tuple(node for node in network.nodes if node.name in needed))
+
+
+_ROUNDING = (FloatInput, FloatConv2d, FloatDense, FloatAvgPool2d)  # what rounds to a grid of its own
+
+
+def _is_selection(node: FloatNode) -> bool:
+    return isinstance(node, FloatConv2d) and node.is_selection
 
 
 def _check_finite(network: FloatNetwork) -> None:
@@ -78,6 +89,7 @@ class _Walk:
     """The simplified network under construction."""
 
     source: FloatNetwork
+    keeps_grids: bool
     done: dict[str, FloatNode] = field(default_factory=dict)
     alias: dict[str, str] = field(default_factory=dict)  # absorbed node -> the node that now makes its tensor
     reads: dict[str, int] = field(default_factory=dict)
@@ -100,6 +112,8 @@ class _Walk:
             self._take_affine(node)
         elif isinstance(node, Clamp):
             self._take_clamp(node)
+        elif isinstance(node, OntoGrid):
+            self._take_grid(node)
         elif isinstance(node, Sum):
             self._take_sum(node)
         elif isinstance(node, FloatConv2d):
@@ -121,7 +135,7 @@ class _Walk:
 
     def _take_affine(self, node: Affine) -> None:
         producer = self._sole_producer(node.source)
-        if isinstance(producer, FloatInput):
+        if isinstance(producer, FloatInput) and producer.grid is None:
             self.front = composed(self.front, node)
             self._forward(node, producer.name)
         elif isinstance(producer, (FloatConv2d, FloatDense)) and is_linear(producer):
@@ -134,11 +148,66 @@ class _Walk:
         low, high = self._interval(node.source)
         if node.low <= low and high <= node.high:
             self._forward(node, node.source)
-        elif self._can_clamp(node.source):
+        elif self._can_clamp(node.source, node):
             self._clamp(node.source, node)
             self._forward(node, node.source)
         else:
             self._keep(clamped(identity(node.name, node.source, node.shape), node.low, node.high))
+
+    def _take_grid(self, node: OntoGrid) -> None:
+        """Let the layers before a rounding round; a copy rounds what none of them can round."""
+        if not self.keeps_grids or self._is_on(node.source, node.grid):
+            self._forward(node, node.source)
+        elif self._can_round(node.source):
+            self._round(node.source, node.grid)
+            self._forward(node, node.source)
+        elif isinstance(joined := self._sole_producer(node.source), FloatConcat):
+            self._round_operands(joined, node.grid)
+            self._forward(node, node.source)
+        else:
+            self._keep(replace(identity(node.name, node.source, node.shape), grid=node.grid))
+
+    def _is_on(self, tensor: str, grid: CodeGrid) -> bool:
+        """Whether rounding to a grid leaves a tensor as it is."""
+        node = self.done[tensor]
+        own = getattr(node, "grid", None)
+        if own is not None:
+            return bool(own.step == grid.step and grid.lo <= own.lo and own.hi <= grid.hi)
+        if isinstance(node, (FloatMaxPool2d, FloatConcat)) or _is_selection(node):
+            return all(self._is_on(source, grid) for source in node.sources)
+        return False
+
+    def _can_round(self, tensor: str) -> bool:
+        """Whether nothing else reads the layers between a rounding and those that are to round."""
+        node = self._sole_producer(tensor)
+        # rounding keeps order, so it may go before a maximum
+        if isinstance(node, (FloatMaxPool2d, FloatConcat)):
+            return all(self._can_round(name) for name in node.sources)
+        return isinstance(node, _ROUNDING) and node.grid is None
+
+    def _round(self, tensor: str, grid: CodeGrid) -> None:
+        node = self.done[tensor]
+        if isinstance(node, _ROUNDING):
+            self._keep(replace(node, grid=grid))
+            return
+        for name in node.sources:
+            self._round(name, grid)
+
+    def _round_operands(self, concat: FloatConcat, grid: CodeGrid) -> None:
+        """Round each operand of a concatenation by itself, in a copy where it is on another grid."""
+        del self.done[concat.name]  # its new place is after the copies
+        operands = []
+        for name in concat.operands:
+            if not self._is_on(name, grid):
+                if self._can_round(name):
+                    self._round(name, grid)
+                else:
+                    copy = identity(unused(f"{name}_rounded", self.reads), name, self.done[name].shape)
+                    self._keep(replace(copy, grid=grid))
+                    self.reads[copy.name] = 1
+                    name = copy.name
+            operands.append(name)
+        self._keep(replace(concat, operands=tuple(operands)))
 
     def _take_sum(self, node: Sum) -> None:
         conv = self._absorber(node)
@@ -174,7 +243,12 @@ class _Walk:
         return shared if shared and shared not in self.reads else first
 
     def _interval(self, tensor: str) -> tuple[float, float]:
-        """Bounds that clamps guarantee for a tensor's values."""
+        """Bounds that clamps and roundings guarantee for a tensor's values."""
+        low, high = self._clamped_interval(tensor)
+        grid = getattr(self.done[tensor], "grid", None)
+        return (low, high) if grid is None else (max(low, grid.low), min(high, grid.high))
+
+    def _clamped_interval(self, tensor: str) -> tuple[float, float]:
         node = self.done[tensor]
         if isinstance(node, (FloatConv2d, FloatDense)):
             return node.low, node.high
@@ -184,13 +258,18 @@ class _Walk:
             return min(*lows, 0.0 if padded else inf), max(*highs, 0.0 if padded else -inf)
         return -inf, inf
 
-    def _can_clamp(self, tensor: str) -> bool:
-        """Whether nothing else reads the layers between a clamp and those that are to absorb it."""
+    def _can_clamp(self, tensor: str, clamp: Clamp) -> bool:
+        """Whether nothing else reads the layers between a clamp and those that are to absorb it.
+
+        A layer that rounds clamps before it does: the same for bounds that rounding leaves as they are.
+        """
         node = self._sole_producer(tensor)
         # a clamp keeps order, so it may go before a maximum
         if isinstance(node, (FloatMaxPool2d, FloatConcat)):
-            return all(self._can_clamp(name) for name in node.sources)
-        return isinstance(node, (FloatConv2d, FloatDense))
+            return all(self._can_clamp(name, clamp) for name in node.sources)
+        if not isinstance(node, (FloatConv2d, FloatDense)):
+            return False
+        return node.grid is None or (node.grid.has(clamp.low) and node.grid.has(clamp.high))
 
     def _clamp(self, tensor: str, clamp: Clamp) -> None:
         node = self.done[tensor]

@@ -29,6 +29,20 @@ class AxisOrder(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileCodes:
+    """Codes that the file has of a tensor: value = (code - zero) * step, code from lo to hi."""
+
+    step: float
+    zero: int
+    lo: int
+    hi: int
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        return self.lo, self.hi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxValue:
     """A tensor that depends on the image."""
 
@@ -65,6 +79,8 @@ class Importer:
     graph: OnnxGraph
     constants: dict[str, OnnxArray]
     values: dict[str, OnnxValue] = field(default_factory=dict)
+    codes: dict[str, FileCodes] = field(default_factory=dict)  # of tensors that the file has as codes
+    roundings: dict[tuple[str, FileCodes], OnnxValue] = field(default_factory=dict)  # by tensor and codes
     layers: dict[str, nn.Module] = field(default_factory=dict)
     steps: list[LayerCall] = field(default_factory=list)
 

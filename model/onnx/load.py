@@ -10,11 +10,12 @@ import numpy as np
 
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.onnx.importer import AxisOrder, Importer, OnnxValue
+from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import read_image
 from bitlathe.model.onnx.network import OnnxNetwork, Permute
 from bitlathe.model.onnx.operators import HANDLERS
-from bitlathe.model.onnx.proto import OnnxGraph, OnnxNode, brief, folded, read_graph
+from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode, brief, folded, read_graph
+from bitlathe.model.onnx.quantized import ON_CODES, QUANTIZERS, linear_of_constants, quant_of_constants
 
 HOST = (  # at the end; they keep the largest logit the largest
     *("Softmax", "LogSoftmax", "Log", "Sigmoid", "ArgMax", "ai.onnx.ml.ZipMap"),
@@ -56,10 +57,11 @@ def _read(importer: Importer, node: OnnxNode) -> None:
     if not importer.depends_on_image(node):
         operands = [importer.constant(node, place) for place, name in enumerate(node.inputs) if name]
         arrays = [operand for operand in operands if operand is not None]
-        importer.constants.update(zip(node.outputs, folded(node, arrays, importer.graph.opset), strict=False))
+        importer.constants.update(zip(node.outputs, _of_constants(importer, node, arrays), strict=False))
         return
+    handler = _handler(importer, node)
     try:
-        made = HANDLERS[node.operator](importer, node)
+        made = handler(importer, node)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise node.refusal(f"has a form that is not read ({brief(error)})", "export it in another") from error
     if isinstance(made, np.ndarray):
@@ -67,6 +69,29 @@ def _read(importer: Importer, node: OnnxNode) -> None:
     else:
         values = (made,) if isinstance(made, OnnxValue) else made
         importer.values.update(zip(node.outputs, values, strict=False))
+
+
+def _of_constants(importer: Importer, node: OnnxNode, operands: list[OnnxArray]) -> list[OnnxArray]:
+    if node.operator == "Quant":
+        return quant_of_constants(node, operands)
+    if node.operator in ("QuantizeLinear", "DequantizeLinear"):
+        return linear_of_constants(node, operands)
+    if node.operator in QUANTIZERS:
+        QUANTIZERS[node.operator](importer, node)  # which refuses it
+    return folded(node, operands, importer.graph.opset)
+
+
+def _handler(importer: Importer, node: OnnxNode) -> NodeImporter:
+    """The handler of a node; where it reads the file's codes, its results are such codes too."""
+    read = [importer.codes[name] for name in node.inputs if name in importer.codes]
+    if not read:
+        return HANDLERS[node.operator]
+    depending = sum(name in importer.values for name in node.inputs)
+    if node.operator not in ON_CODES or len(set(read)) > 1 or len(read) < depending:
+        raise node.refusal("works on codes", "put DequantizeLinear before it and QuantizeLinear behind it")
+    if node.operator != "DequantizeLinear":
+        importer.codes.update(dict.fromkeys(node.outputs, read[0]))
+    return ON_CODES[node.operator] or HANDLERS[node.operator]
 
 
 def _output(path: Path, graph: OnnxGraph, chosen: str | None) -> str:

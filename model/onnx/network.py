@@ -46,6 +46,11 @@ class OnnxNetwork(nn.Module):
         for name, layer in (layers or {}).items():
             self.add_module(name, layer)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether the file is quantized: it rounds tensors to codes."""
+        return any(isinstance(layer, RoundToCodes) for layer in self.modules())
+
     def forward(self, image: Tensor) -> Tensor:
         """Output (N, ...) of images (N, C, H, W)."""
         values = {IMAGE: image}
@@ -197,6 +202,17 @@ class Clip(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.clamp(x, self.low, self.high)
+
+
+class RoundToCodes(nn.Module):
+    """Values rounded to `step` times the codes from lo to hi, halves to even; the gradient passes inside."""
+
+    def __init__(self, step: float, lo: int, hi: int) -> None:
+        super().__init__()
+        self.step, self.lo, self.hi = step, lo, hi
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fake_quantize_per_tensor_affine(x, self.step, 0, self.lo, self.hi)
 
 
 def image_reader(rank: int, shape: Shape) -> nn.Module:

@@ -25,6 +25,7 @@ from bitlathe.model.onnx.network import (
 )
 from bitlathe.model.onnx.pools import POOLS, padding_of, pair
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
+from bitlathe.model.onnx.quantized import QUANTIZERS
 from bitlathe.model.onnx.shapes import SHAPES
 
 # ---- Layers with weights
@@ -228,4 +229,5 @@ HANDLERS: dict[str, NodeImporter] = {
     "ReduceMean": reduce_mean,
     **POOLS,
     **SHAPES,
+    **QUANTIZERS,
 }

@@ -15,6 +15,9 @@ from bitlathe.model.graph.errors import FormatError, ToolError, UnsupportedLayer
 
 OPSETS = range(7, 22)  # that `operators` reads
 DOMAINS = ("", "ai.onnx")
+QUANTIZED_DOMAINS = (  # of operators that `quantized` reads or refuses by a way out
+    *("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "com.microsoft"),
+)
 FLOATS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")  # of the input; the module computes in float32
 MEGABYTES = 1024  # limit of a file: classifiers are far below it, and protobuf ends at 2048
 
@@ -83,7 +86,7 @@ def read_graph(path: Path) -> OnnxGraph:
     sizes, kind = _sizes(inputs[0]), inputs[0].type.tensor_type.elem_type
     if kind not in {getattr(onnx.TensorProto, name) for name in FLOATS}:
         raise UnsupportedLayer(
-            f"{path}: its input {inputs[0].name} is {onnx.TensorProto.DataType.Name(kind)}, not a float; "
+            f"{path}: its input {inputs[0].name} is {type_name(kind).upper()}, not a float; "
             "export the network behind the conversion"
         )
     if sizes and sizes[0] not in (None, 1):
@@ -128,6 +131,12 @@ def _name_plainly(model: Any) -> None:
             named.domain = ""
 
 
+def type_name(number: int) -> str:
+    """Name of one of ONNX's types by its number, as NumPy spells it."""
+    name: str = library("onnx").TensorProto.DataType.Name(number)
+    return name.lower()
+
+
 def brief(error: Exception) -> str:
     """First line of an error's text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -153,12 +162,21 @@ def _sizes(value: Any) -> tuple[int | None, ...]:
 
 
 def _node(onnx: Any, place: int, node: Any) -> OnnxNode:
+    is_own = node.domain in DOMAINS or _quantizes(node)
     return OnnxNode(
-        operator=node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}",
+        operator=node.op_type if is_own else f"{node.domain}.{node.op_type}",
         name=node.name or f"{node.op_type}_{place}",
         inputs=tuple(node.input),
         outputs=tuple(node.output),
         attributes={attribute.name: _attribute(onnx, attribute) for attribute in node.attribute},
+    )
+
+
+def _quantizes(node: Any) -> bool:
+    """Whether a node of another domain quantizes, or computes with codes."""
+    return node.domain in QUANTIZED_DOMAINS and (
+        node.op_type in ("Quant", "BipolarQuant", "Trunc", "QuantizeLinear", "DequantizeLinear")
+        or node.op_type.startswith(("QLinear", "QGemm"))
     )
 
 

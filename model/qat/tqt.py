@@ -14,28 +14,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bitlathe.model.graph.fixed_point import RoundingMode
+
 _LN2 = log(2.0)
 _inside = torch.ops.aten.hardtanh_backward  # of (gradient, x, low, high): the gradient where low < x < high
 
 
 class _Codes(torch.autograd.Function):
-    """floor(v) within [lo, hi]; `v` includes the rounding constant 1/2."""
+    """floor(v), or the integer nearest to v - 1/2, within [lo, hi]; `v` includes the rounding constant."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, log2_t: Tensor, lo: int, hi: int, clips: bool) -> Tensor:
-        codes = v.floor().clamp_(lo, hi)
+    def forward(
+        ctx: Any, v: Tensor, log2_t: Tensor, lo: int, hi: int, clips: bool, half_even: bool
+    ) -> Tensor:
+        nearest = (v - 0.5).round_() if half_even else v.floor()
+        codes = nearest.clamp_(lo, hi)
         ctx.lo, ctx.hi, ctx.clips = lo, hi, clips
         ctx.save_for_backward(v, codes if ctx.needs_input_grad[1] else None)
         return codes
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None]:
         (gradient,), (v, codes) = gradients, ctx.saved_tensors
         inside: Tensor = _inside(gradient, v, ctx.lo, ctx.hi + 1)
         if codes is None:
-            return inside, None, None, None, None
+            return inside, None, None, None, None, None
         moved = _dot(gradient if ctx.clips else inside, codes) - _dot(inside, v) + 0.5 * inside.sum()
-        return inside, _LN2 * moved, None, None, None
+        return inside, _LN2 * moved, None, None, None, None
 
 
 class _WeightCodes(torch.autograd.Function):
@@ -72,12 +77,16 @@ class _Rounded(torch.autograd.Function):
         return gradients[0]
 
 
-def codes(v: Tensor, log2_t: Tensor, lo: int, hi: int, *, clips: bool) -> Tensor:
+def codes(
+    v: Tensor, log2_t: Tensor, lo: int, hi: int, *, clips: bool, mode: RoundingMode = RoundingMode.HALF_UP
+) -> Tensor:
     """Codes floor(v) within [lo, hi] of v = x / s + 1/2, with gradients to `v` and the scalar `log2_t`.
 
-    `clips` says whether each bound is 0 or that of the format, which a threshold moves.
+    `clips` says whether each bound is 0 or that of the format, which a threshold moves. Halves may round to
+    even instead of up.
     """
-    result: Tensor = _Codes.apply(v, log2_t, lo, hi, clips)  # type: ignore[no-untyped-call]
+    half_even = mode is RoundingMode.HALF_EVEN
+    result: Tensor = _Codes.apply(v, log2_t, lo, hi, clips, half_even)  # type: ignore[no-untyped-call]
     return result
 
 

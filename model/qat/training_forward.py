@@ -121,6 +121,7 @@ class TrainingForward:
             hi=hi,
             clips=hi == form.hi and lo in (0, form.lo),
             log2_t=self._thresholds.of_tensor(node.name),
+            mode=node.rounding,
         )
 
     def _exponent(self, tensor: str) -> int:

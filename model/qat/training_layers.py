@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bitlathe.model.capture.float_network import Origin
 from bitlathe.model.capture.formula import Evaluation
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, MaxPool2d
 from bitlathe.model.qat.tqt import codes, rounded, weight_codes
 from bitlathe.model.quantize.exact_layers import padded
@@ -29,12 +30,13 @@ class Rounding:
     hi: int
     clips: bool  # whether each bound is 0 or that of the format, which a threshold moves
     log2_t: Tensor
+    mode: RoundingMode = RoundingMode.HALF_UP
 
     half: float = 0.5  # the rounding constant, which a layer adds with its bias
 
     def __call__(self, total: Tensor) -> Tensor:
         """Codes of sums that include `half`."""
-        return codes(total, self.log2_t, self.lo, self.hi, clips=self.clips)
+        return codes(total, self.log2_t, self.lo, self.hi, clips=self.clips, mode=self.mode)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,7 +18,7 @@ from bitlathe.model.capture.capture import capture, live_tensors
 from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.capture.formula import Evaluation
 from bitlathe.model.graph.arrays import Images
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.qat.thresholds import Saved, Thresholds
 from bitlathe.model.qat.training_forward import RealParts, TrainingForward
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
@@ -227,7 +227,8 @@ class Frame:
         """Integer graph of the nearest legal formats."""
         formats, weights = wanted
         legal = legal_activations(network, formats, weights, self.groups, self.fixed_formats, clip=True)
-        return lower(network, legal, legal_weights(network, legal, weights))
+        graph = lower(network, legal, legal_weights(network, legal, weights))
+        return with_rounding(graph, dict.fromkeys(network.by_name, self.config.rounding))
 
 
 def _is_trained(node: FloatNode) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bitlathe.model.capture.names import identifier
 from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS
+from bitlathe.model.graph.fixed_point import MAX_BITS, MIN_BITS, RoundingMode
 
 FLOAT_BITS = 32  # for weights or activations that stay real in training; no integer network has them
 _STAND_IN_BITS = 8  # of the integer formats in place of real tensors
@@ -58,6 +58,7 @@ class QuantizeConfig:
     ranges: Ranges = Ranges.SQUARED_ERROR
     correct_bias: bool = True  # subtract each channel's mean error over the calibration images
     input_mode: InputMode = InputMode.AUTO
+    rounding: RoundingMode = RoundingMode.HALF_UP  # of every requantization
     layers: Mapping[str, LayerBits] = field(default_factory=dict)  # by module path or node name
 
     def __post_init__(self) -> None:
@@ -75,6 +76,14 @@ class QuantizeConfig:
         """Copy and pickle by its constructor, as a read-only mapping supports neither."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return partial(QuantizeConfig, **(values | {"layers": dict(self.layers)})), ()
+
+    @property
+    def keeps_integers(self) -> bool:
+        """Whether a network that is quantized already keeps its integers: no other ones are asked for."""
+        usual = QuantizeConfig()
+        asked = (self.weight_bits, self.activation_bits, self.per_channel, self.ranges, self.rounding)
+        plain = (usual.weight_bits, usual.activation_bits, usual.per_channel, usual.ranges, usual.rounding)
+        return asked == plain and not self.layers
 
     def layer(self, name: str) -> LayerBits:
         """Deviations of a layer, none by default."""

@@ -13,15 +13,20 @@ from torch.nn import functional
 from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.bounds import CodeRange, SumRange, accumulator_range, product_range
 from bitlathe.model.graph.convolution import FLOAT32_EXACT, INT32_EXACT
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Pair
 
 _FLOAT32_FRACS = range(-64, 65)  # far from float32's smallest and largest powers of two
 
 
-def quantize(x: Tensor, scale: Tensor | float, lo: int, hi: int) -> Tensor:
-    """`x` rounded to multiples of `scale`, a power of two, halves up, between lo * scale and hi * scale."""
-    return (x / scale).add_(0.5).floor_().clamp_(lo, hi).mul_(scale)
+def quantize(
+    x: Tensor, scale: Tensor | float, lo: int, hi: int, mode: RoundingMode = RoundingMode.HALF_UP
+) -> Tensor:
+    """`x` rounded to multiples of `scale`, a power of two, between lo * scale and hi * scale."""
+    steps = x / scale
+    nearest = steps.round_() if mode is RoundingMode.HALF_EVEN else steps.add_(0.5).floor_()
+    return nearest.clamp_(lo, hi).mul_(scale)
 
 
 class ExactProducts(nn.Module):
@@ -57,7 +62,8 @@ class ExactProducts(nn.Module):
 
     def requantized(self, total: Tensor) -> Tensor:
         """Output (N, C, H, W) for an accumulator."""
-        return quantize(total, self.node.format.scale, self.node.lo, self.node.hi).float()
+        node = self.node
+        return quantize(total, node.format.scale, node.lo, node.hi, node.rounding).float()
 
     def accumulate(self, *sources: Tensor) -> Tensor:
         """Accumulator (N, C, H, W) before it is requantized."""
@@ -123,7 +129,7 @@ class AveragePool(nn.Module):
         node, form = self.node, self.node.format
         x = padded(x.to(self.dtype), node.padding, 0.0)
         total = functional.avg_pool2d(x, node.kernel_size, node.stride, divisor_override=1)
-        return quantize(total * self.factor, form.scale, form.lo, form.hi).float()
+        return quantize(total * self.factor, form.scale, form.lo, form.hi, node.rounding).float()
 
 
 class MaximumPool(nn.Module):

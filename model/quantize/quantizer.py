@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor, nn
@@ -11,14 +11,16 @@ from bitlathe.model.capture.capture import capture
 from bitlathe.model.capture.float_network import FloatNetwork
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.arrays import Images
-from bitlathe.model.graph.errors import DataError, ShapeError
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.errors import DataError, FormatError, OverflowRisk, ShapeError
+from bitlathe.model.graph.fixed_point import RoundingMode
+from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.correct_bias import correct_bias
 from bitlathe.model.quantize.exact_network import ExactNetwork
 from bitlathe.model.quantize.front import place_front
 from bitlathe.model.quantize.groups import format_groups
+from bitlathe.model.quantize.kept import has_grids, keep_integers
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.preprocess import Preprocess
@@ -33,6 +35,8 @@ class QuantizedNetwork:
     preprocess: Preprocess  # from byte images to the graph's input codes
     network: FloatNetwork  # has the real weights behind the graph's
     config: QuantizeConfig
+    is_kept: bool = False  # whether the integers are those of a network that was quantized already
+    unkept: str | None = None  # why those of such a network were not kept
 
     def module(self) -> ExactNetwork:
         """The integers as a PyTorch module, a drop-in replacement for the float model in inference."""
@@ -40,40 +44,73 @@ class QuantizedNetwork:
 
 
 def quantize(
-    model: nn.Module | FloatNetwork, calibration_images: Images, config: QuantizeConfig | None = None
+    model: nn.Module | FloatNetwork,
+    calibration_images: Images,
+    config: QuantizeConfig | None = None,
+    *,
+    name: str | None = None,
 ) -> QuantizedNetwork:
     """Quantize a trained model with power-of-two scales; it is not trained further.
 
-    `calibration_images` are byte images (N, H, W, C), of the training split. Errors: those of `capture`;
-    FormatError for settings of an unknown layer; ShapeError and DataError for unfit images; OverflowRisk
-    if no binary point keeps an accumulator within int32.
+    A module that rounds its tensors itself, by fake quantization, keeps its integers if the engine can hold
+    them and no others are asked for; else the network without that is calibrated. `name` replaces that of the
+    module's class. `calibration_images` are byte images (N, H, W, C), of the training split. Errors: those of
+    `capture`; FormatError for settings of an unknown layer; ShapeError and DataError for unfit images;
+    OverflowRisk if no binary point keeps an accumulator within int32.
     """
     config = QuantizeConfig() if config is None else config
     config.check_integer()
     images = usable_images(calibration_images, config)
-    network = model if isinstance(model, FloatNetwork) else capture(model, image_shape(images))
+    shape = image_shape(images)
+    network = model if isinstance(model, FloatNetwork) else capture(model, shape, name=name, keeps_grids=True)
+    unkept = None
+    if not isinstance(model, FloatNetwork) and has_grids(network):
+        kept = _kept(network, images, config)
+        if isinstance(kept, QuantizedNetwork):
+            return kept
+        network, unkept = capture(model, shape, name=name), kept
     if network.input.shape != image_shape(images):
         raise ShapeError(
             f"{network.name}: calibration images are {image_shape(images)}, the network takes "
             f"{network.input.shape}; give images of that size"
         )
     config.check_layers(network.by_name)
-    return _quantize(network, images, config)
+    return replace(_quantize(network, images, config), unkept=unkept)
+
+
+def _kept(network: FloatNetwork, images: Images, config: QuantizeConfig) -> QuantizedNetwork | str:
+    """A network with grids with its own integers, or why it has none here."""
+    if not config.keeps_integers:
+        return "other integers are asked for"
+    try:
+        kept = keep_integers(network, network_inputs(images), config)
+    except (FormatError, OverflowRisk) as error:
+        return str(error)
+    return QuantizedNetwork(
+        graph=kept.graph,
+        preprocess=kept.preprocess,
+        network=kept.network,
+        config=config,
+        is_kept=True,
+    )
 
 
 def _quantize(network: FloatNetwork, images: Images, config: QuantizeConfig) -> QuantizedNetwork:
     placed = place_front(network, images, config.input_mode)
     inputs = network_inputs(images)
     formats, weights = _formats(placed.network, inputs, config, {network.input.name: placed.format})
-    graph, real = _lowered(placed.network, formats, weights), placed.network
+    graph, real = _lowered(placed.network, formats, weights, config.rounding), placed.network
     if config.correct_bias:
         real = correct_bias(real, ExactNetwork(graph, placed.preprocess), inputs)
-        graph = _lowered(real, formats, weights)
+        graph = _lowered(real, formats, weights, config.rounding)
     return QuantizedNetwork(graph=graph, preprocess=placed.preprocess, network=real, config=config)
 
 
-def _lowered(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> Graph:
-    return lower(network, formats, legal_weights(network, formats, weights))
+def _lowered(
+    network: FloatNetwork, formats: Formats, weights: WeightFormats, rounding: RoundingMode
+) -> Graph:
+    graph = lower(network, formats, legal_weights(network, formats, weights))
+    return with_rounding(graph, dict.fromkeys(network.by_name, rounding))
 
 
 def _formats(

@@ -214,9 +214,9 @@ def test_control_flow_on_values_is_refused() -> None:
         capture(Forward(lambda m, x: x if x.sum() > 0 else -x), (4, 8, 8))
 
 
-def test_a_layer_of_brevitas_is_refused_for_its_rounding() -> None:
+def test_a_layer_of_brevitas_is_refused_with_the_way_by_onnx() -> None:
     kind = type("QuantConv2d", (nn.Conv2d,), {"__module__": "brevitas.nn.quant_conv"})
     with pytest.raises(
-        UnsupportedLayer, match="conv: QuantConv2d is quantized by brevitas, which rounds halves"
+        UnsupportedLayer, match="conv: QuantConv2d is quantized by brevitas; export it to ONNX"
     ):
         capture(nn.Sequential(OrderedDict(conv=kind(1, 2, 3))), (1, 8, 8))

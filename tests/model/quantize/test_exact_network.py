@@ -26,7 +26,7 @@ CODES = FixedPoint(bits=8, frac=7)
 
 def graph_of(rng: np.random.Generator, number: int) -> Graph:
     """One of many random graphs; every third has formats of up to 16 bits."""
-    return random_graph(rng, budget=60_000, wide=number % 3 == 2)
+    return random_graph(rng, budget=60_000, wide=number % 3 == 2, half_even=number % 2 == 1)
 
 
 def every_kind_of_input(rng: np.random.Generator, graph: Graph) -> np.ndarray:

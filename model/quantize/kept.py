@@ -1,0 +1,286 @@
+"""A network that is quantized already, with its own integers: formats, codes and rounding stay as they are.
+
+Such a network rounds its tensors to grids, halves to even; its weights are multiples of powers of two. Each
+layer's sum is then an integer at a step of its own, and the integer graph computes the same one. What has no
+such form is refused by node, and the network is calibrated like any other instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf, ldexp, prod
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from bitlathe.model.capture.float_arrays import Float64s
+from bitlathe.model.capture.float_network import (
+    CodeGrid,
+    FloatAvgPool2d,
+    FloatConv2d,
+    FloatDense,
+    FloatInput,
+    FloatNetwork,
+    FloatNode,
+)
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.fixed_point import MIN_BITS, FixedPoint, RoundingMode, weight_limit
+from bitlathe.model.graph.graph import Graph, with_rounding
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, average_multiplier
+from bitlathe.model.quantize.calibrate import Formats, activation_formats
+from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.quantize.front import OFFSET_FORMAT
+from bitlathe.model.quantize.groups import format_groups, keeps_format
+from bitlathe.model.quantize.lower import lower
+from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.quantize.rounding import Fracs
+from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
+
+LARGEST_BITS = 8  # of weights and activations: what the engine multiplies
+PACKED_BITS = 4  # weights that the engine multiplies two at a time
+_PIXEL_GRID = CodeGrid(step=OFFSET_FORMAT.scale, lo=OFFSET_FORMAT.lo, hi=OFFSET_FORMAT.hi)
+
+Layer = FloatConv2d | FloatDense
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KeptNetwork:
+    """The integers of a network, and how images become its input."""
+
+    graph: Graph
+    preprocess: Preprocess
+    network: FloatNetwork  # with the values that the graph's integers stand for
+
+
+def has_grids(network: FloatNetwork) -> bool:
+    """Whether a network rounds any tensor itself."""
+    return any(getattr(node, "grid", None) is not None for node in network.nodes)
+
+
+def keep_integers(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig) -> KeptNetwork:
+    """The integer graph that computes, code for code, what a network with grids computes.
+
+    Logits that the network does not round get a format by the images `inputs` (N, C, H, W), which are
+    (pixel - 128) / 128. Raises FormatError, naming the node, where there is no such graph of `LARGEST_BITS`.
+    """
+    formats = _formats(network, inputs, config)
+    preprocess = _preprocess(network, formats[network.input.name])
+    nodes: list[FloatNode] = []
+    weights: WeightFormats = {}
+    modes: dict[str, RoundingMode] = {}
+    for node in network.nodes:
+        if isinstance(node, Layer):
+            node, weights[node.name], modes[node.name] = _kept_layer(node, formats)
+        elif isinstance(node, FloatAvgPool2d):
+            weights[node.name] = _kept_average(node, formats)
+            modes[node.name] = RoundingMode.HALF_EVEN
+        nodes.append(node)
+    kept = replace(network, nodes=tuple(nodes), front=None)
+    graph = with_rounding(lower(kept, formats, weights), modes)
+    for made in graph.nodes:
+        if isinstance(made, Conv2d | Dense) and made.weight_frac != weights[made.name].fracs:
+            raise FormatError(f"{made.name}: its accumulators leave int32")
+    return KeptNetwork(graph=graph, preprocess=preprocess, network=replace(kept, front=network.front))
+
+
+# ---- Tensors
+
+
+def _formats(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig) -> Formats:
+    """Format of every tensor, from the grids of the nodes that make it or another of its group."""
+    formats: Formats = {}
+    for group in format_groups(network, config):
+        members = [network.by_name[name] for name in group.tensors]
+        makers = [node for node in members if not keeps_format(node, config)]
+        if [node.name for node in makers] == [network.output] and _grid(network, makers[0]) is None:
+            continue
+        form = _common_format(network, makers)
+        formats.update(dict.fromkeys(group.tensors, form))
+    if network.output not in formats:
+        formats[network.output] = _output_format(network, inputs, config, formats)
+    return formats
+
+
+def _grid(network: FloatNetwork, node: FloatNode) -> CodeGrid | None:
+    """The grid of a node's output; an image that is not normalised is on the grid of its pixels."""
+    grid: CodeGrid | None = getattr(node, "grid", None)
+    if grid is None and isinstance(node, FloatInput) and network.front is None:
+        return _PIXEL_GRID
+    return grid
+
+
+def _common_format(network: FloatNetwork, makers: list[FloatNode]) -> FixedPoint:
+    """Narrowest format of the codes that some nodes round to; FormatError if they have no such format."""
+    spans = [_span(network, node) for node in makers]
+    fracs = {frac for frac, _, _ in spans}
+    where = makers[0].name
+    if len(fracs) > 1:
+        names = ", ".join(node.name for node in makers)
+        raise FormatError(f"{names}: are joined, and their steps differ")
+    form = _narrowest(where, spans[0][0], min(lo for _, lo, _ in spans), max(hi for _, _, hi in spans))
+    if any(isinstance(node, FloatInput) for node in makers):
+        return _image_format(where, form)
+    for node, (_, lo, hi) in zip(makers, spans, strict=True):
+        if isinstance(node, FloatAvgPool2d) and (lo, hi) != (form.lo, form.hi):
+            raise FormatError(f"{node.name}: an average cannot be clamped to codes {lo} to {hi}")
+    return form
+
+
+def _span(network: FloatNetwork, node: FloatNode) -> tuple[int, int, int]:
+    """Binary point, least and largest code of a node's output."""
+    grid = _grid(network, node)
+    if grid is None:
+        raise FormatError(f"{node.name}: nothing rounds its output")
+    if grid.frac is None:
+        raise FormatError(f"{node.name}: its step {grid.step:.6g} is not a power of two")
+    low, high = (node.low, node.high) if isinstance(node, Layer) else (-inf, inf)
+    ends = [int(np.rint(min(max(end, grid.low), grid.high) / grid.step)) for end in (low, high)]
+    return grid.frac, ends[0], ends[1]
+
+
+def _narrowest(where: str, frac: int, lo: int, hi: int) -> FixedPoint:
+    signed = lo < 0
+    bits = max(hi.bit_length(), (-lo - 1).bit_length() if signed else 0) + signed
+    if bits > LARGEST_BITS:
+        raise FormatError(f"{where}: codes {lo} to {hi} take {bits} bits, the engine has {LARGEST_BITS}")
+    return FixedPoint(bits=max(bits, MIN_BITS), frac=frac, signed=signed)
+
+
+def _image_format(where: str, form: FixedPoint) -> FixedPoint:
+    if form.hi > OFFSET_FORMAT.hi:
+        raise FormatError(f"{where}: an image of codes up to {form.hi} does not fit a signed byte")
+    return replace(OFFSET_FORMAT, frac=form.frac)
+
+
+def _preprocess(network: FloatNetwork, form: FixedPoint) -> Preprocess:
+    """Pixels to the input's codes, rounded as the network rounds them."""
+    grid, front, channels = network.input.grid, network.front, network.input.shape[0]
+    if grid is None:
+        return Preprocess.offset(channels)
+    pixels = np.repeat((np.arange(256)[:, np.newaxis] - 128) / 128, channels, axis=1)
+    values = pixels if front is None else pixels * front.scale + front.offset
+    codes = np.clip(np.rint(np.ldexp(values, form.frac)), grid.lo, grid.hi)
+    return Preprocess(table=codes.astype(np.int8))
+
+
+def _output_format(
+    network: FloatNetwork, inputs: Tensor, config: QuantizeConfig, formats: Formats
+) -> FixedPoint:
+    """Format of logits that nothing rounds, the finest one that the layer's weights allow at most."""
+    node, fixed = network.by_name[network.output], dict(formats)
+    form = activation_formats(network, inputs, config, fixed)[network.output]
+    if not isinstance(node, Layer):
+        raise FormatError(f"{node.name}: nothing rounds its output")
+    fracs = _weight_fracs(node, formats[node.source], [])
+    return replace(form, frac=min(form.frac, formats[node.source].frac + min(fracs)))
+
+
+# ---- Layers
+
+
+def _kept_layer(node: Layer, formats: Formats) -> tuple[Layer, WeightFormat, RoundingMode]:
+    """A layer with the clamp, bias and rounding that make its integers, and the format of its weights."""
+    source, form = formats[node.source], formats[node.name]
+    others = [formats[tensor].frac - source.frac for tensor in (node.name, *node.sources[1:])]
+    fracs = np.array(_weight_fracs(node, source, others))
+    steps = _steps(node, fracs + source.frac, fracs + source.frac - form.frac)
+    widened = tuple((fracs + steps.finer).tolist())
+    bits = _bits(node, widened)
+    if bits > LARGEST_BITS:
+        raise FormatError(
+            f"{node.name}: some biases are between the steps of its sums, others are on them; "
+            "round biases to int32 at those steps"
+        )
+    bias = np.ldexp(steps.bias, -(np.array(widened) + source.frac))
+    made = replace(node, bias=bias, captured=None)
+    if node.grid is not None:
+        made = replace(made, low=max(node.low, node.grid.low), high=min(node.high, node.grid.high))
+    return made, WeightFormat(bits=bits, fracs=widened), steps.mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _BiasSteps:
+    """Biases in steps of the sums, `finer` bits finer than the weights ask for, and how sums round then."""
+
+    bias: Float64s  # (out_channels,), whole numbers
+    finer: npt.NDArray[np.int64]  # (out_channels,), 0 or 1
+    mode: RoundingMode
+
+
+def _steps(node: Layer, sums: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64]) -> _BiasSteps:
+    """Whole biases with which all sums round as they do with the layer's own.
+
+    A bias between two steps of the sums makes a half impossible: its fraction decides like a half rounded up,
+    wherever it is. `sums` are binary points, `shifts` those of the requantization.
+    """
+    exact = np.ldexp(node.bias, sums)
+    whole, none = np.floor(exact), np.zeros(len(exact), np.int64)
+    if node.grid is None:
+        return _BiasSteps(bias=np.rint(exact), finer=none, mode=RoundingMode.HALF_UP)
+    between = exact != whole
+    unshifted = between & (shifts == 0)
+    if (exact[unshifted] - whole[unshifted] == 0.5).any():
+        raise FormatError(f"{node.name}: a bias is a half of a code, and its sums are not shifted")
+    whole[unshifted] = np.rint(exact[unshifted])
+    between &= shifts > 0
+    if between.all():
+        return _BiasSteps(bias=whole, finer=none, mode=RoundingMode.HALF_UP)
+    finer = between.astype(np.int64)
+    return _BiasSteps(bias=np.where(between, 2 * whole + 1, whole), finer=finer, mode=RoundingMode.HALF_EVEN)
+
+
+def _weight_fracs(node: Layer, source: FixedPoint, others: list[int]) -> Fracs:
+    """Binary points at which the weights are whole and no shift is negative: one for all if that is as good.
+
+    `others` are the binary points of what the sum is moved to or has added, less the source's.
+    """
+    rows = node.weight.reshape(len(node.weight), -1).astype(np.float64)
+    own = [_whole_at(row) for row in rows]
+    least = max(others, default=-source.frac)
+    coarsest = max((frac for frac in own if frac is not None), default=least)
+    by_channel = tuple(max(coarsest if frac is None else frac, least) for frac in own)
+    together = (max(by_channel),) * len(by_channel)
+    bits = {fracs: _bits(node, fracs) for fracs in (by_channel, together)}
+    if bits[by_channel] > LARGEST_BITS:
+        channel = int(np.argmax(np.abs(np.ldexp(rows.T, by_channel)).max(axis=0)))
+        raise FormatError(
+            f"{node.name}: weights of channel {channel} take {bits[by_channel]} bits, symmetric, "
+            f"the engine has {LARGEST_BITS}"
+        )
+    limit = PACKED_BITS if bits[by_channel] <= PACKED_BITS else LARGEST_BITS
+    return together if bits[together] <= limit else by_channel
+
+
+def _whole_at(row: Float64s) -> int | None:
+    """The least binary point at which values are whole; None where all are zero.
+
+    >>> _whole_at(np.array([0.75, -4.0, 0.0])), _whole_at(np.array([8.0])), _whole_at(np.zeros(2))
+    (2, -3, None)
+    """
+    mantissa, exponent = np.frexp(row[row != 0])
+    if not mantissa.size:
+        return None
+    digits = np.ldexp(mantissa, 53).astype(np.int64)
+    zeros = np.log2((digits & -digits).astype(np.float64)).astype(np.int64)
+    return int((53 - zeros - exponent).max())
+
+
+def _bits(node: Layer, fracs: Fracs) -> int:
+    """Width of the symmetric range that holds the weights at these binary points."""
+    codes = np.ldexp(np.abs(node.weight.astype(np.float64)).reshape(len(fracs), -1).max(axis=1), fracs)
+    largest = int(codes.max())
+    bits = max(largest.bit_length() + 1, MIN_BITS)
+    assert largest <= weight_limit(bits)
+    return bits
+
+
+def _kept_average(node: FloatAvgPool2d, formats: Mapping[str, FixedPoint]) -> WeightFormat:
+    area = prod(node.kernel_size)
+    multiplier, frac = average_multiplier(area)
+    if ldexp(multiplier, -frac) * area != 1:
+        raise FormatError(f"{node.name}: averages {area} values, which is exact for powers of two only")
+    if formats[node.source].frac + frac < formats[node.name].frac:
+        raise FormatError(f"{node.name}: its output has a finer step than its average")
+    return WeightFormat(bits=AvgPool2d.WEIGHT_BITS, fracs=(frac,) * node.shape[0])
