@@ -147,6 +147,11 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     """
     if request.network is None:
         raise UsageError("no network: give `network`")
+    if isinstance(request.network, str) and request.network.endswith(".tflite"):
+        raise UsageError(
+            f"{request.network}: is for TensorFlow Lite; convert it by "
+            "python -m tf2onnx.convert --tflite FILE --output FILE.onnx, and give that"
+        )
     dataset = _dataset(request.network, request, progress)
     found = _weights(request.network, request, dataset.name)
     weights = replace(found, normalization=_normalization(request, found, dataset))

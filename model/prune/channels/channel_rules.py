@@ -86,6 +86,11 @@ def _elementwise(operation: TensorCall) -> list[ChannelAxis]:
     return [_tied(operation.ties, output.shape, shapes, places, operands)]
 
 
+def _unmoved(operation: TensorCall) -> list[ChannelAxis]:
+    """A rounding, which may also return where it did not clip."""
+    return [operation.image[1]] * len(operation.outputs)
+
+
 def _tied(
     ties: ChannelTies,
     result: Sequence[int],
@@ -273,6 +278,9 @@ _RULES: dict[str, ChannelRule] = {
     **dict.fromkeys(_POOLS.split(), _by_channel),
     **dict.fromkeys(_MEANS.split(), _reduced),
     **dict.fromkeys(("hardswish", "rsub", "_prelu_kernel", "dropout"), _elementwise),
+    **dict.fromkeys(
+        ("fake_quantize_per_tensor_affine", "fake_quantize_per_tensor_affine_cachemask"), _unmoved
+    ),
     "as_strided": _one_pixel,
     "constant_pad_nd": _padded,
     "cat": _concatenated,

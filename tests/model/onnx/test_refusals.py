@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import needs
 import numpy as np
@@ -131,3 +132,115 @@ def test_a_form_that_a_handler_does_not_know_is_one_line(tmp_path: Path) -> None
     path = write(tmp_path / "net.onnx", nodes, constants)
     with pytest.raises(UnsupportedLayer, match="y: Mul has a form that is not read"):
         import_onnx(path, IMAGE)
+
+
+# ---- Quantized files
+
+QUANT = {"one": np.float32(1), "none": np.float32(0), "bits": np.float32(8), "zero": np.int8(0)}
+WEIGHTS = {"codes": np.ones((4, 3, 3, 3), np.int8), "kernel": np.ones((4, 3, 3, 3), np.float32)}
+
+
+def quant(operands: str, **attributes: object) -> Any:
+    return node("Quant", operands, "y", domain="qonnx.custom_op.general", **attributes)
+
+
+def one(operator: str, operands: str, **attributes: object) -> list[Any]:
+    return [node(operator, operands, "y", **attributes)]
+
+
+REFUSED: list[tuple[list[Any], dict[str, Any], str]] = [
+    (
+        one("QuantizeLinear", "x s zero"),
+        {"s": np.float32(0)},
+        "y: QuantizeLinear has scale 0; scales are positive numbers; quantize it again",
+    ),
+    (one("QuantizeLinear", "x s zero"), {"s": np.float32(np.nan)}, "y: QuantizeLinear has scale nan; "),
+    (one("QuantizeLinear", "x s zero"), {"s": np.float32(-0.5)}, "y: QuantizeLinear has scale -0.5; "),
+    (
+        one("QuantizeLinear", "x s z", axis=1),
+        {"s": np.ones(3, np.float32), "z": np.zeros(3, np.int8)},
+        "y: QuantizeLinear has 3 scales for a tensor of the image; one for each channel is for weights alone",
+    ),
+    (
+        [node("DequantizeLinear", "codes s", "w", axis=1), node("Conv", "x w", "y")],
+        {"s": np.ones(4, np.float32)},
+        "w: DequantizeLinear has 4 scales along axis 1 of values of shape (4, 3, 3, 3); "
+        "name the axis of the output channels",
+    ),
+    (
+        [node("DequantizeLinear", "codes s", "w", axis=0), node("Conv", "x w", "y")],
+        {"s": np.array([1, 1, -1, 1], np.float32)},
+        "w: DequantizeLinear has scale -1; scales are positive numbers; quantize it again",
+    ),
+    (
+        [node("QuantizeLinear", "x one zero", "q"), node("Relu", "q", "y")],
+        {},
+        "y: Relu works on codes; put DequantizeLinear before it and QuantizeLinear behind it",
+    ),
+    (
+        [node("QuantizeLinear", "x one zero", "q"), node("DequantizeLinear", "q s zero", "y")],
+        {"s": np.float32(0.5)},
+        "y: DequantizeLinear has scale 0.5 and zero point 0, its codes 1 and 0; "
+        "give both ends of a tensor the same",
+    ),
+    (
+        [quant("x one none wide")],
+        {"wide": np.float32(3.5)},
+        "y: Quant has bit widths [3.5]; give a tensor one",
+    ),
+    ([quant("x one none wide")], {"wide": np.float32(1)}, "y: Quant has bit widths [1.0]; give a tensor one"),
+    (
+        [quant("x one none bits", rounding_mode="FLOOR")],
+        {},
+        "y: Quant rounds by FLOOR; export it with rounding_mode ROUND, halves to even",
+    ),
+    (
+        [
+            node(
+                "Quant", "kernel one none bits", "w", domain="qonnx.custom_op.general", rounding_mode="CEIL"
+            ),
+            node("Conv", "x w", "y"),
+        ],
+        {},
+        "w: Quant rounds by CEIL; export it with rounding_mode ROUND, halves to even",
+    ),
+    ([quant("x one odd bits")], {"odd": np.float32(3)}, "y: Quant has the odd zero point 3, at which halves"),
+    (
+        [quant("x one half bits")],
+        {"half": np.float32(0.5)},
+        "y: Quant has 0.5 where it takes one whole number",
+    ),
+    ([quant("x one far bits")], {"far": np.float32(400)}, "y: Quant has zero point 400 outside its codes"),
+    (
+        [node("BipolarQuant", "x one", "y", domain="qonnx.custom_op.general")],
+        {},
+        "y: BipolarQuant quantizes to -1 and 1; use Quant of 2 bits or more",
+    ),
+    (
+        [node("Trunc", "x one none bits bits", "y", domain="qonnx.custom_op.general")],
+        {},
+        "y: Trunc cuts off bits of an average; ",
+    ),
+    (
+        one("QLinearConv", "x one zero codes one zero one zero"),
+        {},
+        "y: QLinearConv computes with codes; quantize the network in the form of QuantizeLinear and "
+        "DequantizeLinear, QuantFormat.QDQ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("nodes", "constants", "message"), REFUSED)
+def test_what_quantizes_in_a_way_that_is_not_read_is_one_line(
+    tmp_path: Path, nodes: list[Any], constants: dict[str, Any], message: str
+) -> None:
+    used = {name for one in nodes for name in one.input}
+    given = {name: array for name, array in {**QUANT, **WEIGHTS, **constants}.items() if name in used}
+    path = write(tmp_path / "net.onnx", nodes, given, outputs={"y": 4}, opset=19)
+    model = onnx.load(path)
+    model.opset_import.append(onnx.helper.make_opsetid("qonnx.custom_op.general", 1))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedLayer) as caught:
+        import_onnx(path, IMAGE)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)

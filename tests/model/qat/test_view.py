@@ -24,6 +24,7 @@ from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatN
 from bitlathe.model.compress.weight_files import load_pretrained
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.nodes import Conv2d
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
@@ -167,12 +168,29 @@ def test_no_threshold_makes_an_illegal_network(moves: list[int]) -> None:
 
 def test_training_and_deployment_compute_the_same() -> None:
     # sums of 8x8 bits over fewer than 110 taps need less than 24 bits, so float32 is exact
-    for weight_bits, activation_bits in ((8, 8), (4, 4), (2, 3)):
-        config = QuantizeConfig(weight_bits=weight_bits, activation_bits=activation_bits)
+    up, even = RoundingMode.HALF_UP, RoundingMode.HALF_EVEN
+    for weight_bits, activation_bits, rounding in ((8, 8, up), (4, 4, even), (2, 3, up)):
+        config = QuantizeConfig(weight_bits=weight_bits, activation_bits=activation_bits, rounding=rounding)
         digits = load_dataset("digits")
         view = QuantizedView.of(load_pretrained("lenet5", "digits"), digits.train_images[:64], config)
         x = network_inputs(digits.test_images[:100])
         assert torch.equal(view.train()(x), view.eval()(x))
+
+
+def test_a_view_with_halves_to_even_computes_and_trains_other_codes() -> None:
+    """Of 2 bits, so that sums of few terms are halves often."""
+    lenet, digits = load_pretrained("lenet5", "digits"), load_dataset("digits")
+    x, outputs = network_inputs(digits.test_images[:100]), []
+    for rounding in RoundingMode:
+        config = QuantizeConfig(weight_bits=2, activation_bits=3, rounding=rounding)
+        view = QuantizedView.of(lenet, digits.train_images[:64], config)
+        assert torch.equal(view.train()(x), view.eval()(x))
+        view.train()(x).square().sum().backward()
+        assert all(bool(t.grad.isfinite().all()) for t in view.parameters_learned() if t.grad is not None)
+        layers = [node for node in view.network().graph.nodes if isinstance(node, Conv2d)]
+        assert {node.rounding for node in layers} == {rounding}
+        outputs.append(view.eval()(x))
+    assert not torch.equal(*outputs)
 
 
 def test_gradients_reach_every_parameter_and_leave_running_statistics_alone() -> None:
