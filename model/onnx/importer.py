@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -96,6 +97,11 @@ class Importer:
     def depends_on_image(self, node: OnnxNode) -> bool:
         """Whether any operand depends on the image."""
         return any(name in self.values for name in node.inputs if name)
+
+    def is_read_again(self, value: OnnxValue) -> bool:
+        """Whether the file reads a tensor more than once, under any of its names; an output counts."""
+        reads = Counter([*self.graph.outputs, *(name for node in self.graph.nodes for name in node.inputs)])
+        return any(reads[name] > 1 for name, found in self.values.items() if found.key == value.key)
 
     def value(self, node: OnnxNode, place: int = 0) -> OnnxValue:
         """An operand that depends on the image, with the zeros around it added."""

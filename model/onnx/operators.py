@@ -6,6 +6,7 @@ Sizes, attributes and their history: the operators' pages of the ONNX specificat
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -165,9 +166,29 @@ def arithmetic(operator: str) -> NodeImporter:
             return importer.emit(node, Combine(operator), [left, right])
         x, constant = importer.value(node, places[0]), importer.constant(node, 1 - places[0])
         assert constant is not None
-        return importer.emit(node, _with_constant(node, operator, arranged(x, constant), places[0] == 0), [x])
+        value, is_first = arranged(x, constant), places[0] == 0
+        if operator == "add" or (operator == "sub" and is_first):
+            biased = _biased(importer, x, value if operator == "add" else -value)
+            if biased is not None:
+                return biased
+        return importer.emit(node, _with_constant(node, operator, value, is_first), [x])
 
     return read
+
+
+def _biased(importer: Importer, x: OnnxValue, value: Tensor) -> OnnxValue | None:
+    """A sum of a layer and constants as the layer with a bias; None where that is not the same."""
+    step = next((step for step in importer.steps if step.result == x.key), None)
+    layer = None if step is None else importer.layers[step.layer]
+    if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.bias is not None or importer.is_read_again(x):
+        return None
+    channels = len(layer.weight)
+    by_channel = (1, channels) + (1,) * (x.example.ndim - 2)
+    given = (1,) * (x.example.ndim - value.ndim) + tuple(value.shape)
+    if value.numel() != 1 and given != by_channel:
+        return None
+    layer.bias = nn.Parameter(value.reshape(-1).expand(channels).clone())
+    return replace(x, example=x.example + value)
 
 
 def _with_constant(node: OnnxNode, operator: str, value: Tensor, is_first: bool) -> nn.Module:

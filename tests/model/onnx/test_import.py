@@ -18,6 +18,8 @@ needs.package("onnxruntime")
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
+from bitlathe.model.onnx.network import AddConstant, Reshape
+from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.zoo import build
 
@@ -266,6 +268,47 @@ def test_a_network_of_float16_is_compared_in_its_own_type(tmp_path: Path, rng: n
         value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     onnx.save(model, path)
     imported(path)
+
+
+def test_constants_added_behind_a_layer_are_its_bias(tmp_path: Path, rng: np.random.Generator) -> None:
+    nodes = [
+        node("Conv", "x k", "conv"),
+        node("Add", "b conv", "map"),
+        node("Relu", "map", "relu"),
+        node("Flatten", "relu", "flat"),
+        node("MatMul", "flat w", "product"),
+        node("Sub", "product c", "hidden"),
+        node("MatMul", "hidden v", "last"),
+        node("Add", "last one", "y"),
+    ]
+    constants = {
+        "k": weights(rng, 4, 3, 3, 3),
+        "b": weights(rng, 4, 1, 1),
+        "w": weights(rng, 144, 6),
+        "c": weights(rng, 6),
+        "v": weights(rng, 6, 5),
+        "one": np.float32(0.5),
+    }
+    network = imported(write(tmp_path / "net.onnx", nodes, constants))
+    assert [type(layer) for layer in network.children()] == [
+        *(nn.Conv2d, nn.ReLU, Reshape),
+        *(nn.Linear, nn.Linear),
+    ]
+    groups = channel_groups(network, torch.rand(2, *IMAGE), ChannelScope.ALL)
+    assert [group.name for group in groups] == ["conv", "product"]
+
+
+@pytest.mark.parametrize(
+    ("added", "read_again"), [((4, 1, 1), True), ((6, 6), False)], ids=["read before the sum", "by pixel"]
+)
+def test_constants_that_are_no_bias_stay_a_sum(
+    tmp_path: Path, rng: np.random.Generator, added: tuple[int, ...], read_again: bool
+) -> None:
+    nodes = [node("Conv", "x k", "conv"), node("Add", "conv b", "sum")]
+    nodes += [node("Add", "sum conv", "y") if read_again else node("Relu", "sum", "y")]
+    constants = {"k": weights(rng, 4, 3, 3, 3), "b": weights(rng, *added)}
+    network = imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}))
+    assert any(isinstance(layer, AddConstant) for layer in network.children())
 
 
 def test_grey_images_with_channels_last_may_be_reshaped_to_channels_first(
