@@ -82,6 +82,7 @@ class Importer:
     values: dict[str, OnnxValue] = field(default_factory=dict)
     codes: dict[str, FileCodes] = field(default_factory=dict)  # of tensors that the file has as codes
     roundings: dict[tuple[str, FileCodes], OnnxValue] = field(default_factory=dict)  # by tensor and codes
+    made: dict[str, OnnxValue] = field(default_factory=dict)  # by key, as their layers make them
     layers: dict[str, nn.Module] = field(default_factory=dict)
     steps: list[LayerCall] = field(default_factory=list)
 
@@ -97,6 +98,11 @@ class Importer:
     def depends_on_image(self, node: OnnxNode) -> bool:
         """Whether any operand depends on the image."""
         return any(name in self.values for name in node.inputs if name)
+
+    def origin(self, value: OnnxValue) -> tuple[nn.Module | None, OnnxValue]:
+        """The layer that makes a tensor and what it reads first; None and the tensor where none does."""
+        step = next((step for step in self.steps if step.result == value.key), None)
+        return (None, value) if step is None else (self.layers[step.layer], self.made[step.sources[0]])
 
     def is_read_again(self, value: OnnxValue) -> bool:
         """Whether the file reads a tensor more than once, under any of its names; an output counts."""
@@ -155,9 +161,19 @@ class Importer:
         self.layers[name] = layer
         self.steps.append(LayerCall(layer=name, sources=tuple(source.key for source in sources), result=name))
         kept = sources[0].layout if layout is None else layout
-        return OnnxValue(
+        self.made[name] = OnnxValue(
             key=name, example=example, layout=kept, map=map if layout is not None else sources[0].map
         )
+        return self.made[name]
+
+    def steps_to(self, key: str) -> list[LayerCall]:
+        """The steps that a tensor needs, in order."""
+        wanted, needed = {key}, list[LayerCall]()
+        for step in reversed(self.steps):
+            if step.result in wanted:
+                wanted.update(step.sources)
+                needed.insert(0, step)
+        return needed
 
 
 Made = OnnxValue | OnnxArray | tuple[OnnxValue, ...]

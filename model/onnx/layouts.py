@@ -23,7 +23,7 @@ def read_image(importer: Importer, path: Path, shape: Shape) -> OnnxValue:
     given, last = tuple(sizes[1:]), (*shape[1:], shape[0])
     example = torch.zeros(1, *shape)
     reader = OnnxNode(operator="input", name="image", inputs=(), outputs=(), attributes={})
-    image = OnnxValue(key=IMAGE, example=example)
+    image = importer.made[IMAGE] = OnnxValue(key=IMAGE, example=example)
     if len(sizes) == 4 and _reads_channels_last(importer):
         if _fits(given, last):
             return OnnxValue(key=image.key, example=example, layout=AxisOrder.CHANNELS_LAST)

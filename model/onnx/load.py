@@ -41,11 +41,12 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
         if node.operator not in HANDLERS and importer.depends_on_image(node):
             raise _unknown(importer, needed[place:])
         _read(importer, node)
-    image = importer.values[graph.input]
+    image, result = importer.values[graph.input], _result(importer, path, logits)
+    steps = importer.steps_to(result)
     return OnnxNetwork(
-        importer.steps,
-        importer.layers,
-        _result(importer, path, logits),
+        steps,
+        {step.layer: importer.layers[step.layer] for step in steps},
+        result,
         host=host,
         logits=logits,
         file_axes=(0, 2, 3, 1) if image.layout is AxisOrder.CHANNELS_LAST else (0, 1, 2, 3),

@@ -169,6 +169,17 @@ class Slice(nn.Module):
         return x[(slice(None),) * self.axis + (self.part,)]
 
 
+class SelectChannels(nn.Module):
+    """Channels in another order."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.index_select(x, 1, self.get_buffer("order"))
+
+
 class Pad(nn.Module):
     """Zeros or another constant around; amounts as torch.nn.functional.pad takes them."""
 

@@ -178,8 +178,7 @@ def arithmetic(operator: str) -> NodeImporter:
 
 def _biased(importer: Importer, x: OnnxValue, value: Tensor) -> OnnxValue | None:
     """A sum of a layer and constants as the layer with a bias; None where that is not the same."""
-    step = next((step for step in importer.steps if step.result == x.key), None)
-    layer = None if step is None else importer.layers[step.layer]
+    layer, _ = importer.origin(x)
     if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.bias is not None or importer.is_read_again(x):
         return None
     channels = len(layer.weight)

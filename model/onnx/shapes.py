@@ -8,7 +8,7 @@ import numpy as np
 
 from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import same_layout
-from bitlathe.model.onnx.network import Concatenate, Pad, Permute, Reshape, Resize, Slice
+from bitlathe.model.onnx.network import Concatenate, Pad, Permute, Reshape, Resize, SelectChannels, Slice
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 
 
@@ -65,6 +65,11 @@ def _reshaped(importer: Importer, node: OnnxNode, x: OnnxValue, shape: tuple[int
         raise node.refusal(
             f"makes shape {shape} of {x.shape}, for one image", "keep the images of a batch apart"
         )
+    layer, source = importer.origin(x)
+    if isinstance(layer, Permute) and (shuffled := _shuffled(importer, node, layer, source, shape)):
+        return shuffled
+    if isinstance(layer, Reshape) and x.layout is source.layout is AxisOrder.SAME:
+        x = source  # which this reads in place of the shape between
     if shape == x.shape:
         return x
     if x.layout is not AxisOrder.CHANNELS_LAST or x.example.shape[2:] == (1, 1) or x.example.shape[1] == 1:
@@ -77,6 +82,20 @@ def _reshaped(importer: Importer, node: OnnxNode, x: OnnxValue, shape: tuple[int
     return importer.emit(
         node, Reshape(shape[1:]), [x], layout=AxisOrder.FLATTENED_LAST, map=(channels, height, width)
     )
+
+
+def _shuffled(
+    importer: Importer, node: OnnxNode, permute: Permute, split: OnnxValue, shape: tuple[int, ...]
+) -> OnnxValue | None:
+    """A map whose channels were split into groups and transposed, as ShuffleNet does; None if it is none."""
+    layer, x = importer.origin(split)
+    groups = split.shape[1:3]
+    if permute.axes != (0, 2, 1, 3, 4) or not isinstance(layer, Reshape):
+        return None
+    if x.layout is not AxisOrder.SAME or shape != x.shape or split.shape[3:] != x.shape[2:]:
+        return None
+    order = np.arange(prod(groups)).reshape(groups).T.reshape(-1)
+    return importer.emit(node, SelectChannels(order.tolist()), [x])
 
 
 def _unflattened(importer: Importer, node: OnnxNode, x: OnnxValue, shape: tuple[int, ...]) -> OnnxValue:

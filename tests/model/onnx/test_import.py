@@ -18,7 +18,7 @@ needs.package("onnxruntime")
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
-from bitlathe.model.onnx.network import AddConstant, Reshape
+from bitlathe.model.onnx.network import AddConstant, Reshape, SelectChannels
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.zoo import build
@@ -368,3 +368,48 @@ def test_operators_of_other_domains_count_only_where_the_output_needs_them(
     path.write_bytes(model.SerializeToString())
     assert imported(path, output="y").host == ("Softmax",)
     assert import_onnx(path, IMAGE, "named").host == ("ZipMap", "Softmax")
+
+
+def test_reshapes_in_a_row_are_one(tmp_path: Path, rng: np.random.Generator) -> None:
+    nodes = [
+        node("Reshape", "x flat", "vector"),
+        node("Reshape", "vector map", "image"),
+        node("Conv", "image k", "conv"),
+        node("Reshape", "conv wide", "odd"),
+        node("Flatten", "odd", "y"),
+    ]
+    constants = {
+        "flat": np.array([-1, 192]),
+        "map": np.array([-1, 3, 8, 8]),
+        "k": weights(rng, 4, 3, 3, 3),
+        "wide": np.array([-1, 2, 2, 6, 6]),
+    }
+    network = imported(write(tmp_path / "net.onnx", nodes, constants))
+    assert [type(layer) for layer in network.children()] == [nn.Conv2d, Reshape]
+
+
+def test_a_network_over_grey_images_without_channels_quantizes(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    nodes = [node("Flatten", "x", "flat", axis=0), node("Gemm", "flat w", "y")]
+    path = write(tmp_path / "net.onnx", nodes, {"w": weights(rng, 48, 4)}, image=("N", 8, 6))
+    quantize(imported(path, (1, 8, 6)), rng.integers(0, 256, (4, 8, 6, 1)).astype(np.uint8))
+
+
+def test_shuffled_channels_are_a_selection(tmp_path: Path, rng: np.random.Generator) -> None:
+    nodes = [
+        node("Conv", "x k", "map"),
+        node("Reshape", "map groups", "split"),
+        node("Transpose", "split", "turned", perm=[0, 2, 1, 3, 4]),
+        node("Reshape", "turned back", "shuffled"),
+        node("Conv", "shuffled l", "y"),
+    ]
+    constants = {
+        "k": weights(rng, 6, 3, 3, 3),
+        "groups": np.array([-1, 2, 3, 6, 6]),
+        "back": np.array([-1, 6, 6, 6]),
+        "l": weights(rng, 4, 6, 6, 6),
+    }
+    network = imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}))
+    assert [type(layer) for layer in network.children()] == [nn.Conv2d, SelectChannels, nn.Conv2d]
+    quantize(network, rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8))
