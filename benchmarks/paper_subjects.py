@@ -15,6 +15,7 @@ from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.compress.training import train
 from bitlathe.model.compress.weight_files import load_weights
 from bitlathe.model.data import Dataset, load_dataset
+from bitlathe.model.graph.normalization import IMAGENET
 from bitlathe.model.graph.reference import evaluate as evaluate_integers
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
@@ -80,7 +81,7 @@ def trained(bench: Bench, config: TrainConfig) -> Subject:
 def published(bench: Bench, network: str) -> Subject:
     """A CIFAR ResNet with its published weights."""
     architecture = ZooArchitecture(
-        network=network, num_classes=10, in_channels=3, input_size=32, imagenet=True, seed=bench.seed
+        network=network, num_classes=10, in_channels=3, input_size=32, normalization=IMAGENET, seed=bench.seed
     )
     model = architecture.build()
     load_weights(model, bench.weights / f"{network}_cifar10.pt")

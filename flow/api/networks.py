@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 from torch import nn
 
 from bitlathe.flow.api.datasets import DatasetSource, load_dataset
-from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.integer_network import IntegerNetwork, quantized, read_network
 from bitlathe.flow.network.request import (
+    AUTO,
     CALIBRATION_IMAGES,
+    ChannelConstants,
     ImageSize,
-    MeanStd,
     NetworkRequest,
-    Normalization,
+    read_normalization,
 )
+from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.quantize.config import LayerBits, QuantizeConfig
-
-ChannelConstants: TypeAlias = tuple[
-    Sequence[float], Sequence[float]
-]  # means and standard deviations of channels
 
 
 def load_network(
@@ -36,7 +33,7 @@ def load_network(
     weights: str | Path | None = None,
     data: str | Path | None = None,
     image_size: ImageSize | None = None,
-    normalization: str | ChannelConstants = "auto",
+    normalization: str | ChannelConstants = AUTO,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Subject:
@@ -51,9 +48,11 @@ def load_network(
         data: folder of the data sets that have names; the variable BITLATHE_DATA if not given.
         image_size: height and width that the pictures of a folder are resized to.
         normalization: what the network was trained to see of a pixel 0..255. "none": (pixel - 128) / 128;
-            "unit": pixel / 255, as ToTensor gives; "imagenet", or means and standard deviations by channel:
-            (pixel / 255 - mean) / std. "auto": "unit" for a network of yours on images that its data set
-            gives as floats, "imagenet" for the published weights of CIFAR-10's ResNets, else "none".
+            "range=0..1" (or "unit"): pixel / 255, as ToTensor gives; "-1..1" or any other "range=A..B";
+            "raw": 0..255; "imagenet", "mean=0.5,0.4,0.4,std=0.25" or ((0.5, 0.4, 0.4), 0.25): (pixel / 255 -
+            mean) / std, one value for all channels or one each. "auto": "range=0..1" for a network of yours
+            on images that its data set gives as floats, "imagenet" for the published weights of CIFAR-10's
+            ResNets, else "none".
         seed: of random weights.
         progress: is called with how files were read and where the weights come from.
 
@@ -68,7 +67,7 @@ def load_network(
         weights=None if weights is None else Path(weights),
         data=None if data is None else Path(data),
         image_size=image_size,
-        normalization=_normalization(normalization),
+        normalization=read_normalization(normalization),
         seed=seed,
     )
     return find_subject(request, progress)
@@ -139,7 +138,9 @@ def quantize(
             for name, bits in (layers or {}).items()
         },
     )
-    return quantized(subject_of(network, dataset, progress), config, progress)
+    subject = subject_of(network, dataset, progress)
+    tell_normalization(subject, progress)
+    return quantized(subject, config, progress)
 
 
 def subject_of(
@@ -158,10 +159,3 @@ def _text_or_images(dataset: DatasetSource | None) -> str | Dataset | None:
     if dataset is None or isinstance(dataset, (str, Dataset)):
         return dataset
     return str(dataset.resolve()) if isinstance(dataset, Path) else load_dataset(dataset)
-
-
-def _normalization(word: str | ChannelConstants) -> Normalization | MeanStd:
-    if not isinstance(word, str):
-        mean, std = (tuple(map(float, constants)) for constants in word)
-        return MeanStd(mean, std)
-    return member_of(Normalization, "normalization", word)

@@ -10,9 +10,16 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.network.request import CALIBRATION_IMAGES, NetworkRequest, Normalization, image_size_of
+from bitlathe.flow.network.request import (
+    AUTO,
+    CALIBRATION_IMAGES,
+    NetworkRequest,
+    image_size_of,
+    read_normalization,
+)
 from bitlathe.hls.target.board_files import listed_boards
 from bitlathe.model.graph.files.settings import MAX_SEED
+from bitlathe.model.graph.normalization import GRAMMAR
 
 Command = Callable[..., None]
 
@@ -98,8 +105,9 @@ def network_request(
     data: DataOption = None,
     image_size: ImageSizeOption = None,
     normalize: Annotated[
-        Normalization, typer.Option("--normalize", help="What the network was trained to see.")
-    ] = Normalization.AUTO,
+        str,
+        typer.Option("--normalize", help=f"What the network was trained to see: {AUTO}, {GRAMMAR}."),
+    ] = AUTO,
     seed: Annotated[
         int,
         typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of random weights, training, memory stalls."),
@@ -131,7 +139,7 @@ def network_request(
         weights=weights,
         data=data,
         image_size=image_size_of(image_size),
-        normalization=normalize,
+        normalization=read_normalization(normalize),
         seed=seed,
         weight_bits=weight_bits,
         activation_bits=activation_bits,

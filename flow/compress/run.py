@@ -16,6 +16,7 @@ from bitlathe.flow.files import check_replaceable, write_json
 from bitlathe.flow.hardware.latency import CycleModelRung
 from bitlathe.flow.network.integer_network import IntegerNetwork, accuracy, named, preprocess_path
 from bitlathe.flow.network.quantize_settings import layer_word
+from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.hls.target.config import Target
@@ -145,6 +146,7 @@ def compress(
     every = [chosen(text, config) for text in options.methods]
     check_folder(out, options.resume)
     subject.check_trains()
+    tell_normalization(subject, progress)
     for line in _left_whole(every, subject):
         progress(Note(line))
     context = MethodContext(groups=partial(_groups, subject), quantization=config)
@@ -249,7 +251,7 @@ def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions
     return {
         "network": subject.network,
         "dataset": subject.dataset.identity,
-        "normalization": subject.weights.normalization.value,
+        "normalization": str(subject.weights.normalization),
         "seed": options.seed,
         "weight_bits": config.weight_bits,
         "activation_bits": config.activation_bits,

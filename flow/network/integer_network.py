@@ -13,6 +13,7 @@ from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.own_data import find_dataset, is_known
 from bitlathe.flow.network.quantize_settings import quantize_config
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
+from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.capture.names import identifier
@@ -160,8 +161,9 @@ def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwo
     """
     _check_given(request)
     if request.graph is None:
-        config = quantize_config(request)
-        return quantized(find_subject(request, progress), config, progress)
+        config, subject = quantize_config(request), find_subject(request, progress)
+        tell_normalization(subject, progress)
+        return quantized(subject, config, progress)
     return read_network(
         request.graph, request.dataset, request.data, image_size=request.image_size, progress=progress
     )

@@ -13,6 +13,7 @@ from torch import nn
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.own_file import beside, called, is_function, label, located, own_function, place
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.zoo import Normalize, adapted
 
@@ -75,7 +76,7 @@ def how_it_was_read(network: NetworkSource, shape: Shape) -> list[str]:
 
 
 def make_own(
-    network: NetworkSource, seed: int, shape: Shape, normalize: Normalize | None = None
+    network: NetworkSource, seed: int, shape: Shape, normalization: Normalization = NONE
 ) -> nn.Module:
     """A copy of a module, what FUNCTION of FILE.py returns, or FILE.onnx, as `zoo.adapted` makes it.
 
@@ -83,6 +84,7 @@ def make_own(
     is beside it. Raises UsageError, with file and line, for what goes wrong in it, and where it makes no
     module; what `import_onnx` raises.
     """
+    normalize = Normalize.of(normalization)
     if isinstance(network, nn.Module):
         return adapted(copy.deepcopy(network).cpu(), torch.zeros(_EXAMPLES, *shape), normalize)
     found = onnx_file(network)

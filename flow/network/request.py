@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from bitlathe.flow.errors import UsageError
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.normalization import GRAMMAR, Normalization
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,30 +18,11 @@ if TYPE_CHECKING:
 
 CALIBRATION_IMAGES = 512
 _MOST_DIGITS = 6  # of a height or width
+AUTO = "auto"  # in place of a normalization: the one that network, weights and images are known for
 
 ImageSize: TypeAlias = tuple[int, int]  # height and width in pixels
-
-
-class Normalization(Enum):
-    """The normalization of images that a network was trained with."""
-
-    AUTO = "auto"  # as docs/command_line.md says; see `subject`
-    NONE = "none"  # (pixel - 128) / 128
-    UNIT = "unit"  # pixel / 255, as torchvision's ToTensor makes it
-    IMAGENET = "imagenet"  # (pixel / 255 - mean) / std with ImageNet's constants
-
-
-@dataclass(frozen=True, slots=True)
-class MeanStd:
-    """Images normalised by the user's constants: (pixel / 255 - mean) / std, one of each per channel."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @property
-    def value(self) -> str:
-        """Text of it, as a `Normalization` has."""
-        return f"mean {', '.join(map(str, self.mean))}, std {', '.join(map(str, self.std))}"
+# Means and standard deviations of pixel / 255, one for all channels or one each.
+ChannelConstants: TypeAlias = "tuple[float | Sequence[float], float | Sequence[float]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +35,7 @@ class NetworkRequest:
     weights: Path | None = None
     data: Path | None = None  # folder of the data sets that have names
     image_size: ImageSize | None = None  # that pictures of a folder are resized to
-    normalization: Normalization | MeanStd = Normalization.AUTO
+    normalization: Normalization | None = None  # None: as docs/command_line.md says; see `subject`
     seed: int = 0  # of random weights
     weight_bits: int = 8
     activation_bits: int = 8
@@ -78,3 +61,28 @@ def image_size_of(text: str | None) -> ImageSize | None:
 
 def _is_extent(word: str) -> bool:
     return word.isdecimal() and len(word) <= _MOST_DIGITS and int(word) > 0
+
+
+def read_normalization(written: str | ChannelConstants) -> Normalization | None:
+    """The normalization that a user wrote, None for `auto`; UsageError says what to write."""
+    try:
+        if isinstance(written, str):
+            return None if written == AUTO else Normalization.parse(written)
+        mean, std = (_constants(values) for values in written)
+        return Normalization.of_constants(mean, std)
+    except FormatError as error:
+        raise UsageError(f"`normalization={written}`: {error}") from error
+    except (TypeError, ValueError) as error:  # of anything else than two numbers or two rows of them
+        raise UsageError(
+            f"`normalization={written}`: is neither a text nor means and standard deviations; "
+            f"give {AUTO}, {GRAMMAR}"
+        ) from error
+
+
+def _constants(values: float | Sequence[float]) -> tuple[float, ...]:
+    """One number for all channels, or several.
+
+    >>> _constants(0.5), _constants([0.5, 1])
+    ((0.5,), (0.5, 1.0))
+    """
+    return tuple(map(float, values)) if isinstance(values, Iterable) else (float(values),)

@@ -23,11 +23,13 @@ from bitlathe.flow.network.own_network import (
     own_name,
     own_outputs,
 )
-from bitlathe.flow.network.request import MeanStd, NetworkRequest, Normalization
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
 from bitlathe.model.data import Dataset
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.graph.normalization import IMAGENET, NONE, UNIT, Normalization
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
 # by the repository that the CIFAR weights come from
@@ -52,7 +54,7 @@ class WeightsOrigin:
     source: WeightsSource
     path: Path | None = None  # of a file or a checkpoint
     seed: int | None = None  # of the random numbers that others were drawn from
-    normalization: Normalization | MeanStd = Normalization.NONE  # what they were trained to see
+    normalization: Normalization = NONE  # what they were trained to see
 
     @property
     def file(self) -> str | None:
@@ -67,9 +69,7 @@ class WeightsOrigin:
         >>> WeightsOrigin(source=WeightsSource.RANDOM, seed=3).describe()
         'seeded random (seed 3)'
         """
-        seen = (
-            "" if self.normalization is Normalization.NONE else f", normalised as {self.normalization.value}"
-        )
+        seen = "" if self.normalization == NONE else f", normalised as {self.normalization}"
         origin = self.file or ("" if self.seed is None else f"seed {self.seed}")
         return self.source.value + (f" ({origin})" if origin else "") + seen
 
@@ -79,7 +79,7 @@ class WeightsOrigin:
             "source": self.source.value,
             "file": self.file,
             "seed": self.seed,
-            "normalization": self.normalization.value,
+            "normalization": str(self.normalization),
         }
 
 
@@ -106,7 +106,7 @@ class Subject:
             "name": self.network,
             "dataset": self.dataset.identity,
             "weights": self.digest,
-            "normalize": self.weights.normalization.value,
+            "normalize": str(self.weights.normalization),
         }
 
     @property
@@ -193,7 +193,7 @@ def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> W
     if isinstance(network, nn.Module):
         return WeightsOrigin(source=WeightsSource.MODULE)
     own = checkpoint_path(network, dataset)
-    if own.exists() and request.normalization in (Normalization.AUTO, Normalization.NONE):
+    if own.exists() and request.normalization in (None, NONE):
         return WeightsOrigin(source=WeightsSource.CHECKPOINT, path=own)
     if onnx_file(network) is not None:
         return WeightsOrigin(source=WeightsSource.ONNX)
@@ -201,28 +201,29 @@ def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> W
     return WeightsOrigin(source=source, seed=request.seed)
 
 
-def _normalization(
-    request: NetworkRequest, weights: WeightsOrigin, dataset: Dataset
-) -> Normalization | MeanStd:
+def _normalization(request: NetworkRequest, weights: WeightsOrigin, dataset: Dataset) -> Normalization:
     """The normalization that the weights were trained with, where the user does not say.
 
     The published CIFAR ResNets come as state dicts of another tool and were trained on ImageNet's constants.
     The user's own network was trained on the values that the user's own data set gives.
     """
-    if request.normalization is not Normalization.AUTO:
+    if request.normalization is not None:
         return request.normalization
     if dataset.gives_floats and request.network is not None and is_own(request.network):
-        return Normalization.UNIT
+        return UNIT
     published = weights.path is not None and request.network in PUBLISHED and is_foreign_state(weights.path)
-    return Normalization.IMAGENET if published else Normalization.NONE
+    return IMAGENET if published else NONE
 
 
 def _model(
-    network: NetworkSource, request: NetworkRequest, dataset: Dataset, normalization: Normalization | MeanStd
+    network: NetworkSource, request: NetworkRequest, dataset: Dataset, normalization: Normalization
 ) -> nn.Module:
-    normalize = _normalize(normalization, dataset)
+    try:
+        normalization.check_channels(dataset.in_channels, f"images of {dataset.name} have")
+    except FormatError as error:
+        raise UsageError(f"`normalization={normalization}`: {error}") from error
     if isinstance(network, nn.Module) or is_own(network):
-        return make_own(network, request.seed, dataset.image_shape, normalize)
+        return make_own(network, request.seed, dataset.image_shape, normalization)
     network_spec(network)  # an unknown name is reported before images that do not fit
     if not dataset.classifies:
         raise UsageError(
@@ -235,23 +236,5 @@ def _model(
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
         seed=request.seed,
-        normalize=normalize,
+        normalize=Normalize.of(normalization),
     )
-
-
-def _normalize(normalization: Normalization | MeanStd, dataset: Dataset) -> Normalize | None:
-    channels = dataset.in_channels
-    if normalization in (Normalization.NONE, Normalization.AUTO):
-        return None
-    if normalization is Normalization.UNIT:
-        return Normalize(mean=(0.0,) * channels, std=(1.0,) * channels)
-    if isinstance(normalization, MeanStd):
-        normalize = Normalize(mean=normalization.mean, std=normalization.std)
-    else:
-        normalize = Normalize.imagenet()
-    if channels != len(normalize.scale):
-        raise UsageError(
-            f"`normalization={normalization.value}`: is for images of {len(normalize.scale)} channels, "
-            f"those of {dataset.name} have {channels}; leave it out"
-        )
-    return normalize

@@ -10,7 +10,7 @@ from typing import Any
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.latency import CYCLE_MODEL, RTL, RUNGS
-from bitlathe.flow.network.request import ImageSize, Normalization
+from bitlathe.flow.network.request import AUTO, ImageSize
 from bitlathe.flow.network.subject import Subject
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import (
@@ -25,6 +25,7 @@ from bitlathe.model.data import Dataset
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.files.settings import WrongValue, about, check_keys, demand
 from bitlathe.model.graph.files.toml_sections import Keys, Sections, read_toml
+from bitlathe.model.graph.normalization import Normalization
 from bitlathe.model.search import Baseline, Judge, LatencyBudget, Rule, SearchSettings, find_rule
 from bitlathe.model.search.budget import BUDGETS
 from bitlathe.model.search.rules import RULES, parameters_of
@@ -49,7 +50,16 @@ class NetworkSection:
     dataset: str | None = None  # name, folder of pictures, FILE.npz or FILE.py:FUNCTION
     image_size: ImageSize | None = None  # that a folder's pictures are resized to
     weights: Path | None = None  # else the package's own, else random ones
-    normalize: Normalization = Normalization.AUTO
+    normalize: str = AUTO
+
+    def __post_init__(self) -> None:
+        with about("normalize"):
+            self.normalization  # noqa: B018  # refused where it is written
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """What the weights were trained to see; None for what they are known for."""
+        return None if self.normalize == AUTO else Normalization.parse(self.normalize)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

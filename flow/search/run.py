@@ -14,6 +14,7 @@ from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import write_json
 from bitlathe.flow.network.integer_network import IntegerNetwork, named
 from bitlathe.flow.network.own_file import OWN_MODULE
+from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.flow.search.config import SearchConfig
 from bitlathe.flow.search.listeners import SearchProgress, TensorBoardLog
@@ -131,6 +132,7 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
     """
     setup = set_up(_seeded(request.config, request.seed), request.data, progress)
     check_folder(request.out, request.resume)
+    tell_normalization(setup.subject, progress)
     pipelines = baselines_of(setup.config, setup.subject)
     lab = Lab(setup.spec)
 

@@ -13,7 +13,7 @@ from bitlathe.flow.boards.latency import BoardLatency
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.latency import rungs
 from bitlathe.flow.network.own_network import is_own, make_own
-from bitlathe.flow.network.request import NetworkRequest, Normalization
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import Mode, NetworkSection, SearchConfig
@@ -25,12 +25,12 @@ from bitlathe.model.compress.methods import PruneChannels, PruneParameters, Quan
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.prune.channels.groups import ChannelGroups, channel_groups
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.search import Baseline, Baselines, EachEpochTheBest, Judge, LabSpec, Ladder
 from bitlathe.model.train import TrainConfig
-from bitlathe.model.zoo import Normalize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,11 @@ class OwnArchitecture:
     network: str  # FILE.py:FUNCTION or FILE.onnx
     seed: int
     input_shape: Shape  # (C, H, W)
-    imagenet: bool = False  # images are normalised as ImageNet's networks expect them
+    normalization: Normalization = NONE  # of images
 
     def build(self) -> nn.Module:
         """The network that the function returns or the file holds."""
-        normalize = Normalize.imagenet() if self.imagenet else None
-        return make_own(self.network, self.seed, self.input_shape, normalize)
+        return make_own(self.network, self.seed, self.input_shape, self.normalization)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ def _subject(config: SearchConfig, data: Path | None, progress: Progress) -> Sub
             network=named.name,
             dataset=named.dataset,
             weights=named.weights,
-            normalization=named.normalize,
+            normalization=named.normalization,
             seed=config.training.seed,
             data=data,
             image_size=named.image_size,
@@ -132,23 +131,19 @@ def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
     """How a worker makes the network."""
     if isinstance(config.network, Subject):
         return GivenNetwork(model=subject.model)
-    seen = subject.weights.normalization
-    if seen not in (Normalization.NONE, Normalization.IMAGENET):
-        raise UsageError(f"`normalization={seen.value}`: a search knows none and imagenet; choose one")
-    imagenet = seen is Normalization.IMAGENET
     if is_own(config.network.name):
         return OwnArchitecture(
             network=config.network.name,
             seed=config.training.seed,
             input_shape=subject.input_shape,
-            imagenet=imagenet,
+            normalization=subject.weights.normalization,
         )
     return ZooArchitecture(
         network=config.network.name,
         num_classes=subject.dataset.num_classes,
         in_channels=subject.dataset.in_channels,
         input_size=subject.dataset.input_size,
-        imagenet=imagenet,
+        normalization=subject.weights.normalization,
         seed=config.training.seed,
     )
 

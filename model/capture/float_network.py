@@ -66,7 +66,9 @@ class FloatNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatInput(FloatNode):
-    """The network's input: (pixel - 128) / 128."""
+    """The network's input: (pixel - 128) / 128, or what the network's front makes of it."""
+
+    low: float = -inf  # no value is smaller
 
     grid: CodeGrid | None = None  # that the network rounds it to
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
+from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.zoo import InputSize, Normalize, build
 
 
@@ -37,7 +38,7 @@ class ZooArchitecture:
     num_classes: int
     in_channels: int
     input_size: InputSize
-    imagenet: bool = False  # whether to normalise images as ImageNet's networks expect
+    normalization: Normalization = NONE  # of images
     seed: int = 0
 
     def build(self) -> nn.Module:
@@ -48,5 +49,5 @@ class ZooArchitecture:
             in_channels=self.in_channels,
             input_size=self.input_size,
             seed=self.seed,
-            normalize=Normalize.imagenet() if self.imagenet else None,
+            normalize=Normalize.of(self.normalization),
         )

@@ -9,6 +9,7 @@ from bitlathe.model.capture.float_network import (
     FloatConcat,
     FloatConv2d,
     FloatDense,
+    FloatInput,
     FloatMaxPool2d,
     FloatNetwork,
     FloatNode,
@@ -64,10 +65,10 @@ def _leaders(network: FloatNetwork, config: QuantizeConfig) -> dict[str, str]:
 def _non_negative(network: FloatNetwork) -> set[str]:
     found: set[str] = set()
     for node in network.nodes:
-        if isinstance(node, (FloatConv2d, FloatDense)) and node.low >= 0:
+        if isinstance(node, (FloatInput, FloatConv2d, FloatDense)) and node.low >= 0:
             found.add(node.name)
         passes = isinstance(node, (FloatMaxPool2d, FloatAvgPool2d, FloatConcat))
-        passes = passes or (isinstance(node, FloatConv2d) and node.is_selection)
+        passes = passes or (isinstance(node, FloatConv2d) and (node.is_selection or node.own_format))
         if passes and all(source in found for source in node.sources):
             found.add(node.name)
     return found

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.model.graph.arrays import Images
+from bitlathe.model.graph.arrays import Images, Int8s
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.graph.fixed_point import FixedPoint
 
-InputCodes = npt.NDArray[np.int8]  # (N, C, H, W)
+InputCodes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]  # (N, C, H, W)
 
 OFFSET_FORMAT = FixedPoint(bits=8, frac=7)  # of code = pixel - 128, for networks without a normalisation
+PIXEL_FORMAT = FixedPoint(bits=8, frac=8, signed=False)  # of code = pixel, where 0 must be the pixel 0
 
 _PIXELS = 256
 
@@ -26,12 +27,13 @@ _PIXELS = 256
 class Preprocess:
     """Input code of each pixel value in each channel."""
 
-    table: npt.NDArray[np.int8]  # (256, C)
+    table: InputCodes  # (256, C); uint8 where the input is unsigned
 
     def __post_init__(self) -> None:
-        if self.table.dtype != np.int8 or self.table.ndim != 2 or len(self.table) != _PIXELS:
+        if self.table.dtype not in (np.int8, np.uint8) or self.table.ndim != 2 or len(self.table) != _PIXELS:
             raise FormatError(
-                f"preprocess: the table is {self.table.dtype} {self.table.shape}, needed int8 (256, channels)"
+                f"preprocess: the table is {self.table.dtype} {self.table.shape}, needed int8 or uint8 "
+                "(256, channels)"
             )
 
     @classmethod
@@ -39,6 +41,21 @@ class Preprocess:
         """code = pixel - 128: the input contract, without any arithmetic."""
         column = np.arange(-_PIXELS // 2, _PIXELS // 2).astype(np.int8)
         return cls(table=np.repeat(column[:, np.newaxis], channels, axis=1))
+
+    @classmethod
+    def pixel(cls, channels: int) -> Preprocess:
+        """code = pixel, of an unsigned input."""
+        return cls(table=np.repeat(np.arange(_PIXELS, dtype=np.uint8)[:, np.newaxis], channels, axis=1))
+
+    @property
+    def signed(self) -> bool:
+        """Whether codes are signed."""
+        return self.table.dtype == np.int8
+
+    @property
+    def bytes(self) -> Int8s:
+        """The table as a bundle holds it: an unsigned code as its byte, read as a signed one."""
+        return self.table.view(np.int8)
 
     @property
     def channels(self) -> int:
@@ -48,7 +65,12 @@ class Preprocess:
     @property
     def is_offset(self) -> bool:
         """Whether code = pixel - 128, so that flipping a byte's top bit is enough."""
-        return np.array_equal(self.table, Preprocess.offset(self.channels).table)
+        return self.signed and np.array_equal(self.table, Preprocess.offset(self.channels).table)
+
+    @property
+    def is_pixel(self) -> bool:
+        """Whether code = pixel, so that nothing has to be done."""
+        return not self.signed and np.array_equal(self.table, Preprocess.pixel(self.channels).table)
 
     def codes(self, images: Images) -> InputCodes:
         """Input codes (N, C, H, W) of byte images (N, H, W, C)."""

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bitlathe.model.graph.normalization import IMAGENET, NONE, Normalization
+
 _PIXEL_SCALE = 128 / 255  # a network's input is (pixel - 128) / 128, published constants are for pixel / 255
 
 
@@ -20,19 +22,24 @@ class Normalize(nn.Module):
     pixel = 255 * mean, not of code 0.
     """
 
-    scale: torch.Tensor  # (C,)
-    offset: torch.Tensor  # (C,)
+    scale: torch.Tensor  # (C,), or (1,) for all channels
+    offset: torch.Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        means, stds = torch.tensor(mean), torch.tensor(std)
+        means, stds = torch.broadcast_tensors(torch.tensor(mean), torch.tensor(std))
         self.register_buffer("scale", _PIXEL_SCALE / stds, persistent=False)
         self.register_buffer("offset", (_PIXEL_SCALE - means) / stds, persistent=False)
 
     @classmethod
     def imagenet(cls) -> Normalize:
         """Constants of ImageNet, which many published CIFAR-10 networks were trained with too."""
-        return cls(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        return cls(IMAGENET.mean, IMAGENET.std)
+
+    @classmethod
+    def of(cls, normalization: Normalization) -> Normalize | None:
+        """The module of a normalization; None where a network sees our input as it is."""
+        return None if normalization == NONE else cls(normalization.mean, normalization.std)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H, W) to the same shape."""

@@ -139,11 +139,14 @@ def test_arguments_are_named_as_they_are_written_in_python(images: Dataset) -> N
     for call, message in (
         (lambda: bitlathe.load_network(tall()), "Sequential: give `dataset`; only networks of the zoo"),
         (lambda: bitlathe.quantize(network, "digits"), "`dataset`: Sequential was loaded with noise; leave"),
-        (lambda: bitlathe.load_network("lenet5", normalization="x"), "`normalization=x`: choose one of auto"),
+        (
+            lambda: bitlathe.load_network("lenet5", normalization="x"),
+            "`normalization=x`: is not a normalization; give",
+        ),
         (lambda: bitlathe.simulate(bitlathe.quantize(network), 99), "`images=99`: noise has 8 test images"),
         (
-            lambda: bitlathe.load_network(tall(), images, normalization=((0.5,), (0.5,))),
-            "`normalization=mean 0.5, std 0.5`: is for images of 1 channels",
+            lambda: bitlathe.load_network(tall(), images, normalization=((0.5, 0.5), 0.5)),
+            "`normalization=mean=0.5,0.5,std=0.5`: has 2 means, images of noise have 3 channels; give 1 or 3",
         ),
     ):
         with pytest.raises(bitlathe.UsageError) as caught:

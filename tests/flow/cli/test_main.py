@@ -28,12 +28,13 @@ from bitlathe.flow.network.integer_network import (
     read_network,
     usual_dataset,
 )
-from bitlathe.flow.network.request import NetworkRequest, Normalization
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.files.account import useful_macs
 from bitlathe.model.graph.files.archive import graph_digest, read_graph, write_graph
 from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.normalization import NONE
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.zoo import NETWORKS, build, macs
 
@@ -113,7 +114,7 @@ def test_graphs_of_other_names_have_tables_of_their_own() -> None:
         ({"weight_bits": 4}, "`weight_bits`"),
         ({"activation_bits": 4, "per_channel": False}, "`activation_bits`, `per_channel`"),
         ({"calibration_images": 3}, "`calibration_images`"),
-        ({"normalization": Normalization.NONE}, "`normalization`"),
+        ({"normalization": NONE}, "`normalization`"),
     ],
 )
 def test_a_graph_takes_no_options_that_its_file_answers(options: dict[str, object], told: str) -> None:

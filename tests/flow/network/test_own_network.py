@@ -15,12 +15,13 @@ from torch import nn
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.own_network import make_own
-from bitlathe.flow.network.request import NetworkRequest, Normalization
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import find_subject
 from bitlathe.flow.search.config import read_config
 from bitlathe.flow.search.setup import set_up
 from bitlathe.model.data import Dataset, load_dataset
 from bitlathe.model.graph.files.archive import read_graph
+from bitlathe.model.graph.normalization import IMAGENET, Normalization
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import predict
@@ -167,7 +168,7 @@ def test_weights_are_channels_last_where_no_view_forbids_it(file: Path) -> None:
 def test_imagenets_normalisation_is_applied_to_a_network_of_ones_own(file: Path, colours: Dataset) -> None:
     request = NetworkRequest(network=f"{file}:colour", dataset="colours")
     plain = find_subject(request).model
-    normalised = find_subject(replace(request, normalization=Normalization.IMAGENET))
+    normalised = find_subject(replace(request, normalization=IMAGENET))
     assert normalised.weights.describe() == "as the function made them (seed 0), normalised as imagenet"
     images = colours.test_images
     expected = nn.Sequential(Normalize.imagenet(), plain)
@@ -181,7 +182,7 @@ def test_one_module_that_is_made_twice_is_normalised_once(tmp_path: Path) -> Non
     (tmp_path / "own_single.py").write_text("from torch import nn\nnet = nn.Conv2d(3, 4, 3)\n")
     (tmp_path / "net.py").write_text("from own_single import net\ndef make(): return net\n")
     network, image = f"{tmp_path / 'net.py'}:make", torch.rand(2, 3, 8, 8)
-    normalised = [make_own(network, 0, (3, 8, 8), Normalize.imagenet())(image) for _ in range(2)]
+    normalised = [make_own(network, 0, (3, 8, 8), IMAGENET)(image) for _ in range(2)]
     plain = make_own(network, 0, (3, 8, 8))
     assert torch.equal(*normalised)
     assert torch.equal(plain(Normalize.imagenet()(image)), normalised[0])
@@ -202,8 +203,7 @@ def test_imagenets_normalisation_is_refused_for_other_than_three_channels(file: 
         outcome = run("quantize", "--network", network, *ON_DIGITS, "--normalize", "imagenet")
         assert outcome.status == 2
         assert outcome.stderr.strip().splitlines()[-1] == (
-            "bitlathe: --normalize imagenet: is for images of 3 channels, "
-            "those of digits have 1; leave it out"
+            "bitlathe: --normalize imagenet: has 3 means, images of digits have 1 channel; give 1"
         )
 
 
@@ -315,3 +315,36 @@ def test_what_fails_in_training_mode_only_is_named_before_training(tmp_path: Pat
 
 def test_a_function_s_name_is_no_picture(file: Path) -> None:
     assert f"{file}:one:" in run("sensitivity", "--network", f"{file}:one", *ON_DIGITS).stderr
+
+
+@pytest.mark.parametrize("text", ["unit", "-1..1", "raw", "mean=0.2,std=0.4"])
+def test_a_search_by_a_file_takes_every_normalization(file: Path, text: str) -> None:
+    for name in (f"{file}:tutorial", "lenet5"):
+        Path("search.toml").write_text(
+            f'[network]\nname = "{name}"\ndataset = "digits"\nnormalize = "{text}"\n'
+            "[training]\nepochs = 1\n[methods.T]\n"
+        )
+        setup = set_up(read_config(Path("search.toml")), None)
+        made, images = setup.spec.architecture.build(), setup.subject.dataset.test_images[:9]
+        assert setup.subject.weights.normalization == Normalization.parse(text)
+        assert torch.equal(predict(made, images), predict(setup.subject.model, images))
+
+
+def test_a_wrong_normalization_is_refused_by_line_and_option(file: Path) -> None:
+    Path("search.toml").write_text(
+        f'[network]\nname = "{file}:tutorial"\ndataset = "digits"\nnormalize = "range=3..3"\n'
+        "[training]\nepochs = 1\n[methods.T]\n"
+    )
+    refused = "goes from 3 to 3; give two numbers that differ"
+    assert run("search", "search.toml", "--out", "out").stderr.strip() == (
+        f"bitlathe: search.toml:4: network.normalize: {refused}"
+    )
+    words = ("quantize", "--network", f"{file}:tutorial", *ON_DIGITS)
+    for option, message in (
+        ("range=3..3", f"bitlathe: --normalize range=3..3: {refused}"),
+        ("-1,1", "bitlathe: --normalize -1,1: is not a normalization; give none"),
+        ("mean=1,2,std=1", "bitlathe: --normalize mean=1,2,std=1: means are 1,2, and pixel / 255 ends at 1"),
+        ("mean=0,1,std=1", "bitlathe: --normalize mean=0,1,std=1: has 2 means, images of digits have 1"),
+    ):
+        outcome = run(*words, "--normalize", option)
+        assert outcome.status == 2 and outcome.stderr.strip().splitlines()[-1].startswith(message)

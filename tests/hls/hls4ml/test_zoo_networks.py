@@ -11,9 +11,10 @@ import pytest
 needs.package("hls4ml")
 
 from bitlathe.flow.network.integer_network import IntegerNetwork, obtain
-from bitlathe.flow.network.request import NetworkRequest, Normalization
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.hls4ml import Backend, Options, csimulate
 from bitlathe.hls.target.config import find_target
+from bitlathe.model.graph.normalization import IMAGENET
 
 PYNQ = find_target("pynq-z2")
 
@@ -27,7 +28,7 @@ def _differences(network: IntegerNetwork, folder: Path, images: int, options: Op
 @pytest.fixture
 def resnet20(data_root: Path) -> IntegerNetwork:
     weights = needs.data(data_root.parent / "weights" / "resnet20_cifar10.pt", "no trained ResNet-20")
-    trained_on = Normalization.IMAGENET
+    trained_on = IMAGENET
     return obtain(
         NetworkRequest(network="resnet20", weights=weights, normalization=trained_on, data=data_root)
     )

@@ -51,7 +51,7 @@ def test_a_missing_file_and_a_foreign_array_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "other.npy", np.zeros((256, 3), np.int32))
     with pytest.raises(FormatError) as error:
         Preprocess.load(tmp_path / "other.npy")
-    assert str(error.value) == "preprocess: the table is int32 (256, 3), needed int8 (256, channels)"
+    assert str(error.value) == "preprocess: the table is int32 (256, 3), needed int8 or uint8 (256, channels)"
 
 
 def test_a_table_of_a_huge_shape_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
