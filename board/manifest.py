@@ -112,6 +112,7 @@ class Manifest:
     predicted_cycles_first: int  # of one input that also loads the weights
     vectors: int  # images with expected outputs
     files: Mapping[str, FileEntry]
+    images: str = ""  # how a pixel becomes an input code and what the network was trained to see, if known
 
     def __post_init__(self) -> None:
         names.BOARD.check(self.board, MANIFEST)
@@ -130,6 +131,8 @@ class Manifest:
     def encode(self) -> bytes:
         """The manifest's text: equal manifests give equal bytes."""
         values = {"format": FORMAT, **asdict(self), "overlay": _overlay_values(self.overlay)}
+        if not self.images:
+            del values["images"]  # bundles that were made before it keep their digest
         return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
 
     @property
@@ -191,6 +194,7 @@ def manifest_of(fields: JsonFields) -> Manifest:
         predicted_cycles_first=fields.integer("predicted_cycles_first", 1),
         vectors=fields.integer("vectors", 1),
         files=_files(fields.fields("files")),
+        images=fields.text("images") if "images" in fields.values else "",
     )
 
 

@@ -188,6 +188,7 @@ def _manifest(
         predicted_cycles_first=core.predicted_cycles_first,
         vectors=expected_shape[0],
         files={name: FileEntry.of(content) for name, content in files.items()},
+        images="" if graph.images is None else str(graph.images),
     )
 
 

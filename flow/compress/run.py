@@ -157,7 +157,7 @@ def compress(
     before = quantize(subject.model, data.train_images, config)
     with writable(out):
         network = _compressed(subject, config, options, Recipe(stages=stages), out, progress)
-        graph = named(network.graph, subject)
+        graph = named(network.graph, subject, network.preprocess)
         _write(graph, network.preprocess, out)
     sizes = [_size(g, network.preprocess, target, images, labels) for g in (before.graph, graph)]
     result = Compression(

@@ -24,8 +24,9 @@ from bitlathe.model.graph.files.account import macs_by_layer
 from bitlathe.model.graph.files.archive import read_graph, write_graph
 from bitlathe.model.graph.files.storage import is_stream
 from bitlathe.model.graph.fixed_point import IntArray
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.graph import Graph, ImageCodes, ImageEntry
 from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
+from bitlathe.model.graph.normalization import NONE
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.config import QuantizeConfig
@@ -65,7 +66,8 @@ class ReadyGraph:
         """Origin of the weights as plain values."""
         if self.subject is not None:
             return self.subject.weights.to_json()
-        return {"source": "integer graph", "file": str(self.file), "seed": None, "normalization": None}
+        seen = None if self.graph.images is None else self.graph.images.normalization
+        return {"source": "integer graph", "file": str(self.file), "seed": None, "normalization": seen}
 
     def save(self, path: str | Path, progress: Progress = silent) -> None:
         """Write the graph (.blg), and beside it the table that makes images its input.
@@ -235,7 +237,7 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
     return _judged(
         IntegerNetwork(
             name=subject.network,
-            graph=made.graph,
+            graph=named(made.graph, subject, made.preprocess),
             preprocess=made.preprocess,
             dataset_name=subject.dataset.name,
             dataset=subject.dataset,
@@ -335,9 +337,12 @@ def _check_shape(path: Path, graph: Graph, dataset: str, shape: Shape) -> None:
         )
 
 
-def named(graph: Graph, subject: Subject) -> Graph:
-    """The graph under its subject's name."""
-    return replace(graph, name=graph_name(subject.network, subject.dataset.name))
+def named(graph: Graph, subject: Subject, preprocess: Preprocess) -> Graph:
+    """The graph under its subject's name, which says how images enter where that is not the usual way."""
+    seen, name = subject.weights.normalization, graph_name(subject.network, subject.dataset.name)
+    usual = preprocess.is_offset and seen == NONE
+    images = None if usual else ImageEntry(codes=preprocess.kind, normalization=str(seen))
+    return replace(graph, name=name, images=images)
 
 
 def graph_name(network: str, dataset: str) -> str:
@@ -382,15 +387,29 @@ def _read_preprocess(path: Path, graph: Graph, progress: Progress) -> Preprocess
         raise FormatError(
             f"{beside}: is for {table.channels} channels, {path.name} has {channels}; quantize again"
         )
+    if table.signed != graph.input.format.signed:
+        kinds = ("unsigned", "signed")
+        raise FormatError(
+            f"{beside}: holds {kinds[table.signed]} codes, the input of {path.name} is "
+            f"{kinds[graph.input.format.signed]}; quantize again"
+        )
     return table
 
 
+_WITHOUT_TABLE = {ImageCodes.OFFSET: Preprocess.offset, ImageCodes.PIXEL: Preprocess.pixel}
+
+
 def _usual_preprocess(missing: Path, graph: Graph, progress: Progress) -> Preprocess:
-    """pixel - 128, where that is what the graph's input takes; FormatError elsewhere."""
-    if graph.input.format != OFFSET_FORMAT:
+    """The way that the graph names, else pixel - 128 where its input takes that; FormatError elsewhere."""
+    form, entry = graph.input.format, graph.images
+    unknown = ImageCodes.OFFSET if form == OFFSET_FORMAT else ImageCodes.TABLE
+    codes = unknown if entry is None else entry.codes
+    made = _WITHOUT_TABLE[codes](graph.input.shape[0]) if codes in _WITHOUT_TABLE else None
+    if made is None or (form.bits, form.signed) != (OFFSET_FORMAT.bits, made.signed):
+        named = "" if entry is None else f", its images enter by {entry}"
         raise FormatError(
             f"{missing}: is not there, and images cannot enter as pixel - 128, for the graph's input is "
-            f"{graph.input.format}; put the table written with the graph beside it, or quantize again"
+            f"{form}{named}; put the table written with the graph beside it, or quantize again"
         )
-    progress(Note(f"{missing} is not there: images enter as pixel - 128"))
-    return Preprocess.offset(graph.input.shape[0])
+    progress(Note(f"{missing} is not there: images enter as {codes.value}"))
+    return made

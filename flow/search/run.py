@@ -206,7 +206,7 @@ class _Runner:
         spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
         view = integer_view(found.state, data, spec.deployment)
         made = network_of(view)
-        graph = named(made.graph, self.setup.subject)
+        graph = named(made.graph, self.setup.subject, made.preprocess)
         before = integer_view(self.lab.first_state(), data, spec.deployment).network()
         proof.check(graph)
         network = self._network(graph, made.preprocess)

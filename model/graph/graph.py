@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
@@ -24,6 +25,26 @@ from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
+class ImageCodes(Enum):
+    """How a pixel 0..255 becomes a code of the input."""
+
+    OFFSET = "pixel - 128"
+    PIXEL = "pixel"
+    TABLE = "table"  # beside the graph's file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEntry:
+    """What is known of the images that a graph is for."""
+
+    codes: ImageCodes
+    normalization: str | None  # that the network was trained with
+
+    def __str__(self) -> str:
+        seen = "" if self.normalization is None else f", trained with {self.normalization}"
+        return f"{self.codes.value}{seen}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Graph:
     """An integer network with one input and one output tensor.
@@ -36,6 +57,7 @@ class Graph:
     name: str
     nodes: tuple[Node, ...]
     output: str
+    images: ImageEntry | None = None  # how they enter, where that is not as pixel - 128 or is not known
 
     def __post_init__(self) -> None:
         _check_name(self)

@@ -14,6 +14,7 @@ from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.graph import ImageCodes
 
 InputCodes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]  # (N, C, H, W)
 
@@ -61,6 +62,13 @@ class Preprocess:
     def channels(self) -> int:
         """Channels of an image."""
         return int(self.table.shape[1])
+
+    @property
+    def kind(self) -> ImageCodes:
+        """How a pixel becomes a code."""
+        if self.is_offset:
+            return ImageCodes.OFFSET
+        return ImageCodes.PIXEL if self.is_pixel else ImageCodes.TABLE
 
     @property
     def is_offset(self) -> bool:

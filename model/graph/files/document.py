@@ -13,7 +13,7 @@ from bitlathe.model.graph.codebook import Codebook, index_shape, packed, unpacke
 from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.graph import Graph, ImageCodes, ImageEntry
 from bitlathe.model.graph.nodes import (
     AvgPool2d,
     Concat,
@@ -28,11 +28,15 @@ from bitlathe.model.graph.nodes import (
 )
 
 FORMAT = "bitlathe integer graph"
-VERSION = 3  # the newest, with modes of rounding; a graph is written in the oldest version that can hold it
+VERSION = (
+    3  # the newest, with modes of rounding and images; a graph is written in the oldest that can hold it
+)
 CODEBOOK_VERSION = 2  # without modes of rounding: halves up
 PLAIN_VERSION = 1  # nor codebooks
 LARGEST = (1 << 31) - 1  # of any integer in the JSON
 HEADER_FIELDS = ("format", "version", "name", "output", "nodes")
+IMAGES_FIELD = "images"  # of the header, which may be absent
+IMAGES_FIELDS = ("codes", "normalization")
 CODEBOOK_FIELDS = ("shape", "values", "indices")
 NODE_TYPES: dict[str, type[Node]] = {
     node.__name__: node for node in (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
@@ -72,9 +76,17 @@ class ArrayStore:
 
 def json_from_graph(graph: Graph, store: ArrayStore) -> bytes:
     """JSON of a graph in ASCII, one line per node; its arrays go to `store`."""
-    version = max(_version_of(node) for node in graph.nodes)
+    version = max(_version_of(node) for node in graph.nodes) if graph.images is None else VERSION
     nodes = (_plain_node(number, node, store, version) for number, node in enumerate(graph.nodes))
-    header = {"format": FORMAT, "version": version, "name": graph.name, "output": graph.output}
+    header: dict[str, object] = {
+        "format": FORMAT,
+        "version": version,
+        "name": graph.name,
+        "output": graph.output,
+    }
+    if graph.images is not None:
+        entry = {"codes": graph.images.codes.value, "normalization": graph.images.normalization}
+        header[IMAGES_FIELD] = entry
     lines = ",\n".join(json.dumps(node, default=index) for node in nodes)  # `index` takes NumPy's integers
     return f'{json.dumps(header).removesuffix("}")}, "nodes": [\n{lines}\n]}}\n'.encode("ascii")
 
@@ -90,13 +102,27 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
             f"version {version!r} of the format, this program reads {PLAIN_VERSION} to {VERSION}; "
             "convert the file"
         )
-    _check_keys("the header", document, HEADER_FIELDS)
+    has_images = version == VERSION and IMAGES_FIELD in document
+    _check_keys("the header", document, (*HEADER_FIELDS, *([IMAGES_FIELD] if has_images else [])))
     nodes = _list("nodes", document["nodes"])
     return Graph(
         name=_string("name", document["name"]),
         nodes=tuple(_node(number, node, store, version) for number, node in enumerate(nodes)),
         output=_string("output", document["output"]),
+        images=_images(document[IMAGES_FIELD]) if has_images else None,
     )
+
+
+def _images(plain: object) -> ImageEntry:
+    if not isinstance(plain, dict):
+        raise FormatError(f"{IMAGES_FIELD}: {plain!r} does not say how images enter")
+    _check_keys(IMAGES_FIELD, plain, IMAGES_FIELDS)
+    known = {codes.value: codes for codes in ImageCodes}
+    codes = _string(f"{IMAGES_FIELD}, codes", plain["codes"])
+    if codes not in known:
+        raise FormatError(f"{IMAGES_FIELD}, codes: {codes!r} is none of {', '.join(known)}")
+    seen = _optional_string(f"{IMAGES_FIELD}, normalization", plain["normalization"])
+    return ImageEntry(codes=known[codes], normalization=seen)
 
 
 def field_types(node_type: type[Node], version: int = VERSION) -> dict[str, Any]:

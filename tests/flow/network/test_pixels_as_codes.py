@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,17 +12,24 @@ from compiled_networks import computed
 from torch import nn
 
 import bitlathe
+from bitlathe.board.bundle import open_bundle
 from bitlathe.board.codes import input_codes
+from bitlathe.board.manifest import parse_manifest
 from bitlathe.flow.network.integer_network import IntegerNetwork
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.target.config import TARGETS
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.model.capture.capture import capture
 from bitlathe.model.graph.arrays import Images
+from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.files.archive import write_graph
+from bitlathe.model.graph.files.compact import decode_compact, encode_compact
+from bitlathe.model.graph.graph import ImageCodes, ImageEntry
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.qat.view import Frame, QuantizedView
 from bitlathe.model.quantize.exact_network import ExactNetwork
+from bitlathe.model.quantize.preprocess import Preprocess
 
 PYNQ = TARGETS["pynq-z2"]
 
@@ -102,8 +112,37 @@ def test_a_bundles_table_gives_the_graphs_input_codes(network: IntegerNetwork, p
     )
 
 
-def test_the_networks_file_and_its_table_are_read_again(network: IntegerNetwork, tmp_path: object) -> None:
-    network.save(f"{tmp_path}/net.blg")
-    again = bitlathe.load_quantized(f"{tmp_path}/net.blg", network.dataset)
-    images = network.dataset.test_images
-    assert again.preprocess.is_pixel and np.array_equal(again.outputs(images), network.outputs(images))
+def test_the_networks_file_says_how_images_enter(network: IntegerNetwork, tmp_path: Path) -> None:
+    network.save(tmp_path / "net.blg")
+    seen, images = network.weights["normalization"], network.dataset.test_images
+    (tmp_path / "alone.blg").write_bytes((tmp_path / "net.blg").read_bytes())
+    told: list[str] = []
+    for name in ("net.blg", "alone.blg"):  # the second without its table
+        again = bitlathe.load_quantized(
+            tmp_path / name, network.dataset, progress=lambda e: told.append(str(e))
+        )
+        assert again.preprocess.is_pixel and np.array_equal(again.outputs(images), network.outputs(images))
+        assert str(again.graph.images) == f"pixel, trained with {seen}"
+        assert again.weights["normalization"] == seen and seen in ("raw", "range=0..1")
+        assert decode_compact(encode_compact(again.graph)).images == again.graph.images
+    assert told[-1].endswith("alone.preprocess.npy is not there: images enter as pixel")
+
+
+def test_a_table_is_needed_where_the_file_says_so(network: IntegerNetwork, tmp_path: Path) -> None:
+    entry = ImageEntry(codes=ImageCodes.TABLE, normalization="imagenet")
+    write_graph(replace(network.graph, images=entry), tmp_path / "net.blg")
+    with pytest.raises(FormatError, match="its images enter by table, trained with imagenet; put the table"):
+        bitlathe.load_quantized(tmp_path / "net.blg", network.dataset)
+    Preprocess.offset(3).save(tmp_path / "net.preprocess.npy")
+    with pytest.raises(FormatError, match=r"holds signed codes, the input of net.blg is unsigned; quantize"):
+        bitlathe.load_quantized(tmp_path / "net.blg", network.dataset)
+
+
+def test_a_board_runs_the_bundle_whose_manifest_says_how_images_enter(
+    network: IntegerNetwork, tmp_path: Path
+) -> None:
+    assert bitlathe.measure(network, images=4, out=tmp_path).mismatches == 0
+    manifest = open_bundle(next(tmp_path.iterdir())).manifest
+    assert manifest.images == str(network.graph.images)
+    assert parse_manifest(manifest.encode()) == manifest
+    assert b'"images":' not in replace(manifest, images="").encode()  # as before there was the field

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitlathe.flow.network.request import NetworkRequest, Normalization
+from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import find_subject
 from bitlathe.model.data import load_dataset
+from bitlathe.model.graph.normalization import IMAGENET, NONE
 from bitlathe.model.zoo import NETWORKS, build
 from bitlathe.model.zoo.resnet import CifarResNet
 
@@ -29,5 +30,5 @@ def test_foreign_weights_of_the_published_family_were_trained_on_imagenets_const
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     request = NetworkRequest(network=name, dataset=STRANGERS, weights=tmp_path / "weights.pt")
     # all but ResNet-8, which is MLPerf Tiny's
-    expected = Normalization.NONE if name == "resnet8" else Normalization.IMAGENET
-    assert find_subject(request).weights.normalization is expected
+    expected = NONE if name == "resnet8" else IMAGENET
+    assert find_subject(request).weights.normalization == expected

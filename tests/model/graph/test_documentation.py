@@ -16,6 +16,7 @@ from bitlathe.model.graph.files.document import (
     CODEBOOK_VERSION,
     FORMAT,
     HEADER_FIELDS,
+    IMAGES_FIELD,
     NODE_TYPES,
     PLAIN_VERSION,
     READERS,
@@ -23,6 +24,7 @@ from bitlathe.model.graph.files.document import (
     field_types,
 )
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
+from bitlathe.model.graph.graph import ImageCodes
 from bitlathe.model.graph.nodes import IntWeights
 
 SPECIFICATION = (ROOT / "docs" / "integer_graph.md").read_text(encoding="utf-8")
@@ -71,7 +73,7 @@ def test_the_specification_describes_exactly_the_operations() -> None:
 
 
 def test_the_specification_lists_exactly_the_header_and_format_fields() -> None:
-    assert tuple(name for name, *_ in rows("header field")) == HEADER_FIELDS
+    assert tuple(name for name, *_ in rows("header field")) == (*HEADER_FIELDS, IMAGES_FIELD)
     assert [name for name, *_ in rows("format field")] == list(FixedPoint.__dataclass_fields__)
 
 
@@ -83,9 +85,10 @@ def test_the_specification_states_format_version_and_digest() -> None:
     meanings = {name: meaning for name, _, meaning in rows("header field")}
     assert meanings["format"] == FORMAT
     assert meanings["version"] == (
-        f"{VERSION} where a node rounds halves to even, else {CODEBOOK_VERSION} where a weight is a "
-        f"codebook, else {PLAIN_VERSION}"
+        f"{VERSION} where the header has `images` or a node rounds halves to even, else {CODEBOOK_VERSION} "
+        f"where a weight is a codebook, else {PLAIN_VERSION}"
     )
+    assert all(f"`{codes.value}`" in SPECIFICATION for codes in ImageCodes)
     assert re.search(rf"the last {DIGEST_BYTES} bytes", SPECIFICATION)
 
 
