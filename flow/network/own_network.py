@@ -12,6 +12,7 @@ from torch import nn
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.own_file import beside, called, is_function, label, located, own_function, place
+from bitlathe.model.capture.users_code import noting_lines
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.onnx import compare, import_onnx
@@ -90,7 +91,7 @@ def make_own(
     found = onnx_file(network)
     if found is not None:
         return adapted(import_onnx(found[0], shape, found[1]), torch.zeros(_EXAMPLES, *shape), normalize)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), noting_lines():
         maker = own_function(network, "a torch.nn.Module")
         torch.manual_seed(seed)
         with beside(Path(network.rpartition(":")[0])), located(network):

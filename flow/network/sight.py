@@ -18,12 +18,11 @@ from bitlathe.model.zoo.modes import evaluating
 _IMAGES = 256  # of the training split, evenly over it, for it may be sorted
 _FEWEST = 50  # images that tell anything
 _CHANCE = 3  # standard errors within which a share may be that of a guess
-_CLEARLY = 6  # standard errors above a guess
 
 
 def tell_normalization(subject: Subject, progress: Progress) -> None:
     """Tell `progress` where a trained network recognises no more than a guess, and how it would see more."""
-    if subject.weights.source is WeightsSource.RANDOM or subject.dataset.unlike_classes(subject.outputs):
+    if subject.dataset.unlike_classes(subject.outputs) or not _is_trained(subject):
         return
     if (line := _doubt(subject)) is not None:
         progress(Note(line))
@@ -47,11 +46,8 @@ def _doubt(subject: Subject) -> str | None:
         if other != present
     }
     best = max(shares, key=shares.__getitem__)
-    found = shares[best] > max(share, guess) + _CLEARLY * error
-    if not found and not _is_trained(subject):
-        return None
     cause = "its weights were probably trained with another normalization"
-    if found:
+    if shares[best] > max(share, guess) + _CHANCE * error:
         mend = f"`normalization={best}` gives {100 * shares[best]:.0f} %"
     else:
         mend = f"give `normalization`, though none of {', '.join(map(str, shares))} gives clearly more"
@@ -91,11 +87,19 @@ def _recognised(model: nn.Module, x: torch.Tensor, labels: Labels) -> float:
 
 
 def _is_trained(subject: Subject) -> bool:
-    """Whether weights are known not to be as PyTorch draws them: read from a file, or beyond that range."""
+    """Whether weights are from a file, or of a module that differs from what PyTorch makes by itself.
+
+    A batch norm that saw images has other means than 0; without any, weights beyond the range of the
+    initial draw tell.
+    """
     if subject.weights.source not in (WeightsSource.MODULE, WeightsSource.FUNCTION):
-        return True
+        return subject.weights.source is not WeightsSource.RANDOM
+    layers = list(subject.model.modules())
+    norms = [n for n in layers if isinstance(n, nn.BatchNorm2d) and n.running_mean is not None]
+    if norms:
+        return any(bool(norm.running_mean.any()) for norm in norms)
     return any(
         float(layer.weight.detach().abs().max()) > 1.001 / sqrt(layer.weight[0].numel())
-        for layer in subject.model.modules()
+        for layer in layers
         if isinstance(layer, (nn.Conv2d, nn.Linear))
     )

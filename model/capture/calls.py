@@ -31,7 +31,7 @@ class Call:
     """One operation of the exported program."""
 
     operator: str  # "aten.conv2d.default"
-    where: str  # path of the calling module
+    where: str  # path of the calling module, with the line of the user's code where that is known
     name: str  # name for the new node
     size: tuple[int, ...]  # of the result, with the batch
     arguments: Mapping[str, Argument]

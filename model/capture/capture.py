@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,8 +21,16 @@ from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensor
 from bitlathe.model.capture.names import identifier, unused
 from bitlathe.model.capture.operators import BATCH_NORM, HANDLERS
 from bitlathe.model.capture.simplify import simplify
-from bitlathe.model.capture.users_code import chooses_by_values, place, quiet, told
-from bitlathe.model.graph.errors import DataError, ShapeError, UnsupportedLayer
+from bitlathe.model.capture.users_code import (
+    chooses_by_values,
+    keeping_lines,
+    line_of,
+    made_at,
+    place,
+    quiet,
+    told,
+)
+from bitlathe.model.graph.errors import BitlatheError, DataError, ShapeError, UnsupportedLayer, together
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.zoo.modes import evaluating
 
@@ -41,11 +49,12 @@ def capture(
     model does not take `input_shape`.
     """
     title = identifier(name or type(model).__name__.lower())
-    _check_own(model)
-    _check_finite(model)
+    _check_own(model, title)
+    _check_finite(model, title)
     with evaluating(model):
         program = _export(title, model, _example(model, input_shape))
-    reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model))
+    made = {path: made_at(module) for path, module in model.named_modules(remove_duplicate=False)}
+    reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model), made_at=made)
     return simplify(reader.read(program), keeps_grids=keeps_grids)
 
 
@@ -58,23 +67,34 @@ def live_tensors(model: nn.Module) -> ModuleTensors:
     return {**dict(parameters), **dict(model.named_buffers(remove_duplicate=False))}
 
 
-def _check_own(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        if type(module).__module__.split(".")[0] == "brevitas":
-            raise UnsupportedLayer(
-                f"{path}: {type(module).__name__} is quantized by brevitas; export it to ONNX, by its QCDQ "
-                "or QONNX export, and give that file, whose integers are kept"
-            )
+def _check_own(model: nn.Module, title: str) -> None:
+    errors = [
+        UnsupportedLayer(
+            f"{_place('', path, type(module).__name__, made_at(module))}: is quantized by brevitas; export it "
+            "to ONNX, by its QCDQ or QONNX export, and give that file, whose integers are kept"
+        )
+        for path, module in model.named_modules()
+        if type(module).__module__.split(".")[0] == "brevitas"
+    ]
+    if errors:
+        raise together(errors, title)
 
 
-def _check_finite(model: nn.Module) -> None:
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        bad = int((~torch.isfinite(tensor)).sum())
-        if bad:
-            raise DataError(
-                f"{name}: {bad} of {tensor.numel()} values are NaN or infinite; "
-                "load intact weights or train again"
-            )
+def _check_finite(model: nn.Module, title: str) -> None:
+    counts = {
+        name: (int((~torch.isfinite(tensor)).sum()), tensor.numel())
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
+    errors = [
+        DataError(
+            f"{_tensor_place(model, name)}: {bad} of {count} values are NaN or infinite; load intact weights "
+            "or train again"
+        )
+        for name, (bad, count) in counts.items()
+        if bad
+    ]
+    if errors:
+        raise together(errors, title)
 
 
 def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
@@ -92,7 +112,7 @@ def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export
         warnings.simplefilter("ignore")  # PyTorch's warnings about its internals
         _try(title, model, example)
         try:
-            with quiet():
+            with quiet(), keeping_lines():
                 program: torch.export.ExportedProgram = torch.export.export(model, (example,))
                 if _is_understood(program):
                     return program
@@ -141,8 +161,11 @@ class _Reader:
     title: str
     input_shape: Shape
     live: ModuleTensors
+    made_at: Mapping[str, str]  # line of the user's code that made each module, where it is known
     nodes: dict[str, FloatNode] = field(default_factory=dict)
     values: dict[fx.Node, Argument] = field(default_factory=dict)  # result of each operation read so far
+    refusals: list[BitlatheError] = field(default_factory=list)  # all that stands in the way
+    unknown: set[fx.Node] = field(default_factory=set)  # operations whose results nothing can be said of
 
     def read(self, program: torch.export.ExportedProgram) -> FloatNetwork:
         self._read_placeholders(program)
@@ -150,7 +173,9 @@ class _Reader:
         self._check_constant_buffers(program, needed)
         for node in program.graph.nodes:
             if node.op == "call_function" and node in needed:
-                self.values[node] = self._value(node)
+                self.values[node] = self._read_or_refused(node)
+        if self.refusals:
+            raise together(self.refusals, self.title)
         output = self._output(program)
         return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output)
 
@@ -181,9 +206,11 @@ class _Reader:
         placeholders = (node for node in program.graph.nodes if node.op == "placeholder")
         for node, spec in zip(placeholders, signature.input_specs, strict=True):
             if spec.target in changed and node in needed:
-                raise UnsupportedLayer(
-                    f"{self.title}: forward changes the buffer {spec.target} that its output depends on; "
-                    "keep buffers as they are in evaluation mode"
+                self.refusals.append(
+                    UnsupportedLayer(
+                        f"{self.title}: forward changes the buffer {spec.target} that its output depends on; "
+                        "keep buffers as they are in evaluation mode"
+                    )
                 )
 
     def _output(self, program: torch.export.ExportedProgram) -> str:
@@ -199,6 +226,31 @@ class _Reader:
     def _add(self, node: FloatNode) -> FloatNode:
         self.nodes.setdefault(node.name, node)
         return node
+
+    def _read_or_refused(self, node: fx.Node) -> Argument:
+        """What an operation makes; where it is refused, a stand-in, so that those behind it are read too."""
+        if node.target is operator.getitem and node.args[0] in self.unknown:
+            return self._stand_in(node)
+        is_blind = not self.unknown.isdisjoint(node.all_input_nodes)
+        if is_blind and (str(node.target) in HANDLERS or node.meta.get("val") is None):
+            return self._stand_in(node)
+        try:
+            return self._value(node)
+        except (UnsupportedLayer, ShapeError) as error:
+            self.refusals.append(error)
+            return self._stand_in(node)
+
+    def _stand_in(self, node: fx.Node) -> Argument:
+        """A tensor of the size that an operation makes; unknown if no map or vector of each image has it."""
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 4) or len(value) != _BATCH:
+            self.unknown.add(node)
+            return None
+        size = tuple(value.shape)
+        channels, height, width = (*size[1:], 1, 1)[:3]
+        return TracedTensor(
+            node=FloatInput(name=unused(node.name, self.nodes), shape=(channels, height, width)), size=size
+        )
 
     def _value(self, node: fx.Node) -> Argument:
         first = node.target is operator.getitem and node.args[1] == 0
@@ -237,11 +289,12 @@ class _Reader:
         return operation(function, *formulas) if isinstance(result, torch.Tensor) else result
 
     def _call(self, node: fx.Node) -> Call:
-        where, leaf = _module_of(node)
-        own = where if leaf else f"{where}.{_operation(node)}"
+        path, kind = _module_of(node)
+        is_layer = kind.startswith("torch.nn.modules.")
+        own = path if is_layer else f"{path}.{_operation(node)}"
         call = Call(
             operator=str(node.target),
-            where=where or self.title,
+            where=_place(line_of(node), path, kind.rpartition(".")[2], self.made_at.get(path, "") * is_layer),
             name=unused(identifier(own.strip(".")), self.nodes),
             size=_size(node),
             arguments=self._arguments(node),
@@ -274,10 +327,27 @@ def _needed(results: Sequence[Any]) -> set[fx.Node]:
     return found
 
 
-def _module_of(node: fx.Node) -> tuple[str, bool]:
-    """Path of the innermost module that calls `node`, and whether it is one of PyTorch's layers."""
+def _module_of(node: fx.Node) -> tuple[str, str]:
+    """Path of the innermost module that calls `node`, and its class with the class's module."""
     path, kind = next(reversed(node.meta.get("nn_module_stack", {"": ("", "")}).values()))
-    return path, str(kind).startswith("torch.nn.modules.")
+    return path, str(kind) if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _place(line: str, path: str, kind: str, made_at: str) -> str:
+    """Where a problem is: line and module, and the line that made the module if that is another one.
+
+    >>> _place("net.py:9", "body.1", "Tanh", "net.py:4"), _place("", "1", "Tanh", "net.py:4")
+    ('net.py:9 in body.1 (Tanh, made in net.py:4)', 'net.py:4 in 1 (Tanh)')
+    """
+    made = f", made in {made_at}" if line and made_at and made_at != line else ""
+    module = f"{path} ({kind}{made})" if path else kind
+    return f"{line or made_at} in {module}" if line or made_at else module
+
+
+def _tensor_place(model: nn.Module, name: str) -> str:
+    """A tensor's name, with the line that made its module where that is known."""
+    line = made_at(model.get_submodule(name.rpartition(".")[0]))
+    return f"{line} in {name}" if line else name
 
 
 def _operation(node: fx.Node) -> str:

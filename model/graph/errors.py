@@ -1,8 +1,11 @@
 """One family of errors; a message says what is wrong, where, and how to mend it."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 
 class BitlatheError(Exception):
-    """Base of every error that a user can cause or fix; commands print it as one line."""
+    """Base of every error that a user can cause or fix; commands print it as a line for each problem."""
 
 
 class FormatError(BitlatheError):
@@ -35,3 +38,35 @@ class MissingData(DataError):
 
 class ToolError(BitlatheError):
     """A tool is missing or failed."""
+
+
+_NAMED = 3  # places of equal problems behind the first
+
+
+def together(errors: Sequence[BitlatheError], whose: str) -> BitlatheError:
+    """One error, of the first one's kind, for all that is wrong with something: a line each below a head.
+
+    Messages are PLACE: PROBLEM; equal problems share a line, which counts them.
+
+    >>> print(together([BitlatheError(f"{place}: is odd; drop it") for place in ("a", "b", "c")], "net"))
+    net: 3 problems
+      a: is odd; drop it (and 2 more of the same, in b, c)
+    """
+    if len(errors) == 1:
+        return errors[0]
+    places = defaultdict[str, list[str]](list)
+    for error in errors:
+        place, _, problem = str(error).partition(": ")
+        places[problem].append(place)
+    lines = [f"  {where[0]}: {problem}{_also(where)}" for problem, where in places.items()]
+    return type(errors[0])("\n".join([f"{whose}: {len(errors)} problems", *lines]))
+
+
+def _also(places: Sequence[str]) -> str:
+    """Words for the places behind the first, without the line where that is the first one's."""
+    if len(places) == 1:
+        return ""
+    line, separator, _ = places[0].partition(" in ")
+    rest = [place.removeprefix(f"{line}{separator}") if separator else place for place in places[1:]]
+    more = ", ..." if len(rest) > _NAMED else ""
+    return f" (and {len(rest)} more of the same, in {', '.join(rest[:_NAMED])}{more})"

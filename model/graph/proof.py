@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bitlathe.model.graph.bounds import accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import INT32_EXACT
-from bitlathe.model.graph.errors import OverflowRisk
+from bitlathe.model.graph.errors import OverflowRisk, together
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense
 
@@ -34,7 +34,7 @@ class Bound:
 
 
 def prove(graph: Graph) -> tuple[Bound, ...]:
-    """Bounds of all accumulators, in the order of nodes and channels; OverflowRisk at the first beyond int32.
+    """Bounds of all accumulators, in the order of nodes and channels; OverflowRisk names layers beyond int32.
 
     sum(|w|) * max|x| + |bias| + (max|residual| << shift) + 2**(n-1) < 2**31 with the clamps of the
     sources as max|x|, and positive and negative terms summed apart.
@@ -49,8 +49,10 @@ def prove(graph: Graph) -> tuple[Bound, ...]:
                 Bound(layer=node.name, channel=c, lowest=low, highest=high)
                 for c, (low, high) in enumerate(pairs)
             ]
-    for bound in bounds:
-        _refuse_overflow(bound)
+    over = [bound for bound in bounds if bound.max_abs >= INT32_EXACT]
+    first = {bound.layer: bound for bound in reversed(over)}
+    if over:
+        raise together([_overflow(bound) for bound in over if bound is first[bound.layer]], graph.name)
     return tuple(bounds)
 
 
@@ -62,9 +64,8 @@ def check(graph: Graph) -> None:
     prove(graph)
 
 
-def _refuse_overflow(bound: Bound) -> None:
-    if bound.max_abs >= INT32_EXACT:
-        raise OverflowRisk(
-            f"{bound.layer}: the accumulator of channel {bound.channel} may reach {bound.max_abs}, int32 has "
-            f"{INT32_EXACT - 1}; use fewer bits for weights or activations, or a smaller residual shift"
-        )
+def _overflow(bound: Bound) -> OverflowRisk:
+    return OverflowRisk(
+        f"{bound.layer}: the accumulator of channel {bound.channel} may reach {bound.max_abs}, int32 has "
+        f"{INT32_EXACT - 1}; use fewer bits for weights or activations, or a smaller residual shift"
+    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.graph.errors import BitlatheError, ShapeError, UnsupportedLayer, together
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import read_image
@@ -17,6 +16,7 @@ from bitlathe.model.onnx.operators import HANDLERS
 from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode, brief, folded, read_graph
 from bitlathe.model.onnx.quantized import ON_CODES, QUANTIZERS, linear_of_constants, quant_of_constants
 
+_REPLACE = "replace it and export again, or give the network as FILE.py:FUNCTION"
 HOST = (  # at the end; they keep the largest logit the largest
     *("Softmax", "LogSoftmax", "Log", "Sigmoid", "ArgMax", "ai.onnx.ml.ZipMap"),
 )
@@ -37,10 +37,7 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
     importer.values[graph.input] = read_image(importer, path, image_shape)
     logits, host = _before_host(graph, chosen)
     needed = _needed(graph, logits)
-    for place, node in enumerate(needed):
-        if node.operator not in HANDLERS and importer.depends_on_image(node):
-            raise _unknown(importer, needed[place:])
-        _read(importer, node)
+    _read_all(importer, needed, path.name)
     image, result = importer.values[graph.input], _result(importer, path, logits)
     steps = importer.steps_to(result)
     return OnnxNetwork(
@@ -51,6 +48,28 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
         logits=logits,
         file_axes=(0, 2, 3, 1) if image.layout is AxisOrder.CHANNELS_LAST else (0, 1, 2, 3),
     )
+
+
+def _read_all(importer: Importer, nodes: Sequence[OnnxNode], file: str) -> None:
+    """Read every node; one error for all that are not read, of which those behind them are looked at too."""
+    refusals: list[BitlatheError] = []
+    unknown: set[str] = set()  # tensors that a node makes that was not read
+    for node in nodes:
+        if node.operator not in HANDLERS and (
+            importer.depends_on_image(node) or not unknown.isdisjoint(node.inputs)
+        ):
+            refusals.append(node.refusal("is not read", _REPLACE))
+            unknown.update(node.outputs)
+        elif not unknown.isdisjoint(node.inputs):
+            unknown.update(node.outputs)
+        else:
+            try:
+                _read(importer, node)
+            except (UnsupportedLayer, ShapeError) as error:
+                refusals.append(error)
+                unknown.update(node.outputs)
+    if refusals:
+        raise together(refusals, file)
 
 
 def _read(importer: Importer, node: OnnxNode) -> None:
@@ -124,21 +143,6 @@ def _needed(graph: OnnxGraph, output: str) -> list[OnnxNode]:
         if wanted.intersection(node.outputs):
             wanted.update(name for name in node.inputs if name)
     return [node for node in graph.nodes if wanted.intersection(node.outputs)]
-
-
-def _unknown(importer: Importer, nodes: Sequence[OnnxNode]) -> UnsupportedLayer:
-    """The error for the first node that is not read; it lists later ones too."""
-    first, *others = nodes
-    reached, counts = {*importer.values, *first.outputs}, Counter[str]()
-    for other in others:
-        if reached.intersection(other.inputs):
-            reached.update(other.outputs)
-            counts[other.operator] += other.operator not in HANDLERS
-    rest = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count)
-    return first.refusal(
-        "is not read" + (f" (nor behind it: {rest})" if rest else ""),
-        "replace it and export again, or give the network as FILE.py:FUNCTION",
-    )
 
 
 def _result(importer: Importer, path: Path, logits: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
 from bitlathe.model.graph.convolution import INT32_EXACT
-from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.errors import FormatError, together
 from bitlathe.model.graph.fixed_point import MAX_SHIFT, FixedPoint
 from bitlathe.model.quantize.calibrate import Formats
 from bitlathe.model.quantize.groups import Group
@@ -44,7 +44,7 @@ def legal_activations(
         excess = [(node, name, by) for node in network.nodes for name, by in _excess(node, legal, weights)]
         stuck = [(node, name) for node, name, _ in excess if _is_stuck(node, members[name], fixed)]
         if stuck and not clip:
-            raise _refusal(*stuck[0])
+            raise together([_refusal(*each) for each in stuck], network.name)
         if len(excess) == len(stuck):
             return legal
         for node, name, by in excess:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from bitlathe.model.capture.capture import capture
-from bitlathe.model.graph.errors import UnsupportedLayer
+from bitlathe.model.capture.users_code import noting_lines
+from bitlathe.model.graph.errors import DataError, UnsupportedLayer
 
 NO_FORM = "has no exact integer form here"
+REORDER = "keep the order (N, C, H, W); to flatten another, reorder the next layer's weights once"
 SUPPORTED = (
     "use conv2d, linear, batch_norm, relu, relu6, max_pool2d, avg_pool2d, adaptive_avg_pool2d, "
     "mean over height and width, add, cat, flatten, strided slices or channel padding"
@@ -152,11 +157,11 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "reordered axes": (
         Forward(lambda m, x: x.permute(0, 2, 3, 1)),
-        f"aten.permute.default {NO_FORM}; {SUPPORTED}",
+        f"aten.permute.default {NO_FORM}; {REORDER}",
     ),
     "swapped axes": (
         Forward(lambda m, x: x.transpose(2, 3)),
-        f"aten.transpose.int {NO_FORM}; {SUPPORTED}",
+        f"aten.transpose.int {NO_FORM}; {REORDER}",
     ),
     "features as channels": (
         Forward(lambda m, x: x.reshape(-1, 256, 1, 1)[:, :10].flatten(1)),
@@ -176,6 +181,10 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         Forward(lambda m, x: x.flatten(2)),
         "aten.flatten.using_ints makes a tensor of size (2, 4, 64); keep to (N, C, H, W) and (N, features)",
     ),
+    "a function of no network": (
+        Forward(lambda m, x: torch.cumsum(x, 2)),
+        f"aten.cumsum.default {NO_FORM}; {SUPPORTED}",
+    ),
     "another type": (
         Forward(lambda m, x: x.half()),
         f"aten._to_copy.default {NO_FORM}; keep one floating-point type throughout",
@@ -190,7 +199,8 @@ def test_an_unsupported_operation_is_refused_with_its_module_and_a_way_out(case:
     with pytest.raises(UnsupportedLayer) as error:
         capture(network, (4, 8, 8))
     where, _, problem = str(error.value).partition(": ")
-    assert (where.split(".")[:2], problem) == (["block", "part"], message)
+    assert re.fullmatch(r"tests/\S+\.py:\d+ in block\.part[.\d]* \(\w+\)", where), where
+    assert problem == message
 
 
 @pytest.mark.parametrize(
@@ -217,6 +227,87 @@ def test_control_flow_on_values_is_refused() -> None:
 def test_a_layer_of_brevitas_is_refused_with_the_way_by_onnx() -> None:
     kind = type("QuantConv2d", (nn.Conv2d,), {"__module__": "brevitas.nn.quant_conv"})
     with pytest.raises(
-        UnsupportedLayer, match="conv: QuantConv2d is quantized by brevitas; export it to ONNX"
+        UnsupportedLayer,
+        match=r"^conv \(QuantConv2d\): is quantized by brevitas; export it to ONNX",
     ):
         capture(nn.Sequential(OrderedDict(conv=kind(1, 2, 3))), (1, 8, 8))
+
+
+class Attention(nn.Module):
+    """Several things that have no integer form, one of them in a function that forward calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(4, 4, 3, padding=1, dilation=2)
+        self.acts = nn.ModuleList(nn.Hardswish() for _ in range(6))
+        self.split = nn.Conv2d(4, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for act in self.acts:
+            x = act(x)
+        left, right = torch.chunk(self.split(x), 2, 1)
+        return scaled(left, right).mean((2, 3))
+
+
+def scaled(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return one * torch.sigmoid(other)
+
+
+def line_with(text: str) -> int:
+    """Number of the first line of this file that holds a text."""
+    return 1 + next(n for n, line in enumerate(Path(__file__).read_text().splitlines()) if text in line)
+
+
+def test_all_problems_are_told_at_once_with_the_users_lines() -> None:
+    with pytest.raises(UnsupportedLayer) as error:
+        capture(Attention(), (4, 8, 8), name="net")
+    here = Path(__file__).relative_to(Path.cwd())
+    places = {
+        "first (Conv2d): aten.conv2d.default has dilation (2, 2); retrain with dilation 1": "self.first(x)",
+        f"acts.0 (Hardswish): aten.hardswish.default {NO_FORM}; use ReLU or ReLU6 (and 5 more of the same, "
+        "in acts.1 (Hardswish), acts.2 (Hardswish), acts.3 (Hardswish), ...)": "x = act(x)",
+        f"Attention: aten.split.Tensor {NO_FORM}; "
+        "take channels by slices, x[:, :n] and x[:, n:]": "torch.chunk(",
+        f"Attention: aten.sigmoid.default {NO_FORM}; at the end take it off: larger outputs stay larger; "
+        "elsewhere use ReLU or ReLU6": "return one *",
+        "Attention: aten.mul.Tensor takes two tensors; only sums of two tensors, and constants per channel, "
+        "are supported": "return one *",
+    }
+    lines = [f"  {here}:{line_with(code)} in {problem}" for problem, code in places.items()]
+    assert str(error.value).splitlines() == ["net: 10 problems", *lines]
+
+
+def test_what_cannot_be_told_behind_a_refused_operation_is_not_called_wrong() -> None:
+    def sequences(m: Forward, x: torch.Tensor) -> torch.Tensor:
+        tokens = x.flatten(2)  # (N, C, H * W): nothing here has such a tensor
+        return torch.relu(tokens * 2 + 1).mean(2)
+
+    with pytest.raises(UnsupportedLayer) as error:
+        capture(Forward(sequences), (4, 8, 8))
+    assert str(error.value).count("aten.") == 1 and "flatten.using_ints makes a tensor" in str(error.value)
+
+
+def test_layers_of_a_sequential_are_named_by_the_line_that_made_them() -> None:
+    with noting_lines():
+        model = nn.Sequential(
+            nn.Conv2d(4, 4, 3),
+            nn.Softplus(),
+            nn.Flatten(),
+        )
+    with pytest.raises(UnsupportedLayer) as error:
+        capture(copy.deepcopy(model), (4, 8, 8))
+    line = f"{Path(__file__).relative_to(Path.cwd())}:{line_with('nn.Softplus(),')}"
+    assert str(error.value).startswith(f"{line} in 1 (Softplus): aten.softplus.default {NO_FORM}; use conv2d")
+
+
+def test_every_tensor_that_is_not_finite_is_named() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)).requires_grad_(False)
+    model[0].weight[0] = float("nan")
+    model[1].weight[1] = float("inf")
+    with pytest.raises(DataError) as error:
+        capture(model, (4, 8, 8))
+    mend = "36 of 144 values are NaN or infinite; load intact weights or train again"
+    assert str(error.value) == (
+        f"sequential: 2 problems\n  0.weight: {mend} (and 1 more of the same, in 1.weight)"
+    )

@@ -72,8 +72,33 @@ def test_an_operator_that_is_not_read_is_named_with_all_others(tmp_path: Path) -
         node("LRN", "relu", "y", size=3),
     ]
     path = write(tmp_path / "net.onnx", nodes, KERNEL, outputs={"y": 4})
-    with pytest.raises(UnsupportedLayer, match=r"norm: LRN is not read \(nor behind it: 1 LRN\); replace it"):
+    with pytest.raises(UnsupportedLayer) as caught:
         import_onnx(path, IMAGE)
+    mend = "replace it and export again, or give the network as FILE.py:FUNCTION"
+    assert str(caught.value) == (
+        f"net.onnx: 2 problems\n  norm: LRN is not read; {mend} (and 1 more of the same, in y)"
+    )
+
+
+def test_all_that_is_not_read_is_told_at_once(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x k", "dilated", dilations=[2, 2], auto_pad="SAME_UPPER"),
+        node("AveragePool", "x", "pool", kernel_shape=[2, 2], pads=[0, 0, 1, 1]),
+        node("LRN", "pool", "norm", size=3),
+        node("Det", "norm", "det"),
+        node("Relu", "det", "relu"),
+        node("Add", "relu dilated", "y"),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, KERNEL, outputs={"y": 4})
+    with pytest.raises(UnsupportedLayer) as caught:
+        import_onnx(path, IMAGE)
+    head, *lines = str(caught.value).splitlines()
+    assert head == f"net.onnx: {len(lines)} problems"
+    assert [line.split(";")[0] for line in lines][-3:] == [
+        "  pool: AveragePool pads unevenly, by (0, 0, 1, 1)",
+        "  norm: LRN is not read",
+        "  det: Det is not read",
+    ]
 
 
 def test_an_operator_of_another_domain_is_named(tmp_path: Path) -> None:
