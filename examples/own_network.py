@@ -74,7 +74,7 @@ def trained(images: np.ndarray, labels: np.ndarray) -> nn.Module:
 def main(folder: str = "build/own_network") -> None:
     """Train, compress, simulate, and fill a folder that runs on the simulated board."""
     train, test = pictures(800, seed=1), pictures(200, seed=2)
-    network = bitlathe.load_network(trained(*train), (*train, *test), normalization="unit")
+    network = bitlathe.load_network(trained(*train), (*train, *test), normalization="range=0..1")
     print(bitlathe.quantize(network).accuracy)
 
     smaller = bitlathe.compress(network, ["prune:share=0.25,scope=all", "quantize:weights=4"], held_out=100)

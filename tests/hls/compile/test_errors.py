@@ -67,3 +67,19 @@ def test_weights_of_one_pass_beyond_the_store_are_refused_with_their_lines() -> 
         "conv: 8 output channels take 73 weight lines, there are 72; "
         "use a smaller kernel, fewer input channels or more weight_lines"
     )
+
+
+def test_all_layers_that_do_not_fit_are_named_at_once() -> None:
+    pools = [
+        MaxPool2d(name=f"pool{n}", format=BYTE, source=source, kernel_size=(1, 1), stride=(16, 16))
+        for n, source in ((1, "image"), (2, "pool1"))
+    ]
+    graph = graph_of(*pools, conv2d(ONE, source="pool2", format=WIDE), shape=(1, 600, 600))
+    with pytest.raises(CapacityError) as refusal:
+        compiled_for(graph, DEFAULT)
+    assert str(refusal.value).splitlines() == [
+        f"{graph.name}: 3 problems",
+        "  pool1: a stride of 16x16; the engine's limit is 15: choose a smaller one "
+        "(and 1 more of the same, in pool2)",
+        "  conv: codes of 9 bits; the engine's lanes hold 8: quantize the layer to at most that",
+    ]
