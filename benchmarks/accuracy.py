@@ -21,6 +21,7 @@ from torch import nn
 from bitlathe.flow.files import write_json
 from bitlathe.model.compress.weight_files import load_pretrained, load_weights
 from bitlathe.model.data import Dataset, Images, Labels, load_dataset
+from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.config import InputMode, QuantizeConfig
@@ -80,7 +81,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", required=True, help="a network of the zoo, such as resnet20")
     parser.add_argument("--weights", type=Path, help="its trained weights; those of the package by default")
-    parser.add_argument("--normalize", choices=("none", "imagenet"), default="none", help="of the weights")
+    parser.add_argument("--normalize", type=Normalization.parse, default=NONE, help="of the weights")
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--images", type=int, default=None, help="test images, all by default")
     parser.add_argument("--calibration-images", type=int, default=DEFAULTS.calibration_images)
@@ -103,7 +104,7 @@ def _model(arguments: argparse.Namespace, dataset: Dataset) -> nn.Module:
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
-        normalize=Normalize.imagenet() if arguments.normalize == "imagenet" else None,
+        normalize=Normalize.of(arguments.normalize),
     )
     load_weights(model, arguments.weights)
     return model.eval()

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from bitlathe.flow.api.datasets import DatasetSource, load_dataset
-from bitlathe.flow.errors import UsageError
+from bitlathe.flow.errors import UsageError, member_of
 from bitlathe.flow.network.integer_network import IntegerNetwork, quantized, read_network
 from bitlathe.flow.network.request import (
     AUTO,

@@ -54,7 +54,8 @@ def report_view(result: SearchResult, baselines: Sequence[SearchResult]) -> Repo
         title=f"{result.name} on {result.dataset}",
         summary=(
             f"{len(result.records)} epochs on {result.target}: {percent(share)} of the cycles before the "
-            f"search, {percent(result.test_accuracy)} of the test images recognised by the integer network."
+            f"search, {percent(result.test_accuracy)} of the test images recognised by the integer network. "
+            f"What the network sees of a pixel: normalization {result.normalization}."
         ),
         tables=(comparison_table(result, baselines), choices_table(result)),
         charts=charts(result, baselines),

@@ -23,6 +23,7 @@ class SearchResult:
 
     name: str
     dataset: str
+    normalization: str  # of its images, that the network was trained with
     target: str
     test_accuracy: float  # of the integer network on the whole test split, which nothing before has seen
     reference: Measures
@@ -66,6 +67,7 @@ class SearchResult:
         return {
             "name": self.name,
             "dataset": self.dataset,
+            "normalization": self.normalization,
             "target": self.target,
             "epochs": len(self.records),
             "test_accuracy": self.test_accuracy,

@@ -214,6 +214,7 @@ class _Runner:
         result = SearchResult(
             name=name,
             dataset=dataset.name,
+            normalization=str(self.setup.subject.weights.normalization),
             target=self.setup.target.name,
             test_accuracy=evaluate(view, dataset.test_images, dataset.test_labels).accuracy,
             reference=checkpoint.reference,

@@ -70,8 +70,8 @@ def live_tensors(model: nn.Module) -> ModuleTensors:
 def _check_own(model: nn.Module, title: str) -> None:
     errors = [
         UnsupportedLayer(
-            f"{_place('', path, type(module).__name__, made_at(module))}: is quantized by brevitas; export it "
-            "to ONNX, by its QCDQ or QONNX export, and give that file, whose integers are kept"
+            f"{_place('', path, type(module).__name__, made_at(module))}: is quantized by brevitas; export "
+            "it to ONNX, by its QCDQ or QONNX export, and give that file, whose integers are kept"
         )
         for path, module in model.named_modules()
         if type(module).__module__.split(".")[0] == "brevitas"

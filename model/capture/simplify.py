@@ -41,7 +41,7 @@ from bitlathe.model.capture.folding import (
 )
 from bitlathe.model.capture.image_copies import with_image_copies
 from bitlathe.model.capture.names import unused
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, together
 
 
 def simplify(network: FloatNetwork, *, keeps_grids: bool = False) -> FloatNetwork:
@@ -73,15 +73,17 @@ def _is_selection(node: FloatNode) -> bool:
 
 
 def _check_finite(network: FloatNetwork) -> None:
-    for node in network.nodes:
-        if (
-            isinstance(node, (FloatConv2d, FloatDense))
-            and not np.isfinite([*node.weight.flat, *node.bias]).all()
-        ):
-            raise DataError(
-                f"{node.name}: folding its batch norm makes NaN or infinite weights; "
-                "check its running_var, which must be >= 0"
-            )
+    errors = [
+        DataError(
+            f"{node.name}: folding its batch norm makes NaN or infinite weights; "
+            "check its running_var, which must be >= 0"
+        )
+        for node in network.nodes
+        if isinstance(node, (FloatConv2d, FloatDense))
+        and not np.isfinite([*node.weight.flat, *node.bias]).all()
+    ]
+    if errors:
+        raise together(errors, network.name)
 
 
 @dataclass(kw_only=True)

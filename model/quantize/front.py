@@ -108,37 +108,37 @@ def _entering(network: FloatNetwork, front: Front, form: FixedPoint) -> FloatNet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Normalised:
-    """The part of a network that sees normalised pixels: the image, its pools, and what reads these."""
+    """What sees normalised pixels of a network: the image, what keeps its channels, and their readers."""
 
     network: FloatNetwork
-    tensors: frozenset[str]  # the input and its pools, which a normalisation by channel may follow as well
-    pools: tuple[FloatNode, ...]
+    tensors: frozenset[str]  # the input and its keepers, which a normalisation by channel may follow as well
+    keepers: tuple[FloatNode, ...]  # pools and copies
     readers: tuple[FloatNode, ...]
 
     @classmethod
     def of(cls, network: FloatNetwork) -> _Normalised:
-        tensors, pools = {network.input.name}, []
+        tensors, keepers = {network.input.name}, []
         for node in network.nodes:
-            if isinstance(node, (FloatMaxPool2d, FloatAvgPool2d)) and node.source in tensors:
+            if _keeps_channels(node) and tensors.issuperset(node.sources):
                 tensors.add(node.name)
-                pools.append(node)
+                keepers.append(node)
         others = (node for node in network.nodes if not tensors.isdisjoint(node.sources))
         return cls(
             network=network,
             tensors=frozenset(tensors),
-            pools=tuple(pools),
+            keepers=tuple(keepers),
             readers=tuple(node for node in others if node.name not in tensors),
         )
 
     @property
     def is_padded(self) -> bool:
         """Whether zeros are padded after the normalisation; of a maximum they never win."""
-        padded = (node for node in (*self.pools, *self.readers) if not isinstance(node, FloatMaxPool2d))
+        padded = (node for node in (*self.keepers, *self.readers) if not isinstance(node, FloatMaxPool2d))
         return any(getattr(node, "padding", (0, 0)) != (0, 0) for node in padded)
 
     def can_fold(self, front: Front) -> bool:
         """Whether weights read the normalised pixels everywhere, and no maximum would become a minimum."""
-        falling = bool((front.scale < 0).any()) and any(isinstance(n, FloatMaxPool2d) for n in self.pools)
+        falling = bool((front.scale < 0).any()) and any(isinstance(n, FloatMaxPool2d) for n in self.keepers)
         return not (self._stuck or falling)
 
     @property
@@ -158,7 +158,7 @@ class _Normalised:
         w * (x * scale + offset) = (w * scale) * x + w * offset; a padded zero now stands for x = 0.
         """
         if not self.can_fold(front):
-            stuck = [*self._stuck, *(pool.name for pool in self.pools)][0]
+            stuck = [*self._stuck, *(node.name for node in self.keepers)][0]
             raise UnsupportedLayer(
                 f"{stuck}: reads the normalised image without weights to fold the normalisation into; "
                 f"use input_mode {InputMode.TABLE.value}"
@@ -166,6 +166,14 @@ class _Normalised:
         readers = {node.name for node in self.readers}
         nodes = (_fold_into(node, front) if node.name in readers else node for node in self.network.nodes)
         return replace(self.network, nodes=tuple(nodes), front=None)
+
+
+def _keeps_channels(node: FloatNode) -> bool:
+    """Whether a node makes each channel of the same channel of its source: a pool, or a copy."""
+    if isinstance(node, FloatConv2d) and node.is_selection and node.origin.is_constant:
+        taken = node.weight.sum((2, 3))  # (out, in), or (out, 1) of a depthwise copy
+        return np.array_equal(taken, np.ones_like(taken) if node.groups > 1 else np.eye(*taken.shape))
+    return isinstance(node, (FloatMaxPool2d, FloatAvgPool2d))
 
 
 def _fold_into(node: FloatNode, front: Front) -> FloatNode:

@@ -129,6 +129,7 @@ def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int
 def constant_codes(layer: str, what: str, data: Any, precision: CodeType) -> Int64s:
     """Codes of constants as the type stores them; UnsupportedLayer where one leaves an AP_WRAP type."""
     scaled = np.ldexp(np.asarray(data, np.float64), precision.frac)
+    rounds: dict[str, Callable[[Float64s], Float64s]]
     rounds = {"TRN": np.floor, "RND": lambda x: np.floor(x + 0.5), "RND_CONV": np.rint}
     if precision.rounding not in rounds and (scaled != np.rint(scaled)).any():
         raise UnsupportedLayer(

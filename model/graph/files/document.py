@@ -28,9 +28,7 @@ from bitlathe.model.graph.nodes import (
 )
 
 FORMAT = "bitlathe integer graph"
-VERSION = (
-    3  # the newest, with modes of rounding and images; a graph is written in the oldest that can hold it
-)
+VERSION = 3  # the newest, with rounding modes and images; a graph is written in the oldest that can hold it
 CODEBOOK_VERSION = 2  # without modes of rounding: halves up
 PLAIN_VERSION = 1  # nor codebooks
 LARGEST = (1 << 31) - 1  # of any integer in the JSON
@@ -97,7 +95,7 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FormatError(f"the JSON is not a {FORMAT}; name a file that this program saved")
     version = document.get("version")
-    if version not in range(PLAIN_VERSION, VERSION + 1):
+    if not isinstance(version, int) or version not in range(PLAIN_VERSION, VERSION + 1):
         raise FormatError(
             f"version {version!r} of the format, this program reads {PLAIN_VERSION} to {VERSION}; "
             "convert the file"

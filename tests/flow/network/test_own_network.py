@@ -348,3 +348,41 @@ def test_a_wrong_normalization_is_refused_by_line_and_option(file: Path) -> None
     ):
         outcome = run(*words, "--normalize", option)
         assert outcome.status == 2 and outcome.stderr.strip().splitlines()[-1].startswith(message)
+
+
+def test_a_refused_network_of_a_file_is_told_line_by_line(tmp_path: Path) -> None:
+    Path("refused.py").write_text(
+        "from torch import nn\n"
+        "from torch.nn import functional as F\n"
+        "\n"
+        "def block(width):\n"
+        "    return nn.Sequential(\n"
+        "        nn.Conv2d(width, width, 3, padding=1),\n"
+        "        nn.Softplus(),\n"
+        "    )\n"
+        "\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.first = nn.Conv2d(1, 4, 3)\n"
+        "        self.body = nn.Sequential(block(4), block(4))\n"
+        "        self.last = nn.Linear(4, 10)\n"
+        "\n"
+        "    def forward(self, x):\n"
+        "        return self.last(pooled(self.body(self.first(x))))\n"
+        "\n"
+        "def pooled(x):\n"
+        "    return F.logsigmoid(x).amax((2, 3))\n"
+    )
+    outcome = run("quantize", "--network", "refused.py:Net", *ON_DIGITS)
+    assert outcome.status == 2 and "Traceback" not in outcome.stderr
+    *_, head, softplus, sigmoid, amax = outcome.stderr.rstrip().splitlines()
+    assert head == "bitlathe: Net: 4 problems"
+    assert softplus.startswith(
+        "  refused.py:18 in body.0.1 (Softplus, made in refused.py:7): aten.softplus.default has no exact"
+    )
+    assert softplus.endswith("(and 1 more of the same, in body.1.1 (Softplus, made in refused.py:7))")
+    assert sigmoid.startswith(
+        "  refused.py:21 in Net: aten.log_sigmoid.default has no exact integer form here"
+    )
+    assert amax.startswith("  refused.py:21 in Net: aten.amax.default has no exact integer form here; use ")

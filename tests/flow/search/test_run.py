@@ -233,6 +233,7 @@ def result_named(name: str) -> SearchResult:
     return SearchResult(
         name=name,
         dataset="digits",
+        normalization="range=0..1",
         target="pynq-z2",
         test_accuracy=0.91,
         reference=MEASURES,
@@ -252,7 +253,7 @@ def test_a_report_shows_failures_and_no_markup_of_names() -> None:
     page = render(report_view(result_named("<b>"), [result_named("other")]))
     assert "&lt;b&gt;" in page
     assert "<b>" not in page.split("</script>", 1)[1]
-    assert "failed" in page
+    assert "failed" in page and "normalization range=0..1" in page
 
 
 def test_every_chart_is_there() -> None:

@@ -120,10 +120,11 @@ def rounds_nothing(network: FloatNetwork) -> bool:
 
 PADDED = (nn.Conv2d(3, 4, 3, padding=1),)
 PADDED_BEHIND_A_POOL = (nn.MaxPool2d(3, 1, 1), nn.Conv2d(3, 4, 3, padding=1))
+PADDED_BY_ITSELF = (nn.ZeroPad2d((1, 0, 2, 1)), nn.Conv2d(3, 4, 3))
 PADDED_BEHIND_AN_AVERAGE = (nn.AvgPool2d(3, 1, 1), nn.Flatten(), nn.Linear(192, 5))
 
 
-@pytest.mark.parametrize("layers", [PADDED, PADDED_BEHIND_A_POOL, PADDED_BEHIND_AN_AVERAGE])
+@pytest.mark.parametrize("layers", [PADDED, PADDED_BY_ITSELF, PADDED_BEHIND_A_POOL, PADDED_BEHIND_AN_AVERAGE])
 @pytest.mark.parametrize(("normalization", "frac"), [("raw", 0), ("range=0..1", 8), ("mean=0,std=2", 8)])
 def test_pixels_enter_as_they_are_where_zero_padding_stands_for_pixel_0(
     normalization: str, frac: int, layers: tuple[nn.Module, ...]
