@@ -1,9 +1,11 @@
 """hls4ml's number types read as integers: what an assignment to one does to an exact sum."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bitlathe.hls.datapath import LANE_BITS
 from bitlathe.model.graph.arrays import Int64s
@@ -129,8 +131,11 @@ def assign(layer: str, precision: CodeType, frac: int, lowest: int, highest: int
 def constant_codes(layer: str, what: str, data: Any, precision: CodeType) -> Int64s:
     """Codes of constants as the type stores them; UnsupportedLayer where one leaves an AP_WRAP type."""
     scaled = np.ldexp(np.asarray(data, np.float64), precision.frac)
-    rounds: dict[str, Callable[[Float64s], Float64s]]
-    rounds = {"TRN": np.floor, "RND": lambda x: np.floor(x + 0.5), "RND_CONV": np.rint}
+    rounds: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
+        "TRN": np.floor,
+        "RND": lambda x: np.floor(x + 0.5),
+        "RND_CONV": np.rint,
+    }
     if precision.rounding not in rounds and (scaled != np.rint(scaled)).any():
         raise UnsupportedLayer(
             f"{layer}: {what} values are between the codes of {_type(precision)}, whose rounding is not "
