@@ -20,7 +20,7 @@ from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.hls.target.config import Target
-from bitlathe.model.compress import Diverged, GivenNetwork, MethodContext, MethodData
+from bitlathe.model.compress import Diverged, GivenNetwork, Method, MethodContext, MethodData
 from bitlathe.model.compress.methods import PruneParameters
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.recipe import Recipe, RecipeStage, follow
@@ -149,7 +149,10 @@ def compress(
     tell_normalization(subject, progress)
     for line in _left_whole(every, subject):
         progress(Note(line))
-    context = MethodContext(groups=partial(_groups, subject), quantization=config)
+    rung = CycleModelRung(target=target)
+    context = MethodContext(
+        groups=partial(_groups, subject), quantization=config, lanes=target.engine.pi, cycles=rung.cycles
+    )
     stages = tuple(RecipeStage(method=one.parameters.method(context), epochs=one.epochs) for one in every)
     data, shown = subject.dataset, options.images
     images, labels = data.test_images[:shown], data.test_labels[:shown]
@@ -238,8 +241,11 @@ def _compressed(
     def stepped() -> None:
         progress(Advance(f"{subject.network}: training", next(done), steps))
 
+    def told(method: Method) -> None:
+        progress(Note(f"{method.name}: changes nothing; what it aims at is met by the methods before it"))
+
     with kept.named_in_errors():
-        state = follow(recipe, state, data, settings, kept.save, stepped)
+        state = follow(recipe, state, data, settings, kept.save, stepped, told)
     kept.save(state)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
         return quantize(state.model.eval(), data.train_images, config)

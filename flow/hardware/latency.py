@@ -35,6 +35,10 @@ class CycleModelRung:
         prediction = predict(compiled.program, DdrModel.of(self.target), weights_resident=True)
         return at_clock(prediction.cycles, self.target)
 
+    def cycles(self, graph: Graph) -> int:
+        """The same, its cycles alone."""
+        return self.cost(graph).cycles
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtlRung:

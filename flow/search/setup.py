@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bitlathe.flow.boards.latency import BoardLatency
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.hardware.latency import rungs
+from bitlathe.flow.hardware.latency import CycleModelRung, rungs
 from bitlathe.flow.network.own_network import is_own, make_own
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject
@@ -157,8 +157,13 @@ def methods_of(config: SearchConfig, subject: Subject) -> tuple[Method, ...]:
 
 def context_of(config: SearchConfig, subject: Subject) -> MethodContext:
     """What methods must know about the search; Q does not last where Algorithm 1 is read literally."""
-    groups = partial(prunable_groups, config, subject)
-    return MethodContext(groups=groups, lasting=config.search.mode is not Mode.LITERAL)
+    target = find_target(config.latency.target)
+    return MethodContext(
+        groups=partial(prunable_groups, config, subject),
+        lasting=config.search.mode is not Mode.LITERAL,
+        lanes=target.engine.pi,
+        cycles=CycleModelRung(target=target).cycles,
+    )
 
 
 def prunable_groups(config: SearchConfig, subject: Subject, parameters: PruneParameters) -> ChannelGroups:
@@ -189,7 +194,7 @@ def baselines_of(config: SearchConfig, subject: Subject) -> Baselines | None:
         return None
     if not config.prune or not config.quantize:
         raise config.wrong(("baselines", "run"), f"{kinds[0].value} needs a P and a Q; give both methods")
-    lanes = min(one.lanes for one in config.prune)
+    lanes = min((one.lanes for one in config.prune if one.lanes is not None), default=None)
     parameters = replace(config.prune[0], stage="", lanes=lanes)
     context = context_of(config, subject)
     (prune,) = _within_reach([parameters.method(context)], subject)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.state import State
+from bitlathe.model.graph.graph import Graph
 from bitlathe.model.prune.channels.groups import ChannelGroups
 from bitlathe.model.quantize.config import QuantizeConfig
 
@@ -58,3 +59,5 @@ class MethodContext:
     groups: Callable[[Any], ChannelGroups]  # channels that P's parameters may prune
     quantization: QuantizeConfig | None = None  # what Q leaves open, and PQ's default
     lasting: bool = True  # whether a Q stays on
+    lanes: int = 1  # channels that the target computes at once
+    cycles: Callable[[Graph], int] | None = None  # of an image on the target; can be pickled

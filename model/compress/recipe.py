@@ -45,9 +45,9 @@ class Recipe:
     stages: tuple[RecipeStage, ...]
 
     @property
-    def steps(self) -> tuple[RecipeStage, ...]:
-        """The stage of each application of a method, in order."""
-        return tuple(stage for stage in self.stages for _ in range(stage.times))
+    def steps(self) -> tuple[tuple[RecipeStage, int], ...]:
+        """The stage of each application of a method, in order, and how often it was applied before."""
+        return tuple((stage, turn) for stage in self.stages for turn in range(stage.times))
 
     @property
     def epochs(self) -> int:
@@ -69,16 +69,17 @@ def follow(
     settings: TrainConfig,
     keep: Callable[[State], None] = lambda state: None,
     advance: Callable[[], None] = lambda: None,
+    idle: Callable[[Method], None] = lambda method: None,
 ) -> State:
     """The state after the whole recipe, continued from where `state` is; `keep` gets each state on the way.
 
     `settings.epochs` is ignored: the learning rate's schedule spans the recipe, or begins again where a
-    stage says so. Raises what the methods raise, and Diverged; the last state kept is then the last good
-    one.
+    stage says so. `idle` is told of a method that changes nothing any more. Raises what the methods raise,
+    and Diverged; the last state kept is then the last good one.
     """
-    for stage in recipe.steps[len(state.history) :]:
-        if state.step == 0 and stage.method.applicable(state):
-            state = stage.method.apply(state, data)
+    for stage, turn in recipe.steps[len(state.history) :]:
+        if state.step == 0:
+            state = _applied(stage.method, turn, state, data, idle)
         if stage.epochs:
             span, penalty = recipe.span(state.epoch), penalty_of(stage.method)
             of_span = replace(settings, epochs=len(span))
@@ -86,4 +87,18 @@ def follow(
         state.history += (stage.method.name,)
         state = released(state)
         keep(state)
+    return state
+
+
+def _applied(
+    method: Method, turn: int, state: State, data: MethodData, idle: Callable[[Method], None]
+) -> State:
+    """The state changed by a method, which counts the epochs of its own stage alone."""
+    history = state.history
+    state.history = history[len(history) - turn :]
+    if method.applicable(state):
+        state = method.apply(state, data)
+    elif turn == 0 and method.kind is not MethodKind.TRAIN:
+        idle(method)
+    state.history = history
     return state

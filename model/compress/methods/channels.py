@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import torch
 from torch import nn
 
+from bitlathe.model.compress.cycles import CycleCosts
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.method import MethodContext, MethodKind
 from bitlathe.model.compress.state import State
 from bitlathe.model.data import to_input
 from bitlathe.model.graph.files.settings import WrongValue, demand
+from bitlathe.model.graph.graph import Graph
 from bitlathe.model.prune.channels.budget import ChannelBudget, CostShare, Count, PerLayer, Share, WidthLimits
-from bitlathe.model.prune.channels.costs import Metric
+from bitlathe.model.prune.channels.costs import Costs, Metric
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups, ChannelScope, channel_groups
 from bitlathe.model.prune.channels.plug_in import PruneSettings, plug_in
 from bitlathe.model.prune.channels.scores import CRITERIA
 from bitlathe.model.prune.errors import BudgetError
 from bitlathe.model.prune.weights.masks import Masks
+from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.batches import Batch, forward_in_training
 
+_USUAL = QuantizeConfig()
+_AMOUNTS = ("channels", "share", "macs", "parameters", "latency")  # of which one says how much goes
 _EXAMPLES = 2  # images to trace a network with
 _SETTLING = 8  # batches for new statistics of batch norm
 
@@ -33,20 +38,25 @@ class PrunedPart:
 
     stage: str = ""  # only layers with names that begin with this
     criterion: str = "l2"  # what ranks them
-    lanes: int = 1  # channels that go together
     scope: ChannelScope = ChannelScope.INTERNAL
     floor: int = 1  # channels that every layer keeps at least
     skip: tuple[str, ...] = ()  # layers left alone
     required: bool = True  # whether the target must be met by the end; if not, it is only an upper bound
 
     def settings(
-        self, budget: ChannelBudget, *, others: Iterable[str] = (), cap: float = 1.0, seed: int = 0
+        self,
+        budget: ChannelBudget,
+        *,
+        lanes: int,
+        others: Iterable[str] = (),
+        cap: float = 1.0,
+        seed: int = 0,
     ) -> PruneSettings:
         """To remove so much, nothing of `others`."""
         return PruneSettings(
             budget=budget,
             criterion=self.criterion,
-            limits=WidthLimits(floor=self.floor, cap=cap, lanes=self.lanes),
+            limits=WidthLimits(floor=self.floor, cap=cap, lanes=lanes),
             scope=self.scope,
             skip=(*self.skip, *others),
             seed=seed,
@@ -63,6 +73,7 @@ class PruneChannels(PrunedPart):
 
     channels: int  # per epoch
     target: int  # in total
+    lanes: int = 1  # channels that go together
     layer: str | None = None  # only of this one
     batches: int = 4  # for a criterion that looks at images
 
@@ -99,6 +110,12 @@ class PruneChannels(PrunedPart):
         """Channels still to go, in whole blocks."""
         return _in_blocks(max(0, self.target - state.removed_channels), self.lanes)
 
+    def goes_in(self, lanes: int, groups: ChannelGroups) -> bool:
+        """Whether blocks of so many channels can make up what goes in an epoch and in all."""
+        reach = sum(replace(self, lanes=lanes).reach_of(groups).values())
+        enough = _in_blocks(self.target, lanes) if self.required else 1
+        return self.channels % lanes == 0 and reach >= max(1, enough)
+
     def reach(self, model: nn.Module, example: torch.Tensor) -> dict[str, int]:
         """Channels that each group in its scope can lose; `example` (N, C, H, W) is an input."""
         return self.reach_of(channel_groups(model, example, self.scope))
@@ -124,7 +141,8 @@ class PruneChannels(PrunedPart):
         single = PerLayer(amounts={self.layer: due}) if self.layer is not None else None
         others = [group.name for group in groups.without(self.skip) if not self._prunes(group)]
         seed = state.seed + state.epoch
-        settings = self.settings(single or Count(channels=due), others=others, seed=seed)
+        budget = single or Count(channels=due)
+        settings = self.settings(budget, lanes=self.lanes, others=others, seed=seed)
         try:
             return pruned(state, data, settings, self.batches)
         except BudgetError:
@@ -152,6 +170,9 @@ class PruneOnce:
     settings: PruneSettings
     batches: int = 8  # for a criterion that looks at images
     name: str = "P"
+    lanes: int = 1  # channels that go together where the budget can be met so, else as `settings` say
+    cycles: Callable[[Graph], int] | None = None  # that a share of the latency refers to
+    quantization: QuantizeConfig = _USUAL  # of the integers that they are counted of, if no Q is on
 
     kind: ClassVar[MethodKind] = MethodKind.PRUNE
     lasting: ClassVar[bool] = True
@@ -171,37 +192,59 @@ class PruneOnce:
 
     def apply(self, state: State, data: MethodData) -> State:
         """The state with fewer channels and new statistics of batch norm; changes `state`."""
-        return pruned(state, data, self.settings, self.batches)
+        costs = self._costs(state, data)
+        if self.lanes > 1:
+            in_blocks = replace(self.settings, limits=replace(self.settings.limits, lanes=self.lanes))
+            try:
+                return pruned(state, data, in_blocks, self.batches, costs)
+            except BudgetError:
+                pass
+        return pruned(state, data, self.settings, self.batches, costs)
+
+    def _costs(self, state: State, data: MethodData) -> CycleCosts | None:
+        """Cycles on the target, as the integers that the state would be."""
+        if self.cycles is None:
+            return None
+        on = state.quantization
+        return CycleCosts(
+            model=state.model,
+            images=data.train_images,
+            config=self.quantization if on is None else on.config,
+            cycles=self.cycles,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneParameters(PrunedPart):
     """P as a user writes it: how many channels go; `channels` and `share` together prune epoch by epoch."""
 
+    lanes: int | None = (
+        None  # channels that go together; None: those the target computes at once, if they can
+    )
     channels: int | None = None  # with `share`: in each epoch that chooses P; alone: all at once
     share: float | None = None  # of all channels in scope
     macs: float | None = None  # at once, as many as lower the multiply-accumulates by this share
     parameters: float | None = None  # the same for the weights
+    latency: float | None = None  # the same for the cycles that the target is predicted to take
     cap: float = 1.0  # share of a layer's channels that may go at once
 
     def __post_init__(self) -> None:
-        shares = {key: getattr(self, key) for key in ("share", "macs", "parameters")}
+        shares = {key: getattr(self, key) for key in ("share", "macs", "parameters", "latency")}
         given = [key for key, share in shares.items() if share is not None]
         if len(given) > 1 or (given[:1] not in ([], ["share"]) and self.channels is not None):
-            raise WrongValue(
-                given[-1], "is given beside another; give one of channels, share, macs, parameters"
-            )
+            raise WrongValue(given[-1], f"is given beside another; give one of {', '.join(_AMOUNTS)}")
         if not given and self.channels is None:
-            raise WrongValue("share", "is missing; give one of channels, share, macs, parameters")
+            raise WrongValue("share", f"is missing; give one of {', '.join(_AMOUNTS)}")
         for key in (*given, "cap"):
             demand(self, key, 0 < getattr(self, key) <= 1, "more than 0 and at most 1")
         demand(self, "criterion", self.criterion in CRITERIA, f"one of {', '.join(CRITERIA)}")
-        for key in ("floor", "lanes"):
-            demand(self, key, getattr(self, key) >= 1, "1 or more")
+        demand(self, "floor", self.floor >= 1, "1 or more")
+        demand(self, "lanes", self.lanes is None or self.lanes >= 1, "1 or more")
         if self.channels is not None:
             demand(self, "channels", self.channels >= 1, "1 or more")
         if self.channels is not None and self.share is not None:
-            demand(self, "channels", self.channels % self.lanes == 0, f"a multiple of lanes, {self.lanes}")
+            fits = self.channels % (self.lanes or 1) == 0
+            demand(self, "channels", fits, f"a multiple of lanes, {self.lanes}")
             demand(self, "cap", self.cap == 1, "none where channels go epoch by epoch")
         else:
             demand(self, "required", self.required, "true where channels go at once")
@@ -211,15 +254,24 @@ class PruneParameters(PrunedPart):
         groups = context.groups(self)
         if self.channels is None or self.share is None:
             others = [group.name for group in groups if not group.name.startswith(self.stage)]
-            return PruneOnce(settings=self.settings(self._budget(), others=others, cap=self.cap))
+            return PruneOnce(
+                settings=self.settings(self._budget(), lanes=self.lanes or 1, others=others, cap=self.cap),
+                lanes=context.lanes if self.lanes is None else 1,
+                cycles=context.cycles,
+                quantization=context.quantization or _USUAL,
+            )
         part = {field.name: getattr(self, field.name) for field in fields(PrunedPart)}
-        return PruneChannels(channels=self.channels, target=round(self.share * groups.width), **part)
+        made = PruneChannels(channels=self.channels, target=round(self.share * groups.width), **part)
+        usual = context.lanes if made.goes_in(context.lanes, groups) else 1
+        return replace(made, lanes=self.lanes or usual)
 
     def _budget(self) -> ChannelBudget:
         if self.macs is not None:
             return CostShare(share=self.macs, metric=Metric.MACS)
         if self.parameters is not None:
             return CostShare(share=self.parameters, metric=Metric.PARAMETERS)
+        if self.latency is not None:
+            return CostShare(share=self.latency, metric=Metric.LATENCY)
         if self.share is not None:
             return Share(share=self.share)
         assert self.channels is not None
@@ -246,7 +298,9 @@ def joint_reach(pruners: Sequence[PruneChannels], model: nn.Module, example: tor
     return sum(most.values())
 
 
-def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int = 4) -> State:
+def pruned(
+    state: State, data: MethodData, settings: PruneSettings, batches: int = 4, costs: Costs | None = None
+) -> State:
     """The state pruned by `settings`, momentum and masks cut alike, batch norm settled; changes `state`."""
     report = plug_in(
         state.model,
@@ -254,6 +308,7 @@ def pruned(state: State, data: MethodData, settings: PruneSettings, batches: int
         settings,
         example=example_of(data),
         data=list(batches_of(state, data, batches)),
+        costs=costs,
     )
     state.removed_channels += report.removed
     if state.masks is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -19,6 +19,14 @@ class Metric(Enum):
 
     MACS = "macs"  # multiply-accumulates of an image through convolutions and dense layers
     PARAMETERS = "parameters"
+    LATENCY = "latency"  # cycles of an image on hardware that the caller knows
+
+
+class Costs(Protocol):
+    """Costs of a network as a function of what is cut from it."""
+
+    def total(self, metric: Metric, cuts: Cuts | None = None) -> int:
+        """Cost of the network without the channels of `cuts`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +48,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelCosts:
-    """Costs of a network as a function of what is cut from it."""
+    """Costs that follow from the shapes of tensors."""
 
     tensors: tuple[Tensor, ...]
 

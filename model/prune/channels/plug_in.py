@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bitlathe.model.prune.channels.budget import ChannelBudget, CostShare, WidthLimits
-from bitlathe.model.prune.channels.costs import ChannelCosts
+from bitlathe.model.prune.channels.costs import ChannelCosts, Costs, Metric
 from bitlathe.model.prune.channels.criteria import Data
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.channels.ranking import select
@@ -39,16 +39,18 @@ def plug_in(
     example: torch.Tensor,
     data: Data | None = None,
     original: Mapping[str, int] | None = None,
+    costs: Costs | None = None,
 ) -> PruneReport:
     """Prune a live network and its optimizer in place; train on as if nothing had happened.
 
     `example` (N, C, H, W) is an input for tracing and checking, `data` are batches for criteria that look at
-    images, `original` the widths by layer that the cap refers to, if earlier calls removed some. Any error
-    leaves the network and the optimizer as they were.
+    images, `original` the widths by layer that the cap refers to, if earlier calls removed some, `costs` what
+    a share of the latency refers to. Any error leaves the network and the optimizer as they were.
     """
     groups = channel_groups(model, example, settings.scope).without(settings.skip)
     criterion = find_criterion(settings.criterion, settings.seed)
     scores = score_channels(model, groups, criterion, data, settings.members)
-    costs = ChannelCosts.of(model, example) if isinstance(settings.budget, CostShare) else None
+    if isinstance(settings.budget, CostShare) and settings.budget.metric is not Metric.LATENCY:
+        costs = ChannelCosts.of(model, example)
     selection = select(groups, scores, settings.budget, settings.limits, costs=costs, original=original)
     return prune(model, selection, optimizer, example=example)

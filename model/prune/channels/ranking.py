@@ -20,7 +20,7 @@ from bitlathe.model.prune.channels.budget import (
     WidthLimits,
     whole_channels,
 )
-from bitlathe.model.prune.channels.costs import ChannelCosts
+from bitlathe.model.prune.channels.costs import Costs
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.channels.scores import Scores
 from bitlathe.model.prune.channels.selection import Selection
@@ -44,7 +44,7 @@ def select(
     budget: ChannelBudget,
     limits: WidthLimits | None = None,
     *,
-    costs: ChannelCosts | None = None,
+    costs: Costs | None = None,
     original: Mapping[str, int] | None = None,
 ) -> Selection:
     """Channels that meet `budget` within `limits`.
@@ -137,7 +137,7 @@ def _until(
     groups: ChannelGroups,
     ranked: Sequence[ChannelBlock],
     budget: CostShare,
-    costs: ChannelCosts,
+    costs: Costs,
     limits: WidthLimits,
 ) -> list[ChannelBlock]:
     """The shortest prefix of the ranking that saves enough."""
@@ -148,6 +148,8 @@ def _until(
 
     enough = budget.share - 1e-12
     length = bisect_left(range(len(ranked) + 1), enough, key=saved)
+    while length <= len(ranked) and saved(length) < enough:  # cycles may rise by a few where channels go
+        length += 1
     if length > len(ranked):
         raise BudgetError(
             f"{budget.share:.1%} of the {budget.metric.value} are to go, the layers can give "
@@ -192,7 +194,7 @@ def _way_out(groups: ChannelGroups, limits: WidthLimits, lower: str | None) -> s
     return " or ".join(ways) or f"no layer can be pruned: {'; '.join(groups.told()) or 'none has channels'}"
 
 
-def _given(costs: ChannelCosts | None) -> ChannelCosts:
+def _given(costs: Costs | None) -> Costs:
     if costs is None:
         raise PruneError(
             "a share of a cost is asked for; give the network's costs, ChannelCosts.of(model, example)"
