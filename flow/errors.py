@@ -57,6 +57,16 @@ def member_of(kind: type[EnumKind], argument: str, word: str) -> EnumKind:
         raise UsageError(f"`{argument}={word}`: choose one of {known}") from None
 
 
+def refuse_idle(server: str, is_there: bool, **arguments: object) -> None:
+    """Raise UsageError for an argument that is given (not None) where what it serves is not there.
+
+    >>> refuse_idle("boards", False, overlay=None)
+    """
+    idle = [name for name, value in arguments.items() if value is not None]
+    if idle and not is_there:
+        raise UsageError(f"`{idle[0]}`: does nothing without `{server}`; give that too, or leave it out")
+
+
 @contextmanager
 def argument_errors() -> Iterator[None]:
     """Turn a WrongValue of the block into a UsageError about the argument that has the field's name."""

@@ -63,7 +63,7 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
         self._overlay = read_overlay_text(path)
         if self._overlay.board != self.name:
             raise DeviceError(f"{path.name}: is for a simulated {self._overlay.board}, this is {self.name}")
-        memory, faults = self._settings.memory or self._overlay.memory, self._settings.faults
+        memory, faults = self._settings.memory_of(self._overlay.memory), self._settings.faults
         self._engine = EngineModel(
             path.with_name(self._overlay.library), self.default_memory.dram, self.default_memory.base, memory
         )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
-from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming, SimulationSettings
+from bitlathe.board.sim.settings import Faults, MemoryChannel, SimulationSettings
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def settings_of(arguments: argparse.Namespace) -> SimulationSettings:
     """Settings from the options."""
     return SimulationSettings(
-        memory=_memory(arguments),
+        memory_changes=_memory_changes(arguments),
         memory_bytes=None if arguments.memory_mib is None else arguments.memory_mib << 20,
         access_cycles=arguments.access_cycles,
         faults=Faults(hang=_hang(arguments.hang), hang_loads=arguments.hang_loads),
@@ -47,11 +46,10 @@ def command_line(arguments: argparse.Namespace) -> list[str]:
     return [word for name, value in given.items() if value is not None for word in (name, str(value))]
 
 
-def _memory(arguments: argparse.Namespace) -> MemoryTiming | None:
-    if arguments.latency is None and arguments.stall_percent is None:
-        return None
-    memory = MemoryTiming(stall_percent=arguments.stall_percent or 0, seed=arguments.seed)
-    return memory if arguments.latency is None else replace(memory, latency=arguments.latency)
+def _memory_changes(arguments: argparse.Namespace) -> dict[str, int]:
+    """What is given of the memory's timing; the rest stays the overlay's."""
+    given = {"latency": arguments.latency, "stall_percent": arguments.stall_percent, "seed": arguments.seed}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _hang(text: str | None) -> tuple[MemoryChannel, int] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from bitlathe.board.fields import JsonFields
@@ -72,9 +73,14 @@ class SimulationSettings:
     """A simulated board's own properties; None takes the overlay's."""
 
     memory: MemoryTiming | None = None
+    memory_changes: Mapping[str, int] = field(default_factory=dict)  # fields of it that differ
     memory_bytes: int | None = None  # for buffers; the board's where None
     memory_base: int = 0x1000_0000
     access_cycles: int = (
         100  # fabric cycles that a register access takes: about a microsecond of bus and Python
     )
     faults: Faults = field(default_factory=Faults)
+
+    def memory_of(self, overlay: MemoryTiming) -> MemoryTiming:
+        """The memory's timing behind an engine whose overlay has `overlay`."""
+        return replace(self.memory or overlay, **self.memory_changes)

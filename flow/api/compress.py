@@ -15,7 +15,8 @@ from bitlathe.flow.api.hardware import TARGET
 from bitlathe.flow.api.networks import load_network, subject_of
 from bitlathe.flow.compress.run import Compression, CompressOptions
 from bitlathe.flow.compress.run import compress as carry_out
-from bitlathe.flow.errors import UsageError, argument_errors, member_of
+from bitlathe.flow.errors import UsageError, member_of, refuse_idle
+from bitlathe.flow.hardware.latency import budget_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import NetworkSection, config_of, read_config
@@ -23,7 +24,6 @@ from bitlathe.flow.search.run import ExecutorKind, FinishedSearch, SearchRequest
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import MethodParameters
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search.budget import BUDGETS, LatencyBudget
 
 TOML = ".toml"  # how a name ends that is a search's file
 
@@ -35,6 +35,8 @@ def compress(
     *,
     dataset: DatasetSource | None = None,
     target: str = TARGET,
+    budget_ms: float | None = None,
+    budget_cycles: int | None = None,
     weight_bits: int = 8,
     activation_bits: int = 8,
     lr: float = 0.01,
@@ -56,6 +58,8 @@ def compress(
         out: folder of the network in every form and of the state to resume; nothing is kept if not given.
         dataset: what `load_dataset` takes, for a network that was not loaded with one.
         target: whose cycles are predicted.
+        budget_ms, budget_cycles: one of them, the most that an image may take. `check()` of the result raises
+            CheckFailed where it is missed.
         weight_bits, activation_bits: of the integers, where no method says otherwise.
         lr, batch_size, augment: highest learning rate, images a step, whether images are shifted and
             mirrored.
@@ -86,11 +90,12 @@ def compress(
         seed=seed,
         resume=resume,
     )
+    budget = budget_of(budget_ms, budget_cycles)
     config = QuantizeConfig(weight_bits=weight_bits, activation_bits=activation_bits)
     subject = subject_of(network, dataset, progress)
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="bitlathe-"))
-        return carry_out(subject, config, options, find_target(target), Path(folder), progress)
+        return carry_out(subject, config, options, find_target(target), Path(folder), progress, budget)
 
 
 def search(
@@ -157,17 +162,20 @@ def search(
         DataError, MissingData, ToolError: what network, data set and boards raise.
     """
     trains = member_of(ExecutorKind, "executor", executor)
-    budget = _budget(budget_ms, budget_cycles)
+    budget = budget_of(budget_ms, budget_cycles)
+    refuse_idle("boards", bool(boards), token_file=token_file, overlay=overlay)
+    refuse_idle("executor=ray", trains is ExecutorKind.RAY, ray_address=ray_address)
     root = None if data is None else Path(data)
     given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
     if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
         given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
         _check_alone(network, {**settings, **given})
-        config = read_config(Path(network), budget)
+        config = read_config(Path(network), budget.as_setting if budget else {})
     else:
         named = _named_or_loaded(network, dataset, root, seed or 0, progress)
         aims = {key: value for key, value in given.items() if value is not None}
-        config = config_of(named, methods, rule, rule_parameters or {}, settings | aims | budget)
+        aims |= budget.as_setting if budget else {}
+        config = config_of(named, methods, rule, rule_parameters or {}, settings | aims)
     request = SearchRequest(
         config=config,
         out=Path(out),
@@ -182,14 +190,6 @@ def search(
         ray_address=ray_address,
     )
     return run_search(request, progress)
-
-
-def _budget(budget_ms: float | None, budget_cycles: float | None) -> dict[str, float]:
-    """The one of two arguments that was given; UsageError for nonsense."""
-    with argument_errors():
-        LatencyBudget.of(budget_ms, budget_cycles)
-    given = zip(BUDGETS, (budget_ms, budget_cycles), strict=True)
-    return {key: value for key, value in given if value is not None}
 
 
 def _check_alone(file: str | Path, arguments: Mapping[str, Any]) -> None:

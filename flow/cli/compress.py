@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from bitlathe.flow.cli.options import JsonOption, TargetOption, takes_float_network
+from bitlathe.flow.cli.options import (
+    BudgetCyclesOption,
+    BudgetMsOption,
+    JsonOption,
+    TargetOption,
+    takes_float_network,
+)
 from bitlathe.flow.cli.output import print_json, show
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.target.config import find_target
@@ -27,6 +33,8 @@ def compress(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the network and of the state to resume.")],
     target: TargetOption = "pynq-z2",
+    budget_ms: BudgetMsOption = None,
+    budget_cycles: BudgetCyclesOption = None,
     lr: Annotated[float, typer.Option("--lr", help="Highest learning rate.")] = 0.01,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Images a step.")] = 128,
     augment: Annotated[bool, typer.Option("--augment", help="Shift and mirror the training images.")] = False,
@@ -46,6 +54,7 @@ def compress(
     """Prune and quantize a network by methods one after the other; sizes before and after in one table."""
     from bitlathe.flow.cli.tables import show_compression
     from bitlathe.flow.compress.run import CompressOptions, compress
+    from bitlathe.flow.hardware.latency import budget_of
     from bitlathe.flow.network.quantize_settings import quantize_config
     from bitlathe.flow.network.subject import find_subject
 
@@ -60,12 +69,14 @@ def compress(
         seed=request.seed,
         resume=resume,
     )
+    budget = budget_of(budget_ms, budget_cycles)
     board, config = find_target(target), quantize_config(request)
-    result = compress(find_subject(request, show), config, options, board, out, show)
+    result = compress(find_subject(request, show), config, options, board, out, show, budget)
     if as_json:
         print_json(result.to_json())
     else:
         show_compression(result)
+    result.check()
 
 
 def sensitivity(

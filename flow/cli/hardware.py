@@ -10,6 +10,7 @@ import typer
 
 from bitlathe.flow.cli.options import JsonOption, TargetOption, WorkersOption, as_options, takes_network
 from bitlathe.flow.cli.output import print_json, show
+from bitlathe.flow.errors import refuse_idle
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.target.config import find_target
 
@@ -67,6 +68,7 @@ def simulate(
     from bitlathe.flow.hardware.simulation import SimulationOptions, simulate
     from bitlathe.flow.network.integer_network import obtain
 
+    refuse_idle("profile", profile, chart=chart)
     board = find_target(target)
     options = SimulationOptions(images=images, workers=workers, stall_percent=stalls, seed=request.seed)
     integer = obtain(request, show)

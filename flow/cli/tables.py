@@ -73,6 +73,8 @@ def show_compression(result: Compression) -> None:
     rows += [_change(f"  of these, {kind}", old.parts.get(kind, 0), new.parts.get(kind, 0)) for kind in kinds]
     title = f"{result.network} on {result.dataset}, {result.images:,} test images, in {result.out}"
     print_table(title, ("quantized to integers", "before", "after", "ratio"), rows)
+    if result.verdict is not None:
+        print(result.verdict)
 
 
 def _change(what: str, before: int, after: int) -> tuple[str, str, str, str]:

@@ -11,9 +11,9 @@ from itertools import count
 from pathlib import Path
 
 from bitlathe.flow.compress.stages import Chosen, chosen
-from bitlathe.flow.errors import UsageError
+from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import check_replaceable, write_json
-from bitlathe.flow.hardware.latency import CycleModelRung
+from bitlathe.flow.hardware.latency import CycleModelRung, check_reachable, unsaved
 from bitlathe.flow.network.integer_network import IntegerNetwork, accuracy, named, preprocess_path
 from bitlathe.flow.network.quantize_settings import layer_word
 from bitlathe.flow.network.sight import tell_normalization
@@ -38,6 +38,7 @@ from bitlathe.model.prune.channels.groups import ChannelGroups, channel_groups
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
+from bitlathe.model.search import LatencyBudget
 from bitlathe.model.train import TrainConfig
 from bitlathe.model.train import evaluate as evaluate_float
 from bitlathe.model.train.config import Schedule
@@ -100,6 +101,8 @@ class Compression:
     accuracy_float: float  # before
     before: Size  # quantized as the options say, and nothing else
     after: Size
+    latency_ms: float  # after
+    budget: LatencyBudget | None  # that it must meet
     graph: str  # digest
     out: str
     integer_network: IntegerNetwork = field(compare=False)  # the network itself
@@ -122,10 +125,21 @@ class Compression:
             f"{old.cycles:,} cycles to {new.cycles:,} on {self.target}"
         )
 
+    @property
+    def verdict(self) -> str | None:
+        """The budget and whether it was met, in words; None without one."""
+        return self.budget and f"budget of {self.budget} {self.budget.verdict(self.cycles, self.latency_ms)}"
+
+    def check(self) -> None:
+        """Raise CheckFailed where the network misses its budget."""
+        if self.budget is not None and not self.budget.is_met(self.cycles, self.latency_ms):
+            raise CheckFailed(f"{self.network}: {self.verdict}; prune more, by latency=SHARE, or give more")
+
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         plain = {each.name: getattr(self, each.name) for each in fields(self) if each.compare}
-        return {**plain, "before": asdict(self.before), "after": asdict(self.after)}
+        budget = self.budget and self.budget.to_json(self.cycles, self.latency_ms)
+        return {**plain, "before": asdict(self.before), "after": asdict(self.after), "budget": budget}
 
 
 def compress(
@@ -135,11 +149,13 @@ def compress(
     target: Target,
     out: Path,
     progress: Progress = silent,
+    budget: LatencyBudget | None = None,
 ) -> Compression:
     """Apply the methods, write the network into `out` in every form, and return sizes before and after.
 
-    The subject's own network stays as it is. Errors: those of the methods, UsageError for methods or a folder
-    that do not fit.
+    A budget that they cannot reach is refused before anything is trained; `check()` of the result tells of
+    one that is missed. The subject's own network stays as it is. Errors: those of the methods, UsageError for
+    methods, a budget or a folder that do not fit.
     """
     if not options.methods:
         raise UsageError("nothing to do: give `methods` once or more")
@@ -154,6 +170,8 @@ def compress(
         groups=partial(_groups, subject), quantization=config, lanes=target.engine.pi, cycles=rung.cycles
     )
     stages = tuple(RecipeStage(method=one.parameters.method(context), epochs=one.epochs) for one in every)
+    if budget is not None:
+        check_reachable(budget, subject, [stage.method for stage in stages], [config], rung, target)
     data, shown = subject.dataset, options.images
     images, labels = data.test_images[:shown], data.test_labels[:shown]
     float_before = evaluate_float(subject.model, images, labels).accuracy
@@ -172,6 +190,8 @@ def compress(
         accuracy_float=float_before,
         before=sizes[0],
         after=sizes[1],
+        latency_ms=target.milliseconds(sizes[1].cycles),
+        budget=budget,
         graph=graph_digest(graph),
         out=str(out),
         integer_network=IntegerNetwork(
@@ -186,6 +206,9 @@ def compress(
         ),
     )
     write_json(out / ACCOUNT_NAME, result.to_json())
+    taken = [(size.macs, size.cycles) for size in sizes]
+    if line := unsaved(*taken, target):
+        progress(Note(line))
     return result
 
 
@@ -295,14 +318,15 @@ class _Kept:
 
 
 def _settings(options: CompressOptions, epochs: int) -> TrainConfig:
-    return TrainConfig(
-        epochs=max(1, epochs),
-        batch_size=options.batch_size,
-        lr=options.lr,
-        schedule=Schedule.COSINE,
-        augment=options.augment,
-        seed=options.seed,
-    )
+    with argument_errors():
+        return TrainConfig(
+            epochs=max(1, epochs),
+            batch_size=options.batch_size,
+            lr=options.lr,
+            schedule=Schedule.COSINE,
+            augment=options.augment,
+            seed=options.seed,
+        )
 
 
 def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:

@@ -7,7 +7,7 @@ import shlex
 from enum import Enum
 from pathlib import Path
 
-from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.errors import UsageError, argument_errors, member_of
 from bitlathe.flow.network.own_data import find_dataset
 from bitlathe.flow.network.own_network import is_own, own_name
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
@@ -17,7 +17,6 @@ from bitlathe.model.compress.architecture import Architecture, GivenNetwork
 from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
 from bitlathe.model.compress.weight_files import WeightsMetadata, save_weights
 from bitlathe.model.data import Dataset
-from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.train import Precision, Schedule, TrainConfig
 from bitlathe.model.zoo import network_spec
 
@@ -48,7 +47,7 @@ def training_config(
     chosen = dataset or usual
     if chosen is None:
         raise UsageError(f"{network}: give `dataset`; only networks of the zoo have a usual one")
-    try:
+    with argument_errors():
         return TrainConfig(
             network=network,
             dataset=chosen,
@@ -56,8 +55,6 @@ def training_config(
             precision=member_of(Precision, "precision", precision),
             **settings,  # type: ignore[arg-type]
         )
-    except BitlatheError as error:
-        raise UsageError(str(error)) from error
 
 
 def run_training(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bitlathe.flow.boards.latency import BoardLatency
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.hardware.latency import CycleModelRung, rungs
+from bitlathe.flow.hardware.latency import CycleModelRung, check_reachable, rungs
 from bitlathe.flow.network.own_network import is_own, make_own
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject
@@ -29,7 +29,7 @@ from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.prune.channels.groups import ChannelGroups, channel_groups
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search import Baseline, Baselines, EachEpochTheBest, Judge, LabSpec, Ladder
+from bitlathe.model.search import Baseline, Baselines, EachEpochTheBest, Judge, LabSpec, Ladder, LatencyRung
 from bitlathe.model.train import TrainConfig
 
 
@@ -61,6 +61,12 @@ class Setup:
     def strategy(self) -> EachEpochTheBest:
         """Algorithm 1 over all methods."""
         return EachEpochTheBest(methods=self.methods)
+
+    def check_reachable(self, rung: LatencyRung) -> None:
+        """Raise UsageError, with the least possible, for a budget that the methods cannot reach."""
+        if (budget := self.config.budget) is not None:
+            deployment = [self.spec.deployment]
+            check_reachable(budget, self.subject, self.methods, deployment, rung, self.target)
 
     def ladder(self, boards: BoardLatency | None = None) -> Ladder:
         """The rungs that the configuration names, and the boards if there are any."""

@@ -30,6 +30,16 @@ class LatencyBudget:
         made = [cls(limit=limit, in_cycles=key == "budget_cycles") for key, limit in bounds.items()]
         return made[0] if made else None
 
+    @property
+    def key(self) -> str:
+        """How a user names it."""
+        return BUDGETS[self.in_cycles]
+
+    @property
+    def as_setting(self) -> dict[str, float]:
+        """It as a user writes it."""
+        return {self.key: self.limit}
+
     def spent(self, cycles: int, milliseconds: float) -> float:
         """Share of the budget that an image takes; above 1 it is missed.
 

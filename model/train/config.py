@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.files.settings import SEEDS, is_seed
+from bitlathe.model.graph.files.settings import SEEDS, demand, is_seed
 
 
 class Schedule(Enum):
@@ -33,7 +32,7 @@ _WARM_UP = 0.2  # share of a one-cycle run in which the rate rises
 class TrainConfig:
     """Settings of one run; together with the data they decide every weight.
 
-    Raises FormatError for a value outside its range.
+    Raises WrongValue for a value outside its range.
     """
 
     network: str = "lenet5"  # as it was named, like the data set
@@ -52,17 +51,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            self._require(name, getattr(self, name) >= 1, "1 or more")
-        self._require("lr", 0 < self.lr < math.inf, "more than 0")
-        self._require("momentum", 0 < self.momentum < 1, "between 0 and 1")
-        self._require("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more")
-        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in 0..1")
-        self._require("seed", is_seed(self.seed), f"in {SEEDS}")
-        self._require("threads", self.threads is None or self.threads >= 1, "1 or more")
-
-    def _require(self, name: str, valid: bool, wanted: str) -> None:
-        if not valid:
-            raise FormatError(f"training: {name} is {getattr(self, name)}; make it {wanted}")
+            demand(self, name, getattr(self, name) >= 1, "1 or more")
+        demand(self, "lr", 0 < self.lr < math.inf, "more than 0")
+        demand(self, "momentum", 0 < self.momentum < 1, "a number between 0 and 1")
+        demand(self, "weight_decay", 0 <= self.weight_decay < math.inf, "0 or more")
+        demand(self, "label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and less than 1")
+        demand(self, "seed", is_seed(self.seed), f"one of {SEEDS}")
+        demand(self, "threads", self.threads is None or self.threads >= 1, "1 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """Settings as plain values, for a file."""

@@ -110,6 +110,11 @@ class PruneChannels(PrunedPart):
         """Channels still to go, in whole blocks."""
         return _in_blocks(max(0, self.target - state.removed_channels), self.lanes)
 
+    def most(self, group: ChannelGroup, groups: ChannelGroups) -> int:
+        """Channels that it may at most remove of a group."""
+        is_pruned = group.name in {each.name for each in self._pruned(groups)}
+        return min(self.target, max(0, group.width - self.floor)) if is_pruned else 0
+
     def goes_in(self, lanes: int, groups: ChannelGroups) -> bool:
         """Whether blocks of so many channels can make up what goes in an epoch and in all."""
         reach = sum(replace(self, lanes=lanes).reach_of(groups).values())
@@ -190,6 +195,23 @@ class PruneOnce:
         """Epochs it needs: one."""
         return 1
 
+    @property
+    def scope(self) -> ChannelScope:
+        """Which groups it is offered."""
+        return self.settings.scope
+
+    def most(self, group: ChannelGroup, groups: ChannelGroups) -> int:
+        """Channels that it may at most remove of a group."""
+        if group.name not in {each.name for each in groups.without(self.settings.skip)}:
+            return 0
+        most = max(0, group.width - self.settings.limits.least(group.width))
+        match self.settings.budget:
+            case Count(channels=channels):
+                return min(most, channels)
+            case Share(share=share):
+                return min(most, max(1, round(share * groups.width)))
+        return most
+
     def apply(self, state: State, data: MethodData) -> State:
         """The state with fewer channels and new statistics of batch norm; changes `state`."""
         costs = self._costs(state, data)
@@ -218,9 +240,7 @@ class PruneOnce:
 class PruneParameters(PrunedPart):
     """P as a user writes it: how many channels go; `channels` and `share` together prune epoch by epoch."""
 
-    lanes: int | None = (
-        None  # channels that go together; None: those the target computes at once, if they can
-    )
+    lanes: int | None = None  # channels that go together; None: as the target computes them, if they can
     channels: int | None = None  # with `share`: in each epoch that chooses P; alone: all at once
     share: float | None = None  # of all channels in scope
     macs: float | None = None  # at once, as many as lower the multiply-accumulates by this share

@@ -53,8 +53,10 @@ def about(key: str) -> Iterator[None]:
     """Turn an error of the block into a WrongValue of the field."""
     try:
         yield
+    except WrongValue as error:
+        raise WrongValue(key, error.what) from error
     except BitlatheError as error:
-        raise WrongValue(key, str(error).removeprefix("training: ")) from error
+        raise WrongValue(key, str(error)) from error
 
 
 def check_keys(given: Iterable[str], known: Iterable[str]) -> None:

@@ -189,7 +189,7 @@ def test_processes_are_handed_the_network_and_its_images(tmp_path: Path) -> None
             {"methods": [bitlathe.QuantizeParameters(full=("nope",))]},
             "`methods`: Q.full: quantize: no layer is",
         ),
-        ({"epochs": 0}, "`epochs`: epochs is 0; make it 1 or more"),
+        ({"epochs": 0}, "`epochs`: is 0; give 1 or more"),
         ({"epochs": None}, "`epochs`: is missing"),
         ({"epoch": 1}, "`epoch`: is unknown; did you mean epochs?"),
         ({"target": "nope"}, "`target`: "),

@@ -83,7 +83,7 @@ def refused(status: ExitStatus, *words: object) -> str:
         (("simulate", *LENET, "--images", "361"), "--images 361: digits has 360 test images"),
         (("quantize",), "give one of --network and a graph's file (.blg)"),
         (("quantize", "x.blg", *LENET), "give one of --network and a graph's file (.blg)"),
-        (("train", "--network", "lenet5", "--epochs", "0"), "training: epochs is 0; make it 1 or more"),
+        (("train", "--network", "lenet5", "--epochs", "0"), "--epochs: is 0; give 1 or more"),
         (
             ("train", "--network", "lenet5", "--schedule", "x"),
             "--schedule x: choose one of one-cycle, cosine",

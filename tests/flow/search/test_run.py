@@ -330,7 +330,7 @@ def test_a_seed_out_of_range_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "search.toml").write_text(QUICK)
     outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out", "--seed", "-1")
     assert outcome.status == 2
-    assert "--seed: seed is -1; make it in 0..2**63-1" in outcome.stderr
+    assert "--seed: is -1; give one of 0..2**63-1" in outcome.stderr
 
 
 def test_a_bound_beyond_what_can_go_ends_where_no_channel_can_go(tmp_path: Path) -> None:
