@@ -20,7 +20,8 @@ from bitlathe.flow.hardware.latency import budget_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import NetworkSection, config_of, read_config
-from bitlathe.flow.search.run import ExecutorKind, FinishedSearch, SearchRequest, run_search
+from bitlathe.flow.search.request import ExecutorKind, SearchRequest
+from bitlathe.flow.search.run import FinishedSearch, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import MethodParameters
 from bitlathe.model.quantize.config import QuantizeConfig

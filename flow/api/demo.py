@@ -12,7 +12,8 @@ from bitlathe.flow.hardware.simulation import SimulationOptions, SimulationResul
 from bitlathe.flow.network.integer_network import read_network
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.flow.search.config import read_config
-from bitlathe.flow.search.run import NETWORK, FinishedSearch, SearchRequest, run_search
+from bitlathe.flow.search.request import SearchRequest
+from bitlathe.flow.search.run import NETWORK, FinishedSearch, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.search.checkpoint import CHECKPOINT
 

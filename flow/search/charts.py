@@ -50,13 +50,14 @@ def charts(result: SearchResult, baselines: Sequence[SearchResult]) -> tuple[Cha
 
 _CHOICES = "The method each pipeline took in each epoch: the map Z of Algorithm 1."
 _FRONT = (
-    "Every candidate after its whole epoch, on the images that judge. The line joins those that no other "
-    "beats in both; crosses are the ends of the baselines."
+    "Every candidate after its whole epoch, on the images that judge; crosses are the ends of the baselines. "
+    "The line goes through those that nothing beats in both, and below it is what they beat."
 )
 _COURSE = "The state that each epoch handed on, beside the network before the search."
 _BEFORE_AFTER = "Before the search and after it."
 _CYCLES = (
-    "Cycles in which the array works for each layer, by the cycle model: before the search and after it."
+    "Cycles in which the array works for each layer, and in which it is idle, by the cycle model: before the "
+    "search and after it."
 )
 _LADDER = (
     "Cycles that a lower rung says, over those that the highest measured, less one; of each epoch's winner."
@@ -91,21 +92,32 @@ def front_figure(result: SearchResult, baselines: Sequence[SearchResult]) -> go.
         if candidate.stage is TrialStage.EPOCH and candidate.measures is not None
     ]
     winners = [(record.measures, f"epoch {record.epoch}: {record.choice}") for record in result.records]
-    everything = [(result.reference, "before the search"), *found]
-    front = sorted(
-        (everything[i][0] for i in pareto_front([(m.accuracy, -m.latency_ms) for m, _ in everything])),
-        key=lambda measures: measures.latency_ms,
-    )
+    ends = [(each.now, each.name) for each in baselines]
+    front = unbeaten([result.reference, *(measures for measures, _ in (*found, *ends))])
     traces = [
         _points("candidates", found, "circle-open"),
         _points("chosen", winners, "circle"),
         _points("before the search", [(result.reference, "before the search")], "diamond"),
-        *(_points(each.name, [(each.now, each.name)], "x") for each in baselines),
+        *(_points(name, [(end, name)], "x") for end, name in ends),
         go.Scatter(
-            x=[m.latency_ms for m in front], y=[100 * m.accuracy for m in front], mode="lines", name="front"
+            x=[m.latency_ms for m in front],
+            y=[100 * m.accuracy for m in front],
+            mode="lines",
+            line={"shape": "hv"},
+            name="unbeaten",
         ),
     ]
-    return _figure(traces, "latency, ms", "accuracy, %")
+    figure = _figure(traces, "latency, ms", "accuracy, %")
+    if result.budget is not None:
+        share = result.budget.spent(result.now.cycles, result.now.latency_ms)
+        figure.add_vline(x=result.now.latency_ms / share, line_dash="dot", annotation_text="budget")
+    return figure
+
+
+def unbeaten(measures: Sequence[Measures]) -> list[Measures]:
+    """Those that no other beats in accuracy and latency, from the fastest on."""
+    front = (measures[i] for i in pareto_front([(each.accuracy, -each.latency_ms) for each in measures]))
+    return sorted(front, key=lambda each: each.latency_ms)
 
 
 def course_figure(records: Sequence[EpochRecord]) -> go.Figure:
@@ -133,7 +145,7 @@ def before_after(values: Mapping[str, tuple[float, float]]) -> go.Figure:
         for side, word in enumerate(("before", "after"))
     ]
     figure = _figure(traces, "", "")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", automargin=True)
     figure.update_layout(height=max(_HEIGHT, 2 * _BAR * len(names)))
     return figure
 
@@ -175,10 +187,11 @@ def _points(name: str, points: Sequence[tuple[Measures, str]], symbol: str) -> g
 def _figure(traces: Sequence[go.Scatter | go.Bar], x: str, y: str) -> go.Figure:
     layout = {
         "xaxis": {"title": x},
-        "yaxis": {"title": y},
+        "yaxis": {"title": y, "automargin": True},
         "height": _HEIGHT,
         "template": "plotly_white",
-        "margin": {"t": 20},
+        "margin": {"t": 20, "l": 8, "r": 8},
+        "legend": {"orientation": "h", "y": -0.2},
     }
     return go.Figure(data=list(traces), layout=layout)
 

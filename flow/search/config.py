@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,7 @@ class SearchConfig:
     latency: LatencySection
     baselines: BaselinesSection
     written: Sections  # where all of it was written
+    own_budget: Mapping[str, float] = field(default_factory=dict)  # given instead of what is written
 
     def wrong(self, keys: Keys, what: str) -> BitlatheError:
         """Error about a key, with file and line or the name of the argument."""
@@ -205,6 +206,12 @@ class SearchConfig:
         of_rule = self.rule_parameters if self.rule_name in RULES else {}
         return self.latency.budget or LatencyBudget.of(*map(of_rule.get, BUDGETS))
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All sections as plain values."""
+        names = (each.name for each in fields(self) if each.name not in ("written", "own_budget"))
+        return {name: _plain(getattr(self, name)) for name in names}
+
     def identity(
         self, rungs: Sequence[str], baseline: Baseline | None = None, dataset: Dataset | None = None
     ) -> dict[str, Any]:
@@ -214,8 +221,8 @@ class SearchConfig:
         settings those at their defaults are left out. A `dataset` that its name does not tell is told by its
         images, wherever they were found.
         """
-        sections = (field.name for field in fields(self) if field.name not in ("baselines", "written"))
-        parts = {name: _plain(getattr(self, name)) for name in sections}
+        parts = self.settings
+        del parts["baselines"]
         parts["latency"] |= {"rungs": list(rungs)}
         for key in BUDGETS:
             if parts["latency"][key] is None:
@@ -247,7 +254,8 @@ def read_config(path: Path, budget: Mapping[str, float] | None = None) -> Search
     document.check_keys((), _SECTIONS)
     if budget:
         document = replace(document, values=_rebudgeted(document, budget))
-    return _config(document, document.section(("network",), NetworkSection), _methods(document))
+    read = _config(document, document.section(("network",), NetworkSection), _methods(document))
+    return replace(read, own_budget=budget or {})
 
 
 def config_of(

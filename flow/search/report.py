@@ -14,6 +14,7 @@ from bitlathe.flow.search.charts import Chart, charts
 from bitlathe.flow.search.results import SearchResult
 from bitlathe.flow.wording import percent
 from bitlathe.model.graph.files.storage import write_whole
+from bitlathe.model.search import Measures
 
 REPORT = "index.html"
 _TEMPLATE = "report.html.j2"
@@ -31,32 +32,42 @@ class ReportTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Where a search's result comes from."""
+
+    facts: tuple[tuple[str, str], ...]  # what it is, in the order of the page
+    configuration: str  # TOML
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportView:
     """Everything on the page."""
 
     title: str
     summary: str
+    about: About
     tables: tuple[ReportTable, ...]
     charts: tuple[Chart, ...]
 
 
-def write_report(folder: Path, result: SearchResult, baselines: Sequence[SearchResult]) -> Path:
+def write_report(folder: Path, result: SearchResult, baselines: Sequence[SearchResult], about: About) -> Path:
     """Write the report of a search into its folder, and return its path."""
     path = folder / REPORT
-    write_whole(path, render(report_view(result, baselines)).encode())
+    write_whole(path, render(report_view(result, baselines, about)).encode())
     return path
 
 
-def report_view(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportView:
+def report_view(result: SearchResult, baselines: Sequence[SearchResult], about: About) -> ReportView:
     """The contents of the page."""
     share = result.now.cycles / result.reference.cycles
     return ReportView(
         title=f"{result.name} on {result.dataset}",
         summary=(
             f"{len(result.records)} epochs on {result.target}: {percent(share)} of the cycles before the "
-            f"search, {percent(result.test_accuracy)} of the test images recognised by the integer network. "
-            f"What the network sees of a pixel: normalization {result.normalization}."
+            f"search, {percent(result.test_accuracy)} of the test images recognised by the integer network."
+            + ("" if result.verdict is None else f" The {result.verdict}.")
         ),
+        about=about,
         tables=(comparison_table(result, baselines), choices_table(result)),
         charts=charts(result, baselines),
     )
@@ -64,7 +75,8 @@ def report_view(result: SearchResult, baselines: Sequence[SearchResult]) -> Repo
 
 def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportTable:
     """The search beside its baselines."""
-    rows = [_result_row(each) for each in (result, *baselines)]
+    before = _row("before", result.before_accuracy, result.reference, result.reference.cycles, ("0", "-"))
+    rows = [before, *map(_result_row, (result, *baselines))]
     return ReportTable(
         name="comparison",
         title="Search and baselines",
@@ -87,18 +99,23 @@ def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) ->
 
 
 def _result_row(result: SearchResult) -> tuple[str, ...]:
-    now = result.now
+    rest = f"{result.removed_channels:,}", f"{result.training_cost:.2f}"
+    return _row(result.name, result.test_accuracy, result.now, result.reference.cycles, rest)
+
+
+def _row(
+    name: str, accuracy: float, measures: Measures, cycles: int, rest: tuple[str, str]
+) -> tuple[str, ...]:
     return (
-        result.name,
-        percent(result.test_accuracy),
-        percent(now.accuracy),
-        f"{now.cycles:,}",
-        percent(now.cycles / result.reference.cycles),
-        f"{now.latency_ms:.4f}",
-        f"{now.macs:,}",
-        f"{now.size_bytes:,}",
-        f"{result.removed_channels:,}",
-        f"{result.training_cost:.2f}",
+        name,
+        percent(accuracy),
+        percent(measures.accuracy),
+        f"{measures.cycles:,}",
+        percent(measures.cycles / cycles),
+        f"{measures.latency_ms:.4f}",
+        f"{measures.macs:,}",
+        f"{measures.size_bytes:,}",
+        *rest,
     )
 
 
@@ -143,7 +160,13 @@ def render(view: ReportView) -> str:
 
 
 def _with(view: ReportView, figures: Sequence[dict[str, object]]) -> dict[str, object]:
-    return {"title": view.title, "summary": view.summary, "tables": view.tables, "charts": figures}
+    return {
+        "title": view.title,
+        "summary": view.summary,
+        "about": view.about,
+        "tables": view.tables,
+        "charts": figures,
+    }
 
 
 def _safe(chart: Chart) -> dict[str, object]:

@@ -14,6 +14,7 @@ from bitlathe.model.graph.files.account import layer_bits, layer_widths
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.search import Checkpoint, EpochRecord, LatencyBudget, Measures
 
+IDLE = "(idle: loads, stores, waits)"  # cycles of no layer
 BeforeAfter = Mapping[str, tuple[float, float]]  # by layer
 
 
@@ -25,7 +26,8 @@ class SearchResult:
     dataset: str
     normalization: str  # of its images, that the network was trained with
     target: str
-    test_accuracy: float  # of the integer network on the whole test split, which nothing before has seen
+    before_accuracy: float  # of the integers before the search, on the whole test split
+    test_accuracy: float  # of the integer network found, on the same, which nothing before has seen
     reference: Measures
     now: Measures
     found_epoch: int  # whose candidate the network is; 0: the network before the search
@@ -70,6 +72,7 @@ class SearchResult:
             "normalization": self.normalization,
             "target": self.target,
             "epochs": len(self.records),
+            "before_accuracy": self.before_accuracy,
             "test_accuracy": self.test_accuracy,
             "choices": list(self.choices),
             "reference": asdict(self.reference),
@@ -103,14 +106,14 @@ def comparisons(before: Graph, after: Graph, target: Target) -> dict[str, Before
 
 
 def layer_cycles(graph: Graph, target: Target) -> dict[str, int]:
-    """Cycles in which the array works for each layer, by the cycle model."""
+    """Cycles in which the array works for each layer, and in which it is idle, by the cycle model."""
     program = compiler.compile_for(graph, target).program
-    timings = predict(program, DdrModel.of(target), weights_resident=True).timings
+    predicted = predict(program, DdrModel.of(target), weights_resident=True)
     cycles: dict[str, int] = {}
-    for descriptor, timing in zip(program.descriptors, timings, strict=False):
+    for descriptor, timing in zip(program.descriptors, predicted.timings, strict=False):
         if descriptor.opcode is Opcode.EXEC:
             cycles[descriptor.node] = cycles.get(descriptor.node, 0) + timing.end - timing.start
-    return cycles
+    return {**cycles, IDLE: predicted.cycles - sum(cycles.values())}
 
 
 def training_cost(checkpoint: Checkpoint, steps_an_epoch: int) -> float:

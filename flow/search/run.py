@@ -6,21 +6,24 @@ import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 from bitlathe.flow.boards.latency import BoardLatency, board_latency
 from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import write_json
+from bitlathe.flow.hardware.latency import unsaved
 from bitlathe.flow.network.integer_network import IntegerNetwork, named
 from bitlathe.flow.network.own_file import OWN_MODULE
 from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.progress import Advance, Note, Progress, silent
+from bitlathe.flow.search.about import about
 from bitlathe.flow.search.config import SearchConfig
 from bitlathe.flow.search.listeners import SearchProgress, TensorBoardLog
 from bitlathe.flow.search.report import write_report
+from bitlathe.flow.search.request import ExecutorKind, SearchRequest
 from bitlathe.flow.search.results import SearchResult, comparisons, training_cost
 from bitlathe.flow.search.setup import Setup, baselines_of, set_up
+from bitlathe.hls.target.config import Target
 from bitlathe.model.compress import GivenNetwork
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.graph import proof
@@ -48,31 +51,6 @@ from bitlathe.model.train import evaluate
 
 RESULT, NETWORK = "result.json", "network.blg"
 ALGORITHM = "search"  # name of the pipeline that is not a baseline
-
-
-class ExecutorKind(Enum):
-    """Who trains the candidates."""
-
-    SEQUENTIAL = "sequential"  # this process, one after the other
-    LOCAL = "local"  # processes of this machine
-    RAY = "ray"  # a Ray cluster
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
-    """A user's request for a search."""
-
-    config: SearchConfig
-    out: Path
-    resume: bool = False
-    seed: int | None = None  # instead of the configuration's
-    data: Path | None = None
-    boards: tuple[str, ...] = ()
-    token_file: Path | None = None
-    overlay: Path | None = None
-    executor: ExecutorKind = ExecutorKind.SEQUENTIAL
-    workers: int = 2
-    ray_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -141,6 +119,8 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
 
     with boards_of(request) as boards, executor_of(request, lab) as executor:
         ladder = setup.ladder(boards)
+        if not (request.out / CHECKPOINT).exists():
+            setup.check_reachable(ladder.highest)
         runner = _Runner(
             setup=setup,
             lab=lab,
@@ -156,7 +136,7 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
             strategy = pipelines.strategy(kind, lab, ladder, result.reference, show)
             folder = request.out / "baselines" / kind.value
             baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder)[0])
-    report = write_report(request.out, result, baselines)
+    report = write_report(request.out, result, baselines, about(request, setup, result))
     return FinishedSearch(result=result, baselines=tuple(baselines), report=report, integer_network=network)
 
 
@@ -207,7 +187,8 @@ class _Runner:
         view = integer_view(found.state, data, spec.deployment)
         made = network_of(view)
         graph = named(made.graph, self.setup.subject, made.preprocess)
-        before = integer_view(self.lab.first_state(), data, spec.deployment).network()
+        before_view = integer_view(self.lab.first_state(), data, spec.deployment)
+        before = before_view.network()
         proof.check(graph)
         network = self._network(graph, made.preprocess)
         network.save(folder / NETWORK)
@@ -216,6 +197,7 @@ class _Runner:
             dataset=dataset.name,
             normalization=str(self.setup.subject.weights.normalization),
             target=self.setup.target.name,
+            before_accuracy=evaluate(before_view, dataset.test_images, dataset.test_labels).accuracy,
             test_accuracy=evaluate(view, dataset.test_images, dataset.test_labels).accuracy,
             reference=checkpoint.reference,
             now=found.measures,
@@ -231,7 +213,7 @@ class _Runner:
         write_json(folder / RESULT, result.to_json())
         seen = f"{100 * result.test_accuracy:.2f} % of the test images"
         self.progress(Note(f"{name}: {seen}, {result.now.cycles:,} cycles"))
-        for line in told(result):
+        for line in told(result, self.setup.target):
             self.progress(Note(f"{name}: {line}"))
         return result, network
 
@@ -247,14 +229,15 @@ class _Runner:
         )
 
 
-def told(result: SearchResult) -> list[str]:
-    """What a budget has to do with the network found, a line each."""
+def told(result: SearchResult, target: Target) -> list[str]:
+    """What a budget has to do with the network found, and what pruning did not save, a line each."""
     lines = [] if result.verdict is None else [result.verdict]
     if result.found_epoch != len(result.records):
         epoch = result.found_epoch
         made = f"from epoch {epoch}, by {result.found_method}" if epoch else "the one before the search"
         lines.append(f"the network is {made}: the best of those seen that met the budget")
-    return lines
+    before, now = ((measures.macs, measures.cycles) for measures in (result.reference, result.now))
+    return [*lines, *filter(None, [unsaved(before, now, target)])]
 
 
 def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:

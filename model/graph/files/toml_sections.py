@@ -86,6 +86,7 @@ class TomlDocument(Sections):
 
     path: Path
     lines: Mapping[Keys, int]  # first line of each table and key, from 1
+    text: str = ""
 
     def wrong(self, keys: Keys, what: str) -> FormatError:
         """Error about a key, or about a table where the key itself stands nowhere."""
@@ -97,7 +98,7 @@ def read_toml(path: Path) -> TomlDocument:
     """A file's document; FormatError if it cannot be read or is not valid TOML."""
     try:
         text = path.read_text(encoding="utf-8")
-        return TomlDocument(path=path, values=tomllib.loads(text), lines=_lines(text))
+        return TomlDocument(path=path, values=tomllib.loads(text), lines=_lines(text), text=text)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
