@@ -24,7 +24,7 @@ from bitlathe.model.onnx.network import (
     ReverseSubtract,
     Total,
 )
-from bitlathe.model.onnx.pools import POOLS, padding_of, pair
+from bitlathe.model.onnx.pools import POOLS, global_maximum, padding_of, pair
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 from bitlathe.model.onnx.quantized import QUANTIZERS
 from bitlathe.model.onnx.shapes import SHAPES
@@ -136,6 +136,23 @@ def clip(importer: Importer, node: OnnxNode) -> OnnxValue:
     return importer.emit(node, layer, [importer.value(node)])
 
 
+def extremum(bound: Callable[[float], tuple[float, float]]) -> NodeImporter:
+    """Min or Max of a tensor and one constant, as older converters write ReLU6."""
+
+    def read(importer: Importer, node: OnnxNode) -> OnnxValue:
+        operands = [importer.operand(name) for name in node.inputs]
+        tensors = [place for place, operand in enumerate(operands) if isinstance(operand, OnnxValue)]
+        if len(tensors) != 1 or len(operands) != 2:
+            raise node.refusal(f"compares {len(tensors)} tensors", "compare one with a constant")
+        constant = importer.constant(node, 1 - tensors[0])
+        assert constant is not None
+        if constant.size != 1:
+            raise node.refusal(f"has a constant of shape {constant.shape}", "give one number")
+        return importer.emit(node, Clip(*bound(float(constant.item()))), [importer.value(node, tensors[0])])
+
+    return read
+
+
 def _bound(importer: Importer, node: OnnxNode, name: str, place: int) -> float | None:
     if name in node.attributes:
         return float(node.attributes[name])
@@ -213,6 +230,19 @@ def total(importer: Importer, node: OnnxNode) -> OnnxValue:
 # ---- Reductions
 
 
+def reduce_max(importer: Importer, node: OnnxNode) -> OnnxValue:
+    """ReduceMax over height and width, which is a GlobalMaxPool."""
+    x = importer.value(node)
+    axes = {x.axis(axis) for axis in importer.integers(node, "axes", 1) or ()}
+    if x.example.ndim != 4 or axes != {2, 3}:
+        raise node.refusal(f"is over axes {sorted(axes)} of {x.shape}", "take it over height and width")
+    pooled = global_maximum(importer, node)
+    if node.attributes.get("keepdims", 1):
+        return pooled
+    flat = Reshape((x.example.shape[1],))
+    return importer.emit(node, flat, [pooled], stem=f"{node.stem}_flat", layout=AxisOrder.SAME)
+
+
 def reduce_mean(importer: Importer, node: OnnxNode) -> OnnxValue:
     """ReduceMean; if it drops the reduced axes, the layout no longer matters."""
     x = importer.value(node)
@@ -240,12 +270,15 @@ HANDLERS: dict[str, NodeImporter] = {
     "Gelu": activation(lambda node: nn.GELU(str(node.attributes.get("approximate", "none")))),
     "Mish": activation(lambda node: nn.Mish()),
     "PRelu": prelu,
+    "Max": extremum(lambda bound: (bound, inf)),
+    "Min": extremum(lambda bound: (-inf, bound)),
     "Clip": clip,
     "Add": arithmetic("add"),
     "Sub": arithmetic("sub"),
     "Mul": arithmetic("mul"),
     "Div": arithmetic("div"),
     "Sum": total,
+    "ReduceMax": reduce_max,
     "ReduceMean": reduce_mean,
     **POOLS,
     **SHAPES,

@@ -137,10 +137,12 @@ def pad(importer: Importer, node: OnnxNode) -> OnnxValue:
     amounts = importer.integers(node, "pads", 1) or ()
     constant = importer.constant(node, 2) if len(node.inputs) > 2 else None
     value = float(node.attributes.get("value", 0.0) if constant is None else constant)
-    if node.attributes.get("mode", "constant") != "constant" or len(amounts) != 2 * len(x.shape):
-        raise node.refusal("pads with other than a constant, or some axes only", "pad all axes with zeros")
-    half = len(amounts) // 2
-    around = {x.axis(axis): (amounts[axis], amounts[half + axis]) for axis in range(half)}
+    named = importer.constant(node, 3) if len(node.inputs) > 3 else None
+    axes = range(len(x.shape)) if named is None else [int(axis) % len(x.shape) for axis in named]
+    if node.attributes.get("mode", "constant") != "constant" or len(amounts) != 2 * len(axes):
+        raise node.refusal("pads with other than a constant", "pad with zeros")
+    around = dict.fromkeys(range(x.example.ndim), (0, 0))
+    around |= {x.axis(axis): (amounts[place], amounts[len(axes) + place]) for place, axis in enumerate(axes)}
     maps = len(x.shape) == 4 and value == 0 and around.get(0) == around.get(1) == (0, 0) and min(amounts) >= 0
     if maps and x.layout is AxisOrder.SAME:
         (top, bottom), (left, right) = around[2], around[3]

@@ -413,3 +413,23 @@ def test_shuffled_channels_are_a_selection(tmp_path: Path, rng: np.random.Genera
     network = imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}))
     assert [type(layer) for layer in network.children()] == [nn.Conv2d, SelectChannels, nn.Conv2d]
     quantize(network, rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8))
+
+
+def test_a_clamp_by_min_and_max_and_a_maximum_of_pixels_are_read(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    nodes = [
+        node("Conv", "x k", "conv"),
+        node("Max", "conv zero", "above"),
+        node("Min", "half above", "between"),
+        node("ReduceMax", "between", "y", axes=[-1, 2], keepdims=0),
+    ]
+    constants = {"k": weights(rng, 4, 3, 3, 3), "zero": np.float32(0), "half": np.float32([0.5])}
+    network = imported(write(tmp_path / "net.onnx", nodes, constants))
+    quantize(network, rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8))
+
+
+def test_a_pad_of_some_axes_only_is_read(tmp_path: Path, rng: np.random.Generator) -> None:
+    nodes = [node("Pad", "x pads - axes", "wide"), node("Conv", "wide k", "y")]
+    constants = {"k": weights(rng, 4, 3, 3, 3), "pads": np.array([1, 0, 2, 1]), "axes": np.array([3, -2])}
+    imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}, opset=18))

@@ -269,3 +269,21 @@ def test_what_quantizes_in_a_way_that_is_not_read_is_one_line(
         import_onnx(path, IMAGE)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "line"),
+    [
+        ([node("Relu", "x", "r"), node("Max", "x r", "y")], "y: Max compares 2 tensors; compare one"),
+        ([node("Min", "x rows", "y")], r"y: Min has a constant of shape \(8,\); give one number"),
+        (
+            [node("ReduceMax", "x", "y", axes=[1])],
+            r"y: ReduceMax is over axes \[1\] of \(1, 3, 8, 8\); take it",
+        ),
+    ],
+    ids=["two tensors", "a row", "channels"],
+)
+def test_extremes_of_other_forms_are_refused(tmp_path: Path, nodes: list[Any], line: str) -> None:
+    path = write(tmp_path / "net.onnx", nodes, {"rows": np.ones(8, np.float32)}, outputs={"y": 4})
+    with pytest.raises(UnsupportedLayer, match=line):
+        import_onnx(path, IMAGE)
