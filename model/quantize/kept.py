@@ -31,16 +31,14 @@ from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, average_multiplier
 from bitlathe.model.quantize.calibrate import Formats, activation_formats
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.quantize.front import OFFSET_FORMAT
 from bitlathe.model.quantize.groups import format_groups, keeps_format
 from bitlathe.model.quantize.lower import lower
-from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, PIXEL_FORMAT, Preprocess
 from bitlathe.model.quantize.rounding import Fracs
 from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
 
 LARGEST_BITS = 8  # of weights and activations: what the engine multiplies
 PACKED_BITS = 4  # weights that the engine multiplies two at a time
-_PIXEL_GRID = CodeGrid(step=OFFSET_FORMAT.scale, lo=OFFSET_FORMAT.lo, hi=OFFSET_FORMAT.hi)
 
 Layer = FloatConv2d | FloatDense
 
@@ -104,11 +102,27 @@ def _formats(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig) -> F
 
 
 def _grid(network: FloatNetwork, node: FloatNode) -> CodeGrid | None:
-    """The grid of a node's output; an image that is not normalised is on the grid of its pixels."""
+    """The grid of a node's output; an image that nothing rounds may be on that of its pixels."""
     grid: CodeGrid | None = getattr(node, "grid", None)
-    if grid is None and isinstance(node, FloatInput) and network.front is None:
-        return _PIXEL_GRID
-    return grid
+    return _pixel_grid(network) if grid is None and isinstance(node, FloatInput) else grid
+
+
+def _pixel_grid(network: FloatNetwork) -> CodeGrid | None:
+    """The grid of pixels, or of pixels - 128, at one step; None for images that are normalised otherwise."""
+    values = _image_values(network)
+    step = float(values[1, 0] - values[0, 0])
+    for form in (OFFSET_FORMAT, PIXEL_FORMAT):
+        codes = np.arange(form.lo, form.hi + 1)[:, np.newaxis]
+        if step > 0 and np.array_equal(values, np.broadcast_to(codes * step, values.shape)):
+            return CodeGrid(step=step, lo=form.lo, hi=form.hi)
+    return None
+
+
+def _image_values(network: FloatNetwork) -> Float64s:
+    """Value of each pixel in each channel, (256, C)."""
+    front, channels = network.front, network.input.shape[0]
+    pixels: Float64s = np.repeat((np.arange(256)[:, np.newaxis] - 128) / 128, channels, axis=1)
+    return pixels if front is None else pixels * front.scale + front.offset
 
 
 def _common_format(network: FloatNetwork, makers: list[FloatNode]) -> FixedPoint:
@@ -121,7 +135,7 @@ def _common_format(network: FloatNetwork, makers: list[FloatNode]) -> FixedPoint
         raise FormatError(f"{names}: are joined, and their steps differ")
     form = _narrowest(where, spans[0][0], min(lo for _, lo, _ in spans), max(hi for _, _, hi in spans))
     if any(isinstance(node, FloatInput) for node in makers):
-        return _image_format(where, form)
+        return _image_format(form)
     for node, (_, lo, hi) in zip(makers, spans, strict=True):
         if isinstance(node, FloatAvgPool2d) and (lo, hi) != (form.lo, form.hi):
             raise FormatError(f"{node.name}: an average cannot be clamped to codes {lo} to {hi}")
@@ -148,21 +162,16 @@ def _narrowest(where: str, frac: int, lo: int, hi: int) -> FixedPoint:
     return FixedPoint(bits=max(bits, MIN_BITS), frac=frac, signed=signed)
 
 
-def _image_format(where: str, form: FixedPoint) -> FixedPoint:
-    if form.hi > OFFSET_FORMAT.hi:
-        raise FormatError(f"{where}: an image of codes up to {form.hi} does not fit a signed byte")
-    return replace(OFFSET_FORMAT, frac=form.frac)
+def _image_format(form: FixedPoint) -> FixedPoint:
+    return replace(OFFSET_FORMAT if form.signed else PIXEL_FORMAT, frac=form.frac)
 
 
 def _preprocess(network: FloatNetwork, form: FixedPoint) -> Preprocess:
     """Pixels to the input's codes, rounded as the network rounds them."""
-    grid, front, channels = network.input.grid, network.front, network.input.shape[0]
-    if grid is None:
-        return Preprocess.offset(channels)
-    pixels = np.repeat((np.arange(256)[:, np.newaxis] - 128) / 128, channels, axis=1)
-    values = pixels if front is None else pixels * front.scale + front.offset
-    codes = np.clip(np.rint(np.ldexp(values, form.frac)), grid.lo, grid.hi)
-    return Preprocess(table=codes.astype(np.int8))
+    grid = _grid(network, network.input)
+    assert grid is not None, "the input has a format"
+    codes = np.clip(np.rint(np.ldexp(_image_values(network), form.frac)), grid.lo, grid.hi)
+    return Preprocess(table=codes.astype(np.int8 if form.signed else np.uint8))
 
 
 def _output_format(

@@ -146,6 +146,30 @@ def test_zero_points_whose_codes_fit_a_byte_are_kept(
     np.testing.assert_array_equal(made(kept(path, images), images), wanted)
 
 
+def test_an_image_of_unsigned_codes_enters_as_a_byte(
+    tmp_path: Path, rng: np.random.Generator, images: np.ndarray
+) -> None:
+    """Of a network that is given pixel / 128: the module's front makes that of (pixel - 128) / 128."""
+    file = QuantizedFile(rng=rng)
+    raised = file.op("Add", "x", file.constant(1))
+    total = file.op(
+        "Conv", file.qdq(raised, 7, np.uint8), file.weights(file.codes(4, 3, 3, 3), 8), pads=[1, 1, 1, 1]
+    )
+    path = file.write(tmp_path / "net.onnx", file.qdq(total, 3), rank=4)
+    network = kept(path, images)
+    assert not network.graph.input.format.signed
+    np.testing.assert_array_equal(made(network, images), run(path, values(images)))
+
+
+def test_pixels_that_nothing_rounds_keep_all_else(
+    tmp_path: Path, rng: np.random.Generator, images: np.ndarray
+) -> None:
+    file = QuantizedFile(rng=rng)
+    total = file.op("Conv", "x", file.weights(file.codes(4, 3, 3, 3), 8), file.bias(file.codes(4), 15))
+    path = file.write(tmp_path / "net.onnx", file.qdq(total, 5), rank=4)
+    np.testing.assert_array_equal(made(kept(path, images), images), run(path, values(images)))
+
+
 # ---- QONNX
 
 
