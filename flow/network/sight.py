@@ -64,7 +64,8 @@ def _usual(images: Images) -> list[Normalization]:
     shares = [np.bincount(plane, minlength=256) / plane.size for plane in planes]
     means = [float(share @ values) for share in shares]
     stds = [sqrt(share @ (values - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
-    own = [Normalization.of_constants(np.round(means, 3), np.round(stds, 3))] if min(stds) > 0.001 else []
+    rounded = [[round(value, 3) for value in each] for each in (means, stds)]
+    own = [Normalization.of_constants(*rounded)] if min(rounded[1]) > 0 else []
     imagenet = [IMAGENET] if channels == len(IMAGENET.mean) else []
     return [UNIT, Normalization.of_range(-1, 1), RAW, *own, *imagenet, NONE]
 
@@ -95,9 +96,9 @@ def _is_trained(subject: Subject) -> bool:
     if subject.weights.source not in (WeightsSource.MODULE, WeightsSource.FUNCTION):
         return subject.weights.source is not WeightsSource.RANDOM
     layers = list(subject.model.modules())
-    norms = [n for n in layers if isinstance(n, nn.BatchNorm2d) and n.running_mean is not None]
-    if norms:
-        return any(bool(norm.running_mean.any()) for norm in norms)
+    means = [layer.running_mean for layer in layers if isinstance(layer, nn.BatchNorm2d)]
+    if known := [mean for mean in means if mean is not None]:
+        return any(bool(mean.any()) for mean in known)
     return any(
         float(layer.weight.detach().abs().max()) > 1.001 / sqrt(layer.weight[0].numel())
         for layer in layers

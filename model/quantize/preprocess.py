@@ -13,10 +13,10 @@ from bitlathe.model.graph.arrays import Images, Int8s
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.files.storage import write_whole
-from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import ImageCodes
 
-InputCodes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]  # (N, C, H, W)
+CodeTable = npt.NDArray[np.int8] | npt.NDArray[np.uint8]  # (256, C); uint8 of an unsigned input
 
 OFFSET_FORMAT = FixedPoint(bits=8, frac=7)  # of code = pixel - 128, for networks without a normalisation
 PIXEL_FORMAT = FixedPoint(bits=8, frac=8, signed=False)  # of code = pixel, where 0 must be the pixel 0
@@ -28,7 +28,7 @@ _PIXELS = 256
 class Preprocess:
     """Input code of each pixel value in each channel."""
 
-    table: InputCodes  # (256, C); uint8 where the input is unsigned
+    table: CodeTable
 
     def __post_init__(self) -> None:
         if self.table.dtype not in (np.int8, np.uint8) or self.table.ndim != 2 or len(self.table) != _PIXELS:
@@ -80,13 +80,14 @@ class Preprocess:
         """Whether code = pixel, so that nothing has to be done."""
         return not self.signed and np.array_equal(self.table, Preprocess.pixel(self.channels).table)
 
-    def codes(self, images: Images) -> InputCodes:
-        """Input codes (N, C, H, W) of byte images (N, H, W, C)."""
+    def codes(self, images: Images) -> IntArray:
+        """Input codes (N, C, H, W), int8 or of an unsigned input int16, of byte images (N, H, W, C)."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != self.channels:
             raise ShapeError(
                 f"preprocess: images are {images.dtype} {images.shape}; give uint8 (N, H, W, {self.channels})"
             )
-        looked_up = self.table[images, np.arange(self.channels)]
+        table: IntArray = self.table.astype(np.int8 if self.signed else np.int16)
+        looked_up = table[images, np.arange(self.channels)]
         return np.ascontiguousarray(looked_up.transpose(0, 3, 1, 2))
 
     def encode(self) -> bytes:

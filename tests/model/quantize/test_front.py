@@ -132,7 +132,7 @@ def test_pixels_enter_as_they_are_where_zero_padding_stands_for_pixel_0(
     network = network_seeing(normalization, *layers)
     placed = place_front(network, IMAGES, InputMode.AUTO)
     assert placed.format == FixedPoint(bits=8, frac=frac, signed=False)
-    assert placed.preprocess.is_pixel and placed.preprocess.codes(IMAGES).dtype == np.uint8
+    assert placed.preprocess.is_pixel and placed.preprocess.table.dtype == np.uint8
     assert rounds_nothing(network)
     expected = logits(network, all_pixels())
     scale = expected.abs().max().item()
