@@ -54,7 +54,7 @@ class Preprocess:
         return self.table.dtype == np.int8
 
     @property
-    def bytes(self) -> Int8s:
+    def signed_bytes(self) -> Int8s:
         """The table as a bundle holds it: an unsigned code as its byte, read as a signed one."""
         return self.table.view(np.int8)
 

@@ -105,7 +105,7 @@ def test_the_engines_rtl_gives_the_references_integers(network: IntegerNetwork) 
 
 
 def test_a_bundles_table_gives_the_graphs_input_codes(network: IntegerNetwork, pictures: Images) -> None:
-    table = network.preprocess.bytes
+    table = network.preprocess.signed_bytes
     assert table.dtype == np.int8
     assert np.array_equal(
         input_codes(table, pictures, signed=False), network.preprocess.codes(pictures).astype(np.int16)
