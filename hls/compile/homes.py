@@ -8,7 +8,7 @@ from bitlathe.hls.compile.network import Layer, Network, Region, plane_lines
 from bitlathe.hls.compile.strips import MapRole, StripMiner, Strips
 from bitlathe.hls.cycles.model import DdrModel
 from bitlathe.hls.target.config import EngineConfiguration
-from bitlathe.model.graph.errors import CapacityError
+from bitlathe.model.graph.errors import BitlatheError, CapacityError, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,12 +209,22 @@ class HomeFinder:
             raise self._too_small(layer)
         return max(candidates, key=lambda region: (region not in own, self._lines(region))).name
 
-    def _too_small(self, layer: Layer) -> CapacityError:
-        needed = self._miner(layer, streamed_roles(layer, {})).least_lines()
-        return CapacityError(
-            f"{layer.node}: a strip of one row takes {needed} scratchpad lines, there are "
-            f"{self.configuration.bank_lines}; use smaller images, fewer channels or more bank_lines"
-        )
+    def _too_small(self, first: Layer) -> BitlatheError:
+        """The error for a layer of which no strip fits, and for all others of the kind."""
+        present = self.configuration.bank_lines
+        needs = {
+            layer.name: self._miner(layer, streamed_roles(layer, {})).least_lines()
+            for layer in self.network.layers
+        }
+        errors = [
+            CapacityError(
+                f"{layer.node}: a strip of one row takes {needs[layer.name]} scratchpad lines, there are "
+                f"{present}; use smaller images, fewer channels or more bank_lines"
+            )
+            for layer in self.network.layers
+            if layer is first or needs[layer.name] > present
+        ]
+        return together(errors, self.network.name)
 
 
 def streamed_roles(layer: Layer, resident: Mapping[str, Buffer]) -> frozenset[MapRole]:

@@ -13,7 +13,7 @@ from bitlathe.hls.compile.weights import WeightImage, pass_lines
 from bitlathe.hls.cycles.model import DdrModel
 from bitlathe.hls.program import Space
 from bitlathe.hls.target.config import EngineConfiguration
-from bitlathe.model.graph.errors import CapacityError
+from bitlathe.model.graph.errors import CapacityError, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +121,10 @@ def make_plan(
 
     Where not all weights stay, the store should hold about `ring_shares` chunks of them at a time.
     """
+    room = configuration.weight_lines - image.pinned_lines
+    _check_passes(network, room, configuration)
     chunks = {
-        layer.name: _chunk_passes(layer, image, configuration, 1 if image.stays else ring_shares)
+        layer.name: _chunk_passes(layer, room, configuration, 1 if image.stays else ring_shares)
         for layer in network.layers
     }
     homes = _homes(network, chunks, configuration, ddr)
@@ -180,17 +182,26 @@ def best_pitch(
     return min(range(region.width, region.width + configuration.banks), key=cycles)
 
 
-def _chunk_passes(layer: Layer, image: WeightImage, configuration: EngineConfiguration, shares: int) -> int:
+def _check_passes(network: Network, room: int, configuration: EngineConfiguration) -> None:
+    """Raise CapacityError for layers of which the weight store cannot hold one pass in `room` lines."""
+    layers = [layer for layer in network.layers if layer.kind is not LayerKind.MAX]
+    errors = [
+        CapacityError(
+            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, "
+            f"there are {room}; use a smaller kernel, fewer input channels or more weight_lines"
+        )
+        for layer in layers
+        if chunk_step(layer, configuration) * pass_lines(layer) > room
+    ]
+    if errors:
+        raise together(errors, network.name)
+
+
+def _chunk_passes(layer: Layer, room: int, configuration: EngineConfiguration, shares: int) -> int:
     """Passes whose weights are loaded together: all that fit a share of the store, at least one."""
     count = passes(layer, configuration)
     if layer.kind is LayerKind.MAX:
         return count
-    room = configuration.weight_lines - image.pinned_lines
-    if chunk_step(layer, configuration) * pass_lines(layer) > room:
-        raise CapacityError(
-            f"{layer.node}: {configuration.po} output channels take {pass_lines(layer)} weight lines, "
-            f"there are {room}; use a smaller kernel, fewer input channels or more weight_lines"
-        )
     if layer.repeats_weights:
         return count
     step = chunk_step(layer, configuration)

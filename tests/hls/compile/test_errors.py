@@ -50,12 +50,15 @@ def test_an_image_beyond_the_coordinates_is_refused() -> None:
         compiled_for(graph_of(conv2d(ONE), shape=(1, 2, 2048)), DEFAULT)
 
 
-def test_a_layer_whose_single_row_fits_not_is_named_with_its_lines(rng: np.random.Generator) -> None:
+def test_layers_whose_single_row_fits_not_are_named_with_their_lines(rng: np.random.Generator) -> None:
     with pytest.raises(CapacityError) as refusal:
         compiled_for(vgg(rng, 32, 64), EngineConfiguration(bank_lines=20))
-    message = str(refusal.value)
-    assert message.startswith("conv2: a strip of one row takes ")
-    assert message.endswith("there are 20; use smaller images, fewer channels or more bank_lines")
+    head, *lines = str(refusal.value).splitlines()
+    assert head == "vgg: 6 problems" and len(lines) == 6
+    assert lines[0] == (
+        "  conv2: a strip of one row takes 117 scratchpad lines, there are 20; "
+        "use smaller images, fewer channels or more bank_lines"
+    )
 
 
 def test_weights_of_one_pass_beyond_the_store_are_refused_with_their_lines() -> None:
@@ -63,10 +66,19 @@ def test_weights_of_one_pass_beyond_the_store_are_refused_with_their_lines() -> 
     graph = graph_of(conv2d(weight, padding=(1, 1)), shape=(64, 8, 8))
     with pytest.raises(CapacityError) as refusal:
         compiled_for(graph, EngineConfiguration(weight_lines=72))
-    assert str(refusal.value) == (
-        "conv: 8 output channels take 73 weight lines, there are 72; "
+    problem = (
+        "8 output channels take 73 weight lines, there are 72; "
         "use a smaller kernel, fewer input channels or more weight_lines"
     )
+    assert str(refusal.value) == f"conv: {problem}"
+    square = np.ones((64, 64, 3, 3), np.int16)
+    layers = [
+        conv2d(square, name=name, source=source, padding=(1, 1))
+        for name, source in (("one", "image"), ("other", "one"))
+    ]
+    with pytest.raises(CapacityError) as refusal:
+        compiled_for(graph_of(*layers, shape=(64, 8, 8)), EngineConfiguration(weight_lines=72))
+    assert str(refusal.value).splitlines()[1:] == [f"  one: {problem} (and 1 more of the same, in other)"]
 
 
 def test_all_layers_that_do_not_fit_are_named_at_once() -> None:
