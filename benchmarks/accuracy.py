@@ -2,7 +2,7 @@
 
 python benchmarks/accuracy.py --network resnet8
 python benchmarks/accuracy.py --network resnet20 --weights ../shared/weights/resnet20_cifar10.pt \\
-    --normalize imagenet
+    --normalize imagenet --bits 8,8 6,6 4,8 4,4 --search-formats
 
 Calibrates on the first training images. Prints a line for each arithmetic and writes them to
 build/bench/accuracy.json.
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from bitlathe.model.compress.weight_files import load_pretrained, load_weights
 from bitlathe.model.data import Dataset, Images, Labels, load_dataset
 from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.graph.proof import check
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.config import InputMode, QuantizeConfig
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import evaluate as evaluate_float
@@ -64,16 +65,18 @@ class Measurement(NamedTuple):
 
 
 def main() -> None:
-    """Measure one network twice, in float32 and in integers."""
+    """Measure one network in float32 and in integers of each kind."""
     arguments = _parse()
     dataset = load_dataset(network_spec(arguments.network).dataset, arguments.data)
     model = _model(arguments, dataset)
     split = Split(dataset.test_images[: arguments.images], dataset.test_labels[: arguments.images])
     exact = _float_measurement(model, split)
-    integer = _integer_measurement(model, dataset, split, _config(arguments))
-    rows = [_row(arguments.network, dataset.name, split, exact, measured) for measured in (exact, integer)]
-    for row in rows:
-        _show(row)
+    rows = [_row(arguments.network, dataset.name, split, exact, exact)]
+    _show(rows[0])
+    for config in _configs(arguments):
+        measured = _integer_measurement(model, dataset, split, config)
+        rows.append(_row(arguments.network, dataset.name, split, exact, measured))
+        _show(rows[-1])
     write_json(arguments.out, [asdict(row) for row in rows])
 
 
@@ -85,8 +88,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--images", type=int, default=None, help="test images, all by default")
     parser.add_argument("--calibration-images", type=int, default=DEFAULTS.calibration_images)
-    parser.add_argument("--weight-bits", type=int, default=DEFAULTS.weight_bits)
-    parser.add_argument("--activation-bits", type=int, default=DEFAULTS.activation_bits)
+    parser.add_argument("--bits", type=_bits, nargs="+", default=[(8, 8)], help="WEIGHT_BITS,ACTIVATION_BITS")
+    parser.add_argument(
+        "--search-formats", action="store_true", help="with formats by the outputs' error too"
+    )
     parser.add_argument("--clipping-steps", type=int, default=DEFAULTS.clipping_steps)
     parser.add_argument("--per-layer", action="store_true", help="one binary point for a layer's weights")
     parser.add_argument("--no-bias-correction", action="store_true")
@@ -110,16 +115,24 @@ def _model(arguments: argparse.Namespace, dataset: Dataset) -> nn.Module:
     return model.eval()
 
 
-def _config(arguments: argparse.Namespace) -> QuantizeConfig:
-    return QuantizeConfig(
-        weight_bits=arguments.weight_bits,
-        activation_bits=arguments.activation_bits,
+def _bits(word: str) -> tuple[int, int]:
+    weight_bits, activation_bits = map(int, word.split(","))
+    return weight_bits, activation_bits
+
+
+def _configs(arguments: argparse.Namespace) -> Iterator[QuantizeConfig]:
+    common = QuantizeConfig(
         per_channel=not arguments.per_layer,
         calibration_images=arguments.calibration_images,
         clipping_steps=arguments.clipping_steps,
         correct_bias=not arguments.no_bias_correction,
         input_mode=InputMode(arguments.input_mode),
     )
+    for weight_bits, activation_bits in arguments.bits:
+        for search in (False, True) if arguments.search_formats else (False,):
+            yield replace(
+                common, weight_bits=weight_bits, activation_bits=activation_bits, search_formats=search
+            )
 
 
 def _float_measurement(model: nn.Module, split: Split) -> Measurement:
@@ -135,7 +148,7 @@ def _integer_measurement(
     quantized = quantize(model, dataset.train_images, config)
     check(quantized.graph)
     middle = time.perf_counter()
-    codes = evaluate(quantized.graph, quantized.preprocess.codes(split.images))
+    codes = evaluator(quantized.graph)(quantized.preprocess.codes(split.images))
     accuracy = float((codes.reshape(len(codes), -1).argmax(axis=1) == split.labels).mean())
     return Measurement(_settings(config), accuracy, middle - start, time.perf_counter() - middle)
 
@@ -143,9 +156,11 @@ def _integer_measurement(
 def _settings(config: QuantizeConfig) -> str:
     granularity = "channel" if config.per_channel else "layer"
     corrected = "corrected" if config.correct_bias else "plain"
+    chosen = "outputs" if config.search_formats else "tensors"
     return (
         f"W{config.weight_bits}A{config.activation_bits} per {granularity}, input {config.input_mode.value}, "
-        f"{corrected} bias, {config.clipping_steps} clipping steps, {config.calibration_images} images"
+        f"{corrected} bias, {config.clipping_steps} clipping steps, {config.calibration_images} images, "
+        f"formats by {chosen}"
     )
 
 

@@ -106,6 +106,7 @@ def quantize(
     per_channel: bool = True,
     calibration_images: int = CALIBRATION_IMAGES,
     rounding: str = "half_up",
+    search_formats: bool = False,
     layers: Mapping[str, LayerBits | int] | None = None,
     progress: Progress = silent,
 ) -> IntegerNetwork:
@@ -118,6 +119,8 @@ def quantize(
         per_channel: one binary point for the weights of each output channel, else one for a layer.
         calibration_images: training images, the first ones, that choose the binary points of activations.
         rounding: where halves of a requantization go, "half_up" or "half_even".
+        search_formats: move binary points, one group of tensors or layer at a time, where that brings the
+            outputs closer to the float network's; takes longer, and pays at few bits.
         layers: other bits of single layers by name; a single number is the bits of the weights.
         progress: is called where outputs are not the classes of the data set, and with whether a network that
             is quantized already keeps its integers, as it does where no other bits or rounding are asked for.
@@ -133,6 +136,7 @@ def quantize(
         per_channel=per_channel,
         calibration_images=calibration_images,
         rounding=member_of(RoundingMode, "rounding", rounding),
+        search_formats=search_formats,
         layers={
             name: LayerBits(weight_bits=bits) if isinstance(bits, int) else bits
             for name, bits in (layers or {}).items()

@@ -126,6 +126,10 @@ def network_request(
     rounding: Annotated[
         str, typer.Option("--rounding", help="Halves of a requantization: half_up, or half_even.")
     ] = "half_up",
+    search_formats: Annotated[
+        bool,
+        typer.Option("--search-formats", help="Choose binary points by the outputs' error; takes longer."),
+    ] = False,
     layer: Annotated[
         list[str] | None,
         typer.Option("--layer", metavar="NAME=W[,A]", help="Other bits of one layer; may be repeated."),
@@ -146,6 +150,7 @@ def network_request(
         per_channel=per_channel,
         calibration_images=calibration,
         rounding=rounding,
+        search_formats=search_formats,
         layers=tuple(layer or ()),
     )
 

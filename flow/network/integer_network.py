@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,7 @@ from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.train import predict
 from bitlathe.model.zoo import NETWORKS
 
+_NAMED = 3  # tensors that a note names
 _SUFFIXES = (".blg", ".blgc")  # of a graph's file
 
 # What a graph's file has of its own, by the request's field that would say otherwise.
@@ -46,6 +48,7 @@ _IN_THE_FILE = (
     "per_channel",
     "calibration_images",
     "rounding",
+    "search_formats",
     "layers",
 )
 
@@ -234,6 +237,8 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
         progress(
             Note(f"{subject.network}: is quantized already, calibrated anew from its values: {made.unkept}")
         )
+    if made.unsettled:
+        progress(Note(_too_few(subject, config, made.unsettled)))
     return _judged(
         IntegerNetwork(
             name=subject.network,
@@ -247,6 +252,20 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
         ),
         progress,
     )
+
+
+def _too_few(subject: Subject, config: QuantizeConfig, unsettled: Mapping[str, int]) -> str:
+    """Which tensors' binary points other images may have chosen otherwise, and how many would settle them."""
+    available, needed = len(subject.dataset.train_images), max(unsettled.values())
+    used = min(config.calibration_images, available)
+    named, more = list(unsettled)[:_NAMED], len(unsettled) - _NAMED
+    tensors = ", ".join([*named, *([f"{more} more"] if more > 0 else [])])
+    advice = (
+        f"give `calibration_images={min(needed, available)}`"
+        if used < available
+        else f"about {needed:,} would, and {subject.dataset.name} has no more"
+    )
+    return f"{used:,} calibration images do not settle how far to clip {tensors}: {advice}"
 
 
 def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:

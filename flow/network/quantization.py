@@ -24,6 +24,7 @@ class QuantizationResult:
     activation_bits: int
     per_channel: bool | None  # None for a graph read from a file
     calibration_images: int | None
+    search_formats: bool | None
     parameters: int  # weights and biases
     macs: int  # multiply-accumulates of one image
     weights: Mapping[str, object]
@@ -49,6 +50,7 @@ def judge(network: IntegerNetwork, images: int | None, out: Path | None) -> Quan
         activation_bits=network.activation_bits,
         per_channel=None if network.config is None else network.config.per_channel,
         calibration_images=None if network.config is None else network.config.calibration_images,
+        search_formats=None if network.config is None else network.config.search_formats,
         parameters=sum(node.weight.size + node.bias.size for node in layers),
         macs=network.macs,
         weights=network.weights,

@@ -16,6 +16,7 @@ def quantize_config(request: NetworkRequest) -> QuantizeConfig:
         per_channel=request.per_channel,
         calibration_images=request.calibration_images,
         rounding=member_of(RoundingMode, "rounding", request.rounding),
+        search_formats=request.search_formats,
         layers=dict(map(layer_bits, request.layers)),
     )
 

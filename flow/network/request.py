@@ -42,6 +42,7 @@ class NetworkRequest:
     per_channel: bool = True
     calibration_images: int = CALIBRATION_IMAGES
     rounding: str = "half_up"  # of a requantization, a `RoundingMode`
+    search_formats: bool = False  # move binary points by the error of the network's outputs
     layers: tuple[str, ...] = ()  # NAME=WEIGHT_BITS[,ACTIVATION_BITS]
 
 

@@ -21,7 +21,7 @@ from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.qat.thresholds import Saved, Thresholds
 from bitlathe.model.qat.training_forward import RealParts, TrainingForward
-from bitlathe.model.quantize.calibrate import Formats, activation_formats
+from bitlathe.model.quantize.calibrate import Formats, calibrated
 from bitlathe.model.quantize.config import FLOAT_BITS, QuantizeConfig
 from bitlathe.model.quantize.exact_network import Pixels
 from bitlathe.model.quantize.front import FrontPlacement, place_front
@@ -208,7 +208,7 @@ class Frame:
     def thresholds(self, images: Images) -> Thresholds:
         """Thresholds of the formats with the least squared error over images (N, H, W, C)."""
         network, config, fixed = self.placed.network, self.config.with_integers(), self.fixed_formats
-        formats = activation_formats(network, network_inputs(images), config, fixed)
+        formats = calibrated(network, network_inputs(images), config, fixed).formats
         weights = weight_formats(network, config)
         held = self.unrounded.activations | set(fixed)
         return Thresholds(

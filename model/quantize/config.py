@@ -56,6 +56,7 @@ class QuantizeConfig:
     calibration_images: int = 512  # at most; the first ones are used
     clipping_steps: int = 2  # binary points to try beyond the finest one that clips nothing (squared error)
     ranges: Ranges = Ranges.SQUARED_ERROR
+    search_formats: bool = False  # then move binary points by the error of the network's outputs
     correct_bias: bool = True  # subtract each channel's mean error over the calibration images
     input_mode: InputMode = InputMode.AUTO
     rounding: RoundingMode = RoundingMode.HALF_UP  # of every requantization

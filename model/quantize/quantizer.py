@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor, nn
@@ -14,17 +15,19 @@ from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError, FormatError, OverflowRisk, ShapeError
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph, with_rounding
-from bitlathe.model.quantize.calibrate import Formats, activation_formats
+from bitlathe.model.quantize.calibrate import calibrated
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.correct_bias import correct_bias
 from bitlathe.model.quantize.exact_network import ExactNetwork
-from bitlathe.model.quantize.front import place_front
+from bitlathe.model.quantize.front import FrontPlacement, place_front
 from bitlathe.model.quantize.groups import format_groups
 from bitlathe.model.quantize.kept import has_grids, keep_integers
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.preprocess import Preprocess
-from bitlathe.model.quantize.weight_formats import WeightFormats, weight_formats
+from bitlathe.model.quantize.refine import IMAGES as COMPARED
+from bitlathe.model.quantize.refine import Choice, OutputError, refined
+from bitlathe.model.quantize.weight_formats import weight_formats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +40,7 @@ class QuantizedNetwork:
     config: QuantizeConfig
     is_kept: bool = False  # whether the integers are those of a network that was quantized already
     unkept: str | None = None  # why those of such a network were not kept
+    unsettled: Mapping[str, int] = field(default_factory=dict)  # as `Calibration` says
 
     def module(self) -> ExactNetwork:
         """The integers as a PyTorch module, a drop-in replacement for the float model in inference."""
@@ -97,29 +101,55 @@ def _kept(network: FloatNetwork, images: Images, config: QuantizeConfig) -> Quan
 
 def _quantize(network: FloatNetwork, images: Images, config: QuantizeConfig) -> QuantizedNetwork:
     placed = place_front(network, images, config.input_mode)
-    inputs = network_inputs(images)
-    formats, weights = _formats(placed.network, inputs, config, {network.input.name: placed.format})
-    graph, real = _lowered(placed.network, formats, weights, config.rounding), placed.network
+    choices, unsettled = _choices(placed, images, config)
+    made = [_made(placed, choice, images, config) for choice in choices]
+    if len(made) > 1:  # biases were corrected since the choice
+        error = _output_error(placed, images)
+        made.sort(key=lambda network: error.of(network.graph))
+    return replace(made[0], unsettled=unsettled)
+
+
+def _made(placed: FrontPlacement, choice: Choice, images: Images, config: QuantizeConfig) -> QuantizedNetwork:
+    graph, real = _lowered(placed.network, choice, config.rounding), placed.network
     if config.correct_bias:
-        real = correct_bias(real, ExactNetwork(graph, placed.preprocess), inputs)
-        graph = _lowered(real, formats, weights, config.rounding)
+        real = correct_bias(real, ExactNetwork(graph, placed.preprocess), network_inputs(images))
+        graph = _lowered(real, choice, config.rounding)
     return QuantizedNetwork(graph=graph, preprocess=placed.preprocess, network=real, config=config)
 
 
-def _lowered(
-    network: FloatNetwork, formats: Formats, weights: WeightFormats, rounding: RoundingMode
-) -> Graph:
-    graph = lower(network, formats, legal_weights(network, formats, weights))
+def _lowered(network: FloatNetwork, choice: Choice, rounding: RoundingMode) -> Graph:
+    graph = lower(network, choice.formats, legal_weights(network, *choice))
     return with_rounding(graph, dict.fromkeys(network.by_name, rounding))
 
 
-def _formats(
-    network: FloatNetwork, inputs: Tensor, config: QuantizeConfig, fixed: Formats
-) -> tuple[Formats, WeightFormats]:
-    weights = weight_formats(network, config)
-    groups = format_groups(network, config)
-    wanted = activation_formats(network, inputs, config, fixed)
-    return legal_activations(network, wanted, weights, groups, fixed), weights
+def _choices(
+    placed: FrontPlacement, images: Images, config: QuantizeConfig
+) -> tuple[list[Choice], Mapping[str, int]]:
+    """Formats by the tensors' errors and, if asked for, by the outputs'; what the images leave unsettled."""
+    network, fixed = placed.network, {placed.network.input.name: placed.format}
+    weights, groups = weight_formats(network, config), format_groups(network, config)
+    calibration = calibrated(network, network_inputs(images), config, fixed)
+
+    def legal(choice: Choice) -> Choice:
+        return choice._replace(formats=legal_activations(network, *choice, groups, fixed))
+
+    choices = [legal(Choice(calibration.formats, weights))]
+    if config.search_formats:
+        error = _output_error(placed, images[:COMPARED])
+        moved = refined(
+            choices[0],
+            network,
+            groups,
+            fixed,
+            lambda tried: _lowered(network, legal(tried), config.rounding),
+            error,
+        )
+        choices.append(legal(moved))
+    return choices, calibration.unsettled
+
+
+def _output_error(placed: FrontPlacement, images: Images) -> OutputError:
+    return OutputError(placed.network, network_inputs(images), placed.preprocess.codes(images))
 
 
 def network_inputs(images: Images) -> Tensor:

@@ -1,0 +1,113 @@
+"""Formats by what they do to the network's outputs.
+
+A tensor's squared error says nothing of the layers behind it. From the formats with the least of that,
+coordinate descent moves one group of activations or one layer's weights by one binary point, and keeps what
+brings the integer network's outputs closer to the float network's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bitlathe.model.capture.float_forward import logits
+from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.graph.arrays import Floats
+from bitlathe.model.graph.errors import FormatError, OverflowRisk
+from bitlathe.model.graph.fixed_point import IntArray
+from bitlathe.model.graph.graph import Graph
+from bitlathe.model.native.evaluator import evaluator
+from bitlathe.model.quantize.calibrate import BATCH, Formats
+from bitlathe.model.quantize.groups import Group
+from bitlathe.model.quantize.weight_formats import WeightFormats
+
+IMAGES = 128  # calibration images whose outputs are compared
+PASSES = 2  # over all groups and layers, at most
+WORTH = 0.01  # share of the error that a move must take away
+
+
+class Choice(NamedTuple):
+    """Formats of tensors and of weights."""
+
+    formats: Formats
+    weights: WeightFormats
+
+
+Lower = Callable[[Choice], Graph]  # raises FormatError or OverflowRisk where a choice has no graph
+Move = Callable[[Choice, int], Choice]  # one group or layer, by some binary points
+
+
+class OutputError:
+    """How far an integer network's outputs are from the float network's over some images."""
+
+    def __init__(self, network: FloatNetwork, images: Tensor, codes: IntArray) -> None:
+        """`images` (N, C, H, W), x = (pixel - 128) / 128, and the same as input codes."""
+        self._codes = codes
+        with torch.no_grad():
+            batches = [logits(network, batch) for batch in images.split(BATCH)]
+        self._wanted: Floats = torch.cat(batches).double().numpy()
+
+    def of(self, graph: Graph) -> float:
+        """Mean squared error without each output's mean error, which bias correction takes away."""
+        codes = evaluator(graph)(self._codes).reshape(len(self._codes), -1)
+        error = np.ldexp(codes.astype(np.float64), -graph.format_of(graph.output).frac) - self._wanted
+        return float(((error - error.mean(axis=0)) ** 2).mean())
+
+
+def refined(
+    choice: Choice,
+    network: FloatNetwork,
+    groups: Sequence[Group],
+    fixed: Formats,
+    lower: Lower,
+    error: OutputError,
+) -> Choice:
+    """The choice after moves that each take `WORTH` of the error away; `fixed` formats stay."""
+    least = _error(choice, lower, error)
+    moves = tuple(_moves(network, groups, fixed))
+    for _ in range(PASSES):
+        before = least
+        for move in moves:
+            for step in (1, -1):
+                tried = move(choice, step)
+                found = _error(tried, lower, error)
+                if found < (1 - WORTH) * least:
+                    choice, least = tried, found
+                    break
+        if least == before:
+            break
+    return choice
+
+
+def _error(choice: Choice, lower: Lower, error: OutputError) -> float:
+    try:
+        return error.of(lower(choice))
+    except (FormatError, OverflowRisk):
+        return float("inf")
+
+
+def _moves(network: FloatNetwork, groups: Sequence[Group], fixed: Formats) -> Iterator[Move]:
+    for group in groups:
+        if not any(tensor in fixed for tensor in group.tensors):
+            yield partial(_move_tensors, group)
+    for node in network.nodes:
+        if isinstance(node, FloatDense) or (isinstance(node, FloatConv2d) and not node.is_selection):
+            yield partial(_move_weights, node.name)
+
+
+def _move_tensors(group: Group, choice: Choice, step: int) -> Choice:
+    moved = {name: choice.formats[name] for name in group.tensors}
+    moved = {name: replace(form, frac=form.frac + step) for name, form in moved.items()}
+    return choice._replace(formats={**choice.formats, **moved})
+
+
+def _move_weights(layer: str, choice: Choice, step: int) -> Choice:
+    form = choice.weights[layer]
+    moved = replace(form, fracs=tuple(frac + step for frac in form.fracs))
+    return choice._replace(weights={**choice.weights, layer: moved})
