@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,7 +42,7 @@ def find_dataset(
     Raises DataError, which names files, MissingData for the files of a name, UsageError for an `image_size`
     of images that have theirs, and what `own_function` raises.
     """
-    if not is_known(source) and Path(source).is_dir():
+    if not is_known(source) and source and os.path.isdir(source):
         return _of_folder(source, image_size or usual_size, progress)
     if image_size is not None:
         raise UsageError(
@@ -88,7 +89,7 @@ def _of_folder(source: str, size: ImageSize | None, progress: Progress) -> Datas
 
 def _of_file(source: str, progress: Progress) -> Dataset:
     path = Path(source)
-    if not path.exists():
+    if not source or not os.path.exists(source):
         raise DataError(
             f"{source}: no such data set, folder or file; choose one of {', '.join(dataset_names())}, "
             f"or give {_FORMS}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -60,8 +61,8 @@ def dataset_of(
         names = class_names or _class_names(source, place, train_labels, test_labels)
     elif class_names:
         raise DataError(f"{place}: labels are targets, not classes; leave out `class_names`")
-    return Dataset(
-        name=name,
+    made = Dataset(
+        name=place,  # for errors
         train_images=train_images,
         train_labels=train_labels,
         test_images=test_images,
@@ -69,6 +70,7 @@ def dataset_of(
         class_names=tuple(names),
         gives_floats=floats,
     )
+    return replace(made, name=name)
 
 
 def every_fifth(count: int) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ import numpy as np
 from bitlathe.model.data.arrays import TEST_EVERY, every_fifth
 from bitlathe.model.data.dataset import Dataset, Labels
 from bitlathe.model.data.memory import check_memory
-from bitlathe.model.data.pictures import SUFFIXES, Header, Size, headers, named, read_pictures
+from bitlathe.model.data.pictures import SUFFIXES, Header, HeightWidth, headers, named, read_pictures
 from bitlathe.model.graph.errors import DataError
 
 _TRAIN = ("train", "training")
@@ -55,7 +55,7 @@ class _Found:
 def read_class_folders(
     folder: Path,
     name: str,
-    size: Size | None = None,
+    size: HeightWidth | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """The pictures of a folder as a data set of this name, and lines on what was left out or changed.
@@ -86,7 +86,7 @@ def read_class_folders(
     return dataset, (*found.notes, *_changes(folder, paths, seen, chosen, channels))
 
 
-def _usual_size(folder: Path, paths: Sequence[Path], seen: Sequence[Header]) -> Size:
+def _usual_size(folder: Path, paths: Sequence[Path], seen: Sequence[Header]) -> HeightWidth:
     """The size of more than half of the pictures; DataError where there is none."""
     counts = Counter(header.size for header in seen)
     size, count = counts.most_common(1)[0]
@@ -101,7 +101,7 @@ def _usual_size(folder: Path, paths: Sequence[Path], seen: Sequence[Header]) -> 
 
 
 def _changes(
-    folder: Path, paths: Sequence[Path], seen: Sequence[Header], size: Size, channels: int
+    folder: Path, paths: Sequence[Path], seen: Sequence[Header], size: HeightWidth, channels: int
 ) -> Iterator[str]:
     """A line for each thing that reading changed in some pictures."""
     changes: Mapping[str, Callable[[Header], bool]] = {
@@ -117,7 +117,7 @@ def _changes(
             yield f"{folder}: {len(concerned):,} of {len(paths):,} pictures are {what}: {named(concerned)}"
 
 
-def _by(size: Size) -> str:
+def _by(size: HeightWidth) -> str:
     return f"{size[0]}x{size[1]}"
 
 

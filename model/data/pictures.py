@@ -19,11 +19,12 @@ from bitlathe.model.graph.arrays import Bytes, Images
 from bitlathe.model.graph.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
-Size = tuple[int, int]  # height and width in pixels
+HeightWidth = tuple[int, int]  # in pixels
 
 _FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _NAMED = 3  # files that a message names, of many
+_STEPS = 20  # in which progress is told
 
 Read = TypeVar("Read")
 
@@ -32,7 +33,7 @@ Read = TypeVar("Read")
 class Header:
     """What a picture's file says before its pixels."""
 
-    size: Size
+    size: HeightWidth
     channels: int  # 1 of a grey picture, else 3
     has_alpha: bool
 
@@ -43,7 +44,7 @@ def headers(paths: Sequence[Path]) -> list[Header]:
 
 
 def read_pictures(
-    paths: Sequence[Path], size: Size, channels: int, advance: Callable[[int, int], None]
+    paths: Sequence[Path], size: HeightWidth, channels: int, advance: Callable[[int, int], None]
 ) -> Images:
     """Pixels (N, H, W, C) of files, resized to one size by antialiased bilinear interpolation.
 
@@ -55,8 +56,10 @@ def read_pictures(
     def read(place: int) -> None:
         images[place] = _pixels(paths[place], size, channels)
 
+    step = max(1, len(paths) // _STEPS)
     for done, _ in enumerate(_each(read, paths), 1):
-        advance(done, len(paths))
+        if done % step == 0 or done == len(paths):
+            advance(done, len(paths))
     return images
 
 
@@ -137,7 +140,7 @@ def _is_grey(picture: Image.Image) -> bool:
     return bool((palette == palette[:, :1]).all())
 
 
-def _pixels(path: Path, size: Size, channels: int) -> Bytes:
+def _pixels(path: Path, size: HeightWidth, channels: int) -> Bytes:
     """Pixels (H, W, C)."""
     with _opened(path) as picture:
         plain = picture.convert("RGBA") if picture.has_transparency_data or picture.mode == "P" else picture
