@@ -114,7 +114,7 @@ def deploy(
         if overlay is None:
             raise UsageError("give `overlay`, the folder of the board's .bit and .hwh, or a bundle")
         board = network.target if isinstance(network, NetworkProgram) else find_target(target or TARGET)
-        files = simulated_overlay(board) if overlay == SIMULATED else read_overlay(Path(overlay), board)
+        files = simulated_overlay(board) if str(overlay) == SIMULATED else read_overlay(Path(overlay), board)
         return fill_folder(_bundle(network, board, files, images, Path(folder)).folder, Path(out))
 
 
