@@ -14,7 +14,7 @@ from repository import ROOT
 from bitlathe.flow.errors import ExitStatus
 
 PAGES = ("README.md", "docs/your_network.md")
-PYTHON = r"^(?:<!-- file: (?P<file>\S+) -->\n)?```python\n(?P<code>.*?)^```$"
+PYTHON = r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?:python|toml)\n(?P<code>.*?)^```$"
 COMMANDS = r"^<!-- commands -->\n(?P<commands>(?:    [^\n]+\n)+)"
 BLOCK = re.compile(f"{PYTHON}|{COMMANDS}", re.MULTILINE | re.DOTALL)
 
