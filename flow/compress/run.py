@@ -128,7 +128,9 @@ class Compression:
     @property
     def verdict(self) -> str | None:
         """The budget and whether it was met, in words; None without one."""
-        return self.budget and f"budget of {self.budget} {self.budget.verdict(self.cycles, self.latency_ms)}"
+        if self.budget is None:
+            return None
+        return f"budget of {self.budget} {self.budget.verdict(self.cycles, self.latency_ms)}"
 
     def check(self) -> None:
         """Raise CheckFailed where the network misses its budget."""
@@ -206,9 +208,9 @@ def compress(
         ),
     )
     write_json(out / ACCOUNT_NAME, result.to_json())
-    taken = [(size.macs, size.cycles) for size in sizes]
-    if line := unsaved(*taken, target):
-        progress(Note(line))
+    was, now = ((size.macs, size.cycles) for size in sizes)
+    if unsaved_line := unsaved(was, now, target):
+        progress(Note(unsaved_line))
     return result
 
 

@@ -29,7 +29,7 @@ from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import MIN_BITS, FixedPoint, RoundingMode, weight_limit
 from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, average_multiplier
-from bitlathe.model.quantize.calibrate import Formats, activation_formats
+from bitlathe.model.quantize.calibrate import Formats, calibrated
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.groups import format_groups, keeps_format
 from bitlathe.model.quantize.lower import lower
@@ -179,7 +179,7 @@ def _output_format(
 ) -> FixedPoint:
     """Format of logits that nothing rounds, the finest one that the layer's weights allow at most."""
     node, fixed = network.by_name[network.output], dict(formats)
-    form = activation_formats(network, inputs, config, fixed)[network.output]
+    form = calibrated(network, inputs, config, fixed).formats[network.output]
     if not isinstance(node, Layer):
         raise FormatError(f"{node.name}: nothing rounds its output")
     fracs = _weight_fracs(node, formats[node.source], [])
