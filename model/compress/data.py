@@ -120,8 +120,8 @@ def _check_split(dataset: Dataset, held_out: int, seed: int) -> None:
     count = len(dataset.train_labels)
     if not 0 < held_out < count:
         raise DataError(
-            f"{dataset.name}: cannot hold out {held_out} of {count} training images; "
-            f"give a `held_out` of 1 to {count - 1}"
+            f"{dataset.name}: cannot hold out {held_out} of {count} training images; give a `held_out` of "
+            f"1 to {count - 1}"
         )
     if not is_seed(seed):
         raise DataError(f"{dataset.name}: the seed is {seed}; make it in {SEEDS}")
