@@ -32,6 +32,7 @@ from bitlathe.model.search.rules import RULES, parameters_of
 from bitlathe.model.train import Precision, Schedule, TrainConfig
 
 FEASIBLE, BUDGET = "feasible", "budget"  # the rules where none is named, without and with a budget
+USUAL_SHARE = 0.6  # of the reference's latency, that baselines aim at where there is no budget
 _PAPER_SHARE = 0.3  # of the channels, where P says how many go in an epoch and not how many in all
 
 
@@ -142,13 +143,14 @@ class BaselinesSection:
     quantized_epochs: int | None = (
         None  # last epochs of `ordinary`; two in seven if not given, as in the paper
     )
-    latency_share: float = 0.6  # of the reference's, that `greedy` and `knapsack` aim at
+    latency_share: float | None = None  # of the reference's, that `greedy` and `knapsack` aim at
     bits: BitPair | None = None  # of `ordinary` and `greedy`; the first of [methods.Q] if not given
 
     def __post_init__(self) -> None:
         epochs = self.quantized_epochs
         demand(self, "quantized_epochs", epochs is None or epochs >= 1, "1 or more, or leave it out")
-        demand(self, "latency_share", 0 < self.latency_share <= 1, "more than 0 and at most 1")
+        share = self.latency_share
+        demand(self, "latency_share", share is None or 0 < share <= 1, "more than 0 and at most 1")
         if self.bits is not None:
             check_bits("bits", self.bits)
 
@@ -156,6 +158,8 @@ class BaselinesSection:
         """The settings that decide a baseline's choices, without those at their defaults."""
         default = BaselinesSection()
         own = {name: getattr(self, name) for name in _SHAPING[kind]}
+        if own.get("latency_share") == USUAL_SHARE:
+            del own["latency_share"]
         return {name: value for name, value in own.items() if value != getattr(default, name)}
 
 

@@ -16,7 +16,7 @@ from bitlathe.flow.network.own_network import is_own, make_own
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Progress, silent
-from bitlathe.flow.search.config import Mode, NetworkSection, SearchConfig
+from bitlathe.flow.search.config import USUAL_SHARE, Mode, NetworkSection, SearchConfig
 from bitlathe.hls.target.config import Target, find_target
 from bitlathe.model.capture.capture import capture
 from bitlathe.model.capture.names import identifier
@@ -215,7 +215,8 @@ def baselines_of(config: SearchConfig, subject: Subject) -> Baselines | None:
         last=replace(first, bits=config.baselines.bits or first.bits).method(context),
         epochs=config.training.epochs,
         quantized_epochs=config.baselines.quantized_epochs,
-        latency_share=config.baselines.latency_share,
+        latency_share=config.baselines.latency_share or USUAL_SHARE,
+        budget=config.latency.budget if config.baselines.latency_share is None else None,
     )
     if Baseline.ORDINARY in kinds:
         made.ordinary()

@@ -14,6 +14,7 @@ from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.prune.channels.budget import PerLayer
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.channels.plug_in import PruneSettings
+from bitlathe.model.search.budget import LatencyBudget
 from bitlathe.model.search.knapsack import Option, Setting, solve
 from bitlathe.model.search.lab import Lab
 from bitlathe.model.search.ladder import Ladder, LatencyRung
@@ -52,15 +53,18 @@ class Baselines:
     epochs: int
     quantized_epochs: int | None  # last ones of `ordinary`; None: two in seven, as in the paper
     latency_share: float  # share of the reference's that `greedy` and `knapsack` aim at
+    budget: LatencyBudget | None = None  # that they aim at instead
 
     def strategy(self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, told: Told) -> Strategy:
         """A pipeline; FormatError or CapacityError if it does not fit."""
         if kind is Baseline.ORDINARY:
             return self.ordinary()
+        spent = None if self.budget is None else reference.spends(self.budget)
+        share = self.latency_share if spent is None else min(1.0, 1 / spent)
         if kind is Baseline.GREEDY:
-            return self.greedy(self.latency_share * reference.latency_ms)
+            return self.greedy(share * reference.latency_ms)
         steps = len(self.quantizers) * len(self.groups)
-        budget = self.latency_share * reference.cycles
+        budget = share * reference.cycles
         return self.knapsack(lab, ladder.quickest, budget, lambda done: told(done, steps))
 
     def ordinary(self) -> MethodScript:

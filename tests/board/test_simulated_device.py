@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from bitlathe.board.errors import BundleError, ClockError, DeviceError, EngineFa
 from bitlathe.board.overlay import LoadedOverlay, import_pynq
 from bitlathe.board.runner import Runner, RunSettings, measure
 from bitlathe.board.sim.boards import BoardModel, board_model
+from bitlathe.board.sim.options import add_options, settings_of
 from bitlathe.board.sim.settings import Faults, MemoryChannel, MemoryTiming, SimulationSettings
 
 needs.package("pynq")
@@ -106,6 +108,16 @@ def test_equal_jobs_take_equal_cycles_whatever_ran_before(z2: Bundle) -> None:
         device.run(idle)
         assert measure(z2, 2, overlay=overlay) == first
     assert measure(z2, 2, overlay=LoadedOverlay(z2)) == first
+
+
+def test_an_option_of_the_memory_changes_nothing_else_of_it() -> None:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    overlay = MemoryTiming(latency=60, outstanding=4)
+    stalls = settings_of(parser.parse_args(["--stall-percent", "30"])).memory_of(overlay)
+    assert stalls == MemoryTiming(latency=60, outstanding=4, stall_percent=30)
+    latency = settings_of(parser.parse_args(["--latency", "9"])).memory_of(overlay)
+    assert latency == MemoryTiming(latency=9, outstanding=4)
 
 
 def test_stalls_and_latency_change_cycles_and_no_output(z2: Bundle) -> None:

@@ -169,3 +169,8 @@ def test_the_demo_is_bit_exact_on_every_test_image(tmp_path: Path) -> None:
     assert (result["images"], result["mismatches"]) == (360, 0)
     assert result["accuracy_integer"] > 0.97
     assert json.loads((tmp_path / "demo" / "result.json").read_text()) == result
+    search = json.loads((tmp_path / "demo" / "search" / "result.json").read_text())
+    (ordinary,) = (tmp_path / "demo" / "search" / "baselines").iterdir()
+    baseline = json.loads((ordinary / "result.json").read_text())
+    assert search["found"]["accuracy"] >= baseline["found"]["accuracy"], "on the images that judge"
+    assert search["found"]["cycles"] < baseline["found"]["cycles"]

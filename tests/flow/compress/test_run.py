@@ -308,3 +308,72 @@ def test_foreign_files_are_left_alone() -> None:
     assert "not ours" in result.stderr
     assert Path("out/mine.txt").read_text() == "mine"
     assert issubclass(UsageError, BitlatheError)
+
+
+QUICK = ("--held-out", "200", "--images", "50", "--epoch-images", "64", "--out", "out")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("--budget-cycles", "820"), 0, "budget of 820 cycles met: "),
+        (("--budget-ms", "0.005"), 1, "budget of 0.005 ms missed by "),
+        (
+            ("--budget-ms", "0.002"),
+            2,
+            "--budget-ms 0.002: is less than the methods can reach on pynq-z2: 0",
+        ),
+        (("--budget-ms", "0"), 2, "--budget-ms: is 0; give more than 0"),
+    ],
+)
+def test_a_budget_is_held_told_of_or_refused(words: tuple[str, ...], status: int, told: str) -> None:
+    outcome = run("compress", *LENET, "--method", "prune:macs=0.3,epochs=0", *words, *QUICK)
+    assert outcome.status == status, outcome.stderr
+    assert told in " ".join((outcome.stdout + outcome.stderr).split())
+    assert (Path("out") / ACCOUNT_NAME).exists() == (status != 2)
+    if status != 2:
+        assert json.loads((Path("out") / ACCOUNT_NAME).read_text())["budget"]["met"] == (status == 0)
+
+
+def test_channels_go_in_blocks_that_save_cycles() -> None:
+    outcome = run("compress", *LENET, "--method", "prune:macs=0.3,epochs=0", *QUICK, "--json")
+    before, after = outcome.json["before"], outcome.json["after"]
+    assert after["macs"] <= 0.7 * before["macs"]
+    assert after["cycles"] < 0.9 * before["cycles"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25])
+def test_a_prune_by_latency_saves_its_share_of_the_cycles(share: float) -> None:
+    outcome = run("compress", *LENET, "--method", f"prune:latency={share},epochs=0", *QUICK, "--json")
+    before, after = outcome.json["before"], outcome.json["after"]
+    assert after["cycles"] <= (1 - share) * before["cycles"]
+
+
+def test_more_latency_than_layers_can_give_is_refused_with_what_they_can() -> None:
+    outcome = run("compress", *LENET, "--method", "prune:latency=0.9,epochs=0", *QUICK)
+    assert outcome.status == 2
+    assert "90.0% of the latency are to go, the layers can give " in outcome.stderr
+
+
+def test_channels_that_save_no_cycles_do_not_go_unsaid() -> None:
+    outcome = run("compress", *LENET, "--method", "prune:macs=0.2,lanes=1,epochs=0", *QUICK, "--json")
+    told = " ".join(outcome.stderr.split())
+    assert "of the cycles: the engine of pynq-z2 computes 8 channels at once; let P take blocks" in told
+
+
+def test_a_second_method_of_a_kind_is_carried_out_or_told_of() -> None:
+    once = ("--method", "prune:macs=0.2,epochs=0")
+    single = run("compress", *LENET, *once, *QUICK, "--json").json["after"]["macs"]
+    twice = run("compress", *LENET, *once, *once, *QUICK, "--json").json["after"]["macs"]
+    assert twice <= 0.8 * single
+    weights = ("--method", "weights:sparsity=0.3,epochs=1", "--method", "weights:sparsity=0.8,epochs=1")
+    result = run("compress", *LENET, *weights, *QUICK, "--json").json
+    assert result["after"]["nonzero"] < 0.25 * result["before"]["nonzero"]
+    idle = (
+        "--method",
+        "prune:channels=8,share=0.1,epochs=3",
+        "--method",
+        "prune:channels=8,share=0.05,epochs=0",
+    )
+    outcome = run("compress", *LENET, *idle, *QUICK)
+    assert "P/8: changes nothing; what it aims at is met by the methods before it" in outcome.stderr

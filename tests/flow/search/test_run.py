@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,18 @@ import pytest
 from command_line import run
 
 from bitlathe.flow.hardware.latency import CycleModelRung, RtlRung
-from bitlathe.flow.search.charts import charts
+from bitlathe.flow.search.charts import charts, unbeaten
 from bitlathe.flow.search.config import read_config
-from bitlathe.flow.search.report import render, report_view
-from bitlathe.flow.search.results import SearchResult
+from bitlathe.flow.search.report import About, render, report_view
+from bitlathe.flow.search.results import IDLE, SearchResult, layer_cycles
 from bitlathe.flow.search.setup import set_up
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import PruneChannels, PruneOnce, Train
+from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.files.archive import graph_digest, read_graph
 from bitlathe.model.prune.channels.budget import CostShare
 from bitlathe.model.prune.channels.group_lasso import GroupLasso
-from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, TrialStage
+from bitlathe.model.search import CandidateRecord, EpochRecord, LatencyBudget, Measures, TrialStage
 from bitlathe.model.search.ladder import Audit
 
 CONFIG = """\
@@ -238,6 +241,10 @@ def result_named(name: str) -> SearchResult:
         test_accuracy=0.91,
         reference=MEASURES,
         now=MEASURES,
+        found_epoch=1,
+        found_method="P",
+        budget=LatencyBudget(limit=800, in_cycles=True),
+        before_accuracy=0.92,
         records=(record,),
         removed_channels=3,
         training_cost=2.0,
@@ -250,10 +257,37 @@ def result_named(name: str) -> SearchResult:
 
 
 def test_a_report_shows_failures_and_no_markup_of_names() -> None:
-    page = render(report_view(result_named("<b>"), [result_named("other")]))
-    assert "&lt;b&gt;" in page
+    about = About(facts=(("command", "bitlathe <i>"),), configuration='name = "<u>"')
+    page = render(report_view(result_named("<b>"), [result_named("other")], about))
+    assert "&lt;b&gt;" in page and "bitlathe &lt;i&gt;" in page and "&lt;u&gt;" in page
+    assert "budget of 800 cycles missed by 200 cycles (25.00 %): 1,000 cycles" in page
+    assert 'name="viewport"' in page
     assert "<b>" not in page.split("</script>", 1)[1]
     assert "failed" in page
+
+
+def test_the_front_goes_through_what_nothing_beats() -> None:
+    slow = replace(MEASURES, accuracy=0.95, latency_ms=2.0)
+    beaten = replace(MEASURES, accuracy=0.85, latency_ms=1.5)
+    fast = replace(MEASURES, accuracy=0.8, latency_ms=0.5)
+    assert unbeaten([slow, beaten, MEASURES, fast]) == [fast, MEASURES, slow]
+
+
+def test_the_bars_of_cycles_add_up_to_all_of_them(searched: tuple[Path, dict[str, Any]]) -> None:
+    graph, board = read_graph(searched[0] / "out" / "network.blg"), find_target("pynq-z2")
+    cycles = layer_cycles(graph, board)
+    assert sum(cycles.values()) == CycleModelRung(target=board).cycles(graph)
+    assert cycles[IDLE] > 0
+
+
+def test_the_report_says_where_its_result_comes_from(searched: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = searched
+    page = (folder / "out" / "index.html").read_text().split("</script>", 1)[1]
+    command = f"bitlathe search {folder}/search.toml --out {folder}/out"
+    for words in ("lenet5", "digits, 360 test images", "feasible", command, version("bitlathe"), "UTC"):
+        assert words in page, words
+    assert "bits = [[4, 4]]" in page, "the configuration"
+    assert '<td data-label="pipeline">before</td>' in page
 
 
 def test_every_chart_is_there() -> None:
@@ -360,3 +394,78 @@ def test_an_unknown_rung_is_told_of(tmp_path: Path) -> None:
     outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out")
     assert outcome.status == 2
     assert "no rung is called guess; choose of cycle-model, rtl, board" in outcome.stderr
+
+
+BUDGETED = QUICK.replace(
+    "channels = 23\nshare = 0.1", "channels = 24\nshare = 0.3\nrequired = false"
+).replace('[rule]\nname = "accuracy"\n', "")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("--budget-cycles", "850"), 0, "budget of 850 cycles met: "),
+        (("--budget-ms", "0.0045"), 1, "budget of 0.0045 ms missed by "),
+        (
+            ("--budget-cycles", "400"),
+            2,
+            "--budget-cycles 400: is less than the methods can reach on pynq",
+        ),
+        (("--budget-ms", "nan"), 2, "--budget-ms: is nan; give more than 0"),
+        (("--budget-cycles", "-1"), 2, "--budget-cycles: is -1; give more than 0"),
+        (("--budget-cycles", "9", "--budget-ms", "9"), 2, "--budget-cycles: stands beside --budget-ms; give"),
+        (("--overlay", "x"), 2, "--overlay: does nothing without --board; give that too, or leave it out"),
+        (("--ray-address", "x"), 2, "--ray-address: does nothing without --executor ray; give that too"),
+    ],
+)
+def test_a_budget_of_the_command_is_held_told_of_or_refused(
+    words: tuple[str, ...], status: int, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "search.toml").write_text(BUDGETED)
+    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out", *words)
+    assert outcome.status == status, outcome.stderr
+    assert told in " ".join(outcome.stderr.split())
+    kept = tmp_path / "out" / "result.json"
+    if status == 2:
+        assert not kept.exists(), "it was told before anything was trained"
+        return
+    budget = json.loads(kept.read_text())["budget"]
+    assert budget["met"] == (status == 0) and (budget["missed_by"] > 0) == (status == 1)
+    assert told in outcome.stdout and told in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_budget_in_the_file_is_the_search_s_and_a_command_s_goes_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(BUDGETED.replace("[latency]", "[latency]\nbudget_ms = 0.005"))
+    config = read_config(path)
+    assert (config.rule_name, dict(config.rule_parameters)) == ("budget", {"budget_ms": 0.005})
+    own = read_config(path, {"budget_cycles": 700})
+    assert (str(own.budget), dict(own.rule_parameters)) == ("700 cycles", {"budget_cycles": 700})
+    path.write_text(BUDGETED + '[rule]\nname = "lagrange"\n')
+    lagrange = read_config(path, {"budget_cycles": 750})
+    assert dict(lagrange.rule_parameters) == {"budget_ms": 750 / 150_000}
+    assert lagrange.identity(()) != read_config(path, {"budget_cycles": 751}).identity(())
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("budget_ms = 0", "29: latency.budget_ms: is 0; give more than 0"),
+        ("budget_ms = nan", "29: latency.budget_ms: is nan; give more than 0"),
+        (
+            "budget_ms = 1\nbudget_cycles = 1",
+            "30: latency.budget_cycles: stands beside `budget_ms`",
+        ),
+        (
+            'budget_ms = 1\n[rule]\nname = "mnas"\nbudget_ms = 1',
+            "32: rule.budget_ms: stands beside a",
+        ),
+    ],
+)
+def test_a_budget_in_the_file_that_makes_no_sense_is_told_by_its_line(
+    keys: str, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(BUDGETED.rstrip("\n") + f"\n{keys}\n")
+    with pytest.raises(FormatError, match=re.escape(told)):
+        read_config(path)
