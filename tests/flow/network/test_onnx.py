@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from command_line import run
 from onnx_files import exported, node, write
+from quantized_files import QuantizedFile
 
 needs.package("onnx")
 needs.package("onnxruntime")
@@ -52,3 +53,43 @@ def test_what_is_wrong_with_a_file_is_one_line_and_status_2(tmp_path: Path) -> N
     assert outcome.status == 2
     (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("bitlathe: ")]
     assert "bad.onnx: is not a complete ONNX file" in line
+
+
+@pytest.fixture
+def quantized(tmp_path: Path) -> Path:
+    """A file of quantized layers for digits, which rounds by powers of two."""
+    file = QuantizedFile(rng=np.random.default_rng(1))
+    conv = file.op(
+        "Conv", file.qdq("x", 7), file.weights(file.codes(4, 1, 3, 3), 8), file.bias(file.codes(4), 15)
+    )
+    flat = file.op("Flatten", file.qdq(file.op("Relu", conv), 6, np.uint8))
+    logits = file.op("MatMul", flat, file.weights(file.codes(144, 10), 9))
+    return file.write(tmp_path / "net.onnx", file.qdq(logits, 2), image=("N", 1, 8, 8))
+
+
+def test_a_quantized_file_keeps_its_integers_from_the_command_line_to_the_engine(quantized: Path) -> None:
+    made = run("quantize", "--network", quantized, "--dataset", "digits", "--json")
+    assert made.status == 0, made.stderr
+    assert "net: is quantized already and keeps its own integers" in made.stderr
+    assert "quantized already: what trains it goes on from its dequantized weights" in made.stderr
+    assert made.json["accuracy_integer"] == made.json["accuracy_float"]
+    simulated = run("simulate", "--network", quantized, "--dataset", "digits", "--images", 3, "--json")
+    assert (simulated.status, simulated.json["mismatches"]) == (0, 0), simulated.stderr
+
+
+def test_other_bits_or_another_rounding_calibrate_a_quantized_file(quantized: Path) -> None:
+    given = ("quantize", "--network", quantized, "--dataset", "digits", "--images", 50)
+    for options in (("--weight-bits", 4), ("--rounding", "half_even")):
+        outcome = run(*given, *options)
+        assert outcome.status == 0, outcome.stderr
+        told = "net: is quantized already, calibrated anew from its values: other integers are asked for"
+        assert told in outcome.stderr
+    outcome = run(*given, "--rounding", "up")
+    assert outcome.status == 2
+    assert "--rounding up: choose one of half_up, half_even" in outcome.stderr
+
+
+def test_a_network_of_tensorflow_lite_is_refused_with_the_way_to_convert_it() -> None:
+    outcome = run("quantize", "--network", "net.tflite", "--dataset", "digits")
+    assert outcome.status == 2
+    assert "net.tflite: is for TensorFlow Lite; convert it by python -m tf2onnx.convert" in outcome.stderr
