@@ -20,7 +20,9 @@ _REPLACE = "replace it and export again, or give the network as FILE.py:FUNCTION
 HOST = (  # at the end; they keep the largest logit the largest
     *("Softmax", "LogSoftmax", "Log", "Sigmoid", "ArgMax", "ai.onnx.ml.ZipMap"),
 )
-SAME_VALUES = ("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze")  # that may be between those
+SAME_ORDER = (  # that may be between those and behind them
+    *("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "QuantizeLinear", "DequantizeLinear"),
+)
 
 
 def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> OnnxNetwork:
@@ -127,7 +129,7 @@ def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
     makers = {name: node for node in graph.nodes for name in node.outputs}
     host: list[str] = []
     reached = output
-    while reached in makers and makers[reached].operator in (*HOST, *SAME_VALUES):
+    while reached in makers and makers[reached].operator in (*HOST, *SAME_ORDER):
         maker = makers[reached]
         reached = maker.inputs[0]
         if maker.operator in HOST:

@@ -325,15 +325,23 @@ def test_grey_images_with_channels_last_may_be_reshaped_to_channels_first(
         ([node("Softmax", "logits", "p"), node("Log", "p", "y")], ("Log", "Softmax")),
         ([node("Sigmoid", "logits", "y")], ("Sigmoid",)),
         ([node("Softmax", "logits", "p"), node("Reshape", "p rows", "y")], ("Softmax",)),
+        (
+            [
+                node("Softmax", "logits", "p"),
+                node("QuantizeLinear", "p step", "q"),
+                node("DequantizeLinear", "q step", "y"),
+            ],
+            ("Softmax",),
+        ),
         ([node("Cast", "logits", "c", to=1), node("LogSoftmax", "c", "y")], ("LogSoftmax",)),
     ],
-    ids=["logarithm of a softmax", "sigmoid", "reshaped softmax", "cast"],
+    ids=["logarithm of a softmax", "sigmoid", "reshaped softmax", "quantized softmax", "cast"],
 )
 def test_what_keeps_the_largest_logit_the_largest_is_left_to_the_host(
     tmp_path: Path, rng: np.random.Generator, ending: list[Any], host: tuple[str, ...]
 ) -> None:
     nodes = [node("Flatten", "x", "flat"), node("MatMul", "flat w", "logits"), *ending]
-    constants = {"w": weights(rng, 192, 4), "rows": np.array([-1, 4])}
+    constants = {"w": weights(rng, 192, 4), "rows": np.array([-1, 4]), "step": np.float32(2**-7)}
     assert imported(write(tmp_path / "net.onnx", nodes, constants)).host == host
 
 
