@@ -1,4 +1,4 @@
-"""Tables of results in README.md and docs/results.md, written from the rows in benchmarks/results.
+"""Tables in README.md, docs/results.md and docs/import.md, written from the rows in benchmarks/results.
 
 python benchmarks/report.py           # write the tables of the pages from the rows
 python benchmarks/report.py --keep    # take rows over from build/bench first, as `make bench` left them
@@ -28,7 +28,7 @@ from bitlathe.hls.target.config import TARGETS
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BENCH = ROOT / "build" / "bench"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "import.md")
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 NAMES = {
@@ -96,6 +96,13 @@ def keep(bench: Path, results: Path) -> None:
         rows = [row for row in _read(measured) if (row["target"], row["engine"]) in own]
         made = [{**_fields(row, AREA_FIELDS), "note": "", "command": command, **origin} for row in rows]
         _merge(results / "resources.json", made, ("target",))
+    if (measured := bench / "imports.json").exists():
+        rows = _read(measured)
+        if wrong := [row["file"] for row in rows if row["exact"] and any(row["exact"]["differing"].values())]:
+            sys.exit(f"{measured}: integers differ, for {', '.join(wrong)}")
+        command = "python benchmarks/imports.py FOLDER --files"
+        made = [{**row, "command": f"{command} {row['file']}", **origin} for row in rows]
+        _merge(results / "imports.json", made, ("file",))
 
 
 def headline(results: Path) -> Iterator[Cells]:
@@ -244,6 +251,44 @@ def _by_seed(item: tuple[str, Row]) -> tuple[str, str]:
     return name, f"{seed or 0} {pipeline}"
 
 
+def imported(results: Path) -> Iterator[Cells]:
+    """ONNX files from elsewhere that run bit for bit."""
+    runtime = "differs from ONNX Runtime by, of outputs up to"
+    integers = "integers that differ: compiled, engine, RTL"
+    yield "file", "exporter, opset", "image", "operators", runtime, "target, cycles", integers
+    for row in _read(results / "imports.json"):
+        if exact := row["exact"]:
+            differing = (exact["differing"].get(name) for name in ("compiled", "engine", "rtl"))
+            host = f"; left to the host: {', '.join(row['host'])}" if row["host"] else ""
+            yield (
+                _file(row),
+                _exporter(row),
+                " x ".join(map(str, row["image"])),
+                ", ".join(f"{count} {name}" for name, count in row["operators"].items()) + host,
+                f"{row['difference']:.0e}, {row['magnitude']:.2g}",
+                f"{exact['target']}, {exact['cycles']:,}",
+                ", ".join("not run" if count is None else str(count) for count in differing),
+            )
+
+
+def refused(results: Path) -> Iterator[Cells]:
+    """ONNX files from elsewhere that are refused."""
+    yield "file", "exporter, opset", "what it says"
+    for row in _read(results / "imports.json"):
+        if row["refusal"]:
+            lines = (f"`{line.strip()}`" for line in row["refusal"].splitlines())
+            yield _file(row), _exporter(row), "<br>".join(lines)
+
+
+def _file(row: Row) -> str:
+    """A file's name, linked to where it is from or what makes it."""
+    return f"[{row['file'].removesuffix('.onnx')}]({row.get('url') or '../' + row['made']})"
+
+
+def _exporter(row: Row) -> str:
+    return f"{row['producer'] or 'not said'}, {row['opset']}"
+
+
 def bars(results: Path) -> Iterator[Cells]:
     """The bars that the searches must reach."""
     yield "what", "reached", "met"
@@ -253,7 +298,20 @@ def bars(results: Path) -> Iterator[Cells]:
 
 TABLES: Mapping[str, Callable[[Path], Iterator[Cells]]] = {
     table.__name__: table
-    for table in (headline, networks, accuracy, narrow, whole, area, papers, tries, searches, bars)
+    for table in (
+        headline,
+        networks,
+        accuracy,
+        narrow,
+        whole,
+        area,
+        papers,
+        tries,
+        searches,
+        bars,
+        imported,
+        refused,
+    )
 }
 
 
