@@ -6,11 +6,25 @@ from torch import nn
 
 from bitlathe.model.graph.nodes import Pair
 from bitlathe.model.onnx.importer import NO_PADDING, AxisOrder, Importer, NodeImporter, OnnxValue, Padding
-from bitlathe.model.onnx.network import IMAGE, Clip, Concatenate, Mean, Pad, Reshape, Slice
+from bitlathe.model.onnx.network import (
+    IMAGE,
+    Clip,
+    Concatenate,
+    Mean,
+    Pad,
+    Reshape,
+    RoundToCodes,
+    SelectChannels,
+    Slice,
+    Total,
+)
 from bitlathe.model.onnx.proto import OnnxNode
 
 NON_NEGATIVE = (nn.ReLU, nn.ReLU6, nn.Sigmoid)
-KEEP_SIGN = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, Concatenate, Mean, Pad, Reshape, Slice)
+KEEP_SIGN = (
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, Concatenate, Mean, Pad, Reshape, RoundToCodes),
+    *(SelectChannels, Slice, Total),
+)
 
 
 def max_pool(importer: Importer, node: OnnxNode) -> OnnxValue:

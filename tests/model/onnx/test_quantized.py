@@ -93,6 +93,18 @@ def test_every_rounding_of_a_file_has_the_files_codes(
     np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
 
 
+def test_an_uneven_max_pool_of_codes_keeps_them(
+    tmp_path: Path, rng: np.random.Generator, images: np.ndarray
+) -> None:
+    file = QuantizedFile(rng=rng)
+    first = file.op("Conv", file.qdq("x", 7), file.weights(file.codes(6, 3, 3, 3), 8), pads=[1, 1, 1, 1])
+    codes = file.qdq(file.op("Relu", first), 4, np.uint8)
+    pooled = file.op("MaxPool", codes, kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
+    path = file.write(tmp_path / "net.onnx", pooled, rank=4)
+    wanted = run(path, values(images))
+    np.testing.assert_array_equal(made(kept(path, images), images), wanted)
+
+
 def test_a_kept_file_compiles_and_rounds_halves_to_even(
     tmp_path: Path, rng: np.random.Generator, images: np.ndarray
 ) -> None:
