@@ -341,7 +341,7 @@ def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:
 def _size(graph: Graph, preprocess: Preprocess, target: Target, images: Images, labels: Labels) -> Size:
     account = Account.of(graph)
     return Size(
-        accuracy=accuracy(evaluator(graph)(preprocess.codes(images)), labels),
+        accuracy=accuracy(evaluator(graph)(preprocess.codes(images))[0], labels),
         parameters=account.parameters,
         nonzero=account.nonzero,
         macs=account.macs,

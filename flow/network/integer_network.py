@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,10 @@ from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject, find_subject
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.capture.names import identifier
+from bitlathe.model.capture.returned import size_of
 from bitlathe.model.data import Dataset, Images, Labels, image_shape_of
 from bitlathe.model.graph import proof
+from bitlathe.model.graph.arrays import Outputs, alone
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.files.account import macs_by_layer
 from bitlathe.model.graph.files.archive import read_graph, write_graph
@@ -28,12 +30,12 @@ from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.graph import Graph, ImageCodes, ImageEntry
 from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
 from bitlathe.model.graph.normalization import NONE
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.reference import evaluate_outputs
 from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, Preprocess
 from bitlathe.model.quantize.quantizer import quantize
-from bitlathe.model.train import predict
+from bitlathe.model.train.evaluate import predict_outputs
 from bitlathe.model.zoo import NETWORKS
 
 _NAMED = 3  # tensors that a note names
@@ -103,7 +105,8 @@ class IntegerNetwork(ReadyGraph):
     @cached_property
     def accuracy(self) -> float | None:
         """Share of all test images that its integers recognise, 0..1; None where they are not classes."""
-        return self.accuracy_of(self.outputs(self.dataset.test_images), self.dataset.test_labels)
+        outputs = self.all_outputs(self.dataset.test_images)
+        return self.accuracy_of(outputs, self.dataset.test_labels)
 
     @property
     def macs(self) -> int:
@@ -136,26 +139,42 @@ class IntegerNetwork(ReadyGraph):
         return self.dataset.test_images[:count], self.dataset.test_labels[:count]
 
     @property
-    def unlike_classes(self) -> str | None:
-        """How its outputs differ from one per class, which an accuracy needs; None where they do not."""
-        return self.dataset.unlike_classes(self.graph.shapes[self.graph.output])
+    def judged(self) -> int | None:
+        """Number of the output that an accuracy is of: the only one with one value per class, if there is."""
+        return self.dataset.classes_among(output_shapes(self.graph))
 
-    def accuracy_of(self, outputs: NDArray[Any], labels: Labels) -> float | None:
-        """Accuracy of its outputs; None where they are not classes."""
-        return None if self.unlike_classes else accuracy(outputs, labels)
+    @property
+    def unlike_classes(self) -> str | None:
+        """How its outputs differ from one per class, which an accuracy needs; None where one does not."""
+        return self.dataset.unlike_classes(*output_shapes(self.graph))
+
+    def accuracy_of(self, outputs: Sequence[NDArray[Any]], labels: Labels) -> float | None:
+        """Accuracy of the one of its outputs that is classes; None where there is no such one."""
+        return None if self.judged is None else accuracy(outputs[self.judged], labels)
 
     def float_accuracy(self, images: Images, labels: Labels) -> float | None:
         """Accuracy of the float network; None for a graph read from a file, and without classes."""
-        if self.subject is None or self.unlike_classes:
+        if self.subject is None or self.judged is None:
             return None
-        return accuracy(predict(self.subject.model, images).numpy(), labels)
+        return accuracy(predict_outputs(self.subject.model, images)[self.judged].numpy(), labels)
 
-    def reference(self, images: Images) -> IntArray:
-        """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator."""
-        return evaluate(self.graph, self.preprocess.codes(images))
+    def reference(self, images: Images) -> IntArray | Outputs:
+        """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator.
 
-    def outputs(self, images: Images) -> IntArray:
+        A network of several outputs gives a tuple of them.
+        """
+        return alone(self.reference_outputs(images))
+
+    def reference_outputs(self, images: Images) -> Outputs:
+        """The codes of `reference` in a tuple, also of one output."""
+        return evaluate_outputs(self.graph, self.preprocess.codes(images))
+
+    def outputs(self, images: Images) -> IntArray | Outputs:
         """The codes of `reference`, by the fastest evaluator."""
+        return alone(self.all_outputs(images))
+
+    def all_outputs(self, images: Images) -> Outputs:
+        """The codes of `outputs` in a tuple, also of one output."""
         return evaluator(self.graph)(self.preprocess.codes(images))
 
 
@@ -271,7 +290,15 @@ def _too_few(subject: Subject, config: QuantizeConfig, unsettled: Mapping[str, i
 def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
     if unlike := network.unlike_classes:
         progress(Note(f"{network.name}: {unlike}, so no accuracy is given"))
+    elif len(network.graph.outputs) > 1 and network.judged is not None:
+        judged = network.graph.outputs[network.judged].name
+        progress(Note(f"{network.name}: its output {judged} is the classes, so accuracy is of it"))
     return network
+
+
+def output_shapes(graph: Graph) -> list[tuple[int, ...]]:
+    """(K,) or (K, H, W) of every output."""
+    return [size_of(graph.shapes[output.tensor]) for output in graph.outputs]
 
 
 def read_network(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.own_file import beside, called, is_function, label, located, own_function, place
@@ -17,6 +17,7 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.zoo import Normalize, adapted
+from bitlathe.model.zoo.outputs import tensors_of
 
 NetworkSource = str | nn.Module  # a name, as `is_own` and the zoo read it, or the network itself
 
@@ -99,16 +100,17 @@ def make_own(
 
 
 @torch.no_grad()
-def own_outputs(network: NetworkSource, model: nn.Module, shape: Shape) -> tuple[int, ...]:
-    """Shape of what a network makes of one image; UsageError, with file and line, where it fails."""
+def own_outputs(network: NetworkSource, model: nn.Module, shape: Shape) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what a network makes of one image; UsageError, with file and line, where it fails."""
     with located(network, f", for images of shape {shape}"):
-        outputs = model.eval()(torch.zeros(_EXAMPLES, *shape))
-    if outputs.shape[:1] != (_EXAMPLES,):
-        raise UsageError(
-            f"{label(network)}: makes an output of shape {tuple(outputs.shape)} of {_EXAMPLES} images; "
-            "keep the images of a batch apart"
-        )
-    return tuple(outputs.shape[1:])
+        outputs = tensors_of(model.eval()(torch.zeros(_EXAMPLES, *shape)))
+    for output in outputs:
+        if output.shape[:1] != (_EXAMPLES,):
+            raise UsageError(
+                f"{label(network)}: makes an output of shape {tuple(output.shape)} of {_EXAMPLES} images; "
+                "keep the images of a batch apart"
+            )
+    return tuple(tuple(output.shape[1:]) for output in outputs)
 
 
 def check_trains(network: NetworkSource, model: nn.Module, shape: Shape) -> None:
@@ -118,13 +120,25 @@ def check_trains(network: NetworkSource, model: nn.Module, shape: Shape) -> None
     state = [tensor.detach().clone() for tensor in tensors]
     try:
         with located(network), torch.random.fork_rng(devices=[]), torch.no_grad():
-            model.train()(torch.zeros(_EXAMPLES, *shape))
+            images = torch.zeros(_EXAMPLES, *shape)
+            judged, trained = tensors_of(model.eval()(images)), tensors_of(model.train()(images))
+        _check_alike(network, judged, trained)
     finally:
         with torch.no_grad():
             for tensor, value in zip(tensors, state, strict=True):
                 tensor.copy_(value)  # batch norm's statistics have moved
         for module, training in modes.items():
             module.training = training
+
+
+def _check_alike(network: NetworkSource, judged: Sequence[Tensor], trained: Sequence[Tensor]) -> None:
+    """Raise UsageError where training returns other outputs than evaluation, such as auxiliary heads."""
+    shapes = [[tuple(output.shape[1:]) for output in outputs] for outputs in (trained, judged)]
+    if shapes[0] != shapes[1]:
+        raise UsageError(
+            f"{label(network)}: returns {len(trained)} outputs of {shapes[0]} in training and "
+            f"{len(judged)} of {shapes[1]} in evaluation; return the same in both"
+        )
 
 
 def _made(maker: Callable[..., object], network: str) -> nn.Module:

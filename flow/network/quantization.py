@@ -45,7 +45,7 @@ def judge(network: IntegerNetwork, images: int | None, out: Path | None) -> Quan
         dataset=network.dataset.name,
         images=len(labels),
         accuracy_float=network.float_accuracy(pictures, labels),
-        accuracy_integer=network.accuracy_of(network.outputs(pictures), labels),
+        accuracy_integer=network.accuracy_of(network.all_outputs(pictures), labels),
         weight_bits=network.weight_bits,
         activation_bits=network.activation_bits,
         per_channel=None if network.config is None else network.config.per_channel,

@@ -14,6 +14,7 @@ from bitlathe.model.data import Images, Labels, to_input
 from bitlathe.model.graph.normalization import IMAGENET, NONE, RAW, UNIT, Normalization
 from bitlathe.model.zoo import Normalize
 from bitlathe.model.zoo.modes import evaluating
+from bitlathe.model.zoo.outputs import tensors_of
 
 _IMAGES = 256  # of the training split, evenly over it, for it may be sorted
 _FEWEST = 50  # images that tell anything
@@ -22,7 +23,7 @@ _CHANCE = 3  # standard errors within which a share may be that of a guess
 
 def tell_normalization(subject: Subject, progress: Progress) -> None:
     """Tell `progress` where a trained network recognises no more than a guess, and how it would see more."""
-    if subject.dataset.unlike_classes(subject.outputs) or not _is_trained(subject):
+    if subject.dataset.unlike_classes(*subject.outputs) or not _is_trained(subject):
         return
     if (line := _doubt(subject)) is not None:
         progress(Note(line))
@@ -37,11 +38,11 @@ def _doubt(subject: Subject) -> str | None:
     if len(labels) < _FEWEST or guess == 1:
         return None
     present = subject.weights.normalization
-    share = _recognised(subject.model, to_input(images), labels)
+    share = _recognised(subject, to_input(images), labels)
     if share > guess + _CHANCE * error:
         return None
     shares = {
-        other: _recognised(subject.model, _seen_as(images, other, present), labels)
+        other: _recognised(subject, _seen_as(images, other, present), labels)
         for other in _usual(images)
         if other != present
     }
@@ -81,9 +82,11 @@ def _seen_as(images: Images, other: Normalization, present: Normalization) -> to
 
 
 @torch.no_grad()
-def _recognised(model: nn.Module, x: torch.Tensor, labels: Labels) -> float:
+def _recognised(subject: Subject, x: torch.Tensor, labels: Labels) -> float:
+    model, classes = subject.model, subject.dataset.classes_among(subject.outputs)
+    assert classes is not None
     with evaluating(model):
-        logits = torch.cat([model(batch) for batch in x.split(64)])
+        logits = torch.cat([tensors_of(model(batch))[classes] for batch in x.split(64)])
     return float((logits.flatten(1).argmax(1).numpy() == labels).mean())
 
 

@@ -92,7 +92,7 @@ class Subject:
     model: nn.Module
     dataset: Dataset
     weights: WeightsOrigin
-    outputs: tuple[int, ...]  # shape of what it makes of an image
+    outputs: tuple[tuple[int, ...], ...]  # shape of each output of an image
 
     @property
     def input_shape(self) -> Shape:
@@ -123,8 +123,13 @@ class Subject:
 
     def check_classifies(self) -> None:
         """Raise UsageError unless it has one output per class, by which training and a search judge it."""
-        if unlike := self.dataset.unlike_classes(self.outputs):
+        if unlike := self.dataset.unlike_classes(*self.outputs):
             raise UsageError(f"{label(self.requested)}: {unlike}; give it one output per class")
+        if len(self.outputs) > 1:
+            raise UsageError(
+                f"{label(self.requested)}: has {len(self.outputs)} outputs, training takes one; let it "
+                "return the classes alone"
+            )
 
     def check_trains(self) -> None:
         """Raise UsageError unless its accuracy can be trained."""
@@ -161,7 +166,7 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     if weights.path is not None:
         for line in load_weights(model, weights.path, torch.zeros(1, *dataset.image_shape)):
             progress(Note(line))
-    outputs: tuple[int, ...] = (dataset.num_classes,)
+    outputs: tuple[tuple[int, ...], ...] = ((dataset.num_classes,),)
     if is_own(request.network):
         outputs = own_outputs(request.network, model, dataset.image_shape)
     subject = Subject(

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.utils import _pytree
 
 from bitlathe.model.capture.advice import advice
 from bitlathe.model.capture.calls import Argument, Call, TracedTensor
@@ -20,6 +21,7 @@ from bitlathe.model.capture.float_network import FloatInput, FloatNetwork, Float
 from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensors, operation
 from bitlathe.model.capture.names import identifier, unused
 from bitlathe.model.capture.operators import BATCH_NORM, HANDLERS
+from bitlathe.model.capture.returned import ReturnedForm, names_of, size_of
 from bitlathe.model.capture.simplify import simplify
 from bitlathe.model.capture.users_code import (
     chooses_by_values,
@@ -31,6 +33,7 @@ from bitlathe.model.capture.users_code import (
     told,
 )
 from bitlathe.model.graph.errors import BitlatheError, DataError, ShapeError, UnsupportedLayer, together
+from bitlathe.model.graph.graph import Output
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.zoo.modes import evaluating
 
@@ -40,7 +43,9 @@ _BATCH = 2  # images of the example: 1 would hide operations that mix images
 def capture(
     model: nn.Module, input_shape: Shape, *, name: str | None = None, keeps_grids: bool = False
 ) -> FloatNetwork:
-    """Float network of `model`, a module from images (N, C, H, W), x = (pixel - 128) / 128, to logits.
+    """Float network of `model`, a module from images (N, C, H, W), x = (pixel - 128) / 128, to its outputs.
+
+    It may return one tensor, or several in tuples, lists and dicts, whose keys name them.
 
     `input_shape` is (C, H, W). The model is read in evaluation mode and left as it was. Batch norm is folded;
     nodes are named by the paths of their modules, `layer1.0.conv1` as `layer1_0_conv1`. What the model
@@ -176,8 +181,9 @@ class _Reader:
                 self.values[node] = self._read_or_refused(node)
         if self.refusals:
             raise together(self.refusals, self.title)
-        output = self._output(program)
-        return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output)
+        made, form = self._outputs(program)
+        output = made if len(made) > 1 else made[0].tensor
+        return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output, form=form)
 
     def _read_placeholders(self, program: torch.export.ExportedProgram) -> None:
         placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
@@ -213,15 +219,29 @@ class _Reader:
                     )
                 )
 
-    def _output(self, program: torch.export.ExportedProgram) -> str:
+    def _outputs(self, program: torch.export.ExportedProgram) -> tuple[tuple[Output, ...], ReturnedForm]:
+        """What forward returns, and how."""
         results = self._resolved(self._results(program))
-        if len(results) != 1 or not isinstance(results[0], TracedTensor):
-            kinds = [
-                "Tensor" if isinstance(result, (Formula, TracedTensor)) else type(result).__name__
-                for result in results
-            ]
-            raise UnsupportedLayer(f"{self.title}: returns {kinds}; return one tensor, the logits")
-        return results[0].node.name
+        assert program.call_spec.out_spec is not None
+        places = _pytree.tree_unflatten(range(len(results)), program.call_spec.out_spec)
+        names = names_of(places)
+        pairs = zip(names, results, strict=True)
+        unfit = [self._unlike_output(*pair) for pair in pairs if not isinstance(pair[1], TracedTensor)]
+        if unfit:
+            raise together(unfit, self.title)
+        if not results:
+            raise UnsupportedLayer(f"{self.title}: returns no tensor; return one, or several")
+        form = ReturnedForm(
+            sizes=tuple(size_of(result.size[1:]) for result in results),
+            places=places if len(results) > 1 else 0,
+        )
+        return tuple(Output(*pair) for pair in zip(names, (r.node.name for r in results), strict=True)), form
+
+    def _unlike_output(self, name: str, result: object) -> UnsupportedLayer:
+        what = f"is of type {type(result).__name__}, not a tensor"
+        if isinstance(result, Formula):
+            what = "does not depend on the image"
+        return UnsupportedLayer(f"{self.title}: its output {name} {what}; leave it out")
 
     def _add(self, node: FloatNode) -> FloatNode:
         self.nodes.setdefault(node.name, node)

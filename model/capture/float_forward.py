@@ -23,7 +23,7 @@ from bitlathe.model.graph.graph import dead_after
 
 
 def logits(network: FloatNetwork, x: Tensor) -> Tensor:
-    """Logits (N, classes) of images (N, C, H, W), x = (pixel - 128) / 128."""
+    """The one output, logits (N, classes), of images (N, C, H, W), x = (pixel - 128) / 128."""
     (result,) = (value for node, value in forward(network, x) if node.name == network.output)
     return result.flatten(1)
 

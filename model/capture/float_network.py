@@ -16,6 +16,8 @@ import numpy as np
 
 from bitlathe.model.capture.float_arrays import Float32s, Float64s
 from bitlathe.model.capture.formula import Formula, constant
+from bitlathe.model.capture.returned import ReturnedForm
+from bitlathe.model.graph.graph import Output, outputs_of
 from bitlathe.model.graph.nodes import Pair, Shape
 
 
@@ -222,12 +224,18 @@ class Front:
 
 @dataclass(frozen=True, kw_only=True)
 class FloatNetwork:
-    """Nodes in topological order, the first one the `FloatInput`; `output` names the logits."""
+    """Nodes in topological order, the first one the `FloatInput`; `output` as the integer graph's."""
 
     name: str
     nodes: tuple[FloatNode, ...]
-    output: str
+    output: str | tuple[Output, ...]
+    form: ReturnedForm = field(compare=False)
     front: Front | None = field(default=None, compare=False)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Every output in order."""
+        return outputs_of(self.output)
 
     @cached_property
     def by_name(self) -> MappingProxyType[str, FloatNode]:
@@ -236,9 +244,9 @@ class FloatNetwork:
 
     @cached_property
     def reads(self) -> MappingProxyType[str, int]:
-        """How often each tensor is read; the output is read once more, from outside."""
+        """How often each tensor is read; an output is read once more, from outside."""
         counts = Counter(source for node in self.nodes for source in node.sources)
-        counts[self.output] += 1
+        counts.update(output.tensor for output in self.outputs)
         return MappingProxyType({node.name: counts[node.name] for node in self.nodes})
 
     @property

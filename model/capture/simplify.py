@@ -6,6 +6,7 @@ that cannot be absorbed becomes a depthwise 1x1 convolution, which is exact too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from math import inf
@@ -41,7 +42,8 @@ from bitlathe.model.capture.folding import (
 )
 from bitlathe.model.capture.image_copies import with_image_copies
 from bitlathe.model.capture.names import unused
-from bitlathe.model.graph.errors import DataError, together
+from bitlathe.model.graph.errors import DataError, UnsupportedLayer, together
+from bitlathe.model.graph.graph import Output
 
 
 def simplify(network: FloatNetwork, *, keeps_grids: bool = False) -> FloatNetwork:
@@ -59,7 +61,7 @@ def simplify(network: FloatNetwork, *, keeps_grids: bool = False) -> FloatNetwor
 
 
 def _without_dead_nodes(network: FloatNetwork) -> FloatNetwork:
-    needed = {network.output, network.input.name}
+    needed = {network.input.name, *(output.tensor for output in network.outputs)}
     for node in reversed(network.nodes):
         needed.update(node.sources if node.name in needed else ())
     return replace(network, nodes=tuple(node for node in network.nodes if node.name in needed))
@@ -102,10 +104,21 @@ class _Walk:
 
     def network(self) -> FloatNetwork:
         """The simplified network, after the last node."""
-        output = self.alias.get(self.source.output, self.source.output)
-        return FloatNetwork(
-            name=self.source.name, nodes=tuple(self.done.values()), output=output, front=self.front
-        )
+        made = {output: self.alias.get(output.tensor, output.tensor) for output in self.source.outputs}
+        output: str | tuple[Output, ...] = tuple(Output(name, tensor) for (name, _), tensor in made.items())
+        if isinstance(self.source.output, str):
+            (output,) = made.values()
+        else:
+            self._check_made(made)
+        return replace(self.source, nodes=tuple(self.done.values()), output=output, front=self.front)
+
+    def _check_made(self, made: Mapping[Output, str]) -> None:
+        for output, tensor in made.items():
+            if isinstance(self.done[tensor], FloatInput):
+                raise UnsupportedLayer(
+                    f"{self.source.name}: its output {output.name} is the image itself, which the host has; "
+                    "leave it out"
+                )
 
     def take(self, node: FloatNode) -> None:
         """Absorb the next node, or add it."""

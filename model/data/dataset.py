@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -102,8 +103,10 @@ class Dataset:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
-    def unlike_classes(self, outputs: tuple[int, ...]) -> str | None:
-        """How outputs of one image, (K,) or (K, H, W), differ from one per class; None where they do not.
+    def unlike_classes(self, *outputs: tuple[int, ...]) -> str | None:
+        """How outputs of one image, (K,) or (K, H, W), differ from classes; None where they do not.
+
+        Exactly one of them must have one value per class.
 
         >>> from bitlathe.model.data import load_dataset
         >>> digits = load_dataset("digits")
@@ -112,13 +115,35 @@ class Dataset:
         'makes maps of 10x8x8, digits has 10 classes'
         >>> digits.unlike_classes((1,))
         'makes 1 output, digits has 10 classes'
+        >>> digits.unlike_classes((4,), (3, 8, 8))
+        'makes outputs of 4, 3x8x8, none of which fits the 10 classes of digits'
         """
-        count, extent = prod(outputs[:1]), prod(outputs[1:])
-        if self.classifies and (count, extent) == (self.num_classes, 1):
+        if self.classes_among(outputs) is not None:
             return None
-        maps = f"maps of {'x'.join(map(str, outputs))}"
+        if len(outputs) > 1:
+            sizes = ", ".join("x".join(map(str, output)) for output in outputs)
+            fitting = sum(map(self._fits_classes, outputs)) or "none"
+            return (
+                f"makes outputs of {sizes}, {fitting} of which {'fits' if fitting == 'none' else 'fit'} the "
+                f"{self.label_kind} of {self.name}"
+            )
+        count, extent = prod(outputs[0][:1]), prod(outputs[0][1:])
+        maps = f"maps of {'x'.join(map(str, outputs[0]))}"
         made = f"{count} output{'s' * (count != 1)}" if extent == 1 else maps
         return f"makes {made}, {self.name} has {self.label_kind}"
+
+    def classes_among(self, outputs: Sequence[tuple[int, ...]]) -> int | None:
+        """Number of the only output, of one image, with one value per class; None where none or several have.
+
+        >>> from bitlathe.model.data import load_dataset
+        >>> load_dataset("digits").classes_among([(3, 8, 8), (10,)])
+        1
+        """
+        fitting = [number for number, output in enumerate(outputs) if self._fits_classes(output)]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _fits_classes(self, output: tuple[int, ...]) -> bool:
+        return self.classifies and (prod(output[:1]), prod(output[1:])) == (self.num_classes, 1)
 
     def __repr__(self) -> str:
         channels, height, width = self.image_shape

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +23,14 @@ from bitlathe.model.graph.fixed_point import (
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Shape
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_LONGEST = 200  # of an output's name
+
+
+class Output(NamedTuple):
+    """An output of a network."""
+
+    name: str  # by which the network's user knows it
+    tensor: str
 
 
 class ImageCodes(Enum):
@@ -47,21 +55,23 @@ class ImageEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """An integer network with one input and one output tensor.
+    """An integer network with one input and one or several outputs.
 
     `name` consists of letters, digits and underscores, a letter first: it becomes part of paths and sources.
-    `nodes` are in topological order, the first one is the `Input`; `output` names the tensor of logits.
+    `nodes` are in topological order, the first one is the `Input`; `output` names the tensor of logits, or
+    lists several outputs, whose tensors may be read by other nodes too.
     Raises ShapeError or FormatError, naming the node, if the nodes do not fit each other.
     """
 
     name: str
     nodes: tuple[Node, ...]
-    output: str
+    output: str | tuple[Output, ...]
     images: ImageEntry | None = None  # how they enter, where that is not as pixel - 128 or is not known
 
     def __post_init__(self) -> None:
         _check_name(self)
         _check_order(self)
+        _check_outputs(self)
         assert self.shapes  # computed here, so that errors are found now
         for node in self.nodes:
             _check_formats(self, node)
@@ -85,6 +95,24 @@ class Graph:
         assert isinstance(node, Input)
         return node
 
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """Every output in order; a network's only one has the name of its tensor."""
+        return outputs_of(self.output)
+
+    @property
+    def output_tensors(self) -> tuple[str, ...]:
+        """The tensors of the outputs, each once, in order."""
+        return tuple(dict.fromkeys(output.tensor for output in self.outputs))
+
+    @property
+    def only_output(self) -> str:
+        """The tensor of the one output; FormatError where there are several."""
+        if not isinstance(self.output, str):
+            names = ", ".join(output.name for output in self.output)
+            raise FormatError(f"{self.name}: has outputs {names}, where one is needed; take one of them")
+        return self.output
+
     def format_of(self, tensor: str) -> FixedPoint:
         """Fixed-point format of a tensor."""
         return self.by_name[tensor].format
@@ -95,8 +123,8 @@ class Graph:
 
     @cached_property
     def needed(self) -> tuple[Node, ...]:
-        """The input and the nodes that the output depends on, in order."""
-        names = {self.output, self.input.name}
+        """The input and the nodes that an output depends on, in order."""
+        names = {*self.output_tensors, self.input.name}
         for node in reversed(self.nodes):
             if node.name in names:
                 names.update(node.sources)
@@ -105,6 +133,11 @@ class Graph:
     def convolution(self, node: Conv2d | Dense | AvgPool2d) -> Conv2d:
         """A weighted node in the one form that hardware computes."""
         return node if isinstance(node, Conv2d) else node.as_convolution(self.shapes[node.source])
+
+
+def outputs_of(output: str | tuple[Output, ...]) -> tuple[Output, ...]:
+    """The outputs that a network's field `output` states."""
+    return (Output(output, output),) if isinstance(output, str) else output
 
 
 def shifts(graph: Graph, conv: Conv2d) -> tuple[int, ...]:
@@ -160,8 +193,29 @@ def _check_order(graph: Graph) -> None:
                 "order the nodes"
             )
         seen.add(node.name)
-    if graph.output not in seen:
-        raise FormatError(f"{graph.name}: output {graph.output} is not a node of the graph")
+
+
+def _check_outputs(graph: Graph) -> None:
+    for output in graph.outputs:
+        if output.tensor not in graph.by_name:
+            raise FormatError(f"{graph.name}: output {output.tensor} is not a node of the graph")
+    if isinstance(graph.output, str):
+        return
+    names = [output.name for output in graph.output]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise FormatError(
+            f"{graph.name}: lists outputs {names}; list several of different names, or give the one tensor"
+        )
+    for output in graph.output:
+        if not 1 <= len(output.name) <= _LONGEST or not output.name.isprintable():
+            raise FormatError(
+                f"{graph.name}: an output is called {output.name!r}; name it by 1 to {_LONGEST} printable "
+                "characters"
+            )
+        if output.tensor == graph.input.name:
+            raise FormatError(
+                f"{graph.name}: its output {output.name} is its input, which the host has; leave it out"
+            )
 
 
 def _check_formats(graph: Graph, node: Node) -> None:

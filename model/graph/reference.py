@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bitlathe.model.graph.arrays import Codes
+from bitlathe.model.graph.arrays import Codes, Outputs
 from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import FLOAT64_EXACT, INT32_EXACT, IntType, Window, products_of
 from bitlathe.model.graph.errors import FormatError, OverflowRisk, ShapeError
@@ -23,12 +23,18 @@ CHUNK_BYTES = 4 << 20  # of the largest matrix of windows
 
 
 def evaluate(graph: Graph, codes: IntArray) -> Codes:
-    """Codes (N, C, H, W) of the graph's output for input `codes` (N, C, H, W).
+    """Codes (N, C, H, W) of the graph's one output for input `codes` (N, C, H, W).
 
     Exact also where `proof.check` would refuse the graph, as long as no sum can reach 2**53.
     Raises ShapeError, FormatError or OverflowRisk.
     """
-    return _evaluate(graph, codes, frozenset([graph.output]))[graph.output]
+    return _evaluate(graph, codes, frozenset([graph.only_output]))[graph.only_output]
+
+
+def evaluate_outputs(graph: Graph, codes: IntArray) -> Outputs:
+    """Codes (N, C, H, W) of every output, in order; errors as `evaluate`."""
+    made = _evaluate(graph, codes, frozenset(graph.output_tensors))
+    return tuple(made[output.tensor] for output in graph.outputs)
 
 
 def evaluate_all(graph: Graph, codes: IntArray) -> dict[str, Codes]:

@@ -1,4 +1,4 @@
-"""An integer graph in compiled code: the codes of `reference.evaluate`, tens of times faster.
+"""An integer graph in compiled code: the codes of `reference.evaluate_outputs`, tens of times faster.
 
 The reference still defines the integers; tests hold this code to it. A graph with accumulators wider than
 int32 or codes wider than int16 is left to the reference.
@@ -15,17 +15,17 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.model.graph.arrays import Codes
+from bitlathe.model.graph.arrays import Codes, Outputs, only
 from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.fixed_point import IntArray, RoundingMode, rounding_constant
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
-from bitlathe.model.graph.reference import check_input, evaluate
+from bitlathe.model.graph.reference import check_input, evaluate_outputs
 from bitlathe.model.native.library import fastest_kernels
 
-Evaluator = Callable[[IntArray], Codes]  # codes (N, C, H, W) of the input -> codes (N, C, H, W) of the output
+Evaluator = Callable[[IntArray], Outputs]  # codes (N, C, H, W) of the input -> those of every output
 
 BLOCK = 16  # channels that are computed together
 CHUNK_BYTES = 64 << 10  # of a chunk's largest tensor: with its source and padding it stays in a core's cache
@@ -60,7 +60,7 @@ class _Layer(ctypes.Structure):
 def evaluator(graph: Graph) -> Evaluator:
     """The fastest exact evaluator available for a graph: compiled code, else the reference."""
     fast = compiled(graph)
-    return partial(evaluate, graph) if fast is None else fast.evaluate
+    return partial(evaluate_outputs, graph) if fast is None else fast.evaluate_outputs
 
 
 def compiled(graph: Graph) -> CompiledGraph | None:
@@ -92,7 +92,7 @@ class CompiledGraph:
         self._nodes = graph.needed
         self._index = {node.name: place for place, node in enumerate(self._nodes)}
         self._strides = {node.name: _stride(graph, node) for node in self._nodes}
-        slots = _slots(self._nodes, graph.output)
+        slots = _slots(self._nodes, graph.output_tensors)
         self._slots = 1 + max(slots.values())
         self._tensors = (_NativeTensor * len(self._nodes))(
             *(self._tensor(node, slots[node.name]) for node in self._nodes)
@@ -102,23 +102,32 @@ class CompiledGraph:
         self._program = (_Layer * len(layers))(*layers)
 
     def evaluate(self, codes: IntArray, threads: int | None = None) -> Codes:
-        """Codes (N, C, H, W) of the output for input codes (N, C, H, W); errors as `reference.evaluate`.
+        """Codes (N, C, H, W) of the one output, as `evaluate_outputs`."""
+        return only(self.evaluate_outputs(codes, threads))
+
+    def evaluate_outputs(self, codes: IntArray, threads: int | None = None) -> Outputs:
+        """Codes (N, C, H, W) of every output for input codes (N, C, H, W); errors as `reference.evaluate`.
 
         `threads` is OMP_NUM_THREADS, else the number of cores, when None.
         """
         check_input(self._graph, codes)
-        source, result = self._graph.input.name, self._graph.output
-        given = self._empty(source, len(codes))
+        given = self._empty(self._graph.input.name, len(codes))
         given[..., : codes.shape[1]] = codes.transpose(0, 2, 3, 1)
-        made = self._empty(result, len(codes))
+        made = {tensor: self._empty(tensor, len(codes)) for tensor in self._graph.output_tensors}
         status = self._library.bitlathe_evaluate(
             *(self._program, len(self._program), self._tensors, len(self._tensors), self._slots),
-            *(self._index[result], given.ctypes.data, made.ctypes.data, len(codes)),
+            (ctypes.c_int32 * len(made))(*(self._index[tensor] for tensor in made)),
+            (ctypes.c_void_p * len(made))(*(array.ctypes.data for array in made.values())),
+            *(len(made), given.ctypes.data, len(codes)),
             *(self._chunk(), max(1, min(threads or _threads(), len(codes)))),
         )
         if status:
             raise MemoryError(f"{self._graph.name}: no memory for a chunk of {self._chunk()} images")
-        channels = self._graph.shapes[result][0]
+        return tuple(self._codes(output.tensor, made[output.tensor]) for output in self._graph.outputs)
+
+    def _codes(self, tensor: str, made: npt.NDArray[np.int16]) -> Codes:
+        """Codes (N, C, H, W) of what the kernels made, (N, H, W, stride)."""
+        channels = self._graph.shapes[tensor][0]
         return np.ascontiguousarray(made[..., :channels].transpose(0, 3, 1, 2), dtype=np.int32)
 
     def _empty(self, tensor: str, images: int) -> npt.NDArray[np.int16]:
@@ -185,10 +194,10 @@ class CompiledGraph:
         return int(kept.ctypes.data)
 
 
-def _slots(nodes: Sequence[Node], output: str) -> dict[str, int]:
+def _slots(nodes: Sequence[Node], outputs: Sequence[str]) -> dict[str, int]:
     """A buffer for each tensor; it is reused once the tensor's last reader has run."""
     last = {tensor: place for place, node in enumerate(nodes) for tensor in (node.name, *node.sources)}
-    last[output] = len(nodes)
+    last.update(dict.fromkeys(outputs, len(nodes)))
     slots: dict[str, int] = {}
     for place, node in enumerate(nodes):
         taken = {slots[tensor] for tensor in slots if last[tensor] >= place}
@@ -200,7 +209,8 @@ def _stride(graph: Graph, node: Node) -> int:
     """Codes from one pixel of a tensor to the next: whole blocks, except in images that convolutions read."""
     readers = [reader for reader in graph.consumers(node.name) if not isinstance(reader, Concat)]
     channels = graph.shapes[node.name][0]
-    if node is graph.input and node.name != graph.output and all(_reads_pairs(r, node.name) for r in readers):
+    is_inner = node is graph.input and node.name not in graph.output_tensors
+    if is_inner and all(_reads_pairs(r, node.name) for r in readers):
         return channels + channels % 2
     return _rounded_up(channels)
 

@@ -180,11 +180,15 @@ class Worker {
     for (int s = 0; s < slots; s++) slots_[s].resize(sizes[s] + kBlock);
   }
 
-  void run(const int16_t* input, int16_t* output, int output_tensor, int images) {
+  void run(const int16_t* input, int images) {
     images_ = images;
     std::copy(input, input + tensors_[0].size() * images, data(0));
     for (int l = 0; l < count_; l++) step(layers_[l]);
-    std::copy(data(output_tensor), data(output_tensor) + tensors_[output_tensor].size() * images, output);
+  }
+
+  // Codes of a tensor that the last run made: an output, which no other tensor's codes have replaced.
+  void copy(int tensor, int16_t* codes) {
+    std::copy(data(tensor), data(tensor) + tensors_[tensor].size() * images_, codes);
   }
 
  private:
@@ -335,18 +339,22 @@ class Worker {
 
 }  // namespace
 
-// Runs `images` inputs, [image][row][column][channel], in chunks that `threads` threads share. 0; 1 without memory.
+// Runs `images` inputs, [image][row][column][channel], in chunks that `threads` threads share; the codes of output o,
+// tensor outputs[o], go to made[o]. 0; 1 without memory.
 extern "C" __attribute__((visibility("default"))) int bitlathe_evaluate(
     const Layer* layers, int32_t layer_count, const Tensor* tensors, int32_t tensor_count, int32_t slots,
-    int32_t output_tensor, const int16_t* input, int16_t* output, int64_t images, int32_t chunk, int32_t threads) {
+    const int32_t* outputs, int16_t* const* made, int32_t output_count, const int16_t* input, int64_t images,
+    int32_t chunk, int32_t threads) {
   std::atomic<int64_t> next{0};
   std::atomic<int> status{0};
   const auto work = [&] {
     try {
       Worker worker(layers, layer_count, tensors, tensor_count, slots, chunk);
-      for (int64_t first = next.fetch_add(chunk); first < images; first = next.fetch_add(chunk))
-        worker.run(input + first * tensors[0].size(), output + first * tensors[output_tensor].size(), output_tensor,
-                   int(std::min<int64_t>(chunk, images - first)));
+      for (int64_t first = next.fetch_add(chunk); first < images; first = next.fetch_add(chunk)) {
+        worker.run(input + first * tensors[0].size(), int(std::min<int64_t>(chunk, images - first)));
+        for (int o = 0; o < output_count; o++)
+          worker.copy(outputs[o], made[o] + first * tensors[outputs[o]].size());
+      }
     } catch (const std::bad_alloc&) {
       status = 1;
     }

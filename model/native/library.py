@@ -40,8 +40,8 @@ def kernels(instructions: tuple[str, ...]) -> ctypes.CDLL:
     except OSError as error:
         raise ToolError(f"{library}: cannot be loaded ({error}); remove it, or name another cache") from error
     loaded.bitlathe_evaluate.argtypes = [
-        *(ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_int32),
-        *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int32),
+        *(ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p),
+        *(ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int32),
     ]
     return loaded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, prod
+from typing import Any
 
 from torch import Tensor
 
@@ -50,17 +51,17 @@ class TrainingForward:
         self._network, self._thresholds, self._unrounded, self._at = network, thresholds, unrounded, at
         self.layers = {node.name: self._layer(node) for node in graph.nodes[1:]}
 
-    def __call__(self, values: Tensor, at: Evaluation) -> Tensor:
-        """Logits (N, classes) of values (N, C, H, W) of the input, at a state of the module."""
+    def __call__(self, values: Tensor, at: Evaluation) -> Any:
+        """Outputs, in the module's form, of values (N, C, H, W) of the input, at a state of the module."""
         graph = self.graph
         live = {graph.input.name: values * 2.0 ** self._exponent(graph.input.name)}
         for node in graph.nodes[1:]:
             live[node.name] = self.layers[node.name]([live[name] for name in node.sources], at)
-            if node.name == graph.output:
-                break
             for name in self.dead.get(node.name, ()):
-                del live[name]
-        return live[graph.output].flatten(1) * 2.0 ** -self._exponent(graph.output)
+                if name not in graph.output_tensors:
+                    del live[name]
+        outputs = [output.tensor for output in graph.outputs]
+        return self._network.form.returned([live[name] * 2.0 ** -self._exponent(name) for name in outputs])
 
     def _layer(self, node: Node) -> TrainingLayer:
         if isinstance(node, (Conv2d, Dense)):

@@ -36,7 +36,7 @@ Viewed = TypeVar("Viewed", bound=FloatNode)
 
 
 class QuantizedView(nn.Module):
-    """A module from images (N, C, H, W), x = (pixel - 128) / 128, to logits (N, classes).
+    """A module from images (N, C, H, W), x = (pixel - 128) / 128, to the module's own outputs.
 
     Its only parameters are the thresholds; `requires_grad_(False)` freezes them. In training mode it computes
     in float32 with gradients; in evaluation mode it is the integer network of the present weights and
@@ -98,8 +98,8 @@ class QuantizedView(nn.Module):
         """Thresholds by name, to be saved or handed to another view."""
         return self.learned.saved()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes) of images (N, C, H, W)."""
+    def forward(self, x: Tensor) -> Any:
+        """Outputs of images (N, C, H, W), as the module returns them: (N, K) or (N, K, H, W)."""
         if self.training:
             return self._fake_quantized(x)
         with torch.no_grad():
@@ -125,7 +125,7 @@ class QuantizedView(nn.Module):
         state = live_tensors(self.model)
         return Evaluation(state=state, dtype=dtype, device=next(iter(state.values())).device)
 
-    def _fake_quantized(self, x: Tensor) -> Tensor:
+    def _fake_quantized(self, x: Tensor) -> Any:
         if not all(bool(threshold.isfinite().all()) for threshold in self.parameters_learned()):
             return self._nowhere(x)
         at, wanted = self.evaluation(torch.float32), self._frame.wanted(self.learned)
@@ -133,10 +133,13 @@ class QuantizedView(nn.Module):
             self._trained = wanted, self._training_forward(wanted, at)
         return self._trained[1](self._pixels.to(x.device)(x), at)
 
-    def _nowhere(self, x: Tensor) -> Tensor:
-        """NaN as logits, as from any module with NaN parameters, so that a training loop stops."""
-        classes = self._frame.placed.network.by_name[self._frame.placed.network.output].shape[0]
-        return x.new_full((len(x), classes), torch.nan).requires_grad_()
+    def _nowhere(self, x: Tensor) -> Any:
+        """NaN as outputs, as from any module with NaN parameters, so that a training loop stops."""
+        network = self._frame.placed.network
+        shapes = [network.by_name[output.tensor].shape for output in network.outputs]
+        return network.form.returned(
+            [x.new_full((len(x), *shape), torch.nan).requires_grad_() for shape in shapes]
+        )
 
     def _training_forward(self, wanted: Wanted, at: Evaluation) -> TrainingForward:
         frame, graph = self._frame, self._frame.lowered(self.float_network(), wanted)

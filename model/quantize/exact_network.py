@@ -8,15 +8,18 @@ else in float64.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from bitlathe.model.capture.returned import ReturnedForm
+from bitlathe.model.graph.arrays import Outputs, only
 from bitlathe.model.graph.bounds import CodeRange, code_ranges
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
-from bitlathe.model.graph.graph import Graph, dead_after
+from bitlathe.model.graph.graph import Graph, dead_after, outputs_of
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 from bitlathe.model.graph.reference import check_input
 from bitlathe.model.quantize.exact_layers import AveragePool, Concatenation, ExactProducts, MaximumPool
@@ -27,21 +30,24 @@ class ExactNetwork(nn.Module):
     """An integer graph as a PyTorch module.
 
     It takes what the float model takes, images x = (pixel - 128) / 128; without a `preprocess` it takes
-    values of the graph's input. It has nothing to train.
+    values of the graph's input. It returns its outputs in the `form` of the float model, else several in a
+    tuple. It has nothing to train.
     """
 
-    def __init__(self, graph: Graph, preprocess: Preprocess | None = None) -> None:
+    def __init__(
+        self, graph: Graph, preprocess: Preprocess | None = None, form: ReturnedForm | None = None
+    ) -> None:
         super().__init__()
         ranges = code_ranges(graph)
         self.nodes, self.title, self.output = graph.nodes, graph.name, graph.output
+        self.form = form or ReturnedForm.of([graph.shapes[output.tensor] for output in graph.outputs])
         self.pixels = None if preprocess is None else Pixels(preprocess, graph.input.format)
         self.layers = nn.ModuleList(_layer(graph, node, ranges) for node in graph.nodes)
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes) of images (N, C, H, W)."""
-        results = (tensor for node, tensor in self.tensors(self.input_values(x)) if node.name == self.output)
-        return next(results).flatten(1)
+    def forward(self, x: Tensor) -> Any:
+        """Values of the outputs, as the float model returns them, for images (N, C, H, W)."""
+        return self.form.returned([values for _, values in self._outputs(self.input_values(x))])
 
     def input_values(self, x: Tensor) -> Tensor:
         """Values of the graph's input for images."""
@@ -61,11 +67,24 @@ class ExactNetwork(nn.Module):
     @torch.no_grad()
     def codes(self, codes: IntArray) -> npt.NDArray[np.int32]:
         """Output codes (N, C, H, W) of input codes (N, C, H, W), as `reference.evaluate` computes them."""
+        return only(self.output_codes(codes))
+
+    @torch.no_grad()
+    def output_codes(self, codes: IntArray) -> Outputs:
+        """Codes (N, C, H, W) of every output, as `reference.evaluate_outputs` computes them."""
         check_input(Graph(name=self.title, nodes=self.nodes, output=self.output), codes)
         values = torch.from_numpy(np.ldexp(codes.astype(np.float32), -self.nodes[0].format.frac))
         values = values.to(next(self.buffers(), values).device)
-        node, result = next((node, t) for node, t in self.tensors(values) if node.name == self.output)
-        return np.ldexp(result.double().cpu().numpy(), node.format.frac).astype(np.int32)
+        return tuple(
+            np.ldexp(result.double().cpu().numpy(), node.format.frac).astype(np.int32)
+            for node, result in self._outputs(values)
+        )
+
+    def _outputs(self, values: Tensor) -> list[tuple[Node, Tensor]]:
+        """The node of every output and its values (N, C, H, W)."""
+        tensors = [output.tensor for output in outputs_of(self.output)]
+        made = {node.name: (node, tensor) for node, tensor in self.tensors(values) if node.name in tensors}
+        return [made[tensor] for tensor in tensors]
 
 
 class Pixels(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,11 @@ from bitlathe.model.graph.arrays import Images
 from bitlathe.model.native.evaluator import CompiledGraph, compiled
 from bitlathe.model.quantize.quantizer import QuantizedNetwork
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Any]
 
 
 def integer_forward(network: QuantizedNetwork, device: torch.device) -> Forward:
-    """Function from images (N, C, H, W), x = (pixel - 128) / 128, to logits (N, outputs) float32.
+    """Function from images (N, C, H, W), x = (pixel - 128) / 128, to float32 outputs, as the module's.
 
     It uses compiled code on the CPU if possible; otherwise the exact module, which gives the same.
     """
@@ -25,11 +26,16 @@ def integer_forward(network: QuantizedNetwork, device: torch.device) -> Forward:
 
 
 def _through(fast: CompiledGraph, network: QuantizedNetwork) -> Forward:
-    frac = network.graph.format_of(network.graph.output).frac
+    fracs = [network.graph.format_of(output.tensor).frac for output in network.graph.outputs]
 
-    def run(x: Tensor) -> Tensor:
-        codes = fast.evaluate(network.preprocess.codes(_pixels(x)), torch.get_num_threads())
-        return torch.from_numpy(np.ldexp(codes.astype(np.float32), -frac)).flatten(1)
+    def run(x: Tensor) -> Any:
+        outputs = fast.evaluate_outputs(network.preprocess.codes(_pixels(x)), torch.get_num_threads())
+        return network.network.form.returned(
+            [
+                torch.from_numpy(np.ldexp(codes.astype(np.float32), -frac))
+                for codes, frac in zip(outputs, fracs, strict=True)
+            ]
+        )
 
     return run
 

@@ -44,7 +44,7 @@ class QuantizedNetwork:
 
     def module(self) -> ExactNetwork:
         """The integers as a PyTorch module, a drop-in replacement for the float model in inference."""
-        return ExactNetwork(self.graph, self.preprocess)
+        return ExactNetwork(self.graph, self.preprocess, self.network.form)
 
 
 def quantize(

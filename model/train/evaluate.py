@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn import functional
 
 from bitlathe.model.data import Images, Labels, to_input
+from bitlathe.model.graph.arrays import only
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.zoo.modes import evaluating
+from bitlathe.model.zoo.outputs import tensors_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +38,14 @@ def evaluate(model: nn.Module, images: Images, labels: Labels, batch: int = 100)
     )
 
 
-@torch.no_grad()
 def predict(model: nn.Module, images: Images, batch: int = 100) -> torch.Tensor:
-    """Logits (N, classes) float32 of byte images (N, H, W, C); `model` keeps its mode."""
+    """Logits (N, classes) float32 of byte images (N, H, W, C), the one output; `model` keeps its mode."""
+    return only(predict_outputs(model, images, batch))
+
+
+@torch.no_grad()
+def predict_outputs(model: nn.Module, images: Images, batch: int = 100) -> tuple[torch.Tensor, ...]:
+    """Every output, (N, K) or (N, K, H, W) float32, of byte images (N, H, W, C); `model` keeps its mode."""
     with evaluating(model):
-        parts = [model(to_input(images[i : i + batch])).float() for i in range(0, len(images), batch)]
-    return torch.cat(parts)
+        parts = [tensors_of(model(to_input(images[i : i + batch]))) for i in range(0, len(images), batch)]
+    return tuple(torch.cat(part).float() for part in zip(*parts, strict=True))

@@ -1,4 +1,4 @@
-"""Make any network behave like those of the zoo: float32, one tensor of outputs, one row per image."""
+"""Make any network behave like those of the zoo: float32, tensors of outputs, one row per image."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from torch.utils import _pytree
 
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.zoo.layers import Normalize
+from bitlathe.model.zoo.outputs import tensors_of
 
 
 def adapted(model: nn.Module, example: torch.Tensor, normalize: Normalize | None = None) -> nn.Module:
     """`model` itself, changed so that it maps images like `example` to outputs (N, K) or (N, K, H, W).
 
-    Its numbers become float32. An output in a dict or tuple of one is unpacked, and one of 1x1 maps becomes
-    (N, K). With `normalize`, images pass through it first. Names of layers and tensors do not change, as all
-    of this is done by hooks. Weights get channels_last order, which is faster, if forward and backward pass
-    work with it: a `.view` of a map does not.
+    Its numbers become float32. An output in a dict or tuple of one is unpacked, several keep what is around
+    them, and 1x1 maps become (N, K). With `normalize`, images pass through it first. Names of layers and
+    tensors do not change, as all of this is done by hooks. Weights get channels_last order, which is faster,
+    if forward and backward pass work with it: a `.view` of a map does not.
     """
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
@@ -27,7 +28,7 @@ def adapted(model: nn.Module, example: torch.Tensor, normalize: Normalize | None
     _forget_hooks(model)
     if normalize is not None:
         model.register_forward_pre_hook(_Before(normalize))
-    model.register_forward_hook(_one_tensor)
+    model.register_forward_hook(_by_image)
     if _bears_channels_last(model, example):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
@@ -37,7 +38,7 @@ def _forget_hooks(model: nn.Module) -> None:
     """Remove earlier changes of this kind: a module may be passed in repeatedly, or be a copy."""
     for key in [key for key, hook in model._forward_pre_hooks.items() if isinstance(hook, _Before)]:
         del model._forward_pre_hooks[key]
-    for key in [key for key, hook in model._forward_hooks.items() if hook is _one_tensor]:
+    for key in [key for key, hook in model._forward_hooks.items() if hook is _by_image]:
         del model._forward_hooks[key]
 
 
@@ -47,7 +48,9 @@ def _bears_channels_last(model: nn.Module, example: torch.Tensor) -> bool:
         trial = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             for training in (False, True):
-                trial.train(training)(example).sum().backward()
+                torch.stack(
+                    [made.sum() for made in tensors_of(trial.train(training)(example))]
+                ).sum().backward()
     except Exception:  # by a user's forward; unchanged, the network may run or report the error itself
         return False
     return True
@@ -63,22 +66,21 @@ class _Before:
         return (self.module(arguments[0]), *arguments[1:])
 
 
-def _one_tensor(model: nn.Module, arguments: tuple[torch.Tensor, ...], output: Any) -> torch.Tensor:
-    """The one tensor in an output, (N, K) or (N, K, H, W)."""
-    found = [leaf for leaf in _pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor)]
-    if len(found) != 1:
-        raise UnsupportedLayer(
-            f"{type(model).__name__}: its forward returns {_described(output)}; return one tensor, the logits"
-        )
-    (result,) = found
-    if len(arguments[0]) == 1 and result.shape[:1] != (1,):
-        result = result.unsqueeze(0)  # `squeeze()` also removes the batch if it has one image
-    return result.flatten(1) if result.shape[2:] and result.shape[2:].numel() == 1 else result
+def _by_image(model: nn.Module, arguments: tuple[torch.Tensor, ...], output: Any) -> Any:
+    """The output, each tensor of it (N, K) or (N, K, H, W); the tensor itself where there is one."""
+    count, found = len(arguments[0]), tensors_of(output)
+    if len(found) == 1:
+        return _rows(count, found[0])
+    leaves = _pytree.tree_leaves(output)
+    if not found or len(found) < len(leaves):
+        others = sorted({type(leaf).__name__ for leaf in leaves if not isinstance(leaf, torch.Tensor)})
+        what = f"{len(found)} tensors and also {', '.join(others)}" if others else "nothing"
+        raise UnsupportedLayer(f"{type(model).__name__}: its forward returns {what}; return tensors only")
+    return _pytree.tree_map(lambda tensor: _rows(count, tensor), output)
 
 
-def _described(output: Any) -> str:
-    if isinstance(output, dict):
-        return f"a dict of {', '.join(map(str, output))}"
-    if isinstance(output, (list, tuple)):
-        return f"{len(output)} values"
-    return f"a {type(output).__name__}"
+def _rows(count: int, output: torch.Tensor) -> torch.Tensor:
+    """An output of `count` images, a row for each, without maps of one pixel."""
+    if count == 1 and output.shape[:1] != (1,):
+        output = output.unsqueeze(0)  # `squeeze()` also removes the batch if it has one image
+    return output.flatten(1) if output.shape[2:] and output.shape[2:].numel() == 1 else output

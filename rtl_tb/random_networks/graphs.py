@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
-from bitlathe.model.graph.graph import Graph, with_rounding
+from bitlathe.model.graph.graph import Graph, Output, with_rounding
 from bitlathe.model.graph.nodes import Conv2d, Pair
 from bitlathe.model.graph.proof import check
 from bitlathe.rtl_tb.random_networks.draws import one_of
@@ -25,6 +25,7 @@ STRIDES: tuple[Pair, ...] = ((1, 1), (1, 1), (1, 1), (2, 2), (2, 2), (2, 1), (3,
 NARROW_WIDTHS = (*range(2, 9), *[8] * 7)  # mostly 8 bits
 WIDE_WIDTHS = (*range(2, 17), *[8] * 7)
 LIVELY_CODES = 5
+MOST_OUTPUTS = 4
 
 SketchStep = Callable[[Sketch, str], str]  # adds nodes that read the named tensor, returns the new head
 
@@ -36,11 +37,13 @@ def random_graph(
     wide: bool = False,
     product: bool = False,
     half_even: bool = False,
+    several: bool = False,
 ) -> Graph:
     """Random network that passes the overflow proof; its convolutions take at most `budget` MACs an image.
 
     A last dense layer of a few hundred MACs may come on top. Over a few images the output takes at least
-    LIVELY_CODES values. The same generator state gives the same network.
+    LIVELY_CODES values. With `several`, most networks have further outputs: tensors that other nodes read,
+    ends of branches, now and then one twice. The same generator state gives the same network.
     """
     while True:
         widths = WIDE_WIDTHS if wide else NARROW_WIDTHS
@@ -48,12 +51,24 @@ def random_graph(
         head = _grow(sketch)
         if np.unique(sketch.samples[head]).size >= LIVELY_CODES:
             break
-    graph = Graph(name="random", nodes=sketch.nodes_behind(head), output=head)
+    output = _outputs(sketch, head) if several else head
+    behind = [head] if isinstance(output, str) else [one.tensor for one in output]
+    graph = Graph(name="random", nodes=sketch.nodes_behind(*behind), output=output)
     if half_even:  # few sums are halves, so the shifts suit them as before
         even = [node.name for node in graph.nodes if rng.random() < 0.7]
         graph = with_rounding(graph, dict.fromkeys(even, RoundingMode.HALF_EVEN))
     check(graph)
     return graph
+
+
+def _outputs(sketch: Sketch, head: str) -> str | tuple[Output, ...]:
+    """The head alone, or with some of the other tensors, in any order."""
+    rng, inner = sketch.rng, [node.name for node in sketch.nodes[1:]]
+    others = [one_of(rng, inner) for _ in range(rng.integers(MOST_OUTPUTS))]
+    if not others:
+        return head
+    tensors = [str(tensor) for tensor in rng.permutation([head, *others])]
+    return tuple(Output(name=f"output {place}", tensor=tensor) for place, tensor in enumerate(tensors))
 
 
 def _grow(sketch: Sketch) -> str:

@@ -75,9 +75,9 @@ class Sketch:
         """Fixed-point format."""
         return next(node.format for node in self.nodes if node.name == tensor)
 
-    def nodes_behind(self, output: str) -> tuple[Node, ...]:
-        """The input and the nodes that `output` needs, in topological order."""
-        needed = {output, self.nodes[0].name}
+    def nodes_behind(self, *outputs: str) -> tuple[Node, ...]:
+        """The input and the nodes that `outputs` need, in topological order."""
+        needed = {*outputs, self.nodes[0].name}
         for node in reversed(self.nodes):
             needed |= set(node.sources) if node.name in needed else set()
         return tuple(node for node in self.nodes if node.name in needed)

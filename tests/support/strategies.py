@@ -37,18 +37,18 @@ def tensors(draw: st.DrawFn, limits: FixedPoint, shape: tuple[int, ...]) -> IntA
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, budget: int = 20_000, wide: bool = False, product: bool = False) -> Graph:
-    """Networks of `random_graph`."""
-    return random_graph(np.random.default_rng(draw(SEEDS)), budget=budget, wide=wide, product=product)
+def graphs(draw: st.DrawFn, *, budget: int = 20_000, **kinds: bool) -> Graph:
+    """Networks of `random_graph`, of its `kinds`."""
+    return random_graph(np.random.default_rng(draw(SEEDS)), budget=budget, **kinds)
 
 
 @st.composite
 def graphs_with_inputs(
-    draw: st.DrawFn, *, budget: int = 20_000, count: int = 2, wide: bool = False, product: bool = False
+    draw: st.DrawFn, *, budget: int = 20_000, count: int = 2, **kinds: bool
 ) -> tuple[Graph, IntArray]:
     """Networks, each with `count` random inputs and the corners of its input's range; some round to even."""
     rng, half_even = np.random.default_rng(draw(SEEDS)), draw(st.booleans())
-    graph = random_graph(rng, budget=budget, wide=wide, product=product, half_even=half_even)
+    graph = random_graph(rng, budget=budget, half_even=half_even, **kinds)
     return graph, np.concatenate([random_inputs(rng, graph, count), corner_inputs(graph)])
 
 

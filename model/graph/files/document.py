@@ -13,7 +13,7 @@ from bitlathe.model.graph.codebook import Codebook, index_shape, packed, unpacke
 from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
-from bitlathe.model.graph.graph import Graph, ImageCodes, ImageEntry
+from bitlathe.model.graph.graph import Graph, ImageCodes, ImageEntry, Output
 from bitlathe.model.graph.nodes import (
     AvgPool2d,
     Concat,
@@ -29,12 +29,13 @@ from bitlathe.model.graph.nodes import (
 
 FORMAT = "bitlathe integer graph"
 VERSION = 3  # the newest, with rounding modes and images; a graph is written in the oldest that can hold it
-CODEBOOK_VERSION = 2  # without modes of rounding: halves up
+CODEBOOK_VERSION = 2  # without modes of rounding, halves up, and of one output
 PLAIN_VERSION = 1  # nor codebooks
 LARGEST = (1 << 31) - 1  # of any integer in the JSON
 HEADER_FIELDS = ("format", "version", "name", "output", "nodes")
 IMAGES_FIELD = "images"  # of the header, which may be absent
 IMAGES_FIELDS = ("codes", "normalization")
+OUTPUT_FIELDS = ("name", "tensor")
 CODEBOOK_FIELDS = ("shape", "values", "indices")
 NODE_TYPES: dict[str, type[Node]] = {
     node.__name__: node for node in (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
@@ -74,7 +75,7 @@ class ArrayStore:
 
 def json_from_graph(graph: Graph, store: ArrayStore) -> bytes:
     """JSON of a graph in ASCII, one line per node; its arrays go to `store`."""
-    version = max(_version_of(node) for node in graph.nodes) if graph.images is None else VERSION
+    version = _version_of(graph)
     nodes = (_plain_node(number, node, store, version) for number, node in enumerate(graph.nodes))
     header: dict[str, object] = {
         "format": FORMAT,
@@ -82,6 +83,8 @@ def json_from_graph(graph: Graph, store: ArrayStore) -> bytes:
         "name": graph.name,
         "output": graph.output,
     }
+    if not isinstance(graph.output, str):
+        header["output"] = [output._asdict() for output in graph.output]
     if graph.images is not None:
         entry = {"codes": graph.images.codes.value, "normalization": graph.images.normalization}
         header[IMAGES_FIELD] = entry
@@ -106,7 +109,7 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
     return Graph(
         name=_string("name", document["name"]),
         nodes=tuple(_node(number, node, store, version) for number, node in enumerate(nodes)),
-        output=_string("output", document["output"]),
+        output=_output(document["output"], may_list=version == VERSION),
         images=_images(document[IMAGES_FIELD]) if has_images else None,
     )
 
@@ -123,6 +126,19 @@ def _images(plain: object) -> ImageEntry:
     return ImageEntry(codes=known[codes], normalization=seen)
 
 
+def _output(plain: object, *, may_list: bool) -> str | tuple[Output, ...]:
+    if isinstance(plain, list) and may_list:
+        return tuple(_named_output(item) for item in plain)
+    return _string("output", plain)
+
+
+def _named_output(plain: object) -> Output:
+    if not isinstance(plain, dict):
+        raise FormatError(f"output: {plain!r} is not an output")
+    _check_keys("output", plain, OUTPUT_FIELDS)
+    return Output(**{name: _string(f"output, {name}", plain[name]) for name in OUTPUT_FIELDS})
+
+
 def field_types(node_type: type[Node], version: int = VERSION) -> dict[str, Any]:
     """Declared type of each field that is written, in order; a codebook replaces the weight."""
     hints = get_type_hints(node_type)
@@ -130,8 +146,14 @@ def field_types(node_type: type[Node], version: int = VERSION) -> dict[str, Any]
     return {item.name: hints[item.name] for item in fields(node_type) if item.name not in absent}
 
 
-def _version_of(node: Node) -> int:
-    """The oldest version that can hold a node."""
+def _version_of(graph: Graph) -> int:
+    """The oldest version that can hold a graph."""
+    if not isinstance(graph.output, str) or graph.images is not None:
+        return VERSION
+    return max(map(_version_of_node, graph.nodes))
+
+
+def _version_of_node(node: Node) -> int:
     if getattr(node, "rounding", RoundingMode.HALF_UP) is not RoundingMode.HALF_UP:
         return VERSION
     return PLAIN_VERSION if getattr(node, "codebook", None) is None else CODEBOOK_VERSION

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.utils import _pytree
 
 from bitlathe.model.prune.channels.surgery import Cuts, masked, plan
 from bitlathe.model.zoo.modes import evaluating
+from bitlathe.model.zoo.outputs import tensors_of
 
 
 def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
@@ -29,7 +29,7 @@ def trouble(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> str:
             surgery.undo()
 
 
-def expected_outputs(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> list[torch.Tensor]:
+def expected_outputs(model: nn.Module, cuts: Cuts, example: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Outputs of the whole network if no layer reads the channels of `cuts`."""
     with masked(model, cuts):
         return _outputs(model, example)
@@ -60,5 +60,5 @@ def difference(model: nn.Module, example: torch.Tensor, expected: Sequence[torch
     return ""
 
 
-def _outputs(model: nn.Module, example: torch.Tensor) -> list[torch.Tensor]:
-    return [leaf for leaf in _pytree.tree_leaves(model(example)) if isinstance(leaf, torch.Tensor)]
+def _outputs(model: nn.Module, example: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tensors_of(model(example))

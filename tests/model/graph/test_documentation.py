@@ -18,6 +18,7 @@ from bitlathe.model.graph.files.document import (
     HEADER_FIELDS,
     IMAGES_FIELD,
     NODE_TYPES,
+    OUTPUT_FIELDS,
     PLAIN_VERSION,
     READERS,
     VERSION,
@@ -77,6 +78,10 @@ def test_the_specification_lists_exactly_the_header_and_format_fields() -> None:
     assert [name for name, *_ in rows("format field")] == list(FixedPoint.__dataclass_fields__)
 
 
+def test_the_specification_lists_exactly_the_fields_of_an_output() -> None:
+    assert tuple(name for name, *_ in rows("output field")) == OUTPUT_FIELDS
+
+
 def test_the_specification_lists_exactly_the_fields_of_a_codebook() -> None:
     assert tuple(name for name, *_ in rows("codebook field")) == CODEBOOK_FIELDS
 
@@ -85,8 +90,8 @@ def test_the_specification_states_format_version_and_digest() -> None:
     meanings = {name: meaning for name, _, meaning in rows("header field")}
     assert meanings["format"] == FORMAT
     assert meanings["version"] == (
-        f"{VERSION} where the header has `images` or a node rounds halves to even, else {CODEBOOK_VERSION} "
-        f"where a weight is a codebook, else {PLAIN_VERSION}"
+        f"{VERSION} where the header has `images`, a node rounds halves to even or there are several "
+        f"outputs, else {CODEBOOK_VERSION} where a weight is a codebook, else {PLAIN_VERSION}"
     )
     assert all(f"`{codes.value}`" in SPECIFICATION for codes in ImageCodes)
     assert re.search(rf"the last {DIGEST_BYTES} bytes", SPECIFICATION)
