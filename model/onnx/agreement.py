@@ -12,7 +12,7 @@ import torch
 
 from bitlathe.model.graph.errors import FormatError, ToolError
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.onnx.network import OnnxNetwork
+from bitlathe.model.onnx.network import FileOutput, OnnxNetwork
 from bitlathe.model.onnx.proto import brief, library
 
 IMAGES = 4
@@ -22,6 +22,7 @@ TOLERANCE = (
 ROUNDED_TOLERANCE = 0.1  # where the file rounds: such a sum next to a half moves a code, and codes behind it
 
 Image = npt.NDArray[np.float32]
+_MAP_AXES = 5  # of maps of several images, each alone in its batch
 
 _TYPES: dict[str, type] = {"tensor(float16)": np.float16, "tensor(double)": np.float64}  # of a file's input
 
@@ -44,43 +45,62 @@ class Agreement:
 def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
     """Compare a network with the file that it was read from, on random images in [-1, 1), one at a time.
 
-    The file's tensor before the host's operators is compared, as an ArgMax would hide a difference.
+    The file's tensors before the host's operators are compared, as an ArgMax would hide a difference.
     Raises ToolError without ONNX Runtime; FormatError if it cannot run the file or the outputs differ.
     """
     images = np.random.default_rng(0).uniform(-1, 1, (IMAGES, 1, *image_shape)).astype(np.float32)
     try:
         session = _session(network, path)
-        wanted = np.stack([_run(session, network, image) for image in images])
+        wanted = [np.stack(each) for each in zip(*(_run(session, network, i) for i in images), strict=True)]
     except ToolError:
         raise
     except Exception as error:  # ONNX Runtime's own types, one for each kind of failure
         raise FormatError(f"{path}: ONNX Runtime cannot run it ({brief(error)}); export it again") from error
     with torch.no_grad():
-        made = np.stack([network.eval()(torch.from_numpy(image)).numpy() for image in images])
+        returned = [network.eval().tensors(torch.from_numpy(image)) for image in images]
+    made = [torch.stack(each).numpy() for each in zip(*returned, strict=True)]
+    compared = zip(network.outputs, made, wanted, strict=True)
+    tolerance = ROUNDED_TOLERANCE if network.rounds else TOLERANCE
+    each = [_agreement(path, output, one, other, tolerance) for output, one, other in compared]
+    return Agreement(
+        images=IMAGES,
+        difference=max(one.difference for one in each),
+        magnitude=max(one.magnitude for one in each),
+        tolerance=tolerance,
+    )
+
+
+def _agreement(path: Path, output: FileOutput, made: Image, wanted: Image, tolerance: float) -> Agreement:
+    """One output, (images, 1, ...); FormatError where the two differ by more than rounding."""
+    if output.is_channels_last and wanted.ndim == _MAP_AXES:
+        wanted = np.moveaxis(wanted, -1, 2)
     wanted = wanted.reshape(made.shape) if wanted.size == made.size else wanted
     if made.shape != wanted.shape:
-        raise FormatError(f"{path}: reads as outputs {made.shape[1:]}, ONNX Runtime gives {wanted.shape[1:]}")
+        raise FormatError(
+            f"{path}: {output.name} is read as {made.shape[1:]}, ONNX Runtime gives {wanted.shape[1:]}"
+        )
     found = Agreement(
         images=IMAGES,
         difference=float(np.abs(made - wanted).max()),
         magnitude=float(np.abs(wanted).max()),
-        tolerance=ROUNDED_TOLERANCE if network.rounds else TOLERANCE,
+        tolerance=tolerance,
     )
     if not found.holds:
         raise FormatError(
-            f"{path}: outputs differ by {found.difference:.3g} from ONNX Runtime's, the largest of which is "
-            f"{found.magnitude:.3g}; it was read wrongly, so give the network as FILE.py:FUNCTION"
+            f"{path}: {output.name} differs by {found.difference:.3g} from ONNX Runtime's, the largest of "
+            f"which is {found.magnitude:.3g}; it was read wrongly, so give the network as FILE.py:FUNCTION"
         )
     return found
 
 
 def _session(network: OnnxNetwork, path: Path) -> Any:
-    """The file in ONNX Runtime, with its logits as the only output."""
+    """The file in ONNX Runtime, with its logits as the only outputs."""
     onnx, runtime = library("onnx"), library("onnxruntime")
     model = onnx.load(path)
     replace_quants(onnx, model)
     del model.graph.output[:]
-    model.graph.output.append(onnx.ValueInfoProto(name=network.logits))
+    for name in dict.fromkeys(output.logits for output in network.outputs):
+        model.graph.output.append(onnx.ValueInfoProto(name=name))
     options = runtime.SessionOptions()
     if network.rounds:  # kernels on codes may clip sums to 16 bits
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -138,10 +158,14 @@ def _plain_quant(onnx: Any, model: Any, node: Any, stem: str) -> list[Any]:
     ]
 
 
-def _run(session: Any, network: OnnxNetwork, image: Image) -> Any:
-    """Logits of the file for one image (1, C, H, W)."""
+def _run(session: Any, network: OnnxNetwork, image: Image) -> list[Image]:
+    """Logits of each output of the file for one image (1, C, H, W)."""
     (given,) = session.get_inputs()[:1]
     turned = image.transpose(network.file_axes)
     shape = {2: (1, -1), 3: (1, *turned.shape[2:])}.get(len(given.shape), turned.shape)
     kind = _TYPES.get(given.type, np.float32)
-    return session.run(None, {given.name: turned.reshape(shape).astype(kind)})[0].astype(np.float32)
+    names = [output.logits for output in network.outputs]
+    return [
+        np.asarray(made, np.float32)
+        for made in session.run(names, {given.name: turned.reshape(shape).astype(kind)})
+    ]

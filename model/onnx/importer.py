@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -166,9 +166,9 @@ class Importer:
         )
         return self.made[name]
 
-    def steps_to(self, key: str) -> list[LayerCall]:
-        """The steps that a tensor needs, in order."""
-        wanted, needed = {key}, list[LayerCall]()
+    def steps_to(self, keys: Iterable[str]) -> list[LayerCall]:
+        """The steps that tensors need, in order."""
+        wanted, needed = set(keys), list[LayerCall]()
         for step in reversed(self.steps):
             if step.result in wanted:
                 wanted.update(step.sources)

@@ -11,7 +11,7 @@ from bitlathe.model.graph.errors import BitlatheError, ShapeError, UnsupportedLa
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import read_image
-from bitlathe.model.onnx.network import OnnxNetwork, Permute
+from bitlathe.model.onnx.network import FileOutput, OnnxNetwork
 from bitlathe.model.onnx.operators import HANDLERS
 from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode, brief, folded, read_graph
 from bitlathe.model.onnx.quantized import ON_CODES, QUANTIZERS, linear_of_constants, quant_of_constants
@@ -28,26 +28,25 @@ SAME_ORDER = (  # that may be between those and behind them
 def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> OnnxNetwork:
     """The network of an ONNX file for images (C, H, W); its parameters are the file's constants.
 
-    `output` names one of several outputs. Softmax and the like at the end are left to the host.
+    `output` names one of several outputs, which else are all read. Softmax and the like at the end are left
+    to the host.
 
     Raises what `read_graph` raises; UnsupportedLayer naming an unsupported node and a way out; ShapeError if
     the file does not take such images.
     """
     graph = read_graph(path)
-    chosen = _output(path, graph, output)
+    ends = {name: _before_host(graph, name) for name in _chosen(path, graph, output)}
     importer = Importer(graph=graph, constants=dict(graph.constants))
     importer.values[graph.input] = read_image(importer, path, image_shape)
-    logits, host = _before_host(graph, chosen)
-    needed = _needed(graph, logits)
+    needed = _needed(graph, [logits for logits, _ in ends.values()])
     _read_all(importer, needed, path.name)
-    image, result = importer.values[graph.input], _result(importer, path, logits)
-    steps = importer.steps_to(result)
+    image = importer.values[graph.input]
+    outputs = [_result(importer, path, name, *end) for name, end in ends.items()]
+    steps = importer.steps_to(output.result for output in outputs)
     return OnnxNetwork(
         steps,
         {step.layer: importer.layers[step.layer] for step in steps},
-        result,
-        host=host,
-        logits=logits,
+        outputs,
         file_axes=(0, 2, 3, 1) if image.layout is AxisOrder.CHANNELS_LAST else (0, 1, 2, 3),
     )
 
@@ -116,12 +115,12 @@ def _handler(importer: Importer, node: OnnxNode) -> NodeImporter:
     return ON_CODES[node.operator] or HANDLERS[node.operator]
 
 
-def _output(path: Path, graph: OnnxGraph, chosen: str | None) -> str:
-    if chosen is None and len(graph.outputs) == 1:
-        return graph.outputs[0]
-    if chosen not in graph.outputs:
+def _chosen(path: Path, graph: OnnxGraph, output: str | None) -> tuple[str, ...]:
+    if output is None:
+        return graph.outputs
+    if output not in graph.outputs:
         raise UnsupportedLayer(f"{path}: has outputs {list(graph.outputs)}; choose one by {path.name}:OUTPUT")
-    return chosen
+    return (output,)
 
 
 def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
@@ -138,25 +137,27 @@ def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
     return output, tuple(host)
 
 
-def _needed(graph: OnnxGraph, output: str) -> list[OnnxNode]:
-    """The nodes that a tensor depends on, in order."""
-    wanted = {output}
+def _needed(graph: OnnxGraph, outputs: Sequence[str]) -> list[OnnxNode]:
+    """The nodes that tensors depend on, in order."""
+    wanted = set(outputs)
     for node in reversed(graph.nodes):
         if wanted.intersection(node.outputs):
             wanted.update(name for name in node.inputs if name)
     return [node for node in graph.nodes if wanted.intersection(node.outputs)]
 
 
-def _result(importer: Importer, path: Path, logits: str) -> str:
+def _result(importer: Importer, path: Path, name: str, logits: str, host: tuple[str, ...]) -> FileOutput:
     value = importer.values.get(logits)
     if value is None:
-        raise UnsupportedLayer(f"{path}: its output does not depend on the image; export it again")
+        raise UnsupportedLayer(f"{path}: its output {name} does not depend on the image; export it again")
     if value.layout is AxisOrder.FLATTENED_LAST or any(value.padding):
         raise UnsupportedLayer(
-            f"{path}: ends in a reshaped or padded map; let it end in a layer with weights"
+            f"{path}: its output {name} is a reshaped or padded map; let it end in a layer with weights"
         )
-    if value.layout is AxisOrder.CHANNELS_LAST and value.example.shape[2:] != (1, 1):
-        return importer.emit(
-            importer.graph.nodes[-1], Permute((0, 2, 3, 1)), [value], stem="channels_last"
-        ).key
-    return value.key
+    return FileOutput(
+        name=name,
+        result=value.key,
+        logits=logits,
+        host=host,
+        is_channels_last=value.layout is AxisOrder.CHANNELS_LAST,
+    )

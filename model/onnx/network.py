@@ -23,26 +23,33 @@ class LayerCall:
     result: str
 
 
-class OnnxNetwork(nn.Module):
-    """A network read from an ONNX file, from images (N, C, H, W) to one output (N, ...).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOutput:
+    """An output of an ONNX file, read up to the operators that are left to the host, such as Softmax."""
 
-    `host` names the operators at the end that are left to the host, such as Softmax, the last one first;
-    `logits` is the file's tensor before them, `file_axes` the file's order of an image's axes.
+    name: str
+    result: str  # the module's tensor
+    logits: str  # the file's tensor, before those operators
+    host: tuple[str, ...] = ()  # those operators, the last one first
+    is_channels_last: bool = False  # in the file; the module's maps are (N, C, H, W)
+
+
+class OnnxNetwork(nn.Module):
+    """A network read from an ONNX file, from images (N, C, H, W) to its output (N, ...), or several by name.
+
+    `file_axes` is the file's order of an image's axes.
     """
 
     def __init__(
         self,
         steps: Sequence[LayerCall] = (),
         layers: Mapping[str, nn.Module] | None = None,
-        output: str = IMAGE,
+        outputs: Sequence[FileOutput] = (),
         *,
-        host: tuple[str, ...] = (),
-        logits: str = "",
         file_axes: tuple[int, ...] = (0, 1, 2, 3),
     ) -> None:
         super().__init__()
-        self.steps, self.output, self.host = tuple(steps), output, host
-        self.logits, self.file_axes = logits, file_axes
+        self.steps, self.outputs, self.file_axes = tuple(steps), tuple(outputs), file_axes
         for name, layer in (layers or {}).items():
             self.add_module(name, layer)
 
@@ -51,13 +58,23 @@ class OnnxNetwork(nn.Module):
         """Whether the file is quantized: it rounds tensors to codes."""
         return any(isinstance(layer, RoundToCodes) for layer in self.modules())
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Output (N, ...) of images (N, C, H, W)."""
+    @property
+    def host(self) -> tuple[str, ...]:
+        """The operators that are left to the host, the last one first."""
+        return tuple(dict.fromkeys(name for output in self.outputs for name in output.host))
+
+    def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
+        """Output (N, ...) of images (N, C, H, W), or several by name."""
+        made = dict(zip((output.name for output in self.outputs), self.tensors(image), strict=True))
+        return made if len(made) > 1 else next(iter(made.values()))
+
+    def tensors(self, image: Tensor) -> list[Tensor]:
+        """Every output (N, ...), in order."""
         values = {IMAGE: image}
         for step in self.steps:
             layer = self.get_submodule(step.layer)
             values[step.result] = layer(*(values[source] for source in step.sources))
-        return values[self.output]
+        return [values[output.result] for output in self.outputs]
 
 
 class AddConstant(nn.Module):

@@ -15,8 +15,8 @@ from torch import nn
 onnx = needs.package("onnx")
 needs.package("onnxruntime")
 
-from bitlathe.model.graph.errors import FormatError
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.errors import FormatError, UnsupportedLayer
+from bitlathe.model.graph.reference import evaluate, evaluate_outputs
 from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
 from bitlathe.model.onnx.network import AddConstant, Reshape, SelectChannels
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
@@ -215,9 +215,66 @@ def test_one_of_several_outputs_is_chosen_by_name(tmp_path: Path, rng: np.random
     constants = {"k": weights(rng, 4, 3, 8, 8)}
     nodes = [node("Conv", "x k", "map"), node("Flatten", "map", "y"), node("Relu", "map", "z")]
     path = write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 2, "z": 4})
-    imported(path, output="z")
-    with pytest.raises(Exception, match=r"has outputs \['y', 'z'\]; choose one by net.onnx:OUTPUT"):
-        import_onnx(path, IMAGE)
+    assert imported(path, output="z")(torch.rand(2, *IMAGE)).shape == (2, 4, 1, 1)
+    with pytest.raises(UnsupportedLayer, match=r"has outputs \['y', 'z'\]; choose one by net.onnx:OUTPUT"):
+        import_onnx(path, IMAGE, "map")
+
+
+def test_all_outputs_come_by_their_names_and_softmax_is_left_to_the_host(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    constants = {"k": weights(rng, 4, 3, 3, 3), "w": weights(rng, 144, 5), "m": weights(rng, 2, 4, 1, 1)}
+    nodes = [
+        node("Conv", "x k", "features:0"),
+        node("Flatten", "features:0", "flat"),
+        node("MatMul", "flat w", "logits"),
+        node("Softmax", "logits", "probabilities"),
+        node("Conv", "features:0 m", "mask"),
+    ]
+    outputs = {"probabilities": 2, "mask": 4, "features:0": 4, "logits": 2}
+    path = write(tmp_path / "net.onnx", nodes, constants, outputs=outputs)
+    network = imported(path)
+    assert network.host == ("Softmax",)
+    made = network(torch.rand(2, *IMAGE))
+    assert list(made) == list(outputs)
+    assert made["mask"].shape == (2, 2, 6, 6)
+    pictures = rng.integers(0, 256, (16, 8, 8, 3)).astype(np.uint8)
+    quantized = quantize(network, pictures)
+    assert [output.name for output in quantized.graph.outputs] == list(outputs)
+    first, *_, last = evaluate_outputs(quantized.graph, quantized.preprocess.codes(pictures))
+    assert np.array_equal(first, last)
+
+
+def test_a_difference_in_a_small_output_is_not_hidden_by_a_large_one(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    nodes = [
+        node("Flatten", "x", "flat"),
+        node("MatMul", "flat w", "large"),
+        node("MatMul", "flat v", "small"),
+    ]
+    constants = {"w": 100 * weights(rng, 192, 4), "v": weights(rng, 192, 4) / 100}
+    path = write(tmp_path / "net.onnx", nodes, constants, outputs={"large": 2, "small": 2})
+    network = imported(path)
+    with torch.no_grad():
+        network.small.weight *= 2
+    with pytest.raises(FormatError, match="small differs by"):
+        compare(network, path, IMAGE)
+
+
+def test_a_map_of_channels_last_comes_with_channels_first(tmp_path: Path, rng: np.random.Generator) -> None:
+    constants = {"k": weights(rng, 5, 3, 3, 3), "s": weights(rng, 5)}
+    nodes = [
+        node("Transpose", "x", "first", perm=[0, 3, 1, 2]),
+        node("Conv", "first k", "conv"),
+        node("Transpose", "conv", "last", perm=[0, 2, 3, 1]),
+        node("Mul", "last s", "y"),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, constants, image=("N", 8, 8, 3), outputs={"y": 4})
+    network = imported(path)
+    assert network(torch.rand(2, *IMAGE)).shape == (2, 5, 6, 6)
+    quantized = quantize(network, rng.integers(0, 256, (8, 8, 8, 3)).astype(np.uint8))
+    assert quantized.graph.shapes[quantized.graph.only_output] == (5, 6, 6)
 
 
 def test_nearest_neighbours_and_pools_are_those_of_onnx(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -256,7 +313,7 @@ def test_a_largest_class_at_the_end_hides_no_difference(tmp_path: Path, rng: np.
     with torch.no_grad():
         for parameter in network.parameters():
             parameter *= 2  # the same classes
-    with pytest.raises(FormatError, match="outputs differ by"):
+    with pytest.raises(FormatError, match="y differs by"):
         compare(network, path, IMAGE)
 
 
