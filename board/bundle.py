@@ -30,11 +30,11 @@ from bitlathe.board.text import MOST_SHOWN, one_line, shown
 PROGRAM = "program.bin"
 WEIGHTS = "weights.bin"
 INPUT_INDEX = "input_index.npy"
-OUTPUT_INDEX = "output_index.npy"
+OUTPUT_INDEX = "output_index.npy"  # of the only output; else `numbered`
 PREPROCESS = "preprocess.npy"
 IMAGES = "images.npy"
 LABELS = "labels.npy"  # -1: the outputs of the network are not classes
-EXPECTED = "expected.npy"
+EXPECTED = "expected.npy"  # as OUTPUT_INDEX
 GRAPH = "graph.blg"
 SUFFIX = ".bundle"
 
@@ -73,10 +73,24 @@ class Bundle:
         """The array of a .npy file."""
         return array_from_npy(self.bytes(name), str(self.folder / name))
 
+    def arrays(self, name: str) -> list[NDArray[Any]]:
+        """The arrays that there are one of for each output, such as EXPECTED."""
+        count = len(self.manifest.outputs)
+        return [self.array(numbered(name, number, count)) for number in range(count)]
+
     @property
     def bit(self) -> Path:
         """The overlay's .bit; its .hwh is beside it."""
         return self.folder / self.manifest.overlay.bit
+
+
+def numbered(name: str, number: int, count: int) -> str:
+    """File of an output's array; where there are several, each has its number.
+
+    >>> numbered(EXPECTED, 0, 1), numbered(EXPECTED, 1, 3)
+    ('expected.npy', 'expected_1.npy')
+    """
+    return name if count == 1 else name.replace(".", f"_{number}.", 1)
 
 
 def open_bundle(folder: Path) -> Bundle:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitlathe.board.bundle import INPUT_INDEX, OUTPUT_INDEX, PREPROCESS, Bundle
 from bitlathe.board.errors import BundleError
+from bitlathe.board.manifest import OutputEntry
 
 _PIXELS = 256
 
@@ -27,19 +28,34 @@ def input_codes(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OutputPlaces:
+    """Where an output's codes are: `index[c]` says which byte of an image's outputs is code c."""
+
+    index: NDArray[np.int64]  # (codes,)
+    entry: OutputEntry
+
+    def codes(self, data: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Codes (N, C, H, W) of bytes (N, output bytes)."""
+        taken = np.ascontiguousarray(data[:, self.index])
+        codes = taken.view(np.int8 if self.entry.signed else np.uint8).astype(np.int32)
+        return codes.reshape(len(data), *self.entry.shape)
+
+    def fits(self, output_stride: int) -> bool:
+        """Whether the codes fill the output's shape and are within the outputs' bytes."""
+        return _fits(self.index, 0, output_stride) and len(self.index) == prod(self.entry.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BundleLayout:
     """The layouts of a bundle's ends.
 
-    `input_index[b]` says which code of a flattened (C, H, W) input is byte b, -1 for a zero;
-    `output_index[c]` says which byte is output code c.
+    `input_index[b]` says which code of a flattened (C, H, W) input is byte b, -1 for a zero.
     """
 
     table: NDArray[np.int8]  # (256, C): input code of each pixel value
     input_index: NDArray[np.int64]  # (input bytes,)
-    output_index: NDArray[np.int64]  # (output codes,)
     input_shape: tuple[int, ...]  # (C, H, W)
-    output_shape: tuple[int, ...]  # (C, H, W)
-    output_signed: bool
+    outputs: tuple[OutputPlaces, ...]
 
     @classmethod
     def of(cls, bundle: Bundle) -> BundleLayout:
@@ -48,10 +64,11 @@ class BundleLayout:
         codes = cls(
             table=bundle.array(PREPROCESS),
             input_index=bundle.array(INPUT_INDEX).astype(np.int64),
-            output_index=bundle.array(OUTPUT_INDEX).astype(np.int64),
             input_shape=manifest.input_shape,
-            output_shape=manifest.output_shape,
-            output_signed=manifest.output_signed,
+            outputs=tuple(
+                OutputPlaces(index=index.astype(np.int64), entry=entry)
+                for index, entry in zip(bundle.arrays(OUTPUT_INDEX), manifest.outputs, strict=True)
+            ),
         )
         codes._check(manifest.input_stride, manifest.output_stride)
         return codes
@@ -67,20 +84,17 @@ class BundleLayout:
         with_zero = np.concatenate([looked_up, np.zeros((len(images), 1), np.int8)], axis=1)
         return np.ascontiguousarray(with_zero[:, self.input_index]).view(np.uint8)
 
-    def unpack(self, data: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Output codes (N, C, H, W) of bytes (N, output bytes)."""
-        taken = np.ascontiguousarray(data[:, self.output_index])
-        codes = taken.view(np.int8 if self.output_signed else np.uint8).astype(np.int32)
-        return codes.reshape(len(data), *self.output_shape)
+    def unpack(self, data: NDArray[np.uint8]) -> tuple[NDArray[np.int32], ...]:
+        """Codes (N, C, H, W) of every output of bytes (N, output bytes)."""
+        return tuple(places.codes(data) for places in self.outputs)
 
     def _check(self, input_stride: int, output_stride: int) -> None:
         sound = (
             self.table.dtype == np.int8
             and self.table.shape == (_PIXELS, self.input_shape[0])
             and _fits(self.input_index, -1, prod(self.input_shape))
-            and _fits(self.output_index, 0, output_stride)
             and len(self.input_index) <= input_stride
-            and len(self.output_index) == prod(self.output_shape)
+            and all(places.fits(output_stride) for places in self.outputs)
         )
         if not sound:
             raise BundleError("the bundle's layouts do not fit its shapes; make it again")

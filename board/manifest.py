@@ -16,8 +16,11 @@ from bitlathe.board import names
 from bitlathe.board.errors import BundleError
 from bitlathe.board.fields import JsonFields
 
-FORMAT = 1
+FORMAT = 1  # of one output
+SEVERAL = 2  # of several outputs
+ONLY = "output"  # the name of an output that is alone
 MANIFEST = "manifest.json"
+_LARGEST_FRAC = 64
 
 
 class OverlayKind(Enum):
@@ -92,6 +95,20 @@ class DescriptorEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputEntry:
+    """One of the network's outputs."""
+
+    name: str = ONLY
+    shape: tuple[int, ...]  # (C, H, W)
+    frac: int  # value = code * 2**-frac
+    signed: bool
+
+    def __post_init__(self) -> None:
+        names.OUTPUT.check(self.name, MANIFEST)
+        _check_shape("output", self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The contents and the requirements of a bundle."""
 
@@ -102,11 +119,10 @@ class Manifest:
     engine: Engine
     descriptors: tuple[DescriptorEntry, ...]  # END last
     input_shape: tuple[int, ...]  # (C, H, W)
-    output_shape: tuple[int, ...]  # (C, H, W)
-    output_frac: int  # value of an output = code * 2**-frac
-    output_signed: bool
+    outputs: tuple[OutputEntry, ...]  # in order
+    judged: int = 0  # number of the output whose largest code is an image's class, where outputs are classes
     input_stride: int  # bytes from an input to the next
-    output_stride: int
+    output_stride: int  # bytes from an image's outputs to the next image's
     scratch_bytes: int
     predicted_cycles: int  # of one input, weights on chip
     predicted_cycles_first: int  # of one input that also loads the weights
@@ -118,9 +134,11 @@ class Manifest:
         names.BOARD.check(self.board, MANIFEST)
         names.ARCHITECTURE.check(self.architecture, MANIFEST)
         names.NETWORK.check(self.network, MANIFEST)
-        for what, shape in (("input", self.input_shape), ("output", self.output_shape)):
-            if len(shape) != 3 or min(shape) < 1:
-                raise BundleError(f"{MANIFEST}: {what} shape {shape}, needed (C, H, W); make it again")
+        _check_shape("input", self.input_shape)
+        if not 0 <= self.judged < len(self.outputs):
+            raise BundleError(
+                f"{MANIFEST}: output {self.judged} of {len(self.outputs)} is to be judged; make it again"
+            )
         for name, entry in self.files.items():
             _check_file_name(name)
             names.DIGEST.check(entry.sha256, f"{MANIFEST}: {name}")
@@ -130,10 +148,26 @@ class Manifest:
 
     def encode(self) -> bytes:
         """The manifest's text: equal manifests give equal bytes."""
-        values = {"format": FORMAT, **asdict(self), "overlay": _overlay_values(self.overlay)}
+        values = {**asdict(self), "overlay": _overlay_values(self.overlay)}
         if not self.images:
             del values["images"]  # bundles that were made before it keep their digest
+        if len(self.outputs) == 1:
+            del values["outputs"], values["judged"]
+        values.update(self._output_values)
         return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
+
+    @property
+    def _output_values(self) -> dict[str, object]:
+        """The format and its outputs: the fields of a lone one stand by themselves."""
+        if len(self.outputs) > 1:
+            return {"format": SEVERAL, "outputs": [asdict(output) for output in self.outputs]}
+        (only,) = self.outputs
+        return {
+            "format": FORMAT,
+            "output_shape": only.shape,
+            "output_frac": only.frac,
+            "output_signed": only.signed,
+        }
 
     @property
     def digest(self) -> str:
@@ -169,10 +203,12 @@ def parse_manifest(text: bytes | str) -> Manifest:
 
 def manifest_of(fields: JsonFields) -> Manifest:
     """The manifest of a JSON object; BundleError names the field that is wrong."""
-    if fields.integer("format") != FORMAT:
+    if fields.integer("format") not in (FORMAT, SEVERAL):
         raise BundleError(
-            f"{MANIFEST}: format {fields.integer('format')}, this version reads {FORMAT}; make it again"
+            f"{MANIFEST}: format {fields.integer('format')}, this version reads {FORMAT} and {SEVERAL}; "
+            "make it again"
         )
+    several = fields.integer("format") == SEVERAL
     return Manifest(
         board=fields.text("board"),
         architecture=fields.text("architecture"),
@@ -184,9 +220,8 @@ def manifest_of(fields: JsonFields) -> Manifest:
             for step in fields.items("descriptors")
         ),
         input_shape=fields.integers("input_shape"),
-        output_shape=fields.integers("output_shape"),
-        output_frac=fields.integer("output_frac", -64, 64),
-        output_signed=fields.flag("output_signed"),
+        outputs=tuple(map(_output, fields.items("outputs"))) if several else (_only_output(fields),),
+        judged=fields.integer("judged") if several else 0,
         input_stride=fields.integer("input_stride", 1),
         output_stride=fields.integer("output_stride", 1),
         scratch_bytes=fields.integer("scratch_bytes"),
@@ -195,6 +230,23 @@ def manifest_of(fields: JsonFields) -> Manifest:
         vectors=fields.integer("vectors", 1),
         files=_files(fields.fields("files")),
         images=fields.text("images") if "images" in fields.values else "",
+    )
+
+
+def _output(fields: JsonFields) -> OutputEntry:
+    return OutputEntry(
+        name=fields.text("name"),
+        shape=fields.integers("shape"),
+        frac=fields.integer("frac", -_LARGEST_FRAC, _LARGEST_FRAC),
+        signed=fields.flag("signed"),
+    )
+
+
+def _only_output(fields: JsonFields) -> OutputEntry:
+    return OutputEntry(
+        shape=fields.integers("output_shape"),
+        frac=fields.integer("output_frac", -_LARGEST_FRAC, _LARGEST_FRAC),
+        signed=fields.flag("output_signed"),
     )
 
 
@@ -234,6 +286,11 @@ def _engine(fields: JsonFields) -> Engine:
 
 def _overlay_values(overlay: Overlay) -> dict[str, object]:
     return {**asdict(overlay), "kind": overlay.kind.value}
+
+
+def _check_shape(what: str, shape: tuple[int, ...]) -> None:
+    if len(shape) != 3 or min(shape) < 1:
+        raise BundleError(f"{MANIFEST}: {what} shape {shape}, needed (C, H, W); make it again")
 
 
 def _check_file_name(name: str) -> None:

@@ -25,6 +25,17 @@ class NodeCycles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputCheck:
+    """One output, compared with what the bundle expects."""
+
+    name: str
+    mismatches: int  # integers that differ, over all images
+
+    def __post_init__(self) -> None:
+        names.OUTPUT.check(self.name, _WHERE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """A bundle on a board."""
 
@@ -48,6 +59,7 @@ class Measurement:
     layers: tuple[NodeCycles, ...]  # of one image; they add up to `profiled_cycles`
     profiled_cycles: int  # of the image that was profiled; 0 where the engine writes no profile
     outputs_sha256: str  # of all output codes
+    outputs: tuple[OutputCheck, ...] = ()  # in order; none by an agent of before there were several
 
     def __post_init__(self) -> None:
         names.BOARD.check(self.board, _WHERE)
@@ -76,6 +88,7 @@ class Measurement:
         wall_ms = None if fields.values.get("wall_ms") is None else fields.number("wall_ms")
         correct = None if fields.values.get("correct") is None else fields.integer("correct")
         rows = fields.items("layers")
+        checks = fields.items("outputs") if "outputs" in fields.values else ()
         return cls(
             board=fields.text("board"),
             network=fields.text("network"),
@@ -95,6 +108,10 @@ class Measurement:
             layers=tuple(NodeCycles(layer=row.text("layer"), cycles=row.integer("cycles")) for row in rows),
             profiled_cycles=fields.integer("profiled_cycles"),
             outputs_sha256=fields.text("outputs_sha256"),
+            outputs=tuple(
+                OutputCheck(name=check.text("name"), mismatches=check.integer("mismatches"))
+                for check in checks
+            ),
         )
 
 

@@ -71,6 +71,7 @@ INSTANCE = Name(
     rule="letters, digits, '_', '.' and '-', at most 128, a '/' between levels of the design",
 )
 NODE = Name(what="name of a node", pattern=re.compile(r".{0,500}"), rule="at most 500 printable characters")
+OUTPUT = Name(what="name of an output", pattern=re.compile(r".{1,500}"), rule="1 to 500 printable characters")
 VERSION = Name(
     what="version",
     pattern=re.compile(r"[A-Za-z0-9_.+!-]{1,64}"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bitlathe.board.bundle import EXPECTED, IMAGES, LABELS, PROGRAM, WEIGHTS, Bundle
 from bitlathe.board.codes import BundleLayout
 from bitlathe.board.errors import BundleError, EngineFault, EngineHung
-from bitlathe.board.measurement import Measurement, layers_of, steady_cycles
+from bitlathe.board.manifest import Manifest
+from bitlathe.board.measurement import Measurement, OutputCheck, layers_of, steady_cycles
 from bitlathe.board.overlay import LoadedOverlay
 
 START, IDLE, ABORT, WEIGHTS_RESIDENT = 1, 4, 1 << 16, 1  # bits of CTRL, and of FLAGS
@@ -30,6 +31,7 @@ ABORTED = "ABORTED"  # the error of a run that was ended from outside
 LATENCY_RUNS = 2  # of one image, at least: the first also loads the weights
 
 Heard = Callable[[int], None]
+CodeArray = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,16 @@ class RunSettings:
 class RunOutcome:
     """The results of a run of images."""
 
-    codes: NDArray[np.int32]  # (N, C, H, W) outputs
+    outputs: tuple[NDArray[np.int32], ...]  # codes (N, C, H, W) of each output
     cycles: tuple[int, ...]  # of each image's start; the first of a loaded bundle also loads the weights
     wall_seconds: float  # of all images: packed, run, unpacked
+
+    @property
+    def codes(self) -> NDArray[np.int32]:
+        """Codes of the one output; BundleError where there are several."""
+        if len(self.outputs) > 1:
+            raise BundleError(f"the bundle has {len(self.outputs)} outputs; take `outputs`")
+        return self.outputs[0]
 
 
 class Runner:
@@ -118,7 +127,7 @@ class Runner:
             if heard is not None:
                 heard(number)
         codes = self._codes.unpack(np.stack(outputs))
-        return RunOutcome(codes=codes, cycles=tuple(cycles), wall_seconds=time.monotonic() - began)
+        return RunOutcome(outputs=codes, cycles=tuple(cycles), wall_seconds=time.monotonic() - began)
 
     def profile(self, image: NDArray[np.uint8]) -> tuple[list[list[int]], int] | None:
         """First and last cycle of each descriptor for one image (H, W, C), and the cycles of the whole.
@@ -302,7 +311,8 @@ def measure(
     with Runner(bundle, settings, overlay) as runner:
         outcome = runner.run(_at_least(pictures, LATENCY_RUNS), heard)
         profile = runner.profile(pictures[0])
-        codes = outcome.codes[: len(pictures)]
+        outputs = [codes[: len(pictures)] for codes in outcome.outputs]
+        checks = _checks(bundle.manifest, outputs, expected)
         cycles = steady_cycles(outcome.cycles)
         manifest = bundle.manifest
         return Measurement(
@@ -312,8 +322,8 @@ def measure(
             simulated=manifest.overlay.is_simulation,
             pynq=runner.pynq_version,
             images=len(pictures),
-            mismatches=int((codes != expected).sum()),
-            correct=_correct(codes, labels),
+            mismatches=sum(check.mismatches for check in checks),
+            correct=_correct(outputs[manifest.judged], labels),
             cycles=cycles,
             cycles_first=outcome.cycles[0],
             predicted_cycles=manifest.predicted_cycles,
@@ -325,29 +335,46 @@ def measure(
             else 1000 * outcome.wall_seconds / len(outcome.cycles),
             layers=layers_of(manifest, *profile) if profile else (),
             profiled_cycles=profile[1] if profile else 0,
-            outputs_sha256=hashlib.sha256(np.ascontiguousarray(codes).astype("<i4").tobytes()).hexdigest(),
+            outputs_sha256=_digest(outputs),
+            outputs=checks,
         )
 
 
-def _correct(codes: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]]) -> int | None:
+def _checks(
+    manifest: Manifest, outputs: Sequence[CodeArray], expected: Sequence[CodeArray]
+) -> tuple[OutputCheck, ...]:
+    return tuple(
+        OutputCheck(name=entry.name, mismatches=int((made != wanted).sum()))
+        for entry, made, wanted in zip(manifest.outputs, outputs, expected, strict=True)
+    )
+
+
+def _digest(outputs: Sequence[CodeArray]) -> str:
+    digest = hashlib.sha256()
+    for codes in outputs:
+        digest.update(np.ascontiguousarray(codes).astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _correct(codes: CodeArray, labels: CodeArray) -> int | None:
     """Images whose largest output is their label's; None where they have no label."""
     if (labels < 0).any():
         return None
     return int((codes.reshape(len(codes), -1).argmax(axis=1) == labels).sum())
 
 
-def _vectors(
-    bundle: Bundle, images: int | None
-) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
+def _vectors(bundle: Bundle, images: int | None) -> tuple[NDArray[np.uint8], CodeArray, list[CodeArray]]:
     available = bundle.manifest.vectors
     count = available if images is None else images
     if not 1 <= count <= available:
         raise BundleError(f"{images} images asked for, the bundle has {available}; ask for 1 to {available}")
-    pictures, labels, expected = (bundle.array(name) for name in (IMAGES, LABELS, EXPECTED))
-    fits = expected.shape[1:] == bundle.manifest.output_shape and labels.ndim == 1
-    if not fits or {len(pictures), len(labels), len(expected)} != {available}:
+    pictures, labels = (bundle.array(name) for name in (IMAGES, LABELS))
+    expected = bundle.arrays(EXPECTED)
+    shapes = [(available, *entry.shape) for entry in bundle.manifest.outputs]
+    fits = [codes.shape for codes in expected] == shapes and labels.ndim == 1
+    if not fits or {len(pictures), len(labels)} != {available}:
         raise BundleError(f"{bundle.folder}: test images and outputs do not fit each other; make it again")
-    return pictures[:count], labels[:count], expected[:count]
+    return pictures[:count], labels[:count], [codes[:count] for codes in expected]
 
 
 def _at_least(pictures: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

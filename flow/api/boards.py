@@ -131,5 +131,7 @@ def _bundle(
     pictures, labels = source.test_images(images)
     if source.unlike_classes:
         labels = np.full(len(labels), -1)
-    vectors = Vectors(images=pictures, labels=labels, table=source.preprocess.signed_bytes)
+    vectors = Vectors(
+        images=pictures, labels=labels, table=source.preprocess.signed_bytes, judged=source.judged or 0
+    )
     return make_bundle(source.graph, target, files, vectors, folder, name=source.name)

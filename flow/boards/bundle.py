@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,21 @@ from bitlathe.board import bundle as names
 from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.codes import input_codes
 from bitlathe.board.fields import JsonFields
-from bitlathe.board.manifest import MANIFEST, FileEntry, Manifest, Overlay, OverlayKind
+from bitlathe.board.manifest import (
+    MANIFEST,
+    ONLY,
+    FileEntry,
+    Manifest,
+    OutputEntry,
+    Overlay,
+    OverlayKind,
+)
 from bitlathe.board.names import NETWORK
 from bitlathe.board.sim.boards import board_model
 from bitlathe.board.sim.hwh import ENGINE, hwh_text
 from bitlathe.board.sim.overlay_text import SimulatedOverlay
 from bitlathe.board.sim.settings import MemoryTiming
-from bitlathe.flow.boards.core import Core, core_of
+from bitlathe.flow.boards.core import Core, core_of, output_files
 from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.sim.build import engine_model
 from bitlathe.hls.sim.memory import SimulatedDdr
@@ -34,7 +42,7 @@ from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.files.npy import npy_from_array
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.reference import evaluate_outputs
 
 ByteArray = NDArray[np.uint8]
 OVERLAY_FACTS = "overlay.json"
@@ -58,6 +66,7 @@ class Vectors:
     images: ByteArray  # (N, H, W, C)
     labels: NDArray[np.integer[Any]]  # (N,); -1 where the outputs are not classes
     table: NDArray[np.int8]  # (256, C): input code of each pixel value
+    judged: int = 0  # number of the output that are classes
 
     def codes(self, form: FixedPoint) -> IntArray:
         """Input codes (N, C, H, W) of a format, of whose bytes the table holds the signed reading."""
@@ -82,18 +91,18 @@ def make_bundle(
             f"{graph.name}: the overlay's {overlay.kind.value} core answers {overlay.identity:#010x}, needed "
             f"is {core.engine.identity:#010x}; build the overlay again for this network and target"
         )
-    expected = evaluate(graph, vectors.codes(graph.input.format))
+    expected = evaluate_outputs(graph, vectors.codes(graph.input.format))
     files = {
         **overlay.files,
         **core.files,
         names.PREPROCESS: npy_from_array(vectors.table),
         names.IMAGES: npy_from_array(vectors.images),
         names.LABELS: npy_from_array(vectors.labels.astype(np.int32)),
-        names.EXPECTED: npy_from_array(expected.astype(np.int32)),
+        **output_files(names.EXPECTED, [codes.astype(np.int32) for codes in expected]),
         names.GRAPH: encode_graph(graph),
     }
     network = _network_name(name or graph.name)
-    manifest = _manifest(network, graph, core, target, overlay.overlay, expected.shape, files)
+    manifest = _manifest(network, graph, core, target, overlay.overlay, vectors, files)
     folder = parent / manifest.name
     if not (folder / MANIFEST).exists():  # named by its digest: one that is there is equal
         BuildPlan({**files, MANIFEST: manifest.encode()}).write(folder)
@@ -167,7 +176,7 @@ def _manifest(
     core: Core,
     target: Target,
     overlay: Overlay,
-    expected_shape: tuple[int, ...],
+    vectors: Vectors,
     files: Mapping[str, bytes],
 ) -> Manifest:
     return Manifest(
@@ -178,18 +187,31 @@ def _manifest(
         engine=core.engine,
         descriptors=core.descriptors,
         input_shape=tuple(graph.input.shape),
-        output_shape=expected_shape[1:],
-        output_frac=graph.format_of(graph.output).frac,
-        output_signed=core.output_signed,
+        outputs=_outputs(graph, core),
+        judged=vectors.judged,
         input_stride=core.input_stride,
         output_stride=core.output_stride,
         scratch_bytes=core.scratch_bytes,
         predicted_cycles=core.predicted_cycles,
         predicted_cycles_first=core.predicted_cycles_first,
-        vectors=expected_shape[0],
+        vectors=len(vectors.images),
         files={name: FileEntry.of(content) for name, content in files.items()},
         images="" if graph.images is None else str(graph.images),
     )
+
+
+def _outputs(graph: Graph, core: Core) -> tuple[OutputEntry, ...]:
+    """The outputs of a bundle; only several have names."""
+    entries = tuple(
+        OutputEntry(
+            name=output.name,
+            shape=tuple(graph.shapes[output.tensor]),
+            frac=graph.format_of(output.tensor).frac,
+            signed=signed,
+        )
+        for output, signed in zip(graph.outputs, core.outputs_signed, strict=True)
+    )
+    return entries if len(entries) > 1 else (replace(entries[0], name=ONLY),)
 
 
 def _network_name(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Core:
     engine: Engine
     files: Mapping[str, bytes]  # program, weights and the layouts of both ends
     descriptors: tuple[DescriptorEntry, ...]
-    output_signed: bool
+    outputs_signed: tuple[bool, ...]  # of each output
     input_stride: int  # bytes from an input to the next
     output_stride: int
     scratch_bytes: int
@@ -55,9 +55,15 @@ def input_index(layout: InputLayout) -> Index:
 
 
 def output_index(layout: OutputLayout) -> Index:
-    """Which byte each code of a flattened output is; found by unpacking numbers."""
-    numbers = np.arange(layout.bytes)[np.newaxis]
+    """Which byte of an image's outputs each code of a flattened output is; found by unpacking numbers."""
+    numbers = np.arange(layout.offset + layout.bytes)[np.newaxis]
     return _joined(layout.unpack(digits.astype(np.uint8)).ravel() for digits in _digits(numbers))
+
+
+def output_files(name: str, arrays: Sequence[NDArray[np.integer[Any]]]) -> dict[str, bytes]:
+    """A bundle's files of an array for each output."""
+    count = len(arrays)
+    return {names.numbered(name, number, count): npy_from_array(array) for number, array in enumerate(arrays)}
 
 
 def _digits(numbers: NDArray[np.integer[Any]]) -> Iterator[NDArray[np.integer[Any]]]:
@@ -86,13 +92,13 @@ def _engine(graph: Graph, target: Target, registers: Mapping[str, int]) -> Core:
             names.PROGRAM: program.encode(),
             names.WEIGHTS: compiled.weights,
             names.INPUT_INDEX: npy_from_array(input_index(compiled.input_layout)),
-            names.OUTPUT_INDEX: npy_from_array(output_index(compiled.output_layout)),
+            **output_files(names.OUTPUT_INDEX, [output_index(layout) for layout in compiled.output_layouts]),
         },
         descriptors=tuple(
             DescriptorEntry(opcode=descriptor.opcode.name, node=descriptor.node)
             for descriptor in program.descriptors
         ),
-        output_signed=compiled.output_layout.signed,
+        outputs_signed=tuple(layout.signed for layout in compiled.output_layouts),
         input_stride=program.input_stride,
         output_stride=program.output_stride,
         scratch_bytes=compiled.scratch_bytes,
@@ -114,7 +120,7 @@ def _kernel(graph: Graph, target: Target) -> Core:
     made = plan.last.types["result"]
     if max(plan.layers[0].types["result"].bits, made.bits) > _BYTE:
         raise UnsupportedLayer(f"{graph.name}: its codes at the ends exceed 8 bits; the runner moves bytes")
-    first, last = graph.input.shape, graph.shapes[graph.output]
+    first, last = graph.input.shape, graph.shapes[graph.only_output]
     inputs = np.arange(np.prod(first), dtype=np.int32).reshape(first).transpose(1, 2, 0)
     height_width_channels = (last[1], last[2], last[0])
     outputs = np.arange(np.prod(last), dtype=np.int32).reshape(height_width_channels).transpose(2, 0, 1)
@@ -131,7 +137,7 @@ def _kernel(graph: Graph, target: Target) -> Core:
             names.OUTPUT_INDEX: npy_from_array(outputs.ravel()),
         },
         descriptors=(),
-        output_signed=made.signed,
+        outputs_signed=(made.signed,),
         input_stride=inputs.size,
         output_stride=outputs.size,
         scratch_bytes=0,

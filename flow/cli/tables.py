@@ -99,6 +99,9 @@ def show_simulation(result: SimulationResult) -> None:
     ]
     title = f"{result.network} on {result.dataset}, engine of {result.target} as simulated RTL"
     print_table(title, ("measured", ""), rows)
+    if len(result.outputs) > 1:
+        each = [(o.name, "x".join(map(str, o.shape)), f"{o.mismatches:,}") for o in result.outputs]
+        print_table("outputs", ("output", "channels, height, width", "integers that differ"), each)
 
 
 def show_profile(profile: Profile, chart: Path) -> None:
@@ -249,6 +252,9 @@ def show_measurement(measured: Measurement) -> None:
         ("images in to outputs back", "-" if measured.wall_ms is None else f"{measured.wall_ms:.4f} ms"),
     ]
     print_table(f"{measured.network} on {kind}{measured.board}, pynq {measured.pynq}", ("measured", ""), rows)
+    if len(measured.outputs) > 1:
+        each = [(output.name, f"{output.mismatches:,}") for output in measured.outputs]
+        print_table("outputs", ("output", "integers that differ"), each)
     cycles = [(row.layer, f"{row.cycles:,}") for row in measured.layers]
     print_table("cycles by layer", ("layer", "cycles"), cycles)
 

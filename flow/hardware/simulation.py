@@ -9,10 +9,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.flow.hardware.compilation import NetworkProgram
@@ -21,7 +17,7 @@ from bitlathe.flow.network.integer_network import IntegerNetwork
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.hls.cycles.bounds import Bounds, bounds
 from bitlathe.hls.cycles.model import DdrModel
-from bitlathe.hls.sim.engine import SimulatedEngine
+from bitlathe.hls.sim.engine import OutputCodes, SimulatedEngine
 from bitlathe.hls.sim.many import simulate_many
 from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.model.data import Images
@@ -37,6 +33,15 @@ class SimulationOptions:
     seed: int = 0  # of those pauses
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedOutput:
+    """One output of the simulated hardware."""
+
+    name: str
+    shape: tuple[int, ...]  # (C, H, W)
+    mismatches: int  # integers that differ from the reference's, over all images
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SimulationResult:
     """The measurements of a simulation, as the row that --json prints."""
@@ -46,6 +51,7 @@ class SimulationResult:
     target: str
     images: int
     mismatches: int  # output integers that differ from the reference's, over all images
+    outputs: tuple[SimulatedOutput, ...]  # each of them
     accuracy_float: float | None  # on these images; None for a graph read from a file
     accuracy_integer: float | None  # of the hardware's outputs; both None where they are not classes
     macs: int  # multiply-accumulates of one image
@@ -105,9 +111,9 @@ class SimulationResult:
 class _Outputs:
     """The outputs and cycles of the simulated hardware."""
 
-    codes: NDArray[np.integer[Any]]  # (N, C, H, W)
+    codes: OutputCodes
     cycles: tuple[int, ...]  # of each image, weights resident
-    first_codes: NDArray[np.integer[Any]]  # (1, C, H, W) of the start that loads the weights
+    first_codes: OutputCodes  # of the one image of the start that loads the weights
     first_cycles: int
     profile: Profile
     seconds: float
@@ -127,13 +133,15 @@ def simulate(
     images, labels = network.test_images(options.images)
     least = bounds(network.graph, program.compiled.program, DdrModel.of(target))
     outputs = _outputs(network, program, options, images, progress, least)
+    compared = _compared(network, outputs, network.reference_outputs(images))
     cycles = round(median(outputs.cycles[1:] or outputs.cycles))
     return SimulationResult(
         network=network.name,
         dataset=network.dataset.name,
         target=target.name,
         images=len(images),
-        mismatches=_mismatches(outputs, network.reference(images)),
+        mismatches=sum(output.mismatches for output in compared),
+        outputs=compared,
         accuracy_float=network.float_accuracy(images, labels),
         accuracy_integer=network.accuracy_of(outputs.codes, labels),
         macs=network.macs,
@@ -187,14 +195,24 @@ def _outputs(
     )
     assert second.profile is not None
     return _Outputs(
-        codes=many.codes,
+        codes=many.outputs,
         cycles=many.cycles,
-        first_codes=first.codes,
+        first_codes=first.outputs,
         first_cycles=first.cycles[0],
         profile=Profile.of(compiled, second.profile, second.cycles[0], network.macs_by_layer, least),
         seconds=time.monotonic() - started,
     )
 
 
-def _mismatches(outputs: _Outputs, expected: NDArray[np.integer[Any]]) -> int:
-    return int((outputs.codes != expected).sum() + (outputs.first_codes != expected[:1]).sum())
+def _compared(
+    network: IntegerNetwork, outputs: _Outputs, expected: OutputCodes
+) -> tuple[SimulatedOutput, ...]:
+    each = zip(network.graph.outputs, outputs.codes, outputs.first_codes, expected, strict=True)
+    return tuple(
+        SimulatedOutput(
+            name=output.name,
+            shape=tuple(network.graph.shapes[output.tensor]),
+            mismatches=int((codes != wanted).sum() + (first != wanted[:1]).sum()),
+        )
+        for output, codes, first, wanted in each
+    )

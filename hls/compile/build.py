@@ -35,11 +35,11 @@ class _MapPart:
     tiles: Span
     rows: Span
 
-    def block(self, buffer: Buffer) -> Block:
-        """Its place in a buffer of the map's whole region."""
+    def block(self, buffer: Buffer, first_tile: int = 0) -> Block:
+        """Its place in a buffer of the map's whole region, or of its tiles from `first_tile` on."""
         return Block(
             buffer=buffer,
-            tile=self.map.first_tile + self.tiles[0],
+            tile=self.map.first_tile + self.tiles[0] - first_tile,
             tiles=self.tiles[1] - self.tiles[0],
             row=self.rows[0],
             rows=self.rows[1] - self.rows[0],
@@ -107,7 +107,9 @@ def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
     )
     builder.steps.append(execute)
     for home in builder.plan.store_homes.get(layer.output.region.name, ()):
-        _add_move(builder, Opcode.STORE, layer.node, target, target_part.block(home))
+        if home.takes(layer.output):
+            stored = target_part.block(home.buffer, home.tiles[0])
+            _add_move(builder, Opcode.STORE, layer.node, target, stored)
 
 
 def _grouping(

@@ -40,6 +40,21 @@ def build_facts(graph: Graph, compiled: Compiled, target: Target) -> dict[str, o
         "target": {"name": target.name, "part": target.part, "clock_mhz": target.clock_mhz},
         "engine": {**asdict(target.engine), "identity": target.engine.identity},
         "input": {**asdict(compiled.input_layout), "bytes": compiled.input_layout.bytes},
-        "output": {**asdict(compiled.output_layout), "bytes": compiled.output_layout.bytes},
+        **_output_facts(graph, compiled),
         "scratch_bytes": compiled.scratch_bytes,
     }
+
+
+def _output_facts(graph: Graph, compiled: Compiled) -> dict[str, object]:
+    """The layout of the one output, or of each by its name."""
+    facts: list[dict[str, object]] = [
+        {**asdict(layout), "bytes": layout.bytes} for layout in compiled.output_layouts
+    ]
+    if len(facts) > 1:
+        return {
+            "outputs": [
+                {"name": output.name, **fact} for output, fact in zip(graph.outputs, facts, strict=True)
+            ]
+        }
+    del facts[0]["offset"]  # of a lone output 0
+    return {"output": facts[0]}

@@ -28,7 +28,7 @@ class Compiled:
     program: Program
     weights: bytes  # image of the WEIGHTS space
     input_layout: InputLayout
-    output_layout: OutputLayout
+    output_layouts: tuple[OutputLayout, ...]  # of the graph's outputs, in order
     scratch_bytes: int  # size of the SCRATCH space
     predicted: Prediction  # of one input, weights not yet on chip
 
@@ -58,7 +58,7 @@ def compile_graph(graph: Graph, configuration: EngineConfiguration, ddr: DdrMode
         program=best.program,
         weights=image.data,
         input_layout=network.input_layout,
-        output_layout=network.output_layout,
+        output_layouts=network.output_layouts,
         scratch_bytes=best.plan.scratch_bytes,
         predicted=best.first,
     )
@@ -83,7 +83,7 @@ def _candidate(plan: EnginePlan, image: WeightImage, ddr: DdrModel) -> _Candidat
         descriptors=scheduled(build_steps(plan, image), plan.configuration, ddr),
         configuration=plan.configuration,
         input_stride=plan.network.input_layout.bytes,
-        output_stride=plan.network.output_layout.bytes,
+        output_stride=plan.network.output_bytes,
     )
     first = predict(program, ddr)
     later = predict(program, ddr, weights_resident=True)

@@ -71,7 +71,8 @@ def packed_tensors(
     """Tensors of at most 4 bits whose readers all take them packed; never the graph's ends."""
     if configuration.pp < 2 or configuration.sub_tiles not in (1, 2, 4):
         return frozenset()
-    inner = [node for node in nodes if node.name not in (graph.input.name, graph.output)]
+    ends = {graph.input.name, *graph.output_tensors}
+    inner = [node for node in nodes if node.name not in ends]
     return frozenset(node.name for node in inner if _is_packable(graph, node, nodes))
 
 

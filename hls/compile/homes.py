@@ -90,11 +90,11 @@ def resident_buffers(
 ) -> dict[str, Buffer] | Item:
     """Buffers of all regions but the spilled ones, by name; or the region that finds no room.
 
-    With `ends_apart` the network's input and output share their lines with no other region, so that the next
-    input can come, and the output leave, under the other layers.
+    With `ends_apart` the network's input and outputs share their lines with no other region, so that the next
+    input can come, and the outputs leave, under the other layers.
     """
     always = (0, len(network.layers))
-    ends = {network.input.region, network.output.region} if ends_apart else set()
+    ends = {network.input.region, *(output.region for output in network.outputs)} if ends_apart else set()
     regions = {
         region.name: (region, always if region in ends else life)
         for region, life in lifetimes(network).items()

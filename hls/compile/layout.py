@@ -99,23 +99,25 @@ class InputLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputLayout:
-    """The graph's output in DDR."""
+    """One of the graph's outputs in DDR."""
 
     slots: Slots
     height: int
     width: int
     signed: bool
     word_bytes: int
+    offset: int = 0  # bytes from the start of an image's outputs
 
     @property
     def bytes(self) -> int:
-        """Bytes of one output."""
+        """Bytes of one image's output."""
         return len(self.slots) * self.height * self.width
 
     def unpack(self, data: Bytes) -> Int32s:
-        """Codes (N, C, H, W) from bytes (N, bytes)."""
+        """Codes (N, C, H, W) from the bytes (N, bytes) of all outputs of N images."""
         tiles = len(self.slots) // self.word_bytes
-        words = data.reshape(len(data), tiles, self.height, self.width, self.word_bytes)
+        own = data[:, self.offset : self.offset + self.bytes]
+        words = own.reshape(len(data), tiles, self.height, self.width, self.word_bytes)
         lanes = words.transpose(0, 1, 4, 2, 3).reshape(len(data), len(self.slots), self.height, self.width)
         channels = lanes[:, _lane_of_channel(self.slots)]
         return channels.view(np.int8 if self.signed else np.uint8).astype(np.int32)

@@ -6,7 +6,7 @@ channels are in other lanes than those of its sum is moved by a 1x1 convolution 
 exact.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -104,10 +104,10 @@ def lower(graph: Graph, configuration: EngineConfiguration) -> Network:
     )
     for node in nodes:
         _lower_node(lowering, node)
-    output = graph.output
-    if output == graph.input.name:
-        output = _copy(lowering, output, f"{output}[copy]", output)
-    return _network(lowering, output)
+    image, made = graph.input.name, [output.tensor for output in graph.outputs]
+    if image in made:
+        made = [_copy(lowering, image, f"{image}[copy]", image)]  # a graph of several outputs has no such one
+    return _network(lowering, made)
 
 
 def _input_layout(graph: Graph, nodes: tuple[Node, ...], configuration: EngineConfiguration) -> InputLayout:
@@ -268,23 +268,35 @@ def _repack(lowering: _Lowering, tensor: str, slots: Slots, node: str) -> str:
     return lowering.add(repack, moved)
 
 
-def _network(lowering: _Lowering, output: str) -> Network:
+def _network(lowering: _Lowering, made: Sequence[str]) -> Network:
     maps = {name: _map(lowering, name) for name in lowering.tensors}
-    tensor = lowering.tensors[output]
+    layouts = _output_layouts(lowering, tuple(dict.fromkeys(made)))
     return Network(
         name=lowering.graph.name,
         layers=tuple(_layers(lowering, maps)),
         input=maps[lowering.graph.input.name],
-        output=maps[output],
+        outputs=tuple(maps[name] for name in layouts),
         input_layout=lowering.input_layout,
-        output_layout=OutputLayout(
+        output_layouts=tuple(layouts[name] for name in made),
+    )
+
+
+def _output_layouts(lowering: _Lowering, made: tuple[str, ...]) -> dict[str, OutputLayout]:
+    """Layouts of different tensors, which follow one another."""
+    layouts: dict[str, OutputLayout] = {}
+    offset = 0
+    for name in made:
+        tensor = lowering.tensors[name]
+        layouts[name] = OutputLayout(
             slots=tensor.slots,
             height=tensor.height,
             width=tensor.width,
             signed=tensor.format.signed,
             word_bytes=lowering.configuration.pi,
-        ),
-    )
+            offset=offset,
+        )
+        offset += layouts[name].bytes
+    return layouts
 
 
 def _map(lowering: _Lowering, name: str) -> Map:

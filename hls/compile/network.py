@@ -158,9 +158,14 @@ class Network:
     name: str
     layers: tuple[Layer, ...]
     input: Map
-    output: Map
+    outputs: tuple[Map, ...]  # each once, in the order in which they follow one another in DDR
     input_layout: InputLayout
-    output_layout: OutputLayout
+    output_layouts: tuple[OutputLayout, ...]  # of the graph's outputs: a map may be several of them
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of the outputs of one image."""
+        return max(layout.offset + layout.bytes for layout in self.output_layouts)
 
     @property
     def regions(self) -> tuple[Region, ...]:

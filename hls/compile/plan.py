@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from bitlathe.hls.compile.fast_residual import sum_cycles
 from bitlathe.hls.compile.groups import Grouping, best_grouping, chunk_step, layer_cycles, passes, sub_tiles
 from bitlathe.hls.compile.homes import HomeFinder, Homes
-from bitlathe.hls.compile.memory import Buffer, StoreKind
+from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
 from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Region
 from bitlathe.hls.compile.strips import MapRole
 from bitlathe.hls.compile.weights import WeightImage, pass_lines
@@ -82,6 +82,18 @@ class LayerPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHome:
+    """Where some tiles of a region go in DDR: all of a spilled one, or those of an output."""
+
+    buffer: Buffer
+    tiles: Span  # of the region
+
+    def takes(self, m: Map) -> bool:
+        """Whether a map of the region goes there; no map is cut."""
+        return self.tiles[0] <= m.first_tile < self.tiles[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePlan:
     """All decisions about a network."""
 
@@ -89,7 +101,7 @@ class EnginePlan:
     configuration: EngineConfiguration
     layers: tuple[LayerPlan, ...]
     load_homes: Mapping[str, Buffer]  # DDR of the input's and the spilled regions, by name
-    store_homes: Mapping[str, tuple[Buffer, ...]]  # of the output's and the spilled regions
+    store_homes: Mapping[str, tuple[StoreHome, ...]]  # of the outputs' and the spilled regions
     scratch_bytes: int
 
     def with_input_strips(self, count: int) -> "EnginePlan":
@@ -266,32 +278,45 @@ def _layer_plan(
     )
 
 
-def _ddr_homes(network: Network, homes: Homes) -> tuple[dict[str, Buffer], dict[str, tuple[Buffer, ...]]]:
+def _ddr_homes(network: Network, homes: Homes) -> tuple[dict[str, Buffer], dict[str, tuple[StoreHome, ...]]]:
     """Where regions are loaded from, and where they are stored.
 
-    The host may not let the engine read the output back: a spilled output that layers read is stored twice.
+    The host may not let the engine read an output back: a spilled output that layers read is stored twice.
     """
     load_homes = {network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0)}
-    store_homes: dict[str, tuple[Buffer, ...]] = {}
-    store_homes[network.output.region.name] = (_ddr_buffer(network.output.region, Space.OUTPUT, 0),)
+    store_homes = _output_homes(network)
     read = {m.region for layer in network.layers for m in layer.sources}
     word = 0
     for region in network.regions:
         if region.name not in homes.resident and region in read and region != network.input.region:
             home = load_homes[region.name] = _ddr_buffer(region, Space.SCRATCH, word)
-            store_homes[region.name] = (*store_homes.get(region.name, ()), home)
+            whole = StoreHome(buffer=home, tiles=(0, region.tiles))
+            store_homes[region.name] = (*store_homes.get(region.name, ()), whole)
             word += home.lines
     return load_homes, store_homes
 
 
-def _ddr_buffer(region: Region, space: Space, line: int) -> Buffer:
-    plane = region.height * region.width
+def _output_homes(network: Network) -> dict[str, tuple[StoreHome, ...]]:
+    """The outputs one after another."""
+    homes: dict[str, tuple[StoreHome, ...]] = {}
+    word = 0
+    for output in network.outputs:
+        buffer = _ddr_buffer(output, Space.OUTPUT, word)
+        tiles = (output.first_tile, output.first_tile + output.tiles)
+        name = output.region.name
+        homes[name] = (*homes.get(name, ()), StoreHome(buffer=buffer, tiles=tiles))
+        word += buffer.lines
+    return homes
+
+
+def _ddr_buffer(stored: Region | Map, space: Space, line: int) -> Buffer:
+    plane = stored.height * stored.width
     return Buffer(
-        name=f"{region.name} in {space.name}",
+        name=f"{stored.name} in {space.name}",
         memory=StoreKind.DDR,
         line=line,
-        lines=region.tiles * plane,
-        pitch=region.width,
+        lines=stored.tiles * plane,
+        pitch=stored.width,
         plane=plane,
         space=space,
     )

@@ -34,7 +34,7 @@ from bitlathe.hls.sim.engine import SimulatedEngine
 from bitlathe.hls.sim.memory import SimulatedDdr
 from bitlathe.hls.target.config import Target, find_target
 from bitlathe.model.graph import proof
-from bitlathe.model.graph.arrays import Floats
+from bitlathe.model.graph.arrays import Floats, only
 from bitlathe.model.graph.errors import FormatError, ShapeError, ToolError
 from bitlathe.model.graph.files.build_plan import BuildPlan
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
@@ -80,7 +80,7 @@ class Lathe:
     def values(self, codes: IntArray) -> npt.NDArray[np.float64]:
         """hls4ml's output (N, elements) of output codes (N, C, H, W)."""
         flat = codes.reshape(len(codes), -1)[:, self.output_places.reshape(-1)]
-        return np.ldexp(flat.astype(np.float64), -self.graph.format_of(self.graph.output).frac)
+        return np.ldexp(flat.astype(np.float64), -self.graph.format_of(self.graph.only_output).frac)
 
     def run(self, codes: IntArray, execution: Execution) -> IntArray:
         """Output codes (N, C, H, W) of input codes (N, C, H, W)."""
@@ -96,7 +96,7 @@ class Lathe:
             weights=compiled.weights,
             scratch_bytes=compiled.scratch_bytes,
         )
-        return compiled.output_layout.unpack(simulation.run(compiled.input_layout.pack(codes)))
+        return only(compiled.output_layouts).unpack(simulation.run(compiled.input_layout.pack(codes)))
 
     def plan(self) -> BuildPlan:
         """Graph, program, weights, engine, a manifest with their digests; equal models give equal bytes."""

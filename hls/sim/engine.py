@@ -1,5 +1,6 @@
 """A simulated engine that runs compiled networks: codes in, codes and cycles out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ from bitlathe.hls.sim.memory import (
 )
 from bitlathe.hls.sim.model import Counters, Model
 from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.model.graph.arrays import only
 from bitlathe.model.graph.errors import FormatError, ShapeError
 
 POISON = 0xA5  # what memory holds that nobody wrote
@@ -43,14 +45,10 @@ class InputPacking(Protocol):
 
 
 class OutputPacking(Protocol):
-    """Layout of the output's codes in memory."""
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of one output."""
+    """Layout of an output's codes in memory."""
 
     def unpack(self, data: NDArray[np.uint8], /) -> NDArray[np.integer[Any]]:
-        """Codes (N, C, H, W) of bytes (N, bytes)."""
+        """Codes (N, C, H, W) of the bytes (N, bytes) of all outputs."""
 
 
 class CompiledNetwork(Protocol):
@@ -63,19 +61,32 @@ class CompiledNetwork(Protocol):
     @property
     def input_layout(self) -> InputPacking: ...
     @property
-    def output_layout(self) -> OutputPacking: ...
+    def output_layouts(self) -> Sequence[OutputPacking]: ...
     @property
     def scratch_bytes(self) -> int: ...
+
+
+OutputCodes = tuple[NDArray[np.integer[Any]], ...]  # (N, C, H, W) of every output
+
+
+def unpacked(network: CompiledNetwork, data: NDArray[np.uint8]) -> OutputCodes:
+    """Codes of every output of bytes (N, bytes)."""
+    return tuple(layout.unpack(data) for layout in network.output_layouts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """The results of a run."""
 
-    codes: NDArray[np.integer[Any]]  # (N, C, H, W) output codes
+    outputs: OutputCodes
     cycles: tuple[int, ...]  # of each start; with one input a start, the latency of each input
     profile: NDArray[np.uint32] | None  # (descriptors, 2) first and last cycle; of the last input
     counters: Counters  # of all starts
+
+    @property
+    def codes(self) -> NDArray[np.integer[Any]]:
+        """Codes (N, C, H, W) of the one output; ShapeError where there are several."""
+        return only(self.outputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +178,7 @@ class SimulatedEngine:
         ]
         done = [self._start(loaded, start, deadline) for start in starts]
         return RunResult(
-            codes=network.output_layout.unpack(np.concatenate([output for output, _ in done])),
+            outputs=unpacked(network, np.concatenate([output for output, _ in done])),
             cycles=tuple(cycles for _, cycles in done),
             profile=_profile(loaded) if profile else None,
             counters=self.model.counters(),
@@ -226,7 +237,7 @@ class SimulatedEngine:
         self._check(program)
         self._resident = True
         output = _rows(loaded, RunBuffer.OUTPUT, program.output_stride, inputs)
-        return output[:, : loaded.network.output_layout.bytes].copy(), self._read_pair("CYCLES")
+        return output.copy(), self._read_pair("CYCLES")
 
     def _wait(self, program: Program, deadline: int) -> None:
         self.model.run(deadline)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.hls.sim.build import engine_model
-from bitlathe.hls.sim.engine import CompiledNetwork, RunResult, SimulatedEngine
+from bitlathe.hls.sim.engine import CompiledNetwork, OutputCodes, RunResult, SimulatedEngine
 from bitlathe.hls.sim.memory import SimulatedDdr
+from bitlathe.model.graph.arrays import only
 
 CHUNK = 8  # inputs a task: few enough for a lively progress bar, many enough to keep the engines busy
 
@@ -22,8 +23,13 @@ CHUNK = 8  # inputs a task: few enough for a lively progress bar, many enough to
 class ManyResult:
     """Results in the order of the inputs, whichever engine ran them."""
 
-    codes: NDArray[np.integer[Any]]  # (N, C, H, W) output codes
+    outputs: OutputCodes
     cycles: tuple[int, ...]  # latency of each input, weights resident
+
+    @property
+    def codes(self) -> NDArray[np.integer[Any]]:
+        """Codes (N, C, H, W) of the one output; ShapeError where there are several."""
+        return only(self.outputs)
 
 
 def simulate_many(
@@ -50,7 +56,9 @@ def simulate_many(
         list(pool.map(lambda engine: engine.run(network, codes[:1]), engines))
         results = _run_chunks(pool, engines, network, codes, progress)
     return ManyResult(
-        codes=np.concatenate([result.codes for result in results]),
+        outputs=tuple(
+            np.concatenate(parts) for parts in zip(*(result.outputs for result in results), strict=True)
+        ),
         cycles=tuple(cycles for result in results for cycles in result.cycles),
     )
 
@@ -85,6 +93,6 @@ def _report(chunks: list[Future[RunResult]], progress: Callable[[int], None] | N
     """Tell `progress` as chunks are done; raises what the first failed one raised."""
     done = 0
     for chunk in as_completed(chunks):
-        done += len(chunk.result().codes)
+        done += len(chunk.result().cycles)
         if progress is not None:
             progress(done)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bitlathe.hls.program import ErrorCode
 from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT
-from bitlathe.hls.sim.engine import POISON, CompiledNetwork
+from bitlathe.hls.sim.engine import POISON, CompiledNetwork, OutputCodes, unpacked
 from bitlathe.hls.sim.faults import EngineStopped, fault
 from bitlathe.hls.target.config import Target
 from bitlathe.hls.vitis.csim_library import Types, csim_library
-from bitlathe.model.graph.arrays import Bytes
+from bitlathe.model.graph.arrays import Bytes, only
 from bitlathe.model.graph.errors import BitlatheError, FormatError, ToolError
 
 MESSAGE_BYTES = 1024
@@ -109,7 +109,13 @@ class HlsEngine:
     def run(
         self, network: CompiledNetwork, codes: NDArray[np.integer[Any]], *, inputs_per_start: int = 1
     ) -> NDArray[np.integer[Any]]:
-        """Output codes (N, C, H, W) of inputs (N, C, H, W), weights resident after the first start.
+        """Codes (N, C, H, W) of the one output, as `run_outputs`."""
+        return only(self.run_outputs(network, codes, inputs_per_start=inputs_per_start))
+
+    def run_outputs(
+        self, network: CompiledNetwork, codes: NDArray[np.integer[Any]], *, inputs_per_start: int = 1
+    ) -> OutputCodes:
+        """Codes (N, C, H, W) of every output, of inputs (N, C, H, W), weights resident after the first start.
 
         Raises EngineStopped, SimulationError, or FormatError for a network of another configuration.
         """
@@ -121,7 +127,7 @@ class HlsEngine:
             self._start(network, memory, packed[first : first + inputs_per_start], resident=first > 0)
             for first in range(0, len(codes), inputs_per_start)
         ]
-        return network.output_layout.unpack(np.concatenate(done))
+        return unpacked(network, np.concatenate(done))
 
     def _start(self, network: CompiledNetwork, memory: "_Memory", packed: Bytes, *, resident: bool) -> Bytes:
         """Output bytes (inputs, bytes) of one start."""
@@ -140,8 +146,7 @@ class HlsEngine:
         status = self.start(*buffers, arguments)
         if status.error != ErrorCode.NONE:
             raise fault(status.error, status.error_index, program)
-        rows = memory.output[: inputs * program.output_stride].reshape(inputs, -1)
-        return rows[:, : network.output_layout.bytes].copy()
+        return memory.output[: inputs * program.output_stride].reshape(inputs, -1).copy()
 
 
 class _Memory:

@@ -9,6 +9,7 @@ import pickle
 import tempfile
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from small_bundle import FILES, small_bundle, small_manifest
 
 from bitlathe.board.bundle import find_bundle, open_bundle, pack, unpack, write_bundle
 from bitlathe.board.errors import BundleError
-from bitlathe.board.manifest import MANIFEST, FileEntry, parse_manifest
+from bitlathe.board.manifest import MANIFEST, FileEntry, OutputEntry, parse_manifest
 
 
 def test_a_manifest_survives_its_text() -> None:
@@ -171,7 +172,7 @@ def test_a_pickled_array_is_never_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("format", 2, "format 2, this version reads 1"),
+        ("format", 3, "format 3, this version reads 1 and 2"),
         ("network", "../up", "must be letters, digits"),
         ("vectors", 0, "field vectors is '0', needed an integer in 1"),
         ("output_signed", 1, "field output_signed is '1', needed true or false"),
@@ -218,3 +219,40 @@ def test_an_entry_holds_size_and_digest() -> None:
     assert FileEntry.of(b"") == FileEntry(
         size=0, sha256="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )
+
+
+TWO = (
+    OutputEntry(name="classes", shape=(10, 1, 1), frac=4, signed=True),
+    OutputEntry(name="маска: 0", shape=(2, 8, 8), frac=-1, signed=False),
+)
+
+
+def test_a_manifest_of_several_outputs_comes_back(tmp_path: Path) -> None:
+    made = small_bundle(tmp_path, outputs=TWO, judged=1)
+    values = json.loads(made.manifest.encode())
+    assert values["format"] == 2 and not {"output_shape", "output_frac", "output_signed"} & values.keys()
+    assert open_bundle(made.folder).manifest == made.manifest
+    assert made.manifest.outputs == TWO
+
+
+def test_a_manifest_of_one_output_is_as_it_was() -> None:
+    values = json.loads(small_manifest().encode())
+    assert values["format"] == 1 and not {"outputs", "judged"} & values.keys()
+    assert (values["output_shape"], values["output_frac"], values["output_signed"]) == ([10, 1, 1], 4, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("judged", 2, "output 2 of 2 is to be judged"),
+        ("outputs", [], "output 1 of 0 is to be judged"),
+        ("outputs", {}, "field outputs is a JSON dict of 0, needed a list"),
+        ("outputs", [{"name": "a"}], r"outputs\[0\]: field shape is missing"),
+        ("outputs", [{"name": "", "shape": [1, 1, 1], "frac": 0, "signed": True}], "name of an output"),
+        ("outputs", [{"name": "a", "shape": [1, 1], "frac": 0, "signed": True}], r"output shape \(1, 1\)"),
+    ],
+)
+def test_a_wrong_field_of_several_outputs_is_named(field: str, value: object, message: str) -> None:
+    values = {**json.loads(replace(small_manifest(), outputs=TWO, judged=1).encode()), field: value}
+    with pytest.raises(BundleError, match=message):
+        parse_manifest(json.dumps(values))

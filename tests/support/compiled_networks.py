@@ -1,12 +1,13 @@
 """Networks and engines for the compiler's tests, and a way to run one on the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.functional.run import FunctionalEngine
 from bitlathe.hls.target.config import TARGETS, EngineConfiguration
+from bitlathe.model.graph.arrays import Outputs, only
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Concat, MaxPool2d
@@ -41,8 +42,19 @@ def simulation(compiled: Compiled) -> FunctionalEngine:
 
 
 def computed(compiled: Compiled, codes: IntArray, rng: np.random.Generator | None = None) -> IntArray:
+    """Codes of the one output of the functional engine, as `computed_outputs`."""
+    return only(computed_outputs(compiled, codes, rng))
+
+
+def computed_outputs(compiled: Compiled, codes: IntArray, rng: np.random.Generator | None = None) -> Outputs:
     """Output codes of the functional engine; with `rng` its units advance in a random legal order."""
-    return compiled.output_layout.unpack(simulation(compiled).run(compiled.input_layout.pack(codes), rng))
+    data = simulation(compiled).run(compiled.input_layout.pack(codes), rng)
+    return tuple(layout.unpack(data) for layout in compiled.output_layouts)
+
+
+def are_equal(made: Sequence[IntArray], wanted: Sequence[IntArray]) -> bool:
+    """Whether all outputs are equal, integer for integer."""
+    return len(made) == len(wanted) and all(map(np.array_equal, made, wanted))
 
 
 def compiled_for(graph: Graph, configuration: EngineConfiguration) -> Compiled:

@@ -50,7 +50,7 @@ class EchoLayout:
         return codes.astype(np.uint8).reshape(len(codes), -1)
 
     def unpack(self, data: NDArray[np.uint8]) -> NDArray[np.integer]:
-        return data.reshape(len(data), 1, 1, -1).astype(np.int32)
+        return data[:, : self.bytes].reshape(len(data), 1, 1, -1).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class EchoNetwork:
 
     program: Program
     input_layout: EchoLayout
-    output_layout: EchoLayout
+    output_layouts: tuple[EchoLayout, ...]
     weights: bytes = b"\x01" * 64
     scratch_bytes: int = 0
 
@@ -72,4 +72,4 @@ def echo_network(size: int, pi: int = 8, stride: int | None = None) -> EchoNetwo
         descriptors=(END,), configuration=configuration, input_stride=stride, output_stride=stride
     )
     layout = EchoLayout(bytes=size)
-    return EchoNetwork(program=program, input_layout=layout, output_layout=layout)
+    return EchoNetwork(program=program, input_layout=layout, output_layouts=(layout,))

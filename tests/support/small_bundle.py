@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from bitlathe.board.bundle import Bundle, write_bundle
-from bitlathe.board.manifest import DescriptorEntry, Engine, FileEntry, Manifest, Overlay, OverlayKind
+from bitlathe.board.manifest import (
+    DescriptorEntry,
+    Engine,
+    FileEntry,
+    Manifest,
+    OutputEntry,
+    Overlay,
+    OverlayKind,
+)
 from bitlathe.board.measurement import Measurement, NodeCycles
 
 FILES = {"overlay_1.bit": b"{}", "overlay_1.hwh": b"<EDKSYSTEM/>", "program.bin": bytes(range(128)) * 3}
@@ -57,9 +65,7 @@ def small_manifest(files: dict[str, bytes] | None = None) -> Manifest:
         engine=engine,
         descriptors=(DescriptorEntry(opcode="EXEC", node="conv1"), DescriptorEntry(opcode="END", node="")),
         input_shape=(3, 2, 2),
-        output_shape=(10, 1, 1),
-        output_frac=4,
-        output_signed=True,
+        outputs=(OutputEntry(shape=(10, 1, 1), frac=4, signed=True),),
         input_stride=64,
         output_stride=64,
         scratch_bytes=0,

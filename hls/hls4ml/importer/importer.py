@@ -30,7 +30,7 @@ def import_model(model: Any) -> tuple[Graph, Places, Places]:
     if len(model.get_input_variables()) != 1 or len(model.outputs) != 1:
         raise UnsupportedLayer(
             f"{model.config.get_project_name()}: has {len(model.inputs)} inputs and {len(model.outputs)} "
-            "outputs; the integer graph has one each: split the model"
+            "outputs; a model is read with one of each: split it"
         )
     for layer in layers:
         reader = READERS.get(layer.class_name)

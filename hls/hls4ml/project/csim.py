@@ -69,7 +69,7 @@ def simulate_project(
         command = [f"./{PROGRAM}", str(len(codes)), str(entering), str(leaving)]
         _complain(folder, _run(command, folder, SECONDS_AN_IMAGE * (1 + len(codes))))
         outputs = np.frombuffer(leaving.read_bytes(), _dtype(element(made)))
-    channels, height, width = plan.graph.shapes[plan.graph.output]
+    channels, height, width = plan.graph.shapes[plan.graph.only_output]
     maps = outputs.reshape(len(codes), height, width, channels).transpose(0, 3, 1, 2)
     return np.ascontiguousarray(maps, np.int32)
 

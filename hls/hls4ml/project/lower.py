@@ -29,7 +29,7 @@ def lower(graph: Graph) -> tuple[tuple[ProjectLayer, ...], str]:
     for node in graph.needed:
         refusals.check_node(graph, node)
         lowering.homes[node.name] = _lower_node(lowering, node).name
-    return tuple(lowering.layers.values()), lowering.homes[graph.output]
+    return tuple(lowering.layers.values()), lowering.homes[graph.only_output]
 
 
 def _lower_node(lowering: Lowering, node: Node) -> ProjectLayer:

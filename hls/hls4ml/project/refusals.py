@@ -28,7 +28,13 @@ def check_node(graph: Graph, node: Node) -> None:
 
 def check_graph(graph: Graph) -> None:
     """Raise UnsupportedLayer where the graph as a whole has no project."""
-    if graph.output == graph.input.name:
+    if len(graph.outputs) > 1:
+        names = ", ".join(output.name for output in graph.outputs)
+        raise UnsupportedLayer(
+            f"{graph.name}: has outputs {names}, an hls4ml project here has one: use the engine, or let the "
+            "network return one of them"
+        )
+    if graph.only_output == graph.input.name:
         raise UnsupportedLayer(f"{graph.name}: its output is its input; there is nothing to build")
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compiled_networks import NETWORKS, PYNQ, compiled_for, simulation
+from compiled_networks import NETWORKS, PYNQ, compiled_for, computed, simulation
 
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode
@@ -130,7 +130,7 @@ def test_inputs_of_one_start_do_not_disturb_each_other(rng: np.random.Generator)
     graph = NETWORKS["vgg"](rng)
     compiled = compiled_for(graph, EngineConfiguration(bank_lines=200, weight_lines=600))
     codes = random_inputs(rng, graph, 3)
-    together = compiled.output_layout.unpack(simulation(compiled).run(compiled.input_layout.pack(codes)))
+    together = computed(compiled, codes)
     assert np.array_equal(together, evaluate(graph, codes))
 
 

@@ -43,7 +43,7 @@ def place(rng: np.random.Generator, engine: SimulatedEngine, network, buffer: Ru
         RunBuffer.PROGRAM: 64 * (len(compiled.program.descriptors) + 1) // word,
         RunBuffer.WEIGHTS: len(compiled.weights) // word,
         RunBuffer.INPUT: compiled.program.input_stride // word,
-        RunBuffer.OUTPUT: compiled.output_layout.bytes // word,
+        RunBuffer.OUTPUT: compiled.program.output_stride // word,
         RunBuffer.PROFILE: len(compiled.program.descriptors),
     }[buffer]
     assert words * word <= size
