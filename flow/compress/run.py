@@ -182,7 +182,8 @@ def compress(
         network = _compressed(subject, config, options, Recipe(stages=stages), out, progress)
         graph = named(network.graph, subject, network.preprocess)
         _write(graph, network.preprocess, out)
-    sizes = [_size(g, network.preprocess, target, images, labels) for g in (before.graph, graph)]
+    judged = data.classes_among(subject.outputs) or 0
+    sizes = [_size(g, network.preprocess, target, images, labels, judged) for g in (before.graph, graph)]
     result = Compression(
         network=subject.network,
         dataset=data.name,
@@ -338,10 +339,12 @@ def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:
     preprocess.save(preprocess_path(out / GRAPH_NAME))  # the compact file's too, whose stem is the same
 
 
-def _size(graph: Graph, preprocess: Preprocess, target: Target, images: Images, labels: Labels) -> Size:
+def _size(
+    graph: Graph, preprocess: Preprocess, target: Target, images: Images, labels: Labels, judged: int
+) -> Size:
     account = Account.of(graph)
     return Size(
-        accuracy=accuracy(evaluator(graph)(preprocess.codes(images))[0], labels),
+        accuracy=accuracy(evaluator(graph)(preprocess.codes(images))[judged], labels),
         parameters=account.parameters,
         nonzero=account.nonzero,
         macs=account.macs,

@@ -125,10 +125,11 @@ class Subject:
         """Raise UsageError unless it has one output per class, by which training and a search judge it."""
         if unlike := self.dataset.unlike_classes(*self.outputs):
             raise UsageError(f"{label(self.requested)}: {unlike}; give it one output per class")
-        if len(self.outputs) > 1:
+        vectors = sum(len(output) == 1 for output in self.outputs)
+        if vectors > 1:
             raise UsageError(
-                f"{label(self.requested)}: has {len(self.outputs)} outputs, training takes one; let it "
-                "return the classes alone"
+                f"{label(self.requested)}: returns {vectors} vectors, training takes one, the classes; let "
+                "it return them alone, or beside maps"
             )
 
     def check_trains(self) -> None:

@@ -22,6 +22,7 @@ from bitlathe.model.prune.channels.group_lasso import GroupLasso
 from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.train.batches import Batch, forward_in_training
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
+from bitlathe.model.zoo.outputs import class_scores
 
 _EXAMPLES = 2  # images to trace a network with
 _GOOD, _BAD = 0.5, 0.9  # shares of the loss of guessing: has learned below the first, not above
@@ -164,7 +165,7 @@ def _set_rates(trainee: _Trainee, state: State, rate: float, share: float) -> No
 def _loss(forward: nn.Module, batch: Batch, settings: TrainConfig) -> torch.Tensor:
     images, labels = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision is Precision.BFLOAT16):
-        logits = forward_in_training(forward, images)
+        logits = class_scores(forward_in_training(forward, images))
     return functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -36,13 +38,13 @@ def part_of(images: int, batch_size: int, step: int) -> slice:
     return slice(step * batch_size, images if is_last else (step + 1) * batch_size)
 
 
-def forward_in_training(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Outputs of a batch (N, C, H, W) in training mode.
+def forward_in_training(model: nn.Module, images: torch.Tensor) -> Any:
+    """What `model` returns of a batch (N, C, H, W) in training mode.
 
     Raises DataError if batch norm would take the variance of one value.
     """
     try:
-        outputs: torch.Tensor = model.train()(images)
+        return model.train()(images)
     except ValueError as error:
         if len(images) > 1:
             raise
@@ -50,7 +52,6 @@ def forward_in_training(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
             "training: batch norm cannot take the variance of one image, whose channels have one value each; "
             "take batches, and epochs, of 2 images or more"
         ) from error
-    return outputs
 
 
 def pad_border(images: torch.Tensor) -> torch.Tensor:

@@ -9,10 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from bitlathe.model.data import Images, Labels, to_input
-from bitlathe.model.graph.arrays import only
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.zoo.modes import evaluating
-from bitlathe.model.zoo.outputs import tensors_of
+from bitlathe.model.zoo.outputs import class_scores, tensors_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +38,8 @@ def evaluate(model: nn.Module, images: Images, labels: Labels, batch: int = 100)
 
 
 def predict(model: nn.Module, images: Images, batch: int = 100) -> torch.Tensor:
-    """Logits (N, classes) float32 of byte images (N, H, W, C), the one output; `model` keeps its mode."""
-    return only(predict_outputs(model, images, batch))
+    """Logits (N, classes) float32 of byte images (N, H, W, C), as `class_scores`; `model` keeps its mode."""
+    return class_scores(predict_outputs(model, images, batch))
 
 
 @torch.no_grad()

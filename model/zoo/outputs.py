@@ -7,6 +7,10 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree
 
+from bitlathe.model.graph.errors import ShapeError
+
+VECTOR_AXES = 2  # images, and values of each
+
 
 def tensors_of(returned: Any) -> tuple[Tensor, ...]:
     """The tensors among what a network returns, in order; those of a dict in the order of its keys.
@@ -16,3 +20,20 @@ def tensors_of(returned: Any) -> tuple[Tensor, ...]:
     [1.0, 0.0]
     """
     return tuple(leaf for leaf in _pytree.tree_leaves(returned) if isinstance(leaf, Tensor))
+
+
+def class_scores(returned: Any) -> Tensor:
+    """The scores of classes (N, K) in what a network returns: its tensor, or the only vector among several.
+
+    Raises ShapeError where several tensors hold no vector, or several.
+    """
+    found = tensors_of(returned)
+    if len(found) == 1:
+        return found[0]
+    vectors = [tensor for tensor in found if tensor.dim() == VECTOR_AXES]
+    if len(vectors) != 1:
+        raise ShapeError(
+            f"of {len(found)} outputs {len(vectors)} are vectors; the classes must be the only one: let the "
+            "network return them alone"
+        )
+    return vectors[0]

@@ -15,6 +15,7 @@ from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.channels.members import Member, MemberRole
 from bitlathe.model.prune.errors import PruneError
 from bitlathe.model.zoo.modes import evaluating
+from bitlathe.model.zoo.outputs import class_scores
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -33,7 +34,7 @@ def taylor(loss: Loss = functional.cross_entropy) -> Criterion:
         sums = [torch.zeros(len(weight), dtype=torch.float64) for weight in weights]
         for images, labels in _batches(model, data):
             with torch.enable_grad(), _wanting_gradients(weights):
-                gradients = torch.autograd.grad(loss(model(images), labels), weights)
+                gradients = torch.autograd.grad(loss(class_scores(model(images)), labels), weights)
             for total, weight, gradient in zip(sums, weights, gradients, strict=True):
                 total += (weight.detach() * gradient).abs().double().flatten(1).sum(1).cpu()
         found = dict(zip(names, sums, strict=True))

@@ -16,6 +16,7 @@ from torch.nn import functional
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.batches import Batch
 from bitlathe.model.zoo.modes import evaluating
+from bitlathe.model.zoo.outputs import class_scores
 
 _WEIGHTED = (nn.Conv2d, nn.Linear)
 
@@ -65,7 +66,7 @@ def influences(
 def _gradients(forward: nn.Module, weights: dict[str, nn.Parameter], batch: Batch) -> tuple[Tensor, ...]:
     images, labels = batch
     with evaluating(forward):
-        loss = functional.cross_entropy(forward(images), labels)
+        loss = functional.cross_entropy(class_scores(forward(images)), labels)
     return torch.autograd.grad(loss, list(weights.values()))
 
 

@@ -59,11 +59,29 @@ def test_no_accuracy_is_given_where_none_or_several_outputs_fit_the_classes(clas
     assert any(f"{classes or 'none'} of which fit" in str(line) for line in notes)
 
 
-def test_training_several_outputs_is_refused_in_one_line() -> None:
+def test_compressing_trains_the_classes_and_keeps_every_output(tmp_path: Path) -> None:
+    heads = bitlathe.load_network(two_heads(), "digits")
+    methods = ["train:epochs=4", "prune:macs=0.25", "quantize"]
+    made = bitlathe.compress(heads, methods, tmp_path / "out", lr=0.2, batch_size=32, images=200)
+    assert made.accuracy > 0.3 > made.accuracy_float
+    graph = made.integer_network.graph
+    assert [output.name for output in graph.outputs] == NAMES
+    assert [graph.shapes[output.tensor] for output in graph.outputs] == [(10, 1, 1), (3, 4, 4), (16, 4, 4)]
+    assert len(graph.by_name["stem"].weight) < 8
+    bitlathe.simulate(made.integer_network, images=2).check()
+
+
+def test_training_is_refused_where_the_classes_are_not_the_only_vector() -> None:
+    class Vectors(TwoHeads):
+        def forward(self, x):
+            made = super().forward(x)
+            return {"classes": made["classes"], "means": made["mask"].mean((2, 3))}
+
     with pytest.raises(UsageError) as caught:
-        bitlathe.compress(bitlathe.load_network(two_heads(), "digits"), ["train:epochs=1"])
+        bitlathe.compress(bitlathe.load_network(Vectors(), "digits"), ["train:epochs=1"])
     assert str(caught.value) == (
-        "TwoHeads: has 3 outputs, training takes one; let it return the classes alone"
+        "Vectors: returns 2 vectors, training takes one, the classes; let it return them alone, or beside "
+        "maps"
     )
 
 
