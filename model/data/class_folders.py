@@ -210,7 +210,7 @@ def _split_folder(subfolders: Sequence[Path], names: Sequence[str]) -> Path | No
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in SUFFIXES and path.is_file()  # a pipe would be waited for
 
 
 def _files(folder: Path, above: frozenset[str]) -> Iterator[Path]:

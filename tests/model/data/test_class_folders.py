@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,9 +108,9 @@ def test_other_files_are_named_and_left_out(tmp_path: Path) -> None:
     folder = flat(tmp_path, {"a": 5, "b": 5})
     for name in ("labels.csv", "a/readme.txt", "b/film.gif", "b/scan.tif"):
         (folder / name).write_text("x")
-    assert notes(folder) == (
-        f"{folder}: 4 of its files or folders are not read: a/readme.txt, b/film.gif, b/scan.tif and 1 more"
-    )
+    os.mkfifo(folder / "a/pipe.png")
+    named = "a/pipe.png, a/readme.txt, b/film.gif and 2 more"
+    assert notes(folder) == f"{folder}: 5 of its files or folders are not read: {named}"
 
 
 def test_sizes_are_made_that_of_most_or_the_one_given_and_told(
