@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled_networks import computed
+from halves import network_of_halves
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.program import ErrorCode, Opcode
@@ -23,7 +25,8 @@ from bitlathe.hls.sim import (
 )
 from bitlathe.hls.sim.memory import RunBuffer
 from bitlathe.hls.target.config import TARGETS, EngineConfiguration
-from bitlathe.model.graph.graph import Graph
+from bitlathe.model.graph.fixed_point import RoundingMode
+from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.rtl_tb.random_networks.graphs import random_graph
@@ -103,6 +106,19 @@ def test_a_memory_may_take_writes_in_any_order_and_answer_them_late_and_in_bunch
         result = engine.run(case.network, case.codes, profile=True, inputs_per_start=1 + number % 2)
         assert holds(case, result.codes)
         engine.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_halves_round_to_even_where_the_layer_says_so(library: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph = network_of_halves(rng)
+    up = with_rounding(graph, dict.fromkeys(graph.by_name, RoundingMode.HALF_UP))
+    even, upwards = (case_of(one, np.random.default_rng(seed), CONFIGURATION, 6) for one in (graph, up))
+    assert not np.array_equal(even.wanted, upwards.wanted)
+    engine = SimulatedEngine(CONFIGURATION, SimulatedDdr(), library=library)
+    for case in (even, upwards, even):
+        assert holds(case, engine.run(case.network, case.codes).codes)
+        assert holds(case, computed(case.network, case.codes))
 
 
 def test_resident_weights_are_not_read_again(resnet: Case, library: Path) -> None:

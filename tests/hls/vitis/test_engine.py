@@ -8,6 +8,7 @@ import needs
 import numpy as np
 import pytest
 from aligned_networks import aligned_graphs
+from halves import network_of_halves
 from lone_execs import alone, execs
 
 from bitlathe.hls.compile import Compiled, compile_graph
@@ -94,6 +95,15 @@ def _wrong(target: Target, types: Types, count: int) -> list[int]:
 @pytest.mark.parametrize("name", ENGINES)
 def test_random_networks_give_the_references_integers(name: str) -> None:
     assert _wrong(ENGINES[name], Types.PLAIN, 8) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_halves_round_to_even_where_the_layer_says_so(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph = network_of_halves(rng)
+    codes = np.concatenate([random_inputs(rng, graph, 5), corner_inputs(graph)])
+    outputs = HlsEngine(PYNQ, Types.PLAIN).run(compile_graph(graph, PYNQ.engine), codes)
+    assert np.array_equal(outputs.reshape(-1), evaluate(graph, codes).reshape(-1))
 
 
 @pytest.mark.slow

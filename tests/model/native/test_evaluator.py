@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from halves import network_of_halves
 from hypothesis import given, settings
+from naive_evaluator import evaluate_naively
 from small_graphs import conv2d, graph_of
 from strategies import graphs_with_inputs
 
@@ -15,9 +17,10 @@ from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Concat, Dense, MaxPool2d
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.reference import evaluate, evaluate_all
 from bitlathe.model.native.evaluator import CompiledGraph, compiled, evaluator, is_compilable
 from bitlathe.model.native.library import NATIVE, PLAIN, fastest_kernels, kernels
+from bitlathe.model.quantize.exact_network import ExactNetwork
 from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 
@@ -41,6 +44,17 @@ def test_a_random_network_gives_the_references_integers(case: tuple[Graph, IntAr
 def test_codes_of_any_width_and_codebooks_give_the_references_integers(case: tuple[Graph, IntArray]) -> None:
     graph, codes = case
     assert np.array_equal(evaluator(graph)(codes)[0], evaluate(graph, codes))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_halves_round_to_even_where_the_layer_says_so(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph = network_of_halves(rng)
+    codes = np.concatenate([random_inputs(rng, graph, 9), corner_inputs(graph)])
+    naive = evaluate_naively(graph, codes)
+    assert all(np.array_equal(made, naive[name]) for name, made in evaluate_all(graph, codes).items())
+    assert np.array_equal(ExactNetwork(graph).codes(codes), naive[graph.output])
+    assert mismatches(graph, codes) == 0
 
 
 @pytest.mark.parametrize(("images", "threads"), [(1, 4), (7, 2), (8, 1), (17, 3)])

@@ -232,6 +232,19 @@ def test_a_layer_that_is_an_output_too_is_refused() -> None:
     )
 
 
+def test_channels_pass_through_fake_quantization() -> None:
+    def rounded(x: Tensor) -> Tensor:
+        return torch.fake_quantize_per_tensor_affine(x, 0.125, 0, -128, 127)
+
+    groups = of(
+        lambda m, x: m.dense(rounded(m.second(rounded(m.first(x)))).mean((2, 3))),
+        first=nn.Conv2d(3, 4, 3),
+        second=nn.Conv2d(4, 6, 3),
+        dense=nn.Linear(6, 5),
+    )
+    assert [(group.name, group.width) for group in groups] == [("first", 4), ("second", 6)]
+
+
 def test_the_last_channel_of_a_layer_stays() -> None:
     model = Chain([ConvNorm(3, 1), ConvNorm(1, 2)], flattens=False)
     assert refusal(channel_groups(model, IMAGE), "blocks.0.conv").endswith("it has one channel left")
