@@ -148,7 +148,7 @@ def _integer_measurement(
     quantized = quantize(model, dataset.train_images, config)
     check(quantized.graph)
     middle = time.perf_counter()
-    codes = evaluator(quantized.graph)(quantized.preprocess.codes(split.images))
+    (codes,) = evaluator(quantized.graph)(quantized.preprocess.codes(split.images))
     accuracy = float((codes.reshape(len(codes), -1).argmax(axis=1) == split.labels).mean())
     return Measurement(_settings(config), accuracy, middle - start, time.perf_counter() - middle)
 

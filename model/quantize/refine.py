@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitlathe.model.capture.float_forward import logits
+from bitlathe.model.capture.float_forward import forward
 from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork
 from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
@@ -49,15 +49,36 @@ class OutputError:
     def __init__(self, network: FloatNetwork, images: Tensor, codes: IntArray) -> None:
         """`images` (N, C, H, W), x = (pixel - 128) / 128, and the same as input codes."""
         self._codes = codes
-        with torch.no_grad():
-            batches = [logits(network, batch) for batch in images.split(BATCH)]
-        self._wanted: Floats = torch.cat(batches).double().numpy()
+        self._wanted = _outputs(network, images)
 
     def of(self, graph: Graph) -> float:
-        """Mean squared error without each output's mean error, which bias correction takes away."""
-        codes = evaluator(graph)(self._codes).reshape(len(self._codes), -1)
-        error = np.ldexp(codes.astype(np.float64), -graph.format_of(graph.output).frac) - self._wanted
-        return float(((error - error.mean(axis=0)) ** 2).mean())
+        """Mean squared error without each value's mean error, which bias correction takes away.
+
+        Of several outputs each counts alike, whatever its scale.
+        """
+        total = 0.0
+        for output, codes, wanted in zip(
+            graph.outputs, evaluator(graph)(self._codes), self._wanted, strict=True
+        ):
+            values = np.ldexp(codes.astype(np.float64), -graph.format_of(output.tensor).frac)
+            error = values.reshape(len(codes), -1) - wanted
+            total += float(((error - error.mean(axis=0)) ** 2).mean() / (_spread(wanted) or 1.0))
+        return total
+
+
+@torch.no_grad()
+def _outputs(network: FloatNetwork, images: Tensor) -> list[Floats]:
+    """Values (N, K) float64 of each output, in order."""
+    batches: dict[str, list[Tensor]] = {output.tensor: [] for output in network.outputs}
+    for batch in images.split(BATCH):
+        for node, values in forward(network, batch):
+            if node.name in batches:
+                batches[node.name].append(values.flatten(1).double())
+    return [torch.cat(batches[output.tensor]).numpy() for output in network.outputs]
+
+
+def _spread(values: Floats) -> float:
+    return float(((values - values.mean(axis=0)) ** 2).mean())
 
 
 def refined(

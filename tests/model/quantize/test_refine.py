@@ -63,3 +63,29 @@ def test_where_nothing_is_lost_nothing_moves(images: Images) -> None:
         quantize(model, images, QuantizeConfig(activation_bits=16, search_formats=s)) for s in (False, True)
     ]
     assert graph_digest(made[0].graph) == graph_digest(made[1].graph)
+
+
+class Twins(nn.Module):
+    """The same network's outputs twice, once a thousand times as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = network(0), network(1)
+        with torch.no_grad():
+            self.other[-1].weight *= 1000
+            self.other[-1].bias *= 1000
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.one(x), self.other(x)
+
+
+def test_several_outputs_come_closer_each_whatever_its_scale(images: Images) -> None:
+    model = Twins().eval()
+    errors = []
+    for search in (False, True):
+        config = QuantizeConfig(weight_bits=4, activation_bits=4, search_formats=search)
+        made = quantize(model, images, config).module()(to_input(images))
+        with torch.no_grad():
+            differences = [ours - wanted for ours, wanted in zip(made, model(to_input(images)), strict=True)]
+        errors.append([float((each - each.mean(0)).square().mean()) for each in differences])
+    assert all(searched < 0.8 * plain for plain, searched in zip(*errors, strict=True))
