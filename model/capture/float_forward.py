@@ -19,13 +19,20 @@ from bitlathe.model.capture.float_network import (
     FloatNode,
     Front,
 )
+from bitlathe.model.graph.arrays import only
 from bitlathe.model.graph.graph import dead_after
 
 
 def logits(network: FloatNetwork, x: Tensor) -> Tensor:
     """The one output, logits (N, classes), of images (N, C, H, W), x = (pixel - 128) / 128."""
-    (result,) = (value for node, value in forward(network, x) if node.name == network.output)
-    return result.flatten(1)
+    return only(flat_outputs(network, x))
+
+
+def flat_outputs(network: FloatNetwork, x: Tensor) -> list[Tensor]:
+    """Every output, (N, values), of images (N, C, H, W)."""
+    tensors = [output.tensor for output in network.outputs]
+    made = {node.name: values.flatten(1) for node, values in forward(network, x) if node.name in tensors}
+    return [made[tensor] for tensor in tensors]
 
 
 def forward(network: FloatNetwork, x: Tensor) -> Iterator[tuple[FloatNode, Tensor]]:

@@ -89,15 +89,17 @@ def keep_integers(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig)
 def _formats(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig) -> Formats:
     """Format of every tensor, from the grids of the nodes that make it or another of its group."""
     formats: Formats = {}
+    outputs = [output.tensor for output in network.outputs]
     for group in format_groups(network, config):
         members = [network.by_name[name] for name in group.tensors]
         makers = [node for node in members if not keeps_format(node, config)]
-        if [node.name for node in makers] == [network.output] and _grid(network, makers[0]) is None:
+        if len(makers) == 1 and makers[0].name in outputs and _grid(network, makers[0]) is None:
             continue
         form = _common_format(network, makers)
         formats.update(dict.fromkeys(group.tensors, form))
-    if network.output not in formats:
-        formats[network.output] = _output_format(network, inputs, config, formats)
+    for output in outputs:
+        if output not in formats:
+            formats[output] = _output_format(network, output, inputs, config, formats)
     return formats
 
 
@@ -175,11 +177,11 @@ def _preprocess(network: FloatNetwork, form: FixedPoint) -> Preprocess:
 
 
 def _output_format(
-    network: FloatNetwork, inputs: Tensor, config: QuantizeConfig, formats: Formats
+    network: FloatNetwork, output: str, inputs: Tensor, config: QuantizeConfig, formats: Formats
 ) -> FixedPoint:
     """Format of logits that nothing rounds, the finest one that the layer's weights allow at most."""
-    node, fixed = network.by_name[network.output], dict(formats)
-    form = calibrated(network, inputs, config, fixed).formats[network.output]
+    node, fixed = network.by_name[output], dict(formats)
+    form = calibrated(network, inputs, config, fixed).formats[output]
     if not isinstance(node, Layer):
         raise FormatError(f"{node.name}: nothing rounds its output")
     fracs = _weight_fracs(node, formats[node.source], [])

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitlathe.model.capture.float_forward import forward
+from bitlathe.model.capture.float_forward import flat_outputs
 from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork
 from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
@@ -69,12 +69,8 @@ class OutputError:
 @torch.no_grad()
 def _outputs(network: FloatNetwork, images: Tensor) -> list[Floats]:
     """Values (N, K) float64 of each output, in order."""
-    batches: dict[str, list[Tensor]] = {output.tensor: [] for output in network.outputs}
-    for batch in images.split(BATCH):
-        for node, values in forward(network, batch):
-            if node.name in batches:
-                batches[node.name].append(values.flatten(1).double())
-    return [torch.cat(batches[output.tensor]).numpy() for output in network.outputs]
+    batches = [flat_outputs(network, batch) for batch in images.split(BATCH)]
+    return [torch.cat(parts).double().numpy() for parts in zip(*batches, strict=True)]
 
 
 def _spread(values: Floats) -> float:

@@ -287,7 +287,7 @@ MISTAKES = {
     MODULE.format(body="self.missing"): "{file}:4: AttributeError: 'make' object has no attribute 'missing'; "
     "mend it there",
     MODULE.format(body="{}['key']"): "{file}:4: KeyError: 'key'; mend it there",
-    MODULE.format(body="(x, x)"): "make: its forward returns 2 values; return one tensor, the logits",
+    MODULE.format(body="(x, 3, x)"): "make: its forward returns 2 tensors and also int; return tensors only",
     MODULE.format(body="x.reshape(1, -1)"): "{file}:make: makes an output of shape (1, 192) of 3 images; "
     "keep the images of a batch apart",
 }

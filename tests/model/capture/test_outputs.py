@@ -171,3 +171,27 @@ def test_an_adapted_module_that_returns_numbers_beside_tensors_is_refused() -> N
         UnsupportedLayer, match=r"^Returning: its forward returns 2 tensors and also int; return"
     ):
         adapted(model, torch.rand(3, *SHAPE))(torch.rand(3, *SHAPE))
+
+
+class Rounding(nn.Module):
+    """Trained as quantized elsewhere: its tensors are rounded, its two outputs are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.mask, self.fc = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1), nn.Linear(144, 10)
+        for layer in (self.body, self.mask, self.fc):
+            layer.weight = nn.Parameter((layer.weight * 64).round() / 64)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Any:
+        image = torch.fake_quantize_per_tensor_affine(x, 1 / 128, 0, -128, 127)
+        features = torch.relu(self.body(image))
+        features = torch.fake_quantize_per_tensor_affine(features, 1 / 64, 0, 0, 255)
+        return self.fc(features.flatten(1)), self.mask(features)
+
+
+def test_integers_that_a_network_of_several_outputs_has_are_kept() -> None:
+    torch.manual_seed(0)
+    quantized = quantize(Rounding(), load_dataset("digits").train_images[:32])
+    assert quantized.is_kept and quantized.unkept is None
+    assert [output.tensor for output in quantized.graph.outputs] == ["fc", "mask"]
