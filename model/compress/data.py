@@ -1,4 +1,4 @@
-"""The images that methods train on, calibrate with and are judged by."""
+"""The images that methods train on, calibrate with and are judged by, and the loss that they train by."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bitlathe.model.data import Dataset, Images, Labels, to_input, to_target
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.files.settings import SEEDS, is_seed
 from bitlathe.model.train.batches import Batch, pad_border, part_of, random_views, steps_of
+from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +30,7 @@ class MethodData:
     batch_size: int
     augment: bool  # shifted crops and left-right flips
     epoch_images: int | None = None  # random training images per epoch; None: all
+    loss: TaskLoss = CROSS_ENTROPY
 
     def __post_init__(self) -> None:
         if self.epoch_images is not None and self.epoch_images < 1:
@@ -44,12 +46,15 @@ class MethodData:
         augment: bool,
         seed: int = 0,
         epoch_images: int | None = None,
+        loss: TaskLoss = CROSS_ENTROPY,
     ) -> MethodData:
         """Hold out `held_out` random training images.
 
-        Raises DataError if that leaves no image on either side, and for a seed outside 0..2**63-1.
+        Raises DataError if that leaves no image on either side, for a seed outside 0..2**63-1, and where
+        targets would not follow their augmented images.
         """
         _check_split(dataset, held_out, seed)
+        _check_augment(dataset, augment)
         order = np.random.default_rng(seed).permutation(len(dataset.train_labels))
         held, kept = np.sort(order[:held_out]), np.sort(order[held_out:])
         return cls(
@@ -60,13 +65,24 @@ class MethodData:
             batch_size=batch_size,
             augment=augment,
             epoch_images=epoch_images,
+            loss=loss,
         )
 
     @classmethod
     def whole(
-        cls, dataset: Dataset, *, batch_size: int, augment: bool, epoch_images: int | None = None
+        cls,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        augment: bool,
+        epoch_images: int | None = None,
+        loss: TaskLoss = CROSS_ENTROPY,
     ) -> MethodData:
-        """All training images, none held out: for runs that do not choose between methods."""
+        """All training images, none held out: for runs that do not choose between methods.
+
+        Raises DataError where targets would not follow their augmented images.
+        """
+        _check_augment(dataset, augment)
         return cls(
             train_images=dataset.train_images,
             train_labels=dataset.train_labels,
@@ -75,6 +91,7 @@ class MethodData:
             batch_size=batch_size,
             augment=augment,
             epoch_images=epoch_images,
+            loss=loss,
         )
 
     @property
@@ -82,10 +99,10 @@ class MethodData:
         """Number of batches in an epoch."""
         return steps_of(self._epoch_images, self.batch_size)
 
-    @property
-    def classes(self) -> int:
-        """Number of classes of the training images."""
-        return int(self.train_labels.max()) + 1
+    @cached_property
+    def guess(self) -> float | None:
+        """Loss of outputs that ignore the image; None where it is not known."""
+        return None if self.loss.guess is None else self.loss.guess(self.train_labels)
 
     def batch(self, seed: int, epoch: int, step: int) -> Batch:
         """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N, ...) as a loss takes them."""
@@ -125,3 +142,11 @@ def _check_split(dataset: Dataset, held_out: int, seed: int) -> None:
         )
     if not is_seed(seed):
         raise DataError(f"{dataset.name}: the seed is {seed}; make it in {SEEDS}")
+
+
+def _check_augment(dataset: Dataset, augment: bool) -> None:
+    if augment and not dataset.classifies:
+        raise DataError(
+            f"{dataset.name}: augment is true, which shifts and mirrors images but not their "
+            f"{dataset.label_kind}; leave it out"
+        )

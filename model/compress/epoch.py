@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from bitlathe.model.compress.data import MethodData
 from bitlathe.model.compress.precision import integer_view
@@ -22,7 +21,8 @@ from bitlathe.model.prune.channels.group_lasso import GroupLasso
 from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.train.batches import Batch, forward_in_training
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
-from bitlathe.model.zoo.outputs import class_scores
+from bitlathe.model.train.evaluate import outputs_of
+from bitlathe.model.train.losses import TaskLoss
 
 _EXAMPLES = 2  # images to trace a network with
 _GOOD, _BAD = 0.5, 0.9  # shares of the loss of guessing: has learned below the first, not above
@@ -59,7 +59,7 @@ def train_epoch(
         state.step += 1
         advance()
     _check_finite(state)
-    _check_learning(losses, math.log(data.classes), state)
+    _check_learning(losses, data.guess, state)
     state.quantization = trainee.quantization()
     if state.sharing is not None and state.quantization is not None:
         state.sharing = replace(state.sharing, assignments=assignments(trainee.view))
@@ -140,7 +140,8 @@ def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConf
     with torch.random.fork_rng(devices=[]):  # dropout uses the global generator
         generator = step_generator(state.seed, state.epoch, state.step)
         torch.manual_seed(generator.initial_seed())
-        loss = _loss(trainee.forward, data.batch(state.seed, state.epoch, state.step), settings)
+        batch = data.batch(state.seed, state.epoch, state.step)
+        loss = _loss(trainee.forward, batch, data.loss.smoothed(settings.label_smoothing), settings)
     if not math.isfinite(loss.item()):
         raise Diverged(f"the loss became {loss.item()} at step {state.step + 1}; choose a lower lr")
     optimizers = [state.optimizer, *([trainee.thresholds] if trainee.thresholds is not None else [])]
@@ -162,11 +163,11 @@ def _set_rates(trainee: _Trainee, state: State, rate: float, share: float) -> No
             group["lr"] = trainee.before.threshold_lr * share
 
 
-def _loss(forward: nn.Module, batch: Batch, settings: TrainConfig) -> torch.Tensor:
+def _loss(forward: nn.Module, batch: Batch, loss: TaskLoss, settings: TrainConfig) -> torch.Tensor:
     images, labels = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision is Precision.BFLOAT16):
-        logits = class_scores(forward_in_training(forward, images))
-    return functional.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        returned = forward_in_training(forward, images)
+    return loss(outputs_of(returned), labels)
 
 
 def _check_finite(state: State) -> None:
@@ -175,12 +176,12 @@ def _check_finite(state: State) -> None:
             raise Diverged(f"{name} became NaN or infinite in epoch {state.epoch + 1}; choose a lower lr")
 
 
-def _check_learning(losses: Sequence[float], guess: float, state: State) -> None:
+def _check_learning(losses: Sequence[float], guess: float | None, state: State) -> None:
     """Raise Diverged if training began far below the loss of guessing and ended up there.
 
     Under a quantizer, too high a rate does not lead to NaN, as fake-quantized values saturate.
     """
-    if len(losses) < _FEWEST:
+    if guess is None or len(losses) < _FEWEST:
         return
     end = losses[-round(_LAST * len(losses)) :]
     reached = sum(end) / len(end)

@@ -1,50 +1,87 @@
-"""Accuracy and loss of a network on held-out images."""
+"""Metric and loss of a network on held-out images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
-from torch.nn import functional
+from torch import Tensor, nn
+from torch.utils import _pytree
 
-from bitlathe.model.data import Images, Labels, to_input
+from bitlathe.model.data import Images, Labels, to_input, to_target
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.train.metrics import TOP1, OutputValues, TaskMetric
+from bitlathe.model.train.task import CLASSIFICATION, Task
 from bitlathe.model.zoo.modes import evaluating
-from bitlathe.model.zoo.outputs import class_scores, tensors_of
+from bitlathe.model.zoo.outputs import tensors_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """Result over a set of images."""
 
-    accuracy: float  # share of correct first choices, 0..1
-    loss: float  # mean cross-entropy, nats
+    score: float  # by the task's metric
+    loss: float  # mean, of cross entropy in nats
     count: int  # images
 
+    @property
+    def accuracy(self) -> float:
+        """The score of a classifier, the share of correct first choices, 0..1."""
+        return self.score
 
-def evaluate(model: nn.Module, images: Images, labels: Labels, batch: int = 100) -> Metrics:
-    """Run `model` in float32 over byte images (N, H, W, C) and compare with labels (N,)."""
-    if not len(labels) or len(images) != len(labels):
-        raise DataError(
-            f"evaluate: {len(images)} images and {len(labels)} labels; give as many labels as images"
-        )
-    logits, targets = predict(model, images, batch), torch.from_numpy(labels)
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, images: Images, labels: Labels, batch: int = 100, task: Task = CLASSIFICATION
+) -> Metrics:
+    """Run `model` in float32 over byte images (N, H, W, C) and compare with labels (N, ...)."""
+    outputs = _predicted(model, images, labels, batch)
     return Metrics(
-        accuracy=float((logits.argmax(1) == targets).double().mean()),
-        loss=float(functional.cross_entropy(logits, targets)),
+        score=task.metric(values_of(outputs), labels),
+        loss=float(task.loss(outputs, to_target(labels))),
         count=len(labels),
     )
 
 
-def predict(model: nn.Module, images: Images, batch: int = 100) -> torch.Tensor:
-    """Logits (N, classes) float32 of byte images (N, H, W, C), as `class_scores`; `model` keeps its mode."""
-    return class_scores(predict_outputs(model, images, batch))
+def score(
+    model: nn.Module, images: Images, labels: Labels, metric: TaskMetric = TOP1, batch: int = 100
+) -> float:
+    """The metric alone."""
+    return metric(values_of(_predicted(model, images, labels, batch)), labels)
 
 
 @torch.no_grad()
-def predict_outputs(model: nn.Module, images: Images, batch: int = 100) -> tuple[torch.Tensor, ...]:
-    """Every output, (N, K) or (N, K, H, W) float32, of byte images (N, H, W, C); `model` keeps its mode."""
+def predict(model: nn.Module, images: Images, batch: int = 100) -> Any:
+    """What `model` returns of byte images (N, H, W, C), in float32; `model` keeps its mode.
+
+    Vectors are (N, K), logits (N, classes) among them, maps (N, K, H, W).
+    """
     with evaluating(model):
-        parts = [tensors_of(model(to_input(images[i : i + batch]))) for i in range(0, len(images), batch)]
-    return tuple(torch.cat(part).float() for part in zip(*parts, strict=True))
+        parts = [outputs_of(model(to_input(images[i : i + batch]))) for i in range(0, len(images), batch)]
+    leaves, (structure, *_) = zip(*map(_pytree.tree_flatten, parts), strict=True)
+    return _pytree.tree_unflatten([torch.cat(same) for same in zip(*leaves, strict=True)], structure)
+
+
+def outputs_of(returned: Any) -> Any:
+    """What a network returned, in float32, as vectors (N, K) and maps (N, K, H, W) of two pixels or more."""
+    return _pytree.tree_map_only(Tensor, _as_outputs, returned)
+
+
+def values_of(outputs: Any) -> OutputValues | tuple[OutputValues, ...]:
+    """Outputs as arrays, several in a tuple, as metrics take them."""
+    found = tuple(tensor.numpy() for tensor in tensors_of(outputs))
+    return found[0] if len(found) == 1 else found
+
+
+def _as_outputs(tensor: Tensor) -> Tensor:
+    is_vector = tensor.shape[2:] == (1, 1) or tensor.ndim < 2
+    return (tensor.reshape(len(tensor), -1) if is_vector else tensor).float()
+
+
+def _predicted(model: nn.Module, images: Images, labels: Labels, batch: int) -> Any:
+    if not len(labels) or len(images) != len(labels):
+        raise DataError(
+            f"evaluate: {len(images)} images and {len(labels)} labels; give as many labels as images"
+        )
+    return predict(model, images, batch)

@@ -329,6 +329,7 @@ def pruned(
         example=example_of(data),
         data=list(batches_of(state, data, batches)),
         costs=costs,
+        loss=data.loss,
     )
     state.removed_channels += report.removed
     if state.masks is not None:

@@ -56,7 +56,7 @@ class PruneWeights:
         """The state with this round's share of its weights at 0; changes `state`."""
         schedule = CubicSchedule(final=self.sparsity, end=self.rounds)
         share = schedule.sparsity(self.rounds - self.owed(state) + 1)
-        scores = influences(state.model, self.influence, self._measured(state, data))
+        scores = influences(state.model, self.influence, self._measured(state, data), loss=data.loss)
         state.masks = choose_masks(scores, self._target(share))
         state.masks.apply(state.model, state.optimizer)
         state.cluster_again()

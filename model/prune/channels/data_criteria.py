@@ -8,19 +8,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from bitlathe.model.prune.channels.criteria import FILTERS, Criterion, Data, Rows, by_member, filters_of
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.channels.members import Member, MemberRole
 from bitlathe.model.prune.errors import PruneError
+from bitlathe.model.train.evaluate import outputs_of
+from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 from bitlathe.model.zoo.modes import evaluating
-from bitlathe.model.zoo.outputs import class_scores
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def taylor(loss: Loss = functional.cross_entropy) -> Criterion:
+def taylor(loss: TaskLoss = CROSS_ENTROPY) -> Criterion:
     """Sum over batches and weights of |weight * gradient|, the first-order change of the loss without it.
 
     Source: Molchanov et al. 2019, arXiv:1906.10771, equation 8, with magnitudes in place of squares.
@@ -34,7 +32,7 @@ def taylor(loss: Loss = functional.cross_entropy) -> Criterion:
         sums = [torch.zeros(len(weight), dtype=torch.float64) for weight in weights]
         for images, labels in _batches(model, data):
             with torch.enable_grad(), _wanting_gradients(weights):
-                gradients = torch.autograd.grad(loss(class_scores(model(images)), labels), weights)
+                gradients = torch.autograd.grad(loss(outputs_of(model(images)), labels), weights)
             for total, weight, gradient in zip(sums, weights, gradients, strict=True):
                 total += (weight.detach() * gradient).abs().double().flatten(1).sum(1).cpu()
         found = dict(zip(names, sums, strict=True))

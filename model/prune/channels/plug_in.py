@@ -16,6 +16,7 @@ from bitlathe.model.prune.channels.ranking import select
 from bitlathe.model.prune.channels.removal import Optimizer, PruneReport, prune
 from bitlathe.model.prune.channels.scores import ScoredMembers, find_criterion, score_channels
 from bitlathe.model.prune.channels.surgery import Optimizers
+from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +41,17 @@ def plug_in(
     data: Data | None = None,
     original: Mapping[str, int] | None = None,
     costs: Costs | None = None,
+    loss: TaskLoss = CROSS_ENTROPY,
 ) -> PruneReport:
     """Prune a live network and its optimizer in place; train on as if nothing had happened.
 
     `example` (N, C, H, W) is an input for tracing and checking, `data` are batches for criteria that look at
     images, `original` the widths by layer that the cap refers to, if earlier calls removed some, `costs` what
-    a share of the latency refers to. Any error leaves the network and the optimizer as they were.
+    a share of the latency refers to, `loss` what the network is trained by. Any error leaves the network and
+    the optimizer as they were.
     """
     groups = channel_groups(model, example, settings.scope).without(settings.skip)
-    criterion = find_criterion(settings.criterion, settings.seed)
+    criterion = find_criterion(settings.criterion, settings.seed, loss)
     scores = score_channels(model, groups, criterion, data, settings.members)
     if isinstance(settings.budget, CostShare) and settings.budget.metric is not Metric.LATENCY:
         costs = ChannelCosts.of(model, example)

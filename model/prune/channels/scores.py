@@ -24,6 +24,7 @@ from bitlathe.model.prune.channels.criteria import (
 from bitlathe.model.prune.channels.data_criteria import channel_sparsity, taylor
 from bitlathe.model.prune.channels.groups import ChannelGroups
 from bitlathe.model.prune.errors import PruneError
+from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 
 Scores = Mapping[str, npt.NDArray[np.float64]]  # name of a group -> (width,), the lowest goes first
 
@@ -46,11 +47,16 @@ class ScoredMembers(Enum):
     ROOT = "root"  # only the first producer
 
 
-def find_criterion(name: str, seed: int = 0) -> Criterion:
-    """Criterion called `name`; `seed` is for "random". PruneError lists the names if there is none."""
+def find_criterion(name: str, seed: int = 0, loss: TaskLoss = CROSS_ENTROPY) -> Criterion:
+    """Criterion called `name`; `seed` is for "random", `loss` for "taylor".
+
+    PruneError lists the names if there is none.
+    """
     if name not in CRITERIA:
         raise PruneError(f"{name}: no such criterion; choose one of {', '.join(CRITERIA)}")
-    return random_order(seed) if name == "random" else CRITERIA[name]()
+    if name == "random":
+        return random_order(seed)
+    return taylor(loss) if name == "taylor" else CRITERIA[name]()
 
 
 def score_channels(

@@ -11,12 +11,12 @@ from enum import Enum
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.batches import Batch
+from bitlathe.model.train.evaluate import outputs_of
+from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 from bitlathe.model.zoo.modes import evaluating
-from bitlathe.model.zoo.outputs import class_scores
 
 _WEIGHTED = (nn.Conv2d, nn.Linear)
 
@@ -40,11 +40,15 @@ def weight_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def influences(
-    model: nn.Module, kind: Influence, batches: Iterable[Batch] = (), forward: nn.Module | None = None
+    model: nn.Module,
+    kind: Influence,
+    batches: Iterable[Batch] = (),
+    forward: nn.Module | None = None,
+    loss: TaskLoss = CROSS_ENTROPY,
 ) -> dict[str, Tensor]:
     """Influence of each weight by name, with the weight's shape; never negative, 0 for a weight of 0.
 
-    Gradients are those of the cross entropy of `batches` through `forward`, by default the model, in
+    Gradients are those of the loss of `batches` through `forward`, by default the model, in
     evaluation mode; none are left in the parameters. Raises DataError if a batch is needed and missing.
     """
     weights = weight_parameters(model)
@@ -54,7 +58,7 @@ def influences(
     count = 0
     for batch in batches:
         for (name, weight), gradient in zip(
-            weights.items(), _gradients(forward or model, weights, batch), strict=True
+            weights.items(), _gradients(forward or model, weights, batch, loss), strict=True
         ):
             sums[name] += _term(kind, weight.detach(), gradient)
         count += 1
@@ -63,11 +67,13 @@ def influences(
     return {name: total / count for name, total in sums.items()}
 
 
-def _gradients(forward: nn.Module, weights: dict[str, nn.Parameter], batch: Batch) -> tuple[Tensor, ...]:
+def _gradients(
+    forward: nn.Module, weights: dict[str, nn.Parameter], batch: Batch, loss: TaskLoss
+) -> tuple[Tensor, ...]:
     images, labels = batch
     with evaluating(forward):
-        loss = functional.cross_entropy(class_scores(forward(images)), labels)
-    return torch.autograd.grad(loss, list(weights.values()))
+        found = loss(outputs_of(forward(images)), labels)
+    return torch.autograd.grad(found, list(weights.values()))
 
 
 def _term(kind: Influence, weight: Tensor, gradient: Tensor) -> Tensor:
