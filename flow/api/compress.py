@@ -18,6 +18,7 @@ from bitlathe.flow.compress.run import compress as carry_out
 from bitlathe.flow.errors import UsageError, member_of, refuse_idle
 from bitlathe.flow.hardware.latency import budget_of
 from bitlathe.flow.network.subject import Subject
+from bitlathe.flow.network.task import FunctionSource
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import NetworkSection, config_of, read_config
 from bitlathe.flow.search.request import ExecutorKind, SearchRequest
@@ -38,6 +39,8 @@ def compress(
     target: str = TARGET,
     budget_ms: float | None = None,
     budget_cycles: int | None = None,
+    metric: FunctionSource | None = None,
+    loss: FunctionSource | None = None,
     weight_bits: int = 8,
     activation_bits: int = 8,
     lr: float = 0.01,
@@ -53,7 +56,7 @@ def compress(
     """Prune, quantize and train a network by methods one after the other; the network given stays as it is.
 
     Args:
-        network: what `load_network` gives or takes, with one output per class.
+        network: what `load_network` gives or takes.
         methods: NAME:KEY=VALUE,..., in order, such as "prune:macs=0.3,epochs=2" and "quantize:weights=4";
             docs/command_line.md lists them.
         out: folder of the network in every form and of the state to resume; nothing is kept if not given.
@@ -61,19 +64,20 @@ def compress(
         target: whose cycles are predicted.
         budget_ms, budget_cycles: one of them, the most that an image may take. `check()` of the result raises
             CheckFailed where it is missed.
+        metric, loss: what judges and what trains it, as in `load_network`.
         weight_bits, activation_bits: of the integers, where no method says otherwise.
         lr, batch_size, augment: highest learning rate, images a step, whether images are shifted and
             mirrored.
         epoch_images: training images of an epoch; None: all.
         held_out: training images, the last ones, that no method sees.
-        images: test images that accuracy is measured on; None: all.
+        images: test images that the metric is measured on; None: all.
         seed: of the order of images and all else that is random.
         resume: continue from the state in `out`.
         progress: is called with how many steps are done.
 
     Returns:
-        Accuracy, parameters, multiply-accumulates, bytes and cycles before and after, both as integers, and
-        `integer_network`, which `compile` and `simulate` take.
+        Accuracy or another metric, parameters, multiply-accumulates, bytes and cycles before and after, both
+        as integers, and `integer_network`, which `compile` and `simulate` take.
 
     Raises:
         UsageError: a method that is not known or does not fit, a folder that holds other files.
@@ -93,7 +97,7 @@ def compress(
     )
     budget = budget_of(budget_ms, budget_cycles)
     config = QuantizeConfig(weight_bits=weight_bits, activation_bits=activation_bits)
-    subject = subject_of(network, dataset, progress)
+    subject = subject_of(network, dataset, progress).with_task(metric, loss)
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="bitlathe-"))
         return carry_out(subject, config, options, find_target(target), Path(folder), progress, budget)
@@ -111,6 +115,8 @@ def search(
     target: str | None = None,
     budget_ms: float | None = None,
     budget_cycles: int | None = None,
+    metric: FunctionSource | None = None,
+    loss: FunctionSource | None = None,
     baselines: Sequence[str] = (),
     seed: int | None = None,
     resume: bool = False,
@@ -127,9 +133,8 @@ def search(
     """Choose pruning and quantization epoch by epoch, by a rule such as measured latency (Algorithm 1).
 
     Args:
-        network: what `load_network` gives or takes, with one output per class; it stays as it is. Or
-            FILE.toml, which says all that `methods` to `baselines` and `settings` say here; docs/search.md
-            describes it.
+        network: what `load_network` gives or takes; it stays as it is. Or FILE.toml, which says all that
+            `methods` to `baselines` and `settings` say here; docs/search.md describes it.
         out: folder of network.blg, choices, every epoch's state, and the report index.html.
         methods: what each epoch chooses from: `PruneParameters`, `QuantizeParameters`, `PruneWeights`,
             `ProductParameters`, `Train`.
@@ -137,10 +142,11 @@ def search(
         dataset: what `load_dataset` takes, for a network that was not loaded with one.
         rule: what decides, a name of docs/search.md or MODULE:FUNCTION; "feasible" if not given, "budget"
             with a budget.
-        rule_parameters: what the rule aims at, such as {"delta": 0.01}, the accuracy that may be lost.
+        rule_parameters: what the rule aims at, such as {"delta": 0.01}, how much of the metric may be lost.
         target: board whose latency counts; pynq-z2 if not given.
         budget_ms, budget_cycles: one of them, the most that an image may take; instead of a file's. `check()`
             of the result raises CheckFailed where it is missed.
+        metric, loss: what judges and what trains networks, as in `load_network`.
         baselines: pipelines to compare with: "ordinary", "greedy", "knapsack".
         seed: of the order of images and all else that is random; 0, or what the file says.
         resume: go on from the last epoch in `out`.
@@ -154,8 +160,8 @@ def search(
             such as lr=0.02, held_out=300, probe=0.3, rungs=["cycle-model"].
 
     Returns:
-        Accuracy and cycles of the last epoch, what each epoch chose (`history`), the network found
-        (`integer_network`, and its file `network`), the baselines, and the report's path.
+        Accuracy or another metric, and cycles of the last epoch, what each epoch chose (`history`), the
+        network found (`integer_network`, and its file `network`), the baselines, and the report's path.
 
     Raises:
         UsageError: an argument or a configuration that does not fit; a folder that holds a search.
@@ -170,10 +176,15 @@ def search(
     given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
     if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
         given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
+        given |= {"metric": metric, "loss": loss}
         _check_alone(network, {**settings, **given})
         config = read_config(Path(network), budget.as_setting if budget else {})
     else:
-        named = _named_or_loaded(network, dataset, root, seed or 0, progress)
+        by_name = isinstance(metric, str | None) and isinstance(loss, str | None)
+        named = _named_or_loaded(network, dataset, root, seed or 0, progress, by_name)
+        if isinstance(named, Subject):
+            named, metric, loss = named.with_task(metric, loss), None, None
+        given |= {"metric": metric, "loss": loss}
         aims = {key: value for key, value in given.items() if value is not None}
         aims |= budget.as_setting if budget else {}
         config = config_of(named, methods, rule, rule_parameters or {}, settings | aims)
@@ -205,10 +216,11 @@ def _named_or_loaded(
     data: Path | None,
     seed: int,
     progress: Progress,
+    by_name: bool,
 ) -> NetworkSection | Subject:
-    """Names as a file has them, or the network itself where it or its data set is an object."""
+    """Names as a file has them, or the network itself where anything is an object and not named."""
     if isinstance(network, Subject):
         return subject_of(network, dataset)
-    if isinstance(network, str) and (dataset is None or isinstance(dataset, str)):
+    if by_name and isinstance(network, str) and (dataset is None or isinstance(dataset, str)):
         return NetworkSection(name=network, dataset=dataset)
     return load_network(network, dataset, data=data, seed=seed, progress=progress)

@@ -20,6 +20,7 @@ from bitlathe.flow.network.request import (
 )
 from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject, find_subject
+from bitlathe.flow.network.task import FunctionSource
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.fixed_point import RoundingMode
@@ -35,6 +36,8 @@ def load_network(
     image_size: ImageSize | None = None,
     normalization: str | ChannelConstants = AUTO,
     seed: int = 0,
+    metric: FunctionSource | None = None,
+    loss: FunctionSource | None = None,
     progress: Progress = silent,
 ) -> Subject:
     """A trained network and the data set it is judged on, ready to be quantized or compressed.
@@ -42,7 +45,7 @@ def load_network(
     Args:
         network: a name of the zoo (`lenet5`, `resnet20`, ...), `FILE.py:FUNCTION`, `FILE.onnx`, or a module,
             which is copied and moved to the processor. A module maps images (N, C, H, W) float32 to logits
-            (N, classes).
+            (N, classes), or to what its loss and its metric take.
         dataset: what `load_dataset` takes; a network of the zoo has a usual one.
         weights: a state dict's file; else the module's own, the package's, or seeded random ones.
         data: folder of the data sets that have names; the variable BITLATHE_DATA if not given.
@@ -54,6 +57,10 @@ def load_network(
             on images that its data set gives as floats, "imagenet" for the published weights of CIFAR-10's
             ResNets, else "none".
         seed: of random weights.
+        metric: what judges it: "top1", "top5", "mse", "miou", FILE.py:FUNCTION or a function of outputs and
+            labels; if not given, what suits the labels.
+        loss: what trains it: "cross_entropy", "mse", "l1", "bce", FILE.py:FUNCTION or a function of outputs
+            and labels, as tensors; if not given, what suits the labels.
         progress: is called with how files were read and where the weights come from.
 
     Raises:
@@ -69,6 +76,8 @@ def load_network(
         image_size=image_size,
         normalization=read_normalization(normalization),
         seed=seed,
+        metric=metric,
+        loss=loss,
     )
     return find_subject(request, progress)
 
@@ -79,20 +88,22 @@ def load_quantized(
     *,
     data: str | Path | None = None,
     image_size: ImageSize | None = None,
+    metric: FunctionSource | None = None,
     progress: Progress = silent,
 ) -> IntegerNetwork:
     """An integer network from the file (.blg, .blgc) that `save`, `compress` or `search` wrote.
 
     `dataset` is what `load_dataset` takes; a network of the zoo has a usual one. Pictures of a folder become
-    as large as the network takes them, unless `image_size` says otherwise. Raises FormatError, DataError or
-    ShapeError for the file, OverflowRisk where an accumulator could overflow, UsageError or MissingData for
-    the data.
+    as large as the network takes them, unless `image_size` says otherwise. `metric` judges it, as in
+    `load_network`. Raises FormatError, DataError or ShapeError for the file, OverflowRisk where an
+    accumulator could overflow, UsageError or MissingData for the data.
     """
     return read_network(
         Path(path),
         _text_or_images(dataset),
         None if data is None else Path(data),
         image_size=image_size,
+        metric=metric,
         progress=progress,
     )
 
@@ -108,6 +119,7 @@ def quantize(
     rounding: str = "half_up",
     search_formats: bool = False,
     layers: Mapping[str, LayerBits | int] | None = None,
+    metric: FunctionSource | None = None,
     progress: Progress = silent,
 ) -> IntegerNetwork:
     """A network as integers with power-of-two scales, not trained further, proven not to overflow.
@@ -122,8 +134,9 @@ def quantize(
         search_formats: move binary points, one group of tensors or layer at a time, where that brings the
             outputs closer to the float network's; takes longer, and pays at few bits.
         layers: other bits of single layers by name; a single number is the bits of the weights.
-        progress: is called where outputs are not the classes of the data set, and with whether a network that
-            is quantized already keeps its integers, as it does where no other bits or rounding are asked for.
+        metric: what judges it, as in `load_network`.
+        progress: is called where no metric suits outputs and labels, and with whether a network that is
+            quantized already keeps its integers, as it does where no other bits or rounding are asked for.
 
     Raises:
         FormatError: bits out of range, or no layer of that name.
@@ -142,7 +155,7 @@ def quantize(
             for name, bits in (layers or {}).items()
         },
     )
-    subject = subject_of(network, dataset, progress)
+    subject = subject_of(network, dataset, progress).with_task(metric)
     tell_normalization(subject, progress)
     return quantized(subject, config, progress)
 

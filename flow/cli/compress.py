@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from bitlathe.flow.cli.options import (
     BudgetCyclesOption,
     BudgetMsOption,
     JsonOption,
+    LossOption,
+    MetricOption,
     TargetOption,
     takes_float_network,
 )
@@ -35,6 +38,8 @@ def compress(
     target: TargetOption = "pynq-z2",
     budget_ms: BudgetMsOption = None,
     budget_cycles: BudgetCyclesOption = None,
+    metric: MetricOption = None,
+    loss: LossOption = None,
     lr: Annotated[float, typer.Option("--lr", help="Highest learning rate.")] = 0.01,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Images a step.")] = 128,
     augment: Annotated[bool, typer.Option("--augment", help="Shift and mirror the training images.")] = False,
@@ -71,7 +76,8 @@ def compress(
     )
     budget = budget_of(budget_ms, budget_cycles)
     board, config = find_target(target), quantize_config(request)
-    result = compress(find_subject(request, show), config, options, board, out, show, budget)
+    subject = find_subject(replace(request, metric=metric, loss=loss), show)
+    result = compress(subject, config, options, board, out, show, budget)
     if as_json:
         print_json(result.to_json())
     else:
@@ -87,15 +93,18 @@ def sensitivity(
     ] = "0.25,0.5,0.75",
     scope: Annotated[str, typer.Option("--scope", help="Which channels: internal or all.")] = "internal",
     images: Annotated[int, typer.Option("--images", min=1, help="Last training images to judge by.")] = 1000,
+    metric: MetricOption = None,
+    loss: LossOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prune each layer alone and tell what accuracy that costs: which layers to skip."""
+    """Prune each layer alone and tell what accuracy, or other metric, that costs: which layers to skip."""
     from bitlathe.flow.cli.tables import show_sensitivity
     from bitlathe.flow.compress.sensitivity import measure_sensitivity, sensitivity_options
     from bitlathe.flow.network.subject import find_subject
 
     options = sensitivity_options(criterion=criterion, shares=shares, scope=scope, images=images)
-    result = measure_sensitivity(find_subject(request, show), options, show)
+    subject = find_subject(replace(request, metric=metric, loss=loss), show)
+    result = measure_sensitivity(subject, options, show)
     if as_json:
         print_json(result.to_json())
     else:

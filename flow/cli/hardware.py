@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bitlathe.flow.cli.options import JsonOption, TargetOption, WorkersOption, as_options, takes_network
+from bitlathe.flow.cli.options import (
+    JsonOption,
+    MetricOption,
+    TargetOption,
+    WorkersOption,
+    as_options,
+    takes_network,
+)
 from bitlathe.flow.cli.output import print_json, show
 from bitlathe.flow.errors import refuse_idle
 from bitlathe.flow.network.request import NetworkRequest
@@ -51,6 +59,7 @@ def simulate(
     request: NetworkRequest,
     target: TargetOption = "pynq-z2",
     images: Annotated[int, typer.Option("--images", help="Test images, the first ones.")] = 16,
+    metric: MetricOption = None,
     workers: WorkersOption = 1,
     stalls: Annotated[
         int, typer.Option("--stalls", min=0, max=99, help="Chance in percent that memory pauses in a cycle.")
@@ -71,7 +80,7 @@ def simulate(
     refuse_idle("profile", profile, chart=chart)
     board = find_target(target)
     options = SimulationOptions(images=images, workers=workers, stall_percent=stalls, seed=request.seed)
-    integer = obtain(request, show)
+    integer = obtain(replace(request, metric=metric), show)
     integer.test_images(images)  # too many are refused before anything is compiled
     result = simulate(compile_for(integer, board), options, show)
     layers = result.profile

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bitlathe.flow.cli.options import DataOption, DatasetOption, ImageSizeOption, JsonOption, takes_network
+from bitlathe.flow.cli.options import (
+    DataOption,
+    DatasetOption,
+    ImageSizeOption,
+    JsonOption,
+    LossOption,
+    MetricOption,
+    takes_network,
+)
 from bitlathe.flow.cli.output import log_to_stderr, print_json, show
 from bitlathe.flow.network.request import NetworkRequest, image_size_of
 from bitlathe.model.graph.files.settings import MAX_SEED
@@ -26,6 +35,8 @@ def train(
     dataset: DatasetOption = None,
     data: DataOption = None,
     image_size: ImageSizeOption = None,
+    metric: MetricOption = None,
+    loss: LossOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of checkpoint and weights; else build/train/NETWORK-DATASET."),
@@ -70,25 +81,30 @@ def train(
         threads=threads,
     )
     log_to_stderr()
-    trained = run_training(config, data, out, resume, image_size=image_size_of(image_size), progress=show)
+    size = image_size_of(image_size)
+    trained = run_training(
+        config, data, out, resume, image_size=size, metric=metric, loss=loss, progress=show
+    )
     if as_json:
         print_json(trained.to_json())
     else:
-        print(f"{trained.weights}: test accuracy {100 * trained.metadata.accuracy:.2f} %")
+        judged = trained.result.metric
+        print(f"{trained.weights}: test {judged.title} {judged.said(trained.result.score)}")
 
 
 def quantize(
     request: NetworkRequest,
     images: Annotated[int | None, typer.Option("--images", help="Test images; all if not given.")] = None,
+    metric: MetricOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="File of the integer graph (.blg).")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Quantize a trained network and compare its accuracy before and after."""
+    """Quantize a trained network and compare its accuracy, or another metric, before and after."""
     from bitlathe.flow.cli.tables import show_quantization
     from bitlathe.flow.network.integer_network import obtain
     from bitlathe.flow.network.quantization import judge
 
-    network = obtain(request, show)
+    network = obtain(replace(request, metric=metric), show)
     result = judge(network, images, out)
     if out is not None:
         network.save(out, show)

@@ -66,6 +66,14 @@ BudgetMsOption = Annotated[
 BudgetCyclesOption = Annotated[
     int | None, typer.Option("--budget-cycles", help="The same in cycles; give one of the two.")
 ]
+MetricOption = Annotated[
+    str | None,
+    typer.Option("--metric", help="What judges: top1, top5, mse, miou or FILE.py:FUNCTION(outputs, labels)."),
+]
+LossOption = Annotated[
+    str | None,
+    typer.Option("--loss", help="What trains: cross_entropy, mse, l1, bce or FILE.py:FUNCTION."),
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Simulated engines side by side.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead.")]
 

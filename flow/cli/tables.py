@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bitlathe.flow.network.quantization import QuantizationResult
     from bitlathe.flow.search.run import FinishedSearch
     from bitlathe.hls.explore.search import EngineChoice, Exploration
+    from bitlathe.model.train import TaskMetric
 
 REFUSED_SHOWN = 8
 LOOPS_SHOWN = 5
@@ -46,8 +47,8 @@ LAYER_COLUMNS = (
 def show_quantization(result: QuantizationResult) -> None:
     """Print what quantization cost."""
     rows = [
-        ("accuracy, float", percent(result.accuracy_float)),
-        ("accuracy, integer", percent(result.accuracy_integer)),
+        (f"{result.title}, float", result.said(result.score_float)),
+        (f"{result.title}, integer", result.said(result.score_integer)),
         ("test images", f"{result.images:,}"),
         ("bits, weights and activations", f"{result.weight_bits} and {result.activation_bits}"),
         ("parameters", f"{result.parameters:,}"),
@@ -61,7 +62,12 @@ def show_compression(result: Compression) -> None:
     """Print a network's sizes before and after."""
     old, new = result.before, result.after
     rows = [
-        ("accuracy, integer", percent(old.accuracy), percent(new.accuracy), ""),
+        (
+            f"{result.metric.title}, integer",
+            result.metric.said(old.score),
+            result.metric.said(new.score),
+            "",
+        ),
         _change("parameters", old.parameters, new.parameters),
         _change("parameters that are not 0", old.nonzero, new.nonzero),
         _change("MACs an image", old.macs, new.macs),
@@ -85,8 +91,8 @@ def _change(what: str, before: int, after: int) -> tuple[str, str, str, str]:
 def show_simulation(result: SimulationResult) -> None:
     """Print what the simulated hardware gave."""
     rows = [
-        ("accuracy, float", percent(result.accuracy_float)),
-        ("accuracy, integer, from the hardware", percent(result.accuracy_integer)),
+        (f"{result.title}, float", result.said(result.score_float)),
+        (f"{result.title}, integer, from the hardware", result.said(result.score_integer)),
         ("test images", f"{result.images:,}"),
         ("output integers that differ", f"{result.mismatches:,}"),
         ("cycles an image", f"{result.cycles:,}"),
@@ -163,18 +169,24 @@ def show_timing(row: Resources, clock_mhz: float) -> None:
 
 
 def show_sensitivity(result: NetworkSensitivity) -> None:
-    """Print points of accuracy gained or lost, one line per layer."""
+    """Print how much of the metric is gained or lost, shares in points, one line per layer."""
+    metric = result.metric
     columns = ("layer", "channels", *(f"{share:.0%} gone" for share in result.shares))
     rows = [
-        (name, str(result.channels[name]), *(f"{100 * (a - result.accuracy):+.2f}" for a in accuracies))
-        for name, accuracies in result.accuracies.items()
+        (name, str(result.channels[name]), *(_gained(metric, score - result.score) for score in scores))
+        for name, scores in result.scores.items()
     ]
     print_table(
-        f"{result.network} on {result.dataset}, each layer pruned alone by {result.criterion}: points of "
-        f"accuracy, from {percent(result.accuracy)} of {result.images:,} training images",
+        f"{result.network} on {result.dataset}, each layer pruned alone by {result.criterion}: "
+        f"{'points' if metric.is_share else 'change'} of {metric.title}, from {metric.said(result.score)} "
+        f"of {result.images:,} training images",
         columns,
         rows,
     )
+
+
+def _gained(metric: TaskMetric, change: float) -> str:
+    return f"{100 * change:+.2f}" if metric.is_share else f"{change:+.4g}"
 
 
 def show_search(finished: FinishedSearch) -> None:

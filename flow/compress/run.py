@@ -14,7 +14,8 @@ from bitlathe.flow.compress.stages import Chosen, chosen
 from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import check_replaceable, write_json
 from bitlathe.flow.hardware.latency import CycleModelRung, check_reachable, unsaved
-from bitlathe.flow.network.integer_network import IntegerNetwork, accuracy, named, preprocess_path
+from bitlathe.flow.network.integer_network import IntegerNetwork, named, preprocess_path
+from bitlathe.flow.network.judged import values_of_codes
 from bitlathe.flow.network.quantize_settings import layer_word
 from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject
@@ -39,8 +40,8 @@ from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
 from bitlathe.model.search import LatencyBudget
-from bitlathe.model.train import TrainConfig
-from bitlathe.model.train import evaluate as evaluate_float
+from bitlathe.model.train import TaskMetric, TrainConfig
+from bitlathe.model.train import score as float_score
 from bitlathe.model.train.config import Schedule
 
 STATE_NAME, GRAPH_NAME, COMPACT_NAME, ACCOUNT_NAME = "state.pt", "network.blg", "network.blgc", "account.json"
@@ -56,7 +57,7 @@ class CompressOptions:
     augment: bool = False
     epoch_images: int | None = None  # training images an epoch takes; None: all
     held_out: int = 1000  # training images that no method sees
-    images: int | None = None  # test images that accuracy is measured on; None: all
+    images: int | None = None  # test images that the metric is measured on; None: all
     seed: int = 0
     resume: bool = False
 
@@ -79,7 +80,7 @@ class CompressOptions:
 class Size:
     """A network's measures."""
 
-    accuracy: float  # of its integers, 0..1
+    score: float  # of its integers, by the metric
     parameters: int
     nonzero: int
     macs: int
@@ -98,7 +99,8 @@ class Compression:
     target: str
     methods: tuple[str, ...]
     images: int
-    accuracy_float: float  # before
+    metric: TaskMetric
+    score_float: float  # before
     before: Size  # quantized as the options say, and nothing else
     after: Size
     latency_ms: float  # after
@@ -108,9 +110,19 @@ class Compression:
     integer_network: IntegerNetwork = field(compare=False)  # the network itself
 
     @property
-    def accuracy(self) -> float:
-        """Share of the test images that its integers recognise, 0..1."""
-        return self.after.accuracy
+    def score(self) -> float:
+        """What the metric says of its integers."""
+        return self.after.score
+
+    @property
+    def accuracy_float(self) -> float | None:
+        """The float score before where the metric is top-1, 0..1; else None."""
+        return self.metric.accuracy(self.score_float)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the test images that its integers recognise, 0..1; None where the metric is not top-1."""
+        return self.metric.accuracy(self.score)
 
     @property
     def cycles(self) -> int:
@@ -120,9 +132,10 @@ class Compression:
     def __repr__(self) -> str:
         old, new = self.before, self.after
         return (
-            f"{self.network} on {self.dataset}, compressed: accuracy {100 * old.accuracy:.2f} % to "
-            f"{100 * new.accuracy:.2f} %, {old.file_bytes:,} bytes to {new.file_bytes:,}, "
-            f"{old.cycles:,} cycles to {new.cycles:,} on {self.target}"
+            f"{self.network} on {self.dataset}, compressed: {self.metric.title} "
+            f"{self.metric.said(old.score)} to {self.metric.said(new.score)}, "
+            f"{old.file_bytes:,} bytes to {new.file_bytes:,}, {old.cycles:,} cycles to {new.cycles:,} "
+            f"on {self.target}"
         )
 
     @property
@@ -140,8 +153,17 @@ class Compression:
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         plain = {each.name: getattr(self, each.name) for each in fields(self) if each.compare}
-        budget = self.budget and self.budget.to_json(self.cycles, self.latency_ms)
-        return {**plain, "before": asdict(self.before), "after": asdict(self.after), "budget": budget}
+        return {
+            **plain,
+            "metric": self.metric.name,
+            "accuracy_float": self.accuracy_float,
+            "before": self._plain(self.before),
+            "after": self._plain(self.after),
+            "budget": self.budget and self.budget.to_json(self.cycles, self.latency_ms),
+        }
+
+    def _plain(self, size: Size) -> dict[str, object]:
+        return {"accuracy": self.metric.accuracy(size.score), **asdict(size)}
 
 
 def compress(
@@ -176,21 +198,22 @@ def compress(
         check_reachable(budget, subject, [stage.method for stage in stages], [config], rung, target)
     data, shown = subject.dataset, options.images
     images, labels = data.test_images[:shown], data.test_labels[:shown]
-    float_before = evaluate_float(subject.model, images, labels).accuracy
+    metric = subject.judge
+    float_before = float_score(subject.model, images, labels, metric)
     before = quantize(subject.model, data.train_images, config)
     with writable(out):
         network = _compressed(subject, config, options, Recipe(stages=stages), out, progress)
         graph = named(network.graph, subject, network.preprocess)
         _write(graph, network.preprocess, out)
-    judged = data.classes_among(subject.outputs) or 0
-    sizes = [_size(g, network.preprocess, target, images, labels, judged) for g in (before.graph, graph)]
+    sizes = [_size(g, network.preprocess, target, images, labels, metric) for g in (before.graph, graph)]
     result = Compression(
         network=subject.network,
         dataset=data.name,
         target=target.name,
         methods=options.methods,
         images=len(labels),
-        accuracy_float=float_before,
+        metric=metric,
+        score_float=float_before,
         before=sizes[0],
         after=sizes[1],
         latency_ms=target.milliseconds(sizes[1].cycles),
@@ -203,6 +226,7 @@ def compress(
             preprocess=network.preprocess,
             dataset_name=data.name,
             dataset=data,
+            metric=metric,
             subject=None,
             file=out / GRAPH_NAME,
             config=config,
@@ -253,6 +277,7 @@ def _compressed(
         batch_size=options.batch_size,
         augment=options.augment,
         epoch_images=options.epoch_images,
+        loss=subject.task.loss,
     )
     make_folder(out)
     kept = _Kept(path=out / STATE_NAME, identity=_identity(subject, config, options))
@@ -292,6 +317,7 @@ def _identity(subject: Subject, config: QuantizeConfig, options: CompressOptions
         "rounding": config.rounding.value,
         "layers": [layer_word(name, bits) for name, bits in config.layers.items()],
         **options.shaping,
+        **subject.task.shaping,
         "weights": subject.digest,  # last: of random ones the seed says more
     }
 
@@ -340,11 +366,16 @@ def _write(graph: Graph, preprocess: Preprocess, out: Path) -> None:
 
 
 def _size(
-    graph: Graph, preprocess: Preprocess, target: Target, images: Images, labels: Labels, judged: int
+    graph: Graph,
+    preprocess: Preprocess,
+    target: Target,
+    images: Images,
+    labels: Labels,
+    metric: TaskMetric,
 ) -> Size:
     account = Account.of(graph)
     return Size(
-        accuracy=accuracy(evaluator(graph)(preprocess.codes(images))[judged], labels),
+        score=metric(values_of_codes(graph, evaluator(graph)(preprocess.codes(images))), labels),
         parameters=account.parameters,
         nonzero=account.nonzero,
         macs=account.macs,

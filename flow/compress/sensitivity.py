@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import count
 
 from torch import nn
@@ -15,7 +15,7 @@ from bitlathe.model.data import to_input, to_target
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.channels.scores import find_criterion, score_channels
 from bitlathe.model.prune.channels.sensitivity import sensitivity
-from bitlathe.model.train import evaluate
+from bitlathe.model.train import TaskMetric, score
 from bitlathe.model.train.batches import Batch
 
 _SCORED = 1024  # training images that a criterion looks at, if it looks at any
@@ -61,45 +61,49 @@ class NetworkSensitivity:
     dataset: str
     criterion: str
     images: int
-    accuracy: float  # nothing pruned, 0..1
+    metric: TaskMetric
+    score: float  # nothing pruned, by the metric
     shares: tuple[float, ...]
     channels: Mapping[str, int]  # by layer
-    accuracies: Mapping[str, tuple[float, ...]]  # by layer, at each share; nothing retrained
+    scores: Mapping[str, tuple[float, ...]]  # by layer, at each share; nothing retrained
     stuck: Mapping[str, str]  # layers whose channels must stay -> reason
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
-        return asdict(self)
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        same = {"accuracy": self.score, "accuracies": self.scores} if self.metric.name == "top1" else {}
+        return {**plain, "metric": self.metric.name, **same}
 
 
 def measure_sensitivity(
     subject: Subject, options: SensitivityOptions, progress: Progress = silent
 ) -> NetworkSensitivity:
     """Prune each layer alone at each share and measure; errors are those of the pruner."""
-    subject.check_classifies()
+    task = subject.task
     images = subject.dataset.train_images[-options.images :]
     labels = subject.dataset.train_labels[-options.images :]
     groups = channel_groups(subject.model, to_input(images[:2]), options.scope)
     for line in groups.told():
         progress(Note(line))
-    criterion = find_criterion(options.criterion)
+    criterion = find_criterion(options.criterion, loss=task.loss)
     scores = score_channels(subject.model, groups, criterion, tuple(_batches(subject)))
     work, total, done = f"{subject.network}: layers", len(groups) * len(options.shares), count()
 
-    def accuracy(model: nn.Module) -> float:
+    def judged(model: nn.Module) -> float:
         progress(Advance(work, next(done), total))
-        return evaluate(model, images, labels).accuracy
+        return score(model, images, labels, task.metric)
 
-    found = sensitivity(subject.model, groups, scores, accuracy, options.shares)
+    found = sensitivity(subject.model, groups, scores, judged, options.shares)
     return NetworkSensitivity(
         network=subject.network,
         dataset=subject.dataset.name,
         criterion=options.criterion,
         images=len(labels),
-        accuracy=found.base,
+        metric=task.metric,
+        score=found.base,
         shares=found.ratios,
         channels={group.name: group.width for group in groups},
-        accuracies=found.accuracies,
+        scores=found.accuracies,
         stuck=groups.stuck,
     )
 

@@ -7,13 +7,14 @@ import platform
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from bitlathe.flow.errors import CheckFailed, UsageError
 from bitlathe.flow.hardware.compilation import NetworkProgram
 from bitlathe.flow.hardware.profile import Profile
 from bitlathe.flow.network.integer_network import IntegerNetwork
+from bitlathe.flow.network.judged import Judged
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.hls.cycles.bounds import Bounds, bounds
 from bitlathe.hls.cycles.model import DdrModel
@@ -43,7 +44,7 @@ class SimulatedOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SimulationResult:
+class SimulationResult(Judged):
     """The measurements of a simulation, as the row that --json prints."""
 
     network: str
@@ -52,8 +53,6 @@ class SimulationResult:
     images: int
     mismatches: int  # output integers that differ from the reference's, over all images
     outputs: tuple[SimulatedOutput, ...]  # each of them
-    accuracy_float: float | None  # on these images; None for a graph read from a file
-    accuracy_integer: float | None  # of the hardware's outputs; both None where they are not classes
     macs: int  # multiply-accumulates of one image
     cycles: int  # of one image, start to done: median over images after the first
     cycles_first: int  # of the first image, whose start also loads the weights
@@ -76,8 +75,13 @@ class SimulationResult:
     profile: Profile = field(compare=False)  # where the cycles of one image went
 
     @property
+    def score(self) -> float | None:
+        """What the metric says of the hardware's outputs on these images; None without a metric."""
+        return self.score_integer
+
+    @property
     def accuracy(self) -> float | None:
-        """Accuracy of the hardware's outputs on these images, 0..1; None where they are not classes."""
+        """The same where the metric is top-1, 0..1; else None."""
         return self.accuracy_integer
 
     @property
@@ -88,15 +92,11 @@ class SimulationResult:
     def __repr__(self) -> str:
         wrong = f"{self.mismatches:,} output integers differ from the reference's"
         equal = wrong if self.mismatches else "every integer matches"
-        seen = "" if self.accuracy is None else f", {100 * self.accuracy:.2f} % right"
+        seen = "" if self.score is None else f", {self.title} {self.said(self.score)}"
         return (
             f"{self.network} on {self.target}, simulated: {self.images:,} images{seen}, {self.cycles:,} "
             f"cycles or {self.milliseconds:.4f} ms an image, {equal}"
         )
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values, the profile left out."""
-        return {name: value for name, value in asdict(self).items() if name != "profile"}
 
     def check(self) -> None:
         """Raise CheckFailed unless every integer is the reference's."""
@@ -142,8 +142,9 @@ def simulate(
         images=len(images),
         mismatches=sum(output.mismatches for output in compared),
         outputs=compared,
-        accuracy_float=network.float_accuracy(images, labels),
-        accuracy_integer=network.accuracy_of(outputs.codes, labels),
+        metric=network.metric,
+        score_float=network.float_score(images, labels),
+        score_integer=network.score_of(outputs.codes, labels),
         macs=network.macs,
         cycles=cycles,
         cycles_first=outputs.first_cycles,

@@ -8,14 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.flow.errors import UsageError
+from bitlathe.flow.network.judged import values_of_codes
 from bitlathe.flow.network.own_data import find_dataset, is_known
 from bitlathe.flow.network.quantize_settings import quantize_config
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
 from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject, find_subject
+from bitlathe.flow.network.task import FunctionSource, find_metric
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.capture.names import identifier
 from bitlathe.model.capture.returned import size_of
@@ -35,7 +38,7 @@ from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, Preprocess
 from bitlathe.model.quantize.quantizer import quantize
-from bitlathe.model.train.evaluate import predict_outputs
+from bitlathe.model.train import TaskMetric, score, usual_task
 from bitlathe.model.zoo import NETWORKS
 
 _NAMED = 3  # tensors that a note names
@@ -94,6 +97,7 @@ class IntegerNetwork(ReadyGraph):
     """A graph that is ready, and the images it is judged on."""
 
     dataset: Dataset
+    metric: TaskMetric | None  # what judges it; None: none was given, and none suits labels and outputs
     config: QuantizeConfig | None = None  # that it was quantized by; None where that is not known
 
     def __repr__(self) -> str:
@@ -103,10 +107,14 @@ class IntegerNetwork(ReadyGraph):
         )
 
     @cached_property
+    def score(self) -> float | None:
+        """What the metric says of its integers for all test images; None without a metric."""
+        return self.score_of(self.all_outputs(self.dataset.test_images), self.dataset.test_labels)
+
+    @property
     def accuracy(self) -> float | None:
-        """Share of all test images that its integers recognise, 0..1; None where they are not classes."""
-        outputs = self.all_outputs(self.dataset.test_images)
-        return self.accuracy_of(outputs, self.dataset.test_labels)
+        """Share of all test images that its integers recognise, 0..1; None where the metric is not top-1."""
+        return None if self.metric is None or self.score is None else self.metric.accuracy(self.score)
 
     @property
     def macs(self) -> int:
@@ -148,15 +156,15 @@ class IntegerNetwork(ReadyGraph):
         """How its outputs differ from one per class, which an accuracy needs; None where one does not."""
         return self.dataset.unlike_classes(*output_shapes(self.graph))
 
-    def accuracy_of(self, outputs: Sequence[NDArray[Any]], labels: Labels) -> float | None:
-        """Accuracy of the one of its outputs that is classes; None where there is no such one."""
-        return None if self.judged is None else accuracy(outputs[self.judged], labels)
+    def score_of(self, outputs: Sequence[NDArray[np.integer[Any]]], labels: Labels) -> float | None:
+        """What the metric says of the codes of every output; None without a metric."""
+        return None if self.metric is None else self.metric(values_of_codes(self.graph, outputs), labels)
 
-    def float_accuracy(self, images: Images, labels: Labels) -> float | None:
-        """Accuracy of the float network; None for a graph read from a file, and without classes."""
-        if self.subject is None or self.judged is None:
+    def float_score(self, images: Images, labels: Labels) -> float | None:
+        """What it says of the float network; None for a graph read from a file, and without a metric."""
+        if self.subject is None or self.metric is None:
             return None
-        return accuracy(predict_outputs(self.subject.model, images)[self.judged].numpy(), labels)
+        return score(self.subject.model, images, labels, self.metric)
 
     def reference(self, images: Images) -> IntArray | Outputs:
         """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator.
@@ -189,7 +197,12 @@ def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwo
         tell_normalization(subject, progress)
         return quantized(subject, config, progress)
     return read_network(
-        request.graph, request.dataset, request.data, image_size=request.image_size, progress=progress
+        request.graph,
+        request.dataset,
+        request.data,
+        image_size=request.image_size,
+        metric=request.metric,
+        progress=progress,
     )
 
 
@@ -267,6 +280,7 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
             dataset=subject.dataset,
             subject=subject,
             file=None,
+            metric=subject.metric,
             config=config,
         ),
         progress,
@@ -288,8 +302,8 @@ def _too_few(subject: Subject, config: QuantizeConfig, unsettled: Mapping[str, i
 
 
 def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
-    if unlike := network.unlike_classes:
-        progress(Note(f"{network.name}: {unlike}, so no accuracy is given"))
+    if network.metric is None:
+        progress(Note(f"{network.name}: {network.unlike_classes}, so no accuracy is given"))
     elif len(network.graph.outputs) > 1 and network.judged is not None:
         judged = network.graph.outputs[network.judged].name
         progress(Note(f"{network.name}: its output {judged} is the classes, so accuracy is of it"))
@@ -307,11 +321,13 @@ def read_network(
     data: Path | None,
     *,
     image_size: ImageSize | None = None,
+    metric: FunctionSource | None = None,
     progress: Progress = silent,
 ) -> IntegerNetwork:
     """A graph from a file as `read_ready`, with the images of the data set named or its network's usual one.
 
-    Pictures of a folder become as large as the graph takes them, unless `image_size` says otherwise.
+    Pictures of a folder become as large as the graph takes them, unless `image_size` says otherwise. `metric`
+    judges it, else what suits labels and outputs.
     Raises FormatError, DataError, ShapeError, OverflowRisk, UsageError or MissingData.
     """
     named = dataset if isinstance(dataset, Dataset) or dataset is None or is_known(dataset) else None
@@ -336,6 +352,7 @@ def read_network(
             dataset=images,
             subject=None,
             file=path,
+            metric=_metric(metric, images, ready.graph),
         ),
         progress,
     )
@@ -347,6 +364,13 @@ def _images_for(
     """The data set that a text names, its pictures as large as the graph takes them if nobody says."""
     _, height, width = graph.input.shape
     return find_dataset(source, data, image_size=image_size, usual_size=(height, width), progress=progress)
+
+
+def _metric(given: FunctionSource | None, dataset: Dataset, graph: Graph) -> TaskMetric | None:
+    if given is not None:
+        return find_metric(given)
+    usual = usual_task(dataset, [size_of(shape) for shape in output_shapes(graph)])
+    return None if usual is None else usual.metric
 
 
 def read_ready(path: Path, dataset: str | Dataset | None, progress: Progress = silent) -> ReadyGraph:
@@ -411,11 +435,6 @@ def preprocess_path(path: Path) -> Path:
     """
     name = path.stem if path.suffix in _SUFFIXES else path.name
     return path.with_name(f"{name}.preprocess.npy")
-
-
-def accuracy(outputs: NDArray[Any], labels: Labels) -> float:
-    """Share of images whose largest output is that of their label; of equal outputs the first counts."""
-    return float((outputs.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
 
 
 def usual_dataset(graph: Graph) -> str | None:

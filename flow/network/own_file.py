@@ -104,13 +104,20 @@ def _raised_at(error: BaseException, source: Source) -> str:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     installed = [f for f in frames if "site-packages" not in Path(f.filename).parts]
-    if isinstance(source, str):
-        file = Path(source.rpartition(":")[0]).resolve()
+    name = source.rpartition(":")[0] if isinstance(source, str) else _file_of(source)
+    if name is not None:
+        file = Path(name).resolve()
         own = [f for f in installed if file.parent in Path(f.filename).resolve().parents]
         inside = [f for f in own if Path(f.filename).resolve() == file] or own
     else:
         inside = [f for f in installed if _PACKAGE not in Path(f.filename).resolve().parents]
     return f"{inside[-1].filename}:{inside[-1].lineno}" if inside else label(source)
+
+
+def _file_of(function: object) -> str | None:
+    """The file of a function that was handed in; None of a module."""
+    code = getattr(function, "__code__", None)
+    return None if code is None else str(code.co_filename)
 
 
 def _described(error: BaseException) -> str:

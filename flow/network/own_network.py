@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.own_file import beside, called, is_function, label, located, own_function, place
 from bitlathe.model.capture.users_code import noting_lines
+from bitlathe.model.data import Images, Labels, to_input, to_target
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.onnx import compare, import_onnx
+from bitlathe.model.train import TaskLoss
+from bitlathe.model.train.evaluate import outputs_of
 from bitlathe.model.zoo import Normalize, adapted
 from bitlathe.model.zoo.outputs import tensors_of
 
@@ -113,16 +116,22 @@ def own_outputs(network: NetworkSource, model: nn.Module, shape: Shape) -> tuple
     return tuple(tuple(output.shape[1:]) for output in outputs)
 
 
-def check_trains(network: NetworkSource, model: nn.Module, shape: Shape) -> None:
-    """Raise UsageError, with file and line, where the forward pass fails in training mode only."""
+def check_trains(
+    network: NetworkSource, model: nn.Module, images: Images, labels: Labels, loss: TaskLoss
+) -> None:
+    """Raise UsageError, with file and line, where the forward pass fails in training mode only.
+
+    The loss is tried on its outputs: raises what that raises.
+    """
     modes = {module: module.training for module in model.modules()}
     tensors = (*model.parameters(), *model.buffers())
     state = [tensor.detach().clone() for tensor in tensors]
     try:
-        with located(network), torch.random.fork_rng(devices=[]), torch.no_grad():
-            images = torch.zeros(_EXAMPLES, *shape)
-            judged, trained = tensors_of(model.eval()(images)), tensors_of(model.train()(images))
-        _check_alike(network, judged, trained)
+        with torch.random.fork_rng(devices=[]):
+            with located(network):
+                judged, returned = model.eval()(to_input(images)), model.train()(to_input(images))
+            _check_alike(network, tensors_of(judged), tensors_of(returned))
+            loss(outputs_of(returned), to_target(labels))
     finally:
         with torch.no_grad():
             for tensor, value in zip(tensors, state, strict=True):

@@ -14,6 +14,7 @@ from bitlathe.model.graph.normalization import GRAMMAR, Normalization
 if TYPE_CHECKING:
     from torch import nn
 
+    from bitlathe.flow.network.task import FunctionSource
     from bitlathe.model.data import Dataset
 
 CALIBRATION_IMAGES = 512
@@ -44,6 +45,8 @@ class NetworkRequest:
     rounding: str = "half_up"  # of a requantization, a `RoundingMode`
     search_formats: bool = False  # move binary points by the error of the network's outputs
     layers: tuple[str, ...] = ()  # NAME=WEIGHT_BITS[,ACTIVATION_BITS]
+    metric: FunctionSource | None = None  # what judges it; None: what suits labels and outputs
+    loss: FunctionSource | None = None  # what trains it; None: the same
 
 
 def image_size_of(text: str | None) -> ImageSize | None:

@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,14 +26,18 @@ from bitlathe.flow.network.own_network import (
     own_outputs,
 )
 from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.flow.network.task import FunctionSource, Known, find_loss, find_metric
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import IMAGENET, NONE, UNIT, Normalization
+from bitlathe.model.train import METRICS, Task, TaskLoss, TaskMetric, usual_task
+from bitlathe.model.train.losses import CROSS_ENTROPY
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
+_EXAMPLES = 3  # images that a task is tried with
 # by the repository that the CIFAR weights come from
 PUBLISHED = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 
@@ -93,6 +99,8 @@ class Subject:
     dataset: Dataset
     weights: WeightsOrigin
     outputs: tuple[tuple[int, ...], ...]  # shape of each output of an image
+    loss: TaskLoss | None  # what trains it; None: none was given, and none suits labels and outputs
+    metric: TaskMetric | None  # what judges it; the same
 
     @property
     def input_shape(self) -> Shape:
@@ -107,7 +115,38 @@ class Subject:
             "dataset": self.dataset.identity,
             "weights": self.digest,
             "normalize": str(self.weights.normalization),
+            **self.task.named,
         }
+
+    @property
+    def task(self) -> Task:
+        """Loss and metric; UsageError where one must be given."""
+        return Task(loss=self._needed("loss", self.loss), metric=self.judge)
+
+    @property
+    def judge(self) -> TaskMetric:
+        """The metric; UsageError where it must be given."""
+        return self._needed("metric", self.metric)
+
+    def with_task(self, metric: FunctionSource | None, loss: FunctionSource | None = None) -> Subject:
+        """The same, judged and trained by what is given; UsageError for what does not fit its outputs."""
+        found = replace(
+            self,
+            metric=self.metric if metric is None else find_metric(metric),
+            loss=self.loss if loss is None else find_loss(loss),
+        )
+        if isinstance(metric, str) and metric in METRICS:
+            labels = self.dataset.test_labels[:_EXAMPLES]
+            zeros = tuple(np.zeros((len(labels), *output), np.float32) for output in self.outputs)
+            found.judge(zeros[0] if len(zeros) == 1 else zeros, labels)
+        return found
+
+    def _needed(self, argument: str, found: Known | None) -> Known:
+        if found is not None:
+            return found
+        unlike = self.dataset.unlike_classes(*self.outputs)
+        mend = "give it one output per class, or" if self.dataset.classifies else "give"
+        raise UsageError(f"{label(self.requested)}: {unlike}; {mend} `{argument}`")
 
     @property
     def digest(self) -> str:
@@ -121,26 +160,16 @@ class Subject:
     def __repr__(self) -> str:
         return f"{self.network} on {self.dataset.name}: weights are {self.weights.describe()}"
 
-    def check_classifies(self) -> None:
-        """Raise UsageError unless it has one output per class, by which training and a search judge it."""
-        if unlike := self.dataset.unlike_classes(*self.outputs):
-            raise UsageError(f"{label(self.requested)}: {unlike}; give it one output per class")
-        vectors = sum(len(output) == 1 for output in self.outputs)
-        if vectors > 1:
-            raise UsageError(
-                f"{label(self.requested)}: returns {vectors} vectors, training takes one, the classes; let "
-                "it return them alone, or beside maps"
-            )
-
     def check_trains(self) -> None:
-        """Raise UsageError unless its accuracy can be trained."""
-        self.check_classifies()
+        """Raise UsageError unless its loss can be trained and its metric judge it."""
+        task = self.task
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UsageError(
                 f"{label(self.requested)}: has no weights to train; give it some that want a gradient"
             )
-        if is_own(self.requested):
-            check_trains(self.requested, self.model, self.input_shape)
+        if is_own(self.requested) or task.loss != CROSS_ENTROPY:
+            images, labels = self.dataset.train_images[:_EXAMPLES], self.dataset.train_labels[:_EXAMPLES]
+            check_trains(self.requested, self.model, images, labels, task.loss)
 
 
 def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subject:
@@ -177,9 +206,25 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
         dataset=dataset,
         weights=weights,
         outputs=outputs,
-    )
+        **_usual(dataset, outputs),
+    ).with_task(request.metric, request.loss)
     progress(Note(str(subject)))
     return subject
+
+
+def check_classes(network: str, dataset: Dataset) -> None:
+    """Raise UsageError where labels are not classes, which networks of the zoo tell apart."""
+    if not dataset.classifies:
+        raise UsageError(
+            f"{network}: tells classes apart, {dataset.name} has {dataset.label_kind}; give a network "
+            "of your own"
+        )
+
+
+def _usual(dataset: Dataset, outputs: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
+    """Loss and metric where nobody says what they are."""
+    task = usual_task(dataset, outputs)
+    return {"loss": None if task is None else task.loss, "metric": None if task is None else task.metric}
 
 
 def _dataset(network: NetworkSource, request: NetworkRequest, progress: Progress) -> Dataset:
@@ -231,11 +276,7 @@ def _model(
     if isinstance(network, nn.Module) or is_own(network):
         return make_own(network, request.seed, dataset.image_shape, normalization)
     network_spec(network)  # an unknown name is reported before images that do not fit
-    if not dataset.classifies:
-        raise UsageError(
-            f"{network}: tells classes apart, {dataset.name} has {dataset.label_kind}; give a network "
-            "of your own"
-        )
+    check_classes(network, dataset)
     return build(
         network,
         num_classes=dataset.num_classes,

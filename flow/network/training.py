@@ -11,13 +11,15 @@ from bitlathe.flow.errors import UsageError, argument_errors, member_of
 from bitlathe.flow.network.own_data import find_dataset
 from bitlathe.flow.network.own_network import is_own, own_name
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
-from bitlathe.flow.network.subject import find_subject
+from bitlathe.flow.network.subject import check_classes, find_subject
+from bitlathe.flow.network.task import FunctionSource, find_task
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.model.compress.architecture import Architecture, GivenNetwork
 from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
 from bitlathe.model.compress.weight_files import WeightsMetadata, save_weights
 from bitlathe.model.data import Dataset
-from bitlathe.model.train import Precision, Schedule, TrainConfig
+from bitlathe.model.train import Precision, Schedule, Task, TrainConfig
+from bitlathe.model.train.task import CLASSIFICATION
 from bitlathe.model.zoo import network_spec
 
 WEIGHTS_NAME = "weights.pt"
@@ -64,13 +66,25 @@ def run_training(
     resume: bool,
     *,
     image_size: ImageSize | None = None,
+    metric: FunctionSource | None = None,
+    loss: FunctionSource | None = None,
     progress: Progress = silent,
 ) -> TrainingRun:
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
 
-    UsageError where the folder holds another training, unless it is to be resumed.
+    `metric` judges and `loss` trains, else what suits labels and outputs. UsageError where the folder holds
+    another training, unless it is to be resumed.
     """
-    architecture, dataset = _what(config, data, image_size, progress)
+    request = NetworkRequest(
+        network=config.network,
+        dataset=config.dataset,
+        data=data,
+        image_size=image_size,
+        seed=config.seed,
+        metric=metric,
+        loss=loss,
+    )
+    architecture, dataset, task = _what(request, progress)
     name = own_name(config.network)
     folder = out or Path("build/train") / f"{name}-{dataset.name}"
     if (folder / CHECKPOINT_NAME).exists() and not resume:
@@ -81,28 +95,28 @@ def run_training(
     def stepped(done: int, steps: int) -> None:
         progress(Advance(f"{name}: training", done, steps))
 
-    result = train(config, dataset, folder, resume, stepped, architecture)
-    metadata = _metadata(name, result, config, repeating_command(config, image_size))
+    result = train(config, dataset, folder, resume, stepped, architecture, task)
+    metadata = _metadata(name, result, config, repeating_command(config, image_size, task))
     weights = folder / WEIGHTS_NAME
     save_weights(weights, result.model, metadata)
     return TrainingRun(result=result, metadata=metadata, weights=weights)
 
 
-def _what(
-    config: TrainConfig, data: Path | None, image_size: ImageSize | None, progress: Progress
-) -> tuple[Architecture | None, Dataset]:
-    """A network of the user's own, None for one of the zoo, and the images to train it on."""
-    if not is_own(config.network):
-        return None, find_dataset(config.dataset, data, image_size=image_size, progress=progress)
-    request = NetworkRequest(
-        network=config.network, dataset=config.dataset, data=data, image_size=image_size, seed=config.seed
-    )
-    subject = find_subject(request, progress)
-    subject.check_trains()
-    return GivenNetwork(model=subject.model), subject.dataset
+def _what(request: NetworkRequest, progress: Progress) -> tuple[Architecture | None, Dataset, Task]:
+    """A network of the user's own, None for one of the zoo, the images to train it on, loss and metric."""
+    assert isinstance(request.network, str) and isinstance(request.dataset, str)
+    if is_own(request.network):
+        subject = find_subject(request, progress)
+        subject.check_trains()
+        return GivenNetwork(model=subject.model), subject.dataset, subject.task
+    dataset = find_dataset(request.dataset, request.data, image_size=request.image_size, progress=progress)
+    check_classes(request.network, dataset)
+    return None, dataset, find_task(request.metric, request.loss, CLASSIFICATION)
 
 
-def repeating_command(config: TrainConfig, image_size: ImageSize | None = None) -> str:
+def repeating_command(
+    config: TrainConfig, image_size: ImageSize | None = None, task: Task = CLASSIFICATION
+) -> str:
     """Command that repeats a training: every setting that is not the default, but no path.
 
     >>> repeating_command(TrainConfig(network="resnet8", dataset="cifar10", epochs=2, augment=True))
@@ -114,7 +128,8 @@ def repeating_command(config: TrainConfig, image_size: ImageSize | None = None) 
         if field.name not in ("network", "dataset") and value != field.default:
             words += [f"--{field.name.replace('_', '-')}", *_words_of(value)]
     size = () if image_size is None else ("--image-size", "x".join(map(str, image_size)))
-    return shlex.join([*words, *size])
+    named = (word for kind, name in task.named.items() for word in (f"--{kind}", name))
+    return shlex.join([*words, *size, *named])
 
 
 def _words_of(value: object) -> list[str]:
@@ -134,4 +149,6 @@ def _metadata(network: str, result: TrainResult, config: TrainConfig, command: s
         epochs=config.epochs,
         seed=config.seed,
         command=command,
+        metric=result.metric.name,
+        score=result.score,
     )

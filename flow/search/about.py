@@ -25,6 +25,7 @@ def about(request: SearchRequest, setup: Setup, result: SearchResult) -> About:
         ("data set", f"{result.dataset}, {len(subject.dataset.test_labels):,} test images"),
         ("normalization", str(subject.weights.normalization)),
         ("weights before", subject.weights.describe()),
+        ("trained and judged by", f"{subject.task.loss.name}, {result.metric.name}"),
         ("target", result.target),
         ("rule", f"{config.rule_name} ({parameters})" if parameters else config.rule_name),
         ("budget", (result.verdict or "none").removeprefix("budget of ")),

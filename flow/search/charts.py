@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from bitlathe.flow.search.results import SearchResult
 from bitlathe.model.search import EpochRecord, Measures, TrialStage
 from bitlathe.model.search.hypervolume import pareto_front
+from bitlathe.model.train import TaskMetric
 
 _HEIGHT = 420  # pixels
 _BAR = 22  # pixels a layer of a bar chart
@@ -30,8 +31,8 @@ def charts(result: SearchResult, baselines: Sequence[SearchResult]) -> tuple[Cha
     records = result.records
     return (
         _chart("choices", "Choices by epoch", _CHOICES, choices_figure(result, baselines)),
-        _chart("front", "Accuracy against latency", _FRONT, front_figure(result, baselines)),
-        _chart("course", "Course of the search", _COURSE, course_figure(records)),
+        _chart("front", f"{_title(result)} against latency", _FRONT, front_figure(result, baselines)),
+        _chart("course", "Course of the search", _COURSE, course_figure(records, result.metric)),
         _chart("widths", "Channels of each layer", _BEFORE_AFTER, before_after(result.widths)),
         _chart(
             "weight-bits", "Bits of each layer's weights", _BEFORE_AFTER, before_after(result.weight_bits)
@@ -94,20 +95,21 @@ def front_figure(result: SearchResult, baselines: Sequence[SearchResult]) -> go.
     winners = [(record.measures, f"epoch {record.epoch}: {record.choice}") for record in result.records]
     ends = [(each.now, each.name) for each in baselines]
     front = unbeaten([result.reference, *(measures for measures, _ in (*found, *ends))])
+    metric = result.metric
     traces = [
-        _points("candidates", found, "circle-open"),
-        _points("chosen", winners, "circle"),
-        _points("before the search", [(result.reference, "before the search")], "diamond"),
-        *(_points(name, [(end, name)], "x") for end, name in ends),
+        _points("candidates", found, "circle-open", metric),
+        _points("chosen", winners, "circle", metric),
+        _points("before the search", [(result.reference, "before the search")], "diamond", metric),
+        *(_points(name, [(end, name)], "x", metric) for end, name in ends),
         go.Scatter(
             x=[m.latency_ms for m in front],
-            y=[100 * m.accuracy for m in front],
+            y=[_height(m, metric) for m in front],
             mode="lines",
             line={"shape": "hv"},
             name="unbeaten",
         ),
     ]
-    figure = _figure(traces, "latency, ms", "accuracy, %")
+    figure = _figure(traces, "latency, ms", _axis(metric))
     if result.budget is not None:
         share = result.budget.spent(result.now.cycles, result.now.latency_ms)
         figure.add_vline(x=result.now.latency_ms / share, line_dash="dot", annotation_text="budget")
@@ -115,23 +117,23 @@ def front_figure(result: SearchResult, baselines: Sequence[SearchResult]) -> go.
 
 
 def unbeaten(measures: Sequence[Measures]) -> list[Measures]:
-    """Those that no other beats in accuracy and latency, from the fastest on."""
-    front = (measures[i] for i in pareto_front([(each.accuracy, -each.latency_ms) for each in measures]))
+    """Those that no other beats by the metric and latency, from the fastest on."""
+    front = (measures[i] for i in pareto_front([(each.merit, -each.latency_ms) for each in measures]))
     return sorted(front, key=lambda each: each.latency_ms)
 
 
-def course_figure(records: Sequence[EpochRecord]) -> go.Figure:
-    """Accuracy and latency by epoch."""
+def course_figure(records: Sequence[EpochRecord], metric: TaskMetric) -> go.Figure:
+    """Metric and latency by epoch."""
     epochs = [record.epoch for record in records]
-    accuracies = [100 * record.measures.accuracy for record in records]
+    scores = [_height(record.measures, metric) for record in records]
     latencies = [record.measures.latency_ms for record in records]
     figure = _figure(
         [
-            go.Scatter(x=epochs, y=accuracies, name="accuracy, %", mode="lines+markers"),
+            go.Scatter(x=epochs, y=scores, name=_axis(metric), mode="lines+markers"),
             go.Scatter(x=epochs, y=latencies, name="latency, ms", yaxis="y2", mode="lines+markers"),
         ],
         "epoch",
-        "accuracy, %",
+        _axis(metric),
     )
     figure.update_layout(yaxis2={"title": "latency, ms", "overlaying": "y", "side": "right"})
     return figure
@@ -173,10 +175,25 @@ def agreement_figure(records: Sequence[EpochRecord]) -> go.Figure:
     return figure
 
 
-def _points(name: str, points: Sequence[tuple[Measures, str]], symbol: str) -> go.Scatter:
+def _title(result: SearchResult) -> str:
+    title = result.metric.title
+    return title[:1].upper() + title[1:]
+
+
+def _axis(metric: TaskMetric) -> str:
+    return f"{metric.title}, %" if metric.is_share else metric.title
+
+
+def _height(measures: Measures, metric: TaskMetric) -> float:
+    """Where measures are drawn: the metric, in percent where it is a share."""
+    score = metric.merit(measures.merit)
+    return 100 * score if metric.is_share else score
+
+
+def _points(name: str, points: Sequence[tuple[Measures, str]], symbol: str, metric: TaskMetric) -> go.Scatter:
     return go.Scatter(
         x=[measures.latency_ms for measures, _ in points],
-        y=[100 * measures.accuracy for measures, _ in points],
+        y=[_height(measures, metric) for measures, _ in points],
         text=[text for _, text in points],
         mode="markers",
         marker={"symbol": symbol, "size": 9},

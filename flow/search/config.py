@@ -29,7 +29,7 @@ from bitlathe.model.graph.normalization import Normalization
 from bitlathe.model.search import Baseline, Judge, LatencyBudget, Rule, SearchSettings, find_rule
 from bitlathe.model.search.budget import BUDGETS
 from bitlathe.model.search.rules import RULES, parameters_of
-from bitlathe.model.train import Precision, Schedule, TrainConfig
+from bitlathe.model.train import Precision, Schedule, TaskMetric, TrainConfig
 
 FEASIBLE, BUDGET = "feasible", "budget"  # the rules where none is named, without and with a budget
 USUAL_SHARE = 0.6  # of the reference's latency, that baselines aim at where there is no budget
@@ -79,6 +79,7 @@ class TrainingSection:
     precision: Precision = Precision.FLOAT32
     seed: int = 0
     threads: int = 1  # of each candidate; results depend on it
+    loss: str | None = None  # a name or FILE.py:FUNCTION; what suits labels and outputs if not given
 
     def __post_init__(self) -> None:
         images = self.epoch_images
@@ -91,7 +92,7 @@ class TrainingSection:
     def settings(self) -> dict[str, Any]:
         """The settings that training itself uses."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        del values["epoch_images"]  # the lab's
+        del values["epoch_images"], values["loss"]  # the lab's
         return values
 
 
@@ -103,6 +104,7 @@ class SearchSection(SearchSettings):
     judge: Judge = Judge.HELD_OUT
     held_out: int = 5000  # training images that candidates are judged on
     deployment: BitPair = (8, 8)  # of a state no Q has been chosen for
+    metric: str | None = None  # as `loss` of [training], what judges candidates and the result
 
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)
@@ -199,10 +201,12 @@ class SearchConfig:
         """The parameters of each Q."""
         return tuple(one for one in self.methods.get("Q", ()) if isinstance(one, QuantizeParameters))
 
-    @property
-    def rule(self) -> Rule:
-        """The rule with its parameters."""
-        return find_rule(self.rule_name, self.rule_parameters)
+    def rule(self, metric: TaskMetric) -> Rule:
+        """The rule with its parameters, in the unit of a metric; the error of `wrong` for a misfit."""
+        try:
+            return find_rule(self.rule_name, self.rule_parameters, metric)
+        except BitlatheError as error:
+            raise self.wrong(("rule", "name"), str(error)) from error
 
     @property
     def budget(self) -> LatencyBudget | None:
@@ -228,9 +232,10 @@ class SearchConfig:
         parts = self.settings
         del parts["baselines"]
         parts["latency"] |= {"rungs": list(rungs)}
-        for key in BUDGETS:
-            if parts["latency"][key] is None:
-                del parts["latency"][key]
+        free = (("training", "loss"), ("search", "metric"), *(("latency", key) for key in BUDGETS))
+        for section, key in free:
+            if parts[section][key] is None:  # as an earlier version wrote it
+                del parts[section][key]
         parts["network"].pop("image_size", None)  # the images tell
         if dataset is not None and not dataset.is_known:
             parts["network"]["dataset"] = dataset.identity

@@ -10,8 +10,8 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from bitlathe.flow.progress import Advance, Note, Progress
-from bitlathe.flow.wording import percent
 from bitlathe.model.search import CandidateRecord, EpochRecord, TrialStage
+from bitlathe.model.train import TaskMetric
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class SearchProgress:
     progress: Progress
     name: str
     epochs: int
+    metric: TaskMetric
     done: float = 0.0  # epochs, and parts of one
     share: float = 0.0  # of an epoch that each candidate takes
 
@@ -37,8 +38,9 @@ class SearchProgress:
         """Tell of the winner."""
         self._tell(record.epoch, f"epoch {record.epoch}")
         tried = ", ".join(f"{c.method} {_score(c)}" for c in record.candidates if c.stage is TrialStage.EPOCH)
+        score = self.metric.said(self.metric.merit(record.measures.merit))
         line = (
-            f"{self.name} epoch {record.epoch}: {record.choice}, {percent(record.measures.accuracy)}, "
+            f"{self.name} epoch {record.epoch}: {record.choice}, {score}, "
             f"{record.measures.cycles:,} cycles ({tried}; {record.seconds:.0f} s)"
         )
         self.progress(Note(line))

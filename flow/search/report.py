@@ -64,8 +64,8 @@ def report_view(result: SearchResult, baselines: Sequence[SearchResult], about: 
         title=f"{result.name} on {result.dataset}",
         summary=(
             f"{len(result.records)} epochs on {result.target}: {percent(share)} of the cycles before the "
-            f"search, {percent(result.test_accuracy)} of the test images recognised by the integer network."
-            + ("" if result.verdict is None else f" The {result.verdict}.")
+            f"search, {result.metric.title} {result.metric.said(result.test_score)} of the integer network "
+            "on the test images." + ("" if result.verdict is None else f" The {result.verdict}.")
         ),
         about=about,
         tables=(comparison_table(result, baselines), choices_table(result)),
@@ -75,17 +75,18 @@ def report_view(result: SearchResult, baselines: Sequence[SearchResult], about: 
 
 def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportTable:
     """The search beside its baselines."""
-    before = _row("before", result.before_accuracy, result.reference, result.reference.cycles, ("0", "-"))
+    before = _row("before", result, result.before_score, result.reference, ("0", "-"))
     rows = [before, *map(_result_row, (result, *baselines))]
     return ReportTable(
         name="comparison",
         title="Search and baselines",
-        note="Test accuracy is of the integer network on the whole test split, looked at once, at the end. "
+        note=f"Test {result.metric.title} is of the integer network on the whole test split, looked at once, "
+        "at the end. "
         "The cost counts training steps of all candidates; plain training of as many epochs is 1.",
         columns=(
             "pipeline",
-            "test accuracy",
-            "held-out accuracy",
+            f"test {result.metric.title}",
+            f"held-out {result.metric.title}",
             "cycles",
             "of before",
             "latency, ms",
@@ -100,18 +101,18 @@ def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) ->
 
 def _result_row(result: SearchResult) -> tuple[str, ...]:
     rest = f"{result.removed_channels:,}", f"{result.training_cost:.2f}"
-    return _row(result.name, result.test_accuracy, result.now, result.reference.cycles, rest)
+    return _row(result.name, result, result.test_score, result.now, rest)
 
 
 def _row(
-    name: str, accuracy: float, measures: Measures, cycles: int, rest: tuple[str, str]
+    name: str, result: SearchResult, score: float, measures: Measures, rest: tuple[str, str]
 ) -> tuple[str, ...]:
     return (
         name,
-        percent(accuracy),
-        percent(measures.accuracy),
+        result.metric.said(score),
+        result.said(measures),
         f"{measures.cycles:,}",
-        percent(measures.cycles / cycles),
+        percent(measures.cycles / result.reference.cycles),
         f"{measures.latency_ms:.4f}",
         f"{measures.macs:,}",
         f"{measures.size_bytes:,}",
@@ -131,7 +132,7 @@ def choices_table(result: SearchResult) -> ReportTable:
             (
                 str(record.epoch),
                 record.choice,
-                percent(record.measures.accuracy),
+                result.said(record.measures),
                 f"{record.measures.cycles:,}",
                 tried,
             )
@@ -140,7 +141,7 @@ def choices_table(result: SearchResult) -> ReportTable:
         name="choices-table",
         title="Candidates",
         note="Scores are the rule's; the highest wins.",
-        columns=("epoch", "choice", "held-out accuracy", "cycles", "scores"),
+        columns=("epoch", "choice", f"held-out {result.metric.title}", "cycles", "scores"),
         rows=tuple(rows),
     )
 

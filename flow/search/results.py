@@ -13,6 +13,7 @@ from bitlathe.hls.target.config import Target
 from bitlathe.model.graph.files.account import layer_bits, layer_widths
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.search import Checkpoint, EpochRecord, LatencyBudget, Measures
+from bitlathe.model.train import TaskMetric
 
 IDLE = "(idle: loads, stores, waits)"  # cycles of no layer
 BeforeAfter = Mapping[str, tuple[float, float]]  # by layer
@@ -26,8 +27,9 @@ class SearchResult:
     dataset: str
     normalization: str  # of its images, that the network was trained with
     target: str
-    before_accuracy: float  # of the integers before the search, on the whole test split
-    test_accuracy: float  # of the integer network found, on the same, which nothing before has seen
+    metric: TaskMetric
+    before_score: float  # by it, of the integers before the search, on the whole test split
+    test_score: float  # of the integer network found, on the same, which nothing before has seen
     reference: Measures
     now: Measures
     found_epoch: int  # whose candidate the network is; 0: the network before the search
@@ -64,6 +66,21 @@ class SearchResult:
         """Wall time of all epochs."""
         return sum(record.seconds for record in self.records)
 
+    @property
+    def test_accuracy(self) -> float | None:
+        """The score where the metric is top-1, 0..1; else None."""
+        return self.metric.accuracy(self.test_score)
+
+    def said(self, measures: Measures) -> str:
+        """Text of the score that measures on the judging images hold."""
+        return self.metric.said(self.metric.merit(measures.merit))
+
+    def _plain(self, measures: Measures) -> dict[str, Any]:
+        """Measures with their score in place of the merit."""
+        plain = asdict(measures)
+        score = self.metric.merit(plain.pop("merit"))
+        return {"accuracy": self.metric.accuracy(score), "score": score, **plain}
+
     def to_json(self) -> dict[str, Any]:
         """The row that --json prints."""
         return {
@@ -72,11 +89,14 @@ class SearchResult:
             "normalization": self.normalization,
             "target": self.target,
             "epochs": len(self.records),
-            "before_accuracy": self.before_accuracy,
+            "metric": self.metric.name,
+            "before_score": self.before_score,
+            "before_accuracy": self.metric.accuracy(self.before_score),
+            "test_score": self.test_score,
             "test_accuracy": self.test_accuracy,
             "choices": list(self.choices),
-            "reference": asdict(self.reference),
-            "found": asdict(self.now),
+            "reference": self._plain(self.reference),
+            "found": self._plain(self.now),
             "found_epoch": self.found_epoch,
             "found_method": self.found_method,
             "budget": self.budget and self.budget.to_json(self.now.cycles, self.now.latency_ms),

@@ -47,7 +47,7 @@ from bitlathe.model.search import (
 )
 from bitlathe.model.search.checkpoint import CHECKPOINT
 from bitlathe.model.search.strategies import owed
-from bitlathe.model.train import evaluate
+from bitlathe.model.train import METRICS, Task, score
 
 RESULT, NETWORK = "result.json", "network.blg"
 ALGORITHM = "search"  # name of the pipeline that is not a baseline
@@ -73,8 +73,13 @@ class FinishedSearch:
         return self.result.choices
 
     @property
-    def accuracy(self) -> float:
-        """Share of the test images that its integers recognise, 0..1."""
+    def score(self) -> float:
+        """What the metric says of its integers for the test images."""
+        return self.result.test_score
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the test images that its integers recognise, 0..1; None where the metric is not top-1."""
         return self.result.test_accuracy
 
     @property
@@ -91,9 +96,10 @@ class FinishedSearch:
 
     def __repr__(self) -> str:
         was, now = self.result.reference.cycles, self.cycles
+        metric = self.result.metric
         return (
-            f"{self.result.name} on {self.result.dataset}: {100 * self.accuracy:.2f} % right, {was:,} cycles "
-            f"before, {now:,} after {len(self.result.records)} epochs; {self.report}"
+            f"{self.result.name} on {self.result.dataset}: {metric.title} {metric.said(self.score)}, {was:,} "
+            f"cycles before, {now:,} after {len(self.result.records)} epochs; {self.report}"
         )
 
     def to_json(self) -> dict[str, object]:
@@ -113,6 +119,8 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
     tell_normalization(setup.subject, progress)
     pipelines = baselines_of(setup.config, setup.subject)
     lab = Lab(setup.spec)
+    if setup.subject.judge.name not in METRICS:  # the user's own is tried before anything is trained
+        score(setup.subject.model, lab.data.held_images, lab.data.held_labels, setup.subject.judge)
 
     def show(done: int, total: int) -> None:
         progress(Advance("knapsack: measuring", done, total))
@@ -129,13 +137,14 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
             resume=request.resume,
             progress=progress,
         )
-        result, network = runner.run(None, setup.strategy, setup.config.rule, request.out)
+        result, network = runner.run(None, setup.strategy, setup.rule, request.out)
         baselines = []
         for kind in setup.config.baselines.run:
             assert pipelines is not None
             strategy = pipelines.strategy(kind, lab, ladder, result.reference, show)
             folder = request.out / "baselines" / kind.value
-            baselines.append(runner.run(kind, strategy, kind.rule(setup.config.rule), folder)[0])
+            rule = kind.rule(setup.rule, setup.subject.judge)
+            baselines.append(runner.run(kind, strategy, rule, folder)[0])
     report = write_report(request.out, result, baselines, about(request, setup, result))
     return FinishedSearch(result=result, baselines=tuple(baselines), report=report, integer_network=network)
 
@@ -157,7 +166,12 @@ class _Runner:
         """One pipeline, the search itself or a baseline, to its end and to the test images."""
         config, name = self.setup.config, ALGORITHM if kind is None else kind.value
         with ExitStack() as stack:
-            bar = SearchProgress(progress=self.progress, name=name, epochs=self.setup.spec.settings.epochs)
+            bar = SearchProgress(
+                progress=self.progress,
+                name=name,
+                epochs=self.setup.spec.settings.epochs,
+                metric=self.setup.subject.judge,
+            )
             log = stack.enter_context(TensorBoardLog.at(folder / "tensorboard"))
             search = Search(
                 lab=self.lab,
@@ -184,6 +198,7 @@ class _Runner:
     ) -> tuple[SearchResult, IntegerNetwork]:
         """Deploy the state found and look at the test images."""
         spec, data, dataset = self.lab.spec, self.lab.data, self.lab.dataset
+        metric = spec.task.metric
         view = integer_view(found.state, data, spec.deployment)
         made = network_of(view)
         graph = named(made.graph, self.setup.subject, made.preprocess)
@@ -197,8 +212,9 @@ class _Runner:
             dataset=dataset.name,
             normalization=str(self.setup.subject.weights.normalization),
             target=self.setup.target.name,
-            before_accuracy=evaluate(before_view, dataset.test_images, dataset.test_labels).accuracy,
-            test_accuracy=evaluate(view, dataset.test_images, dataset.test_labels).accuracy,
+            metric=metric,
+            before_score=score(before_view, dataset.test_images, dataset.test_labels, metric),
+            test_score=score(view, dataset.test_images, dataset.test_labels, metric),
             reference=checkpoint.reference,
             now=found.measures,
             found_epoch=found.epoch,
@@ -211,7 +227,7 @@ class _Runner:
             **comparisons(before.graph, graph, self.setup.target),
         )
         write_json(folder / RESULT, result.to_json())
-        seen = f"{100 * result.test_accuracy:.2f} % of the test images"
+        seen = f"{result.metric.title} {result.metric.said(result.test_score)} on the test images"
         self.progress(Note(f"{name}: {seen}, {result.now.cycles:,} cycles"))
         for line in told(result, self.setup.target):
             self.progress(Note(f"{name}: {line}"))
@@ -224,6 +240,7 @@ class _Runner:
             preprocess=preprocess,
             dataset_name=self.lab.dataset.name,
             dataset=self.lab.dataset,
+            metric=self.lab.spec.task.metric,
             subject=None,
             file=None,
         )
@@ -288,7 +305,8 @@ def _new_executor(request: SearchRequest, lab: Lab) -> Executor:
 
 
 def _check_sendable(executor: ExecutorKind, spec: LabSpec) -> None:
-    """Raise UsageError for a network handed in that other processes cannot read."""
+    """Raise UsageError for a network, a loss or a metric handed in that other processes cannot read."""
+    _check_function(executor, spec.task)
     architecture = spec.architecture
     if not isinstance(architecture, GivenNetwork):
         return
@@ -304,3 +322,14 @@ def _check_sendable(executor: ExecutorKind, spec: LabSpec) -> None:
             f"`executor={executor.value}`: its processes cannot be sent the network ({why}); give one whose "
             "classes stand in a module that they import, or `executor=sequential`"
         )
+
+
+def _check_function(executor: ExecutorKind, task: Task) -> None:
+    for what, each in (("loss", task.loss), ("metric", task.metric)):
+        try:
+            pickle.dumps(each)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UsageError(
+                f"`executor={executor.value}`: its processes cannot be sent the {what} ({error}); give "
+                "FILE.py:FUNCTION or a function of a module that they import, or `executor=sequential`"
+            ) from error

@@ -29,7 +29,16 @@ from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.prune.channels.groups import ChannelGroups, channel_groups
 from bitlathe.model.prune.errors import Unprunable
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search import Baseline, Baselines, EachEpochTheBest, Judge, LabSpec, Ladder, LatencyRung
+from bitlathe.model.search import (
+    Baseline,
+    Baselines,
+    EachEpochTheBest,
+    Judge,
+    LabSpec,
+    Ladder,
+    LatencyRung,
+    Rule,
+)
 from bitlathe.model.train import TrainConfig
 
 
@@ -55,6 +64,7 @@ class Setup:
     subject: Subject
     spec: LabSpec
     methods: tuple[Method, ...]
+    rule: Rule
     target: Target
 
     @property
@@ -82,12 +92,18 @@ def set_up(config: SearchConfig, data: Path | None, progress: Progress = silent)
     """
     subject = _subject(config, data, progress)
     subject.check_trains()
+    rule = config.rule(subject.judge)
+    try:
+        subject.task.loss.smoothed(config.training.label_smoothing)
+    except FormatError as error:
+        raise config.wrong(("training", "label_smoothing"), str(error)) from error
     _check_full_layers(config, subject)
     return Setup(
         config=config,
         subject=subject,
         spec=lab_spec(config, subject, data),
         methods=methods_of(config, subject),
+        rule=rule,
         target=find_target(config.latency.target),
     )
 
@@ -95,8 +111,9 @@ def set_up(config: SearchConfig, data: Path | None, progress: Progress = silent)
 def _subject(config: SearchConfig, data: Path | None, progress: Progress) -> Subject:
     """The network handed in, or found by its name."""
     named = config.network
+    metric, loss = config.search.metric, config.training.loss
     if isinstance(named, Subject):
-        return named
+        return named.with_task(metric, loss)
     return find_subject(
         NetworkRequest(
             network=named.name,
@@ -106,6 +123,8 @@ def _subject(config: SearchConfig, data: Path | None, progress: Progress) -> Sub
             seed=config.training.seed,
             data=data,
             image_size=named.image_size,
+            metric=metric,
+            loss=loss,
         ),
         progress,
     )
@@ -125,6 +144,7 @@ def lab_spec(config: SearchConfig, subject: Subject, data: Path | None) -> LabSp
         deployment=deployment_of(config),
         epoch_images=config.training.epoch_images,
         as_trained=literal,
+        task=subject.task,
     )
 
 
@@ -220,6 +240,9 @@ def baselines_of(config: SearchConfig, subject: Subject) -> Baselines | None:
     )
     if Baseline.ORDINARY in kinds:
         made.ordinary()
+    if Baseline.GREEDY in kinds and not subject.judge.is_share:
+        what = f"greedy weighs lost shares, and {subject.judge.name} is no share; leave it out"
+        raise config.wrong(("baselines", "run"), what)
     return made
 
 

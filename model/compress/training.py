@@ -18,7 +18,9 @@ from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.files.storage import make_folder
 from bitlathe.model.train.config import TrainConfig
-from bitlathe.model.train.evaluate import evaluate
+from bitlathe.model.train.evaluate import evaluate, score
+from bitlathe.model.train.metrics import TOP1, TaskMetric
+from bitlathe.model.train.task import CLASSIFICATION, Task
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,7 +34,13 @@ class TrainResult:
 
     model: nn.Module  # of the last epoch, in evaluation mode
     dataset: Dataset
-    accuracy: float  # share of test images classified correctly, 0..1
+    metric: TaskMetric
+    score: float  # by the metric, on the test images
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of test images classified correctly, 0..1; None where the metric is not top-1."""
+        return self.metric.accuracy(self.score)
 
 
 def train(
@@ -42,6 +50,7 @@ def train(
     resume: bool = False,
     progress: Callable[[int, int], None] = lambda done, steps: None,
     architecture: Architecture | None = None,
+    task: Task = CLASSIFICATION,
 ) -> TrainResult:
     """Train a network, by default the one of the zoo, and keep a checkpoint of every epoch in `out`.
 
@@ -52,23 +61,30 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     make_folder(out)
-    checkpoint, identity = out / CHECKPOINT_NAME, _identity(config, dataset)
+    checkpoint, identity = out / CHECKPOINT_NAME, _identity(config, dataset, task)
     made = architecture or _of_the_zoo(config, dataset)
     if resume and checkpoint.exists():
         state = load(checkpoint, made, config, identity)
         _LOG.info("resumed %s after epoch %d", config.network, state.epoch)
     else:
         state = fresh_state(made.build(), config)
-    data = MethodData.whole(dataset, batch_size=config.batch_size, augment=config.augment)
+    data = MethodData.whole(dataset, batch_size=config.batch_size, augment=config.augment, loss=task.loss)
+
+    if task.metric != TOP1:  # one that fails is told before anything is trained
+        score(state.model, dataset.test_images, dataset.test_labels, task.metric)
 
     def advance() -> None:
         progress(state.epoch * data.steps + state.step, config.epochs * data.steps)
 
     advance()
     while state.epoch < config.epochs:
-        _train_epoch(state, data, config, dataset, checkpoint, advance)
-    held_out = evaluate(state.model, dataset.test_images, dataset.test_labels)
-    return TrainResult(model=state.model.eval(), dataset=dataset, accuracy=held_out.accuracy)
+        _train_epoch(state, data, config, dataset, task, checkpoint, advance)
+    return TrainResult(
+        model=state.model.eval(),
+        dataset=dataset,
+        metric=task.metric,
+        score=score(state.model, dataset.test_images, dataset.test_labels, task.metric),
+    )
 
 
 def _of_the_zoo(config: TrainConfig, dataset: Dataset) -> Architecture:
@@ -86,6 +102,7 @@ def _train_epoch(
     data: MethodData,
     config: TrainConfig,
     dataset: Dataset,
+    task: Task,
     checkpoint: Path,
     advance: Callable[[], None],
 ) -> None:
@@ -95,20 +112,21 @@ def _train_epoch(
     except Diverged as error:
         kept = f"{checkpoint} keeps epoch {last}" if last else "nothing was kept"
         raise Diverged(f"training {config.network}: {error}; {kept}") from error
-    tested = evaluate(state.model, dataset.test_images, dataset.test_labels)
-    state.save(checkpoint, _identity(config, dataset))
+    tested = evaluate(state.model, dataset.test_images, dataset.test_labels, task=task)
+    state.save(checkpoint, _identity(config, dataset, task))
     _LOG.info(
-        "epoch %d/%d: train loss %.4f, test loss %.4f, test accuracy %.2f %%, %.1f s",
+        "epoch %d/%d: train loss %.4f, test loss %.4f, test %s %s, %.1f s",
         state.epoch,
         config.epochs,
         trained.loss,
         tested.loss,
-        100 * tested.accuracy,
+        task.metric.title,
+        task.metric.said(tested.score),
         time.monotonic() - started,
     )
 
 
-def _identity(config: TrainConfig, dataset: Dataset) -> dict[str, object]:
+def _identity(config: TrainConfig, dataset: Dataset, task: Task) -> dict[str, object]:
     """What must be equal to resume a training run."""
-    settings = config.to_dict() | {"dataset": dataset.identity}
+    settings = config.to_dict() | {"dataset": dataset.identity} | task.shaping
     return {name: value for name, value in settings.items() if name not in _FREE_SETTINGS}

@@ -35,13 +35,15 @@ class WeightsMetadata:
 
     network: str
     dataset: str
-    accuracy: float  # on the whole test split, 0..1, of the weights in the file
+    accuracy: float | None  # on the whole test split, 0..1, of the weights in the file; None: see `score`
     num_classes: int
     in_channels: int
     input_size: InputSize
     epochs: int
     seed: int
     command: str  # that repeats the training
+    metric: str = "top1"
+    score: float | None = None  # by the metric, on the whole test split; None in files of earlier versions
 
 
 def save_weights(path: Path, model: nn.Module, metadata: WeightsMetadata) -> None:

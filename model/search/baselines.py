@@ -22,6 +22,7 @@ from bitlathe.model.search.records import Measures
 from bitlathe.model.search.rules import Rule, find_rule
 from bitlathe.model.search.strategies import MethodScript, Strategy, UntilFast
 from bitlathe.model.train.evaluate import evaluate
+from bitlathe.model.train.metrics import TaskMetric
 
 _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the paper
 _LANES = 8  # channels that an engine computes at once: widths that are not multiples save nothing
@@ -37,9 +38,9 @@ class Baseline(Enum):
     GREEDY = "greedy"  # NetAdapt: layer by layer, most milliseconds saved for least accuracy lost
     KNAPSACK = "knapsack"  # widths and bits by integer programming on the cycle model, then fine-tuning
 
-    def rule(self, usual: Rule) -> Rule:
-        """The rule that decides its choices."""
-        return find_rule("ratio", {}) if self is Baseline.GREEDY else usual
+    def rule(self, usual: Rule, metric: TaskMetric) -> Rule:
+        """The rule that decides its choices; RuleError where it does not suit the metric."""
+        return find_rule("ratio", {}, metric) if self is Baseline.GREEDY else usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,4 +141,6 @@ def _cost(lab: Lab, rung: LatencyRung, quantizer: Quantize, prune: PruneOnce | N
         state = prune.apply(state, lab.data)
     view = integer_view(quantizer.apply(state, lab.data), lab.data, lab.spec.deployment)
     images, labels = lab.data.held_images[:_IMAGES], lab.data.held_labels[:_IMAGES]
-    return float(rung.cost(view.network().graph).cycles), evaluate(view, images, labels).loss
+    return float(rung.cost(view.network().graph).cycles), evaluate(
+        view, images, labels, task=lab.spec.task
+    ).loss

@@ -82,8 +82,8 @@ def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) ->
         kept = restored(content["kept"]) if "kept" in content else None
         return Checkpoint(
             state=restored(content["state"]),
-            now=Measures(**notes["now"]),
-            reference=Measures(**notes["reference"]),
+            now=Measures.from_json(notes["now"]),
+            reference=Measures.from_json(notes["reference"]),
             records=tuple(map(EpochRecord.from_json, notes["records"])),
             kept=None if kept is None else _seen(kept, notes["kept"]),
         )
@@ -94,7 +94,7 @@ def load_checkpoint(folder: Path, spec: LabSpec, identity: Mapping[str, Any]) ->
 
 
 def _seen(state: State, notes: Mapping[str, Any]) -> SeenState:
-    return SeenState(state=state, **{**notes, "measures": Measures(**notes["measures"])})
+    return SeenState(state=state, **{**notes, "measures": Measures.from_json(notes["measures"])})
 
 
 def write_derived(folder: Path, checkpoint: Checkpoint) -> None:

@@ -26,7 +26,8 @@ from bitlathe.model.graph.files.archive import encode_graph
 from bitlathe.model.product.live import network_of
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train.config import TrainConfig
-from bitlathe.model.train.evaluate import evaluate
+from bitlathe.model.train.evaluate import score
+from bitlathe.model.train.task import CLASSIFICATION, Task
 
 
 class Judge(Enum):
@@ -49,7 +50,8 @@ class LabSpec:
     judge: Judge
     deployment: QuantizeConfig  # of a state that is not quantized
     epoch_images: int | None = None  # random training images per epoch; None: all
-    as_trained: bool = False  # judge the accuracy of such a state in float, as the paper did
+    as_trained: bool = False  # judge such a state in float, as the paper did
+    task: Task = CLASSIFICATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class TrialOutcome:
     label: str
     state: bytes = b""
     graph: bytes = b""  # the integer graph as a file's bytes
-    accuracy: float = 0.0
+    merit: float = 0.0  # by the task's metric
     loss: float = 0.0  # mean over the steps taken
     steps: int = 0
     seconds: float = 0.0
@@ -92,6 +94,7 @@ class Lab:
             augment=spec.settings.augment,
             seed=spec.settings.seed,
             epoch_images=spec.epoch_images,
+            loss=spec.task.loss,
         )
 
     def first_state(self) -> State:
@@ -133,7 +136,7 @@ class Lab:
             label=job.label,
             state=state.to_bytes(),
             graph=encode_graph(network_of(view).graph),
-            accuracy=self._accuracy(judged_module(state, view, self.spec.as_trained)),
+            merit=self._merit(judged_module(state, view, self.spec.as_trained)),
             loss=trained.loss,
             steps=self._steps(state) - before,
         )
@@ -145,7 +148,8 @@ class Lab:
     def _steps(self, state: State) -> int:
         return state.epoch * self.data.steps + state.step
 
-    def _accuracy(self, module: nn.Module) -> float:
+    def _merit(self, module: nn.Module) -> float:
+        images, labels = self.data.held_images, self.data.held_labels
         if self.spec.judge is Judge.TEST:
-            return evaluate(module, self.dataset.test_images, self.dataset.test_labels).accuracy
-        return evaluate(module, self.data.held_images, self.data.held_labels).accuracy
+            images, labels = self.dataset.test_images, self.dataset.test_labels
+        return self.spec.task.metric.merit(score(module, images, labels, self.spec.task.metric))

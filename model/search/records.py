@@ -14,12 +14,17 @@ from bitlathe.model.search.ladder import Audit
 class Measures:
     """Measures of a network in the precision it would be deployed in."""
 
-    accuracy: float  # on the judging images, 0..1
+    merit: float  # by the metric on the judging images, negated where less is better: top-1 in 0..1
     cycles: int  # per image, on the highest rung of the ladder
     latency_ms: float
     macs: int  # multiply-accumulates per image
     size_bytes: int  # of its compact file
     channels: int  # output channels of all layers with multiply-accumulates
+
+    @property
+    def accuracy(self) -> float:
+        """The merit, by the name that it has for classifiers."""
+        return self.merit
 
     def meets(self, budget: LatencyBudget) -> bool:
         """Whether it takes no more than the budget."""
@@ -32,6 +37,11 @@ class Measures:
     def to_json(self) -> dict[str, float]:
         """Plain values."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Measures:
+        """Measures of `to_json`, or of an earlier version's, where the merit was called accuracy."""
+        return cls(**{"merit" if name == "accuracy" else name: value for name, value in plain.items()})
 
 
 class TrialStage(Enum):
@@ -98,7 +108,7 @@ class EpochRecord:
             **(
                 plain
                 | {
-                    "measures": Measures(**plain["measures"]),
+                    "measures": Measures.from_json(plain["measures"]),
                     "candidates": tuple(map(CandidateRecord.from_json, plain["candidates"])),
                     "audits": tuple(Audit(**audit) for audit in plain["audits"]),
                     "bits": {name: tuple(pair) for name, pair in plain["bits"].items()},
@@ -108,4 +118,4 @@ class EpochRecord:
 
 
 def _measures(plain: dict[str, Any] | None) -> Measures | None:
-    return None if plain is None else Measures(**plain)
+    return None if plain is None else Measures.from_json(plain)

@@ -1,7 +1,8 @@
 """Rules: pure functions that score a candidate; the highest score of an epoch wins.
 
 A rule is any `(candidate, context, **parameters) -> float`. RULES lists those here by name; a user's own
-rule is named `module:function`.
+rule is named `module:function`. Accuracy is the task's metric, negated where less is better: a share in 0..1
+of a classifier, any number of other tasks, and greater is better.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.search.budget import LatencyBudget
 from bitlathe.model.search.hypervolume import hypervolume
 from bitlathe.model.search.records import Measures
+from bitlathe.model.train.metrics import TOP1, TaskMetric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class RuleError(FormatError):
 
 
 def accuracy(candidate: Measures, context: Context) -> float:
-    """Share of correct first choices. Source: Ding et al., section III-C, first rule."""
+    """Of a classifier, the share of correct first choices. Source: Ding et al., section III-C, first rule."""
     return candidate.accuracy
 
 
@@ -71,13 +73,14 @@ def feasible(
     """Cheapest candidate that loses at most `delta` of the reference's accuracy; if none, the most accurate.
 
     Among equally cheap candidates the most accurate wins. `floor` bounds the accuracy itself instead of its
-    loss; `cost` is one of COSTS. Scores are in 0..1 if the constraint holds and below 0 otherwise.
+    loss; `cost` is one of COSTS. Scores are in 0..1 if the constraint holds, else below 0: how far it is
+    missed.
     """
     least = context.reference.accuracy - delta if floor is None else floor
     if candidate.accuracy < least:
-        return candidate.accuracy - 1.0
+        return candidate.accuracy - least
     before, now = _cost(context.reference, cost), _cost(candidate, cost)
-    return before / (before + now) * (1 - TIE) + TIE * candidate.accuracy
+    return before / (before + now) * (1 - TIE) + TIE * _bounded(candidate.accuracy)
 
 
 def budget(
@@ -112,7 +115,7 @@ def ratio(
     """
     gain = _cost(context.parent, cost) - _cost(candidate, cost)
     loss = context.parent.accuracy - candidate.accuracy
-    return gain / max(loss, epsilon) if gain > 0 else -max(loss, TIE * (1 + loss))
+    return gain / max(loss, epsilon) if gain > 0 else -max(loss, TIE * (1 + _bounded(loss)))
 
 
 def lagrange(
@@ -133,7 +136,7 @@ def lagrange(
 
 def mnas(candidate: Measures, context: Context, *, budget_ms: float, exponent: float = -0.07) -> float:
     """Accuracy times (latency / budget) ** exponent. Source: Tan et al. 2019, arXiv:1807.11626, eq. 2."""
-    return candidate.accuracy * float((candidate.latency_ms / budget_ms) ** exponent)
+    return _weight("mnas", candidate) * float((candidate.latency_ms / budget_ms) ** exponent)
 
 
 def pareto(candidate: Measures, context: Context) -> float:
@@ -179,10 +182,11 @@ RULES: Mapping[str, Callable[..., float]] = {
 }
 
 
-def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
+def find_rule(name: str, parameters: Mapping[str, Any], metric: TaskMetric = TOP1) -> Rule:
     """The rule of a name in RULES, or `module:function`, with its parameters set; RuleError for a misfit.
 
-    It is tried on an example, so that bad parameters fail before training.
+    Parameters are in the unit of the metric, `floor` the least of it, or the most where less is better. It is
+    tried on an example, so that bad parameters fail before training.
     """
     function = _named(name)
     known = _settable(name, function)
@@ -193,7 +197,7 @@ def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
     for word, parameter in known.items():
         if parameter.default is inspect.Parameter.empty and word not in parameters:
             raise RuleError(f"rule {name} needs the parameter {word}")
-    rule = partial(function, **parameters)
+    rule = partial(function, **_fitted(name, parameters, metric))
     score_of(rule, _SMALLER, _CONTEXT, name=f"rule {name}")
     return rule
 
@@ -201,6 +205,37 @@ def find_rule(name: str, parameters: Mapping[str, Any]) -> Rule:
 def parameters_of(name: str) -> tuple[str, ...]:
     """Names of a rule's parameters; RuleError as `find_rule`."""
     return tuple(_settable(name, _named(name)))
+
+
+_UNITS: Mapping[str, tuple[str, ...]] = {  # parameters in the metric's unit, whose defaults suit shares
+    "feasible": ("delta", "floor"),  # of which one is enough
+    "ratio": ("epsilon",),
+    "lagrange": ("rate", "start"),
+    "fuzzy": ("delta",),
+}
+_MULTIPLY = ("mnas", "pareto")
+
+
+def _fitted(name: str, parameters: Mapping[str, Any], metric: TaskMetric) -> Mapping[str, Any]:
+    """The parameters as a rule takes them for a metric; RuleError where it does not suit the metric."""
+    if metric.is_share and not metric.is_lower_better:
+        return parameters
+    if name in _MULTIPLY and metric.is_lower_better:
+        raise RuleError(
+            f"rule {name} multiplies by the metric, and less is better of {metric.name}; take "
+            f"{', '.join(rule for rule in RULES if rule not in _MULTIPLY)}"
+        )
+    units = _UNITS.get(name, ())
+    given = [word for word in units if word in parameters]
+    if len(given) < (1 if name == "feasible" else len(units)):
+        joint = " or " if name == "feasible" else " and "
+        raise RuleError(
+            f"rule {name} needs {joint.join(units)} in the unit of {metric.name}; the defaults suit shares"
+        )
+    floor = parameters.get("floor")
+    if name == "feasible" and floor is not None:
+        return {**parameters, "floor": metric.merit(floor)}
+    return parameters
 
 
 def score_of(rule: Rule, candidate: Measures, context: Context, *, name: str = "the rule") -> float:
@@ -254,8 +289,8 @@ _RANGES: Mapping[str, Demand] = {  # of parameters of the rules here
     "latency_weight": (_is_weight, "0 or more"),
     "size_weight": (_is_weight, "0 or more"),
 }
-_EXAMPLE = Measures(accuracy=0.9, cycles=10_000, latency_ms=0.1, macs=10_000, size_bytes=1000, channels=50)
-_SMALLER = Measures(accuracy=0.89, cycles=8000, latency_ms=0.08, macs=8000, size_bytes=800, channels=40)
+_EXAMPLE = Measures(merit=0.9, cycles=10_000, latency_ms=0.1, macs=10_000, size_bytes=1000, channels=50)
+_SMALLER = Measures(merit=0.89, cycles=8000, latency_ms=0.08, macs=8000, size_bytes=800, channels=40)
 _CONTEXT = Context(reference=_EXAMPLE, parent=_EXAMPLE, winners=(_EXAMPLE,))
 
 
@@ -308,10 +343,31 @@ def _cost(measures: Measures, kind: str) -> float:
 
 def _savings(measures: Measures, context: Context) -> tuple[float, float, float]:
     return (
-        measures.accuracy,
+        _weight("pareto", measures),
         _BOX - measures.latency_ms / context.reference.latency_ms,
         _BOX - measures.size_bytes / context.reference.size_bytes,
     )
+
+
+def _weight(name: str, measures: Measures) -> float:
+    """The accuracy where a rule multiplies by it."""
+    if measures.accuracy < 0:
+        raise RuleError(
+            f"rule {name} multiplies by the metric, which is {measures.accuracy:.4g} and must not be below "
+            "0; take another rule"
+        )
+    return measures.accuracy
+
+
+def _bounded(number: float) -> float:
+    """A number in -1..2 that grows with `number`, and is the number itself from 0 to 1.
+
+    >>> _bounded(0.75), _bounded(-1.0), _bounded(4.0)
+    (0.75, -0.5, 1.75)
+    """
+    if number < 0:
+        return number / (1 - number)
+    return number if number <= 1 else 2 - 1 / number
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -84,7 +84,7 @@ def measured(outcome: TrialOutcome, rung: LatencyRung) -> Measures:
     graph = decode_graph(outcome.graph)
     latency, account = rung.cost(graph), Account.of(graph)
     return Measures(
-        accuracy=outcome.accuracy,
+        merit=outcome.merit,
         cycles=latency.cycles,
         latency_ms=latency.milliseconds,
         macs=account.macs,

@@ -35,7 +35,7 @@ def test_a_compression_is_that_of_the_command_line(lenet: Subject, tmp_path: Pat
     assert {**made.to_json(), "out": told["out"], "methods": list(made.methods)} == told
     assert all(torch.equal(tensor, state[name]) for name, tensor in lenet.model.state_dict().items())
     assert str(events[-1]) == "lenet5: training: 1 of 1"
-    assert made.after.accuracy == made.accuracy and made.cycles == told["after"]["cycles"]
+    assert made.after.score == made.score == made.accuracy and made.cycles == told["after"]["cycles"]
     assert str(made).startswith("lenet5 on digits, compressed: accuracy ")
 
 

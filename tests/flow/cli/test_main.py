@@ -21,7 +21,6 @@ from bitlathe.flow.errors import ExitStatus, UsageError
 from bitlathe.flow.network import integer_network
 from bitlathe.flow.network.integer_network import (
     IntegerNetwork,
-    accuracy,
     graph_name,
     obtain,
     preprocess_path,
@@ -40,6 +39,7 @@ from bitlathe.model.zoo import NETWORKS, build, macs
 
 ROW = {
     "network", "dataset", "images", "mismatches", "accuracy_float", "accuracy_integer", "macs", "cycles",
+    "metric", "score_float", "score_integer",
     "clock_mhz", "latency_ms", "array_macs_per_cycle", "efficiency", "cycles_first", "predicted_cycles",
     "weights", "target", "array_bound", "ddr_bound", "weight_bits", "activation_bits",
     "stall_percent", "seed", "seconds", "host",
@@ -290,9 +290,3 @@ def test_a_path_that_is_no_text_is_printed_with_escapes(monkeypatch: pytest.Monk
 
 def test_the_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"bitlathe {version('bitlathe')}\n"
-
-
-def test_accuracy_counts_the_first_of_equal_outputs() -> None:
-    outputs = np.array([[1, 3, 3], [2, 0, 1]]).reshape(2, 3, 1, 1)
-    assert accuracy(outputs, np.array([1, 0])) == 1.0
-    assert accuracy(outputs, np.array([2, 0])) == 0.5

@@ -15,7 +15,6 @@ import bitlathe
 from bitlathe.board.bundle import open_bundle
 from bitlathe.board.manifest import parse_manifest
 from bitlathe.flow.boards.bundle import Vectors, make_bundle, simulated_overlay
-from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.hls import Flow, HlsRequest, Synth, run_hls
 from bitlathe.flow.network.integer_network import IntegerNetwork
 from bitlathe.hls.target.config import find_target
@@ -77,11 +76,10 @@ def test_training_is_refused_where_the_classes_are_not_the_only_vector() -> None
             made = super().forward(x)
             return {"classes": made["classes"], "means": made["mask"].mean((2, 3))}
 
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(bitlathe.BitlatheError) as caught:
         bitlathe.compress(bitlathe.load_network(Vectors(), "digits"), ["train:epochs=1"])
     assert str(caught.value) == (
-        "Vectors: returns 2 vectors, training takes one, the classes; let it return them alone, or beside "
-        "maps"
+        "of 2 outputs 2 are vectors; the classes must be the only one: let the network return them alone"
     )
 
 

@@ -238,7 +238,7 @@ def test_no_accuracy_is_given_of_what_is_not_a_class(file: Path, function: str) 
         refused = run(*command)
         assert refused.status == 2
         assert refused.stderr.splitlines()[-1] == (
-            f"bitlathe: {file}:{function}: {NO_CLASSES[function]}; give it one output per class"
+            f"bitlathe: {file}:{function}: {NO_CLASSES[function]}; give it one output per class, or --loss"
         )
 
 

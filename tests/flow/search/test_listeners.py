@@ -11,10 +11,11 @@ from bitlathe.flow.progress import Advance, Note
 from bitlathe.flow.search.listeners import SearchProgress, TensorBoardLog
 from bitlathe.model.search import CandidateRecord, EpochRecord, Measures, TrialStage
 from bitlathe.model.search.ladder import Audit
+from bitlathe.model.train.metrics import TOP1
 
 
 def measures(accuracy: float) -> Measures:
-    return Measures(accuracy=accuracy, cycles=1000, latency_ms=0.5, macs=100, size_bytes=400, channels=10)
+    return Measures(merit=accuracy, cycles=1000, latency_ms=0.5, macs=100, size_bytes=400, channels=10)
 
 
 def candidate(epoch: int, method: str, score: float | None) -> CandidateRecord:
@@ -46,7 +47,7 @@ def finished(epoch: int, accuracy: float) -> EpochRecord:
 
 def test_a_search_tells_epoch_candidate_and_score() -> None:
     told: list[Note | Advance] = []
-    search = SearchProgress(progress=told.append, name="search", epochs=2)
+    search = SearchProgress(progress=told.append, name="search", epochs=2, metric=TOP1)
     search.epoch_started(1, ["P", "Q(4,8)"])
     search.candidate_scored(candidate(1, "P", 0.875))
     search.candidate_scored(candidate(1, "Q(4,8)", None))
@@ -69,16 +70,13 @@ def test_tensorboard_reads_every_winner_and_candidate_and_a_repeated_epoch_once(
             log.epoch_finished(record)
     read = EventAccumulator(str(tmp_path)).Reload()
     assert set(read.Tags()["scalars"]) == {
-        *(
-            f"winner/{name}"
-            for name in ("accuracy", "cycles", "latency_ms", "macs", "size_bytes", "channels")
-        ),
+        *(f"winner/{name}" for name in ("merit", "cycles", "latency_ms", "macs", "size_bytes", "channels")),
         "score/epoch/P",
         "loss/epoch/P",
         "probe/agreement",
         "ladder/cycle-model",
     }
-    for tag, values in (("winner/accuracy", (0.5, 0.75)), ("ladder/cycle-model", (-0.01, -0.01))):
+    for tag, values in (("winner/merit", (0.5, 0.75)), ("ladder/cycle-model", (-0.01, -0.01))):
         found = read.Scalars(tag)
         assert [event.step for event in found] == [1, 2]
         assert [event.value for event in found] == pytest.approx(values)

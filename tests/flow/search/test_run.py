@@ -28,6 +28,7 @@ from bitlathe.model.prune.channels.budget import CostShare
 from bitlathe.model.prune.channels.group_lasso import GroupLasso
 from bitlathe.model.search import CandidateRecord, EpochRecord, LatencyBudget, Measures, TrialStage
 from bitlathe.model.search.ladder import Audit
+from bitlathe.model.train.metrics import TOP1
 
 CONFIG = """\
 [network]
@@ -196,7 +197,7 @@ def test_boards_decide_and_both_lower_rungs_are_audited(tmp_path: Path) -> None:
     assert outcome.json["choices"] == alone.json["choices"]
 
 
-MEASURES = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400, channels=10)
+MEASURES = Measures(merit=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400, channels=10)
 
 
 def result_named(name: str) -> SearchResult:
@@ -238,13 +239,14 @@ def result_named(name: str) -> SearchResult:
         dataset="digits",
         normalization="range=0..1",
         target="pynq-z2",
-        test_accuracy=0.91,
+        metric=TOP1,
+        before_score=0.9,
+        test_score=0.91,
         reference=MEASURES,
         now=MEASURES,
         found_epoch=1,
         found_method="P",
         budget=LatencyBudget(limit=800, in_cycles=True),
-        before_accuracy=0.92,
         records=(record,),
         removed_channels=3,
         training_cost=2.0,

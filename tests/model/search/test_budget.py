@@ -42,7 +42,7 @@ def test_what_met_the_budget_and_lost_its_epoch_is_the_result(searched: Path) ->
     job = TrialJob(label="again", state=found.state.to_bytes(), method=None, until=0.0)
     again = search.lab.run(job)
     assert LADDER.highest.cost(decode_graph(again.graph)).cycles == found.measures.cycles
-    assert again.accuracy == found.measures.accuracy, "its state is the one that was judged"
+    assert again.merit == found.measures.accuracy, "its state is the one that was judged"
 
 
 def test_a_search_without_a_budget_ends_as_it_chose(searched: Path) -> None:

@@ -20,7 +20,7 @@ from bitlathe.model.search import Baselines, EachEpochTheBest, Measures, MethodS
 from bitlathe.model.search.strategies import check_names, check_targets
 from bitlathe.model.train import TrainConfig
 
-NOW = Measures(accuracy=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400, channels=10)
+NOW = Measures(merit=0.9, cycles=1000, latency_ms=1.0, macs=100, size_bytes=400, channels=10)
 P = PruneChannels(channels=50, target=134)
 Q8, Q4 = (Quantize(config=QuantizeConfig(weight_bits=bits)) for bits in (8, 4))
 
