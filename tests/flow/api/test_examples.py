@@ -60,6 +60,19 @@ def test_a_network_and_pictures_of_ones_own_go_from_training_to_a_board_s_folder
     assert (tmp_path / "board" / "agent.sh").exists() and list((tmp_path / "board").glob("*.bundle"))
 
 
+def test_maps_of_classes_are_searched_under_a_bound_of_a_metric(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module("examples/other_tasks.py").main(str(tmp_path))
+    trained, found, simulated = capsys.readouterr().out.splitlines()
+    assert "missed" in trained and "every integer matches" in simulated
+    assert float(re.findall(r"missed (\S+),", found)[0]) <= 0.1
+    before, after = (
+        int(number.replace(",", "")) for number in re.findall(r"([\d,]+)(?: cycles before| after)", found)
+    )
+    assert after < before
+
+
 def test_the_benchmark_of_cycles_writes_a_row_for_each_pair_and_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
