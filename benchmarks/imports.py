@@ -33,7 +33,8 @@ from bitlathe.hls.functional.run import FunctionalEngine
 from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.data import Images
 from bitlathe.model.graph.errors import BitlatheError, CapacityError
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.fixed_point import IntArray
+from bitlathe.model.graph.reference import evaluate_outputs
 from bitlathe.model.native.evaluator import CompiledGraph
 from bitlathe.model.onnx import compare, import_onnx
 
@@ -116,8 +117,8 @@ def _exact(network: IntegerNetwork, rtl_cycles: int) -> Row:
     """Differing integers of each evaluation from the reference, all on the same images."""
     images, _ = network.test_images(None)
     codes = network.preprocess.codes(images)
-    wanted = evaluate(network.graph, codes)
-    differing = {"compiled": int((CompiledGraph(network.graph).evaluate(codes) != wanted).sum())}
+    wanted = evaluate_outputs(network.graph, codes)
+    made = CompiledGraph(network.graph).evaluate_outputs(codes)
     program = _program(network)
     compiled = program.compiled
     engine = FunctionalEngine(
@@ -126,17 +127,23 @@ def _exact(network: IntegerNetwork, rtl_cycles: int) -> Row:
         weights=compiled.weights,
         scratch_bytes=compiled.scratch_bytes,
     )
-    outputs = compiled.output_layout.unpack(engine.run(compiled.input_layout.pack(codes[:1])))
-    differing["engine"] = int((outputs != wanted[:1]).sum())
+    data = engine.run(compiled.input_layout.pack(codes[:1]))
+    ran = [layout.unpack(data) for layout in compiled.output_layouts]
+    differing = {"compiled": _unequal(made, wanted), "engine": _unequal(ran, [one[:1] for one in wanted])}
     if program.cycles <= rtl_cycles:
         differing["rtl"] = bitlathe.simulate(program, images=1).mismatches
     return {
         "macs": network.macs,
         "target": program.target.name,
         "cycles": program.cycles,
-        "integers": int(wanted.size),
+        "integers": sum(one.size for one in wanted),
         "differing": differing,
     }
+
+
+def _unequal(made: Sequence[IntArray], wanted: Sequence[IntArray]) -> int:
+    """How many integers differ, over all outputs."""
+    return sum(int((one != other).sum()) for one, other in zip(made, wanted, strict=True))
 
 
 def _program(network: IntegerNetwork) -> NetworkProgram:
