@@ -11,6 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
+
+IMAGE = (3, 8, 8)  # of a file that is not asked for another
+
 Sizes = Sequence[int | str]
 
 
@@ -65,3 +69,15 @@ def exported(path: Path, model: nn.Module, image: Sequence[int], opset: int) -> 
             dynamo=False,
         )
     return path
+
+
+def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Random weights of a layer."""
+    return rng.normal(0, 0.3, shape).astype(np.float32)
+
+
+def imported(path: Path, image: tuple[int, int, int] = IMAGE, output: str | None = None) -> OnnxNetwork:
+    """The network of a file, which ONNX Runtime agrees with."""
+    network = import_onnx(path, image, output)
+    assert compare(network, path, image).magnitude > 0
+    return network

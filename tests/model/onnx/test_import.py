@@ -9,7 +9,7 @@ import needs
 import numpy as np
 import pytest
 import torch
-from onnx_files import exported, node, write
+from onnx_files import IMAGE, exported, imported, node, weights, write
 from torch import nn
 
 onnx = needs.package("onnx")
@@ -17,24 +17,11 @@ needs.package("onnxruntime")
 
 from bitlathe.model.graph.errors import FormatError, UnsupportedLayer
 from bitlathe.model.graph.reference import evaluate, evaluate_outputs
-from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
-from bitlathe.model.onnx.network import AddConstant, Reshape, SelectChannels
+from bitlathe.model.onnx import compare, import_onnx
+from bitlathe.model.onnx.network import AddConstant, Reshape
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.quantize.quantizer import quantize
 from bitlathe.model.zoo import build
-
-IMAGE = (3, 8, 8)
-
-
-def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(0, 0.3, shape).astype(np.float32)
-
-
-def imported(path: Path, image: tuple[int, int, int] = IMAGE, output: str | None = None) -> OnnxNetwork:
-    """The network of a file, which ONNX Runtime agrees with."""
-    network = import_onnx(path, image, output)
-    assert compare(network, path, image).magnitude > 0
-    return network
 
 
 def of_zoo(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
@@ -174,41 +161,6 @@ def test_gemm_is_read_in_all_its_forms(
     constants = {"w": w, "c": weights(rng, *bias) if bias else np.float32(0.7)}
     nodes = [node("Flatten", "x", "flat"), node("Gemm", "flat w c", "y", **attributes)]
     imported(write(tmp_path / "net.onnx", nodes, constants))
-
-
-@pytest.mark.parametrize("shape", [[-1, 192], [1, 192], [0, -1], [1, -1]])
-def test_reshapes_that_keep_one_image_are_flattening(
-    tmp_path: Path, rng: np.random.Generator, shape: list[int]
-) -> None:
-    constants = {"shape": np.array(shape), "w": weights(rng, 192, 4)}
-    nodes = [node("Reshape", "x shape", "flat"), node("MatMul", "flat w", "y")]
-    network = imported(write(tmp_path / "net.onnx", nodes, constants, image=(1, 3, 8, 8)))
-    assert network(torch.rand(7, *IMAGE)).shape == (7, 4)
-
-
-def test_a_reshape_to_a_computed_shape_is_folded(tmp_path: Path, rng: np.random.Generator) -> None:
-    constants = {
-        "zero": np.array(0),
-        "axis": np.array([0]),
-        "rest": np.array([-1]),
-        "w": weights(rng, 192, 4),
-    }
-    nodes = [
-        node("Shape", "x", "sizes"),
-        node("Gather", "sizes zero", "batch"),
-        node("Unsqueeze", "batch axis", "first"),
-        node("Concat", "first rest", "shape", axis=0),
-        node("Reshape", "x shape", "flat"),
-        node("MatMul", "flat w", "y"),
-    ]
-    network = imported(write(tmp_path / "net.onnx", nodes, constants))
-    assert network(torch.rand(7, *IMAGE)).shape == (7, 4)
-
-
-def test_a_network_over_vectors_takes_images(tmp_path: Path, rng: np.random.Generator) -> None:
-    nodes = [node("MatMul", "x w", "a"), node("Sub", "a c", "b"), node("Div", "b d", "y")]
-    constants = {"w": weights(rng, 192, 4), "c": weights(rng, 4), "d": np.float32(3)}
-    imported(write(tmp_path / "net.onnx", nodes, constants, image=("N", 192)))
 
 
 def test_one_of_several_outputs_is_chosen_by_name(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -368,14 +320,6 @@ def test_constants_that_are_no_bias_stay_a_sum(
     assert any(isinstance(layer, AddConstant) for layer in network.children())
 
 
-def test_grey_images_with_channels_last_may_be_reshaped_to_channels_first(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    nodes = [node("Reshape", "x first", "grey"), node("Conv", "grey k", "map"), node("Flatten", "map", "y")]
-    constants = {"first": np.array([-1, 1, 8, 6]), "k": weights(rng, 4, 1, 3, 3)}
-    imported(write(tmp_path / "net.onnx", nodes, constants, image=("N", 8, 6, 1)), (1, 8, 6))
-
-
 @pytest.mark.parametrize(
     ("ending", "host"),
     [
@@ -400,14 +344,6 @@ def test_what_keeps_the_largest_logit_the_largest_is_left_to_the_host(
     nodes = [node("Flatten", "x", "flat"), node("MatMul", "flat w", "logits"), *ending]
     constants = {"w": weights(rng, 192, 4), "rows": np.array([-1, 4]), "step": np.float32(2**-7)}
     assert imported(write(tmp_path / "net.onnx", nodes, constants)).host == host
-
-
-def test_a_flatten_from_axis_0_is_one_from_axis_1_for_one_image(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    nodes = [node("Flatten", "x", "flat", axis=0), node("Gemm", "flat w", "y")]
-    network = imported(write(tmp_path / "net.onnx", nodes, {"w": weights(rng, 192, 4)}))
-    assert network(torch.zeros(3, *IMAGE)).shape == (3, 4)
 
 
 def test_onnx_own_domain_may_be_written_out(tmp_path: Path) -> None:
@@ -435,51 +371,6 @@ def test_operators_of_other_domains_count_only_where_the_output_needs_them(
     assert import_onnx(path, IMAGE, "named").host == ("ZipMap", "Softmax")
 
 
-def test_reshapes_in_a_row_are_one(tmp_path: Path, rng: np.random.Generator) -> None:
-    nodes = [
-        node("Reshape", "x flat", "vector"),
-        node("Reshape", "vector map", "image"),
-        node("Conv", "image k", "conv"),
-        node("Reshape", "conv wide", "odd"),
-        node("Flatten", "odd", "y"),
-    ]
-    constants = {
-        "flat": np.array([-1, 192]),
-        "map": np.array([-1, 3, 8, 8]),
-        "k": weights(rng, 4, 3, 3, 3),
-        "wide": np.array([-1, 2, 2, 6, 6]),
-    }
-    network = imported(write(tmp_path / "net.onnx", nodes, constants))
-    assert [type(layer) for layer in network.children()] == [nn.Conv2d, Reshape]
-
-
-def test_a_network_over_grey_images_without_channels_quantizes(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    nodes = [node("Flatten", "x", "flat", axis=0), node("Gemm", "flat w", "y")]
-    path = write(tmp_path / "net.onnx", nodes, {"w": weights(rng, 48, 4)}, image=("N", 8, 6))
-    quantize(imported(path, (1, 8, 6)), rng.integers(0, 256, (4, 8, 6, 1)).astype(np.uint8))
-
-
-def test_shuffled_channels_are_a_selection(tmp_path: Path, rng: np.random.Generator) -> None:
-    nodes = [
-        node("Conv", "x k", "map"),
-        node("Reshape", "map groups", "split"),
-        node("Transpose", "split", "turned", perm=[0, 2, 1, 3, 4]),
-        node("Reshape", "turned back", "shuffled"),
-        node("Conv", "shuffled l", "y"),
-    ]
-    constants = {
-        "k": weights(rng, 6, 3, 3, 3),
-        "groups": np.array([-1, 2, 3, 6, 6]),
-        "back": np.array([-1, 6, 6, 6]),
-        "l": weights(rng, 4, 6, 6, 6),
-    }
-    network = imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}))
-    assert [type(layer) for layer in network.children()] == [nn.Conv2d, SelectChannels, nn.Conv2d]
-    quantize(network, rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8))
-
-
 def test_a_clamp_by_min_and_max_and_a_maximum_of_pixels_are_read(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -492,9 +383,3 @@ def test_a_clamp_by_min_and_max_and_a_maximum_of_pixels_are_read(
     constants = {"k": weights(rng, 4, 3, 3, 3), "zero": np.float32(0), "half": np.float32([0.5])}
     network = imported(write(tmp_path / "net.onnx", nodes, constants))
     quantize(network, rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8))
-
-
-def test_a_pad_of_some_axes_only_is_read(tmp_path: Path, rng: np.random.Generator) -> None:
-    nodes = [node("Pad", "x pads - axes", "wide"), node("Conv", "wide k", "y")]
-    constants = {"k": weights(rng, 4, 3, 3, 3), "pads": np.array([1, 0, 2, 1]), "axes": np.array([3, -2])}
-    imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}, opset=18))
