@@ -31,7 +31,7 @@ from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, average_multiplier
 from bitlathe.model.quantize.calibrate import Formats, calibrated
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.quantize.groups import format_groups, keeps_format
+from bitlathe.model.quantize.groups import Group, format_groups, keeps_format
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, PIXEL_FORMAT, Preprocess
 from bitlathe.model.quantize.rounding import Fracs
@@ -89,18 +89,24 @@ def keep_integers(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig)
 def _formats(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig) -> Formats:
     """Format of every tensor, from the grids of the nodes that make it or another of its group."""
     formats: Formats = {}
-    outputs = [output.tensor for output in network.outputs]
     for group in format_groups(network, config):
-        members = [network.by_name[name] for name in group.tensors]
-        makers = [node for node in members if not keeps_format(node, config)]
-        if len(makers) == 1 and makers[0].name in outputs and _grid(network, makers[0]) is None:
-            continue
-        form = _common_format(network, makers)
-        formats.update(dict.fromkeys(group.tensors, form))
-    for output in outputs:
-        if output not in formats:
-            formats[output] = _output_format(network, output, inputs, config, formats)
+        if not _is_real(network, group):
+            members = [network.by_name[name] for name in group.tensors]
+            makers = [node for node in members if not keeps_format(node, config)]
+            formats.update(dict.fromkeys(group.tensors, _common_format(network, makers)))
+    real = [name for name in network.by_name if name not in formats]
+    if real:
+        chosen = calibrated(network, inputs, config, dict(formats)).formats
+        formats |= {name: _output_format(network, name, chosen[name], formats) for name in real}
     return formats
+
+
+def _is_real(network: FloatNetwork, group: Group) -> bool:
+    """Whether a group is an output that nothing rounds and nothing reads, such as logits."""
+    node = network.by_name[group.tensors[0]]
+    is_output = node.name in {output.tensor for output in network.outputs}
+    is_read = any(node.name in other.sources for other in network.nodes)
+    return len(group.tensors) == 1 and is_output and not is_read and _grid(network, node) is None
 
 
 def _grid(network: FloatNetwork, node: FloatNode) -> CodeGrid | None:
@@ -176,12 +182,9 @@ def _preprocess(network: FloatNetwork, form: FixedPoint) -> Preprocess:
     return Preprocess(table=codes.astype(np.int8 if form.signed else np.uint8))
 
 
-def _output_format(
-    network: FloatNetwork, output: str, inputs: Tensor, config: QuantizeConfig, formats: Formats
-) -> FixedPoint:
-    """Format of logits that nothing rounds, the finest one that the layer's weights allow at most."""
-    node, fixed = network.by_name[output], dict(formats)
-    form = calibrated(network, inputs, config, fixed).formats[output]
+def _output_format(network: FloatNetwork, name: str, form: FixedPoint, formats: Formats) -> FixedPoint:
+    """The format chosen for an output that nothing rounds, no finer than its sums with the file's weights."""
+    node = network.by_name[name]
     if not isinstance(node, Layer):
         raise FormatError(f"{node.name}: nothing rounds its output")
     fracs = _weight_fracs(node, formats[node.source], [])

@@ -18,7 +18,7 @@ from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.reference import evaluate, evaluate_all
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
 
@@ -237,6 +237,46 @@ def test_logits_that_nothing_rounds_get_a_format_and_all_else_is_kept(
     wanted = run_quant(path, values(images))
     found = made(network, images).reshape(wanted.shape)
     assert (np.abs(found - wanted) <= step / 2).mean() > 0.95
+
+
+def test_each_of_several_outputs_has_the_files_codes(
+    tmp_path: Path, rng: np.random.Generator, images: np.ndarray
+) -> None:
+    import onnx
+
+    file = QuantizedFile(rng=rng)
+    a = file.qdq(file.op("Conv", file.qdq("x", 7), file.weights(file.codes(4, 3, 3, 3), 8)), 4)
+    b = file.qdq(file.op("Conv", a, file.weights(file.codes(2, 4, 1, 1), 8)), 3)
+    path = file.write(tmp_path / "net.onnx", a, rank=4)
+    wanted = run(path, values(images))
+    model = onnx.load(path)
+    model.graph.output.append(onnx.helper.make_tensor_value_info(b, onnx.TensorProto.FLOAT, ["e", 2, 6, 6]))
+    onnx.save(model, path)
+    network = kept(path, images)
+    graph = network.graph
+    codes = evaluate_all(graph, network.preprocess.codes(images))
+    first, second = (output.tensor for output in graph.outputs)
+    np.testing.assert_array_equal(np.ldexp(codes[first].astype(float), -4), wanted)
+    single = kept(file.write(tmp_path / "one.onnx", b, rank=4), images)
+    np.testing.assert_array_equal(codes[second], evaluate(single.graph, single.preprocess.codes(images)))
+
+
+def test_an_output_that_nothing_rounds_and_a_layer_reads_has_no_integers_to_keep(
+    tmp_path: Path, rng: np.random.Generator, images: np.ndarray
+) -> None:
+    import onnx
+
+    file = QuantizedFile(rng=rng)
+    real = file.op("Conv", file.qdq("x", 7), file.weights(file.codes(4, 3, 3, 3), 8))
+    last = file.qdq(file.op("Conv", real, file.weights(file.codes(2, 4, 1, 1), 8)), 3)
+    path = file.write(tmp_path / "net.onnx", last, rank=4)
+    model = onnx.load(path)
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info(real, onnx.TensorProto.FLOAT, ["e", 4, 6, 6])
+    )
+    onnx.save(model, path)
+    network = quantize(import_onnx(path, SHAPE), images)
+    assert network.unkept is not None and "nothing rounds its output" in network.unkept
 
 
 # ---- What has no such form enters through its values
