@@ -144,7 +144,7 @@ class _Normalised:
     @property
     def _stuck(self) -> list[str]:
         """Nodes that show normalised pixels without weights."""
-        shown = [self.network.output] if self.network.output in self.tensors else []
+        shown = [output.tensor for output in self.network.outputs if output.tensor in self.tensors]
         return [*shown, *(node.name for node in self.readers if not self._has_weights(node))]
 
     def _has_weights(self, node: FloatNode) -> bool:

@@ -13,7 +13,9 @@ from bitlathe.model.capture.float_forward import logits, normalized
 from bitlathe.model.capture.float_network import FloatNetwork
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint
+from bitlathe.model.graph.graph import ImageCodes
 from bitlathe.model.graph.normalization import Normalization
+from bitlathe.model.graph.reference import evaluate_all
 from bitlathe.model.quantize.config import InputMode
 from bitlathe.model.quantize.exact_network import Pixels
 from bitlathe.model.quantize.front import place_front
@@ -192,3 +194,26 @@ def test_what_is_made_of_unsigned_pixels_alone_is_unsigned(kind: type[nn.Module]
     made = quantize(kind().eval(), IMAGES)
     signed = {node.name for node in made.graph.nodes if node.format.signed}
     assert made.preprocess.is_pixel and signed == {"last"}
+
+
+class Shown(nn.Module):
+    """Classes, and the normalised image itself, halved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.last = nn.AvgPool2d(2), nn.Conv2d(3, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        half = self.pool((x + 1) * 96)
+        return self.last(half), half
+
+
+def test_a_normalised_image_that_is_an_output_is_not_folded_away() -> None:
+    network = capture(Shown().eval(), SHAPE)
+    placed = place_front(network, IMAGES, InputMode.AUTO)
+    assert placed.preprocess.kind is ImageCodes.TABLE
+    made = quantize(Shown().eval(), IMAGES)
+    form = made.graph.by_name["pool"].format
+    codes = evaluate_all(made.graph, made.preprocess.codes(IMAGES))["pool"]
+    pooled = nn.functional.avg_pool2d(torch.from_numpy(IMAGES).permute(0, 3, 1, 2) * 0.75, 2).numpy()
+    assert np.abs(codes * form.scale - pooled).max() <= 2 * form.scale
