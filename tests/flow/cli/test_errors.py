@@ -85,6 +85,10 @@ def refused(status: ExitStatus, *words: object) -> str:
         (("quantize", "x.blg", *LENET), "give one of --network and a graph's file (.blg)"),
         (("train", "--network", "lenet5", "--epochs", "0"), "--epochs: is 0; give 1 or more"),
         (
+            ("simulate", "--network", "lenet5", "--chart", "x.png"),
+            "--chart: does nothing without --profile; give that too, or leave it out",
+        ),
+        (
             ("train", "--network", "lenet5", "--schedule", "x"),
             "--schedule x: choose one of one-cycle, cosine",
         ),
