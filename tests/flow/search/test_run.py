@@ -22,7 +22,6 @@ from bitlathe.flow.search.results import IDLE, SearchResult, layer_cycles
 from bitlathe.flow.search.setup import set_up
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import PruneChannels, PruneOnce, Train
-from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.files.archive import graph_digest, read_graph
 from bitlathe.model.prune.channels.budget import CostShare
 from bitlathe.model.prune.channels.group_lasso import GroupLasso
@@ -396,78 +395,3 @@ def test_an_unknown_rung_is_told_of(tmp_path: Path) -> None:
     outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out")
     assert outcome.status == 2
     assert "no rung is called guess; choose of cycle-model, rtl, board" in outcome.stderr
-
-
-BUDGETED = QUICK.replace(
-    "channels = 23\nshare = 0.1", "channels = 24\nshare = 0.3\nrequired = false"
-).replace('[rule]\nname = "accuracy"\n', "")
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "told"),
-    [
-        (("--budget-cycles", "850"), 0, "budget of 850 cycles met: "),
-        (("--budget-ms", "0.0045"), 1, "budget of 0.0045 ms missed by "),
-        (
-            ("--budget-cycles", "400"),
-            2,
-            "--budget-cycles 400: is less than the methods can reach on pynq",
-        ),
-        (("--budget-ms", "nan"), 2, "--budget-ms: is nan; give more than 0"),
-        (("--budget-cycles", "-1"), 2, "--budget-cycles: is -1; give more than 0"),
-        (("--budget-cycles", "9", "--budget-ms", "9"), 2, "--budget-cycles: stands beside --budget-ms; give"),
-        (("--overlay", "x"), 2, "--overlay: does nothing without --board; give that too, or leave it out"),
-        (("--ray-address", "x"), 2, "--ray-address: does nothing without --executor ray; give that too"),
-    ],
-)
-def test_a_budget_of_the_command_is_held_told_of_or_refused(
-    words: tuple[str, ...], status: int, told: str, tmp_path: Path
-) -> None:
-    (tmp_path / "search.toml").write_text(BUDGETED)
-    outcome = run("search", tmp_path / "search.toml", "--out", tmp_path / "out", *words)
-    assert outcome.status == status, outcome.stderr
-    assert told in " ".join(outcome.stderr.split())
-    kept = tmp_path / "out" / "result.json"
-    if status == 2:
-        assert not kept.exists(), "it was told before anything was trained"
-        return
-    budget = json.loads(kept.read_text())["budget"]
-    assert budget["met"] == (status == 0) and (budget["missed_by"] > 0) == (status == 1)
-    assert told in outcome.stdout and told in (tmp_path / "out" / "index.html").read_text()
-
-
-def test_a_budget_in_the_file_is_the_search_s_and_a_command_s_goes_before_it(tmp_path: Path) -> None:
-    path = tmp_path / "search.toml"
-    path.write_text(BUDGETED.replace("[latency]", "[latency]\nbudget_ms = 0.005"))
-    config = read_config(path)
-    assert (config.rule_name, dict(config.rule_parameters)) == ("budget", {"budget_ms": 0.005})
-    own = read_config(path, {"budget_cycles": 700})
-    assert (str(own.budget), dict(own.rule_parameters)) == ("700 cycles", {"budget_cycles": 700})
-    path.write_text(BUDGETED + '[rule]\nname = "lagrange"\n')
-    lagrange = read_config(path, {"budget_cycles": 750})
-    assert dict(lagrange.rule_parameters) == {"budget_ms": 750 / 150_000}
-    assert lagrange.identity(()) != read_config(path, {"budget_cycles": 751}).identity(())
-
-
-@pytest.mark.parametrize(
-    ("keys", "told"),
-    [
-        ("budget_ms = 0", "27: latency.budget_ms: is 0; give more than 0"),
-        ("budget_ms = nan", "27: latency.budget_ms: is nan; give more than 0"),
-        (
-            "budget_ms = 1\nbudget_cycles = 1",
-            "28: latency.budget_cycles: stands beside `budget_ms`",
-        ),
-        (
-            'budget_ms = 1\n[rule]\nname = "mnas"\nbudget_ms = 1',
-            "30: rule.budget_ms: stands beside a",
-        ),
-    ],
-)
-def test_a_budget_in_the_file_that_makes_no_sense_is_told_by_its_line(
-    keys: str, told: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "search.toml"
-    path.write_text(BUDGETED.rstrip("\n") + f"\n{keys}\n")
-    with pytest.raises(FormatError, match=re.escape(told)):
-        read_config(path)
