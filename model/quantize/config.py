@@ -84,7 +84,7 @@ class QuantizeConfig:
         usual = QuantizeConfig()
         asked = (self.weight_bits, self.activation_bits, self.per_channel, self.ranges, self.rounding)
         plain = (usual.weight_bits, usual.activation_bits, usual.per_channel, usual.ranges, usual.rounding)
-        return asked == plain and not self.layers
+        return asked == plain and not self.layers and not self.search_formats
 
     def layer(self, name: str) -> LayerBits:
         """Deviations of a layer, none by default."""
