@@ -53,8 +53,9 @@ def test_lenet5_learns_digits_with_the_default_settings(tmp_path: Path) -> None:
 
 
 def test_equal_settings_give_equal_weights(tmp_path: Path) -> None:
-    first, second = train(SHORT, load_dataset("digits"), tmp_path / "1"), train(SHORT, None, tmp_path / "2")
-    other = train(dataclasses.replace(SHORT, seed=1), load_dataset("digits"), tmp_path / "3")
+    digits = load_dataset("digits")
+    first, second = train(SHORT, digits, tmp_path / "1"), train(SHORT, digits, tmp_path / "2")
+    other = train(dataclasses.replace(SHORT, seed=1), digits, tmp_path / "3")
     assert same(weights(first), weights(second))
     assert not same(weights(first), weights(other))
 
