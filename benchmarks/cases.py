@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bitlathe.flow.network.integer_network import obtain
+from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.model.graph.codebook import Codebook, index_shape, index_type
 from bitlathe.model.graph.files.account import macs_by_layer

@@ -9,7 +9,7 @@ from bitlathe.flow.errors import UsageError
 from bitlathe.flow.files import write_json
 from bitlathe.flow.hardware.compilation import check_replaceable, compile_for
 from bitlathe.flow.hardware.simulation import SimulationOptions, SimulationResult, simulate
-from bitlathe.flow.network.integer_network import read_network
+from bitlathe.flow.network.graph_files import read_network
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.flow.search.config import read_config
 from bitlathe.flow.search.request import SearchRequest

@@ -9,7 +9,8 @@ from torch import nn
 
 from bitlathe.flow.api.datasets import DatasetSource, load_dataset
 from bitlathe.flow.errors import UsageError, member_of
-from bitlathe.flow.network.integer_network import IntegerNetwork, quantized, read_network
+from bitlathe.flow.network.graph_files import read_network
+from bitlathe.flow.network.integer_network import IntegerNetwork, quantized
 from bitlathe.flow.network.request import (
     AUTO,
     CALIBRATION_IMAGES,

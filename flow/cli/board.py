@@ -92,7 +92,7 @@ def measure(
     """Run test images on boards, compare every output integer, and print the measured latency."""
     from bitlathe.flow.api.boards import measure as measure_network
     from bitlathe.flow.api.boards import measure_bundles
-    from bitlathe.flow.network.integer_network import obtain
+    from bitlathe.flow.network.obtain import obtain
 
     _check_one_source(request, bundle, {"overlay": overlay})
     if bundle:
@@ -128,7 +128,7 @@ def deploy(
     """Put all that a board needs into a folder, and print the commands that run it there."""
     from bitlathe.flow.api.boards import deploy as fill_folder
     from bitlathe.flow.boards.deploy import copy_to
-    from bitlathe.flow.network.integer_network import obtain
+    from bitlathe.flow.network.obtain import obtain
 
     _check_one_source(request, bundle, {"overlay": overlay, "images": images})
     if bundle is None and overlay is None:

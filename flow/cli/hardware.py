@@ -44,7 +44,7 @@ def compile_command(
     """Compile a network for a target: program, weights, manifest, and the engine's sources for Vivado."""
     from bitlathe.flow.cli.tables import show_compilation
     from bitlathe.flow.hardware.compilation import check_replaceable, compile_for
-    from bitlathe.flow.network.integer_network import obtain_ready
+    from bitlathe.flow.network.obtain import obtain_ready
 
     board = find_target(target)
     check_replaceable(out)
@@ -75,7 +75,7 @@ def simulate(
     from bitlathe.flow.cli.tables import show_profile, show_simulation
     from bitlathe.flow.hardware.compilation import compile_for
     from bitlathe.flow.hardware.simulation import SimulationOptions, simulate
-    from bitlathe.flow.network.integer_network import obtain
+    from bitlathe.flow.network.obtain import obtain
 
     refuse_idle("profile", profile, chart=chart)
     board = find_target(target)
@@ -129,7 +129,7 @@ def explore_command(
     deadline = time.monotonic() + seconds
     from bitlathe.flow.cli.tables import show_explored
     from bitlathe.flow.hardware.explore import run_explore
-    from bitlathe.flow.network.integer_network import obtain_graph
+    from bitlathe.flow.network.obtain import obtain_graph
 
     row, found = run_explore(*obtain_graph(request, show), find_target(target), deadline, show)
     if as_json:
@@ -161,7 +161,7 @@ def hls_command(
     from bitlathe.flow.cli.tables import show_hls
     from bitlathe.flow.errors import member_of
     from bitlathe.flow.hardware.hls import Flow, Hls4mlBackend, HlsRequest, Synth, run_hls
-    from bitlathe.flow.network.integer_network import obtain
+    from bitlathe.flow.network.obtain import obtain
 
     asked = HlsRequest(
         target=find_target(target),

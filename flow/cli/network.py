@@ -101,7 +101,7 @@ def quantize(
 ) -> None:
     """Quantize a trained network and compare its accuracy, or another metric, before and after."""
     from bitlathe.flow.cli.tables import show_quantization
-    from bitlathe.flow.network.integer_network import obtain
+    from bitlathe.flow.network.obtain import obtain
     from bitlathe.flow.network.quantization import judge
 
     network = obtain(replace(request, metric=metric), show)

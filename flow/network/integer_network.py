@@ -1,4 +1,4 @@
-"""An integer network and the images it is judged on: quantized from a subject, or read from a file."""
+"""An integer network: a graph, how images enter it, and the images it is judged on."""
 
 from __future__ import annotations
 
@@ -13,49 +13,30 @@ from numpy.typing import NDArray
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.judged import values_of_codes
-from bitlathe.flow.network.own_data import find_dataset, is_known
-from bitlathe.flow.network.quantize_settings import quantize_config
-from bitlathe.flow.network.request import ImageSize, NetworkRequest
-from bitlathe.flow.network.sight import tell_normalization
-from bitlathe.flow.network.subject import Subject, find_subject
-from bitlathe.flow.network.task import FunctionSource, find_metric
+from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.capture.names import identifier
 from bitlathe.model.capture.returned import size_of
-from bitlathe.model.data import Dataset, Images, Labels, image_shape_of
+from bitlathe.model.data import Dataset, Images, Labels
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.arrays import Outputs, alone
-from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.files.account import macs_by_layer
-from bitlathe.model.graph.files.archive import read_graph, write_graph
+from bitlathe.model.graph.files.archive import write_graph
 from bitlathe.model.graph.files.storage import is_stream
 from bitlathe.model.graph.fixed_point import IntArray
-from bitlathe.model.graph.graph import Graph, ImageCodes, ImageEntry
-from bitlathe.model.graph.nodes import Conv2d, Dense, Shape
+from bitlathe.model.graph.graph import Graph, ImageEntry
+from bitlathe.model.graph.nodes import Conv2d, Dense
 from bitlathe.model.graph.normalization import NONE
 from bitlathe.model.graph.reference import evaluate_outputs
 from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, Preprocess
+from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import quantize
-from bitlathe.model.train import TaskMetric, score, usual_task
+from bitlathe.model.train import TaskMetric, score
 from bitlathe.model.zoo import NETWORKS
 
 _NAMED = 3  # tensors that a note names
 _SUFFIXES = (".blg", ".blgc")  # of a graph's file
-
-# What a graph's file has of its own, by the request's field that would say otherwise.
-_IN_THE_FILE = (
-    "weights",
-    "normalization",
-    "weight_bits",
-    "activation_bits",
-    "per_channel",
-    "calibration_images",
-    "rounding",
-    "search_formats",
-    "layers",
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -186,74 +167,6 @@ class IntegerNetwork(ReadyGraph):
         return evaluator(self.graph)(self.preprocess.codes(images))
 
 
-def obtain(request: NetworkRequest, progress: Progress = silent) -> IntegerNetwork:
-    """The integer network a user asked for. Raises as `quantized` and `read_network`.
-
-    `progress` is called with where its weights come from, and if its outputs are not the data set's classes.
-    """
-    _check_given(request)
-    if request.graph is None:
-        config, subject = quantize_config(request), find_subject(request, progress)
-        tell_normalization(subject, progress)
-        return quantized(subject, config, progress)
-    return read_network(
-        request.graph,
-        request.dataset,
-        request.data,
-        image_size=request.image_size,
-        metric=request.metric,
-        progress=progress,
-    )
-
-
-def obtain_ready(request: NetworkRequest, progress: Progress = silent) -> ReadyGraph:
-    """The network a user asked for, where no images are needed: those of a graph's file are not read.
-
-    Raises as `obtain`.
-    """
-    _check_given(request)
-    if request.graph is None:
-        return obtain(request, progress)
-    return read_ready(request.graph, _known_or_read(request, progress), progress)
-
-
-def obtain_graph(request: NetworkRequest, progress: Progress = silent) -> tuple[str, Graph]:
-    """Name and graph of what a user asked for, where cycles alone count. Raises as `obtain`.
-
-    Biases are not corrected then, which takes as long as all else, and a graph's file is read without what
-    is beside it.
-    """
-    _check_given(request)
-    if request.graph is None:
-        config = replace(quantize_config(request), correct_bias=False)
-        network = quantized(find_subject(request, progress), config)
-        return network.name, network.graph
-    graph = _read_graph(request.graph, _known_or_read(request, progress))
-    return graph.name, graph
-
-
-def _known_or_read(request: NetworkRequest, progress: Progress) -> str | Dataset | None:
-    """The data set of a graph's file: of one that is known by its name nothing is read."""
-    source = request.dataset
-    if request.graph is None or source is None or isinstance(source, Dataset) or is_known(source):
-        return source
-    return _images_for(
-        read_graph(request.graph), source, request.data, image_size=request.image_size, progress=progress
-    )
-
-
-def _check_given(request: NetworkRequest) -> None:
-    """Raise UsageError unless one network is given, or one graph without options that its file answers."""
-    if (request.network is None) == (request.graph is None):
-        raise UsageError("give one of `network` and a graph's file (.blg)")
-    if request.graph is None:
-        return
-    usual = NetworkRequest()
-    idle = [f"`{name}`" for name in _IN_THE_FILE if getattr(request, name) != getattr(usual, name)]
-    if idle:
-        raise UsageError(f"{request.graph}: has weights and bits of its own; leave out {', '.join(idle)}")
-
-
 def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = silent) -> IntegerNetwork:
     """Quantize a subject on its data set's training images and prove that no accumulator overflows.
 
@@ -271,7 +184,7 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
         )
     if made.unsettled:
         progress(Note(_too_few(subject, config, made.unsettled)))
-    return _judged(
+    return told_judged(
         IntegerNetwork(
             name=subject.network,
             graph=named(made.graph, subject, made.preprocess),
@@ -301,7 +214,8 @@ def _too_few(subject: Subject, config: QuantizeConfig, unsettled: Mapping[str, i
     return f"{used:,} calibration images do not settle how far to clip {tensors}: {advice}"
 
 
-def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
+def told_judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
+    """The network; `progress` is told what its accuracy is of, where that is not plain."""
     if network.metric is None:
         progress(Note(f"{network.name}: {network.unlike_classes}, so no accuracy is given"))
     elif len(network.graph.outputs) > 1 and network.judged is not None:
@@ -313,98 +227,6 @@ def _judged(network: IntegerNetwork, progress: Progress) -> IntegerNetwork:
 def output_shapes(graph: Graph) -> list[tuple[int, ...]]:
     """(K,) or (K, H, W) of every output."""
     return [size_of(graph.shapes[output.tensor]) for output in graph.outputs]
-
-
-def read_network(
-    path: Path,
-    dataset: str | Dataset | None,
-    data: Path | None,
-    *,
-    image_size: ImageSize | None = None,
-    metric: FunctionSource | None = None,
-    progress: Progress = silent,
-) -> IntegerNetwork:
-    """A graph from a file as `read_ready`, with the images of the data set named or its network's usual one.
-
-    Pictures of a folder become as large as the graph takes them, unless `image_size` says otherwise. `metric`
-    judges it, else what suits labels and outputs.
-    Raises FormatError, DataError, ShapeError, OverflowRisk, UsageError or MissingData.
-    """
-    named = dataset if isinstance(dataset, Dataset) or dataset is None or is_known(dataset) else None
-    ready = read_ready(path, named, progress)
-    source = dataset or ready.dataset_name
-    if source is None:
-        raise UsageError(
-            f"{path}: give `dataset`; {ready.name} is not one of the zoo's networks, which have a usual one"
-        )
-    images = (
-        source
-        if isinstance(source, Dataset)
-        else _images_for(ready.graph, source, data, image_size=image_size, progress=progress)
-    )
-    _check_shape(path, ready.graph, images.name, images.image_shape)
-    return _judged(
-        IntegerNetwork(
-            name=ready.name,
-            graph=ready.graph,
-            preprocess=ready.preprocess,
-            dataset_name=images.name,
-            dataset=images,
-            subject=None,
-            file=path,
-            metric=_metric(metric, images, ready.graph),
-        ),
-        progress,
-    )
-
-
-def _images_for(
-    graph: Graph, source: str, data: Path | None, *, image_size: ImageSize | None, progress: Progress
-) -> Dataset:
-    """The data set that a text names, its pictures as large as the graph takes them if nobody says."""
-    _, height, width = graph.input.shape
-    return find_dataset(source, data, image_size=image_size, usual_size=(height, width), progress=progress)
-
-
-def _metric(given: FunctionSource | None, dataset: Dataset, graph: Graph) -> TaskMetric | None:
-    if given is not None:
-        return find_metric(given)
-    usual = usual_task(dataset, [size_of(shape) for shape in output_shapes(graph)])
-    return None if usual is None else usual.metric
-
-
-def read_ready(path: Path, dataset: str | Dataset | None, progress: Progress = silent) -> ReadyGraph:
-    """A graph from a file, proven not to overflow, for the data set named or its network's usual one.
-
-    Raises FormatError, DataError, ShapeError, OverflowRisk or UsageError.
-    """
-    graph = _read_graph(path, dataset)
-    return ReadyGraph(
-        name=graph.name,
-        graph=graph,
-        preprocess=_read_preprocess(path, graph, progress),
-        dataset_name=dataset.name if isinstance(dataset, Dataset) else dataset or usual_dataset(graph),
-        subject=None,
-        file=path,
-    )
-
-
-def _read_graph(path: Path, dataset: str | Dataset | None) -> Graph:
-    graph = read_graph(path)
-    proof.check(graph)
-    if isinstance(dataset, Dataset):
-        _check_shape(path, graph, dataset.name, dataset.image_shape)
-    elif dataset is not None:
-        _check_shape(path, graph, dataset, image_shape_of(dataset))
-    return graph
-
-
-def _check_shape(path: Path, graph: Graph, dataset: str, shape: Shape) -> None:
-    if graph.input.shape != shape:
-        raise ShapeError(
-            f"{path}: takes images of {graph.input.shape}, {dataset}'s are {shape}; "
-            "name its own data set with `dataset`"
-        )
 
 
 def named(graph: Graph, subject: Subject, preprocess: Preprocess) -> Graph:
@@ -435,46 +257,3 @@ def preprocess_path(path: Path) -> Path:
     """
     name = path.stem if path.suffix in _SUFFIXES else path.name
     return path.with_name(f"{name}.preprocess.npy")
-
-
-def usual_dataset(graph: Graph) -> str | None:
-    """Data set of the zoo's network that a file's graph was made from; None for other graphs."""
-    usual = {identifier(name): network.dataset for name, network in NETWORKS.items()}
-    return usual.get(graph.name)
-
-
-def _read_preprocess(path: Path, graph: Graph, progress: Progress) -> Preprocess:
-    beside, channels = preprocess_path(path), graph.input.shape[0]
-    if not beside.exists():
-        return _usual_preprocess(beside, graph, progress)
-    table = Preprocess.load(beside)
-    if table.channels != channels:
-        raise FormatError(
-            f"{beside}: is for {table.channels} channels, {path.name} has {channels}; quantize again"
-        )
-    if table.signed != graph.input.format.signed:
-        kinds = ("unsigned", "signed")
-        raise FormatError(
-            f"{beside}: holds {kinds[table.signed]} codes, the input of {path.name} is "
-            f"{kinds[graph.input.format.signed]}; quantize again"
-        )
-    return table
-
-
-_WITHOUT_TABLE = {ImageCodes.OFFSET: Preprocess.offset, ImageCodes.PIXEL: Preprocess.pixel}
-
-
-def _usual_preprocess(missing: Path, graph: Graph, progress: Progress) -> Preprocess:
-    """The way that the graph names, else pixel - 128 where its input takes that; FormatError elsewhere."""
-    form, entry = graph.input.format, graph.images
-    unknown = ImageCodes.OFFSET if form == OFFSET_FORMAT else ImageCodes.TABLE
-    codes = unknown if entry is None else entry.codes
-    made = _WITHOUT_TABLE[codes](graph.input.shape[0]) if codes in _WITHOUT_TABLE else None
-    if made is None or (form.bits, form.signed) != (OFFSET_FORMAT.bits, made.signed):
-        named = "" if entry is None else f", its images enter by {entry}"
-        raise FormatError(
-            f"{missing}: is not there, and images cannot enter as pixel - 128, for the graph's input is "
-            f"{form}{named}; put the table written with the graph beside it, or quantize again"
-        )
-    progress(Note(f"{missing} is not there: images enter as {codes.value}"))
-    return made

@@ -294,7 +294,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(request: object, progress: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bitlathe.flow.network.integer_network.obtain", interrupted)
+    monkeypatch.setattr("bitlathe.flow.network.obtain.obtain", interrupted)
     assert refused(ExitStatus.INTERRUPTED, "quantize", *LENET) == "interrupted"
 
 
@@ -302,7 +302,7 @@ def test_a_defect_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(request: object, progress: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("bitlathe.flow.network.integer_network.obtain", broken)
+    monkeypatch.setattr("bitlathe.flow.network.obtain.obtain", broken)
     with pytest.raises(ZeroDivisionError, match="a defect"):
         run("quantize", *LENET)
 

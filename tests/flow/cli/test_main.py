@@ -19,14 +19,9 @@ from command_line import LENET, run
 from bitlathe.flow.cli import main as cli
 from bitlathe.flow.errors import ExitStatus, UsageError
 from bitlathe.flow.network import integer_network
-from bitlathe.flow.network.integer_network import (
-    IntegerNetwork,
-    graph_name,
-    obtain,
-    preprocess_path,
-    read_network,
-    usual_dataset,
-)
+from bitlathe.flow.network.graph_files import read_network, usual_dataset
+from bitlathe.flow.network.integer_network import IntegerNetwork, graph_name, preprocess_path
+from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.graph.errors import FormatError

@@ -11,7 +11,8 @@ from matplotlib.image import imread
 from bitlathe.flow.hardware.compilation import compile_for
 from bitlathe.flow.hardware.profile import FINISHING, Profile
 from bitlathe.flow.hardware.simulation import SimulationOptions, simulate
-from bitlathe.flow.network.integer_network import IntegerNetwork, obtain
+from bitlathe.flow.network.integer_network import IntegerNetwork
+from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.cycles.bounds import bounds

@@ -10,7 +10,8 @@ import pytest
 
 needs.package("hls4ml")
 
-from bitlathe.flow.network.integer_network import IntegerNetwork, obtain
+from bitlathe.flow.network.integer_network import IntegerNetwork
+from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.hls4ml import Backend, Options, csimulate
 from bitlathe.hls.target.config import find_target

@@ -15,7 +15,7 @@ from exported_ip import write_ip
 from bitlathe.flow.boards.bundle import read_overlay
 from bitlathe.flow.hardware import hls
 from bitlathe.flow.hardware.hls import Flow, HlsRequest, Synth, keep_report
-from bitlathe.flow.network.integer_network import obtain
+from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.compile import compile_graph
 from bitlathe.hls.target.config import TARGETS, find_target

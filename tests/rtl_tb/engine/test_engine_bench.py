@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bitlathe.rtl_tb.engine.bench as engine_bench
-from bitlathe.flow.network.integer_network import obtain
+from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.emit import engine_parameters
 from bitlathe.hls.sim.memory import WriteOrder
