@@ -146,7 +146,8 @@ def search(
         target: board whose latency counts; pynq-z2 if not given.
         budget_ms, budget_cycles: one of them, the most that an image may take; instead of a file's. `check()`
             of the result raises CheckFailed where it is missed.
-        metric, loss: what judges and what trains networks, as in `load_network`.
+        metric, loss: what judges and what trains networks, as in `load_network`; by name or FILE.py:FUNCTION
+            also instead of a file's.
         baselines: pipelines to compare with: "ordinary", "greedy", "knapsack".
         seed: of the order of images and all else that is random; 0, or what the file says.
         resume: go on from the last epoch in `out`.
@@ -176,9 +177,12 @@ def search(
     given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
     if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
         given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
-        given |= {"metric": metric, "loss": loss}
-        _check_alone(network, {**settings, **given})
-        config = read_config(Path(network), budget.as_setting if budget else {})
+        judged = {"metric": metric, "loss": loss}
+        functions = {key: value for key, value in judged.items() if not isinstance(value, str)}
+        _check_alone(network, {**settings, **given, **functions})
+        instead: dict[str, float | str] = {**(budget.as_setting if budget else {})}
+        instead |= {key: value for key, value in judged.items() if isinstance(value, str)}
+        config = read_config(Path(network), instead)
     else:
         by_name = isinstance(metric, str | None) and isinstance(loss, str | None)
         named = _named_or_loaded(network, dataset, root, seed or 0, progress, by_name)

@@ -12,6 +12,8 @@ from bitlathe.flow.cli.options import (
     BudgetMsOption,
     DataOption,
     JsonOption,
+    LossOption,
+    MetricOption,
     WorkersOption,
 )
 from bitlathe.flow.cli.output import print_json, show
@@ -44,6 +46,8 @@ def search(
     ] = None,
     budget_ms: BudgetMsOption = None,
     budget_cycles: BudgetCyclesOption = None,
+    metric: MetricOption = None,
+    loss: LossOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +62,8 @@ def search(
         seed=own_seed,
         budget_ms=budget_ms,
         budget_cycles=budget_cycles,
+        metric=metric,
+        loss=loss,
         data=data,
         boards=board or (),
         token_file=token_file,

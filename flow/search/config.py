@@ -185,7 +185,7 @@ class SearchConfig:
     latency: LatencySection
     baselines: BaselinesSection
     written: Sections  # where all of it was written
-    own_budget: Mapping[str, float] = field(default_factory=dict)  # given instead of what is written
+    instead: Mapping[str, float | str] = field(default_factory=dict)  # given in place of what is written
 
     def wrong(self, keys: Keys, what: str) -> BitlatheError:
         """Error about a key, with file and line or the name of the argument."""
@@ -217,7 +217,7 @@ class SearchConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """All sections as plain values."""
-        names = (each.name for each in fields(self) if each.name not in ("written", "own_budget"))
+        names = (each.name for each in fields(self) if each.name not in ("written", "instead"))
         return {name: _plain(getattr(self, name)) for name in names}
 
     def identity(
@@ -254,17 +254,17 @@ _FREE: Mapping[str, type[Any]] = {
 _OLD_NAMES = {"criteria": "criterion", "stages": "stage"}  # of [methods.P]
 
 
-def read_config(path: Path, budget: Mapping[str, float] | None = None) -> SearchConfig:
-    """A configuration, `budget` (a key of BUDGETS and its value) instead of those in it.
+def read_config(path: Path, instead: Mapping[str, float | str] | None = None) -> SearchConfig:
+    """A configuration, with a key of BUDGETS, `metric` or `loss` in place of what it says of them.
 
     FormatError names file, line and key of what is wrong.
     """
     document = read_toml(path)
     document.check_keys((), _SECTIONS)
-    if budget:
-        document = replace(document, values=_rebudgeted(document, budget))
+    if instead:
+        document = replace(document, values=_replaced(document, instead))
     read = _config(document, document.section(("network",), NetworkSection), _methods(document))
-    return replace(read, own_budget=budget or {})
+    return replace(read, instead=instead or {})
 
 
 def config_of(
@@ -345,13 +345,21 @@ def _usual(letter: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return {"share": _PAPER_SHARE} if letter == "P" and "channels" in table else {}
 
 
-def _rebudgeted(document: Sections, budget: Mapping[str, float]) -> dict[str, Any]:
-    """Values with another budget."""
-    latency, rule = (
-        {key: value for key, value in document.table(name).items() if key not in BUDGETS}
-        for name in ("latency", "rule")
-    )
-    return {**document.values, "latency": {**latency, **budget}, "rule": rule}
+_REPLACEABLE = {"metric": "search", "loss": "training"}  # keys by section; a budget is in two
+
+
+def _replaced(document: Sections, instead: Mapping[str, float | str]) -> dict[str, Any]:
+    """Values with another budget, metric or loss."""
+    values = dict(document.values)
+    if budget := {key: value for key, value in instead.items() if key in BUDGETS}:
+        for name in ("latency", "rule"):
+            table = document.table(name).items()
+            values[name] = {key: value for key, value in table if key not in BUDGETS}
+        values["latency"] |= budget
+    for key, section in _REPLACEABLE.items():
+        if key in instead:
+            values[section] = {**document.table(section), key: instead[key]}
+    return values
 
 
 def _rule(document: Sections, latency: LatencySection) -> tuple[str, dict[str, Any]]:

@@ -42,7 +42,7 @@ class SearchRequest:
         if not isinstance(written, TomlDocument):
             return "bitlathe.search(...) from Python, of the configuration below"
         options: list[tuple[str, object]] = [("--out", self.out), ("--seed", self.seed)]
-        options += [(f"--{key.replace('_', '-')}", limit) for key, limit in self.config.own_budget.items()]
+        options += [(f"--{key.replace('_', '-')}", value) for key, value in self.config.instead.items()]
         options += [("--board", board) for board in self.boards]
         options += [("--token-file", self.token_file), ("--overlay", self.overlay)]
         if self.executor is not ExecutorKind.SEQUENTIAL:

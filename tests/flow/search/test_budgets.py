@@ -10,6 +10,7 @@ import pytest
 from command_line import run
 
 from bitlathe.flow.search.config import read_config
+from bitlathe.flow.search.request import SearchRequest
 from bitlathe.model.graph.errors import FormatError
 
 BUDGETED = """\
@@ -108,3 +109,18 @@ def test_a_budget_in_the_file_that_makes_no_sense_is_told_by_its_line(
     path.write_text(BUDGETED.rstrip("\n") + f"\n{keys}\n")
     with pytest.raises(FormatError, match=re.escape(told)):
         read_config(path)
+
+
+def test_metric_and_loss_of_the_command_stand_in_for_the_configurations(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(BUDGETED.replace("held_out = 50", 'held_out = 50\nmetric = "top5"'))
+    config = read_config(path, {"metric": "top1", "loss": "mse"})
+    assert (config.search.metric, config.training.loss, config.search.held_out) == ("top1", "mse", 50)
+    assert SearchRequest(config=config, out=Path("out")).command.endswith("--metric top1 --loss mse")
+
+
+def test_a_metric_that_is_not_known_is_refused_by_its_option(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(BUDGETED)
+    outcome = run("search", path, "--out", tmp_path / "out", "--metric", "top9")
+    assert outcome.status == 2 and "metric" in outcome.stderr and "top1, top5" in outcome.stderr
