@@ -122,7 +122,7 @@ class Broken(nn.Module):
     [
         (Broken(), "ValueError: no such thing, for images of shape (3, 6, 4); mend it there"),
         (tall(width=5), "RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
-        ("lenet5", "noise: images are 6x4, networks of the zoo take square ones; pad the images"),
+        ("lenet5", "lenet5: images are 6x4, and it takes square ones; resize or pad them"),
         ("no such", "no such: no such network; choose one of lenet5"),
     ],
 )

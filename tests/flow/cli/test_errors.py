@@ -67,7 +67,7 @@ def refused(status: ExitStatus, *words: object) -> str:
         (("train", "--network", "lenet6"), "lenet6: no such network; choose one of lenet5, "),
         (
             ("quantize", "--network", "lenet5", "--dataset", "letters"),
-            "letters: no such data set; choose one of ",
+            "letters: no such data set, folder or file; choose one of ",
         ),
         (
             ("simulate", *LENET, "--target", "pynq-z9"),
