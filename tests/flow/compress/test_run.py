@@ -248,7 +248,7 @@ PRODUCT = "product:length=4,dense_length=8,codewords=16"
         (PRODUCT, "quantize:weights=6,activations=8"),
         ("quantize:weights=6,activations=8", PRODUCT, "train"),
         (PRODUCT, "prune:share=0.2"),
-        ("weights:sparsity=0.5", PRODUCT, "weights:sparsity=0.8"),
+        ("weights:sparsity=0.5", PRODUCT, "weights:sparsity=0.6", "train"),
         (PRODUCT, "product:length=4,dense_length=8,codewords=8"),
     ],
     ids="-".join,
