@@ -25,14 +25,13 @@ from bitlathe.flow.hardware.compilation import NetworkProgram
 from bitlathe.flow.network.integer_network import IntegerNetwork
 from bitlathe.hls.target.config import Target, find_target
 
-IMAGES = 16  # of a bundle that is made here
 SIMULATED = "simulated"  # in the place of an overlay's folder
 
 
 def measure(
     network: NetworkProgram | IntegerNetwork,
     boards: str | Sequence[str] = f"sim://{TARGET}",
-    images: int = IMAGES,
+    images: int | None = None,
     *,
     overlay: str | Path | None = None,
     token_file: str | Path | None = None,
@@ -44,7 +43,7 @@ def measure(
         network: an integer network, or its program for the target that the boards are of.
         boards: HOST[:PORT] of an agent, or sim://BOARD, a simulated one started meanwhile; several share the
             work.
-        images: of the test split, the first ones.
+        images: of the test split, the first ones; None: 16, or all where there are fewer.
         overlay: folder of a real board's .bit, .hwh and overlay.json.
         token_file: file with the agents' token, for real boards.
         out: folder that keeps the bundle; else it is removed.
@@ -89,7 +88,7 @@ def deploy(
     *,
     overlay: str | Path | None = None,
     target: str | None = None,
-    images: int = IMAGES,
+    images: int | None = None,
 ) -> Deployment:
     """Put all that a board needs into a folder, whole or not at all: bundle, Python files, notebook, token.
 
@@ -99,7 +98,7 @@ def deploy(
         overlay: folder of the board's .bit, .hwh and overlay.json, or "simulated" for the simulated board; a
             bundle has its own.
         target: the board of a network that is not compiled; pynq-z2 if not given.
-        images: of the test split, the first ones, which the board checks itself with.
+        images: of the test split, the first ones, which the board checks itself with; as in `measure`.
 
     Returns:
         The folder, its bundle, and `commands(host)`, which bring it to the board and run it there.
@@ -123,12 +122,16 @@ def _token(path: str | Path | None) -> str | None:
 
 
 def _bundle(
-    network: NetworkProgram | IntegerNetwork, target: Target, files: OverlayFiles, images: int, folder: Path
+    network: NetworkProgram | IntegerNetwork,
+    target: Target,
+    files: OverlayFiles,
+    images: int | None,
+    folder: Path,
 ) -> Bundle:
     source = network.network if isinstance(network, NetworkProgram) else network
     if not isinstance(source, IntegerNetwork):
         raise UsageError(f"{source.name}: has no test images; read it with its data set")
-    pictures, labels = source.test_images(images)
+    pictures, labels = source.some_images(images)
     if source.unlike_classes:
         labels = np.full(len(labels), -1)
     vectors = Vectors(

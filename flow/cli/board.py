@@ -16,11 +16,10 @@ from bitlathe.flow.cli.options import JsonOption, TargetOption, takes_network
 from bitlathe.flow.cli.output import note, print_json, show
 from bitlathe.flow.cli.tables import show_measurement
 from bitlathe.flow.errors import CheckFailed, UsageError
-from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.flow.network.request import SOME_IMAGES, NetworkRequest
 from bitlathe.hls.target.board_files import listed_boards
 from bitlathe.hls.target.config import find_target
 
-IMAGES = 16  # of a bundle that is made here
 TokenOption = Annotated[
     Path | None, typer.Option("--token-file", help="File with the agent's token; not needed for sim://.")
 ]
@@ -29,7 +28,9 @@ TokenOption = Annotated[
 ImagesOption = Annotated[
     int | None,
     typer.Option(
-        "--images", min=1, help=f"Test images, the first ones; else a bundle's all, a new one's {IMAGES}."
+        "--images",
+        min=1,
+        help=f"Test images, the first ones; else a bundle's all, a new one's {SOME_IMAGES}.",
     ),
 ]
 OverlayOption = Annotated[
@@ -100,7 +101,7 @@ def measure(
     else:
         network = obtain(request, show)
         made = {"overlay": overlay, "token_file": token_file, "out": out}
-        measured = [measure_network(network, board, images or IMAGES, **made)]
+        measured = [measure_network(network, board, images, **made)]
     if as_json:
         rows = [each.to_json() for each in measured]
         print_json({"measurements": rows} if len(rows) > 1 else rows[0])
@@ -121,7 +122,7 @@ def deploy(
     overlay: OverlayOption = None,
     images: Annotated[
         int | None,
-        typer.Option("--images", min=1, help=f"Test images of a new bundle; {IMAGES} if not given."),
+        typer.Option("--images", min=1, help=f"Test images of a new bundle; {SOME_IMAGES} if not given."),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="USER@HOST: copy it there too, over ssh.")] = None,
 ) -> None:
@@ -135,7 +136,7 @@ def deploy(
         raise UsageError("give `bundle`, or a network and `overlay`, the folder of the board's .bit and .hwh")
     find_target(target)
     network = bundle or obtain(request, show)
-    deployment = fill_folder(network, out, overlay=overlay, target=target, images=images or IMAGES)
+    deployment = fill_folder(network, out, overlay=overlay, target=target, images=images)
     if to is not None:
         copy_to(deployment, to)
         note(f"copied to {to}")

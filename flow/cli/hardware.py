@@ -58,7 +58,9 @@ def compile_command(
 def simulate(
     request: NetworkRequest,
     target: TargetOption = "pynq-z2",
-    images: Annotated[int, typer.Option("--images", help="Test images, the first ones.")] = 16,
+    images: Annotated[
+        int | None, typer.Option("--images", help="Test images, the first ones; 16 if not given.")
+    ] = None,
     metric: MetricOption = None,
     workers: WorkersOption = 1,
     stalls: Annotated[
@@ -79,9 +81,9 @@ def simulate(
 
     refuse_idle("profile", profile, chart=chart)
     board = find_target(target)
-    options = SimulationOptions(images=images, workers=workers, stall_percent=stalls, seed=request.seed)
     integer = obtain(replace(request, metric=metric), show)
-    integer.test_images(images)  # too many are refused before anything is compiled
+    count = len(integer.some_images(images)[0])  # too many are refused before anything is compiled
+    options = SimulationOptions(images=count, workers=workers, stall_percent=stalls, seed=request.seed)
     result = simulate(compile_for(integer, board), options, show)
     layers = result.profile
     drawing = chart or Path("build/profile") / f"{result.network}-{result.target}.png"

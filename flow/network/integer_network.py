@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.judged import values_of_codes
+from bitlathe.flow.network.request import SOME_IMAGES
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.capture.names import identifier
@@ -126,6 +127,10 @@ class IntegerNetwork(ReadyGraph):
                 f"`images={count}`: {self.dataset.name} has {available} test images; give 1 to {available}"
             )
         return self.dataset.test_images[:count], self.dataset.test_labels[:count]
+
+    def some_images(self, count: int | None) -> tuple[Images, Labels]:
+        """The first `count` test images; those of a short run, or all where there are fewer, for None."""
+        return self.test_images(count or min(SOME_IMAGES, len(self.dataset.test_labels)))
 
     @property
     def judged(self) -> int | None:

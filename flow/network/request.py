@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bitlathe.model.data import Dataset
 
 CALIBRATION_IMAGES = 512
+SOME_IMAGES = 16  # of the test split, for a run that nobody says a number for
 _MOST_DIGITS = 6  # of a height or width
 AUTO = "auto"  # in place of a normalization: the one that network, weights and images are known for
 

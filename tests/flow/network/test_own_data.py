@@ -374,3 +374,19 @@ def test_the_processes_of_a_search_are_sent_the_images(photos: Path) -> None:
     assert isinstance(spec.dataset, Dataset) and spec.dataset.image_shape == (3, 12, 16)
     Path("s.toml").write_text(SEARCH.format(dataset="digits").replace("net.py:network", "lenet5"))
     assert set_up(read_config(Path("s.toml")), None).spec.dataset == "digits"
+
+
+def test_a_short_test_split_is_simulated_whole_if_nobody_says_how_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(NETWORK)
+    arrays = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(COUNT) % 3
+    np.savez(
+        "own.npz", train_images=arrays, train_labels=labels, test_images=arrays[:5], test_labels=labels[:5]
+    )
+    given = ("--network", "net.py:network", "--dataset", "own.npz", "--calibration", "16")
+    assert run("simulate", *given, "--json").json["images"] == 5
+    outcome = run("simulate", *given, "--images", "6")
+    assert outcome.status == 2 and "own has 5 test images; give 1 to 5" in outcome.stderr
