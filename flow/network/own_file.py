@@ -19,7 +19,7 @@ from bitlathe.model.graph.errors import BitlatheError
 OWN_MODULE = "bitlathe_own_file"  # what FILE.py is called while it is loaded, its digest behind it
 _PACKAGE = Path(__file__).resolve().parents[2]
 
-Source = str | object  # FILE.py:FUNCTION, or the function or module that was handed in
+UserSource = str | object  # FILE.py:FUNCTION, or the function or module that was handed in
 
 
 def is_function(text: str) -> bool:
@@ -59,7 +59,7 @@ def called(function: Callable[..., object], text: str) -> object:
 
 
 @contextmanager
-def located(source: Source, doing: str = "") -> Iterator[None]:
+def located(source: UserSource, doing: str = "") -> Iterator[None]:
     """Turn whatever the user's own code raises into one line: file and line, and what it was `doing`."""
     try:
         yield
@@ -80,7 +80,7 @@ def place(function: Callable[..., object], text: str) -> str:
     return f"{file if Path(source).resolve() == Path(file).resolve() else source}:{line}: {name}"
 
 
-def label(source: Source) -> str:
+def label(source: UserSource) -> str:
     """A source's name in messages: as it was given, else that of the function, or of the module's class."""
     if isinstance(source, str):
         return source
@@ -98,7 +98,7 @@ def beside(file: Path) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _raised_at(error: BaseException, source: Source) -> str:
+def _raised_at(error: BaseException, source: UserSource) -> str:
     """FILE:LINE of the innermost code of the user's that an error passed: in the file, or in its folder."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"

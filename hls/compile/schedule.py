@@ -17,7 +17,7 @@ from itertools import pairwise
 from bitlathe.hls.compile.descriptors import descriptor_of
 from bitlathe.hls.compile.memory import Block, Buffer
 from bitlathe.hls.compile.steps import AnyStep
-from bitlathe.hls.compile.units import NEVER, Task, simulated_starts
+from bitlathe.hls.compile.units import NEVER, UnitTask, simulated_starts
 from bitlathe.hls.cycles.model import UNITS, DdrModel, Unit, duration
 from bitlathe.hls.program import NO_WAIT, Descriptor, End, Opcode
 from bitlathe.hls.target.config import EngineConfiguration
@@ -133,25 +133,29 @@ def _needs(steps: Sequence[AnyStep]) -> tuple[list[frozenset[int]], list[frozens
     return own, [frozenset(index for index in needs if index < count) for needs in unrolled[count:]]
 
 
-def _tasks(steps: Sequence[AnyStep], needs: Sequence[frozenset[int]], cycles: Sequence[int]) -> list[Task]:
+def _tasks(
+    steps: Sequence[AnyStep], needs: Sequence[frozenset[int]], cycles: Sequence[int]
+) -> list[UnitTask]:
     first_reader = [NEVER] * len(steps)
     for index in reversed(range(len(steps))):
         own = index if steps[index].opcode is Opcode.EXEC else first_reader[index]
         for needed in needs[index]:
             first_reader[needed] = min(first_reader[needed], own)
     return [
-        Task(index=i, unit=UNITS[step.opcode], cycles=cycles[i], needs=needs[i], first_reader=first_reader[i])
+        UnitTask(
+            index=i, unit=UNITS[step.opcode], cycles=cycles[i], needs=needs[i], first_reader=first_reader[i]
+        )
         for i, step in enumerate(steps)
     ]
 
 
-def _sequences(tasks: Sequence[Task], starts: dict[int, int]) -> list[list[Task]]:
+def _sequences(tasks: Sequence[UnitTask], starts: dict[int, int]) -> list[list[UnitTask]]:
     order = sorted(tasks, key=lambda task: (starts[task.index], task.index))
     return [[task for task in order if task.unit == unit] for unit in (Unit.LOAD, Unit.EXEC, Unit.STORE)]
 
 
 def _waits(
-    tasks: Sequence[Task], across: Sequence[frozenset[int]], sequences: list[list[Task]]
+    tasks: Sequence[UnitTask], across: Sequence[frozenset[int]], sequences: list[list[UnitTask]]
 ) -> list[list[int]]:
     """Counts of complete steps that each step waits for, by unit; below 1 they are of the input before."""
     places = {task.index: place for sequence in sequences for place, task in enumerate(sequence, 1)}
@@ -169,7 +173,7 @@ def _waits(
     return waits
 
 
-def _stream(tasks: Sequence[Task], sequences: list[list[Task]], starts: dict[int, int]) -> list[int]:
+def _stream(tasks: Sequence[UnitTask], sequences: list[list[UnitTask]], starts: dict[int, int]) -> list[int]:
     """Indices in dispatch order: by the time the unit's latch frees, but after what is waited for."""
     before = {task.index: last.index for sequence in sequences for last, task in pairwise(sequence)}
     order: dict[int, tuple[int, int]] = {}  # (time, tie-break)

@@ -12,7 +12,7 @@ NEVER = 1 << 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class UnitTask:
     """A step to the scheduler."""
 
     index: int  # in lazy order
@@ -25,17 +25,17 @@ class Task:
 class _Queue(Protocol):
     """A unit and the tasks it has yet to do."""
 
-    def release(self, task: Task, time: int) -> None:
+    def release(self, task: UnitTask, time: int) -> None:
         """All that the task waits for is known to end by `time`."""
 
     def earliest(self) -> int:
         """When it could start its next task, or NEVER."""
 
-    def take(self) -> tuple[Task, int, int]:
+    def take(self) -> tuple[UnitTask, int, int]:
         """Its next task with start and end."""
 
 
-def simulated_starts(tasks: Sequence[Task]) -> dict[int, int]:
+def simulated_starts(tasks: Sequence[UnitTask]) -> dict[int, int]:
     """Start of every task, were its unit's latch always filled in time."""
     units: list[_Queue] = [_LoadQueue(tasks), _InOrder(tasks, Unit.EXEC), _InOrder(tasks, Unit.STORE)]
     readers = _readers(tasks)
@@ -57,7 +57,7 @@ def simulated_starts(tasks: Sequence[Task]) -> dict[int, int]:
     return starts
 
 
-def _readers(tasks: Sequence[Task]) -> list[list[int]]:
+def _readers(tasks: Sequence[UnitTask]) -> list[list[int]]:
     readers: list[list[int]] = [[] for _ in tasks]
     for task in tasks:
         for needed in task.needs:
@@ -68,12 +68,12 @@ def _readers(tasks: Sequence[Task]) -> list[list[int]]:
 class _InOrder:
     """A unit that takes its tasks in the order given."""
 
-    def __init__(self, tasks: Sequence[Task], unit: Unit) -> None:
+    def __init__(self, tasks: Sequence[UnitTask], unit: Unit) -> None:
         self.waiting = deque(task for task in tasks if task.unit is unit)
         self.released: dict[int, int] = {}
         self.free = 0
 
-    def release(self, task: Task, time: int) -> None:
+    def release(self, task: UnitTask, time: int) -> None:
         """All that the task waits for is known to end by `time`."""
         self.released[task.index] = time
 
@@ -83,7 +83,7 @@ class _InOrder:
             return NEVER
         return max(self.free, self.released[self.waiting[0].index])
 
-    def take(self) -> tuple[Task, int, int]:
+    def take(self) -> tuple[UnitTask, int, int]:
         """Its next task with start and end."""
         start, task = self.earliest(), self.waiting.popleft()
         self.free = start + task.cycles
@@ -93,13 +93,13 @@ class _InOrder:
 class _LoadQueue:
     """The load unit: of the tasks that could start first, the one that is needed first."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[UnitTask]) -> None:
         self.tasks = tasks
         self.later: list[tuple[int, int]] = []  # (time, index): released at a time to come
         self.now: list[tuple[int, int]] = []  # (first reader, index): could start at `free`
         self.free = 0
 
-    def release(self, task: Task, time: int) -> None:
+    def release(self, task: UnitTask, time: int) -> None:
         """All that the task waits for is known to end by `time`."""
         heappush(self.later, (time, task.index))
         self._sort()
@@ -115,7 +115,7 @@ class _LoadQueue:
             return self.free
         return self.later[0][0] if self.later else NEVER
 
-    def take(self) -> tuple[Task, int, int]:
+    def take(self) -> tuple[UnitTask, int, int]:
         """Its next task with start and end."""
         start = self.free = self.earliest()
         self._sort()

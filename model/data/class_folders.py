@@ -13,7 +13,7 @@ import numpy as np
 from bitlathe.model.data.arrays import TEST_EVERY, every_fifth
 from bitlathe.model.data.dataset import Dataset, Labels
 from bitlathe.model.data.memory import check_memory
-from bitlathe.model.data.pictures import SUFFIXES, Header, HeightWidth, headers, named, read_pictures
+from bitlathe.model.data.pictures import SUFFIXES, HeightWidth, PictureHeader, headers, named, read_pictures
 from bitlathe.model.graph.errors import DataError
 
 _TRAIN = ("train", "training")
@@ -86,7 +86,7 @@ def read_class_folders(
     return dataset, (*found.notes, *_changes(folder, paths, seen, chosen, channels))
 
 
-def _usual_size(folder: Path, paths: Sequence[Path], seen: Sequence[Header]) -> HeightWidth:
+def _usual_size(folder: Path, paths: Sequence[Path], seen: Sequence[PictureHeader]) -> HeightWidth:
     """The size of more than half of the pictures; DataError where there is none."""
     counts = Counter(header.size for header in seen)
     size, count = counts.most_common(1)[0]
@@ -101,10 +101,10 @@ def _usual_size(folder: Path, paths: Sequence[Path], seen: Sequence[Header]) -> 
 
 
 def _changes(
-    folder: Path, paths: Sequence[Path], seen: Sequence[Header], size: HeightWidth, channels: int
+    folder: Path, paths: Sequence[Path], seen: Sequence[PictureHeader], size: HeightWidth, channels: int
 ) -> Iterator[str]:
     """A line for each thing that reading changed in some pictures."""
-    changes: Mapping[str, Callable[[Header], bool]] = {
+    changes: Mapping[str, Callable[[PictureHeader], bool]] = {
         f"resized to {_by(size)} (bilinear)": lambda header: header.size != size,
         "grey, and repeated in three channels as others have colours": lambda h: h.channels != channels,
         "read without their alpha channel": lambda header: header.has_alpha,

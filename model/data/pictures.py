@@ -30,7 +30,7 @@ Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class PictureHeader:
     """What a picture's file says before its pixels."""
 
     size: HeightWidth
@@ -38,7 +38,7 @@ class Header:
     has_alpha: bool
 
 
-def headers(paths: Sequence[Path]) -> list[Header]:
+def headers(paths: Sequence[Path]) -> list[PictureHeader]:
     """The header of each file; DataError names those that are no pictures, or of more than 8 bits."""
     return list(_each(lambda place: _header(paths[place]), paths))
 
@@ -121,12 +121,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: cannot be read ({what}); replace or remove it") from error
 
 
-def _header(path: Path) -> Header:
+def _header(path: Path) -> PictureHeader:
     with _opened(path) as picture:
         raw = " ".join(str(tile.args) for tile in getattr(picture, "tile", ()))
         if picture.mode in ("I", "F") or ";16" in picture.mode or ";16" in raw:
             raise DataError(f"{path}: has more than 8 bits a channel; convert it to 8 bits")
-        return Header(
+        return PictureHeader(
             size=(picture.height, picture.width),
             channels=1 if _is_grey(picture) else 3,
             has_alpha=picture.has_transparency_data,

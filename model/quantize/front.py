@@ -30,7 +30,7 @@ from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.quantize.config import InputMode
-from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, PIXEL_FORMAT, CodeTable, Preprocess
+from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, PIXEL_FORMAT, PixelCodes, Preprocess
 from bitlathe.model.quantize.rounding import finest_frac, round_half_up
 
 _ZERO_PIXEL = 128  # of the float model's images, x = (pixel - 128) / 128
@@ -201,7 +201,7 @@ def _tabled(network: FloatNetwork, front: Front, images: Images) -> FrontPlaceme
     usual = OFFSET_FORMAT if values.min() < -rounded else PIXEL_FORMAT
     form = _table_format(values, weights, usual)
     codes = np.clip(round_half_up(np.ldexp(values, form.frac)), form.lo, form.hi)
-    table: CodeTable = codes.astype(np.int8) if form.signed else codes.astype(np.uint8)
+    table: PixelCodes = codes.astype(np.int8) if form.signed else codes.astype(np.uint8)
     return FrontPlacement(
         network=_entering(network, front, form),
         preprocess=Preprocess(table=table),

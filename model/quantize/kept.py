@@ -40,7 +40,7 @@ from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
 LARGEST_BITS = 8  # of weights and activations: what the engine multiplies
 PACKED_BITS = 4  # weights that the engine multiplies two at a time
 
-Layer = FloatConv2d | FloatDense
+WeightedNode = FloatConv2d | FloatDense
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ def keep_integers(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig)
     weights: WeightFormats = {}
     modes: dict[str, RoundingMode] = {}
     for node in network.nodes:
-        if isinstance(node, Layer):
+        if isinstance(node, WeightedNode):
             node, weights[node.name], modes[node.name] = _kept_layer(node, formats)
         elif isinstance(node, FloatAvgPool2d):
             weights[node.name] = _kept_average(node, formats)
@@ -157,7 +157,7 @@ def _span(network: FloatNetwork, node: FloatNode) -> tuple[int, int, int]:
         raise FormatError(f"{node.name}: nothing rounds its output")
     if grid.frac is None:
         raise FormatError(f"{node.name}: its step {grid.step:.6g} is not a power of two")
-    low, high = (node.low, node.high) if isinstance(node, Layer) else (-inf, inf)
+    low, high = (node.low, node.high) if isinstance(node, WeightedNode) else (-inf, inf)
     ends = [int(np.rint(min(max(end, grid.low), grid.high) / grid.step)) for end in (low, high)]
     return grid.frac, ends[0], ends[1]
 
@@ -185,7 +185,7 @@ def _preprocess(network: FloatNetwork, form: FixedPoint) -> Preprocess:
 def _output_format(network: FloatNetwork, name: str, form: FixedPoint, formats: Formats) -> FixedPoint:
     """The format chosen for an output that nothing rounds, no finer than its sums with the file's weights."""
     node = network.by_name[name]
-    if not isinstance(node, Layer):
+    if not isinstance(node, WeightedNode):
         raise FormatError(f"{node.name}: nothing rounds its output")
     fracs = _weight_fracs(node, formats[node.source], [])
     return replace(form, frac=min(form.frac, formats[node.source].frac + min(fracs)))
@@ -194,7 +194,7 @@ def _output_format(network: FloatNetwork, name: str, form: FixedPoint, formats: 
 # ---- Layers
 
 
-def _kept_layer(node: Layer, formats: Formats) -> tuple[Layer, WeightFormat, RoundingMode]:
+def _kept_layer(node: WeightedNode, formats: Formats) -> tuple[WeightedNode, WeightFormat, RoundingMode]:
     """A layer with the clamp, bias and rounding that make its integers, and the format of its weights."""
     source, form = formats[node.source], formats[node.name]
     others = [formats[tensor].frac - source.frac for tensor in (node.name, *node.sources[1:])]
@@ -223,7 +223,7 @@ class _BiasSteps:
     mode: RoundingMode
 
 
-def _steps(node: Layer, sums: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64]) -> _BiasSteps:
+def _steps(node: WeightedNode, sums: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64]) -> _BiasSteps:
     """Whole biases with which all sums round as they do with the layer's own.
 
     A bias between two steps of the sums makes a half impossible: its fraction decides like a half rounded up,
@@ -245,7 +245,7 @@ def _steps(node: Layer, sums: npt.NDArray[np.int64], shifts: npt.NDArray[np.int6
     return _BiasSteps(bias=np.where(between, 2 * whole + 1, whole), finer=finer, mode=RoundingMode.HALF_EVEN)
 
 
-def _weight_fracs(node: Layer, source: FixedPoint, others: list[int]) -> Fracs:
+def _weight_fracs(node: WeightedNode, source: FixedPoint, others: list[int]) -> Fracs:
     """Binary points at which the weights are whole and no shift is negative: one for all if that is as good.
 
     `others` are the binary points of what the sum is moved to or has added, less the source's.
@@ -281,7 +281,7 @@ def _whole_at(row: Float64s) -> int | None:
     return int((53 - zeros - exponent).max())
 
 
-def _bits(node: Layer, fracs: Fracs) -> int:
+def _bits(node: WeightedNode, fracs: Fracs) -> int:
     """Width of the symmetric range that holds the weights at these binary points."""
     codes = np.ldexp(np.abs(node.weight.astype(np.float64)).reshape(len(fracs), -1).max(axis=1), fracs)
     largest = int(codes.max())

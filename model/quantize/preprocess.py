@@ -16,7 +16,7 @@ from bitlathe.model.graph.files.storage import write_whole
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import ImageCodes
 
-CodeTable = npt.NDArray[np.int8] | npt.NDArray[np.uint8]  # (256, C); uint8 of an unsigned input
+PixelCodes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]  # (256, C); uint8 of an unsigned input
 
 OFFSET_FORMAT = FixedPoint(bits=8, frac=7)  # of code = pixel - 128, for networks without a normalisation
 PIXEL_FORMAT = FixedPoint(bits=8, frac=8, signed=False)  # of code = pixel, where 0 must be the pixel 0
@@ -28,7 +28,7 @@ _PIXELS = 256
 class Preprocess:
     """Input code of each pixel value in each channel."""
 
-    table: CodeTable
+    table: PixelCodes
 
     def __post_init__(self) -> None:
         if self.table.dtype not in (np.int8, np.uint8) or self.table.ndim != 2 or len(self.table) != _PIXELS:

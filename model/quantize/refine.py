@@ -40,7 +40,7 @@ class Choice(NamedTuple):
 
 
 Lower = Callable[[Choice], Graph]  # raises FormatError or OverflowRisk where a choice has no graph
-Move = Callable[[Choice, int], Choice]  # one group or layer, by some binary points
+ChoiceMove = Callable[[Choice, int], Choice]  # one group or layer, by some binary points
 
 
 class OutputError:
@@ -109,7 +109,7 @@ def _error(choice: Choice, lower: Lower, error: OutputError) -> float:
         return float("inf")
 
 
-def _moves(network: FloatNetwork, groups: Sequence[Group], fixed: Formats) -> Iterator[Move]:
+def _moves(network: FloatNetwork, groups: Sequence[Group], fixed: Formats) -> Iterator[ChoiceMove]:
     for group in groups:
         if not any(tensor in fixed for tensor in group.tensors):
             yield partial(_move_tensors, group)
