@@ -64,7 +64,7 @@ def predict(model: nn.Module, images: Images, batch: int = 100) -> Any:
 
 
 def outputs_of(returned: Any) -> Any:
-    """What a network returned, in float32, as vectors (N, K) and maps (N, K, H, W) of two pixels or more."""
+    """What a network returned, in float32 or float64, as vectors (N, K) and maps (N, K, H, W)."""
     return _pytree.tree_map_only(Tensor, _as_outputs, returned)
 
 
@@ -76,7 +76,8 @@ def values_of(outputs: Any) -> OutputValues | tuple[OutputValues, ...]:
 
 def _as_outputs(tensor: Tensor) -> Tensor:
     is_vector = tensor.shape[2:] == (1, 1) or tensor.ndim < 2
-    return (tensor.reshape(len(tensor), -1) if is_vector else tensor).float()
+    shaped = tensor.reshape(len(tensor), -1) if is_vector else tensor
+    return shaped if shaped.dtype == torch.float64 else shaped.float()
 
 
 def _predicted(model: nn.Module, images: Images, labels: Labels, batch: int) -> Any:

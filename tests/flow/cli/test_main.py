@@ -18,7 +18,7 @@ from command_line import LENET, run
 
 from bitlathe.flow.cli import main as cli
 from bitlathe.flow.errors import ExitStatus, UsageError
-from bitlathe.flow.network import integer_network
+from bitlathe.flow.network import graph_files
 from bitlathe.flow.network.graph_files import read_network, usual_dataset
 from bitlathe.flow.network.integer_network import IntegerNetwork, graph_name, preprocess_path
 from bitlathe.flow.network.obtain import obtain
@@ -34,7 +34,7 @@ from bitlathe.model.zoo import NETWORKS, build, macs
 
 ROW = {
     "network", "dataset", "images", "mismatches", "accuracy_float", "accuracy_integer", "macs", "cycles",
-    "metric", "score_float", "score_integer",
+    "metric", "outputs", "score_float", "score_integer",
     "clock_mhz", "latency_ms", "array_macs_per_cycle", "efficiency", "cycles_first", "predicted_cycles",
     "weights", "target", "array_bound", "ddr_bound", "weight_bits", "activation_bits",
     "stall_percent", "seed", "seconds", "host",
@@ -180,14 +180,14 @@ def test_stalls_cost_cycles_but_change_no_integer() -> None:
 
 
 def test_a_differing_integer_fails_the_check_after_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = IntegerNetwork.reference
+    honest = IntegerNetwork.reference_outputs
 
-    def off_by_one(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
-        codes = honest(network, images).copy()
+    def off_by_one(network: IntegerNetwork, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        codes = honest(network, images)[0].copy()
         codes[-1, 3] += 1
-        return codes
+        return (codes,)
 
-    monkeypatch.setattr(IntegerNetwork, "reference", off_by_one)
+    monkeypatch.setattr(IntegerNetwork, "reference_outputs", off_by_one)
     outcome = run("simulate", *LENET, "--images", "3", "--json")
     assert (outcome.status, outcome.json["mismatches"]) == (1, 1)
     assert "bitlathe: lenet5: 1 output integers of 3 images differ from the reference" in outcome.stderr
@@ -241,7 +241,7 @@ def test_compiling_a_graph_needs_no_images(monkeypatch: pytest.MonkeyPatch) -> N
     def unread(*_: object, **__: object) -> None:
         raise AssertionError("images were read")
 
-    monkeypatch.setattr(integer_network, "find_dataset", unread)
+    monkeypatch.setattr(graph_files, "find_dataset", unread)
     for words, dataset in (((), None), (("--dataset", "digits"), "digits")):
         assert run("compile", "mine.blg", "--out", "mine", *words).status == ExitStatus.DONE
         assert json.loads(Path("mine", "manifest.json").read_text())["dataset"] == dataset

@@ -268,9 +268,9 @@ def test_a_report_shows_failures_and_no_markup_of_names() -> None:
 
 
 def test_the_front_goes_through_what_nothing_beats() -> None:
-    slow = replace(MEASURES, accuracy=0.95, latency_ms=2.0)
-    beaten = replace(MEASURES, accuracy=0.85, latency_ms=1.5)
-    fast = replace(MEASURES, accuracy=0.8, latency_ms=0.5)
+    slow = replace(MEASURES, merit=0.95, latency_ms=2.0)
+    beaten = replace(MEASURES, merit=0.85, latency_ms=1.5)
+    fast = replace(MEASURES, merit=0.8, latency_ms=0.5)
     assert unbeaten([slow, beaten, MEASURES, fast]) == [fast, MEASURES, slow]
 
 

@@ -139,8 +139,8 @@ def test_a_view_of_such_a_network_is_its_integers(name: str) -> None:
     made = view.network()
     codes = evaluate(made.graph, made.preprocess.codes(IMAGES)).reshape(len(IMAGES), -1)
     values = codes * made.graph.format_of(made.graph.output).scale
-    assert np.array_equal(view.eval()(network_inputs(IMAGES)).numpy(), values)
-    assert np.array_equal(view.train()(network_inputs(IMAGES)).detach().numpy(), values)
+    assert np.array_equal(view.eval()(network_inputs(IMAGES)).flatten(1).numpy(), values)
+    assert np.array_equal(view.train()(network_inputs(IMAGES)).flatten(1).detach().numpy(), values)
 
 
 @pytest.mark.parametrize(

@@ -206,11 +206,14 @@ def test_an_unsupported_operation_is_refused_with_its_module_and_a_way_out(case:
 @pytest.mark.parametrize(
     ("function", "problem"),
     [
-        (lambda m, x: (x, x), "forward: returns ['Tensor', 'Tensor']; return one tensor, the logits"),
-        (lambda m, x: torch.ones(3), "forward: returns ['Tensor']; return one tensor, the logits"),
+        (
+            lambda m, x: (x, x),
+            "forward: its output output0 is the image itself, which the host has; leave it out",
+        ),
+        (lambda m, x: torch.ones(3), "forward: its output output does not depend on the image; leave it out"),
     ],
 )
-def test_a_module_that_returns_no_logits_is_refused(function: object, problem: str) -> None:
+def test_an_output_that_nothing_computes_is_refused(function: object, problem: str) -> None:
     with pytest.raises(UnsupportedLayer) as error:
         capture(Forward(function), (4, 8, 8))  # type: ignore[arg-type]
     assert str(error.value) == problem

@@ -184,7 +184,7 @@ def test_a_data_set_without_images_cannot_be_made() -> None:
 
 
 def test_the_examples_of_a_data_set_hold() -> None:
-    assert doctest.testmod(dataset) == (0, 7)
+    assert doctest.testmod(dataset) == (0, 10)
 
 
 def test_files_that_are_not_there_are_told_from_a_name_that_no_data_set_has(tmp_path: Path) -> None:

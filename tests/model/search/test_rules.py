@@ -89,8 +89,8 @@ def test_budget_takes_the_most_accurate_within_it_else_the_closest_to_it(
 
 @given(losses=st.lists(st.floats(0, 1e6), min_size=2, max_size=2))
 def test_budget_takes_what_is_better_by_a_metric_that_is_negative(losses: list[float]) -> None:
-    better, worse = (like_reference(accuracy=-loss) for loss in sorted(losses))
-    above = like_reference(accuracy=1e9, latency_ms=1.5)
+    better, worse = (like_reference(merit=-loss) for loss in sorted(losses))
+    above = like_reference(merit=1e9, latency_ms=1.5)
     assert score("budget", better, budget_ms=1.0) >= score("budget", worse, budget_ms=1.0)
     assert score("budget", worse, budget_ms=1.0) > score("budget", above, budget_ms=1.0)
 
