@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -50,8 +51,9 @@ def read_blob(path: Path) -> Blob:
 
 
 def read_npz(blobs: Sequence[Blob]) -> tuple[Images, Labels]:
-    """Images and labels of npz archives, one after the other."""
-    parts = [_npz_part(blob) for blob in blobs]
+    """Images and labels of npz archives, one after the other; they are unpacked side by side."""
+    with ThreadPoolExecutor() as threads:
+        parts = list(threads.map(_npz_part, blobs))
     for blob, (images, labels) in zip(blobs, parts, strict=True):
         _check_same_kind(blob, images, parts[0][0])
         _check_same_kind(blob, labels, parts[0][1])
