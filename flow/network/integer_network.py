@@ -150,7 +150,7 @@ class IntegerNetwork(ReadyGraph):
         """What it says of the float network; None for a graph read from a file, and without a metric."""
         if self.subject is None or self.metric is None:
             return None
-        return score(self.subject.model, images, labels, self.metric)
+        return score(self.subject.fastest_model, images, labels, self.metric)
 
     def reference(self, images: Images) -> IntArray | Outputs:
         """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -106,6 +107,17 @@ class Subject:
     def input_shape(self) -> Shape:
         """(C, H, W) of an image."""
         return self.dataset.image_shape
+
+    @property
+    def fastest_model(self) -> nn.Module:
+        """The model, of the zoo's networks a copy whose maps have channels last in memory.
+
+        A network of the user's own may flatten maps by `.view`, which takes contiguous ones alone.
+        """
+        if is_own(self.requested):
+            return self.model
+        made: nn.Module = copy.deepcopy(self.model)
+        return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @property
     def identity(self) -> dict[str, str]:
