@@ -341,10 +341,12 @@ class Worker {
 
 // Runs `images` inputs, [image][row][column][channel], in chunks that `threads` threads share; the codes of output o,
 // tensor outputs[o], go to made[o]. 0; 1 without memory.
-extern "C" __attribute__((visibility("default"))) int bitlathe_evaluate(
-    const Layer* layers, int32_t layer_count, const Tensor* tensors, int32_t tensor_count, int32_t slots,
-    const int32_t* outputs, int16_t* const* made, int32_t output_count, const int16_t* input, int64_t images,
-    int32_t chunk, int32_t threads) {
+extern "C" __attribute__((visibility("default"))) int bitlathe_evaluate(const Layer* layers, int32_t layer_count,
+                                                                        const Tensor* tensors, int32_t tensor_count,
+                                                                        int32_t slots, const int32_t* outputs,
+                                                                        int16_t* const* made, int32_t output_count,
+                                                                        const int16_t* input, int64_t images,
+                                                                        int32_t chunk, int32_t threads) {
   std::atomic<int64_t> next{0};
   std::atomic<int> status{0};
   const auto work = [&] {
@@ -352,8 +354,7 @@ extern "C" __attribute__((visibility("default"))) int bitlathe_evaluate(
       Worker worker(layers, layer_count, tensors, tensor_count, slots, chunk);
       for (int64_t first = next.fetch_add(chunk); first < images; first = next.fetch_add(chunk)) {
         worker.run(input + first * tensors[0].size(), int(std::min<int64_t>(chunk, images - first)));
-        for (int o = 0; o < output_count; o++)
-          worker.copy(outputs[o], made[o] + first * tensors[outputs[o]].size());
+        for (int o = 0; o < output_count; o++) worker.copy(outputs[o], made[o] + first * tensors[outputs[o]].size());
       }
     } catch (const std::bad_alloc&) {
       status = 1;
