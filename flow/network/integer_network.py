@@ -185,7 +185,7 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
         progress(Note(f"{subject.network}: is quantized already and keeps its own integers"))
     elif made.unkept is not None:
         progress(
-            Note(f"{subject.network}: is quantized already, calibrated anew from its values: {made.unkept}")
+            Note(f"{subject.network}: is quantized already, calibrated again from its values: {made.unkept}")
         )
     if made.unsettled:
         progress(Note(_too_few(subject, config, made.unsettled)))

@@ -74,8 +74,8 @@ def follow(
     """The state after the whole recipe, continued from where `state` is; `keep` gets each state on the way.
 
     `settings.epochs` is ignored: the learning rate's schedule spans the recipe, or begins again where a
-    stage says so. `idle` is told of a method that changes nothing any more. Raises what the methods raise,
-    and Diverged; the last state kept is then the last good one.
+    stage says so. `idle` is called with a method that changes nothing any more. Raises what the methods
+    raise, and Diverged; the last state kept is then the last good one.
     """
     for stage, turn in recipe.steps[len(state.history) :]:
         if state.step == 0:

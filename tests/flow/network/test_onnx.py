@@ -82,7 +82,7 @@ def test_other_bits_or_another_rounding_calibrate_a_quantized_file(quantized: Pa
     for options in (("--weight-bits", 4), ("--rounding", "half_even")):
         outcome = run(*given, *options)
         assert outcome.status == 0, outcome.stderr
-        told = "net: is quantized already, calibrated anew from its values: other integers are asked for"
+        told = "net: is quantized already, calibrated again from its values: other integers are asked for"
         assert told in outcome.stderr
     outcome = run(*given, "--rounding", "up")
     assert outcome.status == 2

@@ -1,4 +1,4 @@
-"""`--dataset PATH`: folders, archives and functions, what is told of them, and what is refused."""
+"""`--dataset PATH`: folders, archives and functions, what is said about them, and what is refused."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def photos(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 
 def found(source: str, **options: Any) -> tuple[Dataset, list[str]]:
-    """A data set and what is told of it."""
+    """A data set and the notes about it."""
     told: list[str] = []
     dataset = find_dataset(source, progress=lambda event: told.append(str(event)), **options)
     return dataset, [line for line in told if "reading" not in line]

@@ -73,7 +73,7 @@ def test_of_random_weights_nothing_is_told(pictures: Dataset) -> None:
 
 
 def told_of_the_zoo(pictures: Dataset) -> list[str]:
-    """What is told of seeded random weights."""
+    """The notes about seeded random weights."""
     events: list[str] = []
     network = bitlathe.load_network("lenet5", pictures, progress=lambda event: events.append(str(event)))
     bitlathe.quantize(network, progress=lambda event: events.append(str(event)))
