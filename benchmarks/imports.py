@@ -8,7 +8,7 @@ python benchmarks/imports.py FOLDER --new NAME=C,H,W # a file that is not in the
 The index, benchmarks/onnx_files.json, says where each file is from, its digest, and the shape of its images;
 scripts in benchmarks/exports make those that say so. Prints a line for each file, and writes the rows to
 build/bench/imports.json; `report.py --keep` takes them over to the table of docs/import.md. Images are drawn:
-integers are compared with each other, and no accuracy is told.
+integers are compared with each other, and no accuracy is reported.
 """
 
 from __future__ import annotations
