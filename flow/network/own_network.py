@@ -18,7 +18,7 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.train import TaskLoss
-from bitlathe.model.train.evaluate import outputs_of
+from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.zoo import Normalize, adapted
 from bitlathe.model.zoo.outputs import tensors_of
 
@@ -131,7 +131,7 @@ def check_trains(
             with located(network):
                 judged, returned = model.eval()(to_input(images)), model.train()(to_input(images))
             _check_alike(network, tensors_of(judged), tensors_of(returned))
-            loss(outputs_of(returned), to_target(labels))
+            loss(float_outputs(returned), to_target(labels))
     finally:
         with torch.no_grad():
             for tensor, value in zip(tensors, state, strict=True):

@@ -21,7 +21,7 @@ from bitlathe.model.prune.channels.group_lasso import GroupLasso
 from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.train.batches import Batch, forward_in_training
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
-from bitlathe.model.train.evaluate import outputs_of
+from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.train.losses import TaskLoss
 
 _EXAMPLES = 2  # images to trace a network with
@@ -167,7 +167,7 @@ def _loss(forward: nn.Module, batch: Batch, loss: TaskLoss, settings: TrainConfi
     images, labels = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision is Precision.BFLOAT16):
         returned = forward_in_training(forward, images)
-    return loss(outputs_of(returned), labels)
+    return loss(float_outputs(returned), labels)
 
 
 def _check_finite(state: State) -> None:

@@ -58,12 +58,12 @@ def predict(model: nn.Module, images: Images, batch: int = 100) -> Any:
     Vectors are (N, K), logits (N, classes) among them, maps (N, K, H, W).
     """
     with evaluating(model):
-        parts = [outputs_of(model(to_input(images[i : i + batch]))) for i in range(0, len(images), batch)]
+        parts = [float_outputs(model(to_input(images[i : i + batch]))) for i in range(0, len(images), batch)]
     leaves, (structure, *_) = zip(*map(_pytree.tree_flatten, parts), strict=True)
     return _pytree.tree_unflatten([torch.cat(same) for same in zip(*leaves, strict=True)], structure)
 
 
-def outputs_of(returned: Any) -> Any:
+def float_outputs(returned: Any) -> Any:
     """What a network returned, in float32 or float64, as vectors (N, K) and maps (N, K, H, W)."""
     return _pytree.tree_map_only(Tensor, _as_outputs, returned)
 

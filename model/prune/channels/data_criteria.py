@@ -13,7 +13,7 @@ from bitlathe.model.prune.channels.criteria import FILTERS, Criterion, Data, Row
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.channels.members import Member, MemberRole
 from bitlathe.model.prune.errors import PruneError
-from bitlathe.model.train.evaluate import outputs_of
+from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 from bitlathe.model.zoo.modes import evaluating
 
@@ -32,7 +32,7 @@ def taylor(loss: TaskLoss = CROSS_ENTROPY) -> Criterion:
         sums = [torch.zeros(len(weight), dtype=torch.float64) for weight in weights]
         for images, labels in _batches(model, data):
             with torch.enable_grad(), _wanting_gradients(weights):
-                gradients = torch.autograd.grad(loss(outputs_of(model(images)), labels), weights)
+                gradients = torch.autograd.grad(loss(float_outputs(model(images)), labels), weights)
             for total, weight, gradient in zip(sums, weights, gradients, strict=True):
                 total += (weight.detach() * gradient).abs().double().flatten(1).sum(1).cpu()
         found = dict(zip(names, sums, strict=True))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.batches import Batch
-from bitlathe.model.train.evaluate import outputs_of
+from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 from bitlathe.model.zoo.modes import evaluating
 
@@ -72,7 +72,7 @@ def _gradients(
 ) -> tuple[Tensor, ...]:
     images, labels = batch
     with evaluating(forward):
-        found = loss(outputs_of(forward(images)), labels)
+        found = loss(float_outputs(forward(images)), labels)
     return torch.autograd.grad(found, list(weights.values()))
 
 
