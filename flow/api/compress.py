@@ -20,12 +20,13 @@ from bitlathe.flow.hardware.latency import budget_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.network.task import FunctionSource
 from bitlathe.flow.progress import Progress, silent
-from bitlathe.flow.search.config import NetworkSection, config_of, read_config
+from bitlathe.flow.search.config import NetworkSection, SearchConfig, config_of, read_config
 from bitlathe.flow.search.request import ExecutorKind, SearchRequest
 from bitlathe.flow.search.run import FinishedSearch, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import MethodParameters
 from bitlathe.model.quantize.config import QuantizeConfig
+from bitlathe.model.search import LatencyBudget
 
 TOML = ".toml"  # how a name ends that is a search's file
 
@@ -177,12 +178,7 @@ def search(
     given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
     if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
         given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
-        judged = {"metric": metric, "loss": loss}
-        functions = {key: value for key, value in judged.items() if not isinstance(value, str)}
-        _check_alone(network, {**settings, **given, **functions})
-        instead: dict[str, float | str] = {**(budget.as_setting if budget else {})}
-        instead |= {key: value for key, value in judged.items() if isinstance(value, str)}
-        config = read_config(Path(network), instead)
+        config = _config_of_file(network, budget, {"metric": metric, "loss": loss}, {**settings, **given})
     else:
         by_name = isinstance(metric, str | None) and isinstance(loss, str | None)
         named = _named_or_loaded(network, dataset, root, seed or 0, progress, by_name)
@@ -206,6 +202,21 @@ def search(
         ray_address=ray_address,
     )
     return run_search(request, progress)
+
+
+def _config_of_file(
+    file: str | Path,
+    budget: LatencyBudget | None,
+    task: Mapping[str, FunctionSource | None],
+    beside: Mapping[str, Any],
+) -> SearchConfig:
+    """A file's configuration, with the budget and what `task` names in place of its own.
+
+    Raises UsageError for functions, and for anything `beside` that the file says.
+    """
+    names = {key: value for key, value in task.items() if isinstance(value, str)}
+    _check_alone(file, {**beside, **{key: value for key, value in task.items() if key not in names}})
+    return read_config(Path(file), {**(budget.as_setting if budget else {}), **names})
 
 
 def _check_alone(file: str | Path, arguments: Mapping[str, Any]) -> None:
