@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bitlathe.flow.cli.options import as_options
 from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.wording import percent
+from bitlathe.model.graph.errors import first_of
 
 if TYPE_CHECKING:
     from bitlathe.board.measurement import Measurement
@@ -304,8 +305,7 @@ def _loops_line(slow: object) -> str:
     named = [f"{name} every {interval} cycles" for name, interval in slow.items()]
     if not named:
         return "every pipelined loop starts an iteration a cycle"
-    more = f" and {len(named) - LOOPS_SHOWN} more" if len(named) > LOOPS_SHOWN else ""
-    return f"slower than an iteration a cycle: {', '.join(named[:LOOPS_SHOWN])}{more}"
+    return f"slower than an iteration a cycle: {first_of(named, LOOPS_SHOWN)}"
 
 
 def show_checks(checks: tuple[Check, ...]) -> None:

@@ -20,7 +20,7 @@ from bitlathe.model.data.arrays import dataset_of
 from bitlathe.model.data.class_folders import read_class_folders
 from bitlathe.model.data.memory import gigabytes
 from bitlathe.model.data.npz import read_splits
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, first_of
 
 _FORMS = "a folder with a subfolder of pictures for each class, FILE.npz, or FILE.py:FUNCTION"
 _NAMED = 10  # classes that a line names
@@ -127,5 +127,4 @@ def _told(dataset: Dataset, progress: Progress) -> Dataset:
 def _listed(names: Sequence[str]) -> str:
     if not names or names == tuple(map(str, range(len(names)))):
         return ""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f" ({', '.join(names[:_NAMED])}{more})"
+    return f" ({first_of(names, _NAMED)})"

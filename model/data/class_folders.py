@@ -13,8 +13,8 @@ import numpy as np
 from bitlathe.model.data.arrays import TEST_EVERY, every_fifth
 from bitlathe.model.data.dataset import Dataset, Labels
 from bitlathe.model.data.memory import check_memory
-from bitlathe.model.data.pictures import SUFFIXES, HeightWidth, PictureHeader, headers, named, read_pictures
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.data.pictures import SUFFIXES, HeightWidth, PictureHeader, headers, read_pictures
+from bitlathe.model.graph.errors import DataError, first_of
 
 _TRAIN = ("train", "training")
 _TEST = ("test", "testing", "val", "valid", "validation")  # the first that is there
@@ -114,7 +114,7 @@ def _changes(
         if len(concerned) == len(paths):
             yield f"{folder}: all {len(paths):,} pictures are {what}"
         elif concerned:
-            yield f"{folder}: {len(concerned):,} of {len(paths):,} pictures are {what}: {named(concerned)}"
+            yield f"{folder}: {len(concerned):,} of {len(paths):,} pictures are {what}: {first_of(concerned)}"
 
 
 def _by(size: HeightWidth) -> str:
@@ -172,7 +172,7 @@ def _check_classes(folder: Path, classes: Mapping[str, Sequence[Path]]) -> None:
         raise DataError(f"{folder}: {there}; give it a subfolder of pictures for each of two classes or more")
     if empty := [folder / name for name, files in classes.items() if not files]:
         kinds = ", ".join(SUFFIXES)
-        raise DataError(f"{named(empty)}: no picture in it ({kinds}); add some, or remove the folder")
+        raise DataError(f"{first_of(empty)}: no picture in it ({kinds}); add some, or remove the folder")
 
 
 def _divided(
@@ -194,7 +194,7 @@ def _divided(
 
 def _left_out(folder: Path, others: Sequence[Path]) -> Iterator[str]:
     if others:
-        yield f"{folder}: {len(others)} of its files or folders are not read: {named(others)}"
+        yield f"{folder}: {len(others)} of its files or folders are not read: {first_of(others)}"
 
 
 def _untested(folder: Path, missing: Sequence[str]) -> Iterator[str]:

@@ -16,14 +16,13 @@ from PIL import Image, UnidentifiedImageError
 
 from bitlathe.model.data.npz import DAMAGED
 from bitlathe.model.graph.arrays import Bytes, Images
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, first_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
 HeightWidth = tuple[int, int]  # in pixels
 
 _FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-_NAMED = 3  # files that a message names, of many
 _STEPS = 20  # in which progress is told
 
 Read = TypeVar("Read")
@@ -63,16 +62,6 @@ def read_pictures(
     return images
 
 
-def named(paths: Sequence[Path]) -> str:
-    """The first of several files, and how many there are besides.
-
-    >>> named([Path("a.png")]), named([Path(f"{n}.png") for n in range(9)])
-    ('a.png', '0.png, 1.png, 2.png and 6 more')
-    """
-    shown = ", ".join(map(str, paths[:_NAMED]))
-    return shown + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
-
-
 def _each(read: Callable[[int], Read], paths: Sequence[Path]) -> Iterator[Read]:
     """What is read of each place among files, in order, by threads; DataError, at the end, for the failed."""
 
@@ -90,7 +79,7 @@ def _each(read: Callable[[int], Read], paths: Sequence[Path]) -> Iterator[Read]:
             else:
                 yield result
     if refused:
-        others = f"; likewise {named([path for path, _ in refused[1:]])}" if refused[1:] else ""
+        others = f"; likewise {first_of([path for path, _ in refused[1:]])}" if refused[1:] else ""
         raise DataError(f"{refused[0][1]}{others}") from refused[0][1]
 
 

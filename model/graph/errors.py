@@ -40,6 +40,16 @@ class ToolError(BitlatheError):
     """A tool is missing or failed."""
 
 
+def first_of(names: Sequence[object], most: int = 3) -> str:
+    """The first few names, and how many more there are.
+
+    >>> first_of(["a", "b"]), first_of("abcde")
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
+
+
 _NAMED = 3  # places of equal problems behind the first
 
 

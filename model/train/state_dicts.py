@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, first_of
 from bitlathe.model.train.files import read_tensors
 
 StateDict = Mapping[str, torch.Tensor]  # by name, as in PyTorch
@@ -105,16 +105,6 @@ def rounded(state: StateDict, expected: StateDict) -> list[str]:
             to = str(expected[moved[0]].dtype).removeprefix("torch.")
             notes.append(f"{first_of(moved)} rounded from {str(kind).removeprefix('torch.')} to {to}")
     return notes
-
-
-def first_of(names: Sequence[str], most: int = 3) -> str:
-    """The first few names, and how many more there are.
-
-    >>> first_of(["a", "b"]), first_of("abcde")
-    ('a, b', 'a, b, c and 2 more')
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _container(content: Mapping[str, Any]) -> str | None:

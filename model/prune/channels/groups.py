@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bitlathe.model.graph.errors import first_of
 from bitlathe.model.prune.channels.dependencies import CLASSES, ChannelBundle, trace
 from bitlathe.model.prune.channels.members import ChannelIndices, Member, MemberRole, is_depthwise, size
 from bitlathe.model.prune.channels.surgery import Cuts
@@ -67,8 +68,7 @@ class ChannelGroups:
         lines = []
         for reason in dict.fromkeys(self.stuck.values()):
             layers = [layer for layer, why in self.stuck.items() if why == reason]
-            more = f" and {len(layers) - _TOLD} more" if len(layers) > _TOLD else ""
-            lines.append(f"{', '.join(layers[:_TOLD])}{more}: cannot be pruned: {reason}")
+            lines.append(f"{first_of(layers, _TOLD)}: cannot be pruned: {reason}")
         return lines
 
     def find(self, layer: str) -> ChannelGroup:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, first_of
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.channels.members import (
     TENSORS,
@@ -24,7 +24,7 @@ from bitlathe.model.prune.channels.members import (
 )
 from bitlathe.model.prune.channels.surgery import plan
 from bitlathe.model.prune.errors import Unprunable
-from bitlathe.model.train.state_dicts import StateDict, first_of
+from bitlathe.model.train.state_dicts import StateDict
 
 Module = TypeVar("Module", bound=nn.Module)
 Narrowed = dict[tuple[str, MemberRole], ChannelIndices]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from bitlathe.model.data import Images
-from bitlathe.model.data.pictures import headers, named, read_pictures
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.data.pictures import headers, read_pictures
+from bitlathe.model.graph.errors import DataError, first_of
 
 SIZE = (5, 7)
 
@@ -176,5 +176,5 @@ def test_what_is_not_there_is_refused_in_words_of_the_system(tmp_path: Path) -> 
 
 
 def test_a_few_of_many_files_are_named() -> None:
-    assert named([Path("a.png"), Path("b.png")]) == "a.png, b.png"
-    assert named([Path(f"{n}.png") for n in range(9)]) == "0.png, 1.png, 2.png and 6 more"
+    assert first_of([Path("a.png"), Path("b.png")]) == "a.png, b.png"
+    assert first_of([Path(f"{n}.png") for n in range(9)]) == "0.png, 1.png, 2.png and 6 more"
