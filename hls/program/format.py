@@ -45,6 +45,7 @@ class Encoding(IntEnum):
     NIBBLES = 2  # a beat is two columns of 4-bit weights
     INDICES = 3  # a byte is the index of a codeword: eight weights of a column
     CODEBOOK = 4  # no lines: codewords, for the INDICES that follow
+    TABLE = 5  # no lines: codes of an activation's table
 
 
 class ErrorCode(IntEnum):
@@ -226,7 +227,9 @@ class LoadWeights(Descriptor):
     offset: int = _unsigned(32, "byte offset, a multiple of the word")
     beats: int = _unsigned(32, "beats to load")
     weight_line: int = _unsigned(
-        16, "first line in the weight store; of a CODEBOOK, first word in the codebook"
+        16,
+        "first line in the weight store; of a CODEBOOK, first word in the codebook; of a TABLE, first word in "
+        "the tables",
     )
     lines_reserved: int = _unsigned(24, "zero")
     pass_lines: int = _unsigned(
@@ -259,13 +262,27 @@ class Exec(Descriptor):
     res_fast: bool = _flag(
         "a residual word every cycle: the compiler has shown that no read meets a write in its bank"
     )
-    lo: int = _signed(16, "smallest output code")
-    hi: int = _signed(16, "largest output code")
+    half_even: bool = _flag("halves of an output code round to the even one, else up")
+    has_table: bool = _flag("a code between lo and hi is replaced by the entry of the table at its byte")
+    table: int = _unsigned(3, "the table: entries 256 * table to 256 * table + 255")
+    is_product: bool = _flag(
+        "the residual multiplies the maximum in place of being added; the maximum has parameters of its own"
+    )
+    res_still: bool = _flag("every output pixel takes the residual's first pixel")
+    hold_weights: bool = _flag("every tap takes the line of the first one")
+    repeat_weights: bool = _flag("every output tile takes the lines of the first one again")
+    lo: int = _signed(9, "smallest output code, or code into the table")
+    hi: int = _signed(9, "largest output code, or code into the table")
     kernel_h: int = _unsigned(8, "rows of the window")
     kernel_w: int = _unsigned(8, "columns of the window")
     ci_tiles: int = _unsigned(12, "input channel tiles summed: 1 for depthwise and max")
     stride_h: int = _unsigned(4, "rows from window to window")
     stride_w: int = _unsigned(4, "columns from window to window")
+    tap_rows: int = _unsigned(5, "rows from tap to tap of a kernel column: the vertical dilation")
+    tap_step: int = _unsigned(
+        5, "columns from tap to tap of a kernel row: the horizontal dilation, or the columns folded into a word"
+    )
+    out_step: int = _unsigned(5, "positions from an output pixel to the next one of its row")
     start_y: int = _signed(12, "row of the first window's origin (minus the top padding)")
     start_x: int = _signed(12, "column of the first window's origin (minus the left padding)")
     in_h: int = _unsigned(12, "rows of the input map in the scratchpad; beyond them is padding")
@@ -282,8 +299,8 @@ class Exec(Descriptor):
     in_tile_step: int = _unsigned(
         16, "lines the input advances from an output tile to the next: 0, or in_plane for depthwise and max"
     )
-    in_step_line: int = _signed(8, "position step to the next output pixel of a row (stride_w), line")
-    in_step_bank: int = _unsigned(4, "position step to the next output pixel of a row, bank")
+    pitch_line: int = _unsigned(10, "position step from a row of the input map to the next, line")
+    pitch_bank: int = _unsigned(4, "the same, bank")
     in_row_line: int = _signed(
         16, "position step from the last output pixel of a row to the first of the next, line"
     )
@@ -306,18 +323,11 @@ class Exec(Descriptor):
         16, "position step from the last residual pixel of a row to the first of the next, line"
     )
     res_row_bank: int = _unsigned(4, "the same, bank")
-    tap_step: int = _unsigned(
-        4, "columns from tap to tap of a kernel row, 1..banks-1; more than 1 where columns are folded"
-    )
-    repeat_weights: bool = _flag("every output tile takes the lines of the first one again")
     skip_weights: int = _unsigned(
         12,
         "weight lines of a kernel row where rows that meet nothing but padding are left out, else 0: a "
         "group's first kernel row if all of its pixels have it above the input map, its last if below",
     )
-    skip_line: int = _unsigned(8, "position step from a kernel row to the next, line")
-    skip_bank: int = _unsigned(4, "the same, bank")
-    half_even: bool = _flag("halves of an output code round to the even one, else up")
 
 
 KINDS: Mapping[Opcode, type[Descriptor]] = {

@@ -12,7 +12,7 @@ from bitlathe.model.graph.errors import CapacityError, FormatError
 from bitlathe.model.graph.files.settings import demand
 from bitlathe.model.graph.files.toml_sections import read_toml
 
-PROGRAM_VERSION = 2
+PROGRAM_VERSION = 3
 INPUT_CHANNELS = 8, 16  # a cycle, that the engine is written for
 CODEWORDS, CODEWORD_BYTES = 256, 8  # of the codebook, which product-quantized weights index
 FAMILIES = "xc7", "xcu", "xcup"  # whose primitives the area is counted in
