@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 import numpy as np
 import torch
@@ -13,14 +14,23 @@ from bitlathe.model.capture.float_network import (
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
+    FloatConvTranspose2d,
     FloatDense,
+    FloatInterpolate2d,
+    FloatIntervalPool2d,
+    FloatLookup,
     FloatMaxPool2d,
     FloatNetwork,
     FloatNode,
+    FloatPixelShuffle2d,
+    FloatPixelUnshuffle2d,
+    FloatProduct,
+    FloatUpsample2d,
     Front,
 )
 from bitlathe.model.graph.arrays import only
 from bitlathe.model.graph.graph import dead_after
+from bitlathe.model.graph.nodes import Pair, Windows
 
 
 def logits(network: FloatNetwork, x: Tensor) -> Tensor:
@@ -62,7 +72,16 @@ def output_of(node: FloatNode, sources: list[Tensor]) -> Tensor:
     if isinstance(node, (FloatConv2d, FloatDense)):
         return torch.clamp(preactivation(node, sources), node.low, node.high)
     if isinstance(node, FloatMaxPool2d):
-        return functional.max_pool2d(sources[0], node.kernel_size, node.stride, node.padding)
+        x, padding = surrounded(sources[0], node.windows, -inf)
+        return functional.max_pool2d(x, node.kernel_size, node.stride, padding, node.dilation)
+    if isinstance(node, FloatConvTranspose2d):
+        return torch.clamp(_transposed(node, sources[0]), node.low, node.high)
+    if isinstance(node, FloatProduct):
+        return torch.clamp(sources[0] * sources[1], node.low, node.high)
+    if isinstance(node, FloatLookup):
+        return node.function.apply(sources[0])
+    if isinstance(node, RESAMPLING):
+        return resampled(node, sources[0])
     if isinstance(node, FloatAvgPool2d):
         return functional.avg_pool2d(sources[0], node.kernel_size, node.stride, node.padding)
     if isinstance(node, FloatConcat):
@@ -80,4 +99,68 @@ def _linear_part(node: FloatConv2d | FloatDense, x: Tensor) -> Tensor:
     weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias.astype(np.float32))
     if isinstance(node, FloatDense):
         return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]
-    return functional.conv2d(x, weight, bias, node.stride, node.padding, groups=node.groups)
+    x, padding = surrounded(x, node.windows, 0.0)
+    return functional.conv2d(x, weight, bias, node.stride, padding, node.dilation, node.groups)
+
+
+def surrounded(x: Tensor, windows: Windows, value: float) -> tuple[Tensor, Pair]:
+    """Maps (N, C, H, W) with the padding around them that PyTorch's windows cannot have, and what they can."""
+    (top, left), (bottom, right) = windows.padding, windows.end_padding
+    halves = (windows.kernel_size[0] // 2, windows.kernel_size[1] // 2)
+    if (top, left) == (bottom, right) and 0 <= top <= halves[0] and 0 <= left <= halves[1]:
+        return x, (top, left)
+    return functional.pad(x, (left, right, top, bottom), value=value), (0, 0)
+
+
+def _transposed(node: FloatConvTranspose2d, x: Tensor) -> Tensor:
+    weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias.astype(np.float32))
+    return transposed_convolution(x, weight, bias, node)
+
+
+def transposed_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, node: FloatConvTranspose2d
+) -> Tensor:
+    """Sums of a transposed convolution with weights (out, in / groups, height, width)."""
+    kernels = weight.split(len(weight) // node.groups)
+    by_input = torch.cat([kernel.transpose(0, 1) for kernel in kernels])  # as PyTorch orders them
+    return functional.conv_transpose2d(
+        x, by_input, bias, node.stride, node.padding, node.output_padding, node.groups
+    )
+
+
+RESAMPLING = (
+    FloatIntervalPool2d,
+    FloatInterpolate2d,
+    FloatPixelShuffle2d,
+    FloatPixelUnshuffle2d,
+    FloatUpsample2d,
+)
+
+
+def resampled(node: FloatNode, x: Tensor) -> Tensor:
+    """Output of a node of `RESAMPLING` for its source (N, C, H, W)."""
+    if isinstance(node, FloatIntervalPool2d):
+        return _pooled(node, x)
+    if isinstance(node, FloatPixelShuffle2d):
+        return functional.pixel_shuffle(x, node.factor)
+    if isinstance(node, FloatPixelUnshuffle2d):
+        return functional.pixel_unshuffle(x, node.factor)
+    if isinstance(node, FloatUpsample2d):
+        return x.repeat_interleave(node.factors[0], 2).repeat_interleave(node.factors[1], 3)
+    assert isinstance(node, FloatInterpolate2d)
+    scale = (float(node.factors[0]), float(node.factors[1]))
+    return functional.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=node.align_corners)
+
+
+def _pooled(node: FloatIntervalPool2d, x: Tensor) -> Tensor:
+    """Rows first, then columns; an average divides at the end."""
+    for axis, intervals in ((2, node.rows), (3, node.columns)):
+        taken = [x.narrow(axis, each.first, each.end - each.first) for each in intervals]
+        x = torch.stack([part.amax(axis) if node.is_max else part.sum(axis) for part in taken], axis)
+    if node.is_max:
+        return x
+    rows, columns = (
+        torch.tensor([each.counted for each in intervals], dtype=x.dtype, device=x.device)
+        for intervals in (node.rows, node.columns)
+    )
+    return x / (rows[:, None] * columns)

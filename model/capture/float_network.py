@@ -17,8 +17,10 @@ import numpy as np
 from bitlathe.model.capture.float_arrays import Float32s, Float64s
 from bitlathe.model.capture.formula import Formula, constant
 from bitlathe.model.capture.returned import ReturnedForm
+from bitlathe.model.capture.scalar_function import ScalarFunction
 from bitlathe.model.graph.graph import Output, outputs_of
-from bitlathe.model.graph.nodes import Pair, Shape
+from bitlathe.model.graph.nodes import Pair, Shape, Windows
+from bitlathe.model.graph.resampling import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,9 @@ class FloatConv2d(_OneSource):
     weight: Float32s  # (out_channels, in_channels / groups, kernel_height, kernel_width)
     bias: Float64s  # (out_channels,)
     stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
+    padding: Pair = (0, 0)  # top, left; negative: rows or columns of the map that are left out
+    end_padding: Pair | None = None  # bottom, right, where they differ from `padding`
+    dilation: Pair = (1, 1)
     groups: int = 1
     residual: str | None = None
     low: float = -inf
@@ -121,6 +125,17 @@ class FloatConv2d(_OneSource):
     @property
     def sources(self) -> tuple[str, ...]:
         return (self.source,) if self.residual is None else (self.source, self.residual)
+
+    @property
+    def windows(self) -> Windows:
+        """How its kernel moves."""
+        return Windows(
+            kernel_size=(self.weight.shape[2], self.weight.shape[3]),
+            stride=self.stride,
+            padding=self.padding,
+            end_padding=self.padding if self.end_padding is None else self.end_padding,
+            dilation=self.dilation,
+        )
 
     @property
     def is_selection(self) -> bool:
@@ -156,6 +171,19 @@ class FloatMaxPool2d(_OneSource):
     kernel_size: Pair
     stride: Pair
     padding: Pair = (0, 0)
+    end_padding: Pair | None = None  # bottom, right, where they differ from `padding`
+    dilation: Pair = (1, 1)
+
+    @property
+    def windows(self) -> Windows:
+        """How its window moves."""
+        return Windows(
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            end_padding=self.padding if self.end_padding is None else self.end_padding,
+            dilation=self.dilation,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +194,86 @@ class FloatAvgPool2d(_OneSource):
     stride: Pair
     padding: Pair = (0, 0)
     grid: CodeGrid | None = None  # that the network rounds the output to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatConvTranspose2d(_OneSource):
+    """Transposed convolution and clamp, as the integer graph's `ConvTranspose2d`."""
+
+    weight: Float32s  # (out_channels, in_channels / groups, kernel_height, kernel_width)
+    bias: Float64s  # (out_channels,)
+    stride: Pair
+    padding: Pair = (0, 0)
+    output_padding: Pair = (0, 0)
+    groups: int = 1
+    low: float = -inf
+    high: float = inf
+    grid: CodeGrid | None = None  # that the network rounds the output to, after the clamp
+    captured: Origin | None = None  # of the weight as it is here, and the bias
+
+    @property
+    def origin(self) -> Origin:
+        """Formulas of weight and bias; constants if they do not depend on the module."""
+        return self.captured or Origin(weight=constant(self.weight), bias=constant(self.bias))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatIntervalPool2d(_OneSource):
+    """Pool whose windows differ from place to place, as the integer graph's `IntervalPool2d`."""
+
+    is_max: bool
+    rows: tuple[Interval, ...]
+    columns: tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatUpsample2d(_OneSource):
+    """Nearest neighbour."""
+
+    factors: Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatPixelShuffle2d(_OneSource):
+    """Channels become pixels, as the integer graph's `PixelShuffle2d`."""
+
+    factor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatPixelUnshuffle2d(_OneSource):
+    """Pixels become channels, as the integer graph's `PixelUnshuffle2d`."""
+
+    factor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatInterpolate2d(_OneSource):
+    """Bilinear upsampling."""
+
+    factors: Pair
+    align_corners: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatLookup(_OneSource):
+    """A function of one value; a table of codes in the integer graph."""
+
+    function: ScalarFunction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatProduct(FloatNode):
+    """Product of two maps, or of a map and a vector (C, 1, 1), and clamp."""
+
+    source: str
+    factor: str
+    low: float = -inf
+    high: float = inf
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.source, self.factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,11 @@ from functools import reduce
 import numpy as np
 
 from bitlathe.model.graph.arrays import Int64s
+from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.fixed_point import rounding_constant
-from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
-from bitlathe.model.graph.nodes import Concat, Conv2d, Dense, IntWeights, MaxPool2d, Node
+from bitlathe.model.graph.graph import Graph, is_copy, product_shift, residual_shifts, shifts
+from bitlathe.model.graph.nodes import Conv2d, Dense, IntWeights, Node
+from bitlathe.model.graph.resampling import ConvTranspose2d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ def code_ranges(graph: Graph) -> dict[str, CodeRange]:
     """Range of codes of each tensor: what its clamp, or else its format, lets through."""
     ranges: dict[str, CodeRange] = {}
     for node in graph.nodes:
-        ranges[node.name] = _code_range(node, tuple(ranges[source] for source in node.sources))
+        ranges[node.name] = _code_range(graph, node, tuple(ranges[source] for source in node.sources))
     return ranges
 
 
@@ -70,10 +72,22 @@ def accumulator_range(graph: Graph, conv: Conv2d, ranges: dict[str, CodeRange]) 
     )
 
 
-def _code_range(node: Node, sources: tuple[CodeRange, ...]) -> CodeRange:
-    if isinstance(node, MaxPool2d | Concat):
+def product_codes(graph: Graph, node: Product, ranges: dict[str, CodeRange]) -> CodeRange:
+    """Range of x * f + rounding constant of a product."""
+    x, factor = ranges[node.source], ranges[node.factor]
+    ends = [a * b for a in (x.lo, x.hi) for b in (factor.lo, factor.hi)]
+    half = int(rounding_constant(product_shift(graph, node)))
+    return CodeRange(lo=min(ends), hi=max(ends) + half)
+
+
+def _code_range(graph: Graph, node: Node, sources: tuple[CodeRange, ...]) -> CodeRange:
+    if is_copy(node):
         return reduce(CodeRange.union, sources)
-    limits = node if isinstance(node, Conv2d | Dense) else node.format
+    if isinstance(node, Lookup):
+        first = graph.format_of(node.source).lo
+        taken = node.codes[sources[0].lo - first : sources[0].hi - first + 1]
+        return CodeRange(lo=min(0, *taken), hi=max(0, *taken))
+    limits = node if isinstance(node, Conv2d | Dense | ConvTranspose2d | Product) else node.format
     return CodeRange(lo=min(limits.lo, 0), hi=max(limits.hi, 0))
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from bitlathe.model.graph.codebook import Codebook, index_shape
+from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.errors import FormatError, ShapeError
 from bitlathe.model.graph.fixed_point import (
     MAX_BITS,
@@ -21,6 +22,15 @@ from bitlathe.model.graph.fixed_point import (
     weight_limit,
 )
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Shape
+from bitlathe.model.graph.parts import Part, parts_of
+from bitlathe.model.graph.resampling import (
+    ConvTranspose2d,
+    Interpolate2d,
+    IntervalPool2d,
+    PixelShuffle2d,
+    PixelUnshuffle2d,
+    Upsample2d,
+)
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _LONGEST = 200  # of an output's name
@@ -134,6 +144,12 @@ class Graph:
         """A weighted node in the one form that hardware computes."""
         return node if isinstance(node, Conv2d) else node.as_convolution(self.shapes[node.source])
 
+    def parts(self, node: Node) -> tuple[Part, ...]:
+        """A node as windows, as hardware computes it; () where it is none: an input, a table ..."""
+        if not node.sources:
+            return ()
+        return parts_of(node, self.shapes[node.sources[0]])
+
 
 def outputs_of(output: str | tuple[Output, ...]) -> tuple[Output, ...]:
     """The outputs that a network's field `output` states."""
@@ -153,11 +169,25 @@ def residual_shifts(graph: Graph, conv: Conv2d) -> tuple[int, ...]:
     return tuple(base + frac for frac in conv.weight_frac)
 
 
+def product_shift(graph: Graph, node: Product) -> int:
+    """Requantize shift n = frac_x + frac_f - frac_y of a product."""
+    return graph.format_of(node.source).frac + graph.format_of(node.factor).frac - node.format.frac
+
+
+COPYING_NODES = MaxPool2d | Concat | Upsample2d | PixelShuffle2d | PixelUnshuffle2d
+ROUNDING_NODES = Conv2d | Dense | AvgPool2d | ConvTranspose2d | Interpolate2d | IntervalPool2d | Product
+
+
+def is_copy(node: Node) -> bool:
+    """Whether every output code is one of the source's: source and output have one format."""
+    return isinstance(node, COPYING_NODES) or (isinstance(node, IntervalPool2d) and node.is_max)
+
+
 def with_rounding(graph: Graph, modes: Mapping[str, RoundingMode]) -> Graph:
     """The graph in which the layers named, of weights or average pools, round halves so."""
     nodes = (
         replace(node, rounding=modes.get(node.name, node.rounding))
-        if isinstance(node, Conv2d | Dense | AvgPool2d)
+        if isinstance(node, ROUNDING_NODES)
         else node
         for node in graph.nodes
     )
@@ -166,9 +196,9 @@ def with_rounding(graph: Graph, modes: Mapping[str, RoundingMode]) -> Graph:
 
 def macs(graph: Graph, node: Node) -> int:
     """Multiply-accumulates of one node, padding included; 0 for pools."""
-    if not isinstance(node, Conv2d | Dense):
+    if not isinstance(node, Conv2d | Dense | ConvTranspose2d):
         return 0
-    _, height, width = graph.shapes[node.name]
+    _, height, width = graph.shapes[node.source if isinstance(node, ConvTranspose2d) else node.name]
     return int(node.weight.size) * height * width
 
 
@@ -220,16 +250,26 @@ def _check_outputs(graph: Graph) -> None:
 
 def _check_formats(graph: Graph, node: Node) -> None:
     formats = [graph.format_of(source) for source in node.sources]
-    if isinstance(node, MaxPool2d | Concat) and any(f != node.format for f in formats):
+    if is_copy(node) and any(f != node.format for f in formats):
         raise FormatError(
             f"{node.name}: {type(node).__name__} needs one format throughout, got {formats} and {node.format}"
         )
-    if isinstance(node, Conv2d | Dense):
+    if isinstance(node, Conv2d | Dense | ConvTranspose2d):
+        _check_clamp(node)
         _check_weights(node)
         _check_bias(node)
+    if isinstance(node, Conv2d | Dense):
         _check_shifts(graph, graph.convolution(node))
     if isinstance(node, AvgPool2d):
         _check_multiplier(graph, node)
+    if isinstance(node, ConvTranspose2d | Interpolate2d | IntervalPool2d) and not is_copy(node):
+        convolutions = (part.node for part in graph.parts(node) if isinstance(part.node, Conv2d))
+        _check_requantization(node, tuple(shift for conv in convolutions for shift in shifts(graph, conv)))
+    if isinstance(node, Product):
+        _check_clamp(node)
+        _check_requantization(node, (product_shift(graph, node),))
+    if isinstance(node, Lookup):
+        _check_table(node, formats[0])
 
 
 def _check_multiplier(graph: Graph, node: AvgPool2d) -> None:
@@ -242,11 +282,32 @@ def _check_multiplier(graph: Graph, node: AvgPool2d) -> None:
     _check_requantization(node, (shift,))
 
 
-def _check_weights(node: Conv2d | Dense) -> None:
+def _check_clamp(node: Conv2d | Dense | ConvTranspose2d | Product) -> None:
     if not node.format.lo <= node.lo <= node.hi <= node.format.hi:
         raise FormatError(
             f"{node.name}: clamp [{node.lo}, {node.hi}] leaves the output codes of {node.format}"
         )
+
+
+def _check_table(node: Lookup, source: FixedPoint) -> None:
+    if source.bits > node.LARGEST_BITS:
+        raise FormatError(
+            f"{node.name}: a table of {node.source}'s {source.bits}-bit codes; quantize it to at most "
+            f"{node.LARGEST_BITS} bits"
+        )
+    if len(node.codes) != 1 << source.bits:
+        raise ShapeError(
+            f"{node.name}: a table of {len(node.codes)} codes, {node.source} has {1 << source.bits}; give "
+            "one for each"
+        )
+    if not node.format.lo <= min(node.codes) <= max(node.codes) <= node.format.hi:
+        raise FormatError(
+            f"{node.name}: its table holds {min(node.codes)} to {max(node.codes)}, beyond the output codes "
+            f"of {node.format}"
+        )
+
+
+def _check_weights(node: Conv2d | Dense | ConvTranspose2d) -> None:
     if not np.issubdtype(node.weight.dtype, np.integer) or node.weight.size == 0:
         raise FormatError(
             f"{node.name}: weights are {node.weight.size} of {node.weight.dtype}; they must be integers"
@@ -258,7 +319,7 @@ def _check_weights(node: Conv2d | Dense) -> None:
         raise FormatError(
             f"{node.name}: a weight exceeds +-{limit}, the symmetric range of {node.weight_bits} bits"
         )
-    if node.codebook is not None:
+    if isinstance(node, Conv2d | Dense) and node.codebook is not None:
         _check_codebook(node, node.codebook, limit)
 
 
@@ -279,7 +340,7 @@ def _check_codebook(node: Conv2d | Dense, codebook: Codebook, limit: int) -> Non
         )
 
 
-def _check_bias(node: Conv2d | Dense) -> None:
+def _check_bias(node: Conv2d | Dense | ConvTranspose2d) -> None:
     channels = node.weight.shape[0]
     if node.bias.shape != (channels,) or len(node.weight_frac) != channels:
         raise ShapeError(

@@ -19,29 +19,56 @@ Pair = tuple[int, int]  # vertical, horizontal
 IntWeights = npt.NDArray[np.signedinteger[Any]]
 
 
-def window_size(size: int, kernel: int, stride: int, padding: int) -> int:
+def window_size(
+    size: int, kernel: int, stride: int, padding: int, *, end: int | None = None, dilation: int = 1
+) -> int:
     """Number of positions a window takes along one axis (floor, as PyTorch).
 
-    >>> window_size(32, 3, 2, 1)
-    16
+    `padding` is before the map and, unless `end` says otherwise, behind it; a negative one leaves out rows or
+    columns.
+
+    >>> window_size(32, 3, 2, 1), window_size(32, 3, 2, 0, end=1), window_size(32, 3, 1, 2, dilation=2)
+    (16, 16, 32)
     """
-    return (size + 2 * padding - kernel) // stride + 1
+    padded = size + padding + (padding if end is None else end)
+    return (padded - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def _windowed(name: str, shape: Shape, channels: int, kernel: Pair, stride: Pair, padding: Pair) -> Shape:
-    if min(*kernel, *stride) < 1 or min(padding) < 0:
-        raise ShapeError(
-            f"{name}: kernel {kernel} and stride {stride} must be at least 1, padding {padding} at least 0"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How a window moves over a map: vertical, horizontal."""
+
+    kernel_size: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)  # top, left; negative: rows or columns of the map that are left out
+    end_padding: Pair = (0, 0)  # bottom, right
+    dilation: Pair = (1, 1)
+
+    def size(self, name: str, height: int, width: int) -> Pair:
+        """Number of its positions on a map; ShapeError, naming the node `name`, if it fits nowhere."""
+        if min(*self.kernel_size, *self.stride, *self.dilation) < 1:
+            raise ShapeError(
+                f"{name}: kernel {self.kernel_size}, stride {self.stride} and dilation {self.dilation} must "
+                "be at least 1"
+            )
+        rows, columns = (
+            window_size(size, kernel, stride, begin, end=end, dilation=dilation)
+            for size, kernel, stride, begin, end, dilation in zip(
+                (height, width),
+                self.kernel_size,
+                self.stride,
+                self.padding,
+                self.end_padding,
+                self.dilation,
+                strict=True,
+            )
         )
-    height, width = (
-        window_size(n, k, s, p) for n, k, s, p in zip(shape[1:], kernel, stride, padding, strict=True)
-    )
-    if height < 1 or width < 1:
-        raise ShapeError(
-            f"{name}: a {kernel[0]}x{kernel[1]} window does not fit a {shape[1]}x{shape[2]} map; "
-            "enlarge the input or its padding"
-        )
-    return channels, height, width
+        if rows < 1 or columns < 1:
+            raise ShapeError(
+                f"{name}: a {self.kernel_size[0]}x{self.kernel_size[1]} window does not fit a "
+                f"{height}x{width} map; enlarge the input or its padding"
+            )
+        return rows, columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +118,10 @@ class Conv2d(Node):
     weight_bits: int
     weight_frac: tuple[int, ...]  # one per output channel
     stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    groups: int = 1  # 1, or in_channels for a depthwise convolution
+    padding: Pair = (0, 0)  # top, left; negative: rows or columns of the map that are left out
+    end_padding: Pair | None = None  # bottom, right, where they differ from `padding`
+    dilation: Pair = (1, 1)
+    groups: int = 1
     residual: str | None = None
     lo: int  # clamp, codes of `format`
     hi: int
@@ -112,8 +141,20 @@ class Conv2d(Node):
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
+    def windows(self) -> Windows:
+        """How its kernel moves."""
+        return Windows(
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            end_padding=self.padding if self.end_padding is None else self.end_padding,
+            dilation=self.dilation,
+        )
+
+    @property
     def is_depthwise(self) -> bool:
-        return self.groups > 1
+        """Whether each output channel reads the input channel of its own number."""
+        return self.groups > 1 and self.groups == self.out_channels and self.weight.shape[1] == 1
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         channels = shapes[0][0]
@@ -121,24 +162,22 @@ class Conv2d(Node):
             raise ShapeError(
                 f"{self.name}: weight {self.weight.shape} needs 4 axes, (out, in / groups, height, width)"
             )
-        if self.groups not in (1, channels) or self.weight.shape[1] * self.groups != channels:
-            raise ShapeError(
-                f"{self.name}: weight {self.weight.shape} with groups {self.groups} does not fit {channels} "
-                "input channels; groups must be 1 or the number of input channels"
-            )
-        if self.is_depthwise and self.out_channels != channels:
-            raise ShapeError(
-                f"{self.name}: depthwise with {self.out_channels} outputs for {channels} input channels; "
-                "they must be equal"
-            )
-        shape = _windowed(
-            self.name, shapes[0], self.out_channels, self.kernel_size, self.stride, self.padding
-        )
+        check_groups(self.name, self.weight, self.groups, channels)
+        shape = (self.out_channels, *self.windows.size(self.name, *shapes[0][1:]))
         if self.residual is not None and shapes[1] != shape:
             raise ShapeError(
                 f"{self.name}: residual {self.residual} is {shapes[1]}, the sum {shape}; they must be equal"
             )
         return shape
+
+
+def check_groups(name: str, weight: IntWeights, groups: int, channels: int) -> None:
+    """Raise ShapeError unless weights (out, in / groups, height, width) fit input channels and groups."""
+    if groups < 1 or weight.shape[1] * groups != channels or weight.shape[0] % groups:
+        raise ShapeError(
+            f"{name}: weight {weight.shape} with groups {groups} does not fit {channels} input channels; "
+            "groups must divide the input and the output channels"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -200,17 +239,36 @@ class MaxPool2d(Node):
     kernel_size: Pair
     stride: Pair
     padding: Pair = (0, 0)
+    end_padding: Pair | None = None  # bottom, right, where they differ from `padding`
+    dilation: Pair = (1, 1)
 
     @property
     def sources(self) -> tuple[str, ...]:
         return (self.source,)
 
+    @property
+    def windows(self) -> Windows:
+        """How its window moves."""
+        return Windows(
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            end_padding=self.padding if self.end_padding is None else self.end_padding,
+            dilation=self.dilation,
+        )
+
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
-        if self.padding[0] >= self.kernel_size[0] or self.padding[1] >= self.kernel_size[1]:
-            raise ShapeError(
-                f"{self.name}: padding {self.padding} must be smaller than the window {self.kernel_size}"
-            )
-        return _windowed(self.name, shapes[0], shapes[0][0], self.kernel_size, self.stride, self.padding)
+        channels, height, width = shapes[0]
+        rows, columns = self.windows.size(self.name, height, width)
+        for axis, (size, places) in enumerate(((height, rows), (width, columns))):
+            taps = range(0, self.dilation[axis] * self.kernel_size[axis], self.dilation[axis])
+            origins = range(0, places * self.stride[axis], self.stride[axis])
+            if not all(any(0 <= o - self.padding[axis] + t < size for t in taps) for o in origins):
+                raise ShapeError(
+                    f"{self.name}: padding {self.padding} must be smaller than the window "
+                    f"{self.kernel_size}: a maximum needs a code of the map"
+                )
+        return channels, rows, columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +289,10 @@ class AvgPool2d(Node):
         return (self.source,)
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
-        return _windowed(self.name, shapes[0], shapes[0][0], self.kernel_size, self.stride, self.padding)
+        windows = Windows(
+            kernel_size=self.kernel_size, stride=self.stride, padding=self.padding, end_padding=self.padding
+        )
+        return shapes[0][0], *windows.size(self.name, *shapes[0][1:])
 
     def as_convolution(self, shape: Shape) -> Conv2d:
         """The same pool as a depthwise convolution over a source map of `shape`."""

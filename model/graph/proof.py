@@ -1,12 +1,16 @@
 """Proof that no accumulator of a graph can leave int32, for any input codes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bitlathe.model.graph.bounds import accumulator_range, code_ranges
+import numpy as np
+
+from bitlathe.model.graph.bounds import CodeRange, SumRange, accumulator_range, code_ranges, product_codes
 from bitlathe.model.graph.convolution import INT32_EXACT
+from bitlathe.model.graph.elementwise import Product
 from bitlathe.model.graph.errors import OverflowRisk, together
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense
+from bitlathe.model.graph.nodes import Conv2d, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,7 @@ class Bound:
 
 
 def prove(graph: Graph) -> tuple[Bound, ...]:
-    """Bounds of all accumulators, in the order of nodes and channels; OverflowRisk names layers beyond int32.
+    """Bounds of all accumulators, by node, part and channel; OverflowRisk names layers beyond int32.
 
     sum(|w|) * max|x| + |bias| + (max|residual| << shift) + 2**(n-1) < 2**31 with the clamps of the
     sources as max|x|, and positive and negative terms summed apart.
@@ -42,8 +46,7 @@ def prove(graph: Graph) -> tuple[Bound, ...]:
     ranges = code_ranges(graph)
     bounds: list[Bound] = []
     for node in graph.nodes:
-        if isinstance(node, Conv2d | Dense | AvgPool2d):
-            sums = accumulator_range(graph, graph.convolution(node), ranges)
+        for sums in _sums(graph, node, ranges):
             pairs = zip(sums.lowest.tolist(), sums.highest.tolist(), strict=True)
             bounds += [
                 Bound(layer=node.name, channel=c, lowest=low, highest=high)
@@ -54,6 +57,15 @@ def prove(graph: Graph) -> tuple[Bound, ...]:
     if over:
         raise together([_overflow(bound) for bound in over if bound is first[bound.layer]], graph.name)
     return tuple(bounds)
+
+
+def _sums(graph: Graph, node: Node, ranges: dict[str, CodeRange]) -> Iterator[SumRange]:
+    for part in graph.parts(node):
+        if isinstance(part.node, Conv2d):
+            yield accumulator_range(graph, part.node, ranges)
+    if isinstance(node, Product):
+        codes = product_codes(graph, node, ranges)
+        yield SumRange(lowest=np.array([codes.lo]), highest=np.array([codes.hi]))
 
 
 def check(graph: Graph) -> None:

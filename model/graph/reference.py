@@ -15,8 +15,8 @@ from bitlathe.model.graph.errors import FormatError, OverflowRisk, ShapeError
 from bitlathe.model.graph.fixed_point import IntArray, requantize_in_place
 from bitlathe.model.graph.graph import Graph, dead_after, residual_shifts, shifts
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
+from bitlathe.model.graph.other_kernels import Kernel, kernel_of
 
-Kernel = Callable[[tuple[IntArray, ...]], IntArray]  # sources (N, H, W, C) -> output (N, H, W, C)
 KernelCall = tuple[Node, Kernel, tuple[str, ...]]  # a node, how to run it, tensors to free afterwards
 
 CHUNK_BYTES = 4 << 20  # of the largest matrix of windows
@@ -60,8 +60,7 @@ def check_input(graph: Graph, codes: IntArray) -> None:
 
 def largest_in_windows(node: MaxPool2d, codes: IntArray) -> IntArray:
     """Codes of a max pool for source codes (N, H, W, C)."""
-    window = Window(kernel_size=node.kernel_size, stride=node.stride, padding=node.padding)
-    taken = window.views(codes, node.format.lo, codes.dtype)
+    taken = Window(windows=node.windows).views(codes, node.format.lo, codes.dtype)
     largest = taken[:, :, :, 0, 0].copy()
     for row, column in np.ndindex(*node.kernel_size):
         np.maximum(largest, taken[:, :, :, row, column], out=largest)
@@ -122,7 +121,7 @@ def _kernel(graph: Graph, node: Node, ranges: dict[str, CodeRange]) -> Kernel:
         return lambda sources: largest_in_windows(node, sources[0])
     if isinstance(node, Concat):
         return lambda sources: np.concatenate(sources, axis=-1)
-    return lambda sources: sources[0]
+    return kernel_of(graph, node)
 
 
 def _convolution(graph: Graph, conv: Conv2d, ranges: dict[str, CodeRange]) -> Kernel:

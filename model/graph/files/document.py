@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.model.graph.codebook import Codebook, index_shape, packed, unpacked
+from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.errors import BitlatheError, FormatError
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
@@ -26,9 +27,19 @@ from bitlathe.model.graph.nodes import (
     Pair,
     Shape,
 )
+from bitlathe.model.graph.resampling import (
+    ConvTranspose2d,
+    Interpolate2d,
+    Interval,
+    IntervalPool2d,
+    PixelShuffle2d,
+    PixelUnshuffle2d,
+    Upsample2d,
+)
 
 FORMAT = "bitlathe integer graph"
-VERSION = 3  # the newest, with rounding modes and images; a graph is written in the oldest that can hold it
+VERSION = 4  # the newest, with all operators; a graph is written in the oldest that can hold it
+ROUNDING_VERSION = 3  # only pools, dense, and convolutions without dilation, of 1 group or depthwise
 CODEBOOK_VERSION = 2  # without modes of rounding, halves up, and of one output
 PLAIN_VERSION = 1  # nor codebooks
 LARGEST = (1 << 31) - 1  # of any integer in the JSON
@@ -37,9 +48,19 @@ IMAGES_FIELD = "images"  # of the header, which may be absent
 IMAGES_FIELDS = ("codes", "normalization")
 OUTPUT_FIELDS = ("name", "tensor")
 CODEBOOK_FIELDS = ("shape", "values", "indices")
-NODE_TYPES: dict[str, type[Node]] = {
-    node.__name__: node for node in (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
-}
+OLD_NODES = (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
+NEW_NODES = (
+    ConvTranspose2d,
+    Interpolate2d,
+    IntervalPool2d,
+    Lookup,
+    PixelShuffle2d,
+    PixelUnshuffle2d,
+    Product,
+    Upsample2d,
+)
+NODE_TYPES: dict[str, type[Node]] = {node.__name__: node for node in (*OLD_NODES, *NEW_NODES)}
+SINCE = {"rounding": ROUNDING_VERSION, "end_padding": VERSION, "dilation": VERSION}  # of fields with defaults
 
 
 @dataclass(kw_only=True)
@@ -103,13 +124,13 @@ def graph_from_json(text: bytes, store: ArrayStore) -> Graph:
             f"version {version!r} of the format, this program reads {PLAIN_VERSION} to {VERSION}; "
             "convert the file"
         )
-    has_images = version == VERSION and IMAGES_FIELD in document
+    has_images = version >= ROUNDING_VERSION and IMAGES_FIELD in document
     _check_keys("the header", document, (*HEADER_FIELDS, *([IMAGES_FIELD] if has_images else [])))
     nodes = _list("nodes", document["nodes"])
     return Graph(
         name=_string("name", document["name"]),
         nodes=tuple(_node(number, node, store, version) for number, node in enumerate(nodes)),
-        output=_output(document["output"], may_list=version == VERSION),
+        output=_output(document["output"], may_list=version >= ROUNDING_VERSION),
         images=_images(document[IMAGES_FIELD]) if has_images else None,
     )
 
@@ -142,21 +163,32 @@ def _named_output(plain: object) -> Output:
 def field_types(node_type: type[Node], version: int = VERSION) -> dict[str, Any]:
     """Declared type of each field that is written, in order; a codebook replaces the weight."""
     hints = get_type_hints(node_type)
-    absent = {"codebook"} if version > CODEBOOK_VERSION else {"codebook", "rounding"}
+    absent = {"codebook", *(name for name, since in SINCE.items() if since > version)}
     return {item.name: hints[item.name] for item in fields(node_type) if item.name not in absent}
 
 
 def _version_of(graph: Graph) -> int:
     """The oldest version that can hold a graph."""
-    if not isinstance(graph.output, str) or graph.images is not None:
-        return VERSION
-    return max(map(_version_of_node, graph.nodes))
+    ends = (
+        ROUNDING_VERSION if not isinstance(graph.output, str) or graph.images is not None else PLAIN_VERSION
+    )
+    return max(ends, *map(_version_of_node, graph.nodes))
 
 
 def _version_of_node(node: Node) -> int:
-    if getattr(node, "rounding", RoundingMode.HALF_UP) is not RoundingMode.HALF_UP:
+    if isinstance(node, NEW_NODES) or _has_new_windows(node):
         return VERSION
+    if getattr(node, "rounding", RoundingMode.HALF_UP) is not RoundingMode.HALF_UP:
+        return ROUNDING_VERSION
     return PLAIN_VERSION if getattr(node, "codebook", None) is None else CODEBOOK_VERSION
+
+
+def _has_new_windows(node: Node) -> bool:
+    if not isinstance(node, Conv2d | MaxPool2d):
+        return False
+    windows = node.windows
+    general = isinstance(node, Conv2d) and node.groups > 1 and not node.is_depthwise
+    return general or windows.dilation != (1, 1) or node.end_padding is not None or min(windows.padding) < 0
 
 
 def _plain_node(number: int, node: Node, store: ArrayStore, version: int) -> dict[str, Any]:
@@ -193,7 +225,7 @@ def _plain_value(value: object) -> object:
 
 def _storage_type(node: Node, name: str) -> type[np.signedinteger[Any]]:
     """Type of an array in a file: it depends only on the declared width, so equal graphs give equal bytes."""
-    assert isinstance(node, Conv2d | Dense)
+    assert isinstance(node, Conv2d | Dense | ConvTranspose2d)
     if name == "bias":
         return np.int32
     return np.int8 if node.weight_bits <= 8 else np.int16
@@ -203,9 +235,10 @@ def _node(number: int, plain: object, store: ArrayStore, version: int) -> Node:
     where = f"node {number}"
     if not isinstance(plain, dict):
         raise FormatError(f"{where}: {plain!r} is not a node")
-    node_type = NODE_TYPES.get(str(plain.get("type")))
+    known = NODE_TYPES if version == VERSION else {node.__name__: node for node in OLD_NODES}
+    node_type = known.get(str(plain.get("type")))
     if node_type is None:
-        raise FormatError(f"{where}: type {plain.get('type')!r} is none of {', '.join(NODE_TYPES)}")
+        raise FormatError(f"{where}: type {plain.get('type')!r} is none of {', '.join(known)}")
     types = field_types(node_type, version)
     _check_keys(where, plain, ("type", *types))
     values = {name: _value(f"{where}, {name}", kind, plain[name], store) for name, kind in types.items()}
@@ -244,9 +277,7 @@ def _format(where: str, plain: object) -> FixedPoint:
         raise FormatError(f"{where}: {plain!r} is not a fixed-point format")
     _check_keys(where, plain, [item.name for item in fields(FixedPoint)])
     bits, frac = _integer(f"{where}, bits", plain["bits"]), _integer(f"{where}, frac", plain["frac"])
-    if not isinstance(plain["signed"], bool):
-        raise FormatError(f"{where}, signed: {plain['signed']!r} is neither true nor false")
-    return FixedPoint(bits=bits, frac=frac, signed=plain["signed"])
+    return FixedPoint(bits=bits, frac=frac, signed=_boolean(f"{where}, signed", plain["signed"]))
 
 
 def _rounding(where: str, plain: object) -> RoundingMode:
@@ -274,6 +305,16 @@ def _integer(where: str, plain: object) -> int:
     return plain
 
 
+def _boolean(where: str, plain: object) -> bool:
+    if not isinstance(plain, bool):
+        raise FormatError(f"{where}: {plain!r} is neither true nor false")
+    return plain
+
+
+def _intervals(where: str, plain: object) -> tuple[Interval, ...]:
+    return tuple(Interval(*_integers(where, item, 3)) for item in _list(where, plain))
+
+
 def _list(where: str, plain: object, length: int | None = None) -> list[object]:
     if not isinstance(plain, list) or length not in (None, len(plain)):
         raise FormatError(f"{where}: {plain!r} is not a list" + (f" of {length}" if length else ""))
@@ -292,9 +333,12 @@ READERS: dict[Any, Callable[[str, object], Any]] = {
     str: _string,
     str | None: _optional_string,
     int: _integer,
+    bool: _boolean,
     FixedPoint: _format,
     RoundingMode: _rounding,
     Pair: lambda where, plain: _integers(where, plain, 2),
+    Pair | None: lambda where, plain: None if plain is None else _integers(where, plain, 2),
+    tuple[Interval, ...]: _intervals,
     Shape: lambda where, plain: _integers(where, plain, 3),
     tuple[int, ...]: _integers,
     tuple[str, ...]: _strings,

@@ -25,7 +25,7 @@ from bitlathe.model.graph.files.archive import (
     read_graph,
     write_graph,
 )
-from bitlathe.model.graph.files.document import FORMAT, LARGEST, NODE_TYPES
+from bitlathe.model.graph.files.document import FORMAT, LARGEST, OLD_NODES
 from bitlathe.model.graph.files.npy import array_from_npy, npy_from_array
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
@@ -237,8 +237,8 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         f"the JSON is not a {FORMAT}; name a file that this program saved",
     ),
     (
-        lambda d: d.update(version=4),
-        "version 4 of the format, this program reads 1 to 3; convert the file",
+        lambda d: d.update(version=5),
+        "version 5 of the format, this program reads 1 to 4; convert the file",
     ),
     (
         lambda d: d.update(author="me"),
@@ -252,11 +252,11 @@ REFUSED_JSON: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda d: d.update(nodes=[7]), "node 0: 7 is not a node"),
     (
         lambda d: d["nodes"][1].update(type="os.system"),
-        f"node 1: type 'os.system' is none of {', '.join(NODE_TYPES)}",
+        f"node 1: type 'os.system' is none of {', '.join(node.__name__ for node in OLD_NODES)}",
     ),
     (
         lambda d: d["nodes"][1].update(type=["Conv2d"]),
-        f"node 1: type ['Conv2d'] is none of {', '.join(NODE_TYPES)}",
+        f"node 1: type ['Conv2d'] is none of {', '.join(node.__name__ for node in OLD_NODES)}",
     ),
     (
         lambda d: d["nodes"][1].update(dilation=1),
