@@ -104,7 +104,7 @@ def _linear_part(node: FloatConv2d | FloatDense, x: Tensor) -> Tensor:
 
 
 def surrounded(x: Tensor, windows: Windows, value: float) -> tuple[Tensor, Pair]:
-    """Maps (N, C, H, W) with the padding around them that PyTorch's windows cannot have, and what they can."""
+    """Maps (N, C, H, W) with the padding that PyTorch cannot have around them, and the padding it can."""
     (top, left), (bottom, right) = windows.padding, windows.end_padding
     halves = (windows.kernel_size[0] // 2, windows.kernel_size[1] // 2)
     if (top, left) == (bottom, right) and 0 <= top <= halves[0] and 0 <= left <= halves[1]:

@@ -34,7 +34,6 @@ from bitlathe.model.graph.resampling import (
     interpolation_taps,
 )
 
-
 Kind = TypeVar("Kind", bound=Hashable)
 
 
