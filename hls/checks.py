@@ -20,6 +20,7 @@ from bitlathe.hls.program import (
     StoreMove,
     fields_of,
 )
+from bitlathe.hls.program.moves import WITHOUT_PARAMETERS
 from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import FormatError
 
@@ -53,6 +54,7 @@ def check(descriptor: Descriptor, configuration: EngineConfiguration) -> None:
 def _impossible(descriptor: Descriptor, configuration: EngineConfiguration) -> Iterator[str]:
     if isinstance(descriptor, Exec):
         yield from _impossible_sizes(descriptor, configuration)
+        yield from _impossible_flags(descriptor)
         yield from _impossible_cycles(descriptor)
         yield from _impossible_steps(descriptor, configuration)
     elif isinstance(descriptor, Move | LoadWeights):
@@ -81,7 +83,7 @@ def _impossible_lines(load: LoadWeights) -> Iterator[str]:
         yield "a count is zero"
     if load.encoding not in Encoding.__members__.values():
         yield f"encoding {load.encoding} does not exist"
-    elif load.encoding not in (Encoding.COLUMNS, Encoding.CODEBOOK) and not load.pass_lines:
+    elif load.encoding not in WITHOUT_PARAMETERS and not load.pass_lines:
         yield "encodes passes of no line"
 
 
@@ -92,15 +94,26 @@ def _impossible_banks(descriptor: Descriptor, banks: int) -> Iterator[str]:
 
 
 def _impossible_sizes(one: Exec, configuration: EngineConfiguration) -> Iterator[str]:
-    counts = (one.kernel_h, one.kernel_w, one.ci_tiles, one.out_h, one.out_w, one.out_tiles, one.tap_step)
-    lanes = one.group_lanes
-    if 0 in counts or not 1 <= lanes <= configuration.pp:
+    counts = (one.kernel_h, one.kernel_w, one.ci_tiles, one.out_h, one.out_w, one.out_tiles)
+    steps, lanes = (one.tap_rows, one.tap_step, one.out_step), one.group_lanes
+    if 0 in counts + steps or not 1 <= lanes <= configuration.pp:
         yield f"a count is zero or {lanes} lanes are not 1..{configuration.pp}"
     if one.sub_tiles not in (1, configuration.sub_tiles):
         yield f"{one.sub_tiles} sub-tiles on a {configuration.po} wide array"
     yield from _impossible_banks(one, configuration.banks)
-    if one.tap_step >= configuration.banks:
-        yield f"tap_step {one.tap_step} of {configuration.banks} banks"
+
+
+def _impossible_flags(one: Exec) -> Iterator[str]:
+    if one.table and not one.has_table:
+        yield f"table {one.table}, and no table is asked for"
+    if one.is_product and not (one.is_max and one.has_residual):
+        yield "a product is one of a maximum and a residual"
+    if one.is_product and (one.in_packed or one.out_packed or one.res_packed):
+        yield "a product takes and makes codes of 8 bits"
+    if one.res_still and not one.has_residual:
+        yield "no residual stays where it is"
+    if one.hold_weights and (one.is_max or one.ci_tiles != 1 or one.skip_weights):
+        yield "holds a line of weights for more than the taps of one tile"
 
 
 def _impossible_cycles(one: Exec) -> Iterator[str]:
@@ -111,6 +124,8 @@ def _impossible_cycles(one: Exec) -> Iterator[str]:
     needed = max(one.kernel_h * row, words + skip)
     if skip and (skip != row or one.kernel_h < 2):
         yield f"skips {skip} lines, a kernel row has {row}"
+    if skip and one.tap_rows != 1:
+        yield f"skips kernel rows that are {one.tap_rows} rows apart"
     if one.group_cycles < needed:
         yield f"{one.group_cycles} cycles a group, needed {needed}"
 
@@ -118,16 +133,14 @@ def _impossible_cycles(one: Exec) -> Iterator[str]:
 def _impossible_steps(one: Exec, configuration: EngineConfiguration) -> Iterator[str]:
     """The steps form one raster: the next column is the next position, the next row a pitch further."""
     banks = configuration.banks
-    pitch, width = map_pitch(one, banks), (one.out_w - 1) * one.stride_w
-    step = one.in_step_line * banks + one.in_step_bank
-    if step != one.stride_w:
-        yield f"the input steps {step} columns, stride_w is {one.stride_w}"
-    if one.in_row_line * banks + one.in_row_bank + width != one.stride_h * pitch:
+    pitch = map_pitch(one, banks)
+    tap_row = one.tap_row_line * banks + one.tap_row_bank + (one.kernel_w - 1) * one.tap_step
+    in_row = one.in_row_line * banks + one.in_row_bank + (one.out_w - 1) * one.stride_w
+    if tap_row != one.tap_rows * pitch:
+        yield f"the kernel steps by other than {one.tap_rows} rows of {pitch} positions"
+    if in_row != one.stride_h * pitch:
         yield f"the input steps by other than {one.stride_h} rows of {pitch} positions"
-    skip = one.skip_line * banks + one.skip_bank
-    if one.skip_weights and skip != pitch:
-        yield f"skips {skip} positions, a row has {pitch}"
-    if pitch < 0 or one.out_row_line < 0 or (one.has_residual and one.res_row_line < 0):
+    if one.out_row_line < 0 or (one.has_residual and not one.res_still and one.res_row_line < 0):
         yield "a row is before the one above it"
     last_row, last_column = one.start_y + rows_reached(one), one.start_x + columns_reached(one)
     if max(last_row, last_column) > LAST_PLACE:
@@ -153,12 +166,12 @@ def source_position(one: Exec, banks: int) -> int:
 
 def map_pitch(one: Exec, banks: int) -> int:
     """Positions from a row of an EXEC's input to the next."""
-    return one.tap_row_line * banks + one.tap_row_bank + (one.kernel_w - 1) * one.tap_step
+    return one.pitch_line * banks + one.pitch_bank
 
 
 def rows_reached(one: Exec) -> int:
     """Rows from the first window's origin to the last one's last row."""
-    return (one.out_h - 1) * one.stride_h + one.kernel_h - 1
+    return (one.out_h - 1) * one.stride_h + (one.kernel_h - 1) * one.tap_rows
 
 
 def columns_reached(one: Exec) -> int:
@@ -184,7 +197,8 @@ class MapWords:
     """The words of an EXEC's output or residual, by position in the scratchpad."""
 
     first: int
-    width: int  # words a row, one after the other
+    width: int  # words a row
+    step: int  # positions from a word of a row to the next
     rows: int
     pitch: int  # positions from a row to the next
     planes: int
@@ -193,8 +207,12 @@ class MapWords:
     @property
     def reach(self) -> range:
         """From the first to the last."""
-        last = self.first + (self.rows - 1) * self.pitch + self.width - 1 + (self.planes - 1) * self.plane
-        return range(self.first, last + 1)
+        return range(self.first, self.first + (self.planes - 1) * self.plane + self.plane_reach)
+
+    @property
+    def plane_reach(self) -> int:
+        """Positions from a plane's first to its last, both included."""
+        return (self.rows - 1) * self.pitch + (self.width - 1) * self.step + 1
 
 
 def output_words(one: Exec, banks: int) -> MapWords:
@@ -202,8 +220,9 @@ def output_words(one: Exec, banks: int) -> MapWords:
     return MapWords(
         first=one.out_line * banks + one.out_bank,
         width=one.out_w,
+        step=one.out_step,
         rows=one.out_h,
-        pitch=one.out_row_line * banks + one.out_row_bank + one.out_w - 1,
+        pitch=one.out_row_line * banks + one.out_row_bank + (one.out_w - 1) * one.out_step,
         planes=-(-one.out_tiles // 2) if one.out_packed else one.out_tiles,
         plane=one.out_plane * banks,
     )
@@ -214,8 +233,9 @@ def residual_words(one: Exec, banks: int) -> MapWords:
     return MapWords(
         first=one.res_line * banks + one.res_bank,
         width=one.out_w,
+        step=0 if one.res_still else 1,
         rows=one.out_h,
-        pitch=one.res_row_line * banks + one.res_row_bank + one.out_w - 1,
+        pitch=0 if one.res_still else one.res_row_line * banks + one.res_row_bank + one.out_w - 1,
         planes=-(-one.out_tiles // 2) if one.res_packed else one.out_tiles,
         plane=one.res_plane * banks,
     )
@@ -223,6 +243,12 @@ def residual_words(one: Exec, banks: int) -> MapWords:
 
 def weight_reach(one: Exec) -> range:
     """Lines of the weight store: parameters and weights of every pass, of a maximum parameters alone."""
-    taps = 0 if one.is_max else one.kernel_h * one.kernel_w * one.ci_tiles
     passes = 1 if one.is_max or one.repeat_weights else exec_passes(one)
-    return range(one.weight_line, one.weight_line + passes * (1 + taps))
+    return range(one.weight_line, one.weight_line + passes * pass_lines(one))
+
+
+def pass_lines(one: Exec) -> int:
+    """Lines of the weight store that a pass takes: its parameters, and weights."""
+    if one.is_max or one.hold_weights:
+        return 1 if one.is_max else 2
+    return 1 + one.kernel_h * one.kernel_w * one.ci_tiles

@@ -18,6 +18,10 @@ from bitlathe.hls.program import Descriptor, Exec, fields_of
 from bitlathe.hls.target.config import EngineConfiguration
 
 FIELDS = {field.name: field for field in fields_of(Exec)[len(fields_of(Descriptor)) :]}
+_COUNTS = (
+    *("kernel_h", "kernel_w", "stride_h", "stride_w", "tap_rows", "tap_step", "out_step"),
+    *("in_h", "in_w", "out_h", "out_w", "out_tiles"),
+)  # of which none is 0
 LEAST_LINES = 1024  # of a bank and of the weight store: any random EXEC fits
 
 
@@ -43,9 +47,12 @@ def _unplaced(rng: np.random.Generator, sizes: dict[str, int], configuration: En
     pitch = fields["in_w"] + int(rng.integers(6))
     fields |= _source(rng, fields, pitch, banks)
     for name in ("out", "res"):
-        row = fields["out_w"] + int(rng.integers(6))
+        walk = (fields["out_w"] - 1) * (fields["out_step"] if name == "out" else 1)
+        row = walk + 1 + int(rng.integers(6))
         plane = int(rng.integers(row * fields["out_h"] // banks + 4))
-        fields |= _pair(f"{name}_row", row - fields["out_w"] + 1, banks) | {f"{name}_plane": plane}
+        fields |= _pair(f"{name}_row", row - walk, banks) | {f"{name}_plane": plane}
+    if fields["res_still"]:
+        fields |= {"res_row_line": 0, "res_row_bank": 0}
     return Exec(**fields)
 
 
@@ -158,10 +165,33 @@ def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict
         "out_h": pick(1, 5),
         "out_w": pick(1, 6),
         "out_tiles": pick(1, 5),
-        "tap_step": pick(1, min(3, configuration.banks - 1)),
+        "tap_rows": 1 if skip else pick(1, 3),
+        "tap_step": pick(1, 3),
+        "out_step": pick(1, 3),
         "repeat_weights": pick(0, 1),
         "skip_weights": skip,
         "half_even": pick(0, 1),
+        **_flags(rng, is_max, has_residual, ci_tiles, skip),
+    }
+
+
+def _flags(
+    rng: np.random.Generator, is_max: bool, has_residual: bool, ci_tiles: int, skip: int
+) -> dict[str, int]:
+    """Flags that only some EXECs may have, half of those that may."""
+
+    def maybe(may: bool) -> int:
+        return int(may and rng.random() < 0.5)
+
+    has_table, is_product = maybe(True), maybe(is_max and has_residual)
+    packed = {} if not is_product else {"out_packed": 0, "res_packed": 0}
+    return {
+        "has_table": has_table,
+        "table": int(rng.integers(8)) if has_table else 0,
+        "is_product": is_product,
+        "res_still": maybe(has_residual),
+        "hold_weights": maybe(not is_max and ci_tiles == 1 and not skip),
+        **packed,
     }
 
 
@@ -173,13 +203,14 @@ def _large_sizes(rng: np.random.Generator, sizes: dict[str, int]) -> dict[str, i
         most = high >> int(rng.integers(high.bit_length()))
         return most if rng.random() < 0.5 else int(rng.integers(1, most + 1))
 
-    counts = ("kernel_h", "kernel_w", "stride_h", "stride_w", "in_h", "in_w", "out_h", "out_w", "out_tiles")
-    large = {name: pick(name) for name in counts}
-    large["ci_tiles"] = 1 if sizes["is_max"] else pick("ci_tiles")
+    large = {name: pick(name) for name in _COUNTS}
+    large["ci_tiles"] = 1 if sizes["is_max"] or sizes["hold_weights"] else pick("ci_tiles")
     for name in ("start_y", "start_x"):
         large[name] = int(rng.choice([-1, 1])) * (pick(name) >> 1)
     row = large["kernel_w"] * large["ci_tiles"]
     skip = row if sizes["skip_weights"] and large["kernel_h"] > 1 else 0
+    if skip:
+        large["tap_rows"] = 1
     words = sizes["group_lanes"] * sizes["sub_tiles"] * 2
     cycles = max(large["kernel_h"] * row, words + skip)
     return large | {"skip_weights": skip, "group_cycles": cycles}
@@ -192,10 +223,9 @@ def _source(rng: np.random.Generator, fields: dict[str, int], pitch: int, banks:
         "in_plane": plane,
         "in_tile_step": plane * int(rng.integers(2)),
         **_pair("in", fields["start_y"] * pitch + fields["start_x"], banks),
-        **_pair("in_step", fields["stride_w"], banks),
+        **_pair("pitch", pitch, banks),
         **_pair("in_row", fields["stride_h"] * pitch - walk, banks),
-        **_pair("tap_row", pitch - fields["tap_step"] * (fields["kernel_w"] - 1), banks),
-        **(_pair("skip", pitch, banks) if fields["skip_weights"] else {}),
+        **_pair("tap_row", fields["tap_rows"] * pitch - fields["tap_step"] * (fields["kernel_w"] - 1), banks),
     }
 
 

@@ -66,10 +66,9 @@ def _exec(step: ExecStep, banks: int) -> Exec:
     start_y = step.row * layer.stride[0] - layer.padding[0] - step.source_row
     start_x = -layer.padding[1]
     in_line, in_bank = divmod(start_y * source.pitch + start_x, banks)
-    in_step_line, in_step_bank = divmod(layer.stride[1], banks)
+    pitch_line, pitch_bank = divmod(source.pitch, banks)
     in_row_line, in_row_bank = divmod(layer.stride[0] * source.pitch - layer.stride[1] * last_column, banks)
     tap_row_line, tap_row_bank = divmod(source.pitch - layer.tap_step * (layer.kernel[1] - 1), banks)
-    skip_line, skip_bank = divmod(source.pitch, banks) if grouping.skip_weights else (0, 0)
     out_line, out_bank = _place(step.target, banks)
     out_row_line, out_row_bank = divmod(step.target.buffer.pitch - last_column, banks)
     execute = Exec(
@@ -89,6 +88,9 @@ def _exec(step: ExecStep, banks: int) -> Exec:
         ci_tiles=layer.ci_tiles,
         stride_h=layer.stride[0],
         stride_w=layer.stride[1],
+        tap_rows=1,
+        tap_step=layer.tap_step,
+        out_step=1,
         start_y=start_y,
         start_x=start_x,
         in_h=step.source_rows,
@@ -101,8 +103,8 @@ def _exec(step: ExecStep, banks: int) -> Exec:
         in_bank=in_bank,
         in_plane=source.plane,
         in_tile_step=step.in_tile_step,
-        in_step_line=in_step_line,
-        in_step_bank=in_step_bank,
+        pitch_line=pitch_line,
+        pitch_bank=pitch_bank,
         in_row_line=in_row_line,
         in_row_bank=in_row_bank,
         tap_row_line=tap_row_line,
@@ -112,11 +114,8 @@ def _exec(step: ExecStep, banks: int) -> Exec:
         out_plane=step.target.buffer.plane,
         out_row_line=out_row_line,
         out_row_bank=out_row_bank,
-        tap_step=layer.tap_step,
         repeat_weights=layer.repeats_weights,
         skip_weights=grouping.skip_weights,
-        skip_line=skip_line,
-        skip_bank=skip_bank,
         half_even=layer.parameters is not None and layer.parameters.half_even,
     )
     return execute if step.residual is None else _with_residual(execute, step, step.residual, banks)

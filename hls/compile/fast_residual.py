@@ -55,7 +55,7 @@ def with_fast_residual(
     words = sub_tiles(layer, configuration)
     least = max(layer.taps * layer.ci_tiles, grouping.lanes * words)
     shortest = replace(grouping, group_cycles=least)
-    skipping = with_skips(shortest, layer, grouping.lanes * words, configuration.banks)
+    skipping = with_skips(shortest, layer, grouping.lanes * words)
     slots = ResidualSlots(
         sweep=strip, words=words, residual=residual, target=target, banks=configuration.banks
     )

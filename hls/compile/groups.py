@@ -18,7 +18,6 @@ from bitlathe.hls.program.skipping import Sweep, skipping_groups
 from bitlathe.hls.target.config import EngineConfiguration
 
 LONGEST_SKIP = (1 << 12) - 1  # weight lines of a kernel row that a descriptor can name
-WIDEST_SKIP = (1 << 8) - 1  # scratchpad lines of a map's row, whose pitch adds less than a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +94,14 @@ def best_grouping(layer: Layer, pitch: int, configuration: EngineConfiguration) 
         (_largest_group(layer, configuration), configuration.banks),
     )
     words = group_cycles(0, grouping.lanes * sub_tiles(layer, configuration), layer.residual is not None)
-    return with_skips(grouping, layer, words, configuration.banks)
+    return with_skips(grouping, layer, words)
 
 
-def with_skips(grouping: Grouping, layer: Layer, words: int, banks: int) -> Grouping:
+def with_skips(grouping: Grouping, layer: Layer, words: int) -> Grouping:
     """The grouping that leaves out rows of padding, if a shorter group still lasts `words` cycles."""
     row = layer.kernel[1] * layer.ci_tiles
     taps = layer.kernel[0] * row
-    is_too_long = row > LONGEST_SKIP or layer.source.width >= WIDEST_SKIP * banks
-    if is_too_long or grouping.group_cycles > taps or taps - row < words:
+    if row > LONGEST_SKIP or grouping.group_cycles > taps or taps - row < words:
         return grouping
     return replace(grouping, skip_weights=row) if skipping_groups(sweep(layer, grouping)).any() else grouping
 

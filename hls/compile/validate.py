@@ -18,6 +18,7 @@ from bitlathe.hls.checks import (
     map_pitch,
     output_words,
     residual_words,
+    rows_reached,
     source_position,
     weight_reach,
 )
@@ -34,13 +35,23 @@ from bitlathe.hls.program import (
     StoreMove,
 )
 from bitlathe.hls.program.decode import decode_program
-from bitlathe.hls.program.moves import line_beats
-from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
+from bitlathe.hls.program.moves import WITHOUT_PARAMETERS, line_beats
+from bitlathe.hls.target.config import (
+    CODEWORD_BYTES,
+    CODEWORDS,
+    TABLE_CODES,
+    TABLES,
+    EngineConfiguration,
+)
 from bitlathe.model.graph.errors import FormatError
 
 INPUTS = 2  # looked at
 Intervals = npt.NDArray[np.int64]  # (n, 2): first, end; sorted and apart
-SCRATCHPAD, WEIGHT_STORE, CODEBOOK = "scratchpad", "weight store", "codebook"
+SCRATCHPAD, WEIGHT_STORE, CODEBOOK, TABLE_MEMORY = "scratchpad", "weight store", "codebook", "tables"
+_LOADED = {
+    Encoding.CODEBOOK: CODEBOOK,
+    Encoding.TABLE: TABLE_MEMORY,
+}  # by a LOAD_WEIGHTS; else the weight store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -153,7 +164,7 @@ def _touches(descriptor: Descriptor, configuration: EngineConfiguration) -> Iter
     if isinstance(descriptor, Exec):
         yield from _exec_touches(descriptor, configuration)
     elif isinstance(descriptor, LoadWeights):
-        store = CODEBOOK if descriptor.encoding == Encoding.CODEBOOK else WEIGHT_STORE
+        store = _LOADED.get(Encoding(descriptor.encoding), WEIGHT_STORE)
         first = descriptor.weight_line
         yield _touch(store, True, [(first, first + _lines_loaded(descriptor, configuration.po))])
     elif isinstance(descriptor, LoadMove | StoreMove):
@@ -163,7 +174,7 @@ def _touches(descriptor: Descriptor, configuration: EngineConfiguration) -> Iter
 def _lines_loaded(load: LoadWeights, po: int) -> int:
     encoding = Encoding(load.encoding)
     beats = line_beats(encoding, po)
-    if encoding in (Encoding.COLUMNS, Encoding.CODEBOOK):
+    if encoding in WITHOUT_PARAMETERS:
         return -(-load.beats // beats)
     passes, rest = divmod(load.beats, po + load.pass_lines * beats)
     return passes * (1 + load.pass_lines) + (1 + -(-max(rest - po, 0) // beats) if rest else 0)
@@ -189,13 +200,17 @@ def _exec_touches(execute: Exec, configuration: EngineConfiguration) -> Iterator
         yield _touch(SCRATCHPAD, False, _map_intervals(residual_words(execute, banks)))
     lines = weight_reach(execute)
     yield _touch(WEIGHT_STORE, False, [(lines.start, lines.stop)])
+    if execute.has_table:
+        first, end = (
+            each * TABLE_CODES // configuration.word_bytes for each in (execute.table, execute.table + 1)
+        )
+        yield _touch(TABLE_MEMORY, False, [(first, end)])
 
 
 def _source_intervals(one: Exec, banks: int) -> list[tuple[int, int]]:
     """Rows of the input that some window covers, in each tile of each pass."""
     pitch = map_pitch(one, banks)
-    last = one.start_y + (one.out_h - 1) * one.stride_h + one.kernel_h
-    top, end = max(one.start_y, 0), min(last, one.in_h)
+    top, end = max(one.start_y, 0), min(one.start_y + rows_reached(one) + 1, one.in_h)
     if top >= end:
         return []
     first = source_position(one, banks) + (top - one.start_y) * pitch - one.start_x
@@ -210,7 +225,7 @@ def _source_intervals(one: Exec, banks: int) -> list[tuple[int, int]]:
 
 
 def _map_intervals(words: MapWords) -> list[tuple[int, int]]:
-    return _tiles(words.first, words.plane, words.planes, (words.rows - 1) * words.pitch + words.width)
+    return _tiles(words.first, words.plane, words.planes, words.plane_reach)
 
 
 def _tiles(first: int, step: int, count: int, length: int) -> list[tuple[int, int]]:
@@ -245,6 +260,7 @@ def _check_bounds(
         SCRATCHPAD: configuration.bank_lines * configuration.banks,
         WEIGHT_STORE: configuration.weight_lines,
         CODEBOOK: CODEWORDS * CODEWORD_BYTES // configuration.word_bytes,
+        TABLE_MEMORY: TABLES * TABLE_CODES // configuration.word_bytes,
     }
     for touch in touched:
         size = sizes.get(touch.memory)

@@ -15,6 +15,7 @@ from typing import TypeVar
 from bitlathe.hls.program import (
     DESCRIPTOR_BYTES,
     Descriptor,
+    Encoding,
     Exec,
     LoadMove,
     LoadWeights,
@@ -38,6 +39,7 @@ JUDGE = 2  # from the header's last beat to the next request
 DISPATCH = 2  # cycles a descriptor takes at least (fetch.sv)
 PENDING = 2  # from dispatch, or from the count that it waits for, to its unit (pending.sv)
 SPLIT = 5  # from a load's start to its first request (burst_split.sv)
+TABLE_BYTES = 2  # a cycle, that a load writes into the tables (tables.sv)
 BURST_CYCLES = 2  # of the splitter, for each burst
 SEGMENT_CYCLES = 4  # of the splitter, for each segment
 EXEC_DRAIN = 21  # stages from the sequencer to the scratchpad (compute.sv)
@@ -144,13 +146,17 @@ def move_bursts(move: Move | LoadWeights) -> int:
     return move.segments * -(-move.segment_words // BURST_BEATS)
 
 
-def load_cycles(load: LoadMove | LoadWeights, ddr: DdrModel) -> float:
+def load_cycles(load: LoadMove | LoadWeights, ddr: DdrModel, word_bytes: int) -> float:
     """Cycles in which a load's data pass: bound by the memory's pace, or its latency if bursts are short."""
     bursts = move_bursts(load)
     latency_bound = bursts * (ddr.latency + READ_DELAY) / OUTSTANDING
     segments = 1 if isinstance(load, LoadWeights) else load.segments
-    split_bound = segments * SEGMENT_CYCLES
-    return max(ddr.transfer(move_beats(load)), latency_bound if bursts > OUTSTANDING else 0, split_bound)
+    bounds = [ddr.transfer(move_beats(load)), segments * SEGMENT_CYCLES]
+    if bursts > OUTSTANDING:
+        bounds.append(latency_bound)
+    if isinstance(load, LoadWeights) and load.encoding == Encoding.TABLE:
+        bounds.append(load.beats * word_bytes / TABLE_BYTES)
+    return max(bounds)
 
 
 def store_cycles(store: StoreMove, ddr: DdrModel) -> float:
@@ -161,14 +167,14 @@ def store_cycles(store: StoreMove, ddr: DdrModel) -> float:
     return STORE_DRAIN + first + max(ddr.transfer(words), split_bound) + ddr.write_latency
 
 
-def duration(descriptor: Descriptor, ddr: DdrModel) -> int:
+def duration(descriptor: Descriptor, ddr: DdrModel, word_bytes: int) -> int:
     """Cycles of a descriptor whose unit was idle before."""
     if isinstance(descriptor, Exec):
         return exec_cycles(descriptor)
     if isinstance(descriptor, StoreMove):
         return round(store_cycles(descriptor, ddr))
     assert isinstance(descriptor, LoadMove | LoadWeights)
-    return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(descriptor, ddr))
+    return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(descriptor, ddr, word_bytes))
 
 
 def predict(program: Program, ddr: DdrModel, weights_resident: bool = False, inputs: int = 1) -> Prediction:
@@ -253,7 +259,8 @@ class _Model:
     ) -> None:
         self.ddr = ddr
         self.weights_resident = weights_resident
-        self.channel = _ReadChannel(ddr, program.configuration.word_bytes, interruptions)
+        self.word_bytes = program.configuration.word_bytes
+        self.channel = _ReadChannel(ddr, self.word_bytes, interruptions)
         self.descriptors = inputs * len(program.descriptors)  # to read
         header = self.channel.fetch(START)
         self.arrivals = [self.channel.fetch(START + 1)]
@@ -312,7 +319,8 @@ class _Model:
         if load.once and self.weights_resident:
             ends.append(max(start, ends[-1] + 1 if ends else 0.0))
             return start
-        ends.append(self.channel.load(start + SPLIT, load_cycles(load, self.ddr), move_bursts(load)))
+        cycles = load_cycles(load, self.ddr, self.word_bytes)
+        ends.append(self.channel.load(start + SPLIT, cycles, move_bursts(load)))
         return start
 
     def finish(self) -> Prediction:

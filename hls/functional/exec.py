@@ -3,11 +3,19 @@
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.hls.checks import MapWords, map_pitch, output_words, residual_words, source_position
+from bitlathe.hls.checks import (
+    MapWords,
+    map_pitch,
+    output_words,
+    pass_lines,
+    residual_words,
+    source_position,
+)
 from bitlathe.hls.cycles.model import exec_passes
 from bitlathe.hls.datapath import NARROW, WIDE
 from bitlathe.hls.functional.memory import Machine, Positions, strided
 from bitlathe.hls.program import Exec
+from bitlathe.hls.target.config import TABLE_CODES
 from bitlathe.model.graph.arrays import Bytes, Int64s
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
 from bitlathe.model.graph.fixed_point import ACCUMULATOR_BITS, RoundingMode, requantize
@@ -52,13 +60,12 @@ class _Exec:
     def origins(self) -> Positions:
         """Positions of the windows' origins, (out_h, out_w)."""
         one, banks = self.exec, self.banks
-        step = one.in_step_line * banks + one.in_step_bank
-        row = one.in_row_line * banks + one.in_row_bank + (self.size[1] - 1) * step
-        return strided(source_position(one, banks), (row, step), self.size)
+        row = one.stride_h * map_pitch(one, banks)
+        return strided(source_position(one, banks), (row, one.stride_w), self.size)
 
     def run(self) -> Bytes:
         """Compute and write all output words."""
-        codes = self._maxima() if self.exec.is_max else self._sums()
+        codes = self._codes()
         words = codes.astype(np.uint8).reshape(*self.size, self.exec.out_tiles, self.configuration.pi)
         words = words.transpose(2, 0, 1, 3)
         at = self._tiles(output_words(self.exec, self.banks), self.exec.out_packed)
@@ -71,13 +78,14 @@ class _Exec:
 
     def _tiles(self, words: MapWords, is_packed: bool) -> Positions:
         """Positions of output or residual words, (out_tiles, out_h, out_w); two share a packed plane."""
-        planes = strided(words.first, (words.plane, words.pitch, 1), (words.planes, *self.size))
+        steps = words.plane, words.pitch, words.step
+        planes = strided(words.first, steps, (words.planes, *self.size))
         return np.repeat(planes, 2, axis=0)[: self.exec.out_tiles] if is_packed else planes
 
     def _windows(self, tile_pass: int, pad: int, pixels: slice) -> Int64s:
         """Input codes of some pixels' windows, (pixels, kernel_h, kernel_w, ci_tiles, pi; packed: 2 * pi)."""
         one = self.exec
-        steps = map_pitch(one, self.banks), one.tap_step
+        steps = one.tap_rows * map_pitch(one, self.banks), one.tap_step
         taps = strided(0, steps, (one.kernel_h, one.kernel_w))
         first = tile_pass * one.in_tile_step * self.banks
         tiles = strided(first, (one.in_plane * self.banks,), (one.ci_tiles,))
@@ -92,7 +100,7 @@ class _Exec:
     def _inside(self) -> npt.NDArray[np.bool_]:
         """Whether each tap of each pixel is on the map, (pixels, kernel_h, kernel_w)."""
         one = self.exec
-        y = strided(one.start_y, (one.stride_h, 1), (self.size[0], one.kernel_h))
+        y = strided(one.start_y, (one.stride_h, one.tap_rows), (self.size[0], one.kernel_h))
         x = strided(one.start_x, (one.stride_w, one.tap_step), (self.size[1], one.kernel_w))
         rows, columns = (y >= 0) & (y < one.in_h), (x >= 0) & (x < one.in_w)
         both = rows[:, None, :, None] & columns[None, :, None, :]
@@ -103,17 +111,7 @@ class _Exec:
         step = max(1, BLOCK_VALUES // values)
         return [slice(first, first + step) for first in range(0, self.pixels, step)]
 
-    def _maxima(self) -> Int64s:
-        """(pixels, out_tiles, pi); every pass reads the one parameter line, whose zeros change nothing."""
-        self._parameters(0)
-        pad = -128 if self.exec.in_signed else 0
-        codes = np.empty((self.pixels, self.exec.out_tiles, self.configuration.pi), np.int64)
-        for tile in range(self.exec.out_tiles):
-            for block in self._blocks():
-                codes[block, tile] = self._windows(tile, pad, block).max(axis=(1, 2, 3))
-        return np.clip(codes, self.exec.lo, self.exec.hi, out=codes)
-
-    def _sums(self) -> Int64s:
+    def _codes(self) -> Int64s:
         """(pixels, out_tiles, pi)."""
         one, pi = self.exec, self.configuration.pi
         lanes = one.sub_tiles * pi
@@ -123,10 +121,28 @@ class _Exec:
         for done in range(self.passes):
             bias, shifts, residual_shifts = (values[:lanes] for values in self._parameters(done))
             taken = slice(done * lanes, (done + 1) * lanes)
-            acc = self._products(done)[:, :lanes] + bias + (residual[:, taken] << residual_shifts)
+            values = (self._maxima if one.is_max else self._products)(done)[:, :lanes]
+            other = residual[:, taken]
+            acc = bias + (values * other if one.is_product else values + (other << residual_shifts))
             _check_accumulators(acc, self.where)
             codes[:, taken] = requantize(acc, shifts, one.lo, one.hi, mode)
-        return codes[:, : one.out_tiles * pi].reshape(self.pixels, -1, pi)
+        return self._looked_up(codes[:, : one.out_tiles * pi]).reshape(self.pixels, -1, pi)
+
+    def _looked_up(self, codes: Int64s) -> Int64s:
+        """Codes, or what the table has for their bytes."""
+        if not self.exec.has_table:
+            return codes
+        word, offset = np.divmod(self.exec.table * TABLE_CODES + codes % TABLE_CODES, self.configuration.pi)
+        words = self.machine.tables.read(word, self.where)
+        return np.take_along_axis(words, offset[..., None], axis=-1)[..., 0].astype(np.int64)
+
+    def _maxima(self, done: int) -> Int64s:
+        """Maxima of a pass, (pixels, po): those of its tile, then zeros."""
+        pad = -128 if self.exec.in_signed else 0
+        codes = np.zeros((self.pixels, self.configuration.po), np.int64)
+        for block in self._blocks():
+            codes[block, : self.configuration.pi] = self._windows(done, pad, block).max(axis=(1, 2, 3))
+        return codes
 
     def _residual(self) -> Int64s:
         """Residual codes, (pixels, passes * lanes), zero where there is none."""
@@ -153,7 +169,7 @@ class _Exec:
     def _lines(self, done: int, first: int, count: int) -> Bytes:
         """Lines of a pass, (count, po, pi)."""
         repeats = self.exec.is_max or self.exec.repeat_weights
-        stride = 0 if repeats else 1 + self.taps * self.exec.ci_tiles
+        stride = 0 if repeats else pass_lines(self.exec)
         po = self.configuration.po
         line = self.exec.weight_line + done * stride + first
         return self.machine.weights.read(np.arange(line * po, (line + count) * po), self.where).reshape(
@@ -171,9 +187,11 @@ class _Exec:
 
     def _products(self, done: int) -> Int64s:
         """Sums of products of a pass, (pixels, po): in double precision, exact below 2**53."""
-        lines = self._lines(done, 1, self.taps * self.exec.ci_tiles)
+        lines = self._lines(done, 1, pass_lines(self.exec) - 1)
         weights = codes_of(lines, True, self.exec.in_packed)
         self._check_weights(weights)
+        if self.exec.hold_weights:
+            weights = np.repeat(weights, self.taps, axis=0)
         matrix = weights.transpose(0, 2, 1).reshape(-1, self.configuration.po).astype(np.float64)
         sums = [
             self._windows(done, 0, block).reshape(-1, len(matrix)).astype(np.float64) @ matrix

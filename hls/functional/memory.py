@@ -7,7 +7,13 @@ import numpy.typing as npt
 
 from bitlathe.hls.program import Encoding, LoadMove, LoadWeights, Move, Space, StoreMove
 from bitlathe.hls.program.moves import line_beats
-from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS, EngineConfiguration
+from bitlathe.hls.target.config import (
+    CODEWORD_BYTES,
+    CODEWORDS,
+    TABLE_CODES,
+    TABLES,
+    EngineConfiguration,
+)
 from bitlathe.model.graph.arrays import Bytes
 from bitlathe.model.graph.errors import FormatError
 
@@ -84,12 +90,13 @@ def strided(origin: int, steps: tuple[int, ...], counts: tuple[int, ...]) -> Pos
 
 @dataclass(slots=True, kw_only=True)
 class Machine:
-    """Scratchpad, weight store, codebook and DDR of one engine."""
+    """Scratchpad, weight store, codebook, tables and DDR of one engine."""
 
     configuration: EngineConfiguration
     scratchpad: MarkedWords  # word line * banks + bank
     weights: MarkedWords  # word line * po + column
     codebook: MarkedWords
+    tables: MarkedWords
     ddr: dict[Space, MarkedWords] = field(default_factory=dict)
     ends: list[dict[Space, MarkedWords]] = field(default_factory=list)  # input and output of each input
 
@@ -104,6 +111,7 @@ class Machine:
             ),
             weights=MarkedWords.poisoned("weight store", configuration.weight_lines * configuration.po, word),
             codebook=MarkedWords.poisoned("codebook", CODEWORDS * CODEWORD_BYTES // word, word),
+            tables=MarkedWords.poisoned("tables", TABLES * TABLE_CODES // word, word),
         )
         machine.ddr[Space.WEIGHTS] = MarkedWords.filled(
             "weights in DDR", np.frombuffer(weights, np.uint8), word
@@ -163,12 +171,13 @@ class Machine:
         return ddr, chip, self.ddr[Space(move.space)]
 
     def load_weights(self, load: LoadWeights) -> None:
-        """DDR to weight store, or to the codebook."""
+        """DDR to weight store, to the codebook or to the tables."""
         source = load.offset // self.configuration.word_bytes + np.arange(load.beats)
         beats = self.ddr[Space(load.space)].read(source, load.node)
         encoding = Encoding(load.encoding)
-        if encoding is Encoding.CODEBOOK:
-            self.codebook.write(load.weight_line + np.arange(len(beats)), beats, load.node)
+        if encoding in (Encoding.CODEBOOK, Encoding.TABLE):
+            store = self.codebook if encoding is Encoding.CODEBOOK else self.tables
+            store.write(load.weight_line + np.arange(len(beats)), beats, load.node)
             return
         columns = beats if encoding is Encoding.COLUMNS else self._decoded(load, encoding, beats)
         first = load.weight_line * self.configuration.po

@@ -228,8 +228,7 @@ class LoadWeights(Descriptor):
     beats: int = _unsigned(32, "beats to load")
     weight_line: int = _unsigned(
         16,
-        "first line in the weight store; of a CODEBOOK, first word in the codebook; of a TABLE, first word in "
-        "the tables",
+        "first line in the weight store; of a CODEBOOK or a TABLE, first word in the codebook or the tables",
     )
     lines_reserved: int = _unsigned(24, "zero")
     pass_lines: int = _unsigned(
@@ -280,7 +279,8 @@ class Exec(Descriptor):
     stride_w: int = _unsigned(4, "columns from window to window")
     tap_rows: int = _unsigned(5, "rows from tap to tap of a kernel column: the vertical dilation")
     tap_step: int = _unsigned(
-        5, "columns from tap to tap of a kernel row: the horizontal dilation, or the columns folded into a word"
+        5,
+        "columns from tap to tap of a kernel row: the horizontal dilation, or the columns folded into a word",
     )
     out_step: int = _unsigned(5, "positions from an output pixel to the next one of its row")
     start_y: int = _signed(12, "row of the first window's origin (minus the top padding)")

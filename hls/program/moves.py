@@ -48,10 +48,11 @@ class WeightBeat:
     """A beat of a LOAD_WEIGHTS: its encoding and its place in the store."""
 
     encoding: Encoding  # COLUMNS for a parameter line, whatever follows it
-    line: int  # of the weight store; of a CODEBOOK, word of the codebook
+    line: int  # of the weight store; of a CODEBOOK or TABLE, word of the codebook or the tables
     columns: range  # of the line
 
 
+WITHOUT_PARAMETERS = Encoding.COLUMNS, Encoding.CODEBOOK, Encoding.TABLE  # no line of them in between
 _BEAT_COLUMNS = {Encoding.COLUMNS: 1, Encoding.NIBBLES: 2, Encoding.INDICES: CODEWORD_BYTES}
 
 
@@ -59,7 +60,7 @@ def line_beats(encoding: Encoding, po: int) -> int:
     """Beats of an encoded line.
 
     >>> [line_beats(encoding, 16) for encoding in Encoding]
-    [16, 1, 8, 2, 1]
+    [16, 1, 8, 2, 1, 1]
     """
     return po // _BEAT_COLUMNS.get(encoding, po)
 
@@ -80,7 +81,7 @@ def weight_beats(load: LoadWeights, po: int) -> Iterator[WeightBeat]:
 def _line_encodings(load: LoadWeights) -> Iterator[Encoding]:
     """Encoding of each line of a LOAD_WEIGHTS, without end."""
     encoding = Encoding(load.encoding)
-    if encoding in (Encoding.COLUMNS, Encoding.CODEBOOK):
+    if encoding in WITHOUT_PARAMETERS:
         yield from repeat(encoding)
     while True:
         yield Encoding.COLUMNS

@@ -65,7 +65,7 @@ _SPACES = {
 _OPCODES = {
     Opcode.END: ("none", "the next input follows; after the last one waits until every unit is idle"),
     Opcode.LOAD: ("LOAD", "memory to scratchpad"),
-    Opcode.LOAD_WEIGHTS: ("LOAD", "memory to weight store or codebook"),
+    Opcode.LOAD_WEIGHTS: ("LOAD", "memory to weight store, codebook or tables"),
     Opcode.EXEC: ("EXEC", "convolution, depthwise convolution or maximum over the scratchpad"),
     Opcode.STORE: ("STORE", "scratchpad to memory"),
 }
@@ -79,6 +79,7 @@ _ENCODINGS = {
         "eight columns: a byte is the index of the next codeword, and `pi` / 8 codewords fill a column",
     ),
     Encoding.CODEBOOK: ("1", "`pi` / 8 codewords of the codebook; a line is one of its words"),
+    Encoding.TABLE: ("1", "`pi` codes of the tables; a line is one of their words"),
 }
 
 

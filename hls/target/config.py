@@ -15,6 +15,7 @@ from bitlathe.model.graph.files.toml_sections import read_toml
 PROGRAM_VERSION = 3
 INPUT_CHANNELS = 8, 16  # a cycle, that the engine is written for
 CODEWORDS, CODEWORD_BYTES = 256, 8  # of the codebook, which product-quantized weights index
+TABLES, TABLE_CODES = 8, 256  # of activations: a code for every byte
 FAMILIES = "xc7", "xcu", "xcup"  # whose primitives the area is counted in
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # the pattern of a board's name in a bundle
 _PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,64}")

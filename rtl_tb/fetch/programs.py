@@ -28,7 +28,9 @@ EXEC = {"group_lanes": 1, "sub_tiles": 1, "group_cycles": 1, "kernel_h": 1, "ker
     "out_h": 1,
     "out_w": 1,
     "out_tiles": 1,
+    "tap_rows": 1,
     "tap_step": 1,
+    "out_step": 1,
 }
 LEGAL: Mapping[Opcode, Mapping[str, int]] = {
     Opcode.LOAD: MOVE,
@@ -77,6 +79,13 @@ BAD_HEADERS: tuple[Mapping[str, int], ...] = (
 )
 
 
+_PRODUCT = {"is_product": 1, "is_max": 1, "has_residual": 1, "group_cycles": 99}
+_BAD_PRODUCTS = [_PRODUCT | {name: 0} for name in ("is_max", "has_residual")]
+_BAD_PRODUCTS += [_PRODUCT | {name: 1} for name in ("in_packed", "out_packed", "res_packed")]
+_HOLD = {"hold_weights": 1, "group_cycles": 99, "kernel_h": 2}
+_BAD_HOLDS = [_HOLD | {name: value} for name, value in (("is_max", 1), ("ci_tiles", 2), ("skip_weights", 1))]
+
+
 def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descriptor]:
     """Descriptors of which one field is impossible each."""
     sub_tiles = po // word_bytes
@@ -88,7 +97,7 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
         {"segment_stride": 1},
         {"space": 4},
     ]
-    weights = [{"beats": 0}, {"space": 15}, {"offset": 1}, {"encoding": Encoding.CODEBOOK + 1}]
+    weights = [{"beats": 0}, {"space": 15}, {"offset": 1}, {"encoding": max(Encoding) + 1}]
     weights += [{"encoding": code} for code in (Encoding.DIAGONAL, Encoding.NIBBLES, Encoding.INDICES)]
     counts = (
         "group_lanes",
@@ -99,18 +108,18 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
         "out_w",
         "out_tiles",
         "sub_tiles",
+        "tap_rows",
         "tap_step",
+        "out_step",
     )
     steps = (
         "in_bank",
-        "in_step_bank",
+        "pitch_bank",
         "in_row_bank",
         "tap_row_bank",
-        "skip_bank",
         "out_bank",
         "out_row_bank",
         "res_bank",
-        "tap_step",
     )
     full = {"group_lanes": pp, "sub_tiles": sub_tiles}
     exec_ = [{name: 0} for name in (*counts, "group_cycles")]
@@ -120,8 +129,9 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
     exec_ += [full | {"group_cycles": 2 * pp * sub_tiles - 1, "has_residual": 1}]
     exec_ += [full | {"group_cycles": pp * sub_tiles + 2, "kernel_h": 2, "skip_weights": 3}]
     exec_ += [{"group_cycles": 99, "kernel_h": 1, "skip_weights": 1}]  # no row would be left
-    exec_ += [{"stride_w": 1}, {"in_step_bank": 1}, {"in_step_line": 1}, {"out_row_line": -1}]
+    exec_ += [{"kernel_h": 2, "skip_weights": 1, "group_cycles": 99, "tap_rows": 2}, {"out_row_line": -1}]
     exec_ += [{"res_row_line": -1, "has_residual": 1, "group_cycles": 99}]
+    exec_ += [{"table": 7}, {"res_still": 1}, *_BAD_PRODUCTS, *_BAD_HOLDS]
     return [
         *(descriptor(Opcode.LOAD, **fields) for fields in move),
         *(

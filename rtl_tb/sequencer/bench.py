@@ -24,7 +24,9 @@ class Layer:
     kernel: tuple[int, int]
     stride: tuple[int, int]
     start: tuple[int, int]
+    tap_rows: int
     tap_step: int
+    holds: bool  # the kernel's first line for all of its taps
     size: tuple[int, int]
     pitch: int
     out_size: tuple[int, int]
@@ -49,8 +51,17 @@ class Layer:
     def skip(self) -> int:
         """Cycles of a kernel row that is left out, 0 where none may be."""
         words = self.group_lanes * self.sub_tiles
-        may = self.kernel[0] > 1 and self.group_cycles - self.kernel_row >= words
+        may = (
+            self.tap_rows == 1
+            and not self.holds
+            and self.kernel[0] > 1
+            and self.group_cycles - self.kernel_row >= words
+        )
         return self.kernel_row if self.leaves_out and may else 0
+
+    @property
+    def pass_lines(self) -> int:
+        return 1 if self.is_max else 1 + (1 if self.holds else self.kernel_cycles)
 
     @property
     def group_cycles(self) -> int:
@@ -61,9 +72,9 @@ class Layer:
             return divmod(position, self.banks)
 
         origin = pair(self.start[0] * self.pitch + self.start[1])
-        step = pair(self.stride[1])
+        pitch = pair(self.pitch)
         row = pair(self.stride[0] * self.pitch - self.stride[1] * (self.out_size[1] - 1))
-        tap_row = pair(self.pitch - self.tap_step * (self.kernel[1] - 1))
+        tap_row = pair(self.tap_rows * self.pitch - self.tap_step * (self.kernel[1] - 1))
         return Exec(
             group_cycles=self.group_cycles,
             group_lanes=self.group_lanes,
@@ -88,16 +99,16 @@ class Layer:
             in_bank=origin[1],
             in_plane=self.plane,
             in_tile_step=self.tile_step,
-            in_step_line=step[0],
-            in_step_bank=step[1],
+            pitch_line=pitch[0],
+            pitch_bank=pitch[1],
             in_row_line=row[0],
             in_row_bank=row[1],
             tap_row_line=tap_row[0],
             tap_row_bank=tap_row[1],
+            tap_rows=self.tap_rows,
             tap_step=self.tap_step,
+            hold_weights=self.holds,
             skip_weights=self.skip,
-            skip_line=self.pitch // self.banks,
-            skip_bank=self.pitch % self.banks,
         )
 
     def groups(self) -> list[list[tuple[int, int]]]:
@@ -123,7 +134,7 @@ class Layer:
         for ky in rows:
             for kx in range(self.kernel[1]):
                 for ct in range(self.ci_tiles):
-                    yield ky, kx * self.tap_step, ct
+                    yield ky * self.tap_rows, kx * self.tap_step, ct
 
     def lane(self, tile: int, pixel: tuple[int, int], tap: tuple[int, int, int]) -> tuple[int, int] | None:
         """(line, bank) a lane reads, or None under padding."""
@@ -143,6 +154,7 @@ def random_layer(rng: np.random.Generator, pp: int, banks: int) -> Layer:
     size = (pick(kernel[0], 9), pick(kernel[1], 9))
     is_max = bool(rng.random() < 0.3)
     sub_tiles = 1 if is_max else pick(1, 2)
+    ci_tiles = 1 if is_max else pick(1, 3)
     return Layer(
         banks=banks,
         group_lanes=pick(1, pp),
@@ -152,11 +164,13 @@ def random_layer(rng: np.random.Generator, pp: int, banks: int) -> Layer:
         kernel=kernel,
         stride=(pick(1, 3), pick(1, 3)),
         start=(-pick(0, kernel[0] - 1), -pick(0, kernel[1] - 1)),
-        tap_step=pick(1, min(3, banks - 1)),
+        tap_rows=pick(1, 3) if rng.random() < 0.5 else 1,
+        tap_step=pick(1, 31) if rng.random() < 0.5 else pick(1, 3),
+        holds=ci_tiles == 1 and not is_max and bool(rng.random() < 0.3),
         size=size,
         pitch=size[1] + pick(0, 5),
         out_size=(pick(1, 6), pick(1, 7)),
-        ci_tiles=1 if is_max else pick(1, 3),
+        ci_tiles=ci_tiles,
         out_tiles=pick(1, 5),
         sub_tiles=sub_tiles,
         base_line=pick(0, 50),
@@ -185,9 +199,10 @@ def expected(layer: Layer, pp: int) -> list[tuple]:
                     index == 0,
                     tile == tiles - 1 and index == len(groups) - 1,
                 )
-                line = None if layer.is_max else weight + 1 + kept.start * layer.kernel_row + at
+                tap_line = 0 if layer.holds else kept.start * layer.kernel_row + at
+                line = None if layer.is_max else weight + 1 + tap_line
                 rows.append((*marks, line, lanes + (None,) * (pp - len(group))))
-        weight += 0 if layer.repeats else 1 + layer.kernel_cycles
+        weight += 0 if layer.repeats else layer.pass_lines
     return rows
 
 
@@ -238,7 +253,7 @@ async def every_address_matches_plain_division(dut) -> None:
         for got, want in zip(rows, expected(layer, pp), strict=True):
             assert got == want, (layer, got, want)
         tiles = -(-layer.out_tiles // layer.sub_tiles)
-        step = 0 if layer.is_max or layer.repeats else 1 + layer.kernel_cycles
+        step = 0 if layer.is_max or layer.repeats else layer.pass_lines
         assert params == [100 + tile * step for tile in range(tiles)]
         # After the last group only its kernel is seen.
         assert cycles == tiles * layer.cycles() - 1 - (layer.group_cycles - layer.kernel_cycles), layer

@@ -35,15 +35,15 @@ def taps(one: Exec, banks: int) -> Iterator[tuple[int, int, Place]]:
     place = (0, 0)
     for ky in range(one.kernel_h):
         for kx in range(one.kernel_w):
-            yield ky, kx * one.tap_step, place
+            yield ky * one.tap_rows, kx * one.tap_step, place
             row_ends = kx + 1 == one.kernel_w
-            step = (one.tap_row_line, one.tap_row_bank) if row_ends else (0, one.tap_step)
+            step = (one.tap_row_line, one.tap_row_bank) if row_ends else divmod(one.tap_step, banks)
             place = add_positions(place, step, banks)
 
 
 def words_read(one: Exec, banks: int) -> set[Place]:
     """Every word that the array reads."""
-    first, step = (one.in_line, one.in_bank), (one.in_step_line, one.in_step_bank)
+    first, step = (one.in_line, one.in_bank), divmod(one.stride_w, banks)
     passes = -(-one.out_tiles // one.sub_tiles)
     tiles = [
         done * one.in_tile_step + tile * one.in_plane
@@ -63,13 +63,15 @@ def words_read(one: Exec, banks: int) -> set[Place]:
 
 def words_written(one: Exec, banks: int) -> set[Place]:
     """Every word of the output."""
-    pixels = raster(one, (one.out_line, one.out_bank), (0, 1), (one.out_row_line, one.out_row_bank), banks)
+    step, row_step = divmod(one.out_step, banks), (one.out_row_line, one.out_row_bank)
+    pixels = raster(one, (one.out_line, one.out_bank), step, row_step, banks)
     return _in_planes(one, pixels, one.out_plane, one.out_packed)
 
 
 def words_added(one: Exec, banks: int) -> set[Place]:
     """Every word of the residual."""
-    pixels = raster(one, (one.res_line, one.res_bank), (0, 1), (one.res_row_line, one.res_row_bank), banks)
+    step, row_step = ((0, 0), (0, 0)) if one.res_still else ((0, 1), (one.res_row_line, one.res_row_bank))
+    pixels = raster(one, (one.res_line, one.res_bank), step, row_step, banks)
     return _in_planes(one, pixels, one.res_plane, one.res_packed)
 
 
@@ -119,7 +121,9 @@ def test_a_reach_ends_where_the_walk_over_its_words_does(seed: int) -> None:
     reach, read = source_reach(one, banks), ends(words_read(one, banks))
     assert all(word in reach for word in read)
     is_dense = one.tap_step == 1 and one.stride_w <= one.kernel_w
-    if is_dense and one.stride_h <= one.kernel_h:  # else no window may meet the map's ends
+    if (
+        is_dense and one.tap_rows == 1 and one.stride_h <= one.kernel_h
+    ):  # else no window may meet the map's ends
         assert read == ([reach[0], reach[-1]] if reach else [])
 
 

@@ -56,9 +56,9 @@ def test_groups_shorter_than_their_arithmetic_are_refused(compiled: Compiled) ->
 
 
 def test_steps_that_are_no_raster_are_refused(compiled: Compiled) -> None:
-    with pytest.raises(FormatError, match="the input steps 0 columns, stride_w is 1; the program is wrong"):
-        run(compiled, on(Opcode.EXEC, in_step_bank=0))
-    with pytest.raises(FormatError, match="the input steps by other than 1 rows of"):
+    with pytest.raises(FormatError, match="the input steps by other than 1 rows of 39 positions"):
+        run(compiled, on(Opcode.EXEC, stride_w=0))
+    with pytest.raises(FormatError, match="the kernel steps by other than 1 rows of"):
         run(compiled, on(Opcode.EXEC, tap_step=2))
 
 

@@ -7,7 +7,7 @@ import pytest
 from lone_execs import alone, execs
 from small_graphs import conv2d, graph_of
 
-from bitlathe.hls.checks import fault_of, map_pitch
+from bitlathe.hls.checks import fault_of
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.program import ErrorCode, Exec, StoreMove
 from bitlathe.hls.program.decode import decode_program
@@ -56,9 +56,9 @@ def test_an_exec_that_is_refused_has_written_nothing(engine, layer, rng) -> None
     store = next(one for one in layer.program.descriptors if isinstance(one, StoreMove))
     free = replace(store, wait_exec=0)
     # The soonest that an EXEC can write: one lane, one tap, one cycle a group, over the words of the output.
-    line, bank = divmod(map_pitch(full, CONFIGURATION.banks), CONFIGURATION.banks)
+    step = {"tap_row_line": full.pitch_line, "tap_row_bank": full.pitch_bank}
     short = replace(full, kernel_h=1, kernel_w=1, group_lanes=1, group_cycles=1, skip_weights=0)
-    soonest = replace(short, start_y=0, start_x=0, tap_row_line=line, tap_row_bank=bank, wait_load=0)
+    soonest = replace(short, start_y=0, start_x=0, wait_load=0, **step)
     assert fault_of(soonest, CONFIGURATION) is None
     for wrong, code in (
         ({"weight_line": CONFIGURATION.weight_lines - 1}, ErrorCode.OUT_OF_BOUNDS),

@@ -13,7 +13,7 @@ namespace bitlathe {
 
 enum { kDescriptorBytes = 64 };
 static const uint32_t kMagic = 1280592962U;
-static const uint32_t kVersion = 2U;
+static const uint32_t kVersion = 3U;
 static const uint32_t kNoDescriptor = 4294967295U;
 static const uint32_t kFlagWeightsResident = 1U;
 
@@ -37,7 +37,8 @@ enum Encoding : uint32_t {
   kEncodingDiagonal = 1,
   kEncodingNibbles = 2,
   kEncodingIndices = 3,
-  kEncodingCodebook = 4
+  kEncodingCodebook = 4,
+  kEncodingTable = 5
 };
 
 enum Error : uint32_t {
@@ -78,47 +79,52 @@ typedef Field<92, 1> in_packed;
 typedef Field<93, 1> out_packed;
 typedef Field<94, 1> res_packed;
 typedef Field<95, 1> res_fast;
-typedef Field<96, 16> lo;
-typedef Field<112, 16> hi;
-typedef Field<128, 8> kernel_h;
-typedef Field<136, 8> kernel_w;
-typedef Field<144, 12> ci_tiles;
-typedef Field<156, 4> stride_h;
-typedef Field<160, 4> stride_w;
-typedef Field<164, 12> start_y;
-typedef Field<176, 12> start_x;
-typedef Field<188, 12> in_h;
-typedef Field<200, 12> in_w;
-typedef Field<212, 12> out_h;
-typedef Field<224, 12> out_w;
-typedef Field<236, 12> out_tiles;
-typedef Field<248, 16> weight_line;
-typedef Field<264, 16> in_line;
-typedef Field<280, 4> in_bank;
-typedef Field<284, 16> in_plane;
-typedef Field<300, 16> in_tile_step;
-typedef Field<316, 8> in_step_line;
-typedef Field<324, 4> in_step_bank;
-typedef Field<328, 16> in_row_line;
-typedef Field<344, 4> in_row_bank;
-typedef Field<348, 16> tap_row_line;
-typedef Field<364, 4> tap_row_bank;
-typedef Field<368, 16> out_line;
-typedef Field<384, 4> out_bank;
-typedef Field<388, 16> out_plane;
-typedef Field<404, 16> out_row_line;
-typedef Field<420, 4> out_row_bank;
-typedef Field<424, 16> res_line;
-typedef Field<440, 4> res_bank;
-typedef Field<444, 16> res_plane;
-typedef Field<460, 16> res_row_line;
-typedef Field<476, 4> res_row_bank;
-typedef Field<480, 4> tap_step;
-typedef Field<484, 1> repeat_weights;
-typedef Field<485, 12> skip_weights;
-typedef Field<497, 8> skip_line;
-typedef Field<505, 4> skip_bank;
-typedef Field<509, 1> half_even;
+typedef Field<96, 1> half_even;
+typedef Field<97, 1> has_table;
+typedef Field<98, 3> table;
+typedef Field<101, 1> is_product;
+typedef Field<102, 1> res_still;
+typedef Field<103, 1> hold_weights;
+typedef Field<104, 1> repeat_weights;
+typedef Field<105, 9> lo;
+typedef Field<114, 9> hi;
+typedef Field<123, 8> kernel_h;
+typedef Field<131, 8> kernel_w;
+typedef Field<139, 12> ci_tiles;
+typedef Field<151, 4> stride_h;
+typedef Field<155, 4> stride_w;
+typedef Field<159, 5> tap_rows;
+typedef Field<164, 5> tap_step;
+typedef Field<169, 5> out_step;
+typedef Field<174, 12> start_y;
+typedef Field<186, 12> start_x;
+typedef Field<198, 12> in_h;
+typedef Field<210, 12> in_w;
+typedef Field<222, 12> out_h;
+typedef Field<234, 12> out_w;
+typedef Field<246, 12> out_tiles;
+typedef Field<258, 16> weight_line;
+typedef Field<274, 16> in_line;
+typedef Field<290, 4> in_bank;
+typedef Field<294, 16> in_plane;
+typedef Field<310, 16> in_tile_step;
+typedef Field<326, 10> pitch_line;
+typedef Field<336, 4> pitch_bank;
+typedef Field<340, 16> in_row_line;
+typedef Field<356, 4> in_row_bank;
+typedef Field<360, 16> tap_row_line;
+typedef Field<376, 4> tap_row_bank;
+typedef Field<380, 16> out_line;
+typedef Field<396, 4> out_bank;
+typedef Field<400, 16> out_plane;
+typedef Field<416, 16> out_row_line;
+typedef Field<432, 4> out_row_bank;
+typedef Field<436, 16> res_line;
+typedef Field<452, 4> res_bank;
+typedef Field<456, 16> res_plane;
+typedef Field<472, 16> res_row_line;
+typedef Field<488, 4> res_row_bank;
+typedef Field<492, 12> skip_weights;
 }  // namespace exec
 
 namespace move {
