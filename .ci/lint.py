@@ -96,7 +96,7 @@ def verilator(target: Target) -> list[str]:
 def slang(target: Target) -> list[str]:
     """slang's lint of a target's engine."""
     need("pyslang")
-    line = " ".join(("slang", "-Werror", "--top", TOP, *_engine(target)))
+    line = " ".join(f'"{word}"' for word in ("slang", "-Werror", "--top", TOP, *_engine(target)))
     return [sys.executable, "-c", SLANG, line]
 
 
@@ -113,7 +113,7 @@ def need(package: str) -> None:
 
 
 def _engine(target: Target) -> list[str]:
-    sizes = (f"-G{name}={value}" for name, value in engine_parameters(target.engine).items())
+    sizes = (f"-G{name}=32'd{value}" for name, value in engine_parameters(target.engine).items())
     return [*sizes, *(path.relative_to(ROOT).as_posix() for path in engine_sources())]
 
 

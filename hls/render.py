@@ -19,7 +19,13 @@ def _cxx_constant(name: str) -> str:
     return f"k{name.title().replace('_', '')}"
 
 
-ENVIRONMENT.filters["cxx_constant"] = _cxx_constant
+def _sv_field(name: str) -> str:
+    """A field's name in SystemVerilog, which keeps some words for itself: table_ of table."""
+    return f"{name}_" if name in _SV_WORDS else name
+
+
+_SV_WORDS = ("table",)  # of our fields; lint finds any other
+ENVIRONMENT.filters |= {"cxx_constant": _cxx_constant, "sv_field": _sv_field}
 
 
 def render(template: str, **view: object) -> str:

@@ -1,5 +1,5 @@
 // compute: everything between the on-chip stores: sequencer, scratchpad, weight store, array, output stage.
-// Function:   runs one EXEC descriptor at a time; LOAD, STORE and LOAD_WEIGHTS reach the stores meanwhile
+// Function:   runs one EXEC descriptor at a time; LOAD, STORE and LOAD_WEIGHTS reach stores and tables meanwhile
 // Interface:  descriptor handshake and done pulse; one port a DMA unit
 // Latency:    about 36 cycles an EXEC beyond its groups (hls/cycles/model.py has the exact sum).
 // Reset:      synchronous, active low; control bits only.
@@ -37,7 +37,11 @@ module compute #(
     input  wire logic                       wload_valid_i,
     input  wire logic [               15:0] wload_line_i,
     input  wire logic [             PO-1:0] wload_mask_i,
-    input  wire logic [        8*PI*PO-1:0] wload_data_i
+    input  wire logic [        8*PI*PO-1:0] wload_data_i,
+    input  wire logic                       table_valid_i,
+    output logic                            table_ready_o,
+    input  wire logic [                9:0] table_line_i,
+    input  wire logic [               15:0] table_data_i
 );
   localparam int ReadLatency = 3;   // scratchpad and weight store
   localparam int ArrayLatency = 7;  // operands to finished accumulators
@@ -231,6 +235,10 @@ module compute #(
       .residual_line_o   (residual_line),
       .residual_bank_o   (residual_bank),
       .residual_data_i   (residual_data),
+      .table_valid_i,
+      .table_ready_o,
+      .table_line_i,
+      .table_data_i,
       .done_o            (exec_done_o)
   );
 endmodule

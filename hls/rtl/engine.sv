@@ -157,6 +157,9 @@ module engine #(
   logic wload_valid, compute_valid, compute_ready, compute_done;
   logic [PO-1:0] wload_mask;
   logic [8*PI*PO-1:0] wload_data;
+  logic table_valid, table_ready;
+  logic [9:0] table_line;
+  logic [15:0] table_data;
 
   load_unit #(
       .PI(PI), .PO(PO), .Banks(Banks), .BankLines(BankLines), .WeightLines(WeightLines)
@@ -173,6 +176,8 @@ module engine #(
       .load_line_o(pad_load_line), .load_bank_o(pad_load_bank), .load_data_o(pad_load_data),
       .wload_valid_o(wload_valid), .wload_line_o(wload_line),
       .wload_mask_o(wload_mask), .wload_data_o(wload_data),
+      .table_valid_o(table_valid), .table_ready_i(table_ready),
+      .table_line_o(table_line), .table_data_o(table_data),
       .done_o(load_done), .record_valid_o(record_valid[0]), .record_ready_i(record_ready[0]),
       .record_o(record[0+:80]),
       .error_o(load_error), .error_code_o(load_error_code), .error_index_o(load_error_index)
@@ -215,7 +220,9 @@ module engine #(
       .store_line_i(pad_store_line), .store_bank_i(pad_store_bank),
       .store_rvalid_o(pad_store_rvalid), .store_rdata_o(pad_store_rdata),
       .wload_valid_i(wload_valid), .wload_line_i(wload_line),
-      .wload_mask_i(wload_mask), .wload_data_i(wload_data)
+      .wload_mask_i(wload_mask), .wload_data_i(wload_data),
+      .table_valid_i(table_valid), .table_ready_o(table_ready),
+      .table_line_i(table_line), .table_data_i(table_data)
   );
 
   // ---- Memory

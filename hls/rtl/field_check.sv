@@ -1,5 +1,5 @@
 // field_check: is a descriptor one that the engine can execute?
-// Function:   opcode known, END last and only last; counts, banks, alignment, spaces and single steps possible
+// Function:   opcode known, END last and only last; counts, banks, alignment, spaces, flags and single steps possible
 // Interface:  descriptor in; bad_opcode_o, bad_field_o from registers
 // Latency:    1 cycle.   Throughput: 1 descriptor per cycle.
 // Reset:      none
@@ -29,7 +29,7 @@ module field_check #(
   logic unused_bits;
   assign unused_bits = &{1'b0, move, weights, exec};  // not everything is checked here
 
-  logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank, bad_step, short_q, bad_q;
+  logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank, bad_flags, bad_step, short_q, bad_q;
   logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
 
   // LOAD, LOAD_WEIGHTS and STORE have space and offset at the same place. A STORE never touches
@@ -40,26 +40,32 @@ module field_check #(
   assign bad_move = move.segment_stride[WordLog-1:0] != '0 || move.segment_words == '0 ||
       move.segments == '0 || move.row_words == '0 ||
       move.bank >= 4'(Banks) || move.row_bank >= 4'(Banks);
-  assign bad_weights = weights.beats == '0 || weights.encoding > program_pkg::ENCODING_CODEBOOK ||
+  assign bad_weights = weights.beats == '0 || weights.encoding > program_pkg::ENCODING_TABLE ||
       (weights.encoding != program_pkg::ENCODING_COLUMNS &&
-       weights.encoding != program_pkg::ENCODING_CODEBOOK && weights.pass_lines == '0);
+       weights.encoding < program_pkg::ENCODING_CODEBOOK && weights.pass_lines == '0);
 
   assign words = (exec.sub_tiles == 3'd1 ? 7'(exec.group_lanes) : 7'(exec.group_lanes) * 7'(SubTiles)) <<
       (exec.has_residual && !exec.res_fast);
   assign bad_exec = exec.group_lanes == '0 || exec.group_lanes > 4'(PP) ||
-      (exec.sub_tiles != 3'd1 && exec.sub_tiles != 3'(SubTiles)) || exec.tap_step == '0 ||
+      (exec.sub_tiles != 3'd1 && exec.sub_tiles != 3'(SubTiles)) ||
+      exec.tap_rows == '0 || exec.tap_step == '0 || exec.out_step == '0 ||
+      (exec.skip_weights != '0 && exec.tap_rows != 5'd1) ||
       exec.kernel_h <= 8'(exec.skip_weights != '0) || exec.kernel_w == '0 || exec.ci_tiles == '0 ||
       exec.out_h == '0 || exec.out_w == '0 || exec.out_tiles == '0;
-  assign bad_exec_bank = exec.tap_step >= 4'(Banks) || exec.in_bank >= 4'(Banks) ||
-      exec.in_step_bank >= 4'(Banks) || exec.in_row_bank >= 4'(Banks) ||
-      exec.tap_row_bank >= 4'(Banks) || exec.skip_bank >= 4'(Banks) ||
+  assign bad_exec_bank = exec.in_bank >= 4'(Banks) || exec.pitch_bank >= 4'(Banks) ||
+      exec.in_row_bank >= 4'(Banks) || exec.tap_row_bank >= 4'(Banks) ||
       exec.out_bank >= 4'(Banks) || exec.out_row_bank >= 4'(Banks) ||
       exec.res_bank >= 4'(Banks) || exec.res_row_bank >= 4'(Banks);
 
-  // A column further is as many positions further; a row never comes before the one above it.
-  assign bad_step = exec.in_step_line != 8'(exec.stride_w / 4'(Banks)) ||
-      exec.in_step_bank != exec.stride_w % 4'(Banks) || $signed(exec.out_row_line) < 0 ||
-      (exec.has_residual && $signed(exec.res_row_line) < 0);
+  assign bad_flags = (exec.table_ != '0 && !exec.has_table) ||
+      (exec.is_product && !(exec.is_max && exec.has_residual)) ||
+      (exec.is_product && (exec.in_packed || exec.out_packed || exec.res_packed)) ||
+      (exec.res_still && !exec.has_residual) ||
+      (exec.hold_weights && (exec.is_max || exec.ci_tiles != 12'd1 || exec.skip_weights != '0));
+
+  // A row never comes before the one above it.
+  assign bad_step = $signed(exec.out_row_line) < 0 ||
+      (exec.has_residual && !exec.res_still && $signed(exec.res_row_line) < 0);
 
   assign bad_field_o = bad_q || short_q;
 
@@ -69,7 +75,7 @@ module field_check #(
     unique case (move.opcode)
       program_pkg::OP_LOAD, program_pkg::OP_STORE: bad_q <= bad_space || bad_move;
       program_pkg::OP_LOAD_WEIGHTS:   bad_q <= bad_space || bad_weights;
-      program_pkg::OP_EXEC:           bad_q <= bad_exec || bad_exec_bank || bad_step;
+      program_pkg::OP_EXEC:           bad_q <= bad_exec || bad_exec_bank || bad_flags || bad_step;
       default:           bad_q <= 1'b0;
     endcase
   end

@@ -1,7 +1,8 @@
-// load_unit: LOAD and LOAD_WEIGHTS: words from DDR into the scratchpad or the weight store.
+// load_unit: LOAD and LOAD_WEIGHTS: words from DDR into the scratchpad, the weight store or the tables.
 // Function:   the request side runs up to four descriptors ahead of the data side, both in order
-// Interface:  descriptor -> bursts; data -> scratchpad words (valid/ready), weight columns; done_o
-// Latency:    4 cycles to the first burst; from beat to store 1, for weights 2.   Throughput: 1 beat per cycle.
+// Interface:  descriptor -> bursts; data -> scratchpad words (valid/ready), weight columns, table lines (valid/ready); done_o
+// Latency:    4 cycles to the first burst; from beat to store 1, for weights 2.
+// Throughput: 1 beat per cycle; of a table 2 bytes.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/program/moves.py
 `default_nettype none
@@ -45,6 +46,10 @@ module load_unit #(
     output logic      [                 15:0] wload_line_o,
     output logic      [               PO-1:0] wload_mask_o,
     output logic      [          8*PI*PO-1:0] wload_data_o,
+    output logic                              table_valid_o,
+    input  wire logic                         table_ready_i,
+    output logic      [                  9:0] table_line_o,
+    output logic      [                 15:0] table_data_o,
     output logic                              done_o,
     output logic                              record_valid_o,
     input  wire logic                         record_ready_i,
@@ -54,7 +59,7 @@ module load_unit #(
     output logic      [                 15:0] error_index_o
 );
   localparam int WordLog = $clog2(PI);
-  localparam int CodebookWords = 2048 / PI;  // 256 codewords of 8 bytes
+  localparam int CodebookWords = 2048 / PI;  // 256 codewords of 8 bytes; the tables have as many
 
   program_pkg::move_t move;
   program_pkg::weights_t load;  // the same descriptor where it is a LOAD_WEIGHTS
@@ -146,7 +151,7 @@ module load_unit #(
   logic [15:0] pass_lines_q, lines_left_q;
   logic [PO-1:0] mask;         // columns that the beat fills
   logic beat, outside, done, record_free;
-  logic room, out_valid, out_weights, out_last, out_go, out_leaves;
+  logic room, out_valid, out_weights, out_last, out_go, out_leaves, to_tables, piece_ends;
   logic [2:0] out_code;
   logic [15:0] out_line, out_index;
   logic [31:0] out_start;
@@ -154,7 +159,7 @@ module load_unit #(
   logic [PO-1:0] out_mask;
 
   assign outside = !weights_q ? walker_outside : weight_line_q >=
-      (code == program_pkg::ENCODING_CODEBOOK ? 17'(CodebookWords) : 17'(WeightLines));
+      (code >= program_pkg::ENCODING_CODEBOOK ? 17'(CodebookWords) : 17'(WeightLines));
   assign rready_o = stop_i || (active && room);
   assign beat = rvalid_i && active && room && !stop_i;
   assign skip = job_valid && job.skip && !active && !out_valid && record_free;
@@ -186,7 +191,7 @@ module load_unit #(
       weights_q <= job.weights;
       encoding_q <= job.encoding;
       pass_lines_q <= job.row_words;
-      plain_q <= job.encoding != program_pkg::ENCODING_CODEBOOK;
+      plain_q <= job.encoding < program_pkg::ENCODING_CODEBOOK;
       index_q <= job.index;
       start_q <= job.start;
       weight_line_q <= 17'(job.line);
@@ -202,7 +207,7 @@ module load_unit #(
         weight_line_q <= weight_line_q + 17'd1;
         lines_left_q <= plain_q ? pass_lines_q : lines_left_q - 16'd1;
         plain_q <= encoding_q == program_pkg::ENCODING_COLUMNS ||
-            (encoding_q != program_pkg::ENCODING_CODEBOOK && !plain_q && lines_left_q == 16'd1);
+            (encoding_q < program_pkg::ENCODING_CODEBOOK && !plain_q && lines_left_q == 16'd1);
       end
     end
   end
@@ -232,7 +237,7 @@ module load_unit #(
       })
   );
   assign out_go = !out_last || record_free;
-  assign out_leaves = out_go && (out_weights || load_ready_i);
+  assign out_leaves = out_go && (!out_weights ? load_ready_i : !to_tables || (table_ready_i && piece_ends));
 
   assign load_claim_o = out_valid && !out_weights;
   assign load_valid_o = load_claim_o && out_go;
@@ -256,7 +261,7 @@ module load_unit #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) wload_valid_o <= 1'b0;
-    else wload_valid_o <= from_weights && !to_codebook;
+    else wload_valid_o <= from_weights && !to_codebook && !to_tables;
   end
 
   always_ff @(posedge clk_i) begin
@@ -280,6 +285,18 @@ module load_unit #(
         endcase
       end
     end
+  end
+
+  // ---- A beat of a table goes on in pieces of two codes.
+  logic [WordLog-2:0] piece_q;
+  assign to_tables = out_code == program_pkg::ENCODING_TABLE;
+  assign piece_ends = &piece_q;
+  assign table_valid_o = from_weights && to_tables;
+  assign table_line_o = {out_line[10-WordLog:0], piece_q};
+  assign table_data_o = out_data[16*piece_q+:16];
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni || clear_i) piece_q <= '0;
+    else if (table_valid_o && table_ready_i) piece_q <= piece_q + 1'b1;
   end
 
   assign done = skip || (out_valid && out_last && out_leaves);

@@ -1,6 +1,6 @@
 // output_stage: drains finished groups, one word of PI channels a slot, and writes codes to the scratchpad.
-// Function:   word = requantize(acc, bias, residual) for each pixel and sub-tile, in raster order
-// Interface:  group and parameter pulses in; residual reads and result writes to the scratchpad out
+// Function:   word = requantize(acc, bias, residual), through a table or not, for each pixel and sub-tile in raster order
+// Interface:  group and parameter pulses in; residual reads and result writes to the scratchpad out; writes to the tables
 // Latency:    9 cycles from a group's arrival to its first write.
 // Throughput: 1 word a cycle; 1 in 2 with a residual, unless res_fast says that reads and writes never meet.
 // Reset:      synchronous, active low; valid bits only.
@@ -37,6 +37,11 @@ module output_stage #(
     output logic [15:0]                     residual_line_o,
     output logic [ 3:0]                     residual_bank_o,
     input  wire logic [           8*PI-1:0] residual_data_i,  // 3 cycles after its read
+    // tables
+    input  wire logic                       table_valid_i,
+    output logic                            table_ready_o,
+    input  wire logic [               9:0]  table_line_i,
+    input  wire logic [              15:0]  table_data_i,
     output logic                            done_o
 );
   localparam int SubTiles = PO / PI;
@@ -90,8 +95,8 @@ module output_stage #(
   end
 
   // ---- Positions of results and residuals, a plane further for every sub-tile.
-  logic signed [15:0] out_pixel_line, res_pixel_line, out_sub_q, res_sub_q;
-  logic [3:0] out_pixel_bank, res_pixel_bank;
+  logic signed [15:0] out_pixel_line, res_pixel_line, out_sub_q, res_sub_q, out_step_line;
+  logic [3:0] out_pixel_bank, res_pixel_bank, out_step_bank;
   logic map_end, unused_row_end, unused_res_row_end, unused_res_map_end;
   logic signed [12:0] tiles_left_q;
 
@@ -108,6 +113,9 @@ module output_stage #(
   assign res_map_lines = !single ? 16'($signed(exec.res_plane) * (exec.res_packed ? SubTiles / 2 : SubTiles))
       : exec.res_packed && stays ? 16'sd0 : $signed(exec.res_plane);
 
+  step_split #(.Banks(Banks)) u_out_step (
+      .clk_i, .step_i(exec.out_step), .line_o(out_step_line), .bank_o(out_step_bank)
+  );
   pixel_walker #(
       .Banks(Banks)
   ) u_result (
@@ -119,8 +127,8 @@ module output_stage #(
       .origin_line_i($signed(exec.out_line)),
       .origin_bank_i(exec.out_bank),
       .map_lines_i  (out_map_lines),
-      .step_line_i  (16'sd0),
-      .step_bank_i  (4'd1),
+      .step_line_i  (out_step_line),
+      .step_bank_i  (out_step_bank),
       .row_line_i   ($signed(exec.out_row_line)),
       .row_bank_i   (exec.out_row_bank),
       .line_o       (out_pixel_line),
@@ -141,9 +149,9 @@ module output_stage #(
       .origin_bank_i(exec.res_bank),
       .map_lines_i  (res_map_lines),
       .step_line_i  (16'sd0),
-      .step_bank_i  (4'd1),
-      .row_line_i   ($signed(exec.res_row_line)),
-      .row_bank_i   (exec.res_row_bank),
+      .step_bank_i  (exec.res_still ? 4'd0 : 4'd1),
+      .row_line_i   (exec.res_still ? 16'sd0 : $signed(exec.res_row_line)),
+      .row_bank_i   (exec.res_still ? 4'd0 : exec.res_row_bank),
       .line_o       (res_pixel_line),
       .bank_o       (res_pixel_bank),
       .row_end_o    (unused_res_row_end),
@@ -201,7 +209,8 @@ module output_stage #(
 
   logic [32*PI-1:0] slot_acc, slot_acc_q;
   logic [ParamW*PI-1:0] slot_param, slot_param_q;
-  logic [3:0] residual_q;  // the residual read of a slot comes back 4 cycles later
+  logic [2:0] residual_q;  // the residual read of a slot comes back 4 cycles later
+  logic [1:0] part_q;      // of its bytes: none, low half, high half, whole
   always_comb begin
     slot_acc   = acc_q[32*PI-1:0];
     slot_param = param_q[ParamW*PI-1:0];
@@ -215,34 +224,59 @@ module output_stage #(
   always_ff @(posedge clk_i) begin
     slot_acc_q <= slot_acc;
     slot_param_q <= slot_param;
-    residual_q <= {residual_q[2:0], exec.has_residual && slot};
+    residual_q <= {residual_q[1:0], exec.has_residual && slot};
+    part_q <= !residual_q[2] ? 2'b00 : !exec.res_packed ? 2'b11 : odd_q[2] ? 2'b10 : 2'b01;
     residual_line_o <= 16'(res_pixel_line + res_sub_q);
     residual_bank_o <= res_pixel_bank;
     if (!rst_ni) residual_valid_o <= 1'b0;
     else residual_valid_o <= exec.has_residual && present;
   end
 
+  logic [8*PI-1:0] next_codes, found;
   for (genvar i = 0; i < PI; i++) begin : gen_lane
-    logic [7:0] stored, code;
-    logic [3:0] half;
+    logic [7:0] stored, code, byte_out;
     logic signed [8:0] residual;
     assign stored = residual_data_i[8*i+:8];
-    assign half = odd_q[3] ? stored[7:4] : stored[3:0];
-    assign residual = exec.res_packed ? 9'($signed({exec.res_signed & half[3], half})) : $signed({exec.res_signed & stored[7], stored});
-    assign result_data_o[8*i+:8] = exec.out_packed ? {code[3:0], code[3:0]} : code;
+    always_comb begin
+      unique case (part_q)
+        2'b00: residual = '0;
+        2'b01: residual = 9'($signed({exec.res_signed & stored[3], stored[3:0]}));
+        2'b10: residual = 9'($signed({exec.res_signed & stored[7], stored[7:4]}));
+        2'b11: residual = $signed({exec.res_signed & stored[7], stored});
+      endcase
+    end
+    assign byte_out = exec.has_table ? found[8*i+:8] : code;
+    assign result_data_o[8*i+:8] = exec.out_packed ? {byte_out[3:0], byte_out[3:0]} : byte_out;
     requantize u_requantize (
         .clk_i,
         .acc_i           (slot_acc_q[32*i+:32]),
         .bias_i          (slot_param_q[ParamW*i+:32]),
         .shift_i         (slot_param_q[ParamW*i+32+:5]),
         .residual_shift_i(slot_param_q[ParamW*i+37+:5]),
-        .residual_i      (residual_q[3] ? residual : 9'sd0),
+        .residual_i      (residual),
         .lo_i            ($signed(exec.lo)),
         .hi_i            ($signed(exec.hi)),
         .half_even_i     (exec.half_even),
+        .is_product_i    (exec.is_product),
+        .next_code_o     (next_codes[8*i+:8]),
         .code_o          (code)
     );
   end
+
+  // A code is looked up as it leaves the requantizer, so its entry is there when the code is.
+  tables #(
+      .PI(PI)
+  ) u_tables (
+      .clk_i,
+      .lookup_i     (exec.has_table && write_q[Latency-2]),
+      .table_i      (exec.table_),
+      .codes_i      (next_codes),
+      .codes_o      (found),
+      .write_valid_i(table_valid_i),
+      .write_ready_o(table_ready_o),
+      .write_line_i (table_line_i),
+      .write_data_i (table_data_i)
+  );
 
   assign result_line_o = line_q[16*(Latency-1)+:16];
 endmodule

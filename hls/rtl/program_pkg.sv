@@ -1,6 +1,6 @@
 // program_pkg: the header and the descriptors of a program as structs, and the codes in them.
 // Function:   types and constants only. Icarus reads a signed field as unsigned: where its sign
-//             counts, a module says $signed
+//             counts, a module says $signed. A field whose name is a keyword ends in _
 // Interface:  none
 // Latency:    none
 // Reset:      none
@@ -93,7 +93,7 @@ package program_pkg;
     logic hold_weights;
     logic res_still;
     logic is_product;
-    logic [2:0] table;
+    logic [2:0] table_;
     logic has_table;
     logic half_even;
     logic res_fast;

@@ -42,8 +42,8 @@ module sequencer #(
   logic signed [12:0] row_q, column_q;  // input coordinates of the window's origin
   logic signed [13:0] beyond_q;  // of the window's last row, from the first row below the map
   logic skips, next_above_q, next_below_q;  // the group leaves out its first kernel row, else its last
-  logic signed [15:0] walk_line;
-  logic [3:0] walk_bank;
+  logic signed [15:0] walk_line, column_line;
+  logic [3:0] walk_bank, column_bank;
   logic row_end, map_end, gather, group_end;
 
   assign skips = exec.skip_weights != '0;
@@ -51,6 +51,9 @@ module sequencer #(
   assign place = take ? 4'd0 : next_count_q;
   assign group_end = map_end || (exec.row_break && row_end) || place + 4'd1 == exec.group_lanes;
 
+  step_split #(.Banks(Banks), .Width(4)) u_column (
+      .clk_i, .step_i(exec.stride_w), .line_o(column_line), .bank_o(column_bank)
+  );
   pixel_walker #(
       .Banks(Banks)
   ) u_walker (
@@ -62,8 +65,8 @@ module sequencer #(
       .origin_line_i($signed(exec.in_line)),
       .origin_bank_i(exec.in_bank),
       .map_lines_i  ($signed(exec.in_tile_step)),
-      .step_line_i  (16'($signed(exec.in_step_line))),
-      .step_bank_i  (exec.in_step_bank),
+      .step_line_i  (column_line),
+      .step_bank_i  (column_bank),
       .row_line_i   ($signed(exec.in_row_line)),
       .row_bank_i   (exec.in_row_bank),
       .line_o       (walk_line),
@@ -109,13 +112,12 @@ module sequencer #(
   logic param_due_q, feeding_q, tile_first_q, map_end_q, final_q;
   logic [3:0] count_q;
   logic running_q;  // in a group's cycles, of which the first ones feed
-  logic [7:0] ky_q;
-  logic [11:0] tap_column_q;
-  logic signed [15:0] tap_line_q, ct_line_q;
-  logic [3:0] tap_bank_q;
+  logic [12:0] tap_row_q, tap_column_q;  // from the window's origin; the reach is checked
+  logic signed [15:0] tap_line_q, ct_line_q, tap_step_line;
+  logic [3:0] tap_bank_q, tap_step_bank;
   logic [15:0] weight_q, tile_weight_q, weight_base, weight_lines;
   logic [15:0] fewer_cycles_q, skip_and_one_q;
-  logic next_skips, below_q;
+  logic next_skips, below_q, weight_moves;
   logic cycles_end, tile_ends, ct_end, kx_end, ky_end, feed_first_q, feed_last;
   logic [3:0] next_tap_bank;
   logic tap_wraps;
@@ -150,14 +152,19 @@ module sequencer #(
   assign tile_ends = running_q && cycles_end && map_end_q && !final_q;
   assign take = full_q && (!running_q || (cycles_end && !map_end_q));
   assign feed_last = ct_end && kx_end && ky_end;
+  step_split #(.Banks(Banks)) u_tap_step (
+      .clk_i, .step_i(exec.tap_step), .line_o(tap_step_line), .bank_o(tap_step_bank)
+  );
   bank_step #(.Banks(Banks)) u_tap (
-      .bank_i(tap_bank_q), .step_i(kx_end ? exec.tap_row_bank : exec.tap_step), .bank_o(next_tap_bank), .wraps_o(tap_wraps)
+      .bank_i(tap_bank_q), .step_i(kx_end ? exec.tap_row_bank : tap_step_bank), .bank_o(next_tap_bank), .wraps_o(tap_wraps)
   );
 
-  // The line after this one, past what the group that begins or the tile that ends leaves out.
+  // The line after this one, past what the group that begins or the tile that ends leaves out; a line that is held
+  // is left with the last tap.
+  assign weight_moves = param_due_q || (feeding_q && !take && (feed_last || !exec.hold_weights));
   assign weight_base = take && !param_due_q ? tile_weight_q : weight_q;
   always_comb begin
-    unique case ({(take && next_above_q) || (tile_ends && below_q), param_due_q || (feeding_q && !take)})
+    unique case ({(take && next_above_q) || (tile_ends && below_q), weight_moves})
       2'b00: weight_lines = '0;
       2'b01: weight_lines = 16'd1;
       2'b10: weight_lines = 16'(exec.skip_weights);
@@ -173,19 +180,19 @@ module sequencer #(
       tile_first_q <= param_due_q || map_end_q;
       feed_first_q <= 1'b1;
       below_q <= next_below_q && !next_above_q;
-      ky_q <= 8'(next_above_q);
+      tap_row_q <= 13'(next_above_q);
       tap_column_q <= '0;
-      tap_line_q <= next_above_q ? 16'(exec.skip_line) : '0;
-      tap_bank_q <= next_above_q ? exec.skip_bank : '0;
+      tap_line_q <= next_above_q ? 16'(exec.pitch_line) : '0;
+      tap_bank_q <= next_above_q ? exec.pitch_bank : '0;
       ct_line_q <= '0;
     end else if (feeding_q) begin
       feed_first_q <= 1'b0;
       ct_line_q <= ct_end ? '0 : ct_line_q + $signed(exec.in_plane);
       if (ct_end) begin
-        tap_column_q <= kx_end ? '0 : tap_column_q + 12'(exec.tap_step);
-        tap_line_q <= tap_line_q + (kx_end ? $signed(exec.tap_row_line) : 16'sd0) + 16'(tap_wraps);
+        tap_column_q <= kx_end ? '0 : tap_column_q + 13'(exec.tap_step);
+        tap_line_q <= tap_line_q + (kx_end ? $signed(exec.tap_row_line) : tap_step_line) + 16'(tap_wraps);
         tap_bank_q <= next_tap_bank;
-        if (kx_end) ky_q <= ky_q + 8'd1;
+        if (kx_end) tap_row_q <= tap_row_q + 13'(exec.tap_rows);
       end
     end
 
@@ -238,7 +245,7 @@ module sequencer #(
     logic [3:0] bank;
     logic wraps;
 
-    assign row = 14'(row_j_q) + 14'(ky_q);
+    assign row = 14'(row_j_q) + 14'(tap_row_q);
     assign column = 14'(column_j_q) + 14'(tap_column_q);
     bank_step #(.Banks(Banks)) u_step (.bank_i(bank_q), .step_i(tap_bank_q), .bank_o(bank), .wraps_o(wraps));
 

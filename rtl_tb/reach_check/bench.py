@@ -13,7 +13,7 @@ from bitlathe.rtl_tb.descriptors import bits_of
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 
-LATENCY = 20  # cycles, as the module's header says
+LATENCY = 18  # cycles, as the module's header says
 CASES = 150
 LARGE = 0.1  # share of EXECs of any size that the fields hold
 
