@@ -71,7 +71,11 @@ def how_it_was_read(network: NetworkSource, shape: Shape) -> list[str]:
     model = import_onnx(found[0], shape, found[1])
     agreement = compare(model, found[0], shape)
     left = [f"left to the host: {', '.join(reversed(model.host))}"] if model.host else []
-    if model.rounds:
+    if model.takes_steps_from_images:
+        left.append(
+            "its steps differ from image to image, so its dequantized weights are read, and no integers"
+        )
+    elif model.rounds:
         left.append("quantized already: what trains it goes on from its dequantized weights")
     return [
         f"{found[0].name}: differs from ONNX Runtime by {agreement.difference:.1e} at most, of outputs up to "

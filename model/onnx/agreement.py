@@ -102,7 +102,10 @@ def _session(network: OnnxNetwork, path: Path) -> Any:
     for name in dict.fromkeys(output.logits for output in network.outputs):
         model.graph.output.append(onnx.ValueInfoProto(name=name))
     options = runtime.SessionOptions()
-    if network.rounds:  # kernels on codes may clip sums to 16 bits
+    if network.computes_with_bytes:  # kernels of bytes by int8 may clip sums to 16 bits; this takes others
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    elif network.rounds:  # no kernels on codes, for the same reason
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3  # only errors: its warnings about unused constants do not help the user
     return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -165,7 +168,11 @@ def _run(session: Any, network: OnnxNetwork, image: Image) -> list[Image]:
     shape = {2: (1, -1), 3: (1, *turned.shape[2:])}.get(len(given.shape), turned.shape)
     kind = _TYPES.get(given.type, np.float32)
     names = [output.logits for output in network.outputs]
-    return [
-        np.asarray(made, np.float32)
-        for made in session.run(names, {given.name: turned.reshape(shape).astype(kind)})
-    ]
+    returned = session.run(names, {given.name: turned.reshape(shape).astype(kind)})
+    return [_values(output, made) for output, made in zip(network.outputs, returned, strict=True)]
+
+
+def _values(output: FileOutput, made: npt.NDArray[Any]) -> Image:
+    """What the file's tensor stands for."""
+    real = np.asarray(made, np.float32)
+    return real if output.codes is None else (real - output.codes.zero) * np.float32(output.codes.step)

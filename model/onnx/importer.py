@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bitlathe.model.capture.names import identifier, unused
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
-from bitlathe.model.onnx.network import LayerCall, OnnxNetwork, Pad
+from bitlathe.model.onnx.network import FileCodes, LayerCall, OnnxNetwork, Pad
 from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode
 
 Padding = tuple[int, int, int, int]  # top, left, bottom, right
@@ -27,20 +27,6 @@ class AxisOrder(Enum):
     SAME = "as the file has it"
     CHANNELS_LAST = "(N, C, H, W) here, (N, H, W, C) in the file"
     FLATTENED_LAST = "flattened as C, H, W here, as H, W, C in the file"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileCodes:
-    """Codes that the file has of a tensor: value = (code - zero) * step, code from lo to hi."""
-
-    step: float
-    zero: int
-    lo: int
-    hi: int
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        return self.lo, self.hi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +143,9 @@ class Importer:
             with torch.no_grad():
                 example = layer.eval()(*(source.example for source in sources))
         except (RuntimeError, ValueError, IndexError) as error:
-            raise ShapeError(f"{node.name}: {node.operator} does not fit its operands ({error})") from error
+            raise ShapeError(
+                f"{node.name}: {node.written or node.operator} does not fit its operands ({error})"
+            ) from error
         self.layers[name] = layer
         self.steps.append(LayerCall(layer=name, sources=tuple(source.key for source in sources), result=name))
         kept = sources[0].layout if layout is None else layout

@@ -12,6 +12,7 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import read_image
 from bitlathe.model.onnx.network import FileOutput, OnnxNetwork
+from bitlathe.model.onnx.on_codes import computes_with_codes, takes_steps_from_images, with_values
 from bitlathe.model.onnx.operators import HANDLERS
 from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode, brief, folded, read_graph
 from bitlathe.model.onnx.quantized import ON_CODES, QUANTIZERS, linear_of_constants, quant_of_constants
@@ -34,7 +35,8 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
     Raises what `read_graph` raises; UnsupportedLayer naming an unsupported node and a way out; ShapeError if
     the file does not take such images.
     """
-    graph = read_graph(path)
+    file = read_graph(path)
+    graph = with_values(file)
     ends = {name: _before_host(graph, name) for name in _chosen(path, graph, output)}
     importer = Importer(graph=graph, constants=dict(graph.constants))
     importer.values[graph.input] = read_image(importer, path, image_shape)
@@ -48,6 +50,9 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
         {step.layer: importer.layers[step.layer] for step in steps},
         outputs,
         file_axes=(0, 2, 3, 1) if image.layout is AxisOrder.CHANNELS_LAST else (0, 1, 2, 3),
+        computes_with_bytes=computes_with_codes(file)
+        and all(code.lo >= 0 for code in importer.codes.values()),
+        takes_steps_from_images=takes_steps_from_images(file),
     )
 
 
@@ -134,6 +139,8 @@ def _before_host(graph: OnnxGraph, output: str) -> tuple[str, tuple[str, ...]]:
         if maker.operator in HOST:
             host.append(maker.operator.rpartition(".")[2])
             output = reached
+    if output in makers and makers[output].written and makers[output].operator == "DequantizeLinear":
+        output = makers[output].inputs[0]  # which the file has, as codes
     return output, tuple(host)
 
 
@@ -160,4 +167,5 @@ def _result(importer: Importer, path: Path, name: str, logits: str, host: tuple[
         logits=logits,
         host=host,
         is_channels_last=value.layout is AxisOrder.CHANNELS_LAST,
+        codes=importer.codes.get(logits),
     )

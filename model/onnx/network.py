@@ -24,6 +24,20 @@ class LayerCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileCodes:
+    """Codes that the file has of a tensor: value = (code - zero) * step, code from lo to hi."""
+
+    step: float
+    zero: int
+    lo: int
+    hi: int
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        return self.lo, self.hi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileOutput:
     """An output of an ONNX file, read up to the operators that are left to the host, such as Softmax."""
 
@@ -32,12 +46,14 @@ class FileOutput:
     logits: str  # the file's tensor, before those operators
     host: tuple[str, ...] = ()  # those operators, the last one first
     is_channels_last: bool = False  # in the file; the module's maps are (N, C, H, W)
+    codes: FileCodes | None = None  # if the file's tensor is of codes, those
 
 
 class OnnxNetwork(nn.Module):
     """A network read from an ONNX file, from images (N, C, H, W) to its output (N, ...), or several by name.
 
-    `file_axes` is the file's order of an image's axes.
+    `file_axes` is the file's order of an image's axes. A file that `computes_with_bytes` has operators on
+    unsigned codes; one that `takes_steps_from_images` rounds by them, which is left out here.
     """
 
     def __init__(
@@ -47,8 +63,11 @@ class OnnxNetwork(nn.Module):
         outputs: Sequence[FileOutput] = (),
         *,
         file_axes: tuple[int, ...] = (0, 1, 2, 3),
+        computes_with_bytes: bool = False,
+        takes_steps_from_images: bool = False,
     ) -> None:
         super().__init__()
+        self.computes_with_bytes, self.takes_steps_from_images = computes_with_bytes, takes_steps_from_images
         self.steps, self.outputs, self.file_axes = tuple(steps), tuple(outputs), file_axes
         for name, layer in (layers or {}).items():
             self.add_module(name, layer)
@@ -56,7 +75,9 @@ class OnnxNetwork(nn.Module):
     @property
     def rounds(self) -> bool:
         """Whether the file is quantized: it rounds tensors to codes."""
-        return any(isinstance(layer, RoundToCodes) for layer in self.modules())
+        return self.takes_steps_from_images or any(
+            isinstance(layer, RoundToCodes) for layer in self.modules()
+        )
 
     @property
     def host(self) -> tuple[str, ...]:

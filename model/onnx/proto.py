@@ -33,6 +33,7 @@ class OnnxNode:
     inputs: tuple[str, ...]  # "" where one is left out
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    written: str = ""  # the file's operator, if this computes a part of what that does
 
     @property
     def stem(self) -> str:
@@ -46,7 +47,7 @@ class OnnxNode:
 
     def refusal(self, problem: str, mend: str) -> UnsupportedLayer:
         """The error to raise for this node."""
-        return UnsupportedLayer(f"{self.name}: {self.operator} {problem}; {mend}")
+        return UnsupportedLayer(f"{self.name}: {self.written or self.operator} {problem}; {mend}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

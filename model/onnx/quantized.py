@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bitlathe.model.onnx.importer import FileCodes, Importer, NodeImporter, OnnxValue
-from bitlathe.model.onnx.network import Clip, RoundToCodes
+from bitlathe.model.onnx.importer import Importer, NodeImporter, OnnxValue
+from bitlathe.model.onnx.network import Clip, FileCodes, RoundToCodes
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode, type_name
 
 HALF_EVEN = ("ROUND", "HALF_EVEN")  # QONNX's words for the rounding of QuantizeLinear
@@ -222,8 +222,6 @@ def _refused(problem: str, mend: str) -> Callable[..., Any]:
     return refuse
 
 
-_AS_QDQ = "quantize the network in the form of QuantizeLinear and DequantizeLinear, QuantFormat.QDQ"
-
 QUANTIZERS: dict[str, NodeImporter] = {
     "QuantizeLinear": quantize_linear,
     "DequantizeLinear": dequantize_linear,
@@ -231,14 +229,6 @@ QUANTIZERS: dict[str, NodeImporter] = {
     "BipolarQuant": _refused("quantizes to -1 and 1", "use Quant of 2 bits or more"),
     "Trunc": _refused(
         "cuts off bits of an average", "average by AveragePool and round by Quant, as of a plain average pool"
-    ),
-    **dict.fromkeys(
-        (
-            *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"),
-            *("QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool"),
-            *("QGemm", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax"),
-        ),
-        _refused("computes with codes", _AS_QDQ),
     ),
 }
 

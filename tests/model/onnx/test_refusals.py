@@ -246,12 +246,6 @@ REFUSED: list[tuple[list[Any], dict[str, Any], str]] = [
         {},
         "y: Trunc cuts off bits of an average; ",
     ),
-    (
-        one("QLinearConv", "x one zero codes one zero one zero"),
-        {},
-        "y: QLinearConv computes with codes; quantize the network in the form of QuantizeLinear and "
-        "DequantizeLinear, QuantFormat.QDQ",
-    ),
 ]
 
 
