@@ -54,9 +54,9 @@ def load_network(
         normalization: what the network was trained to see of a pixel 0..255. "none": (pixel - 128) / 128;
             "range=0..1" (or "unit"): pixel / 255, as ToTensor gives; "-1..1" or any other "range=A..B";
             "raw": 0..255; "imagenet", "mean=0.5,0.4,0.4,std=0.25" or ((0.5, 0.4, 0.4), 0.25): (pixel / 255 -
-            mean) / std, one value for all channels or one each. "auto": "range=0..1" for a network of yours
-            on images that its data set gives as floats, "imagenet" for the published weights of CIFAR-10's
-            ResNets, else "none".
+            mean) / std, one value for all channels or one each. "auto": what a weight file of `train` notes,
+            "range=0..1" for a network of yours on images that its data set gives as floats, "imagenet" for
+            the published weights of CIFAR-10's ResNets, else "none".
         seed: of random weights.
         metric: what judges it: "top1", "top5", "mse", "miou", FILE.py:FUNCTION or a function of outputs and
             labels; if not given, what suits the labels.

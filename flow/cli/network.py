@@ -15,10 +15,11 @@ from bitlathe.flow.cli.options import (
     JsonOption,
     LossOption,
     MetricOption,
+    NormalizeOption,
     takes_network,
 )
 from bitlathe.flow.cli.output import log_to_stderr, print_json, show
-from bitlathe.flow.network.request import NetworkRequest, image_size_of
+from bitlathe.flow.network.request import AUTO, NetworkRequest, image_size_of, read_normalization
 from bitlathe.model.graph.files.settings import MAX_SEED
 
 
@@ -35,6 +36,7 @@ def train(
     dataset: DatasetOption = None,
     data: DataOption = None,
     image_size: ImageSizeOption = None,
+    normalize: NormalizeOption = AUTO,
     metric: MetricOption = None,
     loss: LossOption = None,
     out: Annotated[
@@ -81,9 +83,16 @@ def train(
         threads=threads,
     )
     log_to_stderr()
-    size = image_size_of(image_size)
     trained = run_training(
-        config, data, out, resume, image_size=size, metric=metric, loss=loss, progress=show
+        config,
+        data,
+        out,
+        resume,
+        image_size=image_size_of(image_size),
+        normalization=read_normalization(normalize),
+        metric=metric,
+        loss=loss,
+        progress=show,
     )
     if as_json:
         print_json(trained.to_json())

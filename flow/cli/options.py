@@ -66,6 +66,9 @@ BudgetMsOption = Annotated[
 BudgetCyclesOption = Annotated[
     int | None, typer.Option("--budget-cycles", help="The same in cycles; give one of the two.")
 ]
+NormalizeOption = Annotated[
+    str, typer.Option("--normalize", help=f"What the network was trained to see: {AUTO}, {GRAMMAR}.")
+]
 MetricOption = Annotated[
     str | None,
     typer.Option("--metric", help="What judges: top1, top5, mse, miou or FILE.py:FUNCTION(outputs, labels)."),
@@ -112,10 +115,7 @@ def network_request(
     ] = None,
     data: DataOption = None,
     image_size: ImageSizeOption = None,
-    normalize: Annotated[
-        str,
-        typer.Option("--normalize", help=f"What the network was trained to see: {AUTO}, {GRAMMAR}."),
-    ] = AUTO,
+    normalize: NormalizeOption = AUTO,
     seed: Annotated[
         int,
         typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of random weights, training, memory stalls."),

@@ -29,7 +29,7 @@ from bitlathe.flow.network.own_network import (
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.task import FunctionSource, Known, find_loss, find_metric
 from bitlathe.flow.progress import Note, Progress, silent
-from bitlathe.model.compress.weight_files import is_foreign_state, load_weights
+from bitlathe.model.compress.weight_files import is_foreign_state, known_normalization, load_weights
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Shape
@@ -233,6 +233,14 @@ def check_classes(network: str, dataset: Dataset) -> None:
         )
 
 
+def check_normalization(normalization: Normalization, dataset: Dataset) -> None:
+    """Raise UsageError where it has constants of other channels than the images."""
+    try:
+        normalization.check_channels(dataset.in_channels, f"images of {dataset.name} have")
+    except FormatError as error:
+        raise UsageError(f"`normalization={normalization}`: {error}") from error
+
+
 def _usual(dataset: Dataset, outputs: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
     """Loss and metric where nobody says what they are."""
     task = usual_task(dataset, outputs)
@@ -267,11 +275,15 @@ def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> W
 def _normalization(request: NetworkRequest, weights: WeightsOrigin, dataset: Dataset) -> Normalization:
     """The normalization that the weights were trained with, where the user does not say.
 
+    A weight file of `train` names its own.
     The published CIFAR ResNets come as state dicts of another tool and were trained on ImageNet's constants.
     The user's own network was trained on the values that the user's own data set gives.
     """
     if request.normalization is not None:
         return request.normalization
+    known = None if weights.path is None else known_normalization(weights.path)
+    if known is not None:
+        return known
     if dataset.gives_floats and request.network is not None and is_own(request.network):
         return UNIT
     published = weights.path is not None and request.network in PUBLISHED and is_foreign_state(weights.path)
@@ -281,10 +293,7 @@ def _normalization(request: NetworkRequest, weights: WeightsOrigin, dataset: Dat
 def _model(
     network: NetworkSource, request: NetworkRequest, dataset: Dataset, normalization: Normalization
 ) -> nn.Module:
-    try:
-        normalization.check_channels(dataset.in_channels, f"images of {dataset.name} have")
-    except FormatError as error:
-        raise UsageError(f"`normalization={normalization}`: {error}") from error
+    check_normalization(normalization, dataset)
     if isinstance(network, nn.Module) or is_own(network):
         return make_own(network, request.seed, dataset.image_shape, normalization)
     network_spec(network)  # an unknown name is reported before images that do not fit

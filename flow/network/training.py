@@ -11,13 +11,14 @@ from bitlathe.flow.errors import UsageError, argument_errors, member_of
 from bitlathe.flow.network.own_data import find_dataset
 from bitlathe.flow.network.own_network import is_own, own_name
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
-from bitlathe.flow.network.subject import check_classes, find_subject
+from bitlathe.flow.network.subject import check_classes, check_normalization, find_subject
 from bitlathe.flow.network.task import FunctionSource, find_task
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.model.compress.architecture import Architecture, GivenNetwork
 from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
 from bitlathe.model.compress.weight_files import WeightsMetadata, save_weights
 from bitlathe.model.data import Dataset
+from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.train import Precision, Schedule, Task, TrainConfig
 from bitlathe.model.train.task import CLASSIFICATION
 from bitlathe.model.zoo import network_spec
@@ -66,13 +67,15 @@ def run_training(
     resume: bool,
     *,
     image_size: ImageSize | None = None,
+    normalization: Normalization | None = None,
     metric: FunctionSource | None = None,
     loss: FunctionSource | None = None,
     progress: Progress = silent,
 ) -> TrainingRun:
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
 
-    `metric` judges and `loss` trains, else what suits labels and outputs. UsageError where the folder holds
+    The network is trained to see images by `normalization`, else as `load_network` says of "auto". `metric`
+    judges and `loss` trains, else what suits labels and outputs. UsageError where the folder holds
     another training, unless it is to be resumed.
     """
     request = NetworkRequest(
@@ -80,11 +83,12 @@ def run_training(
         dataset=config.dataset,
         data=data,
         image_size=image_size,
+        normalization=normalization,
         seed=config.seed,
         metric=metric,
         loss=loss,
     )
-    architecture, dataset, task = _what(request, progress)
+    architecture, dataset, task, seen = _what(request, progress)
     name = own_name(config.network)
     folder = out or Path("build/train") / f"{name}-{dataset.name}"
     if (folder / CHECKPOINT_NAME).exists() and not resume:
@@ -95,27 +99,36 @@ def run_training(
     def stepped(done: int, steps: int) -> None:
         progress(Advance(f"{name}: training", done, steps))
 
-    result = train(config, dataset, folder, resume, stepped, architecture, task)
-    metadata = _metadata(name, result, config, repeating_command(config, image_size, task))
+    result = train(config, dataset, folder, resume, stepped, architecture, task, normalization)
+    command = repeating_command(config, image_size, task, normalization)
+    metadata = _metadata(name, result, config, command, seen)
     weights = folder / WEIGHTS_NAME
     save_weights(weights, result.model, metadata)
     return TrainingRun(result=result, metadata=metadata, weights=weights)
 
 
-def _what(request: NetworkRequest, progress: Progress) -> tuple[Architecture | None, Dataset, Task]:
-    """A network of the user's own, None for one of the zoo, the images to train it on, loss and metric."""
+def _what(
+    request: NetworkRequest, progress: Progress
+) -> tuple[Architecture | None, Dataset, Task, Normalization]:
+    """A network of the user's own, None for one of the zoo; its images, task and normalization."""
     assert isinstance(request.network, str) and isinstance(request.dataset, str)
     if is_own(request.network):
         subject = find_subject(request, progress)
         subject.check_trains()
-        return GivenNetwork(model=subject.model), subject.dataset, subject.task
+        seen = subject.weights.normalization
+        return GivenNetwork(model=subject.model), subject.dataset, subject.task, seen
     dataset = find_dataset(request.dataset, request.data, image_size=request.image_size, progress=progress)
     check_classes(request.network, dataset)
-    return None, dataset, find_task(request.metric, request.loss, CLASSIFICATION)
+    seen = request.normalization or NONE
+    check_normalization(seen, dataset)
+    return None, dataset, find_task(request.metric, request.loss, CLASSIFICATION), seen
 
 
 def repeating_command(
-    config: TrainConfig, image_size: ImageSize | None = None, task: Task = CLASSIFICATION
+    config: TrainConfig,
+    image_size: ImageSize | None = None,
+    task: Task = CLASSIFICATION,
+    normalization: Normalization | None = None,
 ) -> str:
     """Command that repeats a training: every setting that is not the default, but no path.
 
@@ -128,8 +141,9 @@ def repeating_command(
         if field.name not in ("network", "dataset") and value != field.default:
             words += [f"--{field.name.replace('_', '-')}", *_words_of(value)]
     size = () if image_size is None else ("--image-size", "x".join(map(str, image_size)))
+    seen = () if normalization is None else ("--normalize", str(normalization))
     named = (word for kind, name in task.named.items() for word in (f"--{kind}", name))
-    return shlex.join([*words, *size, *named])
+    return shlex.join([*words, *size, *seen, *named])
 
 
 def _words_of(value: object) -> list[str]:
@@ -138,7 +152,9 @@ def _words_of(value: object) -> list[str]:
     return [str(value.value if isinstance(value, Enum) else value)]
 
 
-def _metadata(network: str, result: TrainResult, config: TrainConfig, command: str) -> WeightsMetadata:
+def _metadata(
+    network: str, result: TrainResult, config: TrainConfig, command: str, seen: Normalization
+) -> WeightsMetadata:
     return WeightsMetadata(
         network=network,
         dataset=result.dataset.name,
@@ -151,4 +167,5 @@ def _metadata(network: str, result: TrainResult, config: TrainConfig, command: s
         command=command,
         metric=result.metric.name,
         score=result.score,
+        normalization=str(seen),
     )

@@ -17,6 +17,7 @@ from bitlathe.model.compress.epoch import Diverged, train_epoch
 from bitlathe.model.compress.state import State, fresh_state, load
 from bitlathe.model.data import Dataset
 from bitlathe.model.graph.files.storage import make_folder
+from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.train.config import TrainConfig
 from bitlathe.model.train.evaluate import evaluate, score
 from bitlathe.model.train.metrics import TOP1, TaskMetric
@@ -51,9 +52,11 @@ def train(
     progress: Callable[[int, int], None] = lambda done, steps: None,
     architecture: Architecture | None = None,
     task: Task = CLASSIFICATION,
+    normalization: Normalization | None = None,
 ) -> TrainResult:
     """Train a network, by default the one of the zoo, and keep a checkpoint of every epoch in `out`.
 
+    `normalization` is the one that was asked for; an architecture that is given has it already.
     The same settings, data and thread count give the same weights, resumed or not. `progress` gets the steps
     done and those of all epochs. Raises Diverged when training diverges; the checkpoint is then the last
     good one. Raises DataError, before anything is trained, if `out` cannot be made.
@@ -61,8 +64,8 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     make_folder(out)
-    checkpoint, identity = out / CHECKPOINT_NAME, _identity(config, dataset, task)
-    made = architecture or _of_the_zoo(config, dataset)
+    checkpoint, identity = out / CHECKPOINT_NAME, _identity(config, dataset, task, normalization)
+    made = architecture or _of_the_zoo(config, dataset, normalization or NONE)
     if resume and checkpoint.exists():
         state = load(checkpoint, made, config, identity)
         _LOG.info("resumed %s after epoch %d", config.network, state.epoch)
@@ -78,7 +81,7 @@ def train(
 
     advance()
     while state.epoch < config.epochs:
-        _train_epoch(state, data, config, dataset, task, checkpoint, advance)
+        _train_epoch(state, data, config, dataset, task, checkpoint, identity, advance)
     return TrainResult(
         model=state.model.eval(),
         dataset=dataset,
@@ -87,12 +90,13 @@ def train(
     )
 
 
-def _of_the_zoo(config: TrainConfig, dataset: Dataset) -> Architecture:
+def _of_the_zoo(config: TrainConfig, dataset: Dataset, normalization: Normalization) -> Architecture:
     return ZooArchitecture(
         network=config.network,
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
+        normalization=normalization,
         seed=config.seed,
     )
 
@@ -104,6 +108,7 @@ def _train_epoch(
     dataset: Dataset,
     task: Task,
     checkpoint: Path,
+    identity: dict[str, object],
     advance: Callable[[], None],
 ) -> None:
     started, last = time.monotonic(), state.epoch
@@ -113,7 +118,7 @@ def _train_epoch(
         kept = f"{checkpoint} keeps epoch {last}" if last else "nothing was kept"
         raise Diverged(f"training {config.network}: {error}; {kept}") from error
     tested = evaluate(state.model, dataset.test_images, dataset.test_labels, task=task)
-    state.save(checkpoint, _identity(config, dataset, task))
+    state.save(checkpoint, identity)
     _LOG.info(
         "epoch %d/%d: train loss %.4f, test loss %.4f, test %s %s, %.1f s",
         state.epoch,
@@ -126,7 +131,10 @@ def _train_epoch(
     )
 
 
-def _identity(config: TrainConfig, dataset: Dataset, task: Task) -> dict[str, object]:
+def _identity(
+    config: TrainConfig, dataset: Dataset, task: Task, normalization: Normalization | None
+) -> dict[str, object]:
     """What must be equal to resume a training run."""
-    settings = config.to_dict() | {"dataset": dataset.identity} | task.shaping
+    asked = {} if normalization is None else {"normalize": str(normalization)}
+    settings = config.to_dict() | {"dataset": dataset.identity} | task.shaping | asked
     return {name: value for name, value in settings.items() if name not in _FREE_SETTINGS}

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bitlathe.model.graph.errors import DataError
+from bitlathe.model.graph.errors import DataError, FormatError
+from bitlathe.model.graph.normalization import Normalization
 from bitlathe.model.prune.channels.rebuild import shrink_to
 from bitlathe.model.train.files import read_tensors, write_tensors
 from bitlathe.model.train.state_dicts import (
@@ -44,6 +45,7 @@ class WeightsMetadata:
     command: str  # that repeats the training
     metric: str = "top1"
     score: float | None = None  # by the metric, on the whole test split; None in files of earlier versions
+    normalization: str | None = None  # of images; None in files of earlier versions
 
 
 def save_weights(path: Path, model: nn.Module, metadata: WeightsMetadata) -> None:
@@ -60,6 +62,17 @@ def read_metadata(path: Path) -> WeightsMetadata:
         return WeightsMetadata(**json.loads(content["metadata"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: carries no readable metadata ({error}); use a weight file") from error
+
+
+def known_normalization(path: Path) -> Normalization | None:
+    """What a weight file says that its weights were trained to see; None for files that do not say."""
+    if read_tensors(path).get("format") != FORMAT:
+        return None
+    written = read_metadata(path).normalization
+    try:
+        return None if written is None else Normalization.parse(written)
+    except FormatError as error:
+        raise DataError(f"{path}: names the normalization {written!r}, which {error}") from error
 
 
 def load_weights(model: nn.Module, path: Path, example: torch.Tensor | None = None) -> tuple[str, ...]:

@@ -72,3 +72,38 @@ def test_the_noted_command_names_every_setting_that_is_not_the_default() -> None
         "bitlathe train --network resnet8 --dataset cifar10 --schedule cosine --label-smoothing 0.1 "
         "--precision bfloat16 --threads 2"
     )
+
+
+@pytest.mark.parametrize("network", ["lenet5", "net.py:make"])
+def test_a_network_is_trained_to_see_what_is_asked_for_and_its_weights_note_it(network: str) -> None:
+    Path("net.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))\n"
+    )
+    named = ("train", "--network", network, "--dataset", "digits", "--epochs", "2", "--threads", "1")
+    plain = run(*named, "--out", "plain", "--json").json
+    made = run(*named, "--normalize", "mean=0.2,std=0.3", "--out", "seen", "--json").json
+    assert (plain["normalization"], made["normalization"]) == ("none", "mean=0.2,std=0.3")
+    assert "--normalize mean=0.2,std=0.3" in made["command"] and "--normalize" not in plain["command"]
+    a, b = (next(iter(read_state(Path(f"{out}/weights.pt")).state.values())) for out in ("plain", "seen"))
+    assert not torch.equal(a, b)
+    options = ("quantize", "--network", network, "--dataset", "digits", "--json")
+    quantized = run(*options, "--weights", "seen/weights.pt").json
+    assert quantized["weights"]["normalization"] == "mean=0.2,std=0.3"
+    assert quantized["accuracy_float"] == made["accuracy"]
+
+
+def test_a_training_goes_on_only_with_its_own_normalization() -> None:
+    assert run(*SHORT, "--normalize", "unit", "--out", "x").status == 0
+    assert run(*SHORT, "--normalize", "0..1", "--out", "x", "--resume").status == 0
+    outcome = run(*SHORT, "--out", "x", "--resume")
+    assert outcome.status == 2 and "x/checkpoint.pt" in outcome.stderr
+
+
+def test_constants_of_other_channels_than_the_images_are_refused_before_training() -> None:
+    outcome = run(*SHORT, "--normalize", "imagenet")
+    assert outcome.status == 2
+    assert outcome.stderr.splitlines()[-1] == (
+        "bitlathe: --normalize imagenet: has 3 means, images of digits have 1 channel; give 1"
+    )
