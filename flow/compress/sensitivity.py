@@ -9,6 +9,7 @@ from itertools import count
 from torch import nn
 
 from bitlathe.flow.errors import UsageError, member_of
+from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.model.data import to_input, to_target
@@ -80,6 +81,7 @@ def measure_sensitivity(
 ) -> NetworkSensitivity:
     """Prune each layer alone at each share and measure; errors are those of the pruner."""
     task = subject.task
+    tell_normalization(subject, progress)
     images = subject.dataset.train_images[-options.images :]
     labels = subject.dataset.train_labels[-options.images :]
     groups = channel_groups(subject.model, to_input(images[:2]), options.scope)

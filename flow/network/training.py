@@ -11,6 +11,7 @@ from bitlathe.flow.errors import UsageError, argument_errors, member_of
 from bitlathe.flow.network.own_data import find_dataset
 from bitlathe.flow.network.own_network import is_own, own_name
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
+from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import check_classes, check_normalization, find_subject
 from bitlathe.flow.network.task import FunctionSource, find_task
 from bitlathe.flow.progress import Advance, Progress, silent
@@ -115,6 +116,7 @@ def _what(
     if is_own(request.network):
         subject = find_subject(request, progress)
         subject.check_trains()
+        tell_normalization(subject, progress)  # of an ONNX file's weights, which it goes on from
         seen = subject.weights.normalization
         return GivenNetwork(model=subject.model), subject.dataset, subject.task, seen
     dataset = find_dataset(request.dataset, request.data, image_size=request.image_size, progress=progress)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import bitlathe
+from bitlathe.flow.compress.sensitivity import SensitivityOptions, measure_sensitivity
 from bitlathe.model.data import Dataset
 
 AS_A_GUESS = "recognises 34 % of 256 training images before quantization, a guess 34 %"
@@ -32,6 +33,23 @@ def pictures(rng: np.random.Generator) -> Dataset:
     labels = np.repeat(np.arange(3), 128)
     images = 85 * labels[:, None, None, None] + rng.integers(10, 75, (384, 8, 8, 1))
     return bitlathe.load_dataset((images.astype(np.uint8), labels) * 2, name="levels")
+
+
+class BrightMaps(nn.Module):
+    """The same, by four channels of which a pruner may take some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies, self.levels = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 3, 1)
+        self.copies.weight.data = torch.full((4, 1, 1, 1), 5.0)  # more than PyTorch ever draws
+        self.copies.bias.data = torch.zeros(4)
+        self.levels.weight.data = (
+            torch.tensor([0.0, 1.0, 2.0]).view(3, 1, 1, 1).repeat(1, 4, 1, 1) * 50 / 1700
+        )
+        self.levels.bias.data = torch.tensor([0.0, -50.0, -150.0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.levels(self.copies(x)).mean((2, 3))
 
 
 def told(model: nn.Module, data: Dataset, normalization: str = "none") -> list[str]:
@@ -64,6 +82,15 @@ def test_where_no_usual_normalization_gives_more_they_are_listed(pictures: Datas
     (line,) = told(broken, pictures)
     assert line.startswith(f"Brightness on levels: {AS_A_GUESS}: its weights were probably trained with")
     assert "give `normalization`, though none of range=0..1, range=-1..1, raw, mean=0." in line
+
+
+@pytest.mark.parametrize(("given", "notes"), [("none", 1), ("raw", 0)])
+def test_what_layers_are_worth_is_told_with_the_same_doubt(given: str, notes: int, pictures: Dataset) -> None:
+    events: list[str] = []
+    network = bitlathe.load_network(BrightMaps(), pictures, normalization=given)
+    options = SensitivityOptions(shares=(0.5,), images=96)
+    measure_sensitivity(network, options, lambda event: events.append(str(event)))
+    assert sum("`normalization=raw` gives 100 %" in line for line in events) == notes
 
 
 def test_of_random_weights_nothing_is_told(pictures: Dataset) -> None:
