@@ -41,7 +41,6 @@ from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, quantize
 from bitlathe.model.search import LatencyBudget
 from bitlathe.model.train import TaskMetric, TrainConfig
-from bitlathe.model.train import score as float_score
 from bitlathe.model.train.config import Schedule
 
 STATE_NAME, GRAPH_NAME, COMPACT_NAME, ACCOUNT_NAME = "state.pt", "network.blg", "network.blgc", "account.json"
@@ -199,7 +198,7 @@ def compress(
     data, shown = subject.dataset, options.images
     images, labels = data.test_images[:shown], data.test_labels[:shown]
     metric = subject.judge
-    float_before = float_score(subject.model, images, labels, metric)
+    float_before = subject.score(images, labels, metric)
     before = quantize(subject.model, data.train_images, config)
     with writable(out):
         network = _compressed(subject, config, options, Recipe(stages=stages), out, progress)

@@ -33,7 +33,7 @@ from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.quantizer import quantize
-from bitlathe.model.train import TaskMetric, score
+from bitlathe.model.train import TaskMetric
 from bitlathe.model.zoo import NETWORKS
 
 _NAMED = 3  # tensors that a note names
@@ -150,7 +150,7 @@ class IntegerNetwork(ReadyGraph):
         """What it says of the float network; None for a graph read from a file, and without a metric."""
         if self.subject is None or self.metric is None:
             return None
-        return score(self.subject.fastest_model, images, labels, self.metric)
+        return self.subject.score(images, labels, self.metric)
 
     def reference(self, images: Images) -> IntArray | Outputs:
         """Output codes (N, C, H, W) of byte images (N, H, W, C), by the reference evaluator.

@@ -16,7 +16,7 @@ from bitlathe.model.capture.users_code import noting_lines
 from bitlathe.model.data import Images, Labels, to_input, to_target
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import NONE, Normalization
-from bitlathe.model.onnx import compare, import_onnx
+from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
 from bitlathe.model.train import TaskLoss
 from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.zoo import Normalize, adapted
@@ -60,15 +60,14 @@ def own_name(network: NetworkSource) -> str:
     return label(network).rpartition(":")[2] if found is None else found[0].stem
 
 
-def how_it_was_read(network: NetworkSource, shape: Shape) -> list[str]:
+def how_it_was_read(network: NetworkSource, model: nn.Module, shape: Shape) -> list[str]:
     """Lines that tell of an ONNX file's network, compared with ONNX Runtime; none of others.
 
-    Raises what `import_onnx` and `compare` raise.
+    Raises what `compare` raises.
     """
     found = onnx_file(network)
-    if found is None:
+    if found is None or not isinstance(model, OnnxNetwork):
         return []
-    model = import_onnx(found[0], shape, found[1])
     agreement = compare(model, found[0], shape)
     left = [f"left to the host: {', '.join(reversed(model.host))}"] if model.host else []
     if model.takes_steps_from_images:

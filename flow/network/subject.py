@@ -30,11 +30,12 @@ from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.task import FunctionSource, Known, find_loss, find_metric
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.compress.weight_files import is_foreign_state, known_normalization, load_weights
-from bitlathe.model.data import Dataset
+from bitlathe.model.data import Dataset, Images, Labels, to_input
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import IMAGENET, NONE, UNIT, Normalization
-from bitlathe.model.train import METRICS, Task, TaskLoss, TaskMetric, usual_task
+from bitlathe.model.onnx import OnnxNetwork, file_outputs
+from bitlathe.model.train import METRICS, Task, TaskLoss, TaskMetric, score, usual_task
 from bitlathe.model.train.losses import CROSS_ENTROPY
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
 
@@ -130,6 +131,25 @@ class Subject:
             **self.task.named,
         }
 
+    def score(self, images: Images, labels: Labels, metric: TaskMetric) -> float:
+        """What a metric says of the float network; of a quantized ONNX file, of that in ONNX Runtime."""
+        found = onnx_file(self.requested)
+        is_the_files = self.weights.source is WeightsSource.ONNX
+        if (
+            found is None
+            or not is_the_files
+            or not isinstance(self.model, OnnxNetwork)
+            or not self.model.rounds
+        ):
+            return score(self.fastest_model, images, labels, metric)
+        seen, shape = Normalize.of(self.weights.normalization) or nn.Identity(), self.input_shape
+        given = (seen(to_input(image[None])).numpy().reshape(1, *shape) for image in images)
+        made = file_outputs(self.model, found[0], given)
+        outputs = tuple(
+            one.reshape(len(labels), *sizes) for one, sizes in zip(made, self.outputs, strict=True)
+        )
+        return metric(outputs if len(outputs) > 1 else outputs[0], labels)
+
     @property
     def task(self) -> Task:
         """Loss and metric; UsageError where one must be given."""
@@ -203,7 +223,7 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     found = _weights(request.network, request, dataset.name)
     weights = replace(found, normalization=_normalization(request, found, dataset))
     model = _model(request.network, request, dataset, weights.normalization)
-    for line in how_it_was_read(request.network, dataset.image_shape):
+    for line in how_it_was_read(request.network, model, dataset.image_shape):
         progress(Note(line))
     if weights.path is not None:
         for line in load_weights(model, weights.path, torch.zeros(1, *dataset.image_shape)):

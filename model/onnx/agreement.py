@@ -1,7 +1,8 @@
-"""Compare an imported network with ONNX Runtime on random images, to prove that it was read correctly."""
+"""What ONNX Runtime makes of a file, and whether the imported network makes the same."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,7 @@ def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
     Raises ToolError without ONNX Runtime; FormatError if it cannot run the file or the outputs differ.
     """
     images = np.random.default_rng(0).uniform(-1, 1, (IMAGES, 1, *image_shape)).astype(np.float32)
-    try:
-        session = _session(network, path)
-        wanted = [np.stack(each) for each in zip(*(_run(session, network, i) for i in images), strict=True)]
-    except ToolError:
-        raise
-    except Exception as error:  # ONNX Runtime's own types, one for each kind of failure
-        raise FormatError(f"{path}: ONNX Runtime cannot run it ({brief(error)}); export it again") from error
+    wanted = file_outputs(network, path, images)
     with torch.no_grad():
         returned = [network.eval().tensors(torch.from_numpy(image)) for image in images]
     made = [torch.stack(each).numpy() for each in zip(*returned, strict=True)]
@@ -70,10 +65,27 @@ def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
     )
 
 
+def file_outputs(network: OnnxNetwork, path: Path, images: Iterable[Image]) -> list[Image]:
+    """What ONNX Runtime makes of images (1, C, H, W): a tensor (images, 1, ...) for each output of a file.
+
+    They are those that the network was read up to, before the host's operators; maps have channels first.
+    Raises ToolError without ONNX Runtime; FormatError if it cannot run the file.
+    """
+    try:
+        session = _session(network, path)
+        made = [np.stack(each) for each in zip(*(_run(session, network, i) for i in images), strict=True)]
+    except ToolError:
+        raise
+    except Exception as error:  # ONNX Runtime's own types, one for each kind of failure
+        raise FormatError(f"{path}: ONNX Runtime cannot run it ({brief(error)}); export it again") from error
+    return [
+        np.moveaxis(one, -1, 2) if output.is_channels_last and one.ndim == _MAP_AXES else one
+        for output, one in zip(network.outputs, made, strict=True)
+    ]
+
+
 def _agreement(path: Path, output: FileOutput, made: Image, wanted: Image, tolerance: float) -> Agreement:
     """One output, (images, 1, ...); FormatError where the two differ by more than rounding."""
-    if output.is_channels_last and wanted.ndim == _MAP_AXES:
-        wanted = np.moveaxis(wanted, -1, 2)
     wanted = wanted.reshape(made.shape) if wanted.size == made.size else wanted
     if made.shape != wanted.shape:
         raise FormatError(

@@ -10,10 +10,12 @@ import pytest
 from command_line import run
 from onnx_files import exported, node, write
 from quantized_files import QuantizedFile
+from quantized_files import run as runtime
 
 needs.package("onnx")
 needs.package("onnxruntime")
 
+from bitlathe import load_dataset
 from bitlathe.model.compress.weight_files import load_pretrained
 
 
@@ -87,6 +89,27 @@ def test_other_bits_or_another_rounding_calibrate_a_quantized_file(quantized: Pa
     outcome = run(*given, "--rounding", "up")
     assert outcome.status == 2
     assert "--rounding up: choose one of half_up, half_even" in outcome.stderr
+
+
+def test_the_float_score_of_a_quantized_file_is_that_of_the_file_in_onnx_runtime(
+    tmp_path: Path, lenet: Path
+) -> None:
+    """Where steps differ from image to image the module has other outputs, which tells the two apart."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    path, judge = tmp_path / "net.onnx", tmp_path / "judge.py"
+    quantize_dynamic(lenet, path, weight_type=QuantType.QUInt8)
+    judge.write_text("def total(outputs, labels):\n    return abs(outputs).sum()\n")
+    given = ("--network", path, "--dataset", "digits", "--images", 20, "--normalize", "0..1")
+    made = run("quantize", *given, "--metric", f"{judge}:total", "--json")
+    assert "its steps differ from image to image" in made.stderr
+    images = load_dataset("digits").test_images[:20].transpose(0, 3, 1, 2) / np.float32(255)
+    assert made.json["score_float"] == pytest.approx(float(np.abs(runtime(path, images)).sum()), rel=1e-5)
+    compressed = run(
+        *("compress", *given, "--metric", f"{judge}:total", "--out", tmp_path / "out"),
+        *("--method", "train:epochs=0", "--json"),
+    )
+    assert compressed.json["score_float"] == made.json["score_float"]
 
 
 def test_a_network_of_tensorflow_lite_is_refused_with_the_way_to_convert_it() -> None:
