@@ -31,7 +31,8 @@ class Call:
     """One operation of the exported program."""
 
     operator: str  # "aten.conv2d.default"
-    where: str  # path of the calling module, with the line of the user's code where that is known
+    where: str  # path of the calling module, with the line of the user's code; or a file's node
+    written: str  # the operator as the user knows it: the same, or a file's
     name: str  # name for the new node
     size: tuple[int, ...]  # of the result, with the batch
     arguments: Mapping[str, Argument]
@@ -57,7 +58,7 @@ class Call:
 
     def refusal(self, problem: str, mend: str) -> UnsupportedLayer:
         """The error to raise for this call."""
-        return UnsupportedLayer(f"{self.where}: {self.operator} {problem}; {mend}")
+        return UnsupportedLayer(f"{self.where}: {self.written} {problem}; {mend}")
 
     def traced(self, name: str = "self") -> TracedTensor:
         """An argument that depends on the image."""

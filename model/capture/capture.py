@@ -19,7 +19,7 @@ from bitlathe.model.capture.advice import advice
 from bitlathe.model.capture.calls import Argument, Call, TracedTensor
 from bitlathe.model.capture.float_network import FloatInput, FloatNetwork, FloatNode
 from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensors, operation
-from bitlathe.model.capture.names import identifier, unused
+from bitlathe.model.capture.names import identifier, unused, written_of
 from bitlathe.model.capture.operators import BATCH_NORM, HANDLERS
 from bitlathe.model.capture.returned import ReturnedForm, names_of, size_of
 from bitlathe.model.capture.simplify import simplify
@@ -37,6 +37,7 @@ from bitlathe.model.graph.graph import Output
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.zoo.modes import evaluating
 
+_UNKNOWN = nn.Module()  # in place of one that an exported program names by a path of its own
 _BATCH = 2  # images of the example: 1 would hide operations that mix images
 
 
@@ -58,8 +59,8 @@ def capture(
     _check_finite(model, title)
     with evaluating(model):
         program = _export(title, model, _example(model, input_shape))
-    made = {path: made_at(module) for path, module in model.named_modules(remove_duplicate=False)}
-    reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model), made_at=made)
+    modules = dict(model.named_modules(remove_duplicate=False))
+    reader = _Reader(title=title, input_shape=input_shape, live=live_tensors(model), modules=modules)
     return simplify(reader.read(program), keeps_grids=keeps_grids)
 
 
@@ -166,7 +167,7 @@ class _Reader:
     title: str
     input_shape: Shape
     live: ModuleTensors
-    made_at: Mapping[str, str]  # line of the user's code that made each module, where it is known
+    modules: Mapping[str, nn.Module]  # by path
     nodes: dict[str, FloatNode] = field(default_factory=dict)
     values: dict[fx.Node, Argument] = field(default_factory=dict)  # result of each operation read so far
     refusals: list[BitlatheError] = field(default_factory=list)  # all that stands in the way
@@ -312,9 +313,12 @@ class _Reader:
         path, kind = _module_of(node)
         is_layer = kind.startswith("torch.nn.modules.")
         own = path if is_layer else f"{path}.{_operation(node)}"
+        module = self.modules.get(path, _UNKNOWN)
+        file, line = written_of(module), made_at(module) if is_layer else ""
         call = Call(
             operator=str(node.target),
-            where=_place(line_of(node), path, kind.rpartition(".")[2], self.made_at.get(path, "") * is_layer),
+            where=file.name if file else _place(line_of(node), path, kind.rpartition(".")[2], line),
+            written=file.operator if file else str(node.target),
             name=unused(identifier(own.strip(".")), self.nodes),
             size=_size(node),
             arguments=self._arguments(node),

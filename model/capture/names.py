@@ -1,9 +1,31 @@
-"""Names of nodes: the path of the PyTorch module as an identifier."""
+"""Names of nodes: the path of the PyTorch module as an identifier, or what a file calls it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Container
+from dataclasses import dataclass
+
+_WRITTEN = "_bitlathe_written"  # of a module
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenNode:
+    """The node of a file that a module was made from, as its reader knows it."""
+
+    name: str
+    operator: str
+
+
+def note_written(module: object, node: WrittenNode) -> None:
+    """Let a module, and its copies, remember the node that it was made from."""
+    module.__dict__[_WRITTEN] = node
+
+
+def written_of(module: object) -> WrittenNode | None:
+    """The node that a module was made from, where a file has one."""
+    found: WrittenNode | None = module.__dict__.get(_WRITTEN)
+    return found
 
 
 def identifier(path: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitlathe.model.capture.names import identifier, unused
+from bitlathe.model.capture.names import WrittenNode, identifier, note_written, unused
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.network import FileCodes, LayerCall, OnnxNetwork, Pad
@@ -146,6 +146,7 @@ class Importer:
             raise ShapeError(
                 f"{node.name}: {node.written or node.operator} does not fit its operands ({error})"
             ) from error
+        note_written(layer, WrittenNode(name=node.name, operator=node.written or node.operator))
         self.layers[name] = layer
         self.steps.append(LayerCall(layer=name, sources=tuple(source.key for source in sources), result=name))
         kept = sources[0].layout if layout is None else layout

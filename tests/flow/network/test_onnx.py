@@ -57,6 +57,26 @@ def test_what_is_wrong_with_a_file_is_one_line_and_status_2(tmp_path: Path) -> N
     assert "bad.onnx: is not a complete ONNX file" in line
 
 
+def test_an_operator_without_an_integer_form_is_named_as_the_file_has_it(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
+    nodes = [
+        node("Flatten", "x", "flat"),
+        node("Tanh", "flat", "/net/act"),
+        node("Mul", "/net/act /net/act", "scaled"),
+        node("LeakyRelu", "scaled", "/net/leaky"),
+        node("MatMul", "/net/leaky w", "y"),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, {"w": weight}, image=("N", 1, 8, 8))
+    outcome = run("quantize", "--network", path, "--dataset", "digits")
+    assert outcome.status == 2
+    assert outcome.stderr.splitlines()[-4:] == [
+        "bitlathe: net: 3 problems",
+        "  /net/act: Tanh has no exact integer form here; use ReLU or ReLU6",
+        "  scaled: Mul takes two tensors; only sums of two tensors, and constants per channel, are supported",
+        "  /net/leaky: LeakyRelu has no exact integer form here; use ReLU or ReLU6",
+    ]
+
+
 @pytest.fixture
 def quantized(tmp_path: Path) -> Path:
     """A file of quantized layers for digits, which rounds by powers of two."""
