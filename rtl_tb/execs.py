@@ -22,6 +22,7 @@ _COUNTS = (
     *("kernel_h", "kernel_w", "stride_h", "stride_w", "tap_rows", "tap_step", "out_step"),
     *("in_h", "in_w", "out_h", "out_w", "out_tiles"),
 )  # of which none is 0
+_CLAMPS = (-128, 127), (0, 255), (0, 96), (-7, 7)
 LEAST_LINES = 1024  # of a bank and of the weight store: any random EXEC fits
 
 
@@ -140,6 +141,7 @@ def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict
     skip = row if kernel[0] > 1 and rng.random() < 0.3 else 0
     res_fast = pick(0, 1)
     words = lanes * sub_tiles * (2 if has_residual and not res_fast else 1)
+    lo, hi = _CLAMPS[pick(0, len(_CLAMPS) - 1)]
     return {
         "group_cycles": max(kernel[0] * row, words + skip) + pick(0, 1) * pick(0, 3),
         "group_lanes": lanes,
@@ -151,8 +153,8 @@ def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict
         "out_packed": pick(0, 1) if sub_tiles % 2 == 0 or sub_tiles == 1 else 0,
         "res_packed": pick(0, 1) if sub_tiles % 2 == 0 or sub_tiles == 1 else 0,
         "res_fast": res_fast,
-        "lo": -128,
-        "hi": 127,
+        "lo": lo,
+        "hi": hi,
         "kernel_h": kernel[0],
         "kernel_w": kernel[1],
         "ci_tiles": ci_tiles,

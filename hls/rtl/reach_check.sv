@@ -146,10 +146,10 @@ module reach_check #(
     unique case (step_q)
       Res: begin
         count = 14'(last_out_h);
-        line = exec.res_still ? '0 : 17'($signed(exec.res_row_line));
-        place = exec.res_still ? '0 : 16'(exec.res_row_bank) + 16'(last_out_w);
+        line = exec.res_still ? 17'sd0 : 17'($signed(exec.res_row_line));
+        place = exec.res_still ? 16'd0 : 16'(exec.res_row_bank) + 16'(last_out_w);
         from_line = $signed({1'b0, exec.res_line});
-        from_place = 16'(exec.res_bank) + (exec.res_still ? '0 : 16'(last_out_w));
+        from_place = 16'(exec.res_bank) + (exec.res_still ? 16'd0 : 16'(last_out_w));
       end
       ResPlanes: begin
         count = 14'(res_planes);
@@ -169,14 +169,14 @@ module reach_check #(
       end
       Taps: count = 14'(exec.kernel_h);
       TapRow: begin  // a kernel row further is tap_rows pitches further: nothing is left
-        count = -14'(exec.tap_rows);
+        count = 14'sd0 - 14'(exec.tap_rows);
         line = $signed({7'b0, exec.pitch_line});
         place = 16'(exec.pitch_bank);
         from_line = 17'($signed(exec.tap_row_line));
         from_place = 16'(exec.tap_row_bank) + 16'(taps_x_q);
       end
       InRow: begin  // an output row further is stride_h pitches further
-        count = -14'(exec.stride_h);
+        count = 14'sd0 - 14'(exec.stride_h);
         line = $signed({7'b0, exec.pitch_line});
         place = 16'(exec.pitch_bank);
         from_line = 17'($signed(exec.in_row_line));
