@@ -1,5 +1,6 @@
 // csim: the top function for a program on the host.
 // Function:   bitlathe_csim() runs one start on the caller's buffers; 0, or 1 with a message for a simulation error
+//             bitlathe_csim_check() is the ErrorCode of a descriptor that is not the last one
 // Interface:  C, loaded by hls/vitis/csim.py
 // Latency:    none
 // Reset:      none
@@ -31,4 +32,10 @@ extern "C" __attribute__((visibility("default"))) int bitlathe_csim(const uint8_
     message[room - 1] = 0;
     return 1;
   }
+}
+
+extern "C" __attribute__((visibility("default"))) uint32_t bitlathe_csim_check(const uint8_t *descriptor) {
+  using bitlathe::Config;
+  return bitlathe::check_descriptor<Config>(
+      bitlathe::read_descriptor<Config>(reinterpret_cast<const Word *>(descriptor), 0), false);
 }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlathe.hls.program import ErrorCode
+from bitlathe.hls.program import Descriptor, ErrorCode
 from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT
 from bitlathe.hls.sim.engine import POISON, CompiledNetwork, OutputCodes, unpacked
 from bitlathe.hls.sim.faults import EngineStopped, fault
@@ -106,6 +106,10 @@ class HlsEngine:
         registers = dict(zip(Status.__slots__, results, strict=False))
         return Status(**registers, cycles=cycles.value)
 
+    def check(self, descriptor: Descriptor) -> ErrorCode:
+        """What the engine finds wrong with a descriptor before it does anything."""
+        return ErrorCode(self._library.bitlathe_csim_check(aligned(descriptor.encode()).ctypes.data))
+
     def run(
         self, network: CompiledNetwork, codes: NDArray[np.integer[Any]], *, inputs_per_start: int = 1
     ) -> NDArray[np.integer[Any]]:
@@ -188,6 +192,8 @@ def _load(path: Path) -> tuple[ctypes.CDLL, Lock]:
         ctypes.c_size_t,
     ]
     library.bitlathe_csim.restype = ctypes.c_int
+    library.bitlathe_csim_check.argtypes = [pointer]
+    library.bitlathe_csim_check.restype = ctypes.c_uint32
     return library, Lock()
 
 

@@ -58,6 +58,8 @@ extern "C" void bitlathe_engine(const Word *program, const Word *weights, const 
 #pragma HLS ARRAY_PARTITION variable=store complete dim=1
   static Word codewords[Config::kPI][Config::kCodebookWords];
 #pragma HLS ARRAY_PARTITION variable=codewords complete dim=1
+  static Config::CodePair tables[Config::kTableCopies][Config::kTableLines];
+#pragma HLS ARRAY_PARTITION variable=tables complete dim=1
   static uint32_t completed = 0;
 
   const uint64_t began = *counter;
@@ -66,7 +68,7 @@ extern "C" void bitlathe_engine(const Word *program, const Word *weights, const 
   const bool weights_due = !(flags & bitlathe::kFlagWeightsResident);
   if (profile == 0) {
     outcome = bitlathe::run_program<Config>(program, weights, input, output, scratch, sizes, inputs, weights_due, abort,
-                                            banks, store, codewords);
+                                            banks, store, codewords, tables);
   }
   *cycles = *counter - began;
   ++completed;

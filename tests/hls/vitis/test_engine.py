@@ -9,10 +9,20 @@ import numpy as np
 import pytest
 from aligned_networks import aligned_graphs
 from halves import network_of_halves
+from hls_engines import ENGINES, WIDE
 from lone_execs import alone, execs
 
 from bitlathe.hls.compile import Compiled, compile_graph
-from bitlathe.hls.program import DESCRIPTOR_BYTES, KINDS, ErrorCode, Exec, Opcode, Program, fields_of
+from bitlathe.hls.program import (
+    DESCRIPTOR_BYTES,
+    KINDS,
+    Encoding,
+    ErrorCode,
+    Exec,
+    Opcode,
+    Program,
+    fields_of,
+)
 from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
 from bitlathe.hls.target.config import PROGRAM_VERSION, TARGETS, EngineConfiguration, Target
 from bitlathe.hls.vitis.csim import Arguments, EngineStopped, HlsEngine, Status, Types, aligned
@@ -24,37 +34,6 @@ from bitlathe.rtl_tb.random_networks.graphs import random_graph
 from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 PYNQ = TARGETS["pynq-z2"]
-
-
-def _odd(name: str, engine: EngineConfiguration) -> Target:
-    return replace(PYNQ, name=name, engine=engine)
-
-
-# Unlike the boards': several output tiles a pixel, one pixel a cycle, an odd count of pixels, other banks.
-ENGINES = {
-    **TARGETS,
-    "8x16x3": _odd(
-        "8x16x3", EngineConfiguration(pi=8, po=16, pp=3, banks=7, bank_lines=1024, weight_lines=512)
-    ),
-    "8x8x1": _odd("8x8x1", EngineConfiguration(pi=8, po=8, pp=1, banks=8, bank_lines=1024, weight_lines=512)),
-    "8x16x1": _odd(
-        "8x16x1", EngineConfiguration(pi=8, po=16, pp=1, banks=3, bank_lines=1024, weight_lines=1024)
-    ),
-    "8x32x4": _odd(
-        "8x32x4", EngineConfiguration(pi=8, po=32, pp=4, banks=11, bank_lines=1024, weight_lines=1024)
-    ),
-}
-
-
-# 16 input channels a cycle, where a cycle's sums are the largest.
-WIDE = {
-    "16x16x2": _odd(
-        "16x16x2", EngineConfiguration(pi=16, po=16, pp=2, banks=3, bank_lines=256, weight_lines=64)
-    ),
-    "16x32x3": _odd(
-        "16x32x3", EngineConfiguration(pi=16, po=32, pp=3, banks=5, bank_lines=256, weight_lines=64)
-    ),
-}
 ALIGNED = {**ENGINES, **WIDE}
 
 
@@ -335,9 +314,17 @@ def test_a_move_or_an_exec_beyond_its_memory_stops_the_run(
     assert _fault(bench.start()) == (ErrorCode.OUT_OF_BOUNDS, index)
 
 
-@pytest.mark.parametrize("name", ["8x8x1", "8x16x1"])
+@pytest.mark.parametrize(("first", "beats", "fits"), [(0, 256, 1), (255, 1, 1), (255, 2, 0), (256, 1, 0)])
+def test_a_table_is_loaded_up_to_the_last_word(bench: _Bench, first: int, beats: int, fits: bool) -> None:
+    index = bench.first(Opcode.LOAD_WEIGHTS)
+    bench.change(index, encoding=Encoding.TABLE, weight_line=first, beats=beats, pass_lines=0)
+    expected = (ErrorCode.NONE, NO_DESCRIPTOR) if fits else (ErrorCode.OUT_OF_BOUNDS, index)
+    assert _fault(bench.start()) == expected
+
+
+@pytest.mark.parametrize("name", ["8x8x1", "8x16x1", "16x16x1"])
 def test_an_exec_runs_or_is_refused_as_specified(rng: np.random.Generator, name: str) -> None:
-    target, graph = ENGINES[name], random_resnet(rng, blocks=1, channels=(8, 8, 8))
+    target, graph = ALIGNED[name], random_resnet(rng, blocks=1, channels=(8, 8, 8))
     network, codes = compile_graph(graph, target.engine), random_inputs(rng, graph, 1)
     for descriptor, expected in execs(rng, target.engine, 60):
         code = ErrorCode.NONE

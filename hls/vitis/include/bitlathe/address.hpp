@@ -24,11 +24,11 @@ template <class Config>
 struct Tap {
   UInt<12> tile;  // input channel tile
   UInt<8> row, column;
-  UInt<12> map_column;  // columns of the map from the window's origin
+  UInt<13> map_row, map_column;  // rows and columns of the map from the window's origin
   Position offset;
   int tile_lines;
 
-  Tap() : tile(0), row(0), column(0), map_column(0), offset(position(0, 0)), tile_lines(0) {}
+  Tap() : tile(0), row(0), column(0), map_row(0), map_column(0), offset(position(0, 0)), tile_lines(0) {}
 
   void advance(const ExecFields &fields) {
 #pragma HLS INLINE
@@ -40,7 +40,10 @@ struct Tap {
       offset = add<Config>(offset, column_end ? fields.tap_row_step : fields.tap_step_position);
       column = column_end ? 0 : (int)column + 1;
       map_column = column_end ? 0 : (int)map_column + (int)fields.tap_step;
-      if (column_end) row = (int)row + 1;
+      if (column_end) {
+        row = (int)row + 1;
+        map_row = (int)map_row + (int)fields.tap_rows;
+      }
     }
   }
 
@@ -52,12 +55,13 @@ struct Tap {
 };
 
 template <class Config>
-UInt<kAddressBits> lane_address(const ExecFields &fields, UInt<kPixelBits> pixel, const Tap<Config> &tap) {
+UInt<kAddressBits> lane_address(const ExecFields &fields, UInt<kPixelBits> pixel, bool has_pixel,
+                                const Tap<Config> &tap) {
 #pragma HLS INLINE
   const Position origin = position(unpack_signed(pixel, 0, 18), (int)((uint64_t)pixel >> 18 & 0xF));
-  const int row = unpack_signed(pixel, 22, 13) + (int)tap.row;
+  const int row = unpack_signed(pixel, 22, 13) + (int)tap.map_row;
   const int column = unpack_signed(pixel, 35, 13) + (int)tap.map_column;
-  const bool on = row >= 0 && row < (int)fields.in_h && column >= 0 && column < (int)fields.in_w;
+  const bool on = has_pixel && row >= 0 && row < (int)fields.in_h && column >= 0 && column < (int)fields.in_w;
   const Position place = add<Config>(origin, tap.offset);
   const int line = (int)place.line + tap.tile_lines;
   BITLATHE_CHECK(!on || (line >= 0 && line < Config::kBankLines), "EXEC reads beyond the scratchpad");
@@ -95,11 +99,11 @@ address_cycles:
     address_lanes:
       for (int j = 0; j < Config::kPP; ++j) {
 #pragma HLS UNROLL
-        const UInt<kAddressBits> made = lane_address<Config>(fields, lane<kPixelBits>(group.pixels, j), tap);
-        set_lane<kAddressBits>(lanes, j, j < (int)group.count ? made : (UInt<kAddressBits>)0);
+        const UInt<kPixelBits> pixel = lane<kPixelBits>(group.pixels, j);
+        set_lane<kAddressBits>(lanes, j, lane_address<Config>(fields, pixel, j < (int)group.count, tap));
       }
       addresses.write(lanes);
-      if (!fields.is_max) ++line;
+      if (!fields.is_max && (!fields.hold_weights || command.last)) ++line;
       tap.advance(fields);
       if (command.last) {
         tap = Tap<Config>();

@@ -2,8 +2,9 @@
 // Function:   pair_products: 8 bit: sum_i += a0 * w0_i + a1 * w1_i with weights as (w1 << kWideSpacing) + w0
 //             packed: two pixels' sums at once, (sum of the second << kFieldBits) + sum of the first;
 //             acts as (second << kNarrowSpacing) + first, weights as (w1 << 2 * kNarrowSpacing) + w0
-//             requantize: clamp((acc + bias + (residual << residual_shift) + half) >> shift, lo, hi); half_even: an
-//             odd result that was half a step below is the even one below it instead
+//             residual_term: residual << residual_shift, or its product with a maximum
+//             requantize: clamp((acc + bias + residual term + half) >> shift, lo, hi); half_even: an odd result that was
+//             half a step below is the even one below it instead
 // Interface:  8-bit weights within +-127; accumulators wrap at 32 bits
 // Latency:    combinational; the pipeline that calls it places the registers
 // Reset:      none
@@ -90,12 +91,19 @@ struct Requantization {
   UInt<5> residual_shift;
 };
 
+inline int32_t residual_term(Int<kCodeBits> maximum, Int<kCodeBits> residual, const Requantization &parameters,
+                             bool is_product) {
+#pragma HLS INLINE
+  const Int<2 * kCodeBits> product = (Int<2 * kCodeBits>)((Int<2 * kCodeBits>)maximum * (Int<2 * kCodeBits>)residual);
+  const uint32_t shifted = (uint32_t)(int)residual << (int)parameters.residual_shift;
+  return is_product ? (int32_t)product : (int32_t)shifted;
+}
+
 inline UInt<8> requantize(int32_t acc, const Requantization &parameters, int32_t residual, int lo, int hi,
                           bool half_even) {
 #pragma HLS INLINE
   const uint32_t half = (1U << (int)parameters.shift) >> 1;  // 0 when the shift is 0
-  const uint32_t added = (uint32_t)residual << (int)parameters.residual_shift;
-  const int32_t sum = (int32_t)((uint32_t)acc + (uint32_t)parameters.bias + half + added);
+  const int32_t sum = (int32_t)((uint32_t)acc + (uint32_t)parameters.bias + half + (uint32_t)residual);
   const bool was_half = half_even && half != 0 && ((uint32_t)sum & (2 * half - 1)) == 0;
   const int32_t nearest = sum >> (int)parameters.shift;
   const int32_t shifted = was_half ? nearest & ~1 : nearest;

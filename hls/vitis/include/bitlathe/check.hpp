@@ -42,8 +42,8 @@ bool bad_move(const Descriptor &d) {
 inline bool bad_weights(const Descriptor &d) {
 #pragma HLS INLINE
   const uint32_t encoding = field<weights::encoding>(d);
-  const bool in_passes = encoding != kEncodingColumns && encoding != kEncodingCodebook;
-  return field<weights::beats>(d) == 0 || encoding > kEncodingCodebook ||
+  const bool in_passes = encoding != kEncodingColumns && encoding != kEncodingCodebook && encoding != kEncodingTable;
+  return field<weights::beats>(d) == 0 || encoding > kEncodingTable ||
          (in_passes && field<weights::pass_lines>(d) == 0);
 }
 
@@ -57,19 +57,32 @@ bool bad_exec(const Descriptor &d) {
   const uint32_t words = (lanes * (sub_tiles == 1 ? 1 : Config::kSubTiles)) << (slow ? 1 : 0);
   const bool short_of_cycles =
       field<exec::group_cycles>(d) < words + skip || field<exec::group_cycles>(d) < field<exec::kernel_h>(d) * row;
-  const bool skips_wrong = skip != 0 && (skip != row || field<exec::kernel_h>(d) < 2);
+  const bool skips_wrong = skip != 0 && (skip != row || field<exec::kernel_h>(d) < 2 || field<exec::tap_rows>(d) != 1);
   return lanes == 0 || lanes > Config::kPP || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) || short_of_cycles ||
-         skips_wrong || field<exec::tap_step>(d) == 0 || field<exec::kernel_h>(d) == 0 ||
-         field<exec::kernel_w>(d) == 0 || field<exec::ci_tiles>(d) == 0 || field<exec::out_h>(d) == 0 ||
-         field<exec::out_w>(d) == 0 || field<exec::out_tiles>(d) == 0;
+         skips_wrong || field<exec::tap_rows>(d) == 0 || field<exec::tap_step>(d) == 0 ||
+         field<exec::out_step>(d) == 0 || field<exec::kernel_h>(d) == 0 || field<exec::kernel_w>(d) == 0 ||
+         field<exec::ci_tiles>(d) == 0 || field<exec::out_h>(d) == 0 || field<exec::out_w>(d) == 0 ||
+         field<exec::out_tiles>(d) == 0;
+}
+
+// Flags that need others, or that others exclude.
+inline bool bad_exec_flags(const Descriptor &d) {
+#pragma HLS INLINE
+  const bool is_max = field<exec::is_max>(d) != 0, has_residual = field<exec::has_residual>(d) != 0;
+  const bool is_packed = field<exec::in_packed>(d) || field<exec::out_packed>(d) || field<exec::res_packed>(d);
+  const bool table = !field<exec::has_table>(d) && field<exec::table>(d) != 0;
+  const bool product = field<exec::is_product>(d) && (!is_max || !has_residual || is_packed);
+  const bool still = field<exec::res_still>(d) && !has_residual;
+  const bool holds =
+      field<exec::hold_weights>(d) && (is_max || field<exec::ci_tiles>(d) != 1 || field<exec::skip_weights>(d) != 0);
+  return table || product || still || holds;
 }
 
 template <class Config>
 bool bad_exec_bank(const Descriptor &d) {
 #pragma HLS INLINE
-  return field<exec::tap_step>(d) >= Config::kBanks || field<exec::in_bank>(d) >= Config::kBanks ||
-         field<exec::in_step_bank>(d) >= Config::kBanks || field<exec::in_row_bank>(d) >= Config::kBanks ||
-         field<exec::tap_row_bank>(d) >= Config::kBanks || field<exec::skip_bank>(d) >= Config::kBanks ||
+  return field<exec::in_bank>(d) >= Config::kBanks || field<exec::pitch_bank>(d) >= Config::kBanks ||
+         field<exec::in_row_bank>(d) >= Config::kBanks || field<exec::tap_row_bank>(d) >= Config::kBanks ||
          field<exec::out_bank>(d) >= Config::kBanks || field<exec::out_row_bank>(d) >= Config::kBanks ||
          field<exec::res_bank>(d) >= Config::kBanks || field<exec::res_row_bank>(d) >= Config::kBanks;
 }
@@ -82,7 +95,8 @@ uint32_t check_descriptor(const Descriptor &d, bool is_last) {
   if (opcode > kOpStore || (opcode == kOpEnd) != is_last) return kErrorBadOpcode;
   if (opcode == kOpLoad || opcode == kOpStore) bad = bad_space<Config>(d, opcode == kOpStore) || bad_move<Config>(d);
   if (opcode == kOpLoadWeights) bad = bad_space<Config>(d, false) || bad_weights(d);
-  if (opcode == kOpExec) bad = bad_exec<Config>(d) || bad_exec_bank<Config>(d) || !exec_matches<Config>(d);
+  if (opcode == kOpExec)
+    bad = bad_exec<Config>(d) || bad_exec_flags(d) || bad_exec_bank<Config>(d) || !exec_matches<Config>(d);
   if (bad) return kErrorBadField;
   return opcode == kOpExec && !exec_is_inside<Config>(d) ? kErrorOutOfBounds : kErrorNone;
 }

@@ -88,17 +88,18 @@ template <class Config>
 uint32_t run_load_weights(const Descriptor &d, const typename Config::Word *weights, const typename Config::Word *input,
                           const typename Config::Word *output, const typename Config::Word *scratch, const Sizes &sizes,
                           const Progress &progress, typename Config::Word lines[Config::kPO][Config::kWeightLines],
-                          typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
+                          typename Config::Word codewords[Config::kPI][Config::kCodebookWords],
+                          typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines]) {
 #pragma HLS INLINE
   switch (field<move::space>(d)) {
     case kSpaceWeights:
-      return load_weights<Config>(d, weights, 0, sizes.weights, lines, codewords);
+      return load_weights<Config>(d, weights, 0, sizes.weights, lines, codewords, tables);
     case kSpaceInput:
-      return load_weights<Config>(d, input, progress.input_advance, sizes.input, lines, codewords);
+      return load_weights<Config>(d, input, progress.input_advance, sizes.input, lines, codewords, tables);
     case kSpaceOutput:
-      return load_weights<Config>(d, output, progress.output_advance, sizes.output, lines, codewords);
+      return load_weights<Config>(d, output, progress.output_advance, sizes.output, lines, codewords, tables);
     default:
-      return load_weights<Config>(d, scratch, 0, sizes.scratch, lines, codewords);
+      return load_weights<Config>(d, scratch, 0, sizes.scratch, lines, codewords, tables);
   }
 }
 
@@ -119,7 +120,8 @@ uint32_t run_descriptor(const Descriptor &d, bool weights_due, const typename Co
                         typename Config::Word *scratch, const Sizes &sizes, Progress &progress,
                         typename Config::Word banks[Config::kBanks][Config::kBankLines],
                         typename Config::Word lines[Config::kPO][Config::kWeightLines],
-                        typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
+                        typename Config::Word codewords[Config::kPI][Config::kCodebookWords],
+                        typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines]) {
 #pragma HLS INLINE
   const uint32_t opcode = field<common::opcode>(d);
   uint32_t error = kErrorNone;
@@ -134,11 +136,11 @@ uint32_t run_descriptor(const Descriptor &d, bool weights_due, const typename Co
       ++progress.loads;
       break;
     case kOpLoadWeights:
-      error = run_load_weights<Config>(d, weights, input, output, scratch, sizes, progress, lines, codewords);
+      error = run_load_weights<Config>(d, weights, input, output, scratch, sizes, progress, lines, codewords, tables);
       ++progress.loads;
       break;
     case kOpExec:
-      execute<Config>(exec_fields(d), banks, lines);
+      execute<Config>(exec_fields<Config>(d), banks, lines, tables);
       ++progress.execs;
       break;
     case kOpStore:
@@ -157,7 +159,8 @@ Outcome run_program(const typename Config::Word *program, const typename Config:
                     const Sizes &sizes, uint32_t inputs, bool weights_due, const volatile uint32_t *abort,
                     typename Config::Word banks[Config::kBanks][Config::kBankLines],
                     typename Config::Word lines[Config::kPO][Config::kWeightLines],
-                    typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
+                    typename Config::Word codewords[Config::kPI][Config::kCodebookWords],
+                    typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines]) {
 #pragma HLS INLINE
   Outcome outcome = {kErrorNone, kNoDescriptor};
   const Descriptor head = read_descriptor<Config>(program, 0);
@@ -175,7 +178,7 @@ program_inputs:
       outcome.error = *abort != 0 ? (uint32_t)kErrorAborted : check_descriptor<Config>(d, index + 1 == descriptors);
       if (outcome.error == kErrorNone)
         outcome.error = run_descriptor<Config>(d, weights_due, weights, input, output, scratch, sizes, progress, banks,
-                                               lines, codewords);
+                                               lines, codewords, tables);
       if (outcome.error != kErrorNone && outcome.error != kErrorAborted) outcome.failing = index;
     }
     weights_due = false;

@@ -1,6 +1,6 @@
 // exec: EXEC as five processes joined by bounded FIFOs.
 // Function:   gather -> address -> scratchpad -> array -> output_stage -> scratchpad
-// Interface:  EXEC fields, scratchpad banks, weight store
+// Interface:  EXEC fields, scratchpad banks, weight store, tables
 // Latency:    groups * kernel cycles and about 40 to fill.   Throughput: the array works in every cycle.
 // Reset:      none
 // Reference:  hls/functional/exec.py
@@ -13,7 +13,8 @@ namespace bitlathe {
 
 template <class Config>
 void execute(ExecFields fields, typename Config::Word banks[Config::kBanks][Config::kBankLines],
-             typename Config::Word weights[Config::kPO][Config::kWeightLines]) {
+             const typename Config::Word weights[Config::kPO][Config::kWeightLines],
+             const typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines]) {
 #pragma HLS INLINE off
 #pragma HLS DATAFLOW
   Stream<PixelGroup<Config>, 4> groups("groups");
@@ -40,7 +41,7 @@ void execute(ExecFields fields, typename Config::Word banks[Config::kBanks][Conf
   BITLATHE_PROCESS(address<Config>(fields, groups, addresses, commands));
   BITLATHE_PROCESS(scratchpad<Config>(fields, banks, addresses, operands, residuals, results));
   BITLATHE_PROCESS(array<Config>(fields, weights, commands, operands, parameters, heads, sums));
-  BITLATHE_PROCESS(output_stage<Config>(fields, parameters, heads, sums, residuals, results));
+  BITLATHE_PROCESS(output_stage<Config>(fields, tables, parameters, heads, sums, residuals, results));
   BITLATHE_JOIN();
 }
 

@@ -1,7 +1,7 @@
-// moves: LOAD, LOAD_WEIGHTS and STORE: words between DDR and the two on-chip stores.
+// moves: LOAD, LOAD_WEIGHTS and STORE: words between DDR and the on-chip stores.
 // Function:   one burst a segment; every place is checked against its buffer and its store before the burst
 // Interface:  a DDR buffer as a pointer to words, its size and how far it has advanced; ErrorCode back
-// Latency:    the memory's.   Throughput: 1 word per cycle (II = 1).
+// Latency:    the memory's.   Throughput: 1 word per cycle (II = 1); of the tables one in 4 cycles.
 // Reset:      none
 // Reference:  hls/program/moves.py; hls/rtl/burst_split.sv, move_walker.sv
 #ifndef BITLATHE_MOVES_HPP
@@ -175,15 +175,46 @@ decoded_bytes:
   return column;
 }
 
+// Words of the tables: all pairs of a beat go to every copy, which takes two a cycle.
+template <class Config>
+uint32_t load_tables(const typename Config::Word *memory, uint64_t base, uint32_t beats, uint32_t first,
+                     typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines]) {
+  uint32_t error = kErrorNone;
+table_beats:
+  for (uint32_t k = 0; k < beats; ++k) {
+#pragma HLS PIPELINE II=4
+#pragma HLS LOOP_TRIPCOUNT min=1 max=256 avg=32
+    const typename Config::Word word = memory[base + k];
+    const bool bad = first + k >= Config::kTableWords;
+    if (bad) error = kErrorOutOfBounds;
+  beat_pairs:
+    for (int p = 0; p < Config::kPI / 2; ++p) {
+#pragma HLS UNROLL
+      typename Config::CodePair pair;
+      set_lane<8>(pair, 0, lane<8>(word, 2 * p));
+      set_lane<8>(pair, 1, lane<8>(word, 2 * p + 1));
+    table_copies:
+      for (int c = 0; c < Config::kTableCopies; ++c) {
+#pragma HLS UNROLL
+        if (!bad) tables[c][(first + k) * (Config::kPI / 2) + p] = pair;
+      }
+    }
+  }
+  return error;
+}
+
 template <class Config>
 uint32_t load_weights(const Descriptor &d, const typename Config::Word *memory, uint64_t advance, uint32_t bytes,
                       typename Config::Word weights[Config::kPO][Config::kWeightLines],
-                      typename Config::Word codewords[Config::kPI][Config::kCodebookWords]) {
+                      typename Config::Word codewords[Config::kPI][Config::kCodebookWords],
+                      typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines]) {
   const uint32_t beats = field<weights::beats>(d);
   const uint64_t offset = field<weights::offset>(d) >> Config::kWordLog;
   if (!inside<Config>(offset, beats, advance, bytes)) return kErrorOutOfBounds;
   const uint64_t base = offset + (advance >> Config::kWordLog);
   const uint32_t encoding = field<weights::encoding>(d);
+  if (encoding == kEncodingTable)
+    return load_tables<Config>(memory, base, beats, field<weights::weight_line>(d), tables);
   const bool to_codebook = encoding == kEncodingCodebook;
   const uint32_t room = to_codebook ? Config::kCodebookWords : Config::kWeightLines;
   LineWalk<Config> walk = {encoding, field<weights::pass_lines>(d), field<weights::weight_line>(d), 0, 0, !to_codebook};

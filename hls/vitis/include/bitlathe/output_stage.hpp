@@ -1,7 +1,7 @@
 // output_stage: one word of PI codes a cycle from the finished groups, in the order of the map's words.
-// Function:   requantize(acc, bias, residual) in every lane
-// Interface:  sums, group heads, parameter lines and residual words in; result words out
-// Latency:    7 cycles.   Throughput: 1 word per cycle (II = 1).
+// Function:   requantize(acc, bias, residual) in every lane, or of the residual's product with a maximum; then a table
+// Interface:  sums, group heads, parameter lines and residual words in; result words out; reads the tables
+// Latency:    9 cycles.   Throughput: 1 word per cycle (II = 1).
 // Reset:      none
 // Reference:  hls/rtl/output_stage.sv
 #ifndef BITLATHE_OUTPUT_STAGE_HPP
@@ -22,9 +22,19 @@ Requantization requantization(const typename Config::Parameters &line, int colum
   return made;
 }
 
+// A code's entry in the table of its EXEC; two lanes read a copy.
+template <class Config>
+UInt<8> entry(const typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines], UInt<3> table, int i,
+              UInt<8> code) {
+#pragma HLS INLINE
+  const int index = (int)table << 8 | (int)code;
+  return lane<8>(tables[i / 2][index >> 1], index & 1);
+}
+
 template <class Config>
 typename Config::Word result_word(const ExecFields &fields, const typename Config::Sums &sums,
-                                  const typename Config::Parameters &parameters, const typename Config::Word &residual,
+                                  const typename Config::Parameters &line, const typename Config::Word &residual,
+                                  const typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines],
                                   int sub, int half) {
 #pragma HLS INLINE
   typename Config::Word word;
@@ -34,15 +44,20 @@ result_lanes:
     const int column = sub * Config::kPI + i;
     const UInt<8> stored = lane<8>(residual, i);
     const int added = fields.res_packed ? half_of(stored, half, fields.res_signed) : code_of(stored, fields.res_signed);
-    set_lane<8>(word, i,
-                requantize((int32_t)(uint32_t)lane<32>(sums, column), requantization<Config>(parameters, column),
-                           fields.has_residual ? added : 0, fields.lo, fields.hi, fields.half_even));
+    const int32_t acc = (int32_t)(uint32_t)lane<32>(sums, column);
+    const Requantization parameters = requantization<Config>(line, column);
+    const int32_t term = residual_term((Int<kCodeBits>)acc, (Int<kCodeBits>)(fields.has_residual ? added : 0),
+                                       parameters, fields.is_product);
+    const UInt<8> code =
+        requantize(fields.is_product ? 0 : acc, parameters, term, fields.lo, fields.hi, fields.half_even);
+    set_lane<8>(word, i, fields.has_table ? entry<Config>(tables, fields.table, i, code) : code);
   }
   return word;
 }
 
 template <class Config>
-void output_stage(ExecFields fields, Stream<typename Config::Parameters, 2> &parameters, Stream<GroupHead, 4> &heads,
+void output_stage(ExecFields fields, const typename Config::CodePair tables[Config::kTableCopies][Config::kTableLines],
+                  Stream<typename Config::Parameters, 2> &parameters, Stream<GroupHead, 4> &heads,
                   Stream<typename Config::Sums, 4> sums[Config::kPP], Stream<typename Config::Word, 16> &residuals,
                   Stream<typename Config::Word, 16> &results) {
   GroupHead head;
@@ -70,7 +85,7 @@ output_words:
     }
     typename Config::Word residual;
     if (fields.has_residual) residual = residuals.read();
-    results.write(result_word<Config>(fields, pixel, line, residual, sub, (tile + sub) & 1));
+    results.write(result_word<Config>(fields, pixel, line, residual, tables, sub, (tile + sub) & 1));
     const bool pixel_end = sub + 1 == (int)fields.sub_tiles || tile + sub + 1 == (int)fields.out_tiles;
     const bool group_end = pixel_end && place + 1 == (int)head.count;
     done = group_end && head.final;

@@ -1,5 +1,6 @@
 // position: places in the scratchpad as (line, bank) pairs, and walks over a map's pixels.
-// Function:   add(position, step): banks carry into lines, no division; PixelWalker: raster order, map after map
+// Function:   add(position, step): banks carry into lines, no division; columns_step(): a step as a position;
+//             PixelWalker: raster order, map after map
 // Interface:  plain values
 // Latency:    none
 // Reset:      none
@@ -30,6 +31,21 @@ Position add(const Position &first, const Position &second) {
   const int bank = (int)first.bank + (int)second.bank;
   const bool wraps = bank >= Config::kBanks;
   return position((int)first.line + (int)second.line + (wraps ? 1 : 0), wraps ? bank - Config::kBanks : bank);
+}
+
+enum { kStepBits = 5 };  // of a step in columns
+
+// A step of some columns, which may be beyond the last bank: a comparator a line, since a division is a circuit.
+template <class Config>
+Position columns_step(UInt<kStepBits> columns) {
+#pragma HLS INLINE
+  int lines = 0;
+step_lines:
+  for (int l = 0; l < Config::kStepLines; ++l) {
+#pragma HLS UNROLL
+    if ((int)columns >= (l + 1) * Config::kBanks) lines = l + 1;
+  }
+  return position(lines, (int)columns - lines * Config::kBanks);
 }
 
 // A map's pixels: a step inside a row, a row step at its end, `map_lines` further after the last.

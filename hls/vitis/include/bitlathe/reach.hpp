@@ -35,14 +35,14 @@ int32_t place(int32_t line, uint32_t bank) {
 template <class Config>
 int32_t map_pitch(const Descriptor &d) {
 #pragma HLS INLINE
-  return place<Config>(signed_field<exec::tap_row_line>(d), field<exec::tap_row_bank>(d)) +
-         (int32_t)times(field<exec::kernel_w>(d) - 1, field<exec::tap_step>(d));
+  return place<Config>((int32_t)field<exec::pitch_line>(d), field<exec::pitch_bank>(d));
 }
 
 // Rows from the first window's origin to the last one's last row.
 inline int32_t rows_reached(const Descriptor &d) {
 #pragma HLS INLINE
-  return (int32_t)times(field<exec::out_h>(d) - 1, field<exec::stride_h>(d)) + field<exec::kernel_h>(d) - 1;
+  return (int32_t)times(field<exec::out_h>(d) - 1, field<exec::stride_h>(d)) +
+         (int32_t)times(field<exec::kernel_h>(d) - 1, field<exec::tap_rows>(d));
 }
 
 inline int32_t columns_reached(const Descriptor &d) {
@@ -59,18 +59,17 @@ inline int32_t exec_passes(const Descriptor &d) {
 template <class Config>
 bool exec_matches(const Descriptor &d) {
 #pragma HLS INLINE
-  const int32_t pitch = map_pitch<Config>(d), stride_w = field<exec::stride_w>(d);
-  const int32_t step = place<Config>(signed_field<exec::in_step_line>(d), field<exec::in_step_bank>(d));
-  const int32_t row = place<Config>(signed_field<exec::in_row_line>(d), field<exec::in_row_bank>(d)) +
-                      (int32_t)times(field<exec::out_w>(d) - 1, stride_w);
-  const int32_t skip = place<Config>(field<exec::skip_line>(d), field<exec::skip_bank>(d));
-  const bool skips = field<exec::skip_weights>(d) != 0;
-  const bool falls = pitch < 0 || signed_field<exec::out_row_line>(d) < 0 ||
-                     (field<exec::has_residual>(d) && signed_field<exec::res_row_line>(d) < 0);
+  const int32_t pitch = map_pitch<Config>(d);
+  const int32_t tap_row = place<Config>(signed_field<exec::tap_row_line>(d), field<exec::tap_row_bank>(d)) +
+                          (int32_t)times(field<exec::kernel_w>(d) - 1, field<exec::tap_step>(d));
+  const int32_t in_row = place<Config>(signed_field<exec::in_row_line>(d), field<exec::in_row_bank>(d)) +
+                         (int32_t)times(field<exec::out_w>(d) - 1, field<exec::stride_w>(d));
+  const bool has_rows = field<exec::has_residual>(d) && !field<exec::res_still>(d);
+  const bool rises = signed_field<exec::out_row_line>(d) < 0 || (has_rows && signed_field<exec::res_row_line>(d) < 0);
   const bool ends_late = signed_field<exec::start_y>(d) + rows_reached(d) > kLastPlace ||
                          signed_field<exec::start_x>(d) + columns_reached(d) > kLastPlace;
-  return step == stride_w && row == times(field<exec::stride_h>(d), pitch) && !(skips && skip != pitch) && !falls &&
-         !ends_late;
+  return tap_row == times(field<exec::tap_rows>(d), pitch) && in_row == times(field<exec::stride_h>(d), pitch) &&
+         !rises && !ends_late;
 }
 
 template <class Config>
@@ -89,11 +88,10 @@ bool source_is_inside(const Descriptor &d) {
   return first + times(above, pitch) + left >= 0 && last < Config::kBanks * Config::kBankLines;
 }
 
-// Whether the words of an output or a residual do, given its fields.
+// Whether the words of an output or a residual are, whose rows are `width` positions and a `row` step each.
 template <class Config>
-bool map_is_inside(const Descriptor &d, int32_t first, int32_t row, uint32_t plane, bool is_packed) {
+bool map_is_inside(const Descriptor &d, int32_t first, int32_t width, int32_t row, uint32_t plane, bool is_packed) {
 #pragma HLS INLINE
-  const int32_t width = field<exec::out_w>(d) - 1;
   const int32_t planes = (field<exec::out_tiles>(d) - 1) >> (is_packed ? 1 : 0);
   const int64_t last =
       first + width + times(field<exec::out_h>(d) - 1, row + width) + times(planes, (int32_t)(plane * Config::kBanks));
@@ -104,7 +102,8 @@ template <class Config>
 bool weights_are_inside(const Descriptor &d) {
 #pragma HLS INLINE
   const bool is_max = field<exec::is_max>(d) != 0;
-  const uint32_t taps = field<exec::kernel_h>(d) * field<exec::kernel_w>(d) * field<exec::ci_tiles>(d);
+  const uint32_t taps =
+      field<exec::hold_weights>(d) ? 1 : field<exec::kernel_h>(d) * field<exec::kernel_w>(d) * field<exec::ci_tiles>(d);
   const uint32_t passes = is_max || field<exec::repeat_weights>(d) ? 1 : exec_passes(d);
   const uint64_t lines = (uint64_t)passes * (1 + (is_max ? 0 : taps));
   return field<exec::weight_line>(d) + lines <= Config::kWeightLines;
@@ -117,11 +116,13 @@ bool exec_is_inside(const Descriptor &d) {
   const int32_t out_row = place<Config>(signed_field<exec::out_row_line>(d), field<exec::out_row_bank>(d));
   const int32_t res = place<Config>(field<exec::res_line>(d), field<exec::res_bank>(d));
   const int32_t res_row = place<Config>(signed_field<exec::res_row_line>(d), field<exec::res_row_bank>(d));
+  const int32_t columns = field<exec::out_w>(d) - 1, out_width = (int32_t)times(columns, field<exec::out_step>(d));
+  const bool stays = field<exec::res_still>(d) != 0;
   const bool output =
-      map_is_inside<Config>(d, out, out_row, field<exec::out_plane>(d), field<exec::out_packed>(d) != 0);
-  const bool residual =
-      !field<exec::has_residual>(d) ||
-      map_is_inside<Config>(d, res, res_row, field<exec::res_plane>(d), field<exec::res_packed>(d) != 0);
+      map_is_inside<Config>(d, out, out_width, out_row, field<exec::out_plane>(d), field<exec::out_packed>(d) != 0);
+  const bool residual = !field<exec::has_residual>(d) ||
+                        map_is_inside<Config>(d, res, stays ? 0 : columns, stays ? 0 : res_row,
+                                              field<exec::res_plane>(d), field<exec::res_packed>(d) != 0);
   return source_is_inside<Config>(d) && output && residual && weights_are_inside<Config>(d);
 }
 

@@ -23,7 +23,11 @@ struct Shape : DataPath<PI> {
     kBanks = Banks,
     kBankLines = BankLines,
     kWeightLines = WeightLines,
+    kStepLines = 31 / Banks,     // most lines that a step of columns has
     kCodebookWords = 2048 / PI,  // 256 codewords of 8 bytes
+    kTableWords = 2048 / PI,     // 8 tables of 256 codes
+    kTableLines = 2048 / 2,      // two codes a line
+    kTableCopies = PI / 2,       // a copy has two ports, for two lanes
     kWordBits = 8 * PI,
     kWordLog = PI == 8 ? 3 : 4,
     kSubTiles = PO / PI,
@@ -31,6 +35,7 @@ struct Shape : DataPath<PI> {
     kDescriptorWords = 64 / PI
   };
   typedef Packed<PI, 8> Word;
+  typedef Packed<2, 8> CodePair;  // a line of the tables
   typedef Packed<PP * PI, 8> Operands;
   typedef Packed<PO, kParameterBits> Parameters;
   typedef Packed<PO, 32> Sums;

@@ -13,7 +13,7 @@ namespace bitlathe {
 
 // 8 input channels, 8 output channels, 1 pixels a cycle; 2 banks of 64 words; 32 weight lines
 struct Config : Shape<8, 8, 1, 2, 64, 32> {
-  static const uint32_t kIdentity = 1502649897U;
+  static const uint32_t kIdentity = 140411952U;
 };
 
 }  // namespace bitlathe

@@ -1,0 +1,165 @@
+"""Random EXECs leave what the functional engine leaves, and a wrong one is refused by its place."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import needs
+import numpy as np
+import pytest
+from hls_engines import ENGINES, FEW_BANKS, WIDE
+from lone_execs import LONGEST
+from placed_execs import StoredProgram, stored_program
+
+from bitlathe.hls.checks import fault_of
+from bitlathe.hls.cycles.model import exec_cycles
+from bitlathe.hls.functional.run import FunctionalEngine
+from bitlathe.hls.program import Descriptor, ErrorCode, Exec, LoadWeights
+from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
+from bitlathe.hls.target.config import Target
+from bitlathe.hls.vitis.csim import Arguments, HlsEngine, Status, Types, aligned
+from bitlathe.model.graph.arrays import Bytes
+from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
+
+TARGETS = ENGINES | FEW_BANKS | WIDE
+# What random EXECs are to have among them, alone and together.
+FEATURES: Mapping[str, Callable[[Exec], bool]] = {
+    "dilated": lambda one: one.tap_rows > 1 and one.tap_step > 1 and min(one.kernel_h, one.kernel_w) > 1,
+    "taps further apart than a line": lambda one: one.tap_step > 11 and one.kernel_w > 1,
+    "pixels further apart than a line": lambda one: one.out_step > 11 and one.out_w > 1,
+    "packed, dilated and spread": lambda one: (
+        one.in_packed and one.out_packed and one.tap_step > 1 and one.kernel_w > 1 and one.out_step > 1
+    ),
+    "packed through a table": lambda one: one.out_packed and one.has_table,
+    "maximum through a table": lambda one: one.is_max and one.has_table and not one.is_product,
+    "signed product": lambda one: one.is_product and one.in_signed and one.res_signed,
+    "unsigned product": lambda one: one.is_product and not one.in_signed and not one.res_signed,
+    "product with a vector": lambda one: one.is_product and one.res_still and one.out_h * one.out_w > 1,
+    "packed vector": lambda one: one.res_still and one.res_packed and one.out_tiles > 2,
+    "held, packed": lambda one: one.hold_weights and one.in_packed and one.kernel_h > 1,
+    "held, new lines a tile": lambda one: one.hold_weights and not one.repeat_weights and one.out_tiles > 1,
+    "held, the same lines": lambda one: one.hold_weights and one.repeat_weights and one.out_tiles > 1,
+    "halves to even": lambda one: one.half_even and not one.is_max,
+    "last table": lambda one: one.has_table and one.table == 7,
+    "half an output plane": lambda one: one.out_packed and one.out_tiles % 2 == 1,
+}
+
+
+def _start(
+    target: Target, made: StoredProgram, types: Types = Types.PLAIN, **changed: int
+) -> tuple[Status, Bytes]:
+    """The registers and the scratchpad after a start."""
+    size = made.program.output_stride
+    given = {"flags": 0, "weights_bytes": len(made.weights)} | changed
+    arguments = Arguments(inputs=1, input_bytes=size, output_bytes=size, scratch_bytes=0, **given)
+    program, weights, scratchpad, left, scratch = map(
+        aligned, (made.program.encode(), made.weights, made.scratchpad.tobytes(), bytes(size), b"")
+    )
+    return HlsEngine(target, types).start(program, weights, scratchpad, left, scratch, arguments), left
+
+
+def _expected(made: StoredProgram) -> Bytes:
+    """The scratchpad that the functional engine leaves."""
+    program = made.program
+    engine = FunctionalEngine(
+        configuration=program.configuration, program=program.encode(), weights=made.weights
+    )
+    return engine.run(made.scratchpad)[0]
+
+
+def _wrong(
+    target: Target, programs: Iterable[StoredProgram], types: Types = Types.PLAIN
+) -> list[StoredProgram]:
+    """The programs that end in an error or leave something else."""
+    wrong = []
+    for made in programs:
+        status, left = _start(target, made, types)
+        if status.error or not np.array_equal(left, _expected(made)):
+            wrong.append(made)
+    return wrong
+
+
+def _programs(
+    rng: np.random.Generator, target: Target, programs: int, execs: int, *, is_aligned: bool = False
+) -> list[StoredProgram]:
+    return [stored_program(rng, target.engine, execs, is_aligned=is_aligned) for _ in range(programs)]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_random_execs_leave_what_the_functional_engine_leaves(rng: np.random.Generator, name: str) -> None:
+    assert _wrong(TARGETS[name], _programs(rng, TARGETS[name], 60, 3)) == []
+
+
+@pytest.mark.parametrize("name", ["pynq-z2", "16x32x3"])
+def test_random_execs_have_everything_among_them(rng: np.random.Generator, name: str) -> None:
+    execs = [one for made in _programs(rng, TARGETS[name], 60, 3) for one in made.execs]
+    assert [feature for feature, has in FEATURES.items() if not any(map(has, execs))] == []
+
+
+@pytest.mark.parametrize("name", ["pynq-z2", "8x16x3", "16x32x3"])
+def test_codes_and_weights_that_all_add_up_leave_what_the_functional_engine_leaves(
+    rng: np.random.Generator, name: str
+) -> None:
+    assert _wrong(TARGETS[name], _programs(rng, TARGETS[name], 60, 1, is_aligned=True)) == []
+
+
+@pytest.mark.parametrize("name", ["8x16x3", "16x16x2"])
+def test_random_execs_need_no_more_than_the_exact_widths(rng: np.random.Generator, name: str) -> None:
+    needs.package("hls4ml")
+    target = TARGETS[name]
+    programs = _programs(rng, target, 6, 3) + _programs(rng, target, 6, 1, is_aligned=True)
+    assert _wrong(target, programs, Types.AP) == []
+
+
+def _with(made: StoredProgram, descriptors: Iterable[Descriptor]) -> StoredProgram:
+    return replace(made, program=replace(made.program, descriptors=tuple(descriptors)))
+
+
+def test_tables_stay_from_start_to_start(rng: np.random.Generator) -> None:
+    target = TARGETS["pynq-z2"]
+    made = stored_program(rng, target.engine, 1)
+    changes = {LoadWeights: {"once": True}, Exec: {"has_table": True, "table": 3}}
+    made = _with(made, (replace(one, **changes.get(type(one), {})) for one in made.program.descriptors))
+    status, left = _start(target, made)
+    again, same = _start(target, made, flags=FLAG_WEIGHTS_RESIDENT, weights_bytes=0)
+    assert (status.error, again.error) == (ErrorCode.NONE, ErrorCode.NONE)
+    assert np.array_equal(left, _expected(made)) and np.array_equal(same, left)
+
+
+def _fault(descriptors: tuple[Descriptor, ...], target: Target) -> tuple[ErrorCode, int]:
+    """Code and index of the first descriptor that is wrong."""
+    for index, one in enumerate(descriptors):
+        if (fault := fault_of(one, target.engine)) is not None:
+            return fault.code, index
+    return ErrorCode.NONE, NO_DESCRIPTOR
+
+
+@pytest.mark.parametrize("name", ["8x8x1", "16x16x1"])  # one pixel a group asks no bank twice
+def test_the_first_wrong_exec_of_a_program_is_named(rng: np.random.Generator, name: str) -> None:
+    target, seen = TARGETS[name], set()
+    for made in _programs(rng, TARGETS[name], 60, 3):
+        damaged = tuple(
+            led_astray(rng, one) if isinstance(one, Exec) and rng.random() < 0.5 else one
+            for one in made.program.descriptors
+        )
+        code, index = _fault(damaged, target)
+        runs = [one for one in damaged[: index if code else None] if isinstance(one, Exec)]
+        if max(map(exec_cycles, runs), default=0) > LONGEST:
+            continue
+        status, _ = _start(target, _with(made, damaged))
+        assert (status.error, status.error_index) == (code, index), damaged
+        seen.add(code)
+    assert seen == {ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS}
+
+
+@pytest.mark.parametrize("name", ["pynq-z2", "zcu104", "16x32x3", "8x32x4"])
+def test_an_exec_of_any_size_is_refused_as_specified(rng: np.random.Generator, name: str) -> None:
+    target, seen = TARGETS[name], set()
+    engine = HlsEngine(target)
+    for number in range(150):
+        right = random_exec(rng, target.engine, is_large=number % 2 == 0)
+        outside = one_step_outside(right, target.engine).values()
+        for one in (right, *outside, *(led_astray(rng, right) for _ in range(8))):
+            code, _ = _fault((one,), target)
+            assert engine.check(one) is code, one
+            seen.add(code)
+    assert seen == {ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS}

@@ -1,0 +1,288 @@
+"""Programs of random EXECs over random stores, whose output is the whole scratchpad they leave behind."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bitlathe.hls.checks import (
+    LAST_PLACE,
+    columns_reached,
+    map_pitch,
+    output_words,
+    residual_words,
+    rows_reached,
+    source_position,
+    source_reach,
+    weight_reach,
+)
+from bitlathe.hls.cycles.model import UNITS, exec_passes
+from bitlathe.hls.functional.memory import strided
+from bitlathe.hls.program import (
+    Descriptor,
+    Encoding,
+    End,
+    Exec,
+    LoadMove,
+    LoadWeights,
+    Program,
+    Space,
+    StoreMove,
+)
+from bitlathe.hls.target.config import TABLE_CODES, TABLES, EngineConfiguration
+from bitlathe.model.graph.arrays import Bytes
+
+KINDS_OF_EXEC = ("dense", "channelwise", "held", "maximum", "product")
+_SLACK = 12  # most words between two maps
+# Clamps at the ends of what codes, packed codes and the fields hold; every other EXEC has some of its own.
+_CLAMPS = ((-128, 127), (0, 255), (0, 127), (-8, 7), (0, 15), (-256, 255))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredProgram:
+    """A program that loads the whole scratchpad, runs EXECs and stores the whole scratchpad."""
+
+    program: Program
+    weights: bytes
+    scratchpad: Bytes  # the one input, (1, bytes)
+
+    @property
+    def execs(self) -> list[Exec]:
+        return [one for one in self.program.descriptors if isinstance(one, Exec)]
+
+
+def stored_program(
+    rng: np.random.Generator, configuration: EngineConfiguration, count: int, *, is_aligned: bool = False
+) -> StoredProgram:
+    """`count` random EXECs; aligned ones have codes all alike and weights all alike, each at an end."""
+    words, word = configuration.banks * configuration.bank_lines, configuration.word_bytes
+    whole = {"segment_words": words, "segments": 1, "row_words": words}
+    made = _Chain(configuration=configuration)
+    made.add(LoadMove(space=Space.INPUT, **whole))
+    for index in range(count):
+        _add_tables(rng, made, is_first=index == 0)
+        one = random_placed_exec(rng, configuration)
+        made.add_weights(_lines(rng, one, configuration, is_aligned), weight_line=one.weight_line)
+        made.add(one)
+    made.add(StoreMove(space=Space.OUTPUT, **whole))
+    made.add(End())
+    content = rng.integers(0, 256, words * word, np.uint8)
+    if is_aligned:
+        content[:] = rng.choice([0xFF, 0x80, 0x7F, 0x88, 0x77])
+    program = Program(
+        descriptors=tuple(made.descriptors),
+        configuration=configuration,
+        input_stride=words * word,
+        output_stride=words * word,
+    )
+    return StoredProgram(program=program, weights=bytes(made.weights), scratchpad=content[None])
+
+
+@dataclass(slots=True, kw_only=True)
+class _Chain:
+    """Descriptors of which each waits for all before it, and the weights that they load."""
+
+    configuration: EngineConfiguration
+    descriptors: list[Descriptor] = field(default_factory=list)
+    weights: bytearray = field(default_factory=bytearray)
+
+    def add(self, one: Descriptor) -> None:
+        units = [UNITS[before.opcode] for before in self.descriptors]
+        waits = {f"wait_{unit.name.lower()}": units.count(unit) for unit in set(UNITS.values())}
+        self.descriptors.append(one if isinstance(one, End) else replace(one, **waits))
+
+    def add_weights(self, content: Bytes, **fields: int) -> None:
+        """A LOAD_WEIGHTS of `content`."""
+        beats = content.size // self.configuration.word_bytes
+        self.add(LoadWeights(space=Space.WEIGHTS, offset=len(self.weights), beats=beats, **fields))
+        self.weights += content.tobytes()
+
+
+def _add_tables(rng: np.random.Generator, made: _Chain, *, is_first: bool) -> None:
+    """All tables before the first EXEC, some of their words before a later one."""
+    word = made.configuration.word_bytes
+    words = TABLES * TABLE_CODES // word
+    first, last = (0, words) if is_first else sorted(rng.integers(0, words + 1, 2).tolist())
+    if first < last:
+        content = rng.integers(0, 256, (last - first) * word, np.uint8)
+        made.add_weights(content, weight_line=first, encoding=Encoding.TABLE)
+
+
+def random_placed_exec(rng: np.random.Generator, configuration: EngineConfiguration) -> Exec:
+    """An EXEC that the engine takes, whose maps have no word in common and whose groups ask a bank once."""
+    while True:
+        fields = _kind(rng, configuration) | _window(rng)
+        fields |= _skipping(rng, fields) | _clamp(rng, fields)
+        placed = _placed(rng, Exec(**fields, **_steps(rng, fields, configuration.banks)), configuration)
+        if placed is not None:
+            return _grouped(rng, placed, configuration)
+
+
+def _pick(rng: np.random.Generator, low: int, high: int) -> int:
+    return int(rng.integers(low, high + 1))
+
+
+def _kind(rng: np.random.Generator, configuration: EngineConfiguration) -> dict[str, int]:
+    """What is computed, of which codes, to which codes."""
+    kind = rng.choice(KINDS_OF_EXEC)
+    is_max, is_product = kind in ("maximum", "product"), kind == "product"
+    sub_tiles = (1, configuration.sub_tiles)[_pick(rng, 0, 1)] if kind == "dense" else 1
+    has_residual, has_table = is_product or _pick(rng, 0, 1), _pick(rng, 0, 1)
+    return {
+        "is_max": int(is_max),
+        "is_product": int(is_product),
+        "hold_weights": int(kind == "held"),
+        "ci_tiles": _pick(rng, 1, 3) if kind == "dense" else 1,
+        "sub_tiles": sub_tiles,
+        "has_residual": int(has_residual),
+        "res_still": int(has_residual and rng.random() < 0.4),
+        "res_fast": _pick(rng, 0, 1),
+        "in_signed": _pick(rng, 0, 1),
+        "res_signed": _pick(rng, 0, 1),
+        "in_packed": 0 if is_max or configuration.pp < 2 else _pick(rng, 0, 1),
+        "out_packed": 0 if is_product else _pick(rng, 0, 1),
+        "res_packed": 0 if is_product else _pick(rng, 0, 1),
+        "half_even": _pick(rng, 0, 1),
+        "repeat_weights": _pick(rng, 0, 1),
+        "has_table": has_table,
+        "table": _pick(rng, 0, TABLES - 1) if has_table else 0,
+        "out_tiles": _pick(rng, 1, 5),
+        "row_break": _pick(rng, 0, 1),
+    }
+
+
+def _window(rng: np.random.Generator) -> dict[str, int]:
+    """Windows and maps; steps are small, or anything up to the most that their fields hold.
+
+    One window in ten is a line of up to 255 taps, most of them far outside the map.
+    """
+
+    def step(most: int) -> int:
+        return _pick(rng, 1, 3 if rng.random() < 0.7 else most)
+
+    fields = {"out_h": _pick(rng, 1, 5), "out_w": _pick(rng, 1, 7), "out_step": step(31)}
+    taps = {"h": _pick(rng, 1, 4), "w": _pick(rng, 1, 4)}
+    if rng.random() < 0.1:
+        taps = dict(zip(rng.permutation(["h", "w"]).tolist(), (1, _pick(rng, 5, 255)), strict=True))
+    for axis, start, dilation in (("h", "start_y", "tap_rows"), ("w", "start_x", "tap_step")):
+        apart = step(31)
+        extent = (taps[axis] - 1) * apart
+        fields |= {f"kernel_{axis}": taps[axis], dilation: apart, f"stride_{axis}": step(15)}
+        fields[f"in_{axis}"] = _pick(rng, 1, 9) + _pick(rng, 0, 1) * min(extent, 60)
+        fields[start] = _pick(rng, -min(extent, 2048), 2)
+    return fields
+
+
+def _skipping(rng: np.random.Generator, fields: dict[str, int]) -> dict[str, int]:
+    """Some leave out kernel rows of padding, which this engine computes."""
+    may = fields["kernel_h"] > 1 and fields["tap_rows"] == 1 and not fields["hold_weights"]
+    return {"skip_weights": fields["kernel_w"] * fields["ci_tiles"] if may and _pick(rng, 0, 1) else 0}
+
+
+def _clamp(rng: np.random.Generator, fields: dict[str, int]) -> dict[str, int]:
+    if fields["has_residual"] == _pick(rng, 0, 1):
+        low, high = sorted(rng.integers(-256, 256, 2).tolist())
+        return {"lo": low, "hi": high}
+    low, high = _CLAMPS[_pick(rng, 0, len(_CLAMPS) - 1)]
+    return {"lo": low, "hi": high}
+
+
+def _steps(rng: np.random.Generator, fields: dict[str, int], banks: int) -> dict[str, int]:
+    """Steps from row to row and from plane to plane."""
+    pitch = fields["in_w"] + _pick(rng, 0, 3)
+    in_plane = fields["in_h"] * pitch // banks + _pick(rng, 0, 2)
+    walk = (fields["out_w"] - 1) * fields["out_step"]
+    out_row, res_row = _pick(rng, 1, 4), _pick(rng, 1, 4)
+    out_plane = (fields["out_h"] * (walk + out_row)) // banks + _pick(rng, 1, 2)
+    return {
+        "in_plane": in_plane,
+        "in_tile_step": in_plane * _pick(rng, 0, 1),
+        **_pair("pitch", pitch, banks),
+        **_pair("in", fields["start_y"] * pitch + fields["start_x"], banks),
+        **_pair("in_row", fields["stride_h"] * pitch - (fields["out_w"] - 1) * fields["stride_w"], banks),
+        **_pair("tap_row", fields["tap_rows"] * pitch - (fields["kernel_w"] - 1) * fields["tap_step"], banks),
+        "out_plane": out_plane,
+        **_pair("out_row", out_row, banks),
+        "res_plane": _pick(rng, 0, 6),
+        **({} if fields["res_still"] else _pair("res_row", res_row, banks)),
+    }
+
+
+def _pair(name: str, position: int, banks: int) -> dict[str, int]:
+    line, bank = divmod(position, banks)
+    return {f"{name}_line": line, f"{name}_bank": bank}
+
+
+def _placed(rng: np.random.Generator, one: Exec, configuration: EngineConfiguration) -> Exec | None:
+    """The EXEC with its maps one after the other in the scratchpad, in any order; None if they do not fit."""
+    banks = configuration.banks
+    maps = {
+        "in": (source_position(one, banks), source_reach(one, banks)),
+        "out": (0, output_words(one, banks).reach),
+        "res": (0, residual_words(one, banks).reach if one.has_residual else range(0)),
+    }
+    places, end = {}, 0
+    for name in rng.permutation(sorted(maps)).tolist():
+        first, reach = maps[name]
+        if reach:
+            end += _pick(rng, 0, _SLACK)
+            places |= _pair(name, first + end - reach.start, banks)
+            end += len(reach)
+    one = replace(one, **places)
+    weight_lines = len(weight_reach(one))
+    last = max(one.start_y + rows_reached(one), one.start_x + columns_reached(one))
+    fits = end <= configuration.bank_lines * banks and weight_lines <= configuration.weight_lines
+    if not fits or last > LAST_PLACE:
+        return None
+    return replace(one, weight_line=_pick(rng, 0, configuration.weight_lines - weight_lines))
+
+
+def _grouped(rng: np.random.Generator, one: Exec, configuration: EngineConfiguration) -> Exec:
+    """The EXEC with as many pixels a group as no bank is asked twice for, or fewer."""
+    pairs = configuration.pp // 2  # of pixels, which packed codes share multipliers in
+    lanes = _pick(rng, 1, 2 * pairs if one.in_packed else configuration.pp)
+    while lanes > 1 and _asks_twice(one, lanes, configuration.banks):
+        lanes -= 1
+    words = lanes * one.sub_tiles * (2 if one.has_residual and not one.res_fast else 1)
+    taps = one.kernel_h * one.kernel_w * one.ci_tiles
+    cycles = max(taps, words + one.skip_weights) + _pick(rng, 0, 2)
+    return replace(one, group_lanes=lanes, group_cycles=cycles)
+
+
+def _asks_twice(one: Exec, lanes: int, banks: int) -> bool:
+    steps = one.stride_h * map_pitch(one, banks), one.stride_w
+    origins = strided(source_position(one, banks), steps, (one.out_h, one.out_w)) % banks
+    return any(len(set(group)) < len(group) for group in _groups(one, origins.tolist(), lanes))
+
+
+def _groups(one: Exec, rows: list[list[int]], lanes: int) -> Iterator[list[int]]:
+    for run in rows if one.row_break else [[bank for row in rows for bank in row]]:
+        for first in range(0, len(run), lanes):
+            yield run[first : first + lanes]
+
+
+def _lines(
+    rng: np.random.Generator, one: Exec, configuration: EngineConfiguration, is_aligned: bool
+) -> Bytes:
+    """Content of the lines of the weight store that an EXEC reads, (lines, po, pi)."""
+    lines = rng.integers(-127, 128, (len(weight_reach(one)), configuration.po, configuration.pi))
+    if is_aligned:
+        lines[:] = rng.choice([-127, 127, -120, 119])  # both halves of the last two are alike
+    content = lines.astype(np.int8).view(np.uint8)
+    passes = 1 if one.is_max or one.repeat_weights else exec_passes(one)
+    parameters = _parameters(rng, one, (passes, configuration.po))
+    content.reshape(passes, -1, *content.shape[1:])[:, 0, :, :6] = parameters
+    return content
+
+
+def _parameters(rng: np.random.Generator, one: Exec, lanes: tuple[int, int]) -> Bytes:
+    """Bias, shift and residual shift, with which no sum leaves 32 bits; those of a mere maximum are zeros."""
+    shift = rng.integers(0, 32 if rng.random() < 0.2 else 12, lanes)
+    residual_shift = rng.integers(0, 21 if rng.random() < 0.2 else 8, lanes)
+    most = 1 << np.minimum(28, shift + 8)
+    bias = rng.integers(-most, most + 1)
+    made = np.zeros((*lanes, 6), np.uint8)
+    if not one.is_max or one.is_product:
+        made[..., :4] = bias.astype("<i4")[..., None].view(np.uint8)
+        made[..., 4], made[..., 5] = shift, residual_shift
+    return made
