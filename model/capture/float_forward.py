@@ -31,6 +31,7 @@ from bitlathe.model.capture.float_network import (
 from bitlathe.model.graph.arrays import only
 from bitlathe.model.graph.graph import dead_after
 from bitlathe.model.graph.nodes import Pair, Windows
+from bitlathe.model.graph.resampling import ConvTranspose2d
 
 
 def logits(network: FloatNetwork, x: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ def _transposed(node: FloatConvTranspose2d, x: Tensor) -> Tensor:
 
 
 def transposed_convolution(
-    x: Tensor, weight: Tensor, bias: Tensor | None, node: FloatConvTranspose2d
+    x: Tensor, weight: Tensor, bias: Tensor | None, node: FloatConvTranspose2d | ConvTranspose2d
 ) -> Tensor:
     """Sums of a transposed convolution with weights (out, in / groups, height, width)."""
     kernels = weight.split(len(weight) // node.groups)

@@ -21,7 +21,7 @@ from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.fixed_point import IntArray, RoundingMode, rounding_constant
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
-from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
+from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
 from bitlathe.model.graph.reference import check_input, evaluate_outputs
 from bitlathe.model.native.library import fastest_kernels
 
@@ -78,9 +78,21 @@ def is_compilable(graph: Graph) -> bool:
     """Whether int16 codes and int32 accumulators hold everything the needed nodes compute."""
     ranges = code_ranges(graph)
     nodes = graph.needed
+    if not all(map(_has_kernel, nodes)):
+        return False
     small = all(_fits_int16(ranges[node.name]) for node in nodes)
     weighted = [graph.convolution(node) for node in nodes if isinstance(node, Conv2d | Dense | AvgPool2d)]
     return small and all(accumulator_range(graph, conv, ranges).max_abs < INT32_EXACT for conv in weighted)
+
+
+def _has_kernel(node: Node) -> bool:
+    """Whether the kernels compute a node, with its windows and groups."""
+    if isinstance(node, Conv2d | MaxPool2d):
+        windows = node.windows
+        plain = windows.dilation == (1, 1) and windows.padding == windows.end_padding
+        grouped = isinstance(node, Conv2d) and node.groups > 1 and not node.is_depthwise
+        return plain and min(windows.padding) >= 0 and not grouped
+    return isinstance(node, Input | Dense | AvgPool2d | Concat)
 
 
 class CompiledGraph:

@@ -77,6 +77,21 @@ class _Rounded(torch.autograd.Function):
         return gradients[0]
 
 
+class _Tabled(torch.autograd.Function):
+    """values[x - first] of codes x; the gradient is slopes[x - first] times."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, first: int, values: Tensor, slopes: Tensor) -> Tensor:
+        places = (x - first).long()
+        ctx.save_for_backward(places, slopes)
+        return values[places]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        places, slopes = ctx.saved_tensors
+        return gradients[0] * slopes[places], None, None, None
+
+
 def codes(
     v: Tensor, log2_t: Tensor, lo: int, hi: int, *, clips: bool, mode: RoundingMode = RoundingMode.HALF_UP
 ) -> Tensor:
@@ -102,6 +117,12 @@ def weight_codes(weight: Tensor, log2_t: Tensor, steps: Tensor, limit: int) -> T
 def rounded(v: Tensor) -> Tensor:
     """Nearest integers, halves upwards, with the gradient of the identity."""
     result: Tensor = _Rounded.apply(v)  # type: ignore[no-untyped-call]
+    return result
+
+
+def tabled(x: Tensor, first: int, values: Tensor, slopes: Tensor) -> Tensor:
+    """The value of each code of `x`, from that of `first` on, with the gradients that `slopes` state."""
+    result: Tensor = _Tabled.apply(x, first, values, slopes)  # type: ignore[no-untyped-call]
     return result
 
 

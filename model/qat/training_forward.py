@@ -6,19 +6,29 @@ from dataclasses import dataclass
 from math import inf, prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.capture.float_network import FloatConv2d, FloatLookup, FloatNetwork, FloatProduct
 from bitlathe.model.capture.formula import Evaluation
-from bitlathe.model.graph.fixed_point import weight_limit
-from bitlathe.model.graph.graph import Graph, dead_after
+from bitlathe.model.capture.scalar_function import ScalarFunction
+from bitlathe.model.graph.elementwise import Lookup, Product
+from bitlathe.model.graph.fixed_point import RoundingMode, weight_limit
+from bitlathe.model.graph.graph import ROUNDING_NODES, Graph, dead_after
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Node
+from bitlathe.model.graph.resampling import ConvTranspose2d, Interpolate2d, IntervalPool2d
 from bitlathe.model.qat.thresholds import Thresholds
 from bitlathe.model.qat.training_layers import (
     Average,
+    IntervalAverage,
     Limit,
     LiveConcatenation,
+    LiveFunction,
+    LiveInterpolation,
+    LiveMovement,
+    LiveProduct,
     LiveProducts,
+    LiveTable,
     Maximum,
     Rounding,
     TrainingLayer,
@@ -26,6 +36,9 @@ from bitlathe.model.qat.training_layers import (
     WeightScale,
     powers,
 )
+from bitlathe.model.quantize.resampled import MovingNode, shares_of_intervals
+from bitlathe.model.quantize.tables import values_of_codes
+from bitlathe.model.quantize.weight_formats import WeightedNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,25 +77,64 @@ class TrainingForward:
         return self._network.form.returned([live[name] * 2.0 ** -self._exponent(name) for name in outputs])
 
     def _layer(self, node: Node) -> TrainingLayer:
-        if isinstance(node, (Conv2d, Dense)):
+        if isinstance(node, Conv2d | Dense | ConvTranspose2d):
             return self._weighted(node)
         if isinstance(node, AvgPool2d):
-            places = self._exponent(node.name) - self._exponent(node.source)
-            return Average(node=node, scale=self._share(node) * 2.0**places, finish=self._finish(node))
+            scale = self._share(node) * self._scale(node)
+            return Average(node=node, scale=scale, finish=self._finish(node))
         if isinstance(node, MaxPool2d):
-            real = node.name in self._unrounded.activations
-            return Maximum(node=node, lowest=-inf if real else node.format.lo)
+            return Maximum(node=node, lowest=-inf if self._is_real(node.name) else node.format.lo)
+        if isinstance(node, Product):
+            return LiveProduct(scale=self._scale(node), finish=self._finish(node))
+        if isinstance(node, Lookup):
+            return self._function(node)
+        return self._resampling(node)
+
+    def _resampling(self, node: Node) -> TrainingLayer:
+        if isinstance(node, Interpolate2d):
+            real = self._network.by_name[node.name] if self._is_real(node.name) else None
+            return LiveInterpolation(node=node, real=real, scale=self._scale(node), finish=self._finish(node))
+        if isinstance(node, IntervalPool2d) and not node.is_max:
+            shares = shares_of_intervals(node, exact=self._is_real(node.name)) * self._scale(node)
+            return IntervalAverage(node=node, shares=shares, finish=self._finish(node))
+        if isinstance(node, MovingNode | IntervalPool2d):
+            return LiveMovement(node=node)
         return LiveConcatenation()
+
+    def _is_real(self, tensor: str) -> bool:
+        return tensor in self._unrounded.activations
+
+    def _scale(self, node: Node) -> float:
+        """Output codes per source code, or per product of the sources' codes."""
+        return 2.0 ** (self._exponent(node.name) - sum(self._exponent(source) for source in node.sources))
+
+    def _function(self, node: Lookup) -> LiveTable | LiveFunction:
+        """A table with the codes of the graph's, unless source or output are real."""
+        layer, finish = self._network.by_name[node.name], self._finish(node)
+        assert isinstance(layer, FloatLookup)
+        source, output = 2.0 ** -self._exponent(node.source), 2.0 ** self._exponent(node.name)
+        if self._is_real(node.source) or self._is_real(node.name):
+            return LiveFunction(function=layer.function, value=source, scale=output, finish=finish)
+        form = self.graph.format_of(node.source)
+        made, slopes = _with_slopes(layer.function, torch.from_numpy(values_of_codes(form)))
+        values = (made * output + finish.half).float()
+        entries = torch.tensor(node.codes, dtype=torch.float32)
+        off = values.floor().clamp(node.format.lo, node.format.hi) != entries  # by float32's rounding
+        values = torch.where(off, entries + finish.half, values)
+        return LiveTable(
+            first=form.lo, values=values, slopes=(slopes * (source * output)).float(), finish=finish
+        )
 
     def _share(self, node: AvgPool2d) -> float:
         """Weight of one pixel in an average."""
-        real = node.name in self._unrounded.activations
+        real = self._is_real(node.name)
         return 1 / prod(node.kernel_size) if real else node.multiplier * 2.0**-node.multiplier_frac
 
-    def _weighted(self, node: Conv2d | Dense) -> LiveProducts:
-        layer, conv = self._network.by_name[node.name], self.graph.convolution(node)
-        assert isinstance(layer, (FloatConv2d, FloatDense))
-        residual = 0 if conv.residual is None else self._exponent(conv.residual)
+    def _weighted(self, node: Conv2d | Dense | ConvTranspose2d) -> LiveProducts:
+        layer = self._network.by_name[node.name]
+        conv = node if isinstance(node, ConvTranspose2d) else self.graph.convolution(node)
+        assert isinstance(layer, WeightedNode)
+        residual = sum(self._exponent(source) for source in layer.sources[1:])
         return LiveProducts(
             conv=conv,
             origin=layer.origin,
@@ -91,12 +143,12 @@ class TrainingForward:
             finish=None if self._copies(layer) else self._finish(node),
         )
 
-    def _copies(self, layer: FloatConv2d | FloatDense) -> bool:
+    def _copies(self, layer: WeightedNode) -> bool:
         """Whether a layer passes codes on unchanged."""
         selects = isinstance(layer, FloatConv2d) and layer.is_selection and layer.origin.is_constant
         return selects and self.graph.format_of(layer.name) == self.graph.format_of(layer.source)
 
-    def _prepare(self, conv: Conv2d) -> WeightRounding | WeightScale:
+    def _prepare(self, conv: Conv2d | ConvTranspose2d) -> WeightRounding | WeightScale:
         source, output = self._exponent(conv.source), self._exponent(conv.name)
         if conv.name in self._unrounded.weights:
             return WeightScale(weight=2.0 ** (output - source), bias=2.0**output)
@@ -109,22 +161,34 @@ class TrainingForward:
             log2_t=self._thresholds.of_layer(conv.name),
         )
 
-    def _finish(self, node: Conv2d | Dense | AvgPool2d) -> Rounding | Limit:
+    def _finish(self, node: Node) -> Rounding | Limit:
         form = node.format
-        if node.name in self._unrounded.activations:
+        if self._is_real(node.name):
             layer = self._network.by_name[node.name]
-            if isinstance(layer, (FloatConv2d, FloatDense)):
+            if isinstance(layer, WeightedNode | FloatProduct):
                 return Limit(low=layer.low, high=layer.high)
             return Limit(low=-inf, high=inf)
-        lo, hi = (form.lo, form.hi) if isinstance(node, AvgPool2d) else (node.lo, node.hi)
+        clamp = node if isinstance(node, Conv2d | Dense | ConvTranspose2d | Product) else form
+        lo, hi = clamp.lo, clamp.hi
         return Rounding(
             lo=lo,
             hi=hi,
             clips=hi == form.hi and lo in (0, form.lo),
             log2_t=self._thresholds.of_tensor(node.name),
-            mode=node.rounding,
+            mode=node.rounding if isinstance(node, ROUNDING_NODES) else RoundingMode.HALF_UP,
         )
 
     def _exponent(self, tensor: str) -> int:
         """log2 of the codes per unit; tensors that stay real count in units."""
-        return 0 if tensor in self._unrounded.activations else self.graph.format_of(tensor).frac
+        return 0 if self._is_real(tensor) else self.graph.format_of(tensor).frac
+
+
+def _with_slopes(function: ScalarFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+    """A function's values and derivatives; 0 where it has none."""
+    x.requires_grad_()
+    with torch.enable_grad():
+        made = function.apply(x)
+    slopes = torch.zeros_like(x)
+    if made.requires_grad:
+        (slopes,) = torch.autograd.grad(made.sum(), x)
+    return made.detach(), slopes.nan_to_num(0.0, 0.0, 0.0)

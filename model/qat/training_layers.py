@@ -14,12 +14,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bitlathe.model.capture.float_network import Origin
+from bitlathe.model.capture.float_forward import resampled
+from bitlathe.model.capture.float_network import FloatNode, Origin
 from bitlathe.model.capture.formula import Evaluation
+from bitlathe.model.capture.scalar_function import ScalarFunction
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, MaxPool2d
-from bitlathe.model.qat.tqt import codes, rounded, weight_codes
-from bitlathe.model.quantize.exact_layers import padded
+from bitlathe.model.graph.resampling import ConvTranspose2d, Interpolate2d, IntervalPool2d
+from bitlathe.model.qat.tqt import codes, rounded, tabled, weight_codes
+from bitlathe.model.quantize.resampled import (
+    MovingNode,
+    averages_of_intervals,
+    interpolated,
+    largest_of_intervals,
+    maximum,
+    moved,
+    padded,
+    sums_of_products,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,9 +94,9 @@ class WeightScale:
 
 @dataclass(kw_only=True, eq=False)
 class LiveProducts:
-    """A convolution or dense layer with its residual and clamp."""
+    """A convolution of either direction or a dense layer, with its residual and clamp."""
 
-    conv: Conv2d  # as the hardware computes it
+    conv: Conv2d | ConvTranspose2d  # as the hardware computes it
     origin: Origin
     prepare: WeightRounding | WeightScale
     residual_scale: float  # output codes per residual code
@@ -110,10 +122,17 @@ class LiveProducts:
         return ready
 
     def _products(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        conv = self.conv
-        if weight.shape[2:] == x.shape[2:] and conv.groups == 1 and conv.padding == (0, 0):
+        if self._covers(x):
             return functional.linear(x.flatten(1), weight.flatten(1), bias)[:, :, None, None]
-        return functional.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups)
+        return sums_of_products(self.conv, x, weight, bias)
+
+    def _covers(self, x: Tensor) -> bool:
+        """Whether the kernel covers the map, as a dense layer's does."""
+        conv = self.conv
+        if not isinstance(conv, Conv2d) or conv.groups > 1 or conv.kernel_size != x.shape[2:]:
+            return False
+        windows = conv.windows
+        return windows.padding == windows.end_padding == (0, 0) and windows.dilation == (1, 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,7 +145,7 @@ class Average:
 
     def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
         """Output codes (N, C, H, W)."""
-        x = padded(sources[0], self.node.padding, 0.0)
+        x = padded(sources[0], self.node.padding, self.node.padding, 0.0)
         total = functional.avg_pool2d(x, self.node.kernel_size, self.node.stride, divisor_override=1)
         return self.finish(total * self.scale + self.finish.half)
 
@@ -140,8 +159,89 @@ class Maximum:
 
     def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
         """Output codes (N, C, H, W)."""
-        x = padded(sources[0], self.node.padding, self.lowest)
-        return functional.max_pool2d(x, self.node.kernel_size, self.node.stride)
+        return maximum(self.node, sources[0], self.lowest)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IntervalAverage:
+    """An average pool whose windows differ from place to place."""
+
+    node: IntervalPool2d
+    shares: Tensor  # (rows, columns), output codes per summed source code
+    finish: Rounding | Limit
+
+    def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
+        """Output codes (N, C, H, W)."""
+        return self.finish(averages_of_intervals(self.node, sources[0], self.shares) + self.finish.half)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LiveInterpolation:
+    """Bilinear upsampling."""
+
+    node: Interpolate2d
+    real: FloatNode | None  # where the output stays real: the node with its real weights
+    scale: float  # output codes per source code
+    finish: Rounding | Limit
+
+    def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
+        """Output codes (N, C, H, W)."""
+        made = interpolated(self.node, sources[0]) if self.real is None else resampled(self.real, sources[0])
+        return self.finish(made * self.scale + self.finish.half)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LiveMovement:
+    """Pixels, or maxima of them, at other places."""
+
+    node: MovingNode | IntervalPool2d
+
+    def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
+        """Output codes (N, C, H, W)."""
+        if isinstance(self.node, IntervalPool2d):
+            return largest_of_intervals(self.node, sources[0])
+        return moved(self.node, sources[0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LiveProduct:
+    """The product of two maps, or of a map and a vector of channels."""
+
+    scale: float  # output codes per product of codes
+    finish: Rounding | Limit
+
+    def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
+        """Output codes (N, C, H, W)."""
+        return self.finish(sources[0] * sources[1] * self.scale + self.finish.half)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LiveTable:
+    """A function of one value by its table, with the function's gradient at each code of the source."""
+
+    first: int  # code of the source
+    values: Tensor  # output codes with fractions and `finish.half`, one for each code from `first` on
+    slopes: Tensor  # their derivatives
+    finish: Rounding | Limit
+
+    def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
+        """Output codes (N, C, H, W)."""
+        x = sources[0]
+        return self.finish(tabled(x, self.first, self.values.to(x.device), self.slopes.to(x.device)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LiveFunction:
+    """A function of one value, of a tensor that stays real."""
+
+    function: ScalarFunction
+    value: float  # of a source code
+    scale: float  # output codes per unit
+    finish: Rounding | Limit
+
+    def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
+        """Output codes (N, C, H, W)."""
+        return self.finish(self.function.apply(sources[0] * self.value) * self.scale + self.finish.half)
 
 
 class LiveConcatenation:
@@ -152,7 +252,18 @@ class LiveConcatenation:
         return torch.cat(sources, dim=1)
 
 
-TrainingLayer = LiveProducts | Average | Maximum | LiveConcatenation
+TrainingLayer = (
+    LiveProducts
+    | Average
+    | Maximum
+    | IntervalAverage
+    | LiveInterpolation
+    | LiveMovement
+    | LiveProduct
+    | LiveTable
+    | LiveFunction
+    | LiveConcatenation
+)
 
 
 def powers(exponents: list[int], like: Evaluation) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlathe.model.capture.capture import capture, live_tensors
-from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
+from bitlathe.model.capture.float_network import FloatNetwork, FloatNode
 from bitlathe.model.capture.formula import Evaluation
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.graph import Graph, with_rounding
@@ -30,7 +30,7 @@ from bitlathe.model.quantize.integer_forward import Forward, integer_forward
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, image_shape, network_inputs, usable_images
-from bitlathe.model.quantize.weight_formats import WeightFormats, weight_formats
+from bitlathe.model.quantize.weight_formats import WeightedNode, WeightFormats, weight_formats
 
 Viewed = TypeVar("Viewed", bound=FloatNode)
 
@@ -236,14 +236,14 @@ class Frame:
 
 def _is_trained(node: FloatNode) -> bool:
     """Whether a layer's weights depend on the module's tensors."""
-    return isinstance(node, (FloatConv2d, FloatDense)) and not node.origin.is_constant
+    return isinstance(node, WeightedNode) and not node.origin.is_constant
 
 
 def _refreshed(node: Viewed, at: Evaluation) -> Viewed:
     """The node with the weights that its formulas give now."""
     if not _is_trained(node):
         return node
-    assert isinstance(node, (FloatConv2d, FloatDense))
+    assert isinstance(node, WeightedNode)
     weight, bias = at(node.origin.weight), at(node.origin.bias)
     arrays = weight.float().cpu().numpy().copy(), bias.double().cpu().numpy().copy()
     return replace(node, weight=arrays[0], bias=arrays[1])

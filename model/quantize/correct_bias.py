@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from math import inf
 
 import torch
 from torch import Tensor, nn
 
-from bitlathe.model.capture.float_forward import normalized, output_of, preactivation
-from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork, FloatNode
+from bitlathe.model.capture.float_forward import normalized, output_of
+from bitlathe.model.capture.float_network import FloatConv2d, FloatNetwork, FloatNode
 from bitlathe.model.graph.graph import dead_after
 from bitlathe.model.quantize.calibrate import BATCH
 from bitlathe.model.quantize.exact_layers import ExactProducts
 from bitlathe.model.quantize.exact_network import ExactNetwork
+from bitlathe.model.quantize.weight_formats import WeightedNode
 
 TensorsFunction = Callable[[list[Tensor]], Tensor]
 
@@ -37,7 +39,7 @@ def correct_bias(network: FloatNetwork, module: ExactNetwork, images: Tensor) ->
             continue
         ideal, real = [exact[name] for name in node.sources], [quantized[name] for name in node.sources]
         if isinstance(layer, ExactProducts) and not _is_selection(node):
-            assert isinstance(node, (FloatConv2d, FloatDense))
+            assert isinstance(node, WeightedNode)
             nodes[position], *made = _corrected(node, layer, ideal, real)
             exact[node.name], quantized[node.name] = made
         else:
@@ -59,10 +61,10 @@ def _apply(layer: nn.Module, sources: list[Tensor]) -> Tensor:
 
 
 def _corrected(
-    node: FloatConv2d | FloatDense, layer: ExactProducts, ideal: list[Tensor], real: list[Tensor]
-) -> tuple[FloatConv2d | FloatDense, Tensor, Tensor]:
+    node: WeightedNode, layer: ExactProducts, ideal: list[Tensor], real: list[Tensor]
+) -> tuple[WeightedNode, Tensor, Tensor]:
     """The layer with a better bias, which `layer` gets too, and its ideal and real output."""
-    wanted = _batched(partial(preactivation, node), ideal)
+    wanted = _batched(partial(output_of, replace(node, low=-inf, high=inf)), ideal)
     sums = _batched(lambda sources: layer.accumulate(*sources), real)
     error = _channel_means(wanted) - _channel_means(sums)
     better = replace(node, bias=node.bias + error.numpy(), captured=None)

@@ -11,11 +11,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bitlathe.model.graph.arrays import Int64s
-from bitlathe.model.graph.bounds import CodeRange, SumRange, accumulator_range, product_range
+from bitlathe.model.graph.bounds import CodeRange, SumRange, accumulator_range, product_codes, product_range
 from bitlathe.model.graph.convolution import FLOAT32_EXACT, INT32_EXACT
-from bitlathe.model.graph.fixed_point import RoundingMode
+from bitlathe.model.graph.elementwise import Lookup, Product
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Pair
+from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, average_multiplier
+from bitlathe.model.graph.resampling import ConvTranspose2d, Interpolate2d, IntervalPool2d
+from bitlathe.model.quantize.resampled import (
+    MovingNode,
+    averages_of_intervals,
+    interpolated,
+    largest_of_intervals,
+    maximum,
+    moved,
+    padded,
+    shares_of_intervals,
+    sums_of_products,
+)
 
 _FLOAT32_FRACS = range(-64, 65)  # far from float32's smallest and largest powers of two
 
@@ -30,7 +43,7 @@ def quantize(
 
 
 class ExactProducts(nn.Module):
-    """A convolution or dense layer, the latter as a convolution whose kernel covers the map.
+    """A convolution of either direction or a dense layer, this as a convolution whose kernel covers the map.
 
     It computes in float32 if that holds every partial sum, or the sums of the weights' upper and lower digits
     separately, which is faster than float64; else in float64. On other devices than the CPU, where a library
@@ -42,10 +55,14 @@ class ExactProducts(nn.Module):
     weight_scale: Tensor  # (out_channels, 1, 1, 1) float64
     sum_scale: Tensor  # (out_channels,) float64, of the accumulator
 
-    def __init__(self, graph: Graph, node: Conv2d | Dense, ranges: dict[str, CodeRange]) -> None:
+    def __init__(
+        self, graph: Graph, node: Conv2d | Dense | ConvTranspose2d, ranges: dict[str, CodeRange]
+    ) -> None:
         super().__init__()
-        self.node, self.conv = node, graph.convolution(node)
-        bare = replace(self.conv, weight=np.zeros_like(self.conv.weight), bias=np.zeros_like(self.conv.bias))
+        part = graph.parts(node)[0].node
+        assert isinstance(part, Conv2d)
+        self.node, self.conv = node, node if isinstance(node, ConvTranspose2d) else part
+        bare = replace(part, weight=np.zeros_like(part.weight), bias=np.zeros_like(part.bias))
         self.source_range, self.rest = ranges[node.source], accumulator_range(graph, bare, ranges)
         fracs = np.array(self.conv.weight_frac)
         self.sum_fracs = fracs + graph.format_of(node.source).frac
@@ -99,10 +116,8 @@ class ExactProducts(nn.Module):
         return total.add_(self.bias.view(-1, 1, 1))
 
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
-        conv, bias = self.conv, None if bias is None else bias.to(dtype)
-        return functional.conv2d(
-            x.to(dtype), weight.to(dtype), bias, conv.stride, conv.padding, groups=conv.groups
-        )
+        bias = None if bias is None else bias.to(dtype)
+        return sums_of_products(self.conv, x.to(dtype), weight.to(dtype), bias)
 
     def _products_fit(self, digits: Tensor) -> bool:
         """Whether float32 holds every partial sum of products with these digits of the weights' codes."""
@@ -121,13 +136,12 @@ class AveragePool(nn.Module):
         self.node = node
         self.factor = node.multiplier * 2.0**-node.multiplier_frac
         largest = prod(node.kernel_size) * max(-source_range.lo, source_range.hi) * node.multiplier
-        fits = largest + (1 << node.multiplier_frac) < FLOAT32_EXACT
-        self.dtype = torch.float32 if fits and node.format.frac in _FLOAT32_FRACS else torch.float64
+        self.dtype = _type_for(largest + (1 << node.multiplier_frac), node.format)
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (N, C, H, W)."""
         node, form = self.node, self.node.format
-        x = padded(x.to(self.dtype), node.padding, 0.0)
+        x = padded(x.to(self.dtype), node.padding, node.padding, 0.0)
         total = functional.avg_pool2d(x, node.kernel_size, node.stride, divisor_override=1)
         return quantize(total * self.factor, form.scale, form.lo, form.hi, node.rounding).float()
 
@@ -141,9 +155,93 @@ class MaximumPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (N, C, H, W)."""
-        node = self.node
-        x = padded(x, node.padding, node.format.lo * node.format.scale)
-        return functional.max_pool2d(x, node.kernel_size, node.stride)
+        return maximum(self.node, x, self.node.format.lo * self.node.format.scale)
+
+
+class IntervalPool(nn.Module):
+    """A pool whose windows differ from place to place."""
+
+    def __init__(self, node: IntervalPool2d, source_range: CodeRange) -> None:
+        super().__init__()
+        self.node, self.shares = node, shares_of_intervals(node)
+        self.dtype = torch.float32 if node.is_max else _type_for(self._largest(source_range), node.format)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output (N, C, H, W)."""
+        node, form = self.node, self.node.format
+        if node.is_max:
+            return largest_of_intervals(node, x)
+        total = averages_of_intervals(node, x.to(self.dtype), self.shares)
+        return quantize(total, form.scale, form.lo, form.hi, node.rounding).float()
+
+    def _largest(self, codes: CodeRange) -> int:
+        """Largest sum of any window, with the rounding constant."""
+        sizes = [
+            ((rows.end - rows.first) * (columns.end - columns.first), rows.counted * columns.counted)
+            for rows in self.node.rows
+            for columns in self.node.columns
+        ]
+        each = ((size, average_multiplier(counted)) for size, counted in set(sizes))
+        code = max(-codes.lo, codes.hi)
+        return max(size * code * multiplier + (1 << frac) for size, (multiplier, frac) in each)
+
+
+class Interpolation(nn.Module):
+    """Bilinear upsampling."""
+
+    def __init__(self, node: Interpolate2d, source_range: CodeRange) -> None:
+        super().__init__()
+        self.node = node
+        largest = (max(-source_range.lo, source_range.hi) + 1) << node.weight_frac
+        self.dtype = _type_for(largest, node.format)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output (N, C, H, W)."""
+        node, form = self.node, self.node.format
+        total = interpolated(node, x.to(self.dtype))
+        return quantize(total, form.scale, form.lo, form.hi, node.rounding).float()
+
+
+class Movement(nn.Module):
+    """Pixels that change their places."""
+
+    def __init__(self, node: MovingNode) -> None:
+        super().__init__()
+        self.node = node
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output (N, C, H, W)."""
+        return moved(self.node, x)
+
+
+class MapProduct(nn.Module):
+    """The product of two maps, or of a map and a vector of channels."""
+
+    def __init__(self, graph: Graph, node: Product, ranges: dict[str, CodeRange]) -> None:
+        super().__init__()
+        self.node, codes = node, product_codes(graph, node, ranges)
+        self.dtype = _type_for(max(-codes.lo, codes.hi), node.format)
+
+    def forward(self, x: Tensor, factor: Tensor) -> Tensor:
+        """Output (N, C, H, W)."""
+        node, total = self.node, x.to(self.dtype) * factor.to(self.dtype)
+        return quantize(total, node.format.scale, node.lo, node.hi, node.rounding).float()
+
+
+class Table(nn.Module):
+    """A function of one value, by its table."""
+
+    values: Tensor  # of each code of the source
+
+    def __init__(self, node: Lookup, source: FixedPoint) -> None:
+        super().__init__()
+        self.source = source
+        values = torch.tensor(node.codes, dtype=torch.float64) * node.format.scale
+        self.register_buffer("values", values.float(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output (N, C, H, W)."""
+        return self.values[(x / self.source.scale - self.source.lo).long()]
 
 
 class Concatenation(nn.Module):
@@ -158,9 +256,7 @@ def _powers(exponents: Int64s) -> Tensor:
     return torch.from_numpy(np.ldexp(1.0, exponents))
 
 
-def padded(x: Tensor, padding: Pair, value: float) -> Tensor:
-    """Maps (N, C, H, W) with a border of `value`."""
-    vertical, horizontal = padding
-    if padding == (0, 0):
-        return x
-    return functional.pad(x, (horizontal, horizontal, vertical, vertical), value=value)
+def _type_for(largest: int, form: FixedPoint) -> torch.dtype:
+    """The type that holds sums of codes up to `largest` exactly."""
+    exact = largest < FLOAT32_EXACT and form.frac in _FLOAT32_FRACS
+    return torch.float32 if exact else torch.float64

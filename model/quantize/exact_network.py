@@ -18,12 +18,25 @@ from torch import Tensor, nn
 from bitlathe.model.capture.returned import ReturnedForm
 from bitlathe.model.graph.arrays import Outputs, only
 from bitlathe.model.graph.bounds import CodeRange, code_ranges
+from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph, dead_after, outputs_of
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, MaxPool2d, Node
 from bitlathe.model.graph.reference import check_input
-from bitlathe.model.quantize.exact_layers import AveragePool, Concatenation, ExactProducts, MaximumPool
+from bitlathe.model.graph.resampling import ConvTranspose2d, Interpolate2d, IntervalPool2d
+from bitlathe.model.quantize.exact_layers import (
+    AveragePool,
+    Concatenation,
+    ExactProducts,
+    Interpolation,
+    IntervalPool,
+    MapProduct,
+    MaximumPool,
+    Movement,
+    Table,
+)
 from bitlathe.model.quantize.preprocess import Preprocess
+from bitlathe.model.quantize.resampled import MovingNode
 
 
 class ExactNetwork(nn.Module):
@@ -104,10 +117,20 @@ class Pixels(nn.Module):
 
 
 def _layer(graph: Graph, node: Node, ranges: dict[str, CodeRange]) -> nn.Module:
-    if isinstance(node, (Conv2d, Dense)):
+    if isinstance(node, Conv2d | Dense | ConvTranspose2d):
         return ExactProducts(graph, node, ranges)
     if isinstance(node, AvgPool2d):
         return AveragePool(node, ranges[node.source])
     if isinstance(node, MaxPool2d):
         return MaximumPool(node)
+    if isinstance(node, IntervalPool2d):
+        return IntervalPool(node, ranges[node.source])
+    if isinstance(node, Interpolate2d):
+        return Interpolation(node, ranges[node.source])
+    if isinstance(node, MovingNode):
+        return Movement(node)
+    if isinstance(node, Product):
+        return MapProduct(graph, node, ranges)
+    if isinstance(node, Lookup):
+        return Table(node, graph.format_of(node.source))
     return Concatenation() if isinstance(node, Concat) else nn.Identity()

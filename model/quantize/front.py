@@ -18,9 +18,12 @@ from bitlathe.model.capture.float_network import (
     FloatAvgPool2d,
     FloatConv2d,
     FloatDense,
+    FloatInterpolate2d,
+    FloatIntervalPool2d,
     FloatMaxPool2d,
     FloatNetwork,
     FloatNode,
+    FloatUpsample2d,
     Front,
     Origin,
 )
@@ -133,12 +136,11 @@ class _Normalised:
     @property
     def is_padded(self) -> bool:
         """Whether zeros are padded after the normalisation; of a maximum they never win."""
-        padded = (node for node in (*self.keepers, *self.readers) if not isinstance(node, FloatMaxPool2d))
-        return any(getattr(node, "padding", (0, 0)) != (0, 0) for node in padded)
+        return any(_pads_zeros(node) for node in (*self.keepers, *self.readers))
 
     def can_fold(self, front: Front) -> bool:
         """Whether weights read the normalised pixels everywhere, and no maximum would become a minimum."""
-        falling = bool((front.scale < 0).any()) and any(isinstance(n, FloatMaxPool2d) for n in self.keepers)
+        falling = bool((front.scale < 0).any()) and any(map(_is_maximum, self.keepers))
         return not (self._stuck or falling)
 
     @property
@@ -169,11 +171,28 @@ class _Normalised:
 
 
 def _keeps_channels(node: FloatNode) -> bool:
-    """Whether a node makes each channel of the same channel of its source: a pool, or a copy."""
+    """Whether a node makes each channel of the same channel of its source by weights that sum to 1."""
     if isinstance(node, FloatConv2d) and node.is_selection and node.origin.is_constant:
         taken = node.weight.sum((2, 3))  # (out, in), or (out, 1) of a depthwise copy
-        return np.array_equal(taken, np.ones_like(taken) if node.groups > 1 else np.eye(*taken.shape))
-    return isinstance(node, (FloatMaxPool2d, FloatAvgPool2d))
+        kept = np.ones((node.groups, 1)) if node.groups > 1 else np.eye(*taken.shape)
+        return np.array_equal(taken, kept)
+    return isinstance(node, _KEEPERS)
+
+
+_KEEPERS = FloatMaxPool2d | FloatAvgPool2d | FloatIntervalPool2d | FloatInterpolate2d | FloatUpsample2d
+
+
+def _is_maximum(node: FloatNode) -> bool:
+    return isinstance(node, FloatMaxPool2d) or (isinstance(node, FloatIntervalPool2d) and node.is_max)
+
+
+def _pads_zeros(node: FloatNode) -> bool:
+    """Whether a node counts zeros around its source."""
+    if isinstance(node, FloatConv2d):
+        return max(*node.windows.padding, *node.windows.end_padding) > 0
+    if isinstance(node, FloatIntervalPool2d) and not node.is_max:
+        return any(each.counted != each.end - each.first for each in (*node.rows, *node.columns))
+    return isinstance(node, FloatAvgPool2d) and max(node.padding) > 0
 
 
 def _fold_into(node: FloatNode, front: Front) -> FloatNode:
@@ -187,7 +206,8 @@ def _per_weight(node: FloatConv2d | FloatDense, by_channel: Float64s) -> Float64
     """A constant of each input channel, shaped to multiply the weights that read the channel."""
     if isinstance(node, FloatDense):
         return np.repeat(by_channel, node.weight.shape[1] // len(by_channel))
-    return by_channel.reshape((-1, 1, 1, 1) if node.groups > 1 else (1, -1, 1, 1))
+    by_group = by_channel.reshape(node.groups, -1)
+    return by_group.repeat(len(node.weight) // node.groups, axis=0)[:, :, np.newaxis, np.newaxis]
 
 
 def _tabled(network: FloatNetwork, front: Front, images: Images) -> FrontPlacement:

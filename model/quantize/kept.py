@@ -19,8 +19,6 @@ from bitlathe.model.capture.float_arrays import Float64s
 from bitlathe.model.capture.float_network import (
     CodeGrid,
     FloatAvgPool2d,
-    FloatConv2d,
-    FloatDense,
     FloatInput,
     FloatNetwork,
     FloatNode,
@@ -29,18 +27,17 @@ from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import MIN_BITS, FixedPoint, RoundingMode, weight_limit
 from bitlathe.model.graph.graph import Graph, with_rounding
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, average_multiplier
+from bitlathe.model.graph.resampling import ConvTranspose2d
 from bitlathe.model.quantize.calibrate import Formats, calibrated
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.groups import Group, format_groups, keeps_format
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, PIXEL_FORMAT, Preprocess
 from bitlathe.model.quantize.rounding import Fracs
-from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
+from bitlathe.model.quantize.weight_formats import WeightedNode, WeightFormat, WeightFormats
 
 LARGEST_BITS = 8  # of weights and activations: what the engine multiplies
 PACKED_BITS = 4  # weights that the engine multiplies two at a time
-
-WeightedNode = FloatConv2d | FloatDense
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,7 +75,10 @@ def keep_integers(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig)
     kept = replace(network, nodes=tuple(nodes), front=None)
     graph = with_rounding(lower(kept, formats, weights), modes)
     for made in graph.nodes:
-        if isinstance(made, Conv2d | Dense) and made.weight_frac != weights[made.name].fracs:
+        if (
+            isinstance(made, Conv2d | Dense | ConvTranspose2d)
+            and made.weight_frac != weights[made.name].fracs
+        ):
             raise FormatError(f"{made.name}: its accumulators leave int32")
     return KeptNetwork(graph=graph, preprocess=preprocess, network=replace(kept, front=network.front))
 

@@ -12,13 +12,22 @@ from bitlathe.model.capture.float_network import (
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
+    FloatConvTranspose2d,
     FloatDense,
+    FloatInterpolate2d,
+    FloatIntervalPool2d,
+    FloatLookup,
     FloatMaxPool2d,
     FloatNetwork,
     FloatNode,
+    FloatPixelShuffle2d,
+    FloatPixelUnshuffle2d,
+    FloatProduct,
+    FloatUpsample2d,
 )
-from bitlathe.model.graph.bounds import accumulator_range, code_ranges
+from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
 from bitlathe.model.graph.convolution import INT32_EXACT
+from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.errors import OverflowRisk
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
@@ -33,9 +42,18 @@ from bitlathe.model.graph.nodes import (
     Node,
     average_multiplier,
 )
+from bitlathe.model.graph.resampling import (
+    ConvTranspose2d,
+    Interpolate2d,
+    IntervalPool2d,
+    PixelShuffle2d,
+    PixelUnshuffle2d,
+    Upsample2d,
+)
 from bitlathe.model.quantize.calibrate import Formats
 from bitlathe.model.quantize.rounding import round_half_up, weight_codes
-from bitlathe.model.quantize.weight_formats import WeightFormat, WeightFormats
+from bitlathe.model.quantize.tables import table_of
+from bitlathe.model.quantize.weight_formats import WeightedNode, WeightFormat, WeightFormats
 
 
 def lower(network: FloatNetwork, formats: Formats, weights: WeightFormats) -> Graph:
@@ -63,15 +81,22 @@ def _coarser(graph: Graph, weights: WeightFormats) -> WeightFormats:
     ranges = code_ranges(graph)
     coarser = dict(weights)
     for node in graph.nodes:
-        if isinstance(node, (Conv2d, Dense, AvgPool2d)):
-            conv = graph.convolution(node)
-            sums = accumulator_range(graph, conv, ranges)
-            over = np.maximum(sums.highest, -sums.lowest) >= INT32_EXACT
-            if over.any():
-                _check_spare(graph, conv, over, adjustable=not isinstance(node, AvgPool2d))
-                fracs = tuple(np.subtract(conv.weight_frac, over).tolist())
-                coarser[node.name] = replace(weights[node.name], fracs=fracs)
+        convolutions = [part.node for part in graph.parts(node) if isinstance(part.node, Conv2d)]
+        over = [_beyond(graph, conv, ranges) for conv in convolutions]
+        if any(channels.any() for channels in over):
+            adjustable = isinstance(node, Conv2d | Dense | ConvTranspose2d)
+            for conv, channels in zip(convolutions, over, strict=True):
+                _check_spare(graph, conv, channels, adjustable=adjustable)
+            fracs = np.subtract(weights[node.name].fracs, np.logical_or.reduce(over))
+            coarser[node.name] = replace(weights[node.name], fracs=tuple(fracs.tolist()))
     return coarser
+
+
+def _beyond(graph: Graph, conv: Conv2d, ranges: dict[str, CodeRange]) -> npt.NDArray[np.bool_]:
+    """Channels whose accumulator may leave int32."""
+    sums = accumulator_range(graph, conv, ranges)
+    over: npt.NDArray[np.bool_] = np.maximum(sums.highest, -sums.lowest) >= INT32_EXACT
+    return over
 
 
 def _check_spare(graph: Graph, conv: Conv2d, over: npt.NDArray[np.bool_], *, adjustable: bool) -> None:
@@ -91,6 +116,8 @@ def _node(node: FloatNode, formats: Formats, weights: WeightFormats) -> Node:
     form = formats[node.name]
     if isinstance(node, FloatConv2d):
         return _convolution(node, formats, weights[node.name])
+    if isinstance(node, FloatConvTranspose2d):
+        return _transposed(node, formats, weights[node.name])
     if isinstance(node, FloatDense):
         return _dense(node, formats, weights[node.name])
     if isinstance(node, FloatMaxPool2d):
@@ -101,12 +128,49 @@ def _node(node: FloatNode, formats: Formats, weights: WeightFormats) -> Node:
             kernel_size=node.kernel_size,
             stride=node.stride,
             padding=node.padding,
+            end_padding=node.end_padding,
+            dilation=node.dilation,
         )
     if isinstance(node, FloatAvgPool2d):
         return _average_pool(node, form)
     if isinstance(node, FloatConcat):
         return Concat(name=node.name, format=form, operands=node.operands)
-    return Input(name=node.name, format=form, shape=node.shape)
+    if isinstance(node, FloatLookup):
+        codes = table_of(node, formats[node.source], form)
+        return Lookup(
+            name=node.name, format=form, source=node.source, function=node.function.name, codes=codes
+        )
+    if isinstance(node, FloatProduct):
+        lo, hi = _clamp(node, form)
+        return Product(name=node.name, format=form, source=node.source, factor=node.factor, lo=lo, hi=hi)
+    return _resampled(node, form) or Input(name=node.name, format=form, shape=node.shape)
+
+
+def _resampled(node: FloatNode, form: FixedPoint) -> Node | None:
+    if isinstance(node, FloatUpsample2d):
+        return Upsample2d(name=node.name, format=form, source=node.source, factors=node.factors)
+    if isinstance(node, FloatPixelShuffle2d):
+        return PixelShuffle2d(name=node.name, format=form, source=node.source, factor=node.factor)
+    if isinstance(node, FloatPixelUnshuffle2d):
+        return PixelUnshuffle2d(name=node.name, format=form, source=node.source, factor=node.factor)
+    if isinstance(node, FloatIntervalPool2d):
+        return IntervalPool2d(
+            name=node.name,
+            format=form,
+            source=node.source,
+            is_max=node.is_max,
+            rows=node.rows,
+            columns=node.columns,
+        )
+    if isinstance(node, FloatInterpolate2d):
+        return Interpolate2d(
+            name=node.name,
+            format=form,
+            source=node.source,
+            factors=node.factors,
+            align_corners=node.align_corners,
+        )
+    return None
 
 
 def _average_pool(node: FloatAvgPool2d, form: FixedPoint) -> AvgPool2d:
@@ -135,8 +199,29 @@ def _convolution(node: FloatConv2d, formats: Formats, weight: WeightFormat) -> C
         weight_frac=weight.fracs,
         stride=node.stride,
         padding=node.padding,
+        end_padding=node.end_padding,
+        dilation=node.dilation,
         groups=node.groups,
         residual=node.residual,
+        lo=lo,
+        hi=hi,
+    )
+
+
+def _transposed(node: FloatConvTranspose2d, formats: Formats, weight: WeightFormat) -> ConvTranspose2d:
+    lo, hi = _clamp(node, formats[node.name])
+    return ConvTranspose2d(
+        name=node.name,
+        format=formats[node.name],
+        source=node.source,
+        weight=_weights(node, weight),
+        bias=_biases(node, formats, weight),
+        weight_bits=weight.bits,
+        weight_frac=weight.fracs,
+        stride=node.stride,
+        padding=node.padding,
+        output_padding=node.output_padding,
+        groups=node.groups,
         lo=lo,
         hi=hi,
     )
@@ -157,12 +242,12 @@ def _dense(node: FloatDense, formats: Formats, weight: WeightFormat) -> Dense:
     )
 
 
-def _weights(node: FloatConv2d | FloatDense, weight: WeightFormat) -> IntWeights:
+def _weights(node: WeightedNode, weight: WeightFormat) -> IntWeights:
     codes = weight_codes(node.weight, weight.bits, weight.fracs)
     return codes.astype(np.int8 if weight.bits <= 8 else np.int16)
 
 
-def _biases(node: FloatConv2d | FloatDense, formats: Formats, weight: WeightFormat) -> IntWeights:
+def _biases(node: WeightedNode, formats: Formats, weight: WeightFormat) -> IntWeights:
     """Bias at the accumulator's binary point."""
     codes = round_half_up(np.ldexp(node.bias, np.add(weight.fracs, formats[node.source].frac)))
     over = np.flatnonzero(np.abs(codes) >= INT32_EXACT)
@@ -174,7 +259,7 @@ def _biases(node: FloatConv2d | FloatDense, formats: Formats, weight: WeightForm
     return codes.astype(np.int32)
 
 
-def _clamp(node: FloatConv2d | FloatDense, form: FixedPoint) -> tuple[int, int]:
+def _clamp(node: WeightedNode | FloatProduct, form: FixedPoint) -> tuple[int, int]:
     """Clamp in codes of the output."""
     return _code(node.low, form), _code(node.high, form)
 

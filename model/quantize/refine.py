@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bitlathe.model.capture.float_forward import flat_outputs
-from bitlathe.model.capture.float_network import FloatConv2d, FloatDense, FloatNetwork
+from bitlathe.model.capture.float_network import FloatConv2d, FloatNetwork
 from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
 from bitlathe.model.graph.fixed_point import IntArray
@@ -25,7 +25,7 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.calibrate import BATCH, Formats
 from bitlathe.model.quantize.groups import Group
-from bitlathe.model.quantize.weight_formats import WeightFormats
+from bitlathe.model.quantize.weight_formats import WeightedNode, WeightFormats
 
 IMAGES = 128  # calibration images whose outputs are compared
 PASSES = 2  # over all groups and layers, at most
@@ -114,7 +114,7 @@ def _moves(network: FloatNetwork, groups: Sequence[Group], fixed: Formats) -> It
         if not any(tensor in fixed for tensor in group.tensors):
             yield partial(_move_tensors, group)
     for node in network.nodes:
-        if isinstance(node, FloatDense) or (isinstance(node, FloatConv2d) and not node.is_selection):
+        if isinstance(node, WeightedNode) and not (isinstance(node, FloatConv2d) and node.is_selection):
             yield partial(_move_weights, node.name)
 
 
