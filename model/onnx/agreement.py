@@ -177,7 +177,8 @@ def _run(session: Any, network: OnnxNetwork, image: Image) -> list[Image]:
     """Logits of each output of the file for one image (1, C, H, W)."""
     (given,) = session.get_inputs()[:1]
     turned = image.transpose(network.file_axes)
-    shape = {2: (1, -1), 3: (1, *turned.shape[2:])}.get(len(given.shape), turned.shape)
+    line = turned.shape[2:] if turned.shape[1] == 1 else (turned.shape[1], turned.shape[3])
+    shape = {2: (1, -1), 3: (1, *line)}.get(len(given.shape), turned.shape)
     kind = _TYPES.get(given.type, np.float32)
     names = [output.logits for output in network.outputs]
     returned = session.run(names, {given.name: turned.reshape(shape).astype(kind)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from bitlathe.model.capture.names import WrittenNode, identifier, note_written, unused
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.onnx.composed import Composed
 from bitlathe.model.onnx.network import FileCodes, LayerCall, OnnxNetwork, Pad
 from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode
 
-Padding = tuple[int, int, int, int]  # top, left, bottom, right
-NO_PADDING: Padding = (0, 0, 0, 0)
+Padding = tuple[int, ...]  # before each axis behind the channels, then behind each; none if empty
+NO_PADDING: Padding = ()
 
 
 class AxisOrder(Enum):
@@ -46,9 +47,15 @@ class OnnxValue:
         if self.layout is AxisOrder.CHANNELS_LAST:
             return sizes[0], sizes[2], sizes[3], sizes[1]
         if any(self.padding):
-            top, left, bottom, right = self.padding
-            return (*sizes[:2], sizes[2] + top + bottom, sizes[3] + left + right)
+            axes = len(sizes) - 2
+            around = (sum(self.padding[axis::axes]) for axis in range(axes))
+            return (*sizes[:2], *(size + more for size, more in zip(sizes[2:], around, strict=True)))
         return sizes
+
+    @property
+    def axis_of_channels(self) -> int:
+        """The file's axis of the channels."""
+        return 3 if self.layout is AxisOrder.CHANNELS_LAST else 1
 
     def axis(self, axis: int) -> int:
         """The axis here that corresponds to an axis of the file."""
@@ -71,6 +78,7 @@ class Importer:
     made: dict[str, OnnxValue] = field(default_factory=dict)  # by key, as their layers make them
     layers: dict[str, nn.Module] = field(default_factory=dict)
     steps: list[LayerCall] = field(default_factory=list)
+    composed: Composed = field(default_factory=Composed)
 
     def operand(self, name: str) -> OnnxValue | OnnxArray | None:
         """A tensor, a constant, or None if it is left out."""
@@ -100,8 +108,7 @@ class Importer:
         value = self.pending(node, place)
         if not any(value.padding):
             return value
-        top, left, bottom, right = value.padding
-        return self.emit(node, Pad((left, right, top, bottom)), [value], stem=f"{node.stem}_pad")
+        return self.emit(node, Pad.around(value.padding), [value], stem=f"{node.stem}_pad")
 
     def pending(self, node: OnnxNode, place: int = 0) -> OnnxValue:
         """An operand that depends on the image, with the zeros around it left to the caller."""
@@ -153,7 +160,12 @@ class Importer:
         self.made[name] = OnnxValue(
             key=name, example=example, layout=kept, map=map if layout is not None else sources[0].map
         )
-        return self.made[name]
+        found = self.composed.follow(layer, [source.key for source in sources], name)
+        if found is None:
+            return self.made[name]
+        whole, source = found
+        begun = replace(self.made[source], layout=kept, map=self.made[name].map)
+        return self.emit(node, whole, [begun], stem=stem)
 
     def steps_to(self, keys: Iterable[str]) -> list[LayerCall]:
         """The steps that tensors need, in order."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitlathe.model.graph.errors import ShapeError
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.importer import AxisOrder, Importer, OnnxValue
-from bitlathe.model.onnx.network import IMAGE, image_reader
+from bitlathe.model.onnx.network import IMAGE, Reshape
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 
 
@@ -32,9 +32,11 @@ def read_image(importer: Importer, path: Path, shape: Shape) -> OnnxValue:
     elif len(sizes) == 4 and _fits(given, last):
         return OnnxValue(key=image.key, example=example, layout=AxisOrder.CHANNELS_LAST)
     elif len(sizes) == 3 and shape[0] == 1 and _fits(given, shape[1:]):
-        return importer.emit(reader, image_reader(3, shape), [image])
+        return importer.emit(reader, Reshape(shape[1:]), [image])
+    elif len(sizes) == 3 and shape[1] == 1 and _fits(given, (shape[0], shape[2])):
+        return importer.emit(reader, Reshape((shape[0], shape[2])), [image])
     elif len(sizes) == 2 and _fits(given, (prod(shape),)):
-        return importer.emit(reader, image_reader(2, shape), [image])
+        return importer.emit(reader, Reshape((prod(shape),)), [image])
     raise ShapeError(
         f"{path}: takes images of {given}, these are {shape}; name its own data set with `dataset`"
     )
@@ -74,6 +76,13 @@ def arranged(x: OnnxValue, constant: OnnxArray) -> Tensor:
 
 def tensor(array: OnnxArray) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))  # a copy, which may be written
+
+
+def loaded(layer: nn.Module, weight: OnnxArray, bias: OnnxArray | None) -> nn.Module:
+    """A layer with its weights, and its bias if it has one."""
+    state = {"weight": tensor(weight)} if bias is None else {"weight": tensor(weight), "bias": tensor(bias)}
+    layer.load_state_dict(state)
+    return layer
 
 
 def same_layout(node: OnnxNode, operands: Sequence[OnnxValue]) -> None:

@@ -11,19 +11,12 @@ from bitlathe.model.graph.errors import BitlatheError, ShapeError, UnsupportedLa
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import read_image
+from bitlathe.model.onnx.listing import HOST, REFUSED, REPLACE, SAME_ORDER
 from bitlathe.model.onnx.network import FileOutput, OnnxNetwork
 from bitlathe.model.onnx.on_codes import computes_with_codes, takes_steps_from_images, with_values
 from bitlathe.model.onnx.operators import HANDLERS
 from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode, brief, folded, read_graph
 from bitlathe.model.onnx.quantized import ON_CODES, QUANTIZERS, linear_of_constants, quant_of_constants
-
-_REPLACE = "replace it and export again, or give the network as FILE.py:FUNCTION"
-HOST = (  # at the end; they keep the largest logit the largest
-    *("Softmax", "LogSoftmax", "Log", "Sigmoid", "ArgMax", "ai.onnx.ml.ZipMap"),
-)
-SAME_ORDER = (  # that may be between those and behind them
-    *("Identity", "Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "QuantizeLinear", "DequantizeLinear"),
-)
 
 
 def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> OnnxNetwork:
@@ -64,7 +57,7 @@ def _read_all(importer: Importer, nodes: Sequence[OnnxNode], file: str) -> None:
         if node.operator not in HANDLERS and (
             importer.depends_on_image(node) or not unknown.isdisjoint(node.inputs)
         ):
-            refusals.append(node.refusal("is not read", _REPLACE))
+            refusals.append(node.refusal("is not read", REFUSED.get(node.operator, REPLACE)))
             unknown.update(node.outputs)
         elif not unknown.isdisjoint(node.inputs):
             unknown.update(node.outputs)

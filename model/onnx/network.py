@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bitlathe.model.graph.nodes import Pair, Shape
-
 IMAGE = "the image"  # key of the tensor that a network is given
 
 
@@ -208,7 +206,7 @@ class Slice(nn.Module):
 
 
 class SelectChannels(nn.Module):
-    """Channels in another order."""
+    """Some channels, in any order."""
 
     def __init__(self, order: Sequence[int]) -> None:
         super().__init__()
@@ -225,21 +223,73 @@ class Pad(nn.Module):
         super().__init__()
         self.amounts, self.value = tuple(amounts), value
 
+    @classmethod
+    def around(cls, padding: Sequence[int], value: float = 0.0) -> Pad:
+        """A frame around a map, whose amounts before each axis come first, as ONNX has them."""
+        axes = len(padding) // 2
+        return cls([amount for axis in reversed(range(axes)) for amount in padding[axis::axes]], value)
+
     def forward(self, x: Tensor) -> Tensor:
         return functional.pad(x, self.amounts, value=self.value)
 
 
 class Resize(nn.Module):
-    """Nearest neighbours, by whole factors."""
+    """Nearest neighbours, or values on the lines between them, by whole factors."""
 
-    def __init__(self, factors: Pair) -> None:
+    def __init__(self, factors: Sequence[int], mode: str = "nearest", align_corners: bool | None = None):
         super().__init__()
-        self.factors = factors
+        self.factors, self.mode, self.align_corners = tuple(factors), mode, align_corners
 
     def forward(self, x: Tensor) -> Tensor:
+        factors = [float(factor) for factor in self.factors]
         return functional.interpolate(
-            x, scale_factor=[float(factor) for factor in self.factors], mode="nearest"
+            x, scale_factor=factors, mode=self.mode, align_corners=self.align_corners
         )
+
+
+class Function(nn.Module):
+    """A function of torch, applied to each value."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = getattr(torch, self.function)(x)
+        return result
+
+
+class Power(nn.Module):
+    """Each value to a power."""
+
+    def __init__(self, exponent: float) -> None:
+        super().__init__()
+        self.exponent = int(exponent) if exponent.is_integer() else exponent
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.pow(x, self.exponent)
+
+
+class HardSigmoid(nn.Module):
+    """slope * x + offset, between 0 and 1."""
+
+    def __init__(self, slope: float, offset: float) -> None:
+        super().__init__()
+        self.slope, self.offset = slope, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.clamp(x * self.slope + self.offset, 0.0, 1.0)
+
+
+class ScaledElu(nn.Module):
+    """scale * x of positive values, scale * depth * (exp(x) - 1) of others."""
+
+    def __init__(self, depth: float, scale: float) -> None:
+        super().__init__()
+        self.depth, self.scale = depth, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.elu(x, self.depth) * self.scale
 
 
 class Clip(nn.Module):
@@ -262,10 +312,3 @@ class RoundToCodes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.fake_quantize_per_tensor_affine(x, self.step, 0, self.lo, self.hi)
-
-
-def image_reader(rank: int, shape: Shape) -> nn.Module:
-    """The layer that turns images (N, C, H, W) into a graph's input: unchanged, flat, or without channels."""
-    if rank == 2:
-        return Reshape((shape[0] * shape[1] * shape[2],))
-    return nn.Identity() if rank == 4 else Reshape(shape[1:])

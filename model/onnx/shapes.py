@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
+from torch import nn
 
 from bitlathe.model.onnx.importer import AxisOrder, Importer, NodeImporter, OnnxValue
 from bitlathe.model.onnx.layouts import same_layout
-from bitlathe.model.onnx.network import Concatenate, Pad, Permute, Reshape, Resize, SelectChannels, Slice
+from bitlathe.model.onnx.network import Concatenate, Pad, Permute, Reshape, SelectChannels, Slice
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode
 
 
@@ -75,6 +76,9 @@ def _reshaped(importer: Importer, node: OnnxNode, x: OnnxValue, shape: tuple[int
     if x.layout is not AxisOrder.CHANNELS_LAST or x.example.shape[2:] == (1, 1) or x.example.shape[1] == 1:
         if x.layout is AxisOrder.FLATTENED_LAST:
             return _unflattened(importer, node, x, shape)
+        if len(x.shape) == 2 and shape[1:3] == (1, 1) and len(shape) == 4 and shape[3] > 1:
+            one = (shape[3], 1, 1)  # a vector as a map of one pixel, beside maps whose channels stand last
+            return importer.emit(node, Reshape(one), [x], layout=AxisOrder.CHANNELS_LAST)
         return importer.emit(node, Reshape(shape[1:]), [x], layout=AxisOrder.SAME)
     if len(shape) != 2:
         raise node.refusal(f"makes shape {shape} of channels that stand last", "export with channels first")
@@ -132,7 +136,7 @@ def concat(importer: Importer, node: OnnxNode) -> OnnxValue:
 
 
 def pad(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Pad with zeros; left to the next layer if that is a convolution."""
+    """Pad with zeros, which are left to the next layer if that is a convolution, or crop."""
     x = importer.value(node)
     amounts = importer.integers(node, "pads", 1) or ()
     constant = importer.constant(node, 2) if len(node.inputs) > 2 else None
@@ -143,10 +147,10 @@ def pad(importer: Importer, node: OnnxNode) -> OnnxValue:
         raise node.refusal("pads with other than a constant", "pad with zeros")
     around = dict.fromkeys(range(x.example.ndim), (0, 0))
     around |= {x.axis(axis): (amounts[place], amounts[len(axes) + place]) for place, axis in enumerate(axes)}
-    maps = len(x.shape) == 4 and value == 0 and around.get(0) == around.get(1) == (0, 0) and min(amounts) >= 0
-    if maps and x.layout is AxisOrder.SAME:
-        (top, bottom), (left, right) = around[2], around[3]
-        return OnnxValue(key=x.key, example=x.example, padding=(top, left, bottom, right))
+    maps = len(x.shape) in (3, 4) and around[0] == around[1] == (0, 0)
+    if maps and value == 0 and min(amounts) >= 0 and x.layout is AxisOrder.SAME:
+        before, behind = zip(*(around[axis] for axis in range(2, len(x.shape))), strict=True)
+        return OnnxValue(key=x.key, example=x.example, padding=(*before, *behind))
     flat = [amount for axis in reversed(range(x.example.ndim)) for amount in around[axis]]
     return importer.emit(node, Pad(flat, value), [x])
 
@@ -159,12 +163,15 @@ def slice_(importer: Importer, node: OnnxNode) -> OnnxValue:
     axes = importer.integers(node, "axes", 3) or tuple(range(len(starts)))
     steps = importer.integers(node, "steps", 4) or (1,) * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if x.layout is AxisOrder.FLATTENED_LAST or step < 1:
+        taken = range(x.shape[axis])[start : None if end < -x.shape[axis] else end : step]
+        if taken == range(x.shape[axis]):
+            continue
+        if x.layout is AxisOrder.FLATTENED_LAST or not taken:
             raise node.refusal(
-                "takes a part that is out of order here", "slice channels, rows or columns forwards"
+                f"takes {taken} of {x.shape[axis]} along axis {axis}",
+                "slice channels, rows or columns of a map",
             )
-        if range(x.shape[axis])[start:end:step] != range(x.shape[axis]):
-            x = importer.emit(node, Slice(x.axis(axis), start, end, step), [x])
+        x = _taken(importer, node, x, x.axis(axis), list(taken))
     return x
 
 
@@ -186,35 +193,59 @@ def split(importer: Importer, node: OnnxNode) -> tuple[OnnxValue, ...]:
     )
 
 
-def resize(importer: Importer, node: OnnxNode) -> OnnxValue:
-    """Resize and Upsample of nearest neighbours by whole factors."""
+def gather(importer: Importer, node: OnnxNode) -> OnnxValue:
+    """Gather at constant places: channels in any order; rows or columns at even distances; a single one."""
+    x, places = importer.value(node), importer.constant(node, 1)
+    assert places is not None
+    named = int(node.attributes.get("axis", 0)) % len(x.shape)
+    axis, size = x.axis(named), x.shape[named]
+    taken = (np.asarray(places).reshape(-1).astype(int) % size).tolist()
+    if axis == 0 or np.ndim(places) > 1 or x.layout is AxisOrder.FLATTENED_LAST:
+        raise node.refusal(f"takes {taken} along axis {named}", "take channels, rows or columns of an image")
+    made = _taken(importer, node, x, axis, taken)
+    if np.ndim(places) == 1:
+        return made
+    return _reshaped(importer, node, made, tuple(n for at, n in enumerate(made.shape) if at != named))
+
+
+def _taken(importer: Importer, node: OnnxNode, x: OnnxValue, axis: int, taken: list[int]) -> OnnxValue:
+    """Places of an axis: a slice if they are at even distances, else channels in another order."""
+    step = taken[1] - taken[0] if len(taken) > 1 else 1
+    if step > 0 and taken == list(range(taken[0], taken[-1] + 1, step)):
+        return importer.emit(node, Slice(axis, taken[0], taken[-1] + 1, step), [x])
+    if axis != 1:
+        raise node.refusal(
+            f"takes {taken[:6]}{' ...' if len(taken) > 6 else ''} of axis {axis}",
+            "take rows and columns forwards, at even distances",
+        )
+    return importer.emit(node, SelectChannels(taken), [x])
+
+
+def depth_to_space(importer: Importer, node: OnnxNode) -> OnnxValue:
+    """DepthToSpace: PyTorch's pixel shuffle, which is its form CRD; DCR orders the channels before it."""
+    x, size = _map_of(importer, node), int(node.attributes["blocksize"])
+    channels, by_depth = x.example.shape[1], node.attributes.get("mode", "DCR") == "DCR"
+    if channels % size**2:
+        raise node.refusal(f"makes blocks of {size} x {size} of {channels} channels", "give it a multiple")
+    if by_depth:
+        order = np.arange(channels).reshape(size**2, -1).T.reshape(-1)
+        x = importer.emit(node, SelectChannels(order.tolist()), [x], stem=f"{node.stem}_order")
+    return importer.emit(node, nn.PixelShuffle(size), [x])
+
+
+def space_to_depth(importer: Importer, node: OnnxNode) -> OnnxValue:
+    """SpaceToDepth: PyTorch's pixel unshuffle, with its channels in another order."""
+    x, size = _map_of(importer, node), int(node.attributes["blocksize"])
+    made = importer.emit(node, nn.PixelUnshuffle(size), [x], stem=f"{node.stem}_blocks")
+    order = np.arange(made.example.shape[1]).reshape(-1, size**2).T.reshape(-1)
+    return importer.emit(node, SelectChannels(order.tolist()), [made])
+
+
+def _map_of(importer: Importer, node: OnnxNode) -> OnnxValue:
     x = importer.value(node)
-    scales = _scales(importer, node, x)
-    by_axis = {x.axis(axis): scale for axis, scale in enumerate(scales)}
-    factors = int(by_axis.get(2, 0)), int(by_axis.get(3, 0))
-    whole = by_axis == {0: 1, 1: 1, 2: factors[0], 3: factors[1]} and min(factors) >= 1
-    if node.attributes.get("mode", "nearest") != "nearest" or not whole or not _copies_pixels(node):
-        raise node.refusal(f"resizes by {list(scales)}", "upsample nearest neighbours by whole factors")
-    return importer.emit(node, Resize(factors), [x])
-
-
-def _copies_pixels(node: OnnxNode) -> bool:
-    """Whether whole factors repeat each pixel that often, by the rules for coordinates and rounding."""
-    transform = node.attributes.get("coordinate_transformation_mode", "half_pixel")
-    rounding = node.attributes.get("nearest_mode", "round_prefer_floor")
-    is_plain = node.operator == "Upsample" or (transform == "asymmetric" and rounding == "floor")
-    return is_plain or (transform == "half_pixel" and rounding.startswith("round"))
-
-
-def _scales(importer: Importer, node: OnnxNode, x: OnnxValue) -> tuple[float, ...]:
-    if "scales" in node.attributes:
-        return tuple(float(scale) for scale in node.attributes["scales"])
-    scales = importer.constant(node, 1 if node.operator == "Upsample" else len(node.inputs[:3]) - 1)
-    sizes = importer.constant(node, 3) if len(node.inputs) > 3 else None
-    if sizes is not None:
-        return tuple(float(size) / old for size, old in zip(sizes, x.shape, strict=True))
-    assert scales is not None
-    return tuple(float(scale) for scale in scales)
+    if x.example.ndim != 4 or x.layout is not AxisOrder.SAME:
+        raise node.refusal(f"works on a tensor of shape {x.shape}", "give it maps (N, C, H, W)")
+    return x
 
 
 SHAPES: dict[str, NodeImporter] = {
@@ -231,6 +262,7 @@ SHAPES: dict[str, NodeImporter] = {
     "Pad": pad,
     "Slice": slice_,
     "Split": split,
-    "Resize": resize,
-    "Upsample": resize,
+    "Gather": gather,
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
 }

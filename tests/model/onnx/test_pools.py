@@ -23,6 +23,8 @@ from bitlathe.model.quantize.quantizer import quantize
 
 IMAGE = (2, 9, 8)
 RELU = node("Relu", "x", "r")
+TWO = {"two": np.float32(2)}
+LAST = {"last": np.array([2, 3])}
 
 
 def pooled(path: Path, *nodes: Any, constants: Mapping[str, np.ndarray] | None = None) -> OnnxNetwork:
@@ -83,16 +85,54 @@ def test_an_average_pool_counts_zeros_around_evenly_or_not(tmp_path: Path, pads:
     pooled(tmp_path, node("AveragePool", "x", "y", **settings))
 
 
-def test_an_uneven_max_pool_of_values_that_may_be_negative_is_refused(tmp_path: Path) -> None:
-    pool = node("MaxPool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 0, 1])
-    with pytest.raises(UnsupportedLayer, match=r"y: MaxPool pads unevenly, by .*or put a ReLU before it"):
+UNEVEN: list[dict[str, Any]] = [
+    {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 0, 0, 1]},
+    {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 0, 0]},
+    {"kernel_shape": [3, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER"},
+    {"kernel_shape": [2, 4], "strides": [1, 3], "auto_pad": "SAME_LOWER"},
+    {"kernel_shape": [3, 3], "strides": [2, 3], "auto_pad": "SAME_LOWER"},
+    {"kernel_shape": [4, 3], "strides": [3, 2], "ceil_mode": 1},
+    {"kernel_shape": [4, 3], "strides": [3, 2], "ceil_mode": 1, "pads": [1, 0, 1, 1]},
+]
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("settings", UNEVEN, ids=str)
+def test_padding_that_is_never_read_may_be_uneven(
+    tmp_path: Path, operator: str, settings: dict[str, Any]
+) -> None:
+    pooled(tmp_path, node("Sub", "x two", "b"), node(operator, "b", "y", **settings), constants=TWO)
+
+
+@pytest.mark.parametrize("dilations", [[2, 2], [1, 3]], ids=str)
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 2, 1]], ids=str)
+def test_a_dilated_max_pool_is_read(tmp_path: Path, dilations: list[int], pads: list[int]) -> None:
+    settings = {"kernel_shape": [3, 2], "strides": [2, 1], "dilations": dilations, "pads": pads}
+    pooled(tmp_path, node("Sub", "x two", "b"), node("MaxPool", "b", "y", **settings), constants=TWO)
+
+
+def test_ceil_mode_is_that_of_pytorch(tmp_path: Path) -> None:
+    settings = {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}
+    network = pooled(tmp_path, node("MaxPool", "x", "y", **settings))
+    assert [step.layer for step in network.steps] == ["y"]
+
+
+@pytest.mark.parametrize("settings", UNEVEN[4:], ids=str)
+def test_an_average_over_counted_zeros_rounds_its_size_up(tmp_path: Path, settings: dict[str, Any]) -> None:
+    pooled(tmp_path, node("AveragePool", "x", "y", count_include_pad=1, **settings))
+
+
+def test_an_average_with_more_padding_than_half_a_window_is_refused(tmp_path: Path) -> None:
+    pool = node("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], pads=[2, 0, 0, 1])
+    with pytest.raises(UnsupportedLayer, match=r"y: AveragePool pads unevenly, by \(2, 0, 0, 1\)"):
         pooled(tmp_path, pool)
 
 
-def test_an_average_that_leaves_uneven_padding_out_is_refused(tmp_path: Path) -> None:
-    pool = node("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 0, 1])
-    with pytest.raises(UnsupportedLayer, match=r"y: AveragePool pads unevenly, by \(0, 0, 0, 1\)"):
-        pooled(tmp_path, pool)
+def test_the_largest_over_height_and_width_is_a_pool(tmp_path: Path) -> None:
+    settings = {"axes": [2, 3], "keepdims": 0}
+    pooled(
+        tmp_path, node("ReduceMax", "x", "m", **settings), node("Unsqueeze", "m last", "y"), constants=LAST
+    )
 
 
 def test_an_uneven_pool_is_exact_on_the_engine(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -66,24 +66,24 @@ def test_a_cycle_is_refused(tmp_path: Path) -> None:
 def test_an_operator_that_is_not_read_is_named_with_all_others(tmp_path: Path) -> None:
     nodes = [
         node("Conv", "x k", "conv"),
-        node("LRN", "conv", "norm", size=3),
+        node("Det", "conv", "norm"),
         node("Relu", "norm", "relu"),
-        node("Det", "relu", "det"),
-        node("LRN", "relu", "y", size=3),
+        node("NonZero", "relu", "places"),
+        node("Det", "relu", "y"),
     ]
     path = write(tmp_path / "net.onnx", nodes, KERNEL, outputs={"y": 4})
     with pytest.raises(UnsupportedLayer) as caught:
         import_onnx(path, IMAGE)
     mend = "replace it and export again, or give the network as FILE.py:FUNCTION"
     assert str(caught.value) == (
-        f"net.onnx: 2 problems\n  norm: LRN is not read; {mend} (and 1 more of the same, in y)"
+        f"net.onnx: 2 problems\n  norm: Det is not read; {mend} (and 1 more of the same, in y)"
     )
 
 
 def test_all_that_is_not_read_is_told_at_once(tmp_path: Path) -> None:
     nodes = [
         node("Conv", "x k", "dilated", dilations=[2, 2], auto_pad="SAME_UPPER"),
-        node("AveragePool", "x", "pool", kernel_shape=[2, 2], pads=[0, 0, 1, 1]),
+        node("AveragePool", "x", "pool", kernel_shape=[2, 2], pads=[2, 0, 0, 0]),
         node("LRN", "pool", "norm", size=3),
         node("Det", "norm", "det"),
         node("Relu", "det", "relu"),
@@ -95,10 +95,30 @@ def test_all_that_is_not_read_is_told_at_once(tmp_path: Path) -> None:
     head, *lines = str(caught.value).splitlines()
     assert head == f"net.onnx: {len(lines)} problems"
     assert [line.split(";")[0] for line in lines][-3:] == [
-        "  pool: AveragePool pads unevenly, by (0, 0, 1, 1)",
+        "  pool: AveragePool pads unevenly, by (2, 0, 0, 0)",
         "  norm: LRN is not read",
         "  det: Det is not read",
     ]
+
+
+@pytest.mark.parametrize(
+    ("last", "line"),
+    [
+        (node("LRN", "x", "y", size=3), "y: LRN is not read; use BatchNormalization: its statistics are"),
+        (node("InstanceNormalization", "x c c", "y"), "y: InstanceNormalization is not read; use Batch"),
+        (node("LSTM", "x c c", "y", hidden_size=3), "y: LSTM is not read; use convolutions over the whole"),
+        (node("Einsum", "x x", "y", equation="nchw,nchw->nc"), "y: Einsum is not read; use convolutions"),
+        (
+            node("NonMaxSuppression", "x x", "y"),
+            "y: NonMaxSuppression is not read; export the network up to its boxes and scores",
+        ),
+    ],
+    ids=lambda value: value.split()[1] if isinstance(value, str) else "",
+)
+def test_what_has_no_integers_is_refused_with_a_way_out(tmp_path: Path, last: Any, line: str) -> None:
+    path = write(tmp_path / "net.onnx", [last], {"c": np.ones(3, np.float32)}, outputs={"y": 4})
+    with pytest.raises(UnsupportedLayer, match=line):
+        import_onnx(path, IMAGE)
 
 
 def test_an_operator_of_another_domain_is_named(tmp_path: Path) -> None:
@@ -268,14 +288,13 @@ def test_what_quantizes_in_a_way_that_is_not_read_is_one_line(
 @pytest.mark.parametrize(
     ("nodes", "line"),
     [
-        ([node("Relu", "x", "r"), node("Max", "x r", "y")], "y: Max compares 2 tensors; compare one"),
         ([node("Min", "x rows", "y")], r"y: Min has a constant of shape \(8,\); give one number"),
         (
             [node("ReduceMax", "x", "y", axes=[1])],
             r"y: ReduceMax is over axes \[1\] of \(1, 3, 8, 8\); take it",
         ),
     ],
-    ids=["two tensors", "a row", "channels"],
+    ids=["a row", "channels"],
 )
 def test_extremes_of_other_forms_are_refused(tmp_path: Path, nodes: list[Any], line: str) -> None:
     path = write(tmp_path / "net.onnx", nodes, {"rows": np.ones(8, np.float32)}, outputs={"y": 4})
