@@ -21,8 +21,18 @@ from bitlathe.model.graph.convolution import INT32_EXACT
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.fixed_point import IntArray, RoundingMode, rounding_constant
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
-from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
+from bitlathe.model.graph.nodes import (
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Dense,
+    Input,
+    IntWeights,
+    MaxPool2d,
+    Node,
+)
 from bitlathe.model.graph.reference import check_input, evaluate_outputs
+from bitlathe.model.native import winograd
 from bitlathe.model.native.library import fastest_kernels
 
 Evaluator = Callable[[IntArray], Outputs]  # codes (N, C, H, W) of the input -> those of every output
@@ -32,7 +42,7 @@ CHUNK_BYTES = 64 << 10  # of a chunk's largest tensor: with its source and paddi
 CHUNK_IMAGES = 8
 
 _LOG = logging.getLogger(__name__)
-_CONVOLUTION, _DEPTHWISE, _MAXIMUM, _CONCATENATION = range(4)
+_CONVOLUTION, _WINOGRAD, _DEPTHWISE, _MAXIMUM, _CONCATENATION = range(5)
 
 
 class _NativeTensor(ctypes.Structure):
@@ -103,6 +113,7 @@ class CompiledGraph:
         self._graph, self._library = graph, library or fastest_kernels()
         self._nodes = graph.needed
         self._index = {node.name: place for place, node in enumerate(self._nodes)}
+        self._ranges = code_ranges(graph)
         self._strides = {node.name: _stride(graph, node) for node in self._nodes}
         slots = _slots(self._nodes, graph.output_tensors)
         self._slots = 1 + max(slots.values())
@@ -173,10 +184,9 @@ class CompiledGraph:
         if conv.residual is not None:
             places = _padded(np.array(residual_shifts(self._graph, conv), np.int32), channels)
             residual = {"residual": self._index[conv.residual], "residual_shift": self._address(places)}
-        stride = self._strides[conv.source]
-        weight = _taps(conv, stride) if conv.is_depthwise else _blocks(conv)
+        kind, weight = self._kind_and_weight(conv)
         return self._layer(
-            _DEPTHWISE if conv.is_depthwise else _CONVOLUTION,
+            kind,
             conv,
             conv.source,
             weight=self._address(weight),
@@ -188,6 +198,15 @@ class CompiledGraph:
             **residual,
             **_window(conv),
         )
+
+    def _kind_and_weight(self, conv: Conv2d) -> tuple[int, IntArray]:
+        stride = self._strides[conv.source]
+        if conv.is_depthwise:
+            return _DEPTHWISE, _taps(conv, stride)
+        pays = stride % BLOCK == 0 and winograd.pays(conv, self._graph.shapes[conv.name])
+        if pays and winograd.is_exact(conv, self._ranges[conv.source]):
+            return _WINOGRAD, _blocks(winograd.transformed(conv.weight))
+        return _CONVOLUTION, _blocks(conv.weight)
 
     def _layer(self, kind: int, node: Node, source: str, **fields: int) -> _Layer:
         shapes = self._graph.shapes
@@ -257,12 +276,12 @@ def _taps(conv: Conv2d, stride: int) -> npt.NDArray[np.int16]:
     return np.pad(taps, ((0, 0), (0, 0), (0, stride - taps.shape[2])))
 
 
-def _blocks(conv: Conv2d) -> npt.NDArray[np.int16]:
+def _blocks(weight: IntWeights) -> npt.NDArray[np.int16]:
     """Weights (blocks, kernel_height, kernel_width, pairs of input channels, 16, 2)."""
-    out_channels, in_channels, *kernel = conv.weight.shape
+    out_channels, in_channels, *kernel = weight.shape
     padding = ((0, _rounded_up(out_channels) - out_channels), (0, in_channels % 2), (0, 0), (0, 0))
-    weight = np.pad(conv.weight.astype(np.int16), padding)
-    pairs = weight.reshape(-1, BLOCK, weight.shape[1] // 2, 2, *kernel)
+    padded = np.pad(weight.astype(np.int16), padding)
+    pairs = padded.reshape(-1, BLOCK, padded.shape[1] // 2, 2, *kernel)
     return pairs.transpose(0, 4, 5, 2, 1, 3)
 
 

@@ -4,7 +4,8 @@
 //
 // A tensor of a chunk of images is [image][row][column][channel], int16; channels are padded to the tensor's stride.
 // Weights of a convolution are [block of 16 output channels][kernel row][kernel column][pair of input channels][16][2],
-// so that one broadcast pair of codes meets 16 output channels: vpmaddwd on AVX2.
+// so that one broadcast pair of codes meets 16 output channels: vpmaddwd on AVX2. Those of winograd.hpp have its 6x6
+// positions in place of the kernel's.
 
 #include <algorithm>
 #include <atomic>
@@ -14,16 +15,15 @@
 #include <thread>
 #include <vector>
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "lanes.hpp"
+#include "winograd.hpp"
 
 namespace {
 
-constexpr int kBlock = 16;  // output channels that are computed together; strides are multiples of it
 constexpr int kPixels = 6;  // output pixels that are computed together: 12 accumulators in 16 registers
+constexpr int kTiles = 12;  // tiles that are transformed together: few enough that their codes and sums stay in a near cache
 
-enum Kind : int32_t { kConvolution, kDepthwise, kMaximum, kConcatenation };
+enum Kind : int32_t { kConvolution, kWinograd, kDepthwise, kMaximum, kConcatenation };
 
 struct Tensor {  // mirrored by evaluator.py
   int32_t slot, height, width, stride;
@@ -45,92 +45,6 @@ struct Layer {                             // mirrored by evaluator.py
   const int32_t* residual_shift;
 };
 
-// ---- Sixteen int32 accumulators.
-#if defined(__AVX2__)
-
-struct Sums {
-  __m256i low, high;
-
-  static Sums load(const int32_t* from) {
-    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)),
-            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 8))};
-  }
-  void add_products(const int16_t* weight, int32_t pair) {
-    const __m256i codes = _mm256_set1_epi32(pair);
-    low = _mm256_add_epi32(low, _mm256_madd_epi16(codes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight))));
-    high = _mm256_add_epi32(
-        high, _mm256_madd_epi16(codes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + 16))));
-  }
-  static __m256i widened(const int16_t* codes) {
-    return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
-  }
-  void add_elementwise(const int16_t* codes, const int16_t* weight) {
-    low = _mm256_add_epi32(low, _mm256_mullo_epi32(widened(codes), widened(weight)));
-    high = _mm256_add_epi32(high, _mm256_mullo_epi32(widened(codes + 8), widened(weight + 8)));
-  }
-  void add_shifted(const int16_t* codes, const int32_t* places) {
-    const Sums by = load(places);
-    low = _mm256_add_epi32(low, _mm256_sllv_epi32(widened(codes), by.low));
-    high = _mm256_add_epi32(high, _mm256_sllv_epi32(widened(codes + 8), by.high));
-  }
-  // Halves to even: a sum with the rounding constant that is a multiple of the step, an odd one, goes one down.
-  static __m256i settled(__m256i sum, __m256i places) {
-    const __m256i one = _mm256_set1_epi32(1), below = _mm256_sub_epi32(_mm256_sllv_epi32(one, places), one);
-    const __m256i is_half = _mm256_cmpeq_epi32(_mm256_and_si256(sum, below), _mm256_setzero_si256());
-    const __m256i shifts = _mm256_cmpgt_epi32(places, _mm256_setzero_si256());
-    const __m256i odd = _mm256_and_si256(_mm256_srlv_epi32(sum, places), one);
-    return _mm256_sub_epi32(sum, _mm256_and_si256(_mm256_and_si256(is_half, shifts), odd));
-  }
-  void settle_halves(const int32_t* shift) {
-    const Sums by = load(shift);
-    low = settled(low, by.low);
-    high = settled(high, by.high);
-  }
-  void requantize(const int32_t* shift, int32_t lo, int32_t hi, int16_t* to) const {
-    const Sums by = load(shift);
-    const __m256i least = _mm256_set1_epi32(lo), most = _mm256_set1_epi32(hi);
-    const __m256i a = _mm256_min_epi32(_mm256_max_epi32(_mm256_srav_epi32(low, by.low), least), most);
-    const __m256i b = _mm256_min_epi32(_mm256_max_epi32(_mm256_srav_epi32(high, by.high), least), most);
-    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), packed);
-  }
-};
-
-#else
-
-struct Sums {
-  int32_t lane[kBlock];
-
-  static Sums load(const int32_t* from) {
-    Sums sums;
-    std::memcpy(sums.lane, from, sizeof sums.lane);
-    return sums;
-  }
-  void add(int o, int32_t term) { lane[o] = int32_t(uint32_t(lane[o]) + uint32_t(term)); }
-  void add_products(const int16_t* weight, int32_t pair) {
-    int16_t codes[2];
-    std::memcpy(codes, &pair, sizeof codes);
-    for (int o = 0; o < kBlock; o++) add(o, codes[0] * weight[2 * o] + codes[1] * weight[2 * o + 1]);
-  }
-  void add_elementwise(const int16_t* codes, const int16_t* weight) {
-    for (int o = 0; o < kBlock; o++) add(o, codes[o] * weight[o]);
-  }
-  void add_shifted(const int16_t* codes, const int32_t* places) {
-    for (int o = 0; o < kBlock; o++) add(o, int32_t(uint32_t(int32_t(codes[o])) << places[o]));
-  }
-  void settle_halves(const int32_t* shift) {
-    for (int o = 0; o < kBlock; o++) {
-      const bool is_half = shift[o] > 0 && (lane[o] & ((1U << shift[o]) - 1)) == 0;
-      if (is_half) lane[o] -= (lane[o] >> shift[o]) & 1;
-    }
-  }
-  void requantize(const int32_t* shift, int32_t lo, int32_t hi, int16_t* to) const {
-    for (int o = 0; o < kBlock; o++) to[o] = int16_t(std::min(std::max(lane[o] >> shift[o], lo), hi));
-  }
-};
-
-#endif
-
 // A window over a padded map: runs of pairs that lie side by side in codes and weights alike.
 struct Walk {
   int rows, runs, pairs;       // kernel rows, runs a row, pairs a run
@@ -141,17 +55,15 @@ template <int N>
 void convolve(const Walk& walk, const int16_t* map, const int64_t* window, const int16_t* weight, const int32_t* bias,
               Sums* sums) {
   Sums total[N];
-  const int16_t* pixel[N];
-  for (int p = 0; p < N; p++) {
-    total[p] = Sums::load(bias);
-    pixel[p] = map + window[p];
-  }
+#pragma GCC unroll 8
+  for (int p = 0; p < N; p++) total[p] = Sums::load(bias);
   for (int row = 0; row < walk.rows; row++) {
     for (int run = 0; run < walk.runs; run++) {
-      const int64_t at = row * walk.row_step + run * walk.run_step;
       const int16_t* codes[N];
-      for (int p = 0; p < N; p++) codes[p] = pixel[p] + at;
+#pragma GCC unroll 8
+      for (int p = 0; p < N; p++) codes[p] = map + window[p] + row * walk.row_step + run * walk.run_step;
       for (int pair = 0; pair < walk.pairs; pair++) {
+#pragma GCC unroll 8
         for (int p = 0; p < N; p++) {
           int32_t two;
           std::memcpy(&two, codes[p] + 2 * pair, sizeof two);
@@ -161,11 +73,18 @@ void convolve(const Walk& walk, const int16_t* map, const int64_t* window, const
       }
     }
   }
+#pragma GCC unroll 8
   for (int p = 0; p < N; p++) sums[p] = total[p];
 }
 
 using Convolve = void (*)(const Walk&, const int16_t*, const int64_t*, const int16_t*, const int32_t*, Sums*);
 constexpr Convolve kConvolve[kPixels] = {convolve<1>, convolve<2>, convolve<3>, convolve<4>, convolve<5>, convolve<6>};
+
+// How many of the pixels that are left come next. The last two lots are alike, as one of few would load weights for little.
+int at_once(int64_t left) {
+  const bool two_lots = kPixels < left && left < 2 * kPixels;
+  return int(two_lots ? (left + 1) / 2 : std::min<int64_t>(left, kPixels));
+}
 
 // ---- One chunk of images in one thread.
 class Worker {
@@ -199,6 +118,9 @@ class Worker {
       case kConvolution:
         convolution(layer);
         break;
+      case kWinograd:
+        winograd(layer);
+        break;
       case kDepthwise:
         depthwise(layer);
         break;
@@ -211,22 +133,36 @@ class Worker {
     }
   }
 
-  // The source with zeros around it, all images; the tensor itself where there is no padding.
-  const int16_t* padded(const Layer& layer, Tensor& shape) {
+  // What windows reach of the source, zeros around it included, all images; the tensor itself where they stay inside.
+  const int16_t* padded(const Layer& layer, int rows, int columns, Tensor& map) {
     const Tensor& source = tensors_[layer.source];
-    shape = source;
-    shape.height += 2 * layer.pad_h;
-    shape.width += 2 * layer.pad_w;
-    if (layer.pad_h == 0 && layer.pad_w == 0) return data(layer.source);
-    border_.assign(shape.size() * images_ + kBlock, 0);
+    map = source;
+    const bool inside = rows <= source.height && columns <= source.width;
+    if (layer.pad_h == 0 && layer.pad_w == 0 && inside) return data(layer.source);
+    map.height = rows;
+    map.width = columns;
+    border_.resize(map.size() * images_ + kBlock);
+    const int64_t before = int64_t(std::min(layer.pad_w, columns)) * map.stride;
+    const int64_t within = std::min(source.row(), map.row() - before), after = map.row() - before - within;
+    int16_t* to = border_.data();
     for (int n = 0; n < images_; n++) {
-      for (int y = 0; y < source.height; y++) {
-        const int16_t* from = data(layer.source) + n * source.size() + y * source.row();
-        std::copy(from, from + source.row(),
-                  border_.data() + n * shape.size() + (y + layer.pad_h) * shape.row() + layer.pad_w * shape.stride);
+      for (int y = -layer.pad_h; y < rows - layer.pad_h; y++) {
+        if (y < 0 || y >= source.height) {
+          to = std::fill_n(to, map.row(), int16_t(0));
+          continue;
+        }
+        to = std::fill_n(to, before, int16_t(0));
+        to = std::copy_n(data(layer.source) + n * source.size() + y * source.row(), within, to);
+        to = std::fill_n(to, after, int16_t(0));
       }
     }
     return border_.data();
+  }
+
+  const int16_t* padded(const Layer& layer, Tensor& map) {
+    const Tensor& output = tensors_[layer.output];
+    return padded(layer, (output.height - 1) * layer.stride_h + layer.kernel_h,
+                  (output.width - 1) * layer.stride_w + layer.kernel_w, map);
   }
 
   // Calls visit(where the window begins in the padded map, output pixel) for each output pixel of some images, in order.
@@ -275,11 +211,75 @@ class Worker {
     for (int block = 0; block < layer.channels_out; block += kBlock) {
       const int16_t* weight = layer.weight + block / kBlock * block_weights;
       const int64_t all = int64_t(images_) * output.height * output.width;
-      for (int64_t first = 0; first < all; first += kPixels) {
-        const int count = int(std::min<int64_t>(kPixels, all - first));
+      for (int64_t first = 0, count; first < all; first += count) {
+        count = at_once(all - first);
         kConvolve[count - 1](walk, codes, window + first, weight, layer.bias + block, sums);
         for (int p = 0; p < count; p++) finish(layer, sums[p], first + p, block);
       }
+    }
+  }
+
+  // A 3x3 convolution of stride 1, kTiles tiles of 4x4 outputs at a time.
+  void winograd(const Layer& layer) {
+    const Tensor& output = tensors_[layer.output];
+    const int rows = (output.height + kTileOutputs - 1) / kTileOutputs;
+    const int columns = (output.width + kTileOutputs - 1) / kTileOutputs;
+    const int around = kTile - kTileOutputs;
+    Tensor map;
+    const int16_t* codes = padded(layer, rows * kTileOutputs + around, columns * kTileOutputs + around, map);
+    const int64_t step = int64_t(kTiles) * map.stride;  // codes from a position to the next
+    tile_codes_.resize(kPositions * step);
+    tile_sums_.resize(kPositions * kTiles);
+    const int64_t all = int64_t(images_) * rows * columns;
+    for (int64_t first = 0; first < all; first += kTiles) {
+      const int count = int(std::min<int64_t>(kTiles, all - first));
+      Corner corner[kTiles];
+      for (int t = 0; t < count; t++) {
+        const int64_t row = (first + t) / columns;
+        corner[t] = {row / rows, int(row % rows) * kTileOutputs, int((first + t) % columns) * kTileOutputs};
+        const int16_t* from = codes + corner[t].image * map.size() + corner[t].y * map.row() + corner[t].x * map.stride;
+        for (int c = 0; c < map.stride; c += kBlock)
+          transform_codes(from + c, map.row(), map.stride, tile_codes_.data() + t * map.stride + c, step);
+      }
+      for (int block = 0; block < layer.channels_out; block += kBlock) {
+        multiply_tiles(layer, block, count, map.stride);
+        for (int t = 0; t < count; t++) finish_tile(layer, block, corner[t], tile_sums_.data() + t);
+      }
+    }
+  }
+
+  struct Corner {  // of a tile's outputs
+    int64_t image;
+    int y, x;
+  };
+
+  // Sums over the input channels of `count` tiles, each position by itself.
+  void multiply_tiles(const Layer& layer, int block, int count, int stride) {
+    static constexpr int32_t kNothing[kBlock] = {};
+    const int pairs = (layer.channels_in + 1) / 2;
+    const Walk walk = {1, 1, pairs, 0, 0};
+    int64_t window[kTiles];
+    for (int t = 0; t < count; t++) window[t] = int64_t(t) * stride;
+    for (int position = 0; position < kPositions; position++) {
+      const int16_t* codes = tile_codes_.data() + int64_t(position) * kTiles * stride;
+      const int16_t* weight = layer.weight + (int64_t(block / kBlock) * kPositions + position) * pairs * 2 * kBlock;
+      for (int t = 0, n; t < count; t += n) {
+        n = at_once(count - t);
+        kConvolve[n - 1](walk, codes, window + t, weight, kNothing, tile_sums_.data() + position * kTiles + t);
+      }
+    }
+  }
+
+  void finish_tile(const Layer& layer, int block, const Corner& corner, const Sums* sums) {
+    const Tensor& output = tensors_[layer.output];
+    const Sums bias = Sums::load(layer.bias + block);
+    Sums outputs[kTileOutputs * kTileOutputs];
+    transform_sums(sums, kTiles, outputs);
+    const int rows = std::min(kTileOutputs, output.height - corner.y);
+    const int columns = std::min(kTileOutputs, output.width - corner.x);
+    for (int y = 0; y < rows; y++) {
+      const int64_t pixel = (corner.image * output.height + corner.y + y) * output.width + corner.x;
+      for (int x = 0; x < columns; x++) finish(layer, outputs[y * kTileOutputs + x] + bias, pixel + x, block);
     }
   }
 
@@ -332,6 +332,8 @@ class Worker {
   const Tensor* tensors_;
   std::vector<std::vector<int16_t>> slots_;
   std::vector<int16_t> border_;
+  std::vector<int16_t> tile_codes_;            // [position][tile][channel]
+  std::vector<Sums> tile_sums_;                // [position][tile]
   std::vector<std::vector<int64_t>> windows_;  // of each convolution
   const int most_;                             // images of a chunk
   int images_ = 0;                             // of this one

@@ -12,7 +12,7 @@ from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.native.cache import copied, digest_of, kept
 from bitlathe.model.native.cxx import cxx
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "lanes.hpp", "winograd.hpp"))
 NATIVE = ("-march=native",)  # the processor's own instructions
 PLAIN: tuple[str, ...] = ()  # no instructions but the oldest: the kernels are plain C++
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-shared", "-pthread")
@@ -33,7 +33,7 @@ def fastest_kernels() -> ctypes.CDLL:
 def kernels(instructions: tuple[str, ...]) -> ctypes.CDLL:
     """The library of kernels.cpp; ToolError if there is no C++ compiler or it fails."""
     command = [*cxx("networks are evaluated in compiled code"), *_FLAGS, *instructions]
-    name = f"evaluator-{digest_of([*command, _processor()], [SOURCE])}.so"
+    name = f"evaluator-{digest_of([*command, _processor()], SOURCES)}.so"
     library = kept(name, lambda folder: _built(folder, command))
     try:
         loaded = ctypes.CDLL(str(library))
@@ -47,7 +47,7 @@ def kernels(instructions: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def _built(folder: Path, command: list[str]) -> Path:
-    (source,) = copied([SOURCE], folder)
+    source, *_ = copied(SOURCES, folder)
     made = folder / "kernels.so"
     done = subprocess.run([*command, source, "-o", made.name], cwd=folder, capture_output=True, text=True)
     if done.returncode:

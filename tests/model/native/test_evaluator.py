@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled_kernels import mismatches
 from halves import network_of_halves
 from hypothesis import given, settings
 from naive_evaluator import evaluate_naively
@@ -19,16 +20,9 @@ from bitlathe.model.graph.nodes import Concat, Dense, MaxPool2d
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate, evaluate_all
 from bitlathe.model.native.evaluator import CompiledGraph, compiled, evaluator, is_compilable
-from bitlathe.model.native.library import NATIVE, PLAIN, fastest_kernels, kernels
+from bitlathe.model.native.library import fastest_kernels, kernels
 from bitlathe.model.quantize.exact_network import ExactNetwork
 from bitlathe.rtl_tb.random_networks.resnet import random_resnet
-
-
-def mismatches(graph: Graph, codes: IntArray, threads: int = 1) -> int:
-    """Differing codes of both builds of the kernels."""
-    wanted = evaluate(graph, codes)
-    made = [CompiledGraph(graph, kernels(flags)).evaluate(codes, threads) for flags in (NATIVE, PLAIN)]
-    return sum(int((codes != wanted).sum()) for codes in made)
 
 
 @given(graphs_with_inputs(count=9))
