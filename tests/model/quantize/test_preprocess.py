@@ -69,3 +69,12 @@ def test_a_table_of_a_huge_shape_is_refused_before_memory_is_taken(tmp_path: Pat
 def test_images_of_another_kind_are_refused(images: np.ndarray) -> None:
     with pytest.raises(ShapeError, match=r"give uint8 \(N, H, W, 3\)"):
         Preprocess.offset(3).codes(images)  # type: ignore[arg-type]
+
+
+def test_no_image_and_parts_of_images_are_looked_up_too(rng: np.random.Generator) -> None:
+    images = rng.integers(0, 256, (4, 5, 6, 3)).astype(np.uint8)
+    for preprocess in (Preprocess.offset(3), Preprocess.pixel(3)):
+        every = preprocess.codes(images)
+        assert every.dtype == (np.int8 if preprocess.signed else np.int16)
+        assert np.array_equal(preprocess.codes(images[::2, 1:, ::3]), every[::2, :, 1:, ::3])
+        assert preprocess.codes(images[:0]).shape == (0, 3, 5, 6)
