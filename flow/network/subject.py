@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -38,6 +37,7 @@ from bitlathe.model.onnx import OnnxNetwork, file_outputs
 from bitlathe.model.train import METRICS, Task, TaskLoss, TaskMetric, score, usual_task
 from bitlathe.model.train.losses import CROSS_ENTROPY
 from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
+from bitlathe.model.zoo.folding import folded
 
 _EXAMPLES = 3  # images that a task is tried with
 # by the repository that the CIFAR weights come from
@@ -111,13 +111,14 @@ class Subject:
 
     @property
     def fastest_model(self) -> nn.Module:
-        """The model, of the zoo's networks a copy whose maps have channels last in memory.
+        """The model, of the zoo's networks a copy: batch norm folded, maps with channels last in memory.
 
-        A network of the user's own may flatten maps by `.view`, which takes contiguous ones alone.
+        A network of the user's own may flatten maps by `.view`, which takes contiguous ones alone, and need
+        not be one that torch.fx can trace.
         """
         if is_own(self.requested):
             return self.model
-        made: nn.Module = copy.deepcopy(self.model)
+        made: nn.Module = folded(self.model)
         return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @property
