@@ -236,6 +236,7 @@ def baselines_of(config: SearchConfig, subject: Subject) -> Baselines | None:
         epochs=config.training.epochs,
         quantized_epochs=config.baselines.quantized_epochs,
         latency_share=config.baselines.latency_share or USUAL_SHARE,
+        lanes=context.lanes,
         budget=config.latency.budget if config.baselines.latency_share is None else None,
     )
     if Baseline.ORDINARY in kinds:

@@ -25,7 +25,6 @@ from bitlathe.model.train.evaluate import evaluate
 from bitlathe.model.train.metrics import TaskMetric
 
 _QUANTIZED_SHARE = 2 / 7  # of the ordinary pipeline's epochs: 40 of 140 in the paper
-_LANES = 8  # channels that an engine computes at once: widths that are not multiples save nothing
 _IMAGES = 500  # held-out images for measuring a loss
 
 Told = Callable[[int, int], None]  # steps done, steps in total
@@ -54,6 +53,7 @@ class Baselines:
     epochs: int
     quantized_epochs: int | None  # last ones of `ordinary`; None: two in seven, as in the paper
     latency_share: float  # share of the reference's that `greedy` and `knapsack` aim at
+    lanes: int  # channels that the engine computes at once: widths that are not multiples save nothing
     budget: LatencyBudget | None = None  # that they aim at instead
 
     def strategy(self, kind: Baseline, lab: Lab, ladder: Ladder, reference: Measures, told: Told) -> Strategy:
@@ -123,7 +123,7 @@ class Baselines:
     ) -> tuple[Option, ...]:
         """What each width of a group saves and costs compared with the full network."""
         options = [Option(removed=0, cycles=0.0, loss=0.0)]
-        for removed in range(_LANES, group.width - self.prune.floor + 1, _LANES):
+        for removed in range(self.lanes, group.width - self.prune.floor + 1, self.lanes):
             cycles, loss = measured(self._removal({group.name: removed}))
             options.append(Option(removed=removed, cycles=full[0] - cycles, loss=loss - full[1]))
         return tuple(options)

@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bitlathe.model.compress import MethodData, MethodKind, State
-from bitlathe.model.compress.methods import PruneChannels, PruneWeights, Quantize, ShareWeights, Train
+from bitlathe.model.compress.methods import (
+    PruneChannels,
+    PruneOnce,
+    PruneWeights,
+    Quantize,
+    ShareWeights,
+    Train,
+)
 from bitlathe.model.compress.state import Quantization, fresh_state
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.prune.channels.groups import ChannelGroups
+from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.quantize.config import QuantizeConfig
-from bitlathe.model.search import Baselines, EachEpochTheBest, Measures, MethodScript, UntilFast
+from bitlathe.model.search import Baselines, EachEpochTheBest, Measures, MethodScript, UntilFast, baselines
 from bitlathe.model.search.strategies import check_names, check_targets
 from bitlathe.model.train import TrainConfig
 
@@ -120,12 +127,40 @@ def test_the_ordinary_pipeline_prunes_then_trains_then_quantizes() -> None:
         epochs=7,
         quantized_epochs=2,
         latency_share=0.5,
+        lanes=8,
     )
     script = made.ordinary()
     found = [names(script, state(epoch=epoch), 7 - epoch) for epoch in range(7)]
     assert found == [["P"], ["P"], ["P"], ["T"], ["T"], ["Q(8,8)"], ["Q(8,8)"]]
     with pytest.raises(BitlatheError, match="3 epochs of P and 2 of Q"):
         replace(made, epochs=4).ordinary()
+
+
+@pytest.mark.parametrize(("lanes", "removed"), [(8, [8, 16, 24]), (16, [16])])
+def test_the_knapsack_weighs_widths_that_the_engine_computes_at_once(
+    lanes: int, removed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Baselines(
+        prune=replace(P, floor=2),
+        groups=ChannelGroups(groups=(ChannelGroup(name="conv", width=32, members=()),), refused={}),
+        quantizers=(Q8,),
+        last=Q8,
+        epochs=3,
+        quantized_epochs=2,
+        latency_share=0.5,
+        lanes=lanes,
+    )
+    tried: list[int] = []
+
+    def cost(lab: object, rung: object, quantizer: object, prune: PruneOnce | None) -> tuple[float, float]:
+        gone = 0 if prune is None else prune.settings.budget.amounts["conv"]
+        tried.extend([gone] if gone else [])
+        return 32.0 - gone, float(gone)
+
+    monkeypatch.setattr(baselines, "_cost", cost)
+    script = made.knapsack(None, None, 16.0, lambda done: None)
+    assert tried == removed
+    assert script.script[0].settings.budget.amounts == {"conv": 16}
 
 
 def test_the_greedy_loop_proposes_until_it_is_fast() -> None:
