@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from bitlathe.flow.cli import board, compress, hardware, network, search
 from bitlathe.flow.cli.options import JsonOption, WorkersOption, as_options
-from bitlathe.flow.cli.output import note, print_json, show
+from bitlathe.flow.cli.output import note, on_its_lines, print_json, show
 from bitlathe.flow.errors import ExitStatus, status_of
 from bitlathe.model.graph.errors import BitlatheError, ToolError
 
@@ -55,7 +55,9 @@ class CommandLine(TyperGroup):
             return super().invoke(ctx)
         except BitlatheError as error:
             show.stop()
-            note(f"bitlathe: {as_options(str(error))}")
+            text = as_options(str(error))
+            log = isinstance(error, ToolError)  # which shows the last lines of a tool's log as they are
+            note(f"bitlathe: {text if log else on_its_lines(text)}")
             raise typer.Exit(status_of(error)) from error
         except KeyboardInterrupt as interrupt:
             show.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -14,12 +15,22 @@ from rich.text import Text
 from bitlathe.flow.cli.options import as_options
 from bitlathe.flow.progress import Advance, Note
 
+_ODD = re.compile(r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f]")  # what a terminal does not print as it is
 _PIPE_WIDTH = 120  # columns where stdout is not a terminal, so that no cell is cut
 
 
 def note(message: str) -> None:
     """Print one line to stderr."""
     _console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def on_its_lines(text: str) -> str:
+    """A message whose line breaks are its own: those in names, which no blank follows, are written as such.
+
+    >>> on_its_lines("a\\nb: 2 problems\\n  x: is odd")
+    'a\\\\nb: 2 problems\\n  x: is odd'
+    """
+    return _ODD.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def print_json(values: Mapping[str, object]) -> None:
@@ -61,7 +72,7 @@ class Shown:
 
     def __call__(self, event: Note | Advance) -> None:
         if isinstance(event, Note):
-            note(as_options(event.text))
+            note(on_its_lines(as_options(event.text)))
             return
         if self._bars is None:
             self._bars = progress()

@@ -51,6 +51,16 @@ def given(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_line_break_in_a_name_leaves_one_line() -> None:
+    for words in (
+        ("simulate", "a\nb\x1b[2Jc.blg"),
+        ("quantize", "--network", "a\nb.py:make", "--dataset", "digits"),
+    ):
+        told = refused(ExitStatus.BAD_INPUT, *words)
+        assert told.startswith("a\\nb")
+        assert "\x1b" not in told
+
+
 def refused(status: ExitStatus, *words: object) -> str:
     """The line that a command prints instead of doing anything."""
     outcome = run(*words)
