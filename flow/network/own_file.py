@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.model.graph.errors import BitlatheError
+from bitlathe.model.graph.errors import BitlatheError, DataError, ShapeError
 
 OWN_MODULE = "bitlathe_own_file"  # what FILE.py is called while it is loaded, its digest behind it
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -68,6 +68,15 @@ def located(source: UserSource, doing: str = "") -> Iterator[None]:
     except (Exception, SystemExit) as error:
         where = doing if isinstance(error, (RuntimeError, ValueError)) else ""
         raise UsageError(f"{_raised_at(error, source)}: {_described(error)}{where}; mend it there") from error
+
+
+@contextmanager
+def naming(source: UserSource) -> Iterator[None]:
+    """Put a network's name before what does not fit its outputs."""
+    try:
+        yield
+    except (DataError, ShapeError) as error:
+        raise type(error)(f"{label(source)}: {error}") from error
 
 
 def place(function: Callable[..., object], text: str) -> str:

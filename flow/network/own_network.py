@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from bitlathe.flow.errors import UsageError
-from bitlathe.flow.network.own_file import beside, called, is_function, label, located, own_function, place
+from bitlathe.flow.network.own_file import (
+    beside,
+    called,
+    is_function,
+    label,
+    located,
+    naming,
+    own_function,
+    place,
+)
 from bitlathe.model.capture.users_code import noting_lines
 from bitlathe.model.data import Images, Labels, to_input, to_target
 from bitlathe.model.graph.nodes import Shape
@@ -134,7 +143,8 @@ def check_trains(
             with located(network):
                 judged, returned = model.eval()(to_input(images)), model.train()(to_input(images))
             _check_alike(network, tensors_of(judged), tensors_of(returned))
-            loss(float_outputs(returned), to_target(labels))
+            with naming(network):
+                loss(float_outputs(returned), to_target(labels))
     finally:
         with torch.no_grad():
             for tensor, value in zip(tensors, state, strict=True):

@@ -14,7 +14,7 @@ from torch import nn
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.own_data import find_dataset
-from bitlathe.flow.network.own_file import label
+from bitlathe.flow.network.own_file import label, naming
 from bitlathe.flow.network.own_network import (
     NetworkSource,
     check_trains,
@@ -171,7 +171,8 @@ class Subject:
         if isinstance(metric, str) and metric in METRICS:
             labels = self.dataset.test_labels[:_EXAMPLES]
             zeros = tuple(np.zeros((len(labels), *output), np.float32) for output in self.outputs)
-            found.judge(zeros[0] if len(zeros) == 1 else zeros, labels)
+            with naming(self.requested):
+                found.judge(zeros[0] if len(zeros) == 1 else zeros, labels)
         return found
 
     def _needed(self, argument: str, found: Known | None) -> Known:

@@ -160,3 +160,27 @@ def test_a_search_that_does_not_suit_a_metric_is_refused_before_it_trains(
         bitlathe.search(locator, tmp_path / "out", **{**SEARCHED, **settings})
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"metric": "top1"}, "Twins: metric top1: takes one output, here are 2; give FILE.py:FUNCTION"),
+        (
+            {"metric": lambda outputs, labels: 1.0, "loss": "cross_entropy"},
+            "Twins: of 2 outputs 2 are vectors; the classes must be the only one: ",
+        ),
+    ],
+)
+def test_what_does_not_fit_two_vectors_names_the_network(given: dict[str, Any], message: str) -> None:
+    class Twins(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = torch.nn.Linear(64, 10), torch.nn.Linear(64, 10)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.one(x.flatten(1)), self.other(x.flatten(1))
+
+    with pytest.raises(bitlathe.BitlatheError) as caught:
+        bitlathe.compress(bitlathe.load_network(Twins(), "digits", **given), "train")
+    assert str(caught.value).startswith(message)
