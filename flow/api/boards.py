@@ -19,7 +19,7 @@ from bitlathe.flow.boards.bundle import OverlayFiles, Vectors, make_bundle, read
 from bitlathe.flow.boards.deploy import Deployment
 from bitlathe.flow.boards.deploy import deploy as fill_folder
 from bitlathe.flow.boards.errors import board_errors
-from bitlathe.flow.boards.latency import common_target, overlay_of
+from bitlathe.flow.boards.latency import common_target, overlay_of, refuse_unread
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.compilation import NetworkProgram
 from bitlathe.flow.network.integer_network import IntegerNetwork
@@ -49,11 +49,13 @@ def measure(
         out: folder that keeps the bundle; else it is removed.
 
     Raises:
-        UsageError: boards that differ, or are not of the program's target; no overlay for a real board.
+        UsageError: boards that differ, or are not of the program's target; no overlay for a real board,
+            or one for a simulated one.
         ToolError: a board that does not answer, or pynq missing for a simulated one.
         CheckFailed: a run that fails. Differing integers are counted in `mismatches`, not raised.
     """
     addresses = [boards] if isinstance(boards, str) else list(boards)
+    refuse_unread(addresses, overlay=overlay, token_file=token_file)
     with ExitStack() as stack:
         stack.enter_context(board_errors())
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory(prefix="bitlathe-")))
@@ -74,6 +76,7 @@ def measure_bundles(
 ) -> list[Measurement]:
     """As `measure`, of bundles that are there, on all their images unless `images` says how many."""
     addresses = [boards] if isinstance(boards, str) else list(boards)
+    refuse_unread(addresses, token_file=token_file)
     with ExitStack() as stack:
         stack.enter_context(board_errors())
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bitlathe-"))

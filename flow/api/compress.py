@@ -13,6 +13,7 @@ from torch import nn
 from bitlathe.flow.api.datasets import DatasetSource
 from bitlathe.flow.api.hardware import TARGET
 from bitlathe.flow.api.networks import load_network, subject_of
+from bitlathe.flow.boards.latency import refuse_unread
 from bitlathe.flow.compress.run import Compression, CompressOptions
 from bitlathe.flow.compress.run import compress as carry_out
 from bitlathe.flow.errors import UsageError, member_of, refuse_idle
@@ -21,7 +22,7 @@ from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.network.task import FunctionSource
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import NetworkSection, SearchConfig, config_of, read_config
-from bitlathe.flow.search.request import ExecutorKind, SearchRequest
+from bitlathe.flow.search.request import WORKERS, ExecutorKind, SearchRequest
 from bitlathe.flow.search.run import FinishedSearch, run_search
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import MethodParameters
@@ -126,7 +127,7 @@ def search(
     token_file: str | Path | None = None,
     overlay: str | Path | None = None,
     executor: str = ExecutorKind.SEQUENTIAL.value,
-    workers: int = 2,
+    workers: int | None = None,
     ray_address: str | None = None,
     progress: Progress = silent,
     **settings: Any,
@@ -156,7 +157,7 @@ def search(
         boards: HOST[:PORT] or sim://BOARD, which measure latency; several share the work.
         token_file, overlay: of real boards, as in `measure`.
         executor: who trains candidates: "sequential", "local" (processes here) or "ray".
-        workers, ray_address: of the last two.
+        workers, ray_address: of the last two; 2 workers if not given.
         progress: hears of epochs and candidates.
         settings: other keys of the file's [training], [search], [latency] and [baselines] by their names,
             such as lr=0.02, held_out=300, probe=0.3, rungs=["cycle-model"].
@@ -173,6 +174,8 @@ def search(
     trains = member_of(ExecutorKind, "executor", executor)
     budget = budget_of(budget_ms, budget_cycles)
     refuse_idle("boards", bool(boards), token_file=token_file, overlay=overlay)
+    refuse_unread(boards, overlay=overlay, token_file=token_file)
+    refuse_idle("executor=local", trains is not ExecutorKind.SEQUENTIAL, workers=workers)
     refuse_idle("executor=ray", trains is ExecutorKind.RAY, ray_address=ray_address)
     root = None if data is None else Path(data)
     given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
@@ -198,7 +201,7 @@ def search(
         token_file=None if token_file is None else Path(token_file),
         overlay=None if overlay is None else Path(overlay),
         executor=trains,
-        workers=workers,
+        workers=WORKERS if workers is None else workers,
         ray_address=ray_address,
     )
     return run_search(request, progress)

@@ -81,6 +81,16 @@ def board_latency(
             yield BoardLatency(Pool(agents), target, overlay_of(addresses, target, overlay))
 
 
+def refuse_unread(addresses: Sequence[str], **arguments: object) -> None:
+    """Raise UsageError for an argument that is given (not None) where all boards are simulated.
+
+    >>> refuse_unread(["sim://pynq-z2"], overlay=None)
+    """
+    given = [name for name, value in arguments.items() if value is not None]
+    if given and addresses and all(address.startswith(SCHEME) for address in addresses):
+        raise UsageError(f"`{given[0]}`: is for real boards, and {addresses[0]} is simulated; leave it out")
+
+
 def common_target(addresses: Sequence[str], agents: Sequence[Agent]) -> Target:
     """The target that all boards are of; UsageError where they differ."""
     names = {address: _board_at(address, agent) for address, agent in zip(addresses, agents, strict=True)}

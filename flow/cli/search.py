@@ -14,7 +14,6 @@ from bitlathe.flow.cli.options import (
     JsonOption,
     LossOption,
     MetricOption,
-    WorkersOption,
 )
 from bitlathe.flow.cli.output import print_json, show
 
@@ -40,7 +39,9 @@ def search(
     executor: Annotated[
         str, typer.Option("--executor", help="Who trains candidates: sequential, local or ray.")
     ] = "sequential",
-    workers: WorkersOption = 2,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes of local or ray; 2 if not given.")
+    ] = None,
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="Ray cluster; one is started here if not given.")
     ] = None,

@@ -10,6 +10,8 @@ from pathlib import Path
 from bitlathe.flow.search.config import SearchConfig
 from bitlathe.model.graph.files.toml_sections import TomlDocument
 
+WORKERS = 2  # where nobody says how many
+
 
 class ExecutorKind(Enum):
     """Who trains the candidates."""
@@ -32,7 +34,7 @@ class SearchRequest:
     token_file: Path | None = None
     overlay: Path | None = None
     executor: ExecutorKind = ExecutorKind.SEQUENTIAL
-    workers: int = 2
+    workers: int = WORKERS
     ray_address: str | None = None
 
     @property

@@ -101,6 +101,19 @@ def test_an_added_board_runs_bundles_as_a_simulated_one(added: Path, graph: Path
     assert f"lenet5-{NAME}" in next(deployed.glob("*.bundle")).name
 
 
+@pytest.mark.parametrize("given", [("--overlay", "x"), ("--token-file", "x")])
+def test_what_simulated_boards_do_not_read_is_refused(
+    given: tuple[str, str], graph: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "search.toml").write_text('[network]\nname = "lenet5"\n[training]\nepochs = 1\n[methods.T]\n')
+    for words in (("measure", graph), ("search", tmp_path / "search.toml", "--out", tmp_path / "out")):
+        outcome = run(*words, "--board", "sim://pynq-z2", *given)
+        assert outcome.status == 2
+        assert outcome.stderr.splitlines()[-1] == (
+            f"bitlathe: {given[0]}: is for real boards, and sim://pynq-z2 is simulated; leave it out"
+        )
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

@@ -55,6 +55,7 @@ rungs = ["cycle-model"]
         (("--budget-cycles", "-1"), 2, "--budget-cycles: is -1; give more than 0"),
         (("--budget-cycles", "9", "--budget-ms", "9"), 2, "--budget-cycles: stands beside --budget-ms; give"),
         (("--overlay", "x"), 2, "--overlay: does nothing without --board; give that too, or leave it out"),
+        (("--workers", "3"), 2, "--workers: does nothing without --executor local; give that too"),
         (("--ray-address", "x"), 2, "--ray-address: does nothing without --executor ray; give that too"),
     ],
 )
