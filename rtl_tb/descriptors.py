@@ -65,7 +65,7 @@ def random_move(
 
 
 def random_weights(rng: np.random.Generator, *, po: int, lines: int, word_bytes: int) -> LoadWeights:
-    """A LOAD_WEIGHTS that stays within its space and the weight store; no CODEBOOK."""
+    """A LOAD_WEIGHTS that stays within its space and the weight store; no CODEBOOK or TABLE."""
     beats, longest = int(rng.integers(1, 8 * po)), min(lines, 40)
     room = BYTES[Space.WEIGHTS] // word_bytes - beats
     load = LoadWeights(

@@ -1,1 +1,1 @@
-"""Bench of load_unit: loads into the scratchpad and the weight store."""
+"""Bench of load_unit: loads into the scratchpad, the weight store and the tables."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from bitlathe.hls.program import Encoding, ErrorCode, LoadMove, LoadWeights, Space
 from bitlathe.hls.program.moves import bursts, decoded_columns, pixel_positions, weight_beats, word_offsets
-from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS
+from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS, TABLE_CODES, TABLES
 from bitlathe.rtl_tb.descriptors import (
     ADVANCE,
     BASES,
@@ -60,7 +60,7 @@ class Clock:
 
 
 class Bench:
-    """Descriptors in; words, weight columns, completions and records out."""
+    """Descriptors in; words, weight columns, codes of tables, completions and records out."""
 
     def __init__(self, dut: Any, rng: np.random.Generator, stall: float) -> None:
         self.dut, self.rng = dut, rng
@@ -72,12 +72,15 @@ class Bench:
         self.words = Sink(dut, "load_valid_o", "load_ready_i", words, rng, stall)
         columns = ("wload_line_o", "wload_mask_o", "wload_data_o")
         self.columns = Sink(dut, "wload_valid_o", None, columns, rng)
+        pieces = ("table_line_o", "table_data_o")
+        self.pieces = Sink(dut, "table_valid_o", "table_ready_i", pieces, rng, stall)
         self.completions = Sink(dut, "done_o", None, (), rng)
         self.records = Sink(dut, "record_valid_o", "record_ready_i", ("record_o",), rng, stall)
         self.clock = Clock(dut)
         self.sent = 0
         self.expected_words: list[tuple[int, ...]] = []
         self.expected_columns: list[tuple[int, ...]] = []
+        self.expected_pieces: list[tuple[int, ...]] = []
         self.codebook = bytearray(CODEWORDS * CODEWORD_BYTES)
         self.expected_bursts: list[tuple[int, int]] = []
 
@@ -93,7 +96,7 @@ class Bench:
 
     @property
     def agents(self) -> list[Any]:
-        sinks = [self.words, self.columns, self.completions, self.records]
+        sinks = [self.words, self.columns, self.pieces, self.completions, self.records]
         return [self.descriptors, self.memory, *sinks, self.clock]
 
     def send(self, load: LoadMove | LoadWeights, *, skip: bool = False) -> None:
@@ -135,6 +138,10 @@ class Bench:
             if beat.encoding is Encoding.CODEBOOK:
                 self.codebook[beat.line * self.pi : (beat.line + 1) * self.pi] = word
                 continue
+            if beat.encoding is Encoding.TABLE:
+                pairs = [int.from_bytes(word[first : first + 2], "little") for first in range(0, self.pi, 2)]
+                self.expected_pieces += enumerate(pairs, beat.line * self.pi // 2)
+                continue
             columns = decoded_columns(beat, word, bytes(self.codebook))
             first = beat.columns.start
             line = int.from_bytes(b"".join(columns), "little") << (8 * self.pi * first)
@@ -146,6 +153,20 @@ class Bench:
         beats = CODEWORDS * CODEWORD_BYTES // self.pi
         fields = {"encoding": Encoding.CODEBOOK, "beats": beats, "weight_line": 0, "offset": 8 * self.pi}
         self.expect_weights(self.load_weights(**fields))
+
+    def load_table(self, **changes: int) -> LoadWeights:
+        """Queue a load of some codes of the tables, changed."""
+        words = TABLES * TABLE_CODES // self.pi
+        first = int(self.rng.integers(words))
+        beats = int(self.rng.integers(1, min(words - first, 40) + 1))
+        fields = {
+            "encoding": Encoding.TABLE,
+            "weight_line": first,
+            "beats": beats,
+            "pass_lines": 0,
+            "offset": 0,
+        }
+        return self.load_weights(**(fields | changes))
 
     def data(self, load: LoadMove | LoadWeights) -> list[int]:
         """Words that memory holds where the descriptor points; notes the bursts on the way."""
@@ -175,6 +196,7 @@ class Bench:
         """Check that everything arrived, in order, and nothing else did."""
         assert self.words.items == self.expected_words
         assert self.columns_seen() == self.expected_columns
+        assert self.pieces.items == self.expected_pieces
         assert self.memory.bursts == self.expected_bursts
 
 
@@ -188,6 +210,8 @@ async def every_word_lands_where_its_descriptor_says(dut, stall, profile):
             bench.expect_load(bench.load())
         elif bench.rng.random() < 0.3:
             bench.load_weights(skip=True)
+        elif bench.rng.random() < 0.3:
+            bench.expect_weights(bench.load_table())
         else:
             bench.expect_weights(bench.load_weights())
     await bench.run(25)
@@ -223,6 +247,18 @@ async def encoded_weights_take_a_beat_a_cycle(dut, encoding):
     bench.check()
     first, last = bench.columns.cycles[0], bench.columns.cycles[-1]
     assert last - first + 1 <= 2 * 64 + 1, "more than a cycle lost from a load to the next"
+
+
+@cocotb.test()
+async def codes_of_a_table_come_two_a_cycle(dut):
+    bench = await Bench.start(dut)
+    for table in range(3):
+        whole = {"weight_line": table * TABLE_CODES // bench.pi, "beats": TABLE_CODES // bench.pi}
+        bench.expect_weights(bench.load_table(**whole))
+    await bench.run(3)
+    bench.check()
+    first, last = bench.pieces.cycles[0], bench.pieces.cycles[-1]
+    assert last - first + 1 <= 3 * TABLE_CODES // 2 + 2, "more than a cycle lost from a load to the next"
 
 
 @cocotb.test()
@@ -263,10 +299,15 @@ async def fails_with(bench: Bench, code: ErrorCode, index: int) -> None:
     await run_cycles(bench, 1)
     dut.clear_i.value = dut.stop_i.value = 0
     bench.descriptors.queue.clear()
-    for sink in (bench.words, bench.columns, bench.completions):
+    for sink in (bench.words, bench.columns, bench.pieces, bench.completions):
         sink.items.clear()
         sink.cycles.clear()
-    for expected in (bench.expected_words, bench.expected_columns, bench.expected_bursts):
+    for expected in (
+        bench.expected_words,
+        bench.expected_columns,
+        bench.expected_pieces,
+        bench.expected_bursts,
+    ):
         expected.clear()
     bench.memory.bursts.clear()
     bench.memory.broken.clear()
@@ -340,7 +381,7 @@ async def a_line_beyond_the_scratchpad_is_never_written(dut, line):
 
 
 @cocotb.test()
-@cocotb.parametrize(encoding=list(Encoding)[:-1])
+@cocotb.parametrize(encoding=list(Encoding)[: Encoding.CODEBOOK])
 async def weights_beyond_their_store_are_never_written(dut, encoding):
     bench = await Bench.start(dut)
     bench.fill_codebook()
@@ -362,6 +403,20 @@ async def codewords_beyond_the_codebook_change_none(dut):
     await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 1)
     coded = {"encoding": Encoding.INDICES, "pass_lines": 8, "beats": bench.po + 8, "weight_line": 0}
     bench.expect_weights(bench.load_weights(**coded))
+    await bench.run(2)
+    bench.check()
+
+
+@cocotb.test()
+async def codes_beyond_the_tables_are_never_written(dut):
+    bench = await Bench.start(dut)
+    words = TABLES * TABLE_CODES // bench.pi
+    bench.load_table(weight_line=words - 1, beats=3)
+    await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
+    await run_cycles(bench, bench.pi)
+    assert [line for line, _ in bench.pieces.items] == list(range(1024 - bench.pi // 2, 1024))
+    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 0)
+    bench.expect_weights(bench.load_table())
     await bench.run(2)
     bench.check()
 
