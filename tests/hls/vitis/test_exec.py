@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import product
 
 import needs
 import numpy as np
@@ -163,3 +164,35 @@ def test_an_exec_of_any_size_is_refused_as_specified(rng: np.random.Generator, n
             assert engine.check(one) is code, one
             seen.add(code)
     assert seen == {ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS}
+
+
+# Fields that need or exclude one another, with the values that matter.
+_FLAG = (0, 1)
+COMBINED = {
+    "tables": {"has_table": _FLAG, "table": (0, 7)},
+    "residuals": {
+        **dict.fromkeys(("is_max", "has_residual", "is_product", "res_still"), _FLAG),
+        **dict.fromkeys(("in_packed", "out_packed", "res_packed"), _FLAG),
+        "res_row_line": (0, -1),
+    },
+    "weights": {
+        **dict.fromkeys(("is_max", "hold_weights", "skip_weights"), _FLAG),
+        **dict.fromkeys(("kernel_h", "ci_tiles", "tap_rows"), (1, 2)),
+    },
+}
+
+
+@pytest.mark.parametrize("group", COMBINED)
+def test_fields_are_refused_in_the_specified_combinations(group: str) -> None:
+    target, seen = TARGETS["pynq-z2"], set()
+    engine = HlsEngine(target)
+    ones = ("kernel_h", "kernel_w", "ci_tiles", "out_h", "out_w", "out_tiles", "tap_rows", "tap_step")
+    sizes = dict.fromkeys((*ones, "out_step", "sub_tiles", "group_lanes", "pitch_bank"), 1)
+    for values in product(*COMBINED[group].values()):
+        fields = {**sizes, **dict(zip(COMBINED[group], values, strict=True)), "group_cycles": 99}
+        one = Exec(**fields, tap_row_bank=fields["tap_rows"])  # of rows one position apart
+        skips = replace(one, skip_weights=one.skip_weights * one.ci_tiles)  # a kernel row, or none
+        code, _ = _fault((skips,), target)
+        assert engine.check(skips) is code, skips
+        seen.add(code)
+    assert seen == {ErrorCode.NONE, ErrorCode.BAD_FIELD}
