@@ -21,7 +21,7 @@
 namespace {
 
 constexpr int kPixels = 6;  // output pixels that are computed together: 12 accumulators in 16 registers
-constexpr int kTiles = 12;  // tiles that are transformed together: few enough that their codes and sums stay in a near cache
+constexpr int kTiles = 12;  // tiles that are transformed together: few enough for a near cache
 
 enum Kind : int32_t { kConvolution, kWinograd, kDepthwise, kMaximum, kConcatenation };
 
