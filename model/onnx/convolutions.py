@@ -34,7 +34,8 @@ def convolution(importer: Importer, node: OnnxNode) -> OnnxValue:
         bias=bias is not None,
     )
     source = padded(importer, node, x, rest)
-    return importer.emit(node, loaded(layer, weight, bias), [source], layout=AxisOrder.SAME)
+    importer.tie(loaded(layer, weight, bias), *node.inputs[1:3])
+    return importer.emit(node, layer, [source], layout=AxisOrder.SAME)
 
 
 def transposed(importer: Importer, node: OnnxNode) -> OnnxValue:
@@ -62,7 +63,8 @@ def transposed(importer: Importer, node: OnnxNode) -> OnnxValue:
         bias is not None,
         dilation,
     )
-    made = importer.emit(node, loaded(layer, weight, bias), [x], layout=AxisOrder.SAME)
+    importer.tie(loaded(layer, weight, bias), *node.inputs[1:3])
+    made = importer.emit(node, layer, [x], layout=AxisOrder.SAME)
     taken = (*padding, *(first - last for first, last in zip(padding, more, strict=True)))
     rest = tuple(done - wanted for done, wanted in zip(taken, cropped, strict=True))
     return importer.emit(node, Pad.around(rest), [made], stem=f"{node.stem}_crop") if any(rest) else made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -74,6 +74,8 @@ class Importer:
     constants: dict[str, OnnxArray]
     values: dict[str, OnnxValue] = field(default_factory=dict)
     codes: dict[str, FileCodes] = field(default_factory=dict)  # of tensors that the file has as codes
+    roots: dict[str, Hashable] = field(default_factory=dict)  # equal for constants computed alike
+    parameters: dict[Hashable, nn.Parameter] = field(default_factory=dict)  # by what they were made from
     roundings: dict[tuple[str, FileCodes], OnnxValue] = field(default_factory=dict)  # by tensor and codes
     made: dict[str, OnnxValue] = field(default_factory=dict)  # by key, as their layers make them
     layers: dict[str, nn.Module] = field(default_factory=dict)
@@ -125,6 +127,33 @@ class Importer:
                 f"takes operand {node.inputs[place]} from the image", "only constants can stand there"
             )
         return operand
+
+    def root(self, name: str) -> Hashable:
+        """What a constant was computed from: equal for two that a file has once."""
+        return self.roots.get(name, name)
+
+    def note_root(self, node: OnnxNode) -> None:
+        """Note what the constants that a node makes were computed from."""
+        sources = tuple(self.root(name) for name in node.inputs)
+        if node.operator == "Identity":
+            self.roots[node.outputs[0]] = sources[0]
+        elif sources:
+            made = node.operator, sources, repr(sorted(node.attributes.items()))
+            self.roots.update({name: (*made, place) for place, name in enumerate(node.outputs)})
+
+    def tie(self, layer: nn.Module, weight: str, bias: str = "") -> None:
+        """Give a layer the kernel or matrix, and with it the bias, of an earlier one of the same constants.
+
+        Vectors alone tie nothing: exporters keep all that are equal, such as zeros, once.
+        """
+        for attribute, name in (("weight", weight), ("bias", bias)):
+            made = getattr(layer, attribute, None)
+            if not name or not isinstance(made, nn.Parameter):
+                continue
+            owner = type(layer) if attribute == "weight" else id(layer.weight)
+            tied = self.parameters.setdefault((attribute, owner, self.root(name), made.shape), made)
+            if torch.equal(tied, made):
+                setattr(layer, attribute, tied)
 
     def integers(self, node: OnnxNode, attribute: str, place: int) -> tuple[int, ...] | None:
         """Whole numbers that are an attribute in older opsets and an operand in newer ones."""

@@ -77,6 +77,7 @@ def _read(importer: Importer, node: OnnxNode) -> None:
         operands = [importer.constant(node, place) for place, name in enumerate(node.inputs) if name]
         arrays = [operand for operand in operands if operand is not None]
         importer.constants.update(zip(node.outputs, _of_constants(importer, node, arrays), strict=False))
+        importer.note_root(node)
         return
     handler = _handler(importer, node)
     try:

@@ -66,7 +66,8 @@ def _linear(
     if x.layout is AxisOrder.FLATTENED_LAST:
         rows = features(x, rows)
     layer = nn.Linear(rows.shape[1], rows.shape[0], bias=bias is not None)
-    return importer.emit(node, loaded(layer, rows, bias), [x], layout=AxisOrder.SAME)
+    importer.tie(loaded(layer, rows, bias), *node.inputs[1:3])
+    return importer.emit(node, layer, [x], layout=AxisOrder.SAME)
 
 
 def batch_normalization(importer: Importer, node: OnnxNode) -> OnnxValue:
@@ -102,7 +103,8 @@ def arithmetic(operator: str) -> NodeImporter:
         assert constant is not None
         value, is_first = arranged(x, constant), places[0] == 0
         if operator == "add" or (operator == "sub" and is_first):
-            biased = _biased(importer, x, value if operator == "add" else -value)
+            name = node.inputs[1 - places[0]]
+            biased = _biased(importer, x, value if operator == "add" else -value, name)
             if biased is not None:
                 return biased
         return importer.emit(node, _with_constant(node, operator, value, is_first), [x])
@@ -129,7 +131,7 @@ def extremum(function: str, bound: Callable[[float], tuple[float, float]]) -> No
     return read
 
 
-def _biased(importer: Importer, x: OnnxValue, value: Tensor) -> OnnxValue | None:
+def _biased(importer: Importer, x: OnnxValue, value: Tensor, name: str) -> OnnxValue | None:
     """A sum of a layer and constants as the layer with a bias; None where that is not the same."""
     layer, _ = importer.origin(x)
     if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.bias is not None or importer.is_read_again(x):
@@ -140,6 +142,7 @@ def _biased(importer: Importer, x: OnnxValue, value: Tensor) -> OnnxValue | None
     if value.numel() != 1 and given != by_channel:
         return None
     layer.bias = nn.Parameter(value.reshape(-1).expand(channels).clone())
+    importer.tie(layer, "", name)
     return replace(x, example=x.example + value)
 
 

@@ -16,6 +16,7 @@ onnx = needs.package("onnx")
 needs.package("onnxruntime")
 
 from bitlathe.model.graph.errors import FormatError, UnsupportedLayer
+from bitlathe.model.graph.nodes import Dense
 from bitlathe.model.graph.reference import evaluate, evaluate_outputs
 from bitlathe.model.onnx import compare, import_onnx
 from bitlathe.model.onnx.network import AddConstant, Reshape
@@ -383,3 +384,49 @@ def test_a_clamp_by_min_and_max_and_a_maximum_of_pixels_are_read(
     constants = {"k": weights(rng, 4, 3, 3, 3), "zero": np.float32(0), "half": np.float32([0.5])}
     network = imported(write(tmp_path / "net.onnx", nodes, constants))
     quantize(network, rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8))
+
+
+def test_layers_of_one_constant_share_one_parameter(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Whether they name it alike, by an Identity, or compute it alike; what is merely equal stays apart."""
+    codes = rng.integers(-99, 99, (3, 3, 3, 3)).astype(np.int8)
+    nodes = [
+        node("Identity", "k", "again"),
+        node("DequantizeLinear", "codes step", "one"),
+        node("DequantizeLinear", "codes step", "other"),
+        node("Conv", "x k zero", "a", pads=[1, 1, 1, 1]),
+        node("Conv", "a again zero", "b", pads=[1, 1, 1, 1]),
+        node("Conv", "b copy zero", "c", pads=[1, 1, 1, 1]),
+        node("Conv", "c one", "d", pads=[1, 1, 1, 1]),
+        node("Conv", "d other", "y", pads=[1, 1, 1, 1]),
+    ]
+    kernel = weights(rng, 3, 3, 3, 3)
+    constants = {
+        "k": kernel,
+        "copy": kernel.copy(),
+        "zero": np.zeros(3, np.float32),
+        "codes": codes,
+        "step": np.float32(0.01),
+    }
+    network = imported(write(tmp_path / "net.onnx", nodes, constants, outputs={"y": 4}))
+    a, b, c, d, y = (network.get_submodule(name) for name in "abcdy")
+    assert a.weight is b.weight and a.bias is b.bias
+    assert c.weight is not a.weight and c.bias is not a.bias
+    assert d.weight is y.weight and d.weight is not a.weight
+    assert len(list(network.parameters())) == 5
+
+
+def test_a_dense_layer_that_is_used_twice_is_one(tmp_path: Path, rng: np.random.Generator) -> None:
+    nodes = [
+        node("Flatten", "x", "flat"),
+        node("MatMul", "flat w", "p"),
+        node("Add", "p b", "q"),
+        node("Relu", "q", "r"),
+        node("MatMul", "r w", "s"),
+        node("Add", "b s", "y"),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, {"w": weights(rng, 192, 192), "b": weights(rng, 192)})
+    network = imported(path)
+    assert [tuple(one.shape) for one in network.parameters()] == [(192, 192), (192,)]
+    quantized = quantize(network, rng.integers(0, 256, (16, 8, 8, 3)).astype(np.uint8))
+    first, second = (one for one in quantized.graph.nodes if isinstance(one, Dense))
+    np.testing.assert_array_equal(first.weight, second.weight)
