@@ -204,6 +204,23 @@ def test_gradients_reach_every_parameter_and_leave_running_statistics_alone() ->
     assert torch.equal(model.norm.running_mean, mean)
 
 
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_batch_norm_of_the_image_stays_as_float_training_left_it(padding: int) -> None:
+    size = 6 + 2 * padding
+    layers = (nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding=padding), nn.ReLU(), nn.Flatten())
+    model = nn.Sequential(*layers, nn.Linear(4 * size**2, 5))
+    nn.init.uniform_(model[0].weight, 0.5, 1.5)
+    images = images_of(8, 3)
+    view = QuantizedView.of(model, images, QuantizeConfig(calibration_images=len(images)))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    steps_of_training(view, images, 3)
+    moved = {name for name, parameter in model.named_parameters() if not parameter.equal(before[name])}
+    assert moved == {"1.weight", "1.bias", "4.weight", "4.bias"}
+    assert_deployed_exactly(view, images)
+    F.cross_entropy(model.train()(network_inputs(images)), torch.zeros(len(images), dtype=int)).backward()
+    assert model[0].weight.grad is not None and model[0].bias.grad is not None
+
+
 def test_with_32_bits_throughout_gradients_are_those_of_the_float_network() -> None:
     view, images = view_of(QuantizeConfig(weight_bits=32, activation_bits=32), 3)
     model, x = view.model.eval(), network_inputs(images)
