@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from compiled_networks import NETWORKS, TINY, compiled_for
+from exec_walks import Place, origins, output_pixels, residual_pixels, taps
 from hypothesis import given, settings
 from strategies import SEEDS
 
@@ -17,33 +18,10 @@ from bitlathe.model.graph.errors import CapacityError
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 
 NARROW = EngineConfiguration(pi=8, po=16, pp=3, banks=5, bank_lines=1024, weight_lines=1024)
-Place = tuple[int, int]
-
-
-def raster(
-    one: Exec, place: Place, step: Place, row_step: Place, banks: int
-) -> Iterator[tuple[int, int, Place]]:
-    """(row, column, place) of every output pixel, by steps of (line, bank) as the engine takes them."""
-    for y in range(one.out_h):
-        for x in range(one.out_w):
-            yield y, x, place
-            place = add_positions(place, row_step if x + 1 == one.out_w else step, banks)
-
-
-def taps(one: Exec, banks: int) -> Iterator[tuple[int, int, Place]]:
-    """(row, column, step from the window's origin) of every tap."""
-    place = (0, 0)
-    for ky in range(one.kernel_h):
-        for kx in range(one.kernel_w):
-            yield ky * one.tap_rows, kx * one.tap_step, place
-            row_ends = kx + 1 == one.kernel_w
-            step = (one.tap_row_line, one.tap_row_bank) if row_ends else divmod(one.tap_step, banks)
-            place = add_positions(place, step, banks)
 
 
 def words_read(one: Exec, banks: int) -> set[Place]:
     """Every word that the array reads."""
-    first, step = (one.in_line, one.in_bank), divmod(one.stride_w, banks)
     passes = -(-one.out_tiles // one.sub_tiles)
     tiles = [
         done * one.in_tile_step + tile * one.in_plane
@@ -51,10 +29,9 @@ def words_read(one: Exec, banks: int) -> set[Place]:
         for tile in range(one.ci_tiles)
     ]
     read = set()
-    for y, x, origin in raster(one, first, step, (one.in_row_line, one.in_row_bank), banks):
+    for y, x, origin in origins(one, banks):
         for ky, kx, tap in taps(one, banks):
-            row = one.start_y + y * one.stride_h + ky
-            column = one.start_x + x * one.stride_w + kx
+            row, column = y + ky, x + kx
             if 0 <= row < one.in_h and 0 <= column < one.in_w:
                 line, bank = add_positions(origin, tap, banks)
                 read |= {(line + lines, bank) for lines in tiles}
@@ -63,16 +40,12 @@ def words_read(one: Exec, banks: int) -> set[Place]:
 
 def words_written(one: Exec, banks: int) -> set[Place]:
     """Every word of the output."""
-    step, row_step = divmod(one.out_step, banks), (one.out_row_line, one.out_row_bank)
-    pixels = raster(one, (one.out_line, one.out_bank), step, row_step, banks)
-    return _in_planes(one, pixels, one.out_plane, one.out_packed)
+    return _in_planes(one, output_pixels(one, banks), one.out_plane, one.out_packed)
 
 
 def words_added(one: Exec, banks: int) -> set[Place]:
     """Every word of the residual."""
-    step, row_step = ((0, 0), (0, 0)) if one.res_still else ((0, 1), (one.res_row_line, one.res_row_bank))
-    pixels = raster(one, (one.res_line, one.res_bank), step, row_step, banks)
-    return _in_planes(one, pixels, one.res_plane, one.res_packed)
+    return _in_planes(one, residual_pixels(one, banks), one.res_plane, one.res_packed)
 
 
 def _in_planes(

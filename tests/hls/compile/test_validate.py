@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compiled_networks import PYNQ, compiled_for, vgg
+from exec_programs import random_program
 
 from bitlathe.hls.compile.validate import validate
-from bitlathe.hls.program import NO_WAIT, Descriptor, End, Opcode, Program
+from bitlathe.hls.program import NO_WAIT, Descriptor, Encoding, End, Exec, LoadWeights, Opcode, Program
 from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.rtl_tb.random_networks.resnet import random_resnet
@@ -69,3 +70,42 @@ def test_an_exec_that_overwrites_its_input_is_refused(streaming: Program) -> Non
     place = {"out_line": max(first.in_line, 0)}
     with pytest.raises(FormatError, match="writes words that it reads; the allocation is wrong"):
         validate(changed(streaming, lambda d: place if d is first else {}))
+
+
+@pytest.fixture
+def with_tables(rng: np.random.Generator) -> Program:
+    roomy = EngineConfiguration(bank_lines=1024, weight_lines=1024)
+    return random_program(rng, roomy, 2, has_table=1, table=5).program
+
+
+def test_an_exec_must_wait_for_its_table(with_tables: Program) -> None:
+    validate(with_tables)
+    early = {Opcode.EXEC: {"wait_load": 2}}  # after the maps and the weights, before the table
+    with pytest.raises(
+        FormatError, match=r"\(LOAD_WEIGHTS\) and descriptor \d+ \(EXEC\) touch the same words"
+    ):
+        validate(changed(with_tables, lambda d: early.get(d.opcode, {})))
+
+
+def test_a_table_must_wait_for_the_execs_that_use_the_one_it_replaces(with_tables: Program) -> None:
+    with pytest.raises(
+        FormatError, match=r"\(EXEC\) and descriptor \d+ \(LOAD_WEIGHTS\) touch the same words"
+    ):
+        validate(changed(with_tables, lambda d: {"wait_exec": 0} if isinstance(d, LoadWeights) else {}))
+
+
+def test_a_table_that_another_exec_uses_needs_no_wait(with_tables: Program) -> None:
+    def change(each: Descriptor) -> dict[str, int]:
+        return {"table": 4} if isinstance(each, Exec) and each.wait_load == 3 else {}
+
+    moved = changed(with_tables, lambda d: {"wait_exec": 0} if isinstance(d, LoadWeights) else change(d))
+    validate(moved)
+
+
+def test_a_table_beyond_the_tables_is_refused(with_tables: Program) -> None:
+    def change(each: Descriptor) -> dict[str, int]:
+        is_table = isinstance(each, LoadWeights) and each.encoding == Encoding.TABLE
+        return {"weight_line": 225} if is_table else {}
+
+    with pytest.raises(FormatError, match="reaches beyond the tables of 256; the allocation is wrong"):
+        validate(changed(with_tables, change))

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from exec_programs import ExecProgram, random_program, random_words
+from exec_programs import ExecProgram, exec_program, random_program, random_words
 
-from bitlathe.hls.cycles.model import exec_cycles
+from bitlathe.hls.cycles.model import DdrModel, exec_cycles, predict
 from bitlathe.hls.sim import BuildOptions, SimulatedDdr, SimulatedEngine, engine_model
-from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.hls.target.config import TABLE_CODES, EngineConfiguration
 from bitlathe.model.graph.arrays import Bytes
 
 # As large as random EXECs need, and of both word sizes; 16 output channels from 8 are two words a pixel.
@@ -65,3 +65,17 @@ def test_execs_one_after_another_leave_the_words_of_the_functional_engine(
         first, last = map(int, result.profile[place])
         waits = int(one.has_residual and not one.res_fast)  # for the cycle that its first word is read in
         assert 0 <= exec_cycles(one) - (last - first) <= waits, one
+
+
+def test_loads_of_tables_take_the_cycles_of_the_model(
+    engine: SimulatedEngine, configuration: EngineConfiguration, rng: np.random.Generator
+) -> None:
+    program = random_program(rng, configuration, 1, has_table=1, table=7)
+    one, weights = program.execs[0], program.weights + bytes(7 * TABLE_CODES)
+    several = exec_program((one,) * 8, weights, configuration)
+    cycles = []
+    for each in (program, several):
+        taken = engine.run(each, random_words(rng, configuration)).cycles[0]
+        assert predict(each.program, DdrModel()).cycles == pytest.approx(taken, rel=0.01)
+        cycles.append(taken)
+    assert cycles[1] - cycles[0] > 7 * TABLE_CODES // 2
