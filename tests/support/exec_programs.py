@@ -6,14 +6,11 @@ table of an EXEC is loaded while those before it run, as soon as none of them ne
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
+from placed_execs import placed_exec
 
-from bitlathe.hls.checks import output_words, pass_lines, residual_words, weight_reach
-from bitlathe.hls.compile.fast_residual import Raster, ResidualSlots, are_apart
-from bitlathe.hls.compile.validate import validate
-from bitlathe.hls.functional.memory import strided
+from bitlathe.hls.checks import pass_lines, weight_reach
 from bitlathe.hls.functional.run import FunctionalEngine
 from bitlathe.hls.program import (
     Descriptor,
@@ -26,11 +23,8 @@ from bitlathe.hls.program import (
     Space,
     StoreMove,
 )
-from bitlathe.hls.program.skipping import Sweep
 from bitlathe.hls.target.config import TABLE_CODES, EngineConfiguration
 from bitlathe.model.graph.arrays import Bytes
-from bitlathe.model.graph.errors import FormatError
-from bitlathe.rtl_tb.execs import random_exec
 
 
 class _Bytes:
@@ -79,19 +73,27 @@ def random_words(rng: np.random.Generator, configuration: EngineConfiguration) -
 
 
 def random_program(
-    rng: np.random.Generator, configuration: EngineConfiguration, count: int, **fields: int
+    rng: np.random.Generator,
+    configuration: EngineConfiguration,
+    count: int,
+    *,
+    weight: int | None = None,
+    **fields: int,
 ) -> ExecProgram:
-    """Up to `count` random EXECs, as many as the weight store has lines for; each has these `fields`."""
+    """Up to `count` random EXECs, as many as the weight store has lines for; each has these `fields`.
+
+    Every weight is `weight` if that is given.
+    """
     lines = np.zeros((configuration.weight_lines, configuration.po, configuration.pi), np.uint8)
     tables = rng.integers(0, 256, count * TABLE_CODES).astype(np.uint8).tobytes()
     execs: list[Exec] = []
     at = 0
     while len(execs) < count:
-        one = replace(_random_exec(rng, configuration, fields), weight_line=at)
+        one = replace(placed_exec(rng, configuration, **fields), weight_line=at)
         at = weight_reach(one).stop
         if at > len(lines):
             break
-        lines[one.weight_line : at] = _random_lines(rng, one, configuration)
+        lines[one.weight_line : at] = _random_lines(rng, one, configuration, weight)
         execs.append(one)
     return exec_program(tuple(execs), lines.tobytes() + tables, configuration)
 
@@ -136,65 +138,14 @@ def _descriptors(execs: tuple[Exec, ...], configuration: EngineConfiguration) ->
     yield End()
 
 
-def _random_exec(
-    rng: np.random.Generator, configuration: EngineConfiguration, fields: dict[str, int]
-) -> Exec:
-    """An EXEC whose result is the same on every engine: what is trusted of it is right."""
-    while True:
-        one = replace(random_exec(rng, configuration), weight_line=0)
-        if any(getattr(one, name) != value for name, value in fields.items()):
-            continue
-        one = _with_right_residual(one, configuration)
-        for lanes in range(one.group_lanes, 0, -1):
-            fewer = replace(one, group_lanes=lanes)
-            if _writes_each_word_once(fewer, configuration) and _is_taken(fewer, configuration):
-                return fewer
-
-
-def _with_right_residual(one: Exec, configuration: EngineConfiguration) -> Exec:
-    """The EXEC with a residual word every cycle only where no read meets a write."""
-    if not (one.has_residual and one.res_fast):
-        return one
-    output, residual = (words(one, configuration.banks) for words in (output_words, residual_words))
-    slots = ResidualSlots(
-        sweep=Sweep.of(one),
-        words=one.sub_tiles,
-        residual=Raster(origin=residual.first, pitch=residual.pitch),
-        target=Raster(origin=output.first, pitch=output.pitch),
-        banks=configuration.banks,
-    )
-    if one.out_step == 1 and not one.res_still and are_apart(slots, one.group_cycles, one.skip_weights):
-        return one
-    words = 2 * one.group_lanes * one.sub_tiles + one.skip_weights
-    return replace(one, res_fast=False, group_cycles=max(one.group_cycles, words))
-
-
-def _writes_each_word_once(one: Exec, configuration: EngineConfiguration) -> bool:
-    """Whether no word is written twice: the last one to write it would count."""
-    words = output_words(one, configuration.banks)
-    places = strided(
-        words.first, (words.plane, words.pitch, words.step), (words.planes, words.rows, words.width)
-    )
-    return len(np.unique(places)) == prod(places.shape)
-
-
-def _is_taken(one: Exec, configuration: EngineConfiguration) -> bool:
-    """Whether what is trusted of an EXEC is right: it asks no bank twice and reads no word of its own."""
-    weights = bytes(configuration.weight_lines * configuration.weight_line_bytes + TABLE_CODES)
-    alone = exec_program((one,), weights, configuration)
-    try:
-        validate(alone.program)
-        alone.expected(np.zeros((1, alone.program.input_stride), np.uint8))
-    except FormatError:
-        return False
-    return True
-
-
-def _random_lines(rng: np.random.Generator, one: Exec, configuration: EngineConfiguration) -> Bytes:
+def _random_lines(
+    rng: np.random.Generator, one: Exec, configuration: EngineConfiguration, weight: int | None
+) -> Bytes:
     """Parameters and weights of every pass; sums stay within 32 bits."""
     passes = len(weight_reach(one)) // pass_lines(one)
     shape = (passes, pass_lines(one), configuration.po, configuration.pi)
-    lines = rng.integers(-127, 128, shape).astype(np.int8).view(np.uint8)
+    drawn = rng.integers(-127, 128, shape) if weight is None else np.full(shape, weight)
+    lines = drawn.astype(np.int8).view(np.uint8)
     lines[:, 0] = 0
     if one.is_max and not one.is_product:
         return lines.reshape(-1, *shape[2:])

@@ -1,7 +1,10 @@
-"""Programs of random EXECs over random stores, whose output is the whole scratchpad they leave behind."""
+"""Random EXECs whose result is the same on every engine: what an engine trusts of them is right.
+
+Their maps have no word in common, each output word is written once, and no group asks a bank twice.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,21 +19,11 @@ from bitlathe.hls.checks import (
     source_reach,
     weight_reach,
 )
-from bitlathe.hls.cycles.model import UNITS, exec_passes
+from bitlathe.hls.compile.fast_residual import Raster, ResidualSlots, are_apart
 from bitlathe.hls.functional.memory import strided
-from bitlathe.hls.program import (
-    Descriptor,
-    Encoding,
-    End,
-    Exec,
-    LoadMove,
-    LoadWeights,
-    Program,
-    Space,
-    StoreMove,
-)
-from bitlathe.hls.target.config import TABLE_CODES, TABLES, EngineConfiguration
-from bitlathe.model.graph.arrays import Bytes
+from bitlathe.hls.program import Exec
+from bitlathe.hls.program.skipping import Sweep
+from bitlathe.hls.target.config import TABLES, EngineConfiguration
 
 KINDS_OF_EXEC = ("dense", "channelwise", "held", "maximum", "product")
 _SLACK = 12  # most words between two maps
@@ -38,84 +31,16 @@ _SLACK = 12  # most words between two maps
 _CLAMPS = ((-128, 127), (0, 255), (0, 127), (-8, 7), (0, 15), (-256, 255))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredProgram:
-    """A program that loads the whole scratchpad, runs EXECs and stores the whole scratchpad."""
-
-    program: Program
-    weights: bytes
-    scratchpad: Bytes  # the one input, (1, bytes)
-
-    @property
-    def execs(self) -> list[Exec]:
-        return [one for one in self.program.descriptors if isinstance(one, Exec)]
-
-
-def stored_program(
-    rng: np.random.Generator, configuration: EngineConfiguration, count: int, *, is_aligned: bool = False
-) -> StoredProgram:
-    """`count` random EXECs; aligned ones have codes all alike and weights all alike, each at an end."""
-    words, word = configuration.banks * configuration.bank_lines, configuration.word_bytes
-    whole = {"segment_words": words, "segments": 1, "row_words": words}
-    made = _Chain(configuration=configuration)
-    made.add(LoadMove(space=Space.INPUT, **whole))
-    for index in range(count):
-        _add_tables(rng, made, is_first=index == 0)
-        one = random_placed_exec(rng, configuration)
-        made.add_weights(_lines(rng, one, configuration, is_aligned), weight_line=one.weight_line)
-        made.add(one)
-    made.add(StoreMove(space=Space.OUTPUT, **whole))
-    made.add(End())
-    content = rng.integers(0, 256, words * word, np.uint8)
-    if is_aligned:
-        content[:] = rng.choice([0xFF, 0x80, 0x7F, 0x88, 0x77])
-    program = Program(
-        descriptors=tuple(made.descriptors),
-        configuration=configuration,
-        input_stride=words * word,
-        output_stride=words * word,
-    )
-    return StoredProgram(program=program, weights=bytes(made.weights), scratchpad=content[None])
-
-
-@dataclass(slots=True, kw_only=True)
-class _Chain:
-    """Descriptors of which each waits for all before it, and the weights that they load."""
-
-    configuration: EngineConfiguration
-    descriptors: list[Descriptor] = field(default_factory=list)
-    weights: bytearray = field(default_factory=bytearray)
-
-    def add(self, one: Descriptor) -> None:
-        units = [UNITS[before.opcode] for before in self.descriptors]
-        waits = {f"wait_{unit.name.lower()}": units.count(unit) for unit in set(UNITS.values())}
-        self.descriptors.append(one if isinstance(one, End) else replace(one, **waits))
-
-    def add_weights(self, content: Bytes, **fields: int) -> None:
-        """A LOAD_WEIGHTS of `content`."""
-        beats = content.size // self.configuration.word_bytes
-        self.add(LoadWeights(space=Space.WEIGHTS, offset=len(self.weights), beats=beats, **fields))
-        self.weights += content.tobytes()
-
-
-def _add_tables(rng: np.random.Generator, made: _Chain, *, is_first: bool) -> None:
-    """All tables before the first EXEC, some of their words before a later one."""
-    word = made.configuration.word_bytes
-    words = TABLES * TABLE_CODES // word
-    first, last = (0, words) if is_first else sorted(rng.integers(0, words + 1, 2).tolist())
-    if first < last:
-        content = rng.integers(0, 256, (last - first) * word, np.uint8)
-        made.add_weights(content, weight_line=first, encoding=Encoding.TABLE)
-
-
-def random_placed_exec(rng: np.random.Generator, configuration: EngineConfiguration) -> Exec:
-    """An EXEC that the engine takes, whose maps have no word in common and whose groups ask a bank once."""
+def placed_exec(rng: np.random.Generator, configuration: EngineConfiguration, **wanted: int) -> Exec:
+    """A random EXEC that has the wanted fields, with its weights in the first lines of the store."""
     while True:
         fields = _kind(rng, configuration) | _window(rng)
+        if any(fields[name] != value for name, value in wanted.items()):
+            continue
         fields |= _skipping(rng, fields) | _clamp(rng, fields)
         placed = _placed(rng, Exec(**fields, **_steps(rng, fields, configuration.banks)), configuration)
         if placed is not None:
-            return _grouped(rng, placed, configuration)
+            return _with_right_residual(_grouped(rng, placed, configuration), configuration)
 
 
 def _pick(rng: np.random.Generator, low: int, high: int) -> int:
@@ -232,9 +157,7 @@ def _placed(rng: np.random.Generator, one: Exec, configuration: EngineConfigurat
     weight_lines = len(weight_reach(one))
     last = max(one.start_y + rows_reached(one), one.start_x + columns_reached(one))
     fits = end <= configuration.bank_lines * banks and weight_lines <= configuration.weight_lines
-    if not fits or last > LAST_PLACE:
-        return None
-    return replace(one, weight_line=_pick(rng, 0, configuration.weight_lines - weight_lines))
+    return one if fits and last <= LAST_PLACE else None
 
 
 def _grouped(rng: np.random.Generator, one: Exec, configuration: EngineConfiguration) -> Exec:
@@ -261,28 +184,19 @@ def _groups(one: Exec, rows: list[list[int]], lanes: int) -> Iterator[list[int]]
             yield run[first : first + lanes]
 
 
-def _lines(
-    rng: np.random.Generator, one: Exec, configuration: EngineConfiguration, is_aligned: bool
-) -> Bytes:
-    """Content of the lines of the weight store that an EXEC reads, (lines, po, pi)."""
-    lines = rng.integers(-127, 128, (len(weight_reach(one)), configuration.po, configuration.pi))
-    if is_aligned:
-        lines[:] = rng.choice([-127, 127, -120, 119])  # both halves of the last two are alike
-    content = lines.astype(np.int8).view(np.uint8)
-    passes = 1 if one.is_max or one.repeat_weights else exec_passes(one)
-    parameters = _parameters(rng, one, (passes, configuration.po))
-    content.reshape(passes, -1, *content.shape[1:])[:, 0, :, :6] = parameters
-    return content
-
-
-def _parameters(rng: np.random.Generator, one: Exec, lanes: tuple[int, int]) -> Bytes:
-    """Bias, shift and residual shift, with which no sum leaves 32 bits; those of a mere maximum are zeros."""
-    shift = rng.integers(0, 32 if rng.random() < 0.2 else 12, lanes)
-    residual_shift = rng.integers(0, 21 if rng.random() < 0.2 else 8, lanes)
-    most = 1 << np.minimum(28, shift + 8)
-    bias = rng.integers(-most, most + 1)
-    made = np.zeros((*lanes, 6), np.uint8)
-    if not one.is_max or one.is_product:
-        made[..., :4] = bias.astype("<i4")[..., None].view(np.uint8)
-        made[..., 4], made[..., 5] = shift, residual_shift
-    return made
+def _with_right_residual(one: Exec, configuration: EngineConfiguration) -> Exec:
+    """The EXEC with a residual word every cycle only where no read meets a write."""
+    if not (one.has_residual and one.res_fast):
+        return one
+    output, residual = (words(one, configuration.banks) for words in (output_words, residual_words))
+    slots = ResidualSlots(
+        sweep=Sweep.of(one),
+        words=one.sub_tiles,
+        residual=Raster(origin=residual.first, pitch=residual.pitch),
+        target=Raster(origin=output.first, pitch=output.pitch),
+        banks=configuration.banks,
+    )
+    if one.out_step == 1 and not one.res_still and are_apart(slots, one.group_cycles, one.skip_weights):
+        return one
+    words = 2 * one.group_lanes * one.sub_tiles + one.skip_weights
+    return replace(one, res_fast=False, group_cycles=max(one.group_cycles, words))

@@ -7,21 +7,22 @@ from itertools import product
 import needs
 import numpy as np
 import pytest
+from exec_programs import ExecProgram, random_program, random_words
 from hls_engines import ENGINES, FEW_BANKS, WIDE
 from lone_execs import LONGEST
-from placed_execs import StoredProgram, stored_program
 
 from bitlathe.hls.checks import fault_of
 from bitlathe.hls.cycles.model import exec_cycles
-from bitlathe.hls.functional.run import FunctionalEngine
 from bitlathe.hls.program import Descriptor, ErrorCode, Exec, LoadWeights
-from bitlathe.hls.program.registers import FLAG_WEIGHTS_RESIDENT, NO_DESCRIPTOR
+from bitlathe.hls.program.registers import NO_DESCRIPTOR
 from bitlathe.hls.target.config import Target
-from bitlathe.hls.vitis.csim import Arguments, HlsEngine, Status, Types, aligned
+from bitlathe.hls.vitis.csim import EngineStopped, HlsEngine, Types
 from bitlathe.model.graph.arrays import Bytes
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 
 TARGETS = ENGINES | FEW_BANKS | WIDE
+CODES = (0xFF, 0x80, 0x7F, 0x88, 0x77)  # ends of 8 bits, signed and not, and of both halves of a byte
+WEIGHTS = (-127, 127, -120, 119)  # the last two have halves of -8 and 7
 # What random EXECs are to have among them, alone and together.
 FEATURES: Mapping[str, Callable[[Exec], bool]] = {
     "dilated": lambda one: one.tap_rows > 1 and one.tap_step > 1 and min(one.kernel_h, one.kernel_w) > 1,
@@ -45,85 +46,69 @@ FEATURES: Mapping[str, Callable[[Exec], bool]] = {
 }
 
 
-def _start(
-    target: Target, made: StoredProgram, types: Types = Types.PLAIN, **changed: int
-) -> tuple[Status, Bytes]:
-    """The registers and the scratchpad after a start."""
-    size = made.program.output_stride
-    given = {"flags": 0, "weights_bytes": len(made.weights)} | changed
-    arguments = Arguments(inputs=1, input_bytes=size, output_bytes=size, scratch_bytes=0, **given)
-    program, weights, scratchpad, left, scratch = map(
-        aligned, (made.program.encode(), made.weights, made.scratchpad.tobytes(), bytes(size), b"")
-    )
-    return HlsEngine(target, types).start(program, weights, scratchpad, left, scratch, arguments), left
-
-
-def _expected(made: StoredProgram) -> Bytes:
-    """The scratchpad that the functional engine leaves."""
-    program = made.program
-    engine = FunctionalEngine(
-        configuration=program.configuration, program=program.encode(), weights=made.weights
-    )
-    return engine.run(made.scratchpad)[0]
-
-
 def _wrong(
-    target: Target, programs: Iterable[StoredProgram], types: Types = Types.PLAIN
-) -> list[StoredProgram]:
-    """The programs that end in an error or leave something else."""
-    wrong = []
-    for made in programs:
-        status, left = _start(target, made, types)
-        if status.error or not np.array_equal(left, _expected(made)):
-            wrong.append(made)
-    return wrong
+    target: Target, programs: Iterable[ExecProgram], words: Bytes, types: Types = Types.PLAIN
+) -> list[ExecProgram]:
+    """The programs that leave something else of a scratchpad that held `words`."""
+    engine = HlsEngine(target, types)
+    return [made for made in programs if not np.array_equal(engine.run(made, words), made.expected(words))]
 
 
-def _programs(
-    rng: np.random.Generator, target: Target, programs: int, execs: int, *, is_aligned: bool = False
-) -> list[StoredProgram]:
-    return [stored_program(rng, target.engine, execs, is_aligned=is_aligned) for _ in range(programs)]
+def _programs(rng: np.random.Generator, target: Target, count: int, **fields: int) -> list[ExecProgram]:
+    return [random_program(rng, target.engine, 3, **fields) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_random_execs_leave_what_the_functional_engine_leaves(rng: np.random.Generator, name: str) -> None:
-    assert _wrong(TARGETS[name], _programs(rng, TARGETS[name], 60, 3)) == []
+    target = TARGETS[name]
+    assert _wrong(target, _programs(rng, target, 60), random_words(rng, target.engine)) == []
 
 
 @pytest.mark.parametrize("name", ["pynq-z2", "16x32x3"])
 def test_random_execs_have_everything_among_them(rng: np.random.Generator, name: str) -> None:
-    execs = [one for made in _programs(rng, TARGETS[name], 60, 3) for one in made.execs]
+    execs = [one for made in _programs(rng, TARGETS[name], 60) for one in made.execs]
     assert [feature for feature, has in FEATURES.items() if not any(map(has, execs))] == []
+
+
+def _wrong_when_aligned(
+    rng: np.random.Generator, target: Target, count: int, types: Types = Types.PLAIN
+) -> list[ExecProgram]:
+    """Programs that are wrong on bytes all alike, with weights all alike, for all ends of either."""
+    wrong = []
+    for byte, weight in product(CODES, WEIGHTS):
+        words = np.full_like(random_words(rng, target.engine), byte)
+        wrong += _wrong(target, _programs(rng, target, count, weight=weight), words, types)
+    return wrong
 
 
 @pytest.mark.parametrize("name", ["pynq-z2", "8x16x3", "16x32x3"])
 def test_codes_and_weights_that_all_add_up_leave_what_the_functional_engine_leaves(
     rng: np.random.Generator, name: str
 ) -> None:
-    assert _wrong(TARGETS[name], _programs(rng, TARGETS[name], 60, 1, is_aligned=True)) == []
+    assert _wrong_when_aligned(rng, TARGETS[name], 3) == []
 
 
 @pytest.mark.parametrize("name", ["8x16x3", "16x16x2"])
 def test_random_execs_need_no_more_than_the_exact_widths(rng: np.random.Generator, name: str) -> None:
     needs.package("hls4ml")
     target = TARGETS[name]
-    programs = _programs(rng, target, 6, 3) + _programs(rng, target, 6, 1, is_aligned=True)
-    assert _wrong(target, programs, Types.AP) == []
+    assert _wrong(target, _programs(rng, target, 6), random_words(rng, target.engine), Types.AP) == []
+    assert _wrong_when_aligned(rng, target, 1, Types.AP) == []
 
 
-def _with(made: StoredProgram, descriptors: Iterable[Descriptor]) -> StoredProgram:
+def _with(made: ExecProgram, descriptors: Iterable[Descriptor]) -> ExecProgram:
     return replace(made, program=replace(made.program, descriptors=tuple(descriptors)))
 
 
 def test_tables_stay_from_start_to_start(rng: np.random.Generator) -> None:
     target = TARGETS["pynq-z2"]
-    made = stored_program(rng, target.engine, 1)
-    changes = {LoadWeights: {"once": True}, Exec: {"has_table": True, "table": 3}}
-    made = _with(made, (replace(one, **changes.get(type(one), {})) for one in made.program.descriptors))
-    status, left = _start(target, made)
-    again, same = _start(target, made, flags=FLAG_WEIGHTS_RESIDENT, weights_bytes=0)
-    assert (status.error, again.error) == (ErrorCode.NONE, ErrorCode.NONE)
-    assert np.array_equal(left, _expected(made)) and np.array_equal(same, left)
+    made = random_program(rng, target.engine, 1, has_table=1)
+    once = (
+        replace(one, once=True) if isinstance(one, LoadWeights) else one for one in made.program.descriptors
+    )
+    made = _with(made, once)
+    words = np.concatenate([random_words(rng, target.engine) for _ in range(2)])
+    assert np.array_equal(HlsEngine(target).run(made, words), made.expected(words))
 
 
 def _fault(descriptors: tuple[Descriptor, ...], target: Target) -> tuple[ErrorCode, int]:
@@ -134,10 +119,20 @@ def _fault(descriptors: tuple[Descriptor, ...], target: Target) -> tuple[ErrorCo
     return ErrorCode.NONE, NO_DESCRIPTOR
 
 
+def _said(target: Target, made: ExecProgram, words: Bytes) -> tuple[ErrorCode, int]:
+    """Code and index that the engine stops with."""
+    try:
+        HlsEngine(target).run(made, words)
+    except EngineStopped as fault:
+        return fault.code, fault.descriptor
+    return ErrorCode.NONE, NO_DESCRIPTOR
+
+
 @pytest.mark.parametrize("name", ["8x8x1", "16x16x1"])  # one pixel a group asks no bank twice
 def test_the_first_wrong_exec_of_a_program_is_named(rng: np.random.Generator, name: str) -> None:
     target, seen = TARGETS[name], set()
-    for made in _programs(rng, TARGETS[name], 60, 3):
+    words = random_words(rng, target.engine)
+    for made in _programs(rng, target, 60):
         damaged = tuple(
             led_astray(rng, one) if isinstance(one, Exec) and rng.random() < 0.5 else one
             for one in made.program.descriptors
@@ -146,8 +141,7 @@ def test_the_first_wrong_exec_of_a_program_is_named(rng: np.random.Generator, na
         runs = [one for one in damaged[: index if code else None] if isinstance(one, Exec)]
         if max(map(exec_cycles, runs), default=0) > LONGEST:
             continue
-        status, _ = _start(target, _with(made, damaged))
-        assert (status.error, status.error_index) == (code, index), damaged
+        assert _said(target, _with(made, damaged), words) == (code, index), damaged
         seen.add(code)
     assert seen == {ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS}
 
