@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bitlathe.model.prune.channels.groups import ChannelGroups
-from bitlathe.model.prune.channels.members import MemberRole
+from bitlathe.model.prune.channels.members import MemberRole, tensors
 
 SIDE = 8  # pixels of an image that `Chain` takes
 
@@ -138,9 +138,11 @@ def masked_twin(model: nn.Module, groups: ChannelGroups, removed: Mapping[str, S
         for group in groups:
             channels = np.array(removed.get(group.name, ()), np.int64)
             for member in group.members:
+                layer, gone = layers[member.layer], torch.from_numpy(member.at(channels))
                 if member.role is not MemberRole.CONSUMER:
-                    for parameter in layers[member.layer].parameters(recurse=False):
-                        parameter[torch.from_numpy(member.at(channels))] = 0
+                    for name, dimension in tensors(layer, member.role):
+                        if not name.startswith("running") and getattr(layer, name) is not None:
+                            getattr(layer, name).movedim(dimension, 0)[gone] = 0
     return twin
 
 

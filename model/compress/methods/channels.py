@@ -19,6 +19,7 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.prune.channels.budget import ChannelBudget, CostShare, Count, PerLayer, Share, WidthLimits
 from bitlathe.model.prune.channels.costs import Costs, Metric
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups, ChannelScope, channel_groups
+from bitlathe.model.prune.channels.members import MemberRole, size
 from bitlathe.model.prune.channels.plug_in import PruneSettings, plug_in
 from bitlathe.model.prune.channels.scores import CRITERIA
 from bitlathe.model.prune.errors import BudgetError
@@ -351,8 +352,7 @@ def batches_of(state: State, data: MethodData, count: int) -> Iterator[Batch]:
 
 def width(model: nn.Module, layer: str) -> int:
     """Output channels of a layer."""
-    weight: torch.Tensor = model.get_submodule(layer).weight  # type: ignore[assignment]
-    return int(weight.shape[0])
+    return size(model.get_submodule(layer), MemberRole.PRODUCER)
 
 
 @torch.no_grad()

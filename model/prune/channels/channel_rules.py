@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils import _pytree
 
-from bitlathe.model.prune.channels.members import ChannelAxis, ChannelTies
+from bitlathe.model.prune.channels.members import ChannelAxis, ChannelIndices, ChannelTies
 
 PADDED = "constant channels stand beside its channels"
 _CONSTANT = "a constant tensor is put together with its channels"
@@ -221,34 +221,102 @@ def _side_by_side(
 
 def _moved(operation: TensorCall) -> list[ChannelAxis]:
     """Operations that only move values: the same operation moves the numbers of their channels."""
-    tensor, place = operation.image
-    shape = [1] * tensor.dim()
-    shape[place.dim] = -1
-    numbers = torch.from_numpy(place.channels).view(shape).expand(tensor.shape).contiguous()
+    moved = _numbers_moved(operation)
     if operation.name in _RESHAPES:
-        moved: Any = numbers.reshape(operation.outputs[0].shape)
-    else:
-        args, kwargs = _pytree.tree_map(
-            lambda leaf: numbers if leaf is tensor else leaf, (operation.args, dict(operation.kwargs))
-        )
-        moved = operation.function(*args, **kwargs)
-    there = set(place.channels.tolist())
-    made = [_place_of(result) for result in _tensors(moved)]
+        _tie_split(operation.ties, moved[0])
+    elif operation.name in _SPLITS and len({part.shape for part in moved}) == 1:
+        first, *others = (part.reshape(-1).numpy() for part in moved)
+        for other in others:
+            operation.ties.tie(*_distinct(first, other))
+    made = [_place_of(result) for result in _numbers_moved(operation)]
+    there = set(operation.ties.standing_for(operation.image[1].channels))
     if any(set(found.channels.tolist()) != there for found in made):
         raise ChannelsLost  # it takes some channels by position
     return made
+
+
+def _numbers_moved(operation: TensorCall) -> list[Tensor]:
+    """What an operation that only moves values makes of the numbers of its channels."""
+    tensor, place = operation.image
+    shape = [1] * tensor.dim()
+    shape[place.dim] = -1
+    channels = torch.tensor(operation.ties.standing_for(place.channels))
+    numbers = channels.view(shape).expand(tensor.shape).contiguous()
+    if operation.name in _RESHAPES:
+        return [numbers.reshape(operation.outputs[0].shape)]
+    args, kwargs = _pytree.tree_map(
+        lambda leaf: numbers if leaf is tensor else leaf, (operation.args, dict(operation.kwargs))
+    )
+    return _tensors(operation.function(*args, **kwargs))
+
+
+def _tie_split(ties: ChannelTies, numbers: Tensor) -> None:
+    """Tie channels that a reshape puts into groups: two dimensions are groups and places, as in a channel
+    shuffle; of more the first stays a channel and the others become pixels. A trial shows whether that holds.
+    """
+    changing = _changing(numbers)
+    if len(changing) < 2:
+        return
+    bare = numbers.permute(*changing, *(d for d in range(numbers.dim()) if d not in changing))
+    bare = bare.flatten(len(changing)).narrow(-1, 0, 1).squeeze(-1) if numbers.dim() > len(changing) else bare
+    rows = bare if len(changing) == 2 else bare.flatten(1).T
+    for row in rows[1:]:
+        ties.tie(*_distinct(rows[0].numpy(), row.numpy()))
+
+
+def _distinct(one: ChannelIndices, other: ChannelIndices) -> tuple[ChannelIndices, ChannelIndices]:
+    """Pairs of numbers, each pair once."""
+    pairs = np.unique(np.stack([one, other], axis=1), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _pixels_from_channels(operation: TensorCall) -> list[ChannelAxis]:
+    """A pixel shuffle: all channels that become pixels of one leave with it."""
+    tensor, place = operation.image
+    block = int(operation.argument("upscale_factor")) ** 2
+    if place.dim != tensor.dim() - 3:
+        raise ChannelsLost
+    first, *others = place.channels.reshape(-1, block).T
+    for other in others:
+        operation.ties.tie(first, other)
+    return [ChannelAxis(dim=place.dim, channels=np.ascontiguousarray(first))]
+
+
+def _channels_from_pixels(operation: TensorCall) -> list[ChannelAxis]:
+    """A pixel unshuffle: each channel becomes several."""
+    tensor, place = operation.image
+    if place.dim != tensor.dim() - 3:
+        raise ChannelsLost
+    each = int(operation.argument("downscale_factor")) ** 2
+    return [ChannelAxis(dim=place.dim, channels=np.repeat(place.channels, each))]
+
+
+def _shuffled_channels(operation: TensorCall) -> list[ChannelAxis]:
+    """A channel shuffle: channels at one place in each group leave together."""
+    _, place = operation.image
+    if place.dim != 1:
+        raise ChannelsLost
+    by_group = place.channels.reshape(int(operation.argument("groups")), -1)
+    for other in by_group[1:]:
+        operation.ties.tie(by_group[0], other)
+    return [ChannelAxis(dim=place.dim, channels=by_group.T.reshape(-1).copy())]
 
 
 def _place_of(numbers: Tensor) -> ChannelAxis:
     """The one dimension along which channels change; ChannelsLost if there are several or none."""
     if not numbers.numel() or not numbers.dim():
         raise ChannelsLost
-    firsts = (numbers.narrow(dim, 0, 1) for dim in range(numbers.dim()))
-    changing = [dim for dim, first in enumerate(firsts) if bool((numbers != first).any())]
+    changing = _changing(numbers)
     if len(changing) > 1:
         raise ChannelsLost
     dim = changing[0] if changing else min(1, numbers.dim() - 1)
     return ChannelAxis(dim=dim, channels=numbers.movedim(dim, 0).flatten(1)[:, 0].numpy().copy())
+
+
+def _changing(numbers: Tensor) -> list[int]:
+    """Dimensions along which numbers change."""
+    firsts = (numbers.narrow(dim, 0, 1) for dim in range(numbers.dim()))
+    return [dim for dim, first in enumerate(firsts) if bool((numbers != first).any())]
 
 
 def _only(outputs: Sequence[Tensor]) -> Tensor:
@@ -262,6 +330,7 @@ def _tensors(values: object) -> list[Tensor]:
 
 
 _RESHAPES = ("view", "_unsafe_view", "_reshape_alias", "reshape")
+_SPLITS = ("split", "split_with_sizes", "chunk")
 _MOVES = (
     "permute transpose t squeeze unsqueeze expand slice select split split_with_sizes unbind chunk flip "
     "repeat detach alias _to_copy lift_fresh"
@@ -282,6 +351,9 @@ _RULES: dict[str, ChannelRule] = {
         ("fake_quantize_per_tensor_affine", "fake_quantize_per_tensor_affine_cachemask"), _unmoved
     ),
     "as_strided": _one_pixel,
+    "pixel_shuffle": _pixels_from_channels,
+    "pixel_unshuffle": _channels_from_pixels,
+    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), _shuffled_channels),
     "constant_pad_nd": _padded,
     "cat": _concatenated,
     "stack": _stacked,

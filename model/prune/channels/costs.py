@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from bitlathe.model.prune.channels.members import TENSORS, MemberRole, size
+from bitlathe.model.prune.channels.members import MemberRole, Weighted, size, tensors
 from bitlathe.model.prune.channels.surgery import Cuts
 from bitlathe.model.zoo.modes import evaluating
 
@@ -73,8 +73,8 @@ class ChannelCosts:
 def _tensor(name: str, layer: nn.Module, attribute: str, parameter: nn.Parameter, positions: int) -> Tensor:
     roles = tuple(
         (role, dimension)
-        for role, entries in TENSORS.items()
-        for tensor, dimension in entries
+        for role in MemberRole
+        for tensor, dimension in tensors(layer, role)
         if tensor == attribute and dimension < parameter.dim()
     )
     return Tensor(
@@ -86,15 +86,17 @@ def _tensor(name: str, layer: nn.Module, attribute: str, parameter: nn.Parameter
 
 
 def _positions(model: nn.Module, example: torch.Tensor) -> dict[str, int]:
-    """Output values per image of a filter of each convolution and dense layer."""
+    """How often an image uses each weight of each convolution and dense layer."""
     names: dict[nn.Module, str] = {
-        layer: name for name, layer in model.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))
+        layer: name for name, layer in model.named_modules() if isinstance(layer, Weighted)
     }
     counts: dict[str, int] = {}
 
-    def count(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        filters = size(layer, MemberRole.PRODUCER)
-        counts[names[layer]] = counts.get(names[layer], 0) + output[0].numel() // filters
+    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        transposed = isinstance(layer, nn.ConvTranspose2d)  # each weight meets every pixel it reads
+        used = inputs[0][0] if transposed else output[0]
+        channels = size(layer, MemberRole.CONSUMER if transposed else MemberRole.PRODUCER)
+        counts[names[layer]] = counts.get(names[layer], 0) + used.numel() // channels
 
     handles = [layer.register_forward_hook(count) for layer in names]
     try:

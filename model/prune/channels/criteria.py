@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
-from bitlathe.model.prune.channels.members import Member, MemberRole
+from bitlathe.model.prune.channels.members import Member, MemberRole, filters
 from bitlathe.model.prune.errors import PruneError, Unprunable
 
 Data = Iterable[tuple[torch.Tensor, torch.Tensor]]  # images (N, C, H, W) and labels (N,), batch by batch
@@ -103,7 +103,8 @@ def filters_of(layer: nn.Module, name: str) -> torch.Tensor:
         raise PruneError(f"{name}: has no weights to judge its channels by; choose another criterion")
     if not bool(torch.isfinite(weight).all()):
         raise PruneError(f"{name}: has NaN or infinite weights; go back to the last good state")
-    return weight.detach().double().flatten(1) if weight.dim() > 1 else weight.detach().double()[:, None]
+    values = weight.detach().double()
+    return filters(layer, values) if weight.dim() > 1 else values[:, None]
 
 
 def by_member(

@@ -11,7 +11,7 @@ from torch import nn
 
 from bitlathe.model.prune.channels.criteria import FILTERS, Criterion, Data, Rows, by_member, filters_of
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
-from bitlathe.model.prune.channels.members import Member, MemberRole
+from bitlathe.model.prune.channels.members import Member, MemberRole, filters
 from bitlathe.model.prune.errors import PruneError
 from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
@@ -29,12 +29,14 @@ def taylor(loss: TaskLoss = CROSS_ENTROPY) -> Criterion:
         layers = dict(model.named_modules())
         names = sorted({m.layer for group in groups for m in group.members if m.role in FILTERS})
         weights = [layers[name].weight for name in names]
-        sums = [torch.zeros(len(weight), dtype=torch.float64) for weight in weights]
+        counts = [len(filters(layers[name], layers[name].weight)) for name in names]
+        sums = [torch.zeros(count, dtype=torch.float64) for count in counts]
         for images, labels in _batches(model, data):
             with torch.enable_grad(), _wanting_gradients(weights):
                 gradients = torch.autograd.grad(loss(float_outputs(model(images)), labels), weights)
-            for total, weight, gradient in zip(sums, weights, gradients, strict=True):
-                total += (weight.detach() * gradient).abs().double().flatten(1).sum(1).cpu()
+            for name, total, weight, gradient in zip(names, sums, weights, gradients, strict=True):
+                change = (weight.detach() * gradient).abs().double()
+                total += filters(layers[name], change).sum(1).cpu()
         found = dict(zip(names, sums, strict=True))
         return by_member(groups, FILTERS, lambda member: found[member.layer])
 
@@ -54,9 +56,9 @@ def channel_sparsity(rho: float = 0.5, norm_weight: float = 0.5, threshold: floa
         zeros = _zero_shares(model, groups, data)
 
         def still(member: Member) -> torch.Tensor:
-            filters = filters_of(layers[member.layer], member.layer)
-            norms = filters.square().sum(1).sqrt()
-            small = (filters.abs() < threshold * filters.std(correction=0)).double().mean(1)
+            rows = filters_of(layers[member.layer], member.layer)
+            norms = rows.square().sum(1).sqrt()
+            small = (rows.abs() < threshold * rows.std(correction=0)).double().mean(1)
             relative = norms / norms.max().clamp_min(torch.finfo(torch.float64).tiny)
             return (1 - rho) * small + norm_weight * (1 - relative)
 

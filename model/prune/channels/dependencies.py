@@ -28,7 +28,9 @@ from bitlathe.model.prune.channels.members import (
     Member,
     MemberRole,
     Norms,
+    Weighted,
     is_depthwise,
+    is_grouped_transposed,
     size,
 )
 from bitlathe.model.prune.errors import Unprunable
@@ -36,7 +38,6 @@ from bitlathe.model.zoo.modes import evaluating
 
 IMAGE = "its channels are tied to the image's"
 CLASSES = "its channels are the network's output, such as the classes"
-_Layers = (nn.Conv2d, nn.Linear, *Norms)
 AxisPlace = tuple[str, MemberRole]
 
 
@@ -127,7 +128,7 @@ class _Follower(TorchDispatchMode):
         """Run an operation, and follow its channels outside of layers that are followed as a whole."""
         given = kwargs or {}
         result = function(*args, **given)
-        if not any(isinstance(module, _Layers) for _, module in self._inside):
+        if not any(_is_followed(module) for _, module in self._inside):
             self._follow(function, args, given, result)
         return result
 
@@ -172,7 +173,7 @@ class _Follower(TorchDispatchMode):
     def _left(self, name: str) -> Callable[[nn.Module, Any, Any, Any], None]:
         def leave(module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
             self._inside.pop()
-            if isinstance(module, _Layers) and not any(isinstance(m, _Layers) for _, m in self._inside):
+            if _is_followed(module) and not any(_is_followed(m) for _, m in self._inside):
                 (image,) = (*inputs, *named.values())[:1]
                 self._through(name, module, image, output)
 
@@ -185,21 +186,31 @@ class _Follower(TorchDispatchMode):
         read = place and place.at(dim, image.shape[dim])
         if read is None and place is None:
             read = ChannelAxis(dim=dim, channels=self.ties.new(image.shape[dim], "a constant"))
-        if read is None or _is_grouped(layer):
+        if read is None or is_grouped_transposed(layer):
             reason = f"its channels pass {name}, a {type(layer).__name__} that cannot lose channels"
             self.unfit[name] = reason
             (self.places[output],) = self._lost(image, (output,), reason)
             return
-        if isinstance(layer, Norms) or is_depthwise(layer):
-            self._hold(
-                name, MemberRole.NORM if isinstance(layer, Norms) else MemberRole.DEPTHWISE, read.channels
-            )
-            self.places[output] = ChannelAxis(dim=dim, channels=read.channels)
+        role = _passing_role(layer)
+        if role is not None:
+            each = size(layer, role) // len(read.channels)  # filters of one channel
+            channels = np.repeat(read.channels, each)
+            self._hold(name, role, channels)
+            self.places[output] = ChannelAxis(dim=dim, channels=channels)
             return
-        self._hold(name, MemberRole.CONSUMER, read.channels)
+        groups = int(getattr(layer, "groups", 1))
+        self._hold(name, MemberRole.CONSUMER, self._of_one_group(read.channels, groups))
         if (name, MemberRole.PRODUCER) not in self.held:
-            self._hold(name, MemberRole.PRODUCER, self.ties.new(size(layer, MemberRole.PRODUCER)))
+            made = self.ties.new(size(layer, MemberRole.PRODUCER) // groups)
+            self._hold(name, MemberRole.PRODUCER, np.tile(made, groups))
         self.places[output] = ChannelAxis(dim=dim, channels=self.held[name, MemberRole.PRODUCER])
+
+    def _of_one_group(self, channels: ChannelIndices, groups: int) -> ChannelIndices:
+        """What a grouped convolution reads: each group loses the same places, so these leave together."""
+        first, *others = np.split(channels, groups)
+        for other in others:
+            self.ties.tie(first, other)
+        return first
 
     def _hold(self, layer: str, role: MemberRole, channels: ChannelIndices) -> None:
         """A layer that runs twice ties the channels it met the first time to those it meets now."""
@@ -212,11 +223,23 @@ class _Follower(TorchDispatchMode):
 def _channel_dim(layer: nn.Module, image: Tensor) -> int:
     if isinstance(layer, nn.Linear):
         return image.dim() - 1
-    return image.dim() - 3 if isinstance(layer, nn.Conv2d) else 1
+    return image.dim() - 3 if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else 1
 
 
-def _is_grouped(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups > 1 and not is_depthwise(layer)
+def _is_followed(module: nn.Module) -> bool:
+    """Whether a module's channels are followed as a whole, not operation by operation."""
+    if isinstance(module, nn.PReLU):
+        return module.num_parameters > 1
+    return isinstance(module, (*Weighted, *Norms))
+
+
+def _passing_role(layer: nn.Module) -> MemberRole | None:
+    """How a layer takes part in channels that it passes on; None if it makes channels of its own."""
+    if isinstance(layer, nn.PReLU):
+        return MemberRole.SLOPE
+    if isinstance(layer, Norms):
+        return MemberRole.NORM
+    return MemberRole.DEPTHWISE if is_depthwise(layer) else None
 
 
 Holders = dict[AxisPlace, list[int]]  # indices of a channel in each role of each layer
@@ -262,8 +285,6 @@ def _bundle(
         if reason is not None and reason not in bundle.objections:
             bundle.objections.append(reason)
         for place, indices in channels[channel].items():
-            if place[1] is MemberRole.PRODUCER and len(indices) > 1:
-                bundle.objections.append(f"several channels of {place[0]} are tied to one another")
             parts.setdefault(place, []).extend((index, number) for index in indices)
     places = sorted(parts, key=lambda place: (place != (root, MemberRole.PRODUCER), order[place[0]]))
     bundle.members = [_member(*place, parts[place]) for place in places]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
+from bitlathe.model.prune.channels.members import filters
 from bitlathe.model.prune.errors import PruneError, Unprunable
 
 
@@ -43,11 +44,12 @@ class GroupLasso:
             raise Unprunable(
                 f"group lasso: no channel can be pruned in scope {self.scope.value}; widen the scope"
             )
-        filters: list[Tensor] = [layers[name].weight for name in producers]
-        return lambda: self.strength * torch.stack([_norms(weight).sum() for weight in filters]).sum()
+        makers = [layers[name] for name in producers]
+        return lambda: self.strength * torch.stack([_norms(layer).sum() for layer in makers]).sum()
 
 
-def _norms(weight: Tensor) -> Tensor:
+def _norms(layer: nn.Module) -> Tensor:
     """L2 norm (filters,) of each filter; its gradient at 0 is 0."""
-    norms: Tensor = torch.linalg.vector_norm(weight.flatten(1), dim=1)
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    norms: Tensor = torch.linalg.vector_norm(filters(layer, weight), dim=1)
     return norms

@@ -13,7 +13,14 @@ from torch import nn
 
 from bitlathe.model.graph.errors import first_of
 from bitlathe.model.prune.channels.dependencies import CLASSES, ChannelBundle, trace
-from bitlathe.model.prune.channels.members import ChannelIndices, Member, MemberRole, is_depthwise, size
+from bitlathe.model.prune.channels.members import (
+    ChannelIndices,
+    Member,
+    MemberRole,
+    Weighted,
+    is_depthwise,
+    size,
+)
 from bitlathe.model.prune.channels.surgery import Cuts
 from bitlathe.model.prune.channels.trial import trouble
 from bitlathe.model.prune.errors import Unprunable
@@ -34,7 +41,7 @@ class ChannelGroup:
     """Channels of one width and every layer they pass through."""
 
     name: str  # the root: the first producer
-    width: int  # channels
+    width: int  # channels, those that leave only together counted as one
     members: tuple[Member, ...]  # the root first
 
     @property
@@ -125,7 +132,8 @@ def channel_groups(
 
 
 def _group(bundle: ChannelBundle) -> ChannelGroup:
-    return ChannelGroup(name=bundle.root, width=len(bundle.members[0].indices), members=tuple(bundle.members))
+    width = len(np.unique(bundle.members[0].channels))
+    return ChannelGroup(name=bundle.root, width=width, members=tuple(bundle.members))
 
 
 def _tried(
@@ -194,7 +202,7 @@ def _object_to_outputs_and_sharing(bundles: list[ChannelBundle], layers: Mapping
             continue
         if not any(member.role is MemberRole.CONSUMER for member in bundle.members):
             bundle.objections.append("nothing reads its channels")
-        if len(_group(bundle).members[0].indices) == 1:
+        if _group(bundle).width == 1:
             bundle.objections.append("it has one channel left")
         for member in bundle.members:
             if member.layer in tied:
@@ -211,8 +219,7 @@ def _tied(layers: Mapping[str, nn.Module]) -> dict[str, str]:
     computed = {
         name: "computed by a parametrization"
         for name, layer in layers.items()
-        if isinstance(layer, (nn.Conv2d, nn.Linear))
-        and not isinstance(layer._parameters.get("weight"), nn.Parameter)
+        if isinstance(layer, Weighted) and not isinstance(layer._parameters.get("weight"), nn.Parameter)
     }
     return {**shared, **computed}
 
@@ -236,7 +243,7 @@ def _followers(bundles: list[ChannelBundle]) -> dict[str, str]:
         member.layer: f"it follows the channels of {bundle.root}; name that layer"
         for bundle in reversed(bundles)  # so that the first of several roots is the one named
         for member in bundle.members
-        if member.role in (MemberRole.NORM, MemberRole.DEPTHWISE)
+        if member.role in (MemberRole.NORM, MemberRole.DEPTHWISE, MemberRole.SLOPE)
     }
 
 
@@ -244,7 +251,7 @@ def _never_reached(bundles: list[ChannelBundle], layers: Mapping[str, nn.Module]
     reached = {member.layer for bundle in bundles for member in bundle.members}
     reasons = {}
     for name, layer in layers.items():
-        if isinstance(layer, (nn.Conv2d, nn.Linear)) and name not in reached:
+        if isinstance(layer, Weighted) and name not in reached:
             image = is_depthwise(layer)
             reasons[name] = "it follows the image's channels" if image else "no forward pass reaches it"
     return reasons

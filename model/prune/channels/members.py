@@ -1,6 +1,8 @@
 """Channels as numbers: which leave together, which layers they pass through, and where tensors hold them.
 
 A channel is made by a producer, passes batch norms and depthwise convolutions, and is read by consumers.
+Channels that leave only together, such as those at one place in each group of a grouped convolution, count
+as one.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 ChannelIndices = npt.NDArray[np.int64]
 Norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+Weighted = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)  # layers that make channels of those they read
 
 
 class MemberRole(Enum):
@@ -22,16 +26,19 @@ class MemberRole(Enum):
     PRODUCER = "producer"  # a filter makes the channel
     DEPTHWISE = "depthwise"  # a filter sees only this channel
     NORM = "norm"  # batch norm
+    SLOPE = "slope"  # PReLU with a slope for each channel
     CONSUMER = "consumer"  # all filters read the channel
 
 
 # Tensors with channels and their dimension, then the sizes that a layer keeps as plain attributes.
-TENSORS: dict[MemberRole, tuple[tuple[str, int], ...]] = {
+_TENSORS: dict[MemberRole, tuple[tuple[str, int], ...]] = {
     MemberRole.PRODUCER: (("weight", 0), ("bias", 0)),
     MemberRole.DEPTHWISE: (("weight", 0), ("bias", 0)),
     MemberRole.NORM: (("weight", 0), ("bias", 0), ("running_mean", 0), ("running_var", 0)),
+    MemberRole.SLOPE: (("weight", 0),),
     MemberRole.CONSUMER: (("weight", 1),),
 }
+_TRANSPOSED = {MemberRole.PRODUCER: (("weight", 1), ("bias", 0)), MemberRole.CONSUMER: (("weight", 0),)}
 _CONV_SIZES = {
     MemberRole.PRODUCER: ("out_channels",),
     MemberRole.DEPTHWISE: ("out_channels", "in_channels", "groups"),
@@ -44,7 +51,8 @@ _LINEAR_SIZES = {MemberRole.PRODUCER: ("out_features",), MemberRole.CONSUMER: ("
 class Member:
     """A layer's part in a group: channel `channels[k]` of the group is index `indices[k]` of the layer.
 
-    A channel has several indices if a map is flattened, none if a layer holds only part of the group.
+    A channel has several indices if a map is flattened or several filters leave only together, none if a
+    layer holds only part of the group.
     """
 
     layer: str  # dotted name of the module
@@ -57,27 +65,46 @@ class Member:
         return self.indices[np.isin(self.channels, channels)]
 
 
+def tensors(layer: nn.Module, role: MemberRole) -> tuple[tuple[str, int], ...]:
+    """Names of `layer`'s tensors that hold its indices in this role, and along which dimension."""
+    if isinstance(layer, nn.ConvTranspose2d) and role in _TRANSPOSED:
+        return _TRANSPOSED[role]
+    return _TENSORS[role]
+
+
 def sizes(layer: nn.Module, role: MemberRole) -> tuple[str, ...]:
-    """Attributes that hold the number of `layer`'s indices in this role."""
-    if isinstance(layer, nn.Conv2d):
+    """Attributes that rise and fall with the number of `layer`'s indices in this role."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         return _CONV_SIZES[role]
+    if isinstance(layer, nn.PReLU):
+        return ("num_parameters",)
     if isinstance(layer, nn.Linear):
         return _LINEAR_SIZES[role]
     return ("num_features",)
 
 
 def size(layer: nn.Module, role: MemberRole) -> int:
-    """Number of `layer`'s indices in this role."""
-    return int(getattr(layer, sizes(layer, role)[0]))
+    """Number of `layer`'s indices in this role; of a grouped convolution's inputs, those of one group."""
+    held = int(getattr(layer, sizes(layer, role)[0]))
+    return held // layer.groups if isinstance(layer, nn.Conv2d) and role is MemberRole.CONSUMER else held
 
 
 def is_depthwise(layer: nn.Module) -> bool:
-    """Whether each filter reads one channel and each channel has one filter."""
-    return (
-        isinstance(layer, nn.Conv2d)
-        and layer.groups > 1
-        and layer.groups == layer.in_channels == layer.out_channels
-    )
+    """Whether each filter reads one channel; a channel may have several filters of its own."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.groups > 1 and layer.groups == layer.in_channels == layer.out_channels
+    return isinstance(layer, nn.Conv2d) and layer.groups > 1 and layer.groups == layer.in_channels
+
+
+def is_grouped_transposed(layer: nn.Module) -> bool:
+    """Whether a transposed convolution has groups of several channels, which nothing here can cut."""
+    return isinstance(layer, nn.ConvTranspose2d) and layer.groups > 1 and not is_depthwise(layer)
+
+
+def filters(layer: nn.Module, weight: torch.Tensor) -> torch.Tensor:
+    """A layer's weights, or what has their shape, as rows (filters, terms)."""
+    made_of_columns = isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1
+    return (weight.transpose(0, 1) if made_of_columns else weight).flatten(1)
 
 
 class ChannelTies:

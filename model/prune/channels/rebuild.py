@@ -5,7 +5,8 @@ Only the number of channels that each layer has left matters here, not which wer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -15,12 +16,14 @@ from torch import nn
 from bitlathe.model.graph.errors import DataError, first_of
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.channels.members import (
-    TENSORS,
     ChannelIndices,
     MemberRole,
     Norms,
+    Weighted,
     is_depthwise,
+    is_grouped_transposed,
     size,
+    tensors,
 )
 from bitlathe.model.prune.channels.surgery import plan
 from bitlathe.model.prune.errors import Unprunable
@@ -46,7 +49,8 @@ def shrink_to(model: Module, state: StateDict, example: torch.Tensor | None = No
     plan(model, narrowed).apply()
     model.load_state_dict(dict(state), strict=False)  # many files lack batch counters
     if narrowed and example is not None:
-        _check_runs(model, example)
+        with _groups_by_inputs(model):
+            _check_runs(model, example)
     return model
 
 
@@ -69,7 +73,7 @@ def _narrowed(model: nn.Module, state: StateDict) -> Narrowed:
     narrowed = {}
     for name, layer in model.named_modules():
         for role in _roles(layer):
-            width = _width(name, role, state)
+            width = _width(name, layer, role, state)
             if width is not None and 0 < width < size(layer, role):
                 narrowed[name, role] = np.arange(width, size(layer, role))
     return narrowed
@@ -80,13 +84,15 @@ def _roles(layer: nn.Module) -> tuple[MemberRole, ...]:
         return (MemberRole.NORM,)
     if is_depthwise(layer):
         return (MemberRole.DEPTHWISE,)
-    if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1):
+    if isinstance(layer, nn.PReLU) and layer.num_parameters > 1:
+        return (MemberRole.SLOPE,)
+    if isinstance(layer, Weighted) and not is_grouped_transposed(layer):
         return (MemberRole.PRODUCER, MemberRole.CONSUMER)
     return ()
 
 
-def _width(layer: str, role: MemberRole, state: StateDict) -> int | None:
-    held = ((state.get(f"{layer}.{attribute}"), dimension) for attribute, dimension in TENSORS[role])
+def _width(name: str, layer: nn.Module, role: MemberRole, state: StateDict) -> int | None:
+    held = ((state.get(f"{name}.{attribute}"), dimension) for attribute, dimension in tensors(layer, role))
     widths = (t.shape[dimension] for t, dimension in held if t is not None and t.dim() > dimension)
     return next(widths, None)
 
@@ -109,7 +115,7 @@ def _check_ends(model: nn.Module, state: StateDict, narrowed: Narrowed, example:
 
 def _fixed_without_example(model: nn.Module) -> set[tuple[str, MemberRole]]:
     """Check image channels and classes, as far as the order of the layers shows them."""
-    layers = [name for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    layers = [name for name, m in model.named_modules() if isinstance(m, Weighted)]
     dense = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     return {(name, MemberRole.CONSUMER) for name in layers[:1]} | {
         (name, MemberRole.PRODUCER) for name in dense[-1:]
@@ -125,6 +131,27 @@ def _fixed(model: nn.Module, narrowed: Narrowed, example: torch.Tensor) -> set[t
         raise DataError(str(error)) from error
     prunable = {(member.layer, member.role) for group in groups for member in group.members}
     return set(narrowed) - prunable
+
+
+@contextmanager
+def _groups_by_inputs(model: nn.Module) -> Iterator[None]:
+    """Inside, a forward pass gives grouped convolutions as many groups as their inputs and weights ask for.
+
+    Where groups of one channel left as wholes, a state only tells groups times filters of one.
+    """
+
+    def fit(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        layer.in_channels = int(inputs[0].shape[-3])
+        layer.groups = layer.in_channels // int(layer.weight.shape[1])
+
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d) and layer.groups > 1]
+    handles = [layer.register_forward_pre_hook(fit) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _check_runs(model: nn.Module, example: torch.Tensor) -> None:

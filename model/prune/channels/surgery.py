@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitlathe.model.prune.channels.members import TENSORS, ChannelIndices, MemberRole, size, sizes
+from bitlathe.model.prune.channels.members import ChannelIndices, MemberRole, size, sizes, tensors
 from bitlathe.model.prune.errors import PruneError
 
 Cuts = Mapping[tuple[str, MemberRole], ChannelIndices]  # sorted indices that every layer loses
@@ -64,10 +64,12 @@ def plan(model: nn.Module, cuts: Cuts) -> Surgery:
     layers = dict(model.named_modules())
     for (name, role), gone in cuts.items():
         layer = layers[name]
-        stay = _complement(gone, size(layer, role))
+        width = size(layer, role)
+        stay = _complement(gone, width)
         for attribute in sizes(layer, role):
-            surgery.sizes.append((layer, attribute, getattr(layer, attribute), len(stay)))
-        for attribute, dimension in TENSORS[role]:
+            old = getattr(layer, attribute)
+            surgery.sizes.append((layer, attribute, old, old * len(stay) // width))
+        for attribute, dimension in tensors(layer, role):
             if getattr(layer, attribute) is not None:
                 kept.setdefault((name, attribute), {})[dimension] = stay
     made: dict[int, Replacement] = {}
@@ -100,20 +102,25 @@ def masked(model: nn.Module, cuts: Cuts) -> Iterator[None]:
     """Inside, no layer reads the channels: in evaluation mode, the result is that of the pruned network."""
     layers = dict(model.named_modules())
     read = [
-        (layers[name].weight, torch.from_numpy(gone))
+        (_inputs_first(layers[name]), torch.from_numpy(gone))
         for (name, role), gone in cuts.items()
         if role is MemberRole.CONSUMER
     ]
-    saved = [weight[:, gone].detach().clone() for weight, gone in _on_device(read)]
+    saved = [weight[gone].clone() for weight, gone in _on_device(read)]
     try:
-        with torch.no_grad():
-            for weight, gone in _on_device(read):
-                weight[:, gone] = 0
+        for weight, gone in _on_device(read):
+            weight[gone] = 0
         yield
     finally:
-        with torch.no_grad():
-            for (weight, gone), values in zip(_on_device(read), saved, strict=True):
-                weight[:, gone] = values
+        for (weight, gone), values in zip(_on_device(read), saved, strict=True):
+            weight[gone] = values
+
+
+def _inputs_first(layer: nn.Module) -> torch.Tensor:
+    """A layer's own weights, seen with the channels that it reads first."""
+    ((attribute, dimension),) = tensors(layer, MemberRole.CONSUMER)
+    weight: torch.Tensor = getattr(layer, attribute)
+    return weight.detach().movedim(dimension, 0)
 
 
 def _on_device(

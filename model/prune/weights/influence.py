@@ -18,7 +18,7 @@ from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 from bitlathe.model.zoo.modes import evaluating
 
-_WEIGHTED = (nn.Conv2d, nn.Linear)
+_WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class Influence(Enum):

@@ -104,7 +104,6 @@ CUT = "its channels pass {} in Forward, which takes them by position or mixes th
     [
         (lambda x: x[:, :4], "slice"),
         (lambda x: torch.cat(x.split([1, 5], 1)[::-1], 1), "split_with_sizes"),
-        (lambda x: x.view(2, 2, 3, *x.shape[2:]).transpose(1, 2).flatten(1, 2), "view"),
         (lambda x: x / x.norm(dim=1, keepdim=True), "linalg_vector_norm"),
         (lambda x: x.roll(1, 1), "roll"),
         (lambda x: x.softmax(1), "softmax"),
@@ -132,6 +131,10 @@ def test_channels_that_an_operation_takes_by_position_or_mixes_stay_and_the_othe
         (lambda m, x: m.first(x) + torch.ones(1, 3, 1, 1), "a constant tensor is put together with its"),
         (
             lambda m, x: m.first(x).view(2, 3, -1).mean(2),
+            "without one of its channels the forward",
+        ),
+        (
+            lambda m, x: m.first(x).view(2, 3, 1, *x.shape[2:]).transpose(1, 2).flatten(1, 2),
             "without one of its channels the forward",
         ),
     ],
@@ -190,15 +193,15 @@ def test_extremes_of_a_whole_map_and_layers_called_by_keyword_leave_the_rest_pru
     assert {name for group in groups for name in group.producers} == {"a", "b"}
 
 
-def test_a_grouped_convolution_is_refused() -> None:
+def test_a_grouped_transposed_convolution_is_refused() -> None:
     groups = of(
         lambda m, x: m.last(m.grouped(m.first(x)).mean((2, 3))),
         first=nn.Conv2d(3, 4, 3),
-        grouped=nn.Conv2d(4, 6, 3, groups=2),
+        grouped=nn.ConvTranspose2d(4, 6, 3, groups=2),
         last=nn.Linear(6, 2),
     )
     assert refusal(groups, "first") == (
-        "first: cannot be pruned: its channels pass grouped, a Conv2d that cannot lose channels"
+        "first: cannot be pruned: its channels pass grouped, a ConvTranspose2d that cannot lose channels"
     )
 
 
