@@ -6,14 +6,15 @@ matters, and `schedule` moves the loads forward.
 
 from dataclasses import dataclass, field, replace
 
-from bitlathe.hls.compile.fast_residual import raster, with_fast_residual
+from bitlathe.hls.compile.fast_residual import raster, still_raster, with_fast_residual
 from bitlathe.hls.compile.groups import Grouping, sweep
 from bitlathe.hls.compile.memory import Block, Buffer, Span, StoreKind
 from bitlathe.hls.compile.network import Layer, LayerKind, Map
-from bitlathe.hls.compile.plan import EnginePlan, LayerPlan, MapPlace, Piece
+from bitlathe.hls.compile.plan import EnginePlan, MapPlace, Piece, StagePlan
 from bitlathe.hls.compile.steps import CODEBOOK, AnyStep, ExecStep, LoadWeightsStep, MoveStep
-from bitlathe.hls.compile.weights import WeightImage, pass_lines
+from bitlathe.hls.compile.weights import WeightImage, pass_lines, table_words
 from bitlathe.hls.program import Encoding, Opcode
+from bitlathe.hls.target.config import TABLES
 
 ZERO_LINE = Buffer(name="zero line", memory=StoreKind.WEIGHTS, line=0, lines=1)
 
@@ -61,6 +62,7 @@ class _Builder:
     strips: dict[str, tuple[_MapPart, _Strip]] = field(default_factory=dict)  # what turning buffers hold
     weights: dict[str, tuple[Span, Buffer]] = field(default_factory=dict)  # passes in the weight store
     codebook: Span | None = None  # words of the image that the codebook holds
+    tables: dict[bytes, Buffer] = field(default_factory=dict)  # in their memory, the last taken last
     turns: dict[str, int] = field(default_factory=dict)  # strips taken so far, by place
 
     def turn(self, place: MapPlace) -> Buffer:
@@ -73,69 +75,105 @@ class _Builder:
 def build_steps(plan: EnginePlan, image: WeightImage) -> tuple[AnyStep, ...]:
     """Steps of a plan in lazy order."""
     builder = _Builder(plan=plan, image=image, next_line=image.pinned_lines)
-    for layer in plan.layers:
-        for piece in layer.pieces():
-            _add_piece(builder, layer, piece)
+    for stage in plan.stages:
+        for piece in stage.pieces():
+            _add_piece(builder, stage, piece)
     return tuple(builder.steps)
 
 
-def _add_piece(builder: _Builder, plan: LayerPlan, piece: Piece) -> None:
-    layer, words = plan.layer, plan.output_words(piece)
-    source_part = _MapPart(
-        map=layer.source,
-        tiles=(0, layer.source.tiles) if layer.kind is LayerKind.DENSE else words,
-        rows=layer.rows_read(piece.row, piece.row + piece.rows),
-    )
-    source = _fetched(builder, layer.node, plan.source, source_part)
-    weights = _weights(builder, plan, piece)
-    residual = _residual(builder, plan, piece)
+def _add_piece(builder: _Builder, plan: StagePlan, piece: Piece) -> None:
+    stage, words = plan.stage, plan.output_words(piece)
     rows = (piece.row, piece.row + piece.rows)
-    target_part = _MapPart(map=layer.output, tiles=layer.output.tiles_of(words), rows=rows)
+    source_part = _MapPart(
+        map=stage.source,
+        tiles=stage.source_tiles((piece.first_pass, piece.end_pass)),
+        rows=stage.rows_read(rows),
+    )
+    source = _fetched(builder, stage.node, plan.source, source_part)
+    target_part = _MapPart(map=stage.output, tiles=stage.output.tiles_of(words), rows=rows)
     target = _target(builder, plan.target, target_part)
+    for layer, grouping in zip(stage.layers, plan.groupings, strict=True):
+        first, end = layer.placed.rows_within(rows)
+        if first < end:
+            tile = layer.source_tiles((piece.first_pass, piece.end_pass))[0] - source_part.tiles[0]
+            work = _Work(layer=layer, grouping=grouping, piece=piece, rows=(first, end), tile=tile)
+            _add_exec(builder, plan, work, source, target)
+    for home in builder.plan.store_homes.get(stage.output.region.name, ()):
+        if home.takes(stage.output):
+            stored = target_part.block(home.buffer, home.tiles[0])
+            _add_move(builder, Opcode.STORE, stage.node, target, stored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A layer's part of a piece."""
+
+    layer: Layer
+    grouping: Grouping
+    piece: Piece
+    rows: Span  # of its own
+    tile: int  # of those fetched, that it reads first
+
+    def block(self, piece: Block) -> Block:
+        """Its rows of a piece's block, those in between included."""
+        step, count = self.layer.placed.step[0], self.rows[1] - self.rows[0]
+        row = self.layer.placed.origin[0] + step * self.rows[0] - self.piece.row
+        return replace(piece, row=piece.row + row, rows=(count - 1) * step + 1)
+
+
+def _add_exec(builder: _Builder, plan: StagePlan, work: _Work, source: _Strip, target: Block) -> None:
+    layer, piece = work.layer, work.piece
+    first, end = plan.output_words(piece)
+    tiles = layer.source_tiles((piece.first_pass, piece.end_pass))
+    weights, table = _weights(builder, layer, piece), _table(builder, layer)
+    residual = _residual(builder, plan, work)
+    written = work.block(target)
     execute = ExecStep(
         layer=layer,
-        source=source.block,
+        source=replace(source.block, tile=source.block.tile + work.tile, tiles=tiles[1] - tiles[0]),
         source_row=source.row,
         source_rows=source.rows,
-        target=target,
+        target=written,
         residual=residual,
-        row=piece.row,
+        row=work.rows[0],
+        rows=work.rows[1] - work.rows[0],
         weights=weights,
-        grouping=_grouping(builder, plan, piece, source, residual, target),
-        words=words[1] - words[0],
+        table=table,
+        grouping=_grouping(builder, work, source, residual, written),
+        words=end - first,
         sub_tiles=plan.sub_tiles,
     )
     builder.steps.append(execute)
-    for home in builder.plan.store_homes.get(layer.output.region.name, ()):
-        if home.takes(layer.output):
-            stored = target_part.block(home.buffer, home.tiles[0])
-            _add_move(builder, Opcode.STORE, layer.node, target, stored)
 
 
 def _grouping(
-    builder: _Builder, plan: LayerPlan, piece: Piece, source: _Strip, residual: Block | None, target: Block
+    builder: _Builder, work: _Work, source: _Strip, residual: Block | None, target: Block
 ) -> Grouping:
+    layer, grouping = work.layer, work.grouping
     if residual is None:
-        return plan.grouping
-    layer, grouping = plan.layer, plan.grouping
+        return grouping
     strip = replace(
         sweep(layer, grouping),
-        out_h=target.rows,
-        start_y=piece.row * layer.stride[0] - layer.padding[0] - source.row,
+        out_h=work.rows[1] - work.rows[0],
+        start_y=work.rows[0] * layer.stride[0] - layer.window.padding[0] - source.row,
         in_h=source.rows,
     )
+    column = layer.placed.origin[1]
+    read = still_raster(residual) if layer.residual_is_still else raster(residual, column)
     return with_fast_residual(
-        grouping, layer, strip, raster(residual), raster(target), builder.plan.configuration
+        grouping, layer, strip, read, raster(target, column), builder.plan.configuration
     )
 
 
-def _residual(builder: _Builder, plan: LayerPlan, piece: Piece) -> Block | None:
-    residual = plan.layer.residual
+def _residual(builder: _Builder, plan: StagePlan, work: _Work) -> Block | None:
+    residual, piece = plan.stage.residual, work.piece
     if residual is None or plan.residual is None:
         return None
     tiles = residual.tiles_of(plan.output_words(piece))
-    part = _MapPart(map=residual, tiles=tiles, rows=(piece.row, piece.row + piece.rows))
-    return _fetched(builder, plan.layer.node, plan.residual, part).block
+    rows = plan.stage.residual_rows((piece.row, piece.row + piece.rows))
+    part = _MapPart(map=residual, tiles=tiles, rows=rows)
+    block = _fetched(builder, plan.stage.node, plan.residual, part).block
+    return block if work.layer.residual_is_still else work.block(block)
 
 
 def _target(builder: _Builder, place: MapPlace, part: _MapPart) -> Block:
@@ -161,7 +199,8 @@ def _whole(builder: _Builder, node: str, buffer: Buffer, part: _MapPart) -> _Str
     is_input = part.map.region == builder.plan.network.input.region
     if is_input and part.rows[1] > builder.input_rows:
         rows = (builder.input_rows, part.rows[1])
-        fresh = _MapPart(map=part.map, tiles=(0, part.map.tiles), rows=rows)
+        image = builder.plan.network.input
+        fresh = _MapPart(map=image, tiles=(0, image.tiles), rows=rows)
         home = builder.plan.load_homes[part.map.region.name]
         _add_move(builder, Opcode.LOAD, node, fresh.block(buffer), fresh.block(home))
         builder.input_rows = part.rows[1]
@@ -172,13 +211,12 @@ def _add_move(builder: _Builder, opcode: Opcode, node: str, chip: Block, ddr: Bl
     builder.steps.append(MoveStep(opcode=opcode, node=node, chip=chip, ddr=ddr))
 
 
-def _weights(builder: _Builder, plan: LayerPlan, piece: Piece) -> Buffer:
-    """Lines of a piece's weights, after the load that brings them unless they are there."""
-    layer = plan.layer
+def _weights(builder: _Builder, layer: Layer, piece: Piece) -> Buffer:
+    """Lines of a layer's weights for a piece, after the load that brings them unless they are there."""
     span = (0, 1) if layer.repeats_weights else (piece.first_pass, piece.end_pass)
     if layer.kind is LayerKind.MAX:
         return _zero_line(builder, layer.node)
-    key = f"{layer.name} {span}" if builder.image.stays else layer.name
+    key = f"{layer.weights} {span}" if builder.image.stays else layer.weights
     if key in builder.weights and builder.weights[key][0] == span:
         return builder.weights[key][1]
     lines = _lines(builder, layer, span)
@@ -198,20 +236,23 @@ def _zero_line(builder: _Builder, node: str) -> Buffer:
 def _lines(builder: _Builder, layer: Layer, span: Span) -> Buffer:
     """Lines for some passes of a layer: their own if all weights stay, else the next of the ring."""
     count = (span[1] - span[0]) * pass_lines(layer)
-    name = f"weights of {layer.name} {span}"
+    name = f"weights of {layer.weights} {span}"
     if builder.image.stays:
-        line = builder.image.layers[layer.name].line + span[0] * pass_lines(layer)
+        line = builder.image.layers[layer.weights].line + span[0] * pass_lines(layer)
         return Buffer(name=name, memory=StoreKind.WEIGHTS, line=line, lines=count)
     if builder.next_line + count > builder.plan.configuration.weight_lines:
         builder.next_line = builder.image.pinned_lines  # the ring starts above the line that stays
     lines = Buffer(name=name, memory=StoreKind.WEIGHTS, line=builder.next_line, lines=count)
     builder.next_line += count
+    gone = [key for key, (_, held) in builder.weights.items() if held.meets(lines)]
+    for key in gone:
+        del builder.weights[key]
     return lines
 
 
 def _add_weights(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> None:
     """Loads of some passes' lines, and of the codebook before them unless it is there."""
-    image = builder.image.layers[layer.name]
+    image = builder.image.layers[layer.weights]
     if image.codebook is not None and image.codebook != builder.codebook:
         builder.codebook = image.codebook
         word, beats = image.codebook
@@ -234,3 +275,29 @@ def _add_weights(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> 
         pass_lines=pass_lines(layer) - 1,
     )
     builder.steps.append(load)
+
+
+def _table(builder: _Builder, layer: Layer) -> Buffer | None:
+    """A layer's table, after the load that brings it unless it is there: in place of the least recent."""
+    if layer.table is None:
+        return None
+    held = builder.tables.pop(layer.table, None)
+    if held is None:
+        words = table_words(builder.plan.configuration)
+        free = len(builder.tables)
+        held = (
+            Buffer(name=f"table {free}", memory=StoreKind.TABLES, line=free * words, lines=words)
+            if free < TABLES
+            else builder.tables.pop(next(iter(builder.tables)))
+        )
+        load = LoadWeightsStep(
+            node=layer.node,
+            lines=held,
+            word=builder.image.tables[layer.table],
+            beats=words,
+            once=builder.image.tables_stay,
+            encoding=Encoding.TABLE,
+        )
+        builder.steps.append(load)
+    builder.tables[layer.table] = held
+    return held

@@ -5,6 +5,7 @@ from dataclasses import replace
 from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import LayerKind
 from bitlathe.hls.compile.steps import AnyStep, ExecStep, LoadWeightsStep, MoveStep
+from bitlathe.hls.compile.weights import table_words
 from bitlathe.hls.program import Descriptor, Exec, LoadMove, LoadWeights, Move, Opcode, Space, StoreMove
 from bitlathe.hls.target.config import EngineConfiguration
 
@@ -15,12 +16,12 @@ def descriptor_of(step: AnyStep, configuration: EngineConfiguration) -> Descript
         return _move(step, configuration)
     if isinstance(step, LoadWeightsStep):
         return _load_weights(step, configuration)
-    return _exec(step, configuration.banks)
+    return _exec(step, configuration)
 
 
-def _place(block: Block, banks: int) -> tuple[int, int]:
-    """Line and bank of a block's first pixel."""
-    lines, bank = divmod(block.row * block.buffer.pitch, banks)
+def _place(block: Block, banks: int, column: int = 0) -> tuple[int, int]:
+    """Line and bank of the pixel in a column of a block's first row."""
+    lines, bank = divmod(block.row * block.buffer.pitch + column, banks)
     return block.buffer.line + block.tile * block.buffer.plane + lines, bank
 
 
@@ -60,23 +61,27 @@ def _load_weights(step: LoadWeightsStep, configuration: EngineConfiguration) -> 
     )
 
 
-def _exec(step: ExecStep, banks: int) -> Exec:
-    layer, source, grouping = step.layer, step.source.buffer, step.grouping
-    last_column = layer.output.width - 1
-    start_y = step.row * layer.stride[0] - layer.padding[0] - step.source_row
-    start_x = -layer.padding[1]
+def _exec(step: ExecStep, configuration: EngineConfiguration) -> Exec:
+    layer, source, grouping, banks = step.layer, step.source.buffer, step.grouping, configuration.banks
+    window, placed = layer.window, layer.placed
+    last_column, (tap_rows, tap_step) = placed.size[1] - 1, window.tap_steps
+    start_y = step.row * layer.stride[0] - window.padding[0] - step.source_row
+    start_x = -window.padding[1]
     in_line, in_bank = divmod(start_y * source.pitch + start_x, banks)
     pitch_line, pitch_bank = divmod(source.pitch, banks)
     in_row_line, in_row_bank = divmod(layer.stride[0] * source.pitch - layer.stride[1] * last_column, banks)
-    tap_row_line, tap_row_bank = divmod(source.pitch - layer.tap_step * (layer.kernel[1] - 1), banks)
-    out_line, out_bank = _place(step.target, banks)
-    out_row_line, out_row_bank = divmod(step.target.buffer.pitch - last_column, banks)
+    tap_row_line, tap_row_bank = divmod(tap_rows * source.pitch - tap_step * (layer.kernel[1] - 1), banks)
+    out_line, out_bank = _place(step.target, banks, placed.origin[1])
+    out_step = placed.step[1]
+    out_row_line, out_row_bank = divmod(
+        placed.step[0] * step.target.buffer.pitch - out_step * last_column, banks
+    )
     execute = Exec(
         node=step.node,
         group_cycles=grouping.group_cycles,
         group_lanes=grouping.lanes,
         row_break=grouping.row_break,
-        is_max=layer.kind is LayerKind.MAX,
+        is_max=layer.kind in (LayerKind.MAX, LayerKind.PRODUCT),
         in_signed=layer.source.signed,
         in_packed=layer.source.is_packed,
         out_packed=layer.output.is_packed,
@@ -88,15 +93,15 @@ def _exec(step: ExecStep, banks: int) -> Exec:
         ci_tiles=layer.ci_tiles,
         stride_h=layer.stride[0],
         stride_w=layer.stride[1],
-        tap_rows=1,
-        tap_step=layer.tap_step,
-        out_step=1,
+        tap_rows=tap_rows,
+        tap_step=tap_step,
+        out_step=out_step,
         start_y=start_y,
         start_x=start_x,
         in_h=step.source_rows,
         in_w=layer.source.width,
-        out_h=step.target.rows,
-        out_w=layer.output.width,
+        out_h=step.rows,
+        out_w=placed.size[1],
         out_tiles=step.words,
         weight_line=step.weights.line,
         in_line=source.line + step.source.tile * source.plane + in_line,
@@ -115,20 +120,27 @@ def _exec(step: ExecStep, banks: int) -> Exec:
         out_row_line=out_row_line,
         out_row_bank=out_row_bank,
         repeat_weights=layer.repeats_weights,
+        hold_weights=window.holds_weights,
         skip_weights=grouping.skip_weights,
         half_even=layer.parameters is not None and layer.parameters.half_even,
+        has_table=step.table is not None,
+        table=0 if step.table is None else step.table.line // table_words(configuration),
     )
     return execute if step.residual is None else _with_residual(execute, step, step.residual, banks)
 
 
 def _with_residual(execute: Exec, step: ExecStep, block: Block, banks: int) -> Exec:
-    residual = step.layer.residual
+    layer, residual = step.layer, step.layer.residual
     assert residual is not None
-    line, bank = _place(block, banks)
-    row_line, row_bank = divmod(block.buffer.pitch - (step.layer.output.width - 1), banks)
+    is_still = layer.residual_is_still
+    line, bank = _place(block, banks, 0 if is_still else layer.placed.origin[1])
+    row = 0 if is_still else block.buffer.pitch - (layer.placed.size[1] - 1)
+    row_line, row_bank = divmod(row, banks)
     return replace(
         execute,
         has_residual=True,
+        is_product=layer.kind is LayerKind.PRODUCT,
+        res_still=is_still,
         res_signed=residual.signed,
         res_packed=residual.is_packed,
         res_fast=step.grouping.residual_every_cycle,

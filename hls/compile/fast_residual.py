@@ -30,15 +30,21 @@ WRITE_DELAY = 7  # hls/rtl/output_stage.sv: Latency less the register of the res
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raster:
-    """Where the pixels of a map are: the first one, and the step to the next row."""
+    """Where the pixels of a map are: the first one, the step to the next row, and to the next column."""
 
     origin: int
     pitch: int
+    step: int = 1
 
 
-def raster(block: Block) -> Raster:
-    """Raster of a block's pixels."""
-    return Raster(origin=block.row * block.buffer.pitch, pitch=block.buffer.pitch)
+def raster(block: Block, column: int = 0) -> Raster:
+    """Raster of a block's pixels from a column on."""
+    return Raster(origin=block.row * block.buffer.pitch + column, pitch=block.buffer.pitch)
+
+
+def still_raster(block: Block) -> Raster:
+    """Raster of a block whose first pixel is read all the time."""
+    return Raster(origin=block.row * block.buffer.pitch, pitch=0, step=0)
 
 
 def with_fast_residual(
@@ -50,7 +56,7 @@ def with_fast_residual(
     configuration: EngineConfiguration,
 ) -> Grouping:
     """The grouping with its groups as short as a residual word every cycle allows, over a strip of rows."""
-    if grouping.skip_weights:
+    if grouping.skip_weights or layer.placed.step != (1, 1):
         return grouping
     words = sub_tiles(layer, configuration)
     least = max(layer.taps * layer.ci_tiles, grouping.lanes * words)
@@ -69,7 +75,9 @@ def sum_cycles(
     layer: Layer, source_pitch: int, residual_pitch: int, pitch: int, configuration: EngineConfiguration
 ) -> int:
     """Cycles of the array for a layer with a residual whose maps have these pitches."""
-    residual, target = Raster(origin=0, pitch=residual_pitch), Raster(origin=0, pitch=pitch)
+    still = layer.residual_is_still
+    residual = Raster(origin=0, pitch=0 if still else residual_pitch, step=0 if still else 1)
+    target = Raster(origin=0, pitch=pitch)
     slow = best_grouping(layer, source_pitch, configuration)
     grouping = with_fast_residual(slow, layer, sweep(layer, slow), residual, target, configuration)
     return passes(layer, configuration) * pass_over(layer, grouping)
@@ -99,7 +107,7 @@ class ResidualSlots:
     def banks_of(self, where: Raster) -> Int64s:
         """Bank of every slot's pixel, two passes over the map."""
         rows = np.arange(self.sweep.out_h)[:, None] * where.pitch
-        positions = where.origin + rows + np.arange(self.sweep.out_w)
+        positions = where.origin + rows + np.arange(self.sweep.out_w) * where.step
         return np.tile(np.repeat(positions.ravel() % self.banks, self.words), 2)
 
 

@@ -10,9 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from bitlathe.hls.compile.aliases import channels_of
 from bitlathe.hls.compile.layout import InputLayout
 from bitlathe.hls.datapath import PACKED_BITS
 from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.model.graph.elementwise import Lookup
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, IntWeights, Node
 
@@ -22,7 +24,8 @@ def fold_of(graph: Graph, consumers: tuple[Node, ...], configuration: EngineConf
     if len(consumers) != 1 or not isinstance(consumers[0], Conv2d | Dense):
         return 1
     conv = graph.convolution(consumers[0])
-    if conv.is_depthwise or conv.residual == graph.input.name:
+    is_plain = conv.groups == 1 and conv.dilation[1] == 1 and conv.padding[1] >= 0
+    if not is_plain or conv.residual == graph.input.name or channels_of(graph, conv) is not None:
         return 1
     return _fold(graph.input.shape[0], conv.kernel_size[1], configuration)
 
@@ -52,8 +55,14 @@ def folded_layout(graph: Graph, conv: Conv2d, fold: int, word_bytes: int) -> Inp
 
 def folded_convolution(conv: Conv2d, fold: int) -> Conv2d:
     """`conv` over the folded input: lane d * channels + c of tap t is kernel column t * fold + d."""
-    padding = (conv.padding[0], 0)
-    return replace(conv, weight=_folded_weight(conv.weight, fold), padding=padding, codebook=None)
+    edges = conv.padding if conv.end_padding is None else conv.end_padding
+    return replace(
+        conv,
+        weight=_folded_weight(conv.weight, fold),
+        padding=(conv.padding[0], 0),
+        end_padding=(edges[0], 0),
+        codebook=None,
+    )
 
 
 def _folded_weight(weight: IntWeights, fold: int) -> IntWeights:
@@ -72,19 +81,36 @@ def packed_tensors(
     if configuration.pp < 2 or configuration.sub_tiles not in (1, 2, 4):
         return frozenset()
     ends = {graph.input.name, *graph.output_tensors}
-    inner = [node for node in nodes if node.name not in ends]
-    return frozenset(node.name for node in inner if _is_packable(graph, node, nodes))
+    packed = {graph.input.name: False}
+    for node in nodes[1:]:
+        if channels_of(graph, node) is not None:
+            packed[node.name] = packed[node.sources[0]]  # the same memory
+        else:
+            packed[node.name] = _is_packable(graph, node) and _all_take_packed(graph, node.name, ends)
+    return frozenset(name for name, is_packed in packed.items() if is_packed)
 
 
-def _is_packable(graph: Graph, node: Node, nodes: tuple[Node, ...]) -> bool:
-    readers = [reader for reader in nodes if node.name in reader.sources]
-    if not isinstance(node, Conv2d | Dense | AvgPool2d) or node.format.bits > PACKED_BITS:
+def _is_packable(graph: Graph, node: Node) -> bool:
+    """Whether the layers that make a node can write two codes to a byte."""
+    if node.format.bits > PACKED_BITS:
         return False
-    return all(_takes_packed(graph, reader, node.name) for reader in readers)
+    if isinstance(node, Lookup):
+        node = graph.by_name[node.source]
+    if not isinstance(node, Conv2d | Dense | AvgPool2d):
+        return False
+    conv = graph.convolution(node)
+    return conv.groups == 1 or conv.is_depthwise
 
 
-def _takes_packed(graph: Graph, reader: Node, tensor: str) -> bool:
+def _all_take_packed(graph: Graph, tensor: str, ends: set[str]) -> bool:
+    readers = [reader for reader in graph.needed if tensor in reader.sources]
+    return tensor not in ends and all(_takes_packed(graph, reader, tensor, ends) for reader in readers)
+
+
+def _takes_packed(graph: Graph, reader: Node, tensor: str, ends: set[str]) -> bool:
+    if channels_of(graph, reader) is not None:
+        return _all_take_packed(graph, reader.name, ends)
     if not isinstance(reader, Conv2d | Dense):
         return False
     conv = graph.convolution(reader)
-    return not conv.is_depthwise and (conv.source != tensor or conv.weight_bits <= PACKED_BITS)
+    return conv.groups == 1 and (conv.source != tensor or conv.weight_bits <= PACKED_BITS)

@@ -55,13 +55,13 @@ def chunk_step(layer: Layer, configuration: EngineConfiguration) -> int:
 def sweep(layer: Layer, grouping: Grouping) -> Sweep:
     """The groups of a whole layer."""
     return Sweep(
-        out_h=layer.output.height,
-        out_w=layer.output.width,
+        out_h=layer.placed.size[0],
+        out_w=layer.placed.size[1],
         group_lanes=grouping.lanes,
         row_break=grouping.row_break,
         kernel_h=layer.kernel[0],
         stride_h=layer.stride[0],
-        start_y=-layer.padding[0],
+        start_y=-layer.window.padding[0],
         in_h=layer.source.height,
     )
 
@@ -69,7 +69,7 @@ def sweep(layer: Layer, grouping: Grouping) -> Sweep:
 def pass_over(layer: Layer, grouping: Grouping) -> int:
     """Cycles of one pass over a whole layer."""
     skipping = int(skipping_groups(sweep(layer, grouping)).sum()) if grouping.skip_weights else 0
-    return grouping.cycles(layer.output.height, layer.output.width) - skipping * grouping.skip_weights
+    return grouping.cycles(*layer.placed.size) - skipping * grouping.skip_weights
 
 
 def group_cycles(taps: int, words: int, has_residual: bool) -> int:
@@ -86,7 +86,7 @@ def group_cycles(taps: int, words: int, has_residual: bool) -> int:
 def best_grouping(layer: Layer, pitch: int, configuration: EngineConfiguration) -> Grouping:
     """The conflict-free grouping of fewest cycles for a source of `pitch` positions a row."""
     grouping = _best_grouping(
-        (layer.output.height, layer.output.width),
+        layer.placed.size,
         (layer.stride[0] * pitch % configuration.banks, layer.stride[1] % configuration.banks),
         layer.taps * layer.ci_tiles,
         sub_tiles(layer, configuration),
@@ -101,7 +101,8 @@ def with_skips(grouping: Grouping, layer: Layer, words: int) -> Grouping:
     """The grouping that leaves out rows of padding, if a shorter group still lasts `words` cycles."""
     row = layer.kernel[1] * layer.ci_tiles
     taps = layer.kernel[0] * row
-    if row > LONGEST_SKIP or grouping.group_cycles > taps or taps - row < words:
+    is_apart = layer.window.tap_steps[0] > 1 or layer.window.holds_weights
+    if is_apart or row > LONGEST_SKIP or grouping.group_cycles > taps or taps - row < words:
         return grouping
     return replace(grouping, skip_weights=row) if skipping_groups(sweep(layer, grouping)).any() else grouping
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
-from bitlathe.hls.compile.network import Layer, Network, Region, plane_lines
+from bitlathe.hls.compile.network import Network, Region, Stage, plane_lines
 from bitlathe.hls.compile.strips import MapRole, StripMiner, Strips
 from bitlathe.hls.cycles.model import DdrModel
 from bitlathe.hls.target.config import EngineConfiguration
@@ -13,18 +13,18 @@ from bitlathe.model.graph.errors import BitlatheError, CapacityError, together
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """Lines wanted during a span of layers."""
+    """Lines wanted during a span of stages."""
 
     name: str
     lines: int
-    life: Span  # layers
+    life: Span  # stages
 
 
 def lifetimes(network: Network) -> dict[Region, Span]:
-    """Layers (first, end) during which each region is in use."""
+    """Stages (first, end) during which each region is in use."""
     lives: dict[Region, Span] = {}
-    for index, layer in enumerate(network.layers):
-        for region in (m.region for m in layer.maps):
+    for index, stage in enumerate(network.stages):
+        for region in (m.region for m in stage.maps):
             lives[region] = (lives.get(region, (index, index))[0], index + 1)
     return lives
 
@@ -91,9 +91,9 @@ def resident_buffers(
     """Buffers of all regions but the spilled ones, by name; or the region that finds no room.
 
     With `ends_apart` the network's input and outputs share their lines with no other region, so that the next
-    input can come, and the outputs leave, under the other layers.
+    input can come, and the outputs leave, under the other stages.
     """
-    always = (0, len(network.layers))
+    always = (0, len(network.stages))
     ends = {network.input.region, *(output.region for output in network.outputs)} if ends_apart else set()
     regions = {
         region.name: (region, always if region in ends else life)
@@ -115,10 +115,10 @@ def resident_buffers(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Homes:
-    """Where the regions are stored, and how the layers that stream are cut."""
+    """Where the regions are stored, and how the stages that stream are cut."""
 
     resident: Mapping[str, Buffer]  # by region
-    strips: Mapping[str, Strips]  # by layer
+    strips: Mapping[str, Strips]  # by stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,18 +127,18 @@ class HomeFinder:
 
     network: Network
     pitches: Mapping[str, int]  # of regions that stay
-    strip_pitches: Mapping[str, int]  # of a layer's source strips
-    chunk_passes: Mapping[str, int]  # passes of an EXEC, by layer
+    strip_pitches: Mapping[str, int]  # of a stage's source strips
+    chunk_passes: Mapping[str, int]  # passes of an EXEC, by stage
     configuration: EngineConfiguration
     ddr: DdrModel
 
     def find(self) -> Homes:
-        """Spill the largest regions, idle ones first, until all layers find room, or CapacityError."""
+        """Spill the largest regions, idle ones first, until all stages find room, or CapacityError."""
         spilled: frozenset[str] = frozenset()
         while True:
             resident = resident_buffers(self.network, self.pitches, spilled, self.configuration)
             if isinstance(resident, Item):
-                spilled |= {self._victim(self._crowded_layer(resident.life, spilled), spilled)}
+                spilled |= {self._victim(self._crowded_stage(resident.life, spilled), spilled)}
                 continue
             strips = self._strips(resident)
             if isinstance(strips, dict):
@@ -155,30 +155,30 @@ class HomeFinder:
                 return Homes(resident=resident, strips={})
         return None
 
-    def _strips(self, resident: Mapping[str, Buffer]) -> dict[str, Strips] | Layer:
-        """Strips of every layer that streams; or the first layer that finds no room for them."""
+    def _strips(self, resident: Mapping[str, Buffer]) -> dict[str, Strips] | Stage:
+        """Strips of every stage that streams; or the first stage that finds no room for them."""
         found = {}
-        for index, layer in enumerate(self.network.layers):
-            streamed = streamed_roles(layer, resident)
+        for index, stage in enumerate(self.network.stages):
+            streamed = streamed_roles(stage, resident)
             if streamed:
-                strips = self._miner(layer, streamed).best(self._gaps(index, resident))
+                strips = self._miner(stage, streamed).best(self._gaps(index, resident))
                 if strips is None:
-                    return layer
-                found[layer.name] = strips
+                    return stage
+                found[stage.name] = strips
         return found
 
-    def _miner(self, layer: Layer, streamed: frozenset[MapRole]) -> StripMiner:
+    def _miner(self, stage: Stage, streamed: frozenset[MapRole]) -> StripMiner:
         return StripMiner(
-            layer=layer,
+            stage=stage,
             streamed=streamed,
-            source_pitch=self.strip_pitches[layer.name],
-            chunk_passes=self.chunk_passes[layer.name],
+            source_pitch=self.strip_pitches[stage.name],
+            chunk_passes=self.chunk_passes[stage.name],
             configuration=self.configuration,
             ddr=self.ddr,
         )
 
     def _gaps(self, index: int, resident: Mapping[str, Buffer]) -> tuple[Span, ...]:
-        """Free lines during a layer."""
+        """Free lines during a stage."""
         gaps, line = [], 0
         taken = (resident[region.name] for region in self._alive(index) if region.name in resident)
         for buffer in sorted(taken, key=lambda buffer: buffer.line):
@@ -192,46 +192,46 @@ class HomeFinder:
     def _lines(self, region: Region) -> int:
         return region.lines(self.pitches[region.name], self.configuration.banks)
 
-    def _crowded_layer(self, life: Span, spilled: frozenset[str]) -> Layer:
-        """The layer within `life` whose regions take the most lines."""
+    def _crowded_stage(self, life: Span, spilled: frozenset[str]) -> Stage:
+        """The stage within `life` whose regions take the most lines."""
 
         def lines(index: int) -> int:
             return sum(self._lines(region) for region in self._alive(index) if region.name not in spilled)
 
-        return self.network.layers[max(range(*life), key=lines)]
+        return self.network.stages[max(range(*life), key=lines)]
 
-    def _victim(self, layer: Layer, spilled: frozenset[str]) -> str:
-        """The region to spill so that a layer fits; CapacityError when none is left."""
-        alive = self._alive(self.network.layers.index(layer))
-        own = {m.region for m in layer.maps}
+    def _victim(self, stage: Stage, spilled: frozenset[str]) -> str:
+        """The region to spill so that a stage fits; CapacityError when none is left."""
+        alive = self._alive(self.network.stages.index(stage))
+        own = {m.region for m in stage.maps}
         candidates = [region for region in alive if region.name not in spilled]
         if not candidates:
-            raise self._too_small(layer)
+            raise self._too_small(stage)
         return max(candidates, key=lambda region: (region not in own, self._lines(region))).name
 
-    def _too_small(self, first: Layer) -> BitlatheError:
-        """The error for a layer of which no strip fits, and for all others of the kind."""
+    def _too_small(self, first: Stage) -> BitlatheError:
+        """The error for a stage of which no strip fits, and for all others of the kind."""
         present = self.configuration.bank_lines
         needs = {
-            layer.name: self._miner(layer, streamed_roles(layer, {})).least_lines()
-            for layer in self.network.layers
+            stage.name: self._miner(stage, streamed_roles(stage, {})).least_lines()
+            for stage in self.network.stages
         }
         errors = [
             CapacityError(
-                f"{layer.node}: a strip of one row takes {needs[layer.name]} scratchpad lines, there are "
+                f"{stage.node}: a strip of one row takes {needs[stage.name]} scratchpad lines, there are "
                 f"{present}; use smaller images, fewer channels or more bank_lines"
             )
-            for layer in self.network.layers
-            if layer is first or needs[layer.name] > present
+            for stage in self.network.stages
+            if stage is first or needs[stage.name] > present
         ]
         return together(errors, self.network.name)
 
 
-def streamed_roles(layer: Layer, resident: Mapping[str, Buffer]) -> frozenset[MapRole]:
-    """The maps of a layer that are not in the scratchpad as a whole."""
+def streamed_roles(stage: Stage, resident: Mapping[str, Buffer]) -> frozenset[MapRole]:
+    """The maps of a stage that are not in the scratchpad as a whole."""
     maps = (
-        (MapRole.SOURCE, layer.source),
-        (MapRole.RESIDUAL, layer.residual),
-        (MapRole.TARGET, layer.output),
+        (MapRole.SOURCE, stage.source),
+        (MapRole.RESIDUAL, stage.residual),
+        (MapRole.TARGET, stage.output),
     )
     return frozenset(role for role, m in maps if m is not None and m.region.name not in resident)

@@ -33,6 +33,15 @@ def natural_slots(channels: int, lanes: int) -> Slots:
     return padded_slots(tuple(range(channels)), lanes)
 
 
+def multiplied_slots(slots: Slots, multiplier: int) -> Slots:
+    """Slots for the first of each channel's `multiplier` channels, then for their second ones ..."""
+    return tuple(
+        UNUSED if slot == UNUSED else slot * multiplier + multiple
+        for multiple in range(multiplier)
+        for slot in slots
+    )
+
+
 def joined_slots(parts: tuple[Slots, ...]) -> Slots:
     """Slots of a concatenation: each part keeps its tiles.
 

@@ -14,6 +14,7 @@ class StoreKind(Enum):
     SCRATCHPAD = "scratchpad"
     WEIGHTS = "weight store"
     CODEBOOK = "codebook"
+    TABLES = "tables"
     DDR = "DDR"
 
 

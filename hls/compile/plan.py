@@ -1,4 +1,4 @@
-"""Decisions about a network on one engine: where maps go, how layers are cut, how pixels are grouped."""
+"""Decisions about a network on one engine: where maps go, how stages are cut, how pixels are grouped."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from bitlathe.hls.compile.fast_residual import sum_cycles
 from bitlathe.hls.compile.groups import Grouping, best_grouping, chunk_step, layer_cycles, passes, sub_tiles
 from bitlathe.hls.compile.homes import HomeFinder, Homes
 from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
-from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Region
+from bitlathe.hls.compile.network import Layer, LayerKind, Map, Network, Region, Stage
 from bitlathe.hls.compile.strips import MapRole
 from bitlathe.hls.compile.weights import WeightImage, pass_lines
 from bitlathe.hls.cycles.model import DdrModel
@@ -15,10 +15,12 @@ from bitlathe.hls.program import Space
 from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import CapacityError, together
 
+LONGEST_PITCH = (1 << 10) - 1  # lines from a row to the next that a descriptor can name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapPlace:
-    """Where a layer finds or leaves a map: in one buffer as a whole, or strip by strip in turning buffers."""
+    """Where a stage finds or leaves a map: in one buffer as a whole, or strip by strip in turning buffers."""
 
     name: str
     buffers: tuple[Buffer, ...]
@@ -27,7 +29,7 @@ class MapPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """The part of a layer that one EXEC computes: rows row..row+rows-1, passes first_pass..end_pass-1."""
+    """Rows row..row+rows-1 of a stage's output, passes first_pass..end_pass-1: an EXEC of each layer."""
 
     row: int
     rows: int
@@ -36,14 +38,14 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerPlan:
-    """How one layer is computed."""
+class StagePlan:
+    """How one stage is computed."""
 
-    layer: Layer
-    grouping: Grouping
+    stage: Stage
+    groupings: tuple[Grouping, ...]  # of its layers
     sub_tiles: int
-    strip_rows: int  # output rows of an EXEC
-    chunk_passes: int  # passes of an EXEC
+    strip_rows: int  # output rows of a piece
+    chunk_passes: int  # passes of a piece
     chunks_outside: bool  # all strips of a chunk of weights before the next chunk
     source: MapPlace
     residual: MapPlace | None
@@ -55,8 +57,8 @@ class LayerPlan:
         return all(place is None or place.is_whole for place in (self.source, self.residual, self.target))
 
     def pieces(self) -> Iterator[Piece]:
-        """The layer's EXECs in order."""
-        rows = range(0, self.layer.output.height, self.strip_rows)
+        """The stage's pieces in order."""
+        rows = range(0, self.stage.output.height, self.strip_rows)
         chunks = range(0, self._passes, self.chunk_passes)
         if self.chunks_outside:
             yield from (self._piece(row, chunk) for chunk in chunks for row in rows)
@@ -65,17 +67,17 @@ class LayerPlan:
 
     @property
     def _passes(self) -> int:
-        return -(-self.layer.output.words // self.sub_tiles)
+        return -(-self.stage.output.words // self.sub_tiles)
 
     def output_words(self, piece: Piece) -> tuple[int, int]:
         """Output words (first, end) of a pixel that a piece writes."""
-        last = min(piece.end_pass * self.sub_tiles, self.layer.output.words)
+        last = min(piece.end_pass * self.sub_tiles, self.stage.output.words)
         return piece.first_pass * self.sub_tiles, last
 
     def _piece(self, row: int, first_pass: int) -> Piece:
         return Piece(
             row=row,
-            rows=min(self.strip_rows, self.layer.output.height - row),
+            rows=min(self.strip_rows, self.stage.output.height - row),
             first_pass=first_pass,
             end_pass=min(first_pass + self.chunk_passes, self._passes),
         )
@@ -99,7 +101,7 @@ class EnginePlan:
 
     network: Network
     configuration: EngineConfiguration
-    layers: tuple[LayerPlan, ...]
+    stages: tuple[StagePlan, ...]
     load_homes: Mapping[str, Buffer]  # DDR of the input's and the spilled regions, by name
     store_homes: Mapping[str, tuple[StoreHome, ...]]  # of the outputs' and the spilled regions
     scratch_bytes: int
@@ -109,17 +111,17 @@ class EnginePlan:
         index = self._first_input_reader()
         if index is None:
             return self
-        first = self.layers[index]
-        early = replace(first, strip_rows=-(-first.layer.output.height // count))
-        return replace(self, layers=(*self.layers[:index], early, *self.layers[index + 1 :]))
+        first = self.stages[index]
+        early = replace(first, strip_rows=-(-first.stage.output.height // count))
+        return replace(self, stages=(*self.stages[:index], early, *self.stages[index + 1 :]))
 
     def _first_input_reader(self) -> int | None:
-        """Index of the first layer that reads the input from the scratchpad as a whole, if it does."""
+        """Index of the first stage that reads the input from the scratchpad as a whole, if it does."""
         readers = (
-            i for i, plan in enumerate(self.layers) if plan.layer.source.region == self.network.input.region
+            i for i, plan in enumerate(self.stages) if plan.stage.source.region == self.network.input.region
         )
         first = next(readers, None)
-        return first if first is not None and self.layers[first].is_whole else None
+        return first if first is not None and self.stages[first].is_whole else None
 
 
 def make_plan(
@@ -136,8 +138,8 @@ def make_plan(
     room = configuration.weight_lines - image.pinned_lines
     _check_passes(network, room, configuration)
     chunks = {
-        layer.name: _chunk_passes(layer, room, configuration, 1 if image.stays else ring_shares)
-        for layer in network.layers
+        stage.name: _chunk_passes(stage, room, configuration, 1 if image.stays else ring_shares)
+        for stage in network.stages
     }
     homes = _homes(network, chunks, configuration, ddr)
     load_homes, store_homes = _ddr_homes(network, homes)
@@ -145,7 +147,7 @@ def make_plan(
     return EnginePlan(
         network=network,
         configuration=configuration,
-        layers=tuple(_layer_plan(layer, homes, chunks, configuration) for layer in network.layers),
+        stages=tuple(_stage_plan(stage, homes, chunks, configuration) for stage in network.stages),
         load_homes=load_homes,
         store_homes=store_homes,
         scratch_bytes=sum(home.lines for home in scratch) * configuration.word_bytes,
@@ -191,7 +193,8 @@ def best_pitch(
         reading = sum(layer_cycles(layer, pitch, configuration) for layer in readers)
         return reading + sum(writer.cycles(pitch, configuration) for writer in sums)
 
-    return min(range(region.width, region.width + configuration.banks), key=cycles)
+    widest = min(region.width + configuration.banks, (LONGEST_PITCH + 1) * configuration.banks)
+    return min(range(region.width, widest), key=cycles)
 
 
 def _check_passes(network: Network, room: int, configuration: EngineConfiguration) -> None:
@@ -209,15 +212,15 @@ def _check_passes(network: Network, room: int, configuration: EngineConfiguratio
         raise together(errors, network.name)
 
 
-def _chunk_passes(layer: Layer, room: int, configuration: EngineConfiguration, shares: int) -> int:
+def _chunk_passes(stage: Stage, room: int, configuration: EngineConfiguration, shares: int) -> int:
     """Passes whose weights are loaded together: all that fit a share of the store, at least one."""
+    layer = stage.layers[0]
     count = passes(layer, configuration)
-    if layer.kind is LayerKind.MAX:
-        return count
     if layer.repeats_weights:
         return count
     step = chunk_step(layer, configuration)
-    fitting = max(1, room // shares // (step * pass_lines(layer)))
+    lines = step * sum(pass_lines(each) for each in stage.weighted)
+    fitting = max(1, room // shares // lines)
     steps = -(-count // step)
     return -(-steps // -(-steps // fitting)) * step
 
@@ -235,7 +238,7 @@ def _homes(
         fastest[region.name] = best_pitch(region, read_by, configuration, _sums(network, region, fastest))
     tightest = {region.name: region.width for region in network.regions}
     strip_pitches = {
-        layer.name: best_pitch(layer.source.region, (layer,), configuration) for layer in network.layers
+        stage.name: best_pitch(stage.source.region, stage.layers, configuration) for stage in network.stages
     }
     finders = [
         HomeFinder(
@@ -252,29 +255,30 @@ def _homes(
     return whole or finders[0].find()
 
 
-def _layer_plan(
-    layer: Layer, homes: Homes, chunks: Mapping[str, int], configuration: EngineConfiguration
-) -> LayerPlan:
-    strips = homes.strips.get(layer.name)
+def _stage_plan(
+    stage: Stage, homes: Homes, chunks: Mapping[str, int], configuration: EngineConfiguration
+) -> StagePlan:
+    strips = homes.strips.get(stage.name)
 
     def place(role: MapRole, m: Map) -> MapPlace:
-        name = f"{layer.name} {role.value}"
+        name = f"{stage.name} {role.value}"
         if m.region.name in homes.resident:
             return MapPlace(name=name, buffers=(homes.resident[m.region.name],), is_whole=True)
         assert strips is not None
         return MapPlace(name=name, buffers=strips.buffers[role], is_whole=False)
 
-    source = place(MapRole.SOURCE, layer.source)
-    return LayerPlan(
-        layer=layer,
-        grouping=best_grouping(layer, source.buffers[0].pitch, configuration),
-        sub_tiles=sub_tiles(layer, configuration),
-        strip_rows=layer.output.height if strips is None else strips.cut.rows,
-        chunk_passes=chunks[layer.name] if strips is None else strips.cut.passes,
+    source = place(MapRole.SOURCE, stage.source)
+    pitch = source.buffers[0].pitch
+    return StagePlan(
+        stage=stage,
+        groupings=tuple(best_grouping(layer, pitch, configuration) for layer in stage.layers),
+        sub_tiles=sub_tiles(stage.layers[0], configuration),
+        strip_rows=stage.output.height if strips is None else strips.cut.rows,
+        chunk_passes=chunks[stage.name] if strips is None else strips.cut.passes,
         chunks_outside=strips is None or strips.chunks_outside,
         source=source,
-        residual=None if layer.residual is None else place(MapRole.RESIDUAL, layer.residual),
-        target=place(MapRole.TARGET, layer.output),
+        residual=None if stage.residual is None else place(MapRole.RESIDUAL, stage.residual),
+        target=place(MapRole.TARGET, stage.output),
     )
 
 
@@ -285,7 +289,7 @@ def _ddr_homes(network: Network, homes: Homes) -> tuple[dict[str, Buffer], dict[
     """
     load_homes = {network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0)}
     store_homes = _output_homes(network)
-    read = {m.region for layer in network.layers for m in layer.sources}
+    read = {m.region for stage in network.stages for m in stage.sources}
     word = 0
     for region in network.regions:
         if region.name not in homes.resident and region in read and region != network.input.region:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bitlathe.hls.compile.groups import Grouping
 from bitlathe.hls.compile.memory import Block, Buffer, StoreKind, whole
-from bitlathe.hls.compile.network import Layer, LayerKind
+from bitlathe.hls.compile.network import Layer
 from bitlathe.hls.program import Encoding, Opcode
 
 
@@ -31,7 +31,7 @@ CODEBOOK = Buffer(name="codebook", memory=StoreKind.CODEBOOK, line=0, lines=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadWeightsStep:
-    """Lines from the weight image to the weight store, or codewords to the codebook."""
+    """Lines from the weight image to the weight store, codewords to the codebook, or codes to the tables."""
 
     node: str
     lines: Buffer
@@ -59,10 +59,12 @@ class ExecStep:
     source: Block  # rows and tiles read
     source_row: int  # row of the map that is in the buffer's row 0
     source_rows: int  # rows of the map that the buffer holds from there
-    target: Block  # rows and tiles written
+    target: Block  # rows and tiles written, those in between included
     residual: Block | None
-    row: int  # first output row of the map
+    row: int  # first of the layer's own rows
+    rows: int  # of its own
     weights: Buffer
+    table: Buffer | None  # where a code becomes another
     grouping: Grouping
     words: int  # written a pixel
     sub_tiles: int
@@ -79,12 +81,12 @@ class ExecStep:
     @property
     def in_tile_step(self) -> int:
         """Lines the input advances from an output tile to the next."""
-        return 0 if self.layer.kind is LayerKind.DENSE else self.source.buffer.plane
+        return self.layer.tile_step * self.source.buffer.plane
 
     @property
     def reads(self) -> tuple[Block, ...]:
-        blocks = (self.source, whole(self.weights))
-        return blocks if self.residual is None else (*blocks, self.residual)
+        stores = tuple(whole(store) for store in (self.weights, self.table) if store is not None)
+        return (self.source, *stores) if self.residual is None else (self.source, *stores, self.residual)
 
     @property
     def writes(self) -> tuple[Block, ...]:

@@ -1,4 +1,4 @@
-"""Layers whose maps are in DDR: strips of output rows that pass through buffers in the scratchpad.
+"""Stages whose maps are in DDR: strips of output rows that pass through buffers in the scratchpad.
 
 With two buffers for each map, loads, arithmetic and stores of neighbouring strips overlap.
 """
@@ -6,11 +6,13 @@ With two buffers for each map, loads, arithmetic and stores of neighbouring stri
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from itertools import product
 
 from bitlathe.hls.compile.groups import best_grouping, chunk_step, passes, sub_tiles
 from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
-from bitlathe.hls.compile.network import Layer, LayerKind, Map, plane_lines
+from bitlathe.hls.compile.network import Layer, LayerKind, Map, Stage, plane_lines
+from bitlathe.hls.compile.weights import pass_lines
 from bitlathe.hls.cycles.model import EXEC_DRAIN, DdrModel
 from bitlathe.hls.target.config import EngineConfiguration
 
@@ -18,7 +20,7 @@ DEPTHS = (2, 1)  # buffers a streamed map
 
 
 class MapRole(Enum):
-    """The role of a map in a layer."""
+    """The role of a map in a stage."""
 
     SOURCE = "source"
     RESIDUAL = "residual"
@@ -27,7 +29,7 @@ class MapRole(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """Size of a layer's pieces."""
+    """Size of a stage's pieces."""
 
     rows: int  # output rows
     passes: int
@@ -46,21 +48,30 @@ class Strips:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripMiner:
-    """Cuts one layer, whose `streamed` maps are in DDR."""
+    """Cuts one stage, whose `streamed` maps are in DDR."""
 
-    layer: Layer
+    stage: Stage
     streamed: frozenset[MapRole]
     source_pitch: int  # at which the array is fastest
     chunk_passes: int
     configuration: EngineConfiguration
     ddr: DdrModel
 
+    @property
+    def _layer(self) -> Layer:
+        """One of the stage's layers: in kind and passes all are alike."""
+        return self.stage.layers[0]
+
+    @property
+    def _passes(self) -> int:
+        return passes(self._layer, self.configuration)
+
     def map_of(self, role: MapRole) -> Map:
-        """The layer's map of a role."""
+        """The stage's map of a role."""
         maps = {
-            MapRole.SOURCE: self.layer.source,
-            MapRole.RESIDUAL: self.layer.residual,
-            MapRole.TARGET: self.layer.output,
+            MapRole.SOURCE: self.stage.source,
+            MapRole.RESIDUAL: self.stage.residual,
+            MapRole.TARGET: self.stage.output,
         }
         found = maps[role]
         assert found is not None
@@ -76,11 +87,11 @@ class StripMiner:
         return min(sum(self._lines(role, cut) for role in self.streamed) for cut in self._cuts())
 
     def _cuts(self) -> Iterator[Cut]:
-        height = self.layer.output.height
+        height = self.stage.output.height
         rows = sorted({-(-height // strips) for strips in range(1, height + 1)}, reverse=True)
-        chunks = {self.chunk_passes, chunk_step(self.layer, self.configuration)}
+        chunks = {self.chunk_passes, chunk_step(self._layer, self.configuration)}
         for depth, row_count, chunk, pitch in product(
-            DEPTHS, rows, chunks, {self.source_pitch, self.layer.source.width}
+            DEPTHS, rows, chunks, {self.source_pitch, self.stage.source.width}
         ):
             pitches = {
                 role: pitch if role is MapRole.SOURCE else self.map_of(role).width for role in self.streamed
@@ -88,16 +99,17 @@ class StripMiner:
             yield Cut(rows=row_count, passes=chunk, depth=depth, pitches=pitches)
 
     def _tiles(self, role: MapRole, cut: Cut) -> int:
-        if role is MapRole.SOURCE and self.layer.kind is LayerKind.DENSE:
-            return self.layer.source.tiles
-        words = min(cut.passes * sub_tiles(self.layer, self.configuration), self.layer.output.words)
+        if role is MapRole.SOURCE:
+            first, end = self.stage.source_tiles((0, min(cut.passes, self._passes)))
+            return end - first
+        words = min(cut.passes * sub_tiles(self._layer, self.configuration), self.stage.output.words)
         return self.map_of(role).tiles_of((0, words))[1]
 
     def _rows(self, role: MapRole, cut: Cut) -> int:
-        if role is not MapRole.SOURCE:
-            return cut.rows
-        needed = (cut.rows - 1) * self.layer.stride[0] + self.layer.kernel[0]
-        return min(needed, self.layer.source.height)
+        if role is MapRole.RESIDUAL:
+            first, end = self.stage.residual_rows((0, cut.rows))
+            return end - first
+        return cut.rows if role is MapRole.TARGET else _source_rows(self.stage, cut.rows)
 
     def _plane(self, role: MapRole, cut: Cut) -> int:
         width = self.map_of(role).width
@@ -127,7 +139,7 @@ class StripMiner:
 
     def _buffer(self, role: MapRole, cut: Cut, line: int, turn: int) -> Buffer:
         return Buffer(
-            name=f"{self.layer.name} {role.value} {turn}",
+            name=f"{self.stage.name} {role.value} {turn}",
             memory=StoreKind.SCRATCHPAD,
             line=line,
             lines=self._lines(role, cut),
@@ -137,9 +149,7 @@ class StripMiner:
 
     def _counts(self, cut: Cut) -> tuple[int, int]:
         """Strips and chunks of a cut."""
-        return -(-self.layer.output.height // cut.rows), -(
-            -passes(self.layer, self.configuration) // cut.passes
-        )
+        return -(-self.stage.output.height // cut.rows), -(-self._passes // cut.passes)
 
     def _words(self, role: MapRole, cut: Cut) -> int:
         """Words of one strip and chunk."""
@@ -156,19 +166,19 @@ class StripMiner:
 
     def _source_again(self, strips: int, chunks: int, cut: Cut) -> int:
         """Beats of the source beyond its first load, chunks outside."""
-        if self.layer.kind is not LayerKind.DENSE:
+        if self.stage.kind is not LayerKind.DENSE:
             return 0
         return (chunks - 1) * strips * self._words(MapRole.SOURCE, cut)
 
     def _weights_again(self, strips: int, chunks: int) -> int:
         """Beats of the weights beyond their first load, strips outside."""
-        if chunks == 1 or self.layer.repeats_weights:
+        if chunks == 1 or self._layer.repeats_weights:
             return 0
-        lines = passes(self.layer, self.configuration) * (1 + self.layer.taps * self.layer.ci_tiles)
+        lines = self._passes * sum(pass_lines(layer) for layer in self.stage.weighted)
         return (strips - 1) * lines * self.configuration.po
 
     def _cycles(self, strips: Strips) -> float:
-        """Rough cycles of the layer: the busiest unit's where buffers are double, else the sum."""
+        """Rough cycles of the stage: the busiest unit's where buffers are double, else the sum."""
         cut = strips.cut
         count, chunks = self._counts(cut)
         again = self._source_again if strips.chunks_outside else lambda n, c, _: self._weights_again(n, c)
@@ -182,11 +192,27 @@ class StripMiner:
 
     def _array_cycles(self, cut: Cut, count: int, chunks: int) -> int:
         pitch = cut.pitches.get(MapRole.SOURCE, self.source_pitch)
-        grouping = best_grouping(self.layer, pitch, self.configuration)
-        a_pass = grouping.cycles(cut.rows, self.layer.output.width)
-        return count * (
-            passes(self.layer, self.configuration) * a_pass + chunks * (EXEC_DRAIN + self.configuration.pp)
+        return count * sum(
+            self._passes * self._pass_cycles(layer, cut, pitch)
+            + chunks * (EXEC_DRAIN + self.configuration.pp)
+            for layer in self.stage.layers
         )
+
+    def _pass_cycles(self, layer: Layer, cut: Cut, pitch: int) -> int:
+        rows = -(-cut.rows // layer.placed.step[0])
+        return best_grouping(layer, pitch, self.configuration).cycles(rows, layer.placed.size[1])
+
+
+@lru_cache(maxsize=4096)
+def _source_rows(stage: Stage, rows: int) -> int:
+    """Most rows of the source that any strip of some output rows reads."""
+    height = stage.output.height
+    if len(stage.layers) == 1:
+        layer = stage.layers[0]
+        reach = (layer.kernel[0] - 1) * layer.window.tap_steps[0] + 1
+        return min((rows - 1) * layer.stride[0] + reach, stage.source.height)
+    spans = [stage.rows_read((row, min(row + rows, height))) for row in range(0, height, rows)]
+    return max(end - first for first, end in spans)
 
 
 def _first_fit(sizes: list[int], gaps: tuple[Span, ...]) -> list[int] | None:

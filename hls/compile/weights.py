@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from bitlathe.hls.compile.encodings import encoded
 from bitlathe.hls.compile.groups import passes
-from bitlathe.hls.compile.layout import UNUSED, Slots
+from bitlathe.hls.compile.layout import UNUSED
 from bitlathe.hls.compile.network import Layer, LayerKind, Network, Parameters
 from bitlathe.hls.program import Encoding
-from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.hls.target.config import TABLE_CODES, TABLES, EngineConfiguration
 from bitlathe.model.graph.arrays import Int8s
 from bitlathe.model.graph.nodes import IntWeights
 
@@ -26,8 +26,10 @@ PARAMETER_BYTES = BIAS_BYTES + 2
 
 
 def pass_lines(layer: Layer) -> int:
-    """Lines of one pass; a maximum takes one parameter line of zeros for all its passes and no weights."""
-    return 1 if layer.kind is LayerKind.MAX else 1 + layer.taps * layer.ci_tiles
+    """Lines of one pass: parameters, and weights; a maximum takes parameters of zeros for all its passes."""
+    if layer.kind in (LayerKind.MAX, LayerKind.PRODUCT):
+        return 1
+    return 2 if layer.window.holds_weights else 1 + layer.taps * layer.ci_tiles
 
 
 def stored_passes(layer: Layer, configuration: EngineConfiguration) -> int:
@@ -40,11 +42,22 @@ def layer_lines(layer: Layer, configuration: EngineConfiguration) -> Int8s:
     parameters = layer.parameters
     assert parameters is not None
     columns, po, pi = _columns(layer, configuration), configuration.po, configuration.pi
-    kernel = _KERNELS[layer.kind, layer.source.is_packed]
     lines = np.zeros((len(columns), pass_lines(layer), po, pi), np.int8)
     lines[:, 0, :, :PARAMETER_BYTES] = _parameter_bytes(parameters, columns)
-    lines[:, 1:] = kernel(parameters.weight, columns, layer.source.slots, pi)
+    if layer.kind is LayerKind.DENSE:
+        kernel = _packed_kernel if layer.source.is_packed else _dense_kernel
+        lines[:, 1:] = kernel(parameters, columns, _source_lanes(layer, len(columns)), pi)
+    elif layer.kind is LayerKind.DEPTHWISE:
+        taps = parameters.weight[..., :1, :1] if layer.window.holds_weights else parameters.weight
+        lines[:, 1:] = _depthwise_kernel(taps, columns, pi)
     return lines
+
+
+def _source_lanes(layer: Layer, count: int) -> npt.NDArray[np.intp]:
+    """Input channel of every lane that a pass reads, UNUSED where there is none: (passes, lanes)."""
+    tiles = np.array(layer.source.slots, np.intp).reshape(layer.source.tiles, -1)
+    first = np.arange(count)[:, None] * layer.tile_step + layer.window.source_tile
+    return tiles[first + np.arange(layer.ci_tiles)].reshape(count, -1)
 
 
 def _columns(layer: Layer, configuration: EngineConfiguration) -> npt.NDArray[np.intp]:
@@ -72,18 +85,30 @@ def _parameter_bytes(parameters: Parameters, columns: npt.NDArray[np.intp]) -> I
     return values.view(np.int8)
 
 
-def _dense_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Int8s:
-    """(passes, taps * input tiles, po, pi)."""
-    lanes = np.array(source)
-    taken = np.where(
-        ((columns != UNUSED)[..., None] & (lanes != UNUSED))[..., None, None], weight[columns][:, :, lanes], 0
-    )
-    count, po, _, height, width = taken.shape
+def _dense_kernel(
+    parameters: Parameters, columns: npt.NDArray[np.intp], lanes: npt.NDArray[np.intp], pi: int
+) -> Int8s:
+    """(passes, taps * input tiles, po, pi); channels of other groups meet zeros."""
+    out_channels, inputs, height, width = parameters.weight.shape
+    group = columns // (out_channels // parameters.groups)
+    channel = lanes[:, None] - (group * inputs)[..., None]
+    is_met = (columns != UNUSED)[..., None] & (lanes != UNUSED)[:, None] & (channel >= 0) & (channel < inputs)
+    weights = parameters.weight[np.maximum(columns, 0)[..., None], np.where(is_met, channel, 0)]
+    taken = np.where(is_met[..., None, None], weights, 0)
+    count, po = columns.shape
     tiled = taken.reshape(count, po, -1, pi, height, width).transpose(0, 4, 5, 2, 1, 3)
     return tiled.reshape(count, -1, po, pi).astype(np.int8)
 
 
-def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Int8s:
+def _packed_kernel(
+    parameters: Parameters, columns: npt.NDArray[np.intp], lanes: npt.NDArray[np.intp], pi: int
+) -> Int8s:
+    """(passes, taps * input tiles, po, pi): 4-bit weights of low and high input lanes in a byte."""
+    low, high = np.split(_dense_kernel(parameters, columns, lanes, 2 * pi), 2, axis=-1)
+    return ((low & 15) | (high << 4)).astype(np.int8)
+
+
+def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], pi: int) -> Int8s:
     """(passes, taps, po, pi) with each pass's weights on the diagonal."""
     taken = np.where(
         (columns != UNUSED)[..., None, None], weight[columns, 0], 0
@@ -93,19 +118,6 @@ def _depthwise_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source:
     lane = np.arange(pi)
     lines[:, :, lane, lane] = taken[:, :pi].reshape(count, pi, -1).transpose(0, 2, 1)
     return lines
-
-
-def _packed_kernel(weight: IntWeights, columns: npt.NDArray[np.intp], source: Slots, pi: int) -> Int8s:
-    """(passes, taps * input tiles, po, pi): 4-bit weights of low and high input lanes in a byte."""
-    low, high = np.split(_dense_kernel(weight, columns, source, 2 * pi), 2, axis=-1)
-    return ((low & 15) | (high << 4)).astype(np.int8)
-
-
-_KERNELS = {
-    (LayerKind.DENSE, False): _dense_kernel,
-    (LayerKind.DENSE, True): _packed_kernel,
-    (LayerKind.DEPTHWISE, False): _depthwise_kernel,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,23 +133,29 @@ class LayerImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightImage:
-    """All weights as they are stored in DDR."""
+    """All weights, and the tables behind them, as they are stored in DDR."""
 
     data: bytes
-    layers: Mapping[str, LayerImage]  # of each weighted layer
+    layers: Mapping[str, LayerImage]  # of each weighted layer's `weights`
     pinned_lines: int  # lines at the start that stay in the store: one of zeros when a layer takes maxima
     stays: bool  # all lines fit the store together
+    tables: Mapping[bytes, int]  # first word of each different table
+
+    @property
+    def tables_stay(self) -> bool:
+        """Whether all tables fit their memory together."""
+        return len(self.tables) <= TABLES
 
 
 def weight_image(network: Network, configuration: EngineConfiguration) -> WeightImage:
     """Image of every layer's weights, in order of the layers; layers of one codebook share it."""
-    weighted = [layer for layer in network.layers if layer.kind is not LayerKind.MAX]
-    pinned = int(len(weighted) < len(network.layers))
+    weighted = {layer.weights: layer for layer in network.layers if layer.kind is not LayerKind.MAX}
+    pinned = int(any(layer.kind is LayerKind.MAX for layer in network.layers))
     parts = [np.zeros((pinned * configuration.po, configuration.pi), np.int8)]
     word, line = len(parts[0]), pinned
     layers: dict[str, LayerImage] = {}
     codebooks: dict[bytes, int] = {}  # first word
-    for layer in weighted:
+    for layer in weighted.values():
         count = stored_passes(layer, configuration)
         own = encoded(layer_lines(layer, configuration), _columns(layer, configuration) != UNUSED)
         codebook = None
@@ -147,7 +165,7 @@ def weight_image(network: Network, configuration: EngineConfiguration) -> Weight
                 parts.append(own.codebook)
                 word += len(own.codebook)
             codebook = codebooks[own.codebook.tobytes()], len(own.codebook)
-        layers[layer.name] = LayerImage(
+        layers[layer.weights] = LayerImage(
             encoding=own.encoding,
             word=word,
             pass_words=len(own.words) // count,
@@ -156,9 +174,17 @@ def weight_image(network: Network, configuration: EngineConfiguration) -> Weight
         )
         parts.append(own.words)
         word, line = word + len(own.words), line + count * pass_lines(layer)
+    tables = dict.fromkeys(layer.table for layer in network.layers if layer.table is not None)
+    parts += [np.frombuffer(table, np.int8).reshape(-1, configuration.pi) for table in tables]
     return WeightImage(
         data=np.concatenate(parts).tobytes(),
         layers=layers,
         pinned_lines=pinned,
         stays=line <= configuration.weight_lines,
+        tables={table: word + index * table_words(configuration) for index, table in enumerate(tables)},
     )
+
+
+def table_words(configuration: EngineConfiguration) -> int:
+    """Words of a table."""
+    return TABLE_CODES // configuration.word_bytes

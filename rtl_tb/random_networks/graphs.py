@@ -6,7 +6,7 @@ all saturated. Formats have at most 8 bits; 9 to 16 bits come up too when `wide`
 codebooks when `product` is set, and most round halves to even when `half_even` is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
@@ -17,6 +17,7 @@ from bitlathe.model.graph.nodes import Conv2d, Pair
 from bitlathe.model.graph.proof import check
 from bitlathe.rtl_tb.random_networks.draws import one_of
 from bitlathe.rtl_tb.random_networks.layers import Sketch
+from bitlathe.rtl_tb.random_networks.others import OTHERS
 
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 10, 13, 16, 16, 24, 27, 32)
 KERNELS: tuple[Pair, ...] = ((3, 3), (3, 3), (3, 3), (1, 1), (1, 1), (5, 5), (2, 2), (1, 3), (3, 1), (5, 3))
@@ -38,17 +39,19 @@ def random_graph(
     product: bool = False,
     half_even: bool = False,
     several: bool = False,
+    others: bool = False,
 ) -> Graph:
     """Random network that passes the overflow proof; its convolutions take at most `budget` MACs an image.
 
     A last dense layer of a few hundred MACs may come on top. Over a few images the output takes at least
     LIVELY_CODES values. With `several`, most networks have further outputs: tensors that other nodes read,
-    ends of branches, now and then one twice. The same generator state gives the same network.
+    ends of branches, now and then one twice. With `others` every kind of node comes up, and windows of any
+    dilation, padding and groups. The same generator state gives the same network.
     """
     while True:
         widths = WIDE_WIDTHS if wide else NARROW_WIDTHS
         sketch = Sketch(rng=rng, widths=widths, budget=budget, product=product)
-        head = _grow(sketch)
+        head = _grow(sketch, (*OPERATIONS, *OTHERS, *OTHERS) if others else OPERATIONS)
         if np.unique(sketch.samples[head]).size >= LIVELY_CODES:
             break
     output = _outputs(sketch, head) if several else head
@@ -71,11 +74,11 @@ def _outputs(sketch: Sketch, head: str) -> str | tuple[Output, ...]:
     return tuple(Output(name=f"output {place}", tensor=tensor) for place, tensor in enumerate(tensors))
 
 
-def _grow(sketch: Sketch) -> str:
+def _grow(sketch: Sketch, operations: Sequence[SketchStep]) -> str:
     """Add random operations; return the output."""
     head = sketch.input(_input_format(sketch), _input_shape(sketch.rng))
     for _ in range(sketch.rng.integers(1, 8)):
-        head = one_of(sketch.rng, OPERATIONS)(sketch, head)
+        head = one_of(sketch.rng, operations)(sketch, head)
     has_convolution = any(isinstance(node, Conv2d) for node in sketch.nodes)
     return head if has_convolution and sketch.rng.random() < 0.2 else _classifier(sketch, head)
 

@@ -11,6 +11,7 @@ from bitlathe.model.graph.bounds import CodeRange
 from bitlathe.model.graph.codebook import Codebook
 from bitlathe.model.graph.convolution import products_of
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray, requantize, weight_limit
+from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import (
     AvgPool2d,
     Concat,
@@ -25,6 +26,7 @@ from bitlathe.model.graph.nodes import (
     average_multiplier,
     window_size,
 )
+from bitlathe.model.graph.other_kernels import kernel_of
 from bitlathe.model.graph.random_inputs import random_codes
 from bitlathe.model.graph.reference import largest_in_windows
 from bitlathe.rtl_tb.random_networks.draws import (
@@ -63,11 +65,22 @@ class Sketch:
         _, height, width, channels = self.samples[tensor].shape
         return channels, height, width
 
-    def window_shape(self, tensor: str, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+    def window_shape(
+        self,
+        tensor: str,
+        kernel: Pair,
+        stride: Pair,
+        padding: Pair,
+        *,
+        end_padding: Pair | None = None,
+        dilation: Pair = (1, 1),
+    ) -> Pair:
         """Height and width of the map that a window makes of a tensor; below 1 where it does not fit."""
-        _, height, width = self.shape(tensor)
+        _, *size = self.shape(tensor)
+        ends = padding if end_padding is None else end_padding
         rows, columns = (
-            window_size(*axis) for axis in zip((height, width), kernel, stride, padding, strict=True)
+            window_size(size[axis], kernel[axis], stride[axis], padding[axis], end=ends[axis], dilation=taps)
+            for axis, taps in enumerate(dilation)
         )
         return rows, columns
 
@@ -99,6 +112,8 @@ class Sketch:
         stride: Pair,
         padding: Pair,
         *,
+        end_padding: Pair | None = None,
+        dilation: Pair = (1, 1),
         groups: int = 1,
         residual: str | None = None,
         target: FixedPoint | None = None,
@@ -114,10 +129,13 @@ class Sketch:
             codebook=codebook,
             stride=stride,
             padding=padding,
+            end_padding=end_padding,
+            dilation=dilation,
             groups=groups,
             residual=residual,
         )
-        self.budget -= draft.weight.size * prod(self.window_shape(source, kernel, stride, padding))
+        size = draft.windows.size(draft.name, *self.shape(source)[1:])
+        self.budget -= draft.weight.size * prod(size)
         return self._settle(draft, draft, self._output_choice(target, relu))
 
     def aligned_pair(self, source: str, between: int, out_channels: int, bits: int) -> str:
@@ -167,7 +185,16 @@ class Sketch:
         choice = self._output_choice(None, relu) if relu else signed_choice(max(5, self.width()))
         return self._settle(draft, draft.as_convolution(self.shape(source)), choice)
 
-    def max_pool(self, source: str, kernel: Pair, stride: Pair, padding: Pair) -> str:
+    def max_pool(
+        self,
+        source: str,
+        kernel: Pair,
+        stride: Pair,
+        padding: Pair,
+        *,
+        end_padding: Pair | None = None,
+        dilation: Pair = (1, 1),
+    ) -> str:
         """A max pool."""
         node = MaxPool2d(
             name=f"max_pool{len(self.nodes)}",
@@ -176,6 +203,8 @@ class Sketch:
             kernel_size=kernel,
             stride=stride,
             padding=padding,
+            end_padding=end_padding,
+            dilation=dilation,
         )
         return self._add(node, largest_in_windows(node, self.samples[source]))
 
@@ -202,6 +231,21 @@ class Sketch:
         """Tensors of one format, one after the other."""
         node = Concat(name=f"concat{len(self.nodes)}", format=self.format(operands[0]), operands=operands)
         return self._add(node, np.concatenate([self.samples[name] for name in operands], axis=-1))
+
+    def other(self, node: Node) -> str:
+        """Any node that is computed by its definition alone: no convolution, no pool of even windows."""
+        graph = Graph(name="sketch", nodes=(*self.nodes, node), output=node.name)
+        return self._add(node, kernel_of(graph, node)(tuple(self.samples[name] for name in node.sources)))
+
+    def selection(self, source: str, channels: Sequence[int]) -> str:
+        """Some channels of a tensor, in this order: a convolution whose weights are 1."""
+        code, count = self.format(source), len(channels)
+        weight = np.zeros((count, self.shape(source)[0], 1, 1), np.int8)
+        weight[np.arange(count), channels] = 1
+        node = replace(
+            self._draft(source, weight, 2), name=f"selection{len(self.nodes)}", lo=code.lo, hi=code.hi
+        )
+        return self._add(node, self.samples[source][..., list(channels)])
 
     def _add(self, node: Node, codes: IntArray) -> str:
         self.nodes.append(node)

@@ -1,5 +1,7 @@
 """What the engine cannot hold is refused by name, with the remedy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from compiled_networks import compiled_for, vgg
@@ -39,10 +41,13 @@ def test_an_accumulator_that_may_overflow_is_refused() -> None:
         compiled_for(graph_of(conv2d(ONE, bias=bias), shape=(1, 4, 4)), DEFAULT)
 
 
-def test_a_stride_beyond_its_field_is_refused() -> None:
-    pool = MaxPool2d(name="pool", format=BYTE, source="image", kernel_size=(2, 2), stride=(16, 16))
-    with pytest.raises(CapacityError, match="pool: a stride of 16x16; the engine's limit is 15"):
-        compiled_for(graph_of(pool, shape=(1, 40, 40)), DEFAULT)
+def test_windows_beyond_their_fields_are_refused() -> None:
+    pool = MaxPool2d(name="pool", format=BYTE, source="image", kernel_size=(1, 2), stride=(1, 1))
+    wide = replace(pool, dilation=(1, 32))
+    with pytest.raises(CapacityError, match="pool: a dilation of 1x32; the engine's limit is 31: choose a "):
+        compiled_for(graph_of(wide, shape=(1, 1, 40)), DEFAULT)
+    with pytest.raises(CapacityError, match="pool: a kernel of 1x256; the engine's limit is 255"):
+        compiled_for(graph_of(replace(pool, kernel_size=(1, 256)), shape=(1, 1, 260)), DEFAULT)
 
 
 def test_an_image_beyond_the_coordinates_is_refused() -> None:
@@ -83,7 +88,7 @@ def test_weights_of_one_pass_beyond_the_store_are_refused_with_their_lines() -> 
 
 def test_all_layers_that_do_not_fit_are_named_at_once() -> None:
     pools = [
-        MaxPool2d(name=f"pool{n}", format=BYTE, source=source, kernel_size=(1, 1), stride=(16, 16))
+        MaxPool2d(name=f"pool{n}", format=BYTE, source=source, kernel_size=(256, 1), stride=(1, 1))
         for n, source in ((1, "image"), (2, "pool1"))
     ]
     graph = graph_of(*pools, conv2d(ONE, source="pool2", format=WIDE), shape=(1, 600, 600))
@@ -91,7 +96,7 @@ def test_all_layers_that_do_not_fit_are_named_at_once() -> None:
         compiled_for(graph, DEFAULT)
     assert str(refusal.value).splitlines() == [
         f"{graph.name}: 3 problems",
-        "  pool1: a stride of 16x16; the engine's limit is 15: choose a smaller one "
+        "  pool1: a kernel of 256x1; the engine's limit is 255: choose a smaller one "
         "(and 1 more of the same, in pool2)",
         "  conv: codes of 9 bits; the engine's lanes hold 8: quantize the layer to at most that",
     ]

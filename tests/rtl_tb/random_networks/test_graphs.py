@@ -1,12 +1,15 @@
 """Random graphs: reproducible, within budget, alive, and covering what implementations must handle."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from strategies import SEEDS, formats, graphs
 
+from bitlathe.hls.compile.limits import SUPPORTED
+from bitlathe.hls.compile.windows import LARGEST_STRIDE
 from bitlathe.model.graph.files.archive import encode_graph
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph, macs, shifts
@@ -186,3 +189,15 @@ def test_a_random_resnet_has_the_published_size(blocks: int, million_macs: float
     graph = random_resnet(np.random.default_rng(0), blocks=blocks)
     assert round(sum(macs(graph, node) for node in graph.nodes) / 1e6, 1) == million_macs
     assert graph.shapes[graph.output] == (10, 1, 1)
+
+
+def test_with_others_every_node_and_any_window_comes_up() -> None:
+    graphs = [random_graph(np.random.default_rng(seed), budget=4_000, others=True) for seed in range(MANY)]
+    nodes = [node for graph in graphs for node in graph.nodes]
+    assert {type(node) for node in nodes} == set(get_args(SUPPORTED))
+    windows = [node for node in nodes if isinstance(node, Conv2d | MaxPool2d)]
+    assert {max(node.dilation) for node in windows} >= {1, 2, 3}
+    assert any(min(node.padding) < 0 for node in windows)
+    assert any(node.end_padding not in (None, node.padding) for node in windows)
+    assert any(max(node.stride) > LARGEST_STRIDE for node in windows)
+    assert any(1 < node.groups < node.out_channels for node in windows if isinstance(node, Conv2d))

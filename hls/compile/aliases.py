@@ -1,0 +1,57 @@
+"""Nodes that cost nothing: some of a tensor's channels in another order, without a change of their codes.
+
+A selection, a slice, a channel shuffle is the same region of memory under other slots.
+"""
+
+import numpy as np
+
+from bitlathe.hls.compile.layout import UNUSED, Slots
+from bitlathe.model.graph.graph import Graph, shifts
+from bitlathe.model.graph.nodes import Conv2d, MaxPool2d, Node
+from bitlathe.model.graph.resampling import PixelShuffle2d, PixelUnshuffle2d, Upsample2d
+
+
+def channels_of(graph: Graph, node: Node) -> tuple[int, ...] | None:
+    """Source channel of each channel of a node that is no more than these, each once; else None."""
+    if isinstance(node, Conv2d):
+        return _selected(graph, node)
+    if _is_identity(node):
+        return tuple(range(graph.shapes[node.name][0]))
+    return None
+
+
+def _is_identity(node: Node) -> bool:
+    if isinstance(node, MaxPool2d):
+        edges = (*node.padding, *(node.end_padding or node.padding))
+        return node.kernel_size == node.stride == (1, 1) and not any(edges)
+    if isinstance(node, Upsample2d):
+        return node.factors == (1, 1)
+    return isinstance(node, PixelShuffle2d | PixelUnshuffle2d) and node.factor == 1
+
+
+def _selected(graph: Graph, conv: Conv2d) -> tuple[int, ...] | None:
+    edges = (*conv.padding, *(conv.end_padding or conv.padding))
+    if conv.kernel_size != (1, 1) or conv.stride != (1, 1) or any(edges) or conv.residual is not None:
+        return None
+    source, inputs = graph.format_of(conv.source), conv.weight.shape[1]
+    is_same = conv.lo <= source.lo and source.hi <= conv.hi and conv.format.signed == source.signed
+    weight = conv.weight[:, :, 0, 0].astype(np.int64)
+    ones = np.left_shift(1, np.array(shifts(graph, conv), np.int64))
+    is_one = (weight == ones[:, None]) & ((weight != 0).sum(axis=1) == 1)[:, None]
+    if not is_same or conv.bias.any() or not is_one.any(axis=1).all():
+        return None
+    group = np.arange(conv.out_channels) // (conv.out_channels // conv.groups)
+    channels = tuple((group * inputs + is_one.argmax(axis=1)).tolist())
+    return channels if len(set(channels)) == len(channels) else None
+
+
+def selected_slots(slots: Slots, lanes: int, channels: tuple[int, ...]) -> tuple[int, Slots]:
+    """First tile that holds one of some channels of a map, and the slots of them from it to the last.
+
+    >>> selected_slots((0, 1, 2, 3, 4, 5, 6, 7), 2, (3, 4))
+    (1, (-1, 0, 1, -1))
+    """
+    place = {channel: index for index, channel in enumerate(channels)}
+    renamed = tuple(place.get(slot, UNUSED) for slot in slots)
+    used = [lane // lanes for lane, slot in enumerate(renamed) if slot != UNUSED]
+    return used[0], renamed[used[0] * lanes : (used[-1] + 1) * lanes]
