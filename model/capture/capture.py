@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,11 +16,13 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree
 
 from bitlathe.model.capture.advice import advice
-from bitlathe.model.capture.calls import Argument, Call, TracedTensor
-from bitlathe.model.capture.float_network import FloatInput, FloatNetwork, FloatNode
+from bitlathe.model.capture.arrangement import made_of_images
+from bitlathe.model.capture.calls import BATCH, Argument, Call, NodesMade, TracedTensor, shape_of
+from bitlathe.model.capture.float_network import FloatInput, FloatNetwork
 from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensors, operation
-from bitlathe.model.capture.names import identifier, unused, written_of
-from bitlathe.model.capture.operators import BATCH_NORM, HANDLERS
+from bitlathe.model.capture.last_steps import LastSteps, place_left
+from bitlathe.model.capture.names import identifier, written_of
+from bitlathe.model.capture.registry import BATCH_NORM, HANDLERS, HOST
 from bitlathe.model.capture.returned import ReturnedForm, names_of, size_of
 from bitlathe.model.capture.simplify import simplify
 from bitlathe.model.capture.users_code import (
@@ -38,7 +40,6 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.zoo.modes import evaluating
 
 _UNKNOWN = nn.Module()  # in place of one that an exported program names by a path of its own
-_BATCH = 2  # images of the example: 1 would hide operations that mix images
 
 
 def capture(
@@ -105,7 +106,7 @@ def _check_finite(model: nn.Module, title: str) -> None:
 
 def _example(model: nn.Module, input_shape: Shape) -> torch.Tensor:
     parameter = next(model.parameters(), torch.zeros(()))
-    return torch.zeros(_BATCH, *input_shape, dtype=parameter.dtype, device=parameter.device)
+    return torch.zeros(BATCH, *input_shape, dtype=parameter.dtype, device=parameter.device)
 
 
 def _export(title: str, model: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
@@ -140,7 +141,10 @@ def _untraceable(title: str, error: Exception) -> UnsupportedLayer:
 
 def _is_understood(program: torch.export.ExportedProgram) -> bool:
     calls = (node for node in program.graph.nodes if node.op == "call_function")
-    return all(str(node.target) in HANDLERS and not _takes_own_statistics(node) for node in calls)
+    return all(
+        (str(node.target) in HANDLERS or str(node.target) in HOST) and not _takes_own_statistics(node)
+        for node in calls
+    )
 
 
 def _takes_own_statistics(node: fx.Node) -> bool:
@@ -168,30 +172,32 @@ class _Reader:
     input_shape: Shape
     live: ModuleTensors
     modules: Mapping[str, nn.Module]  # by path
-    nodes: dict[str, FloatNode] = field(default_factory=dict)
+    made: NodesMade = field(default_factory=NodesMade)
     values: dict[fx.Node, Argument] = field(default_factory=dict)  # result of each operation read so far
     refusals: list[BitlatheError] = field(default_factory=list)  # all that stands in the way
     unknown: set[fx.Node] = field(default_factory=set)  # operations whose results nothing can be said of
 
     def read(self, program: torch.export.ExportedProgram) -> FloatNetwork:
         self._read_placeholders(program)
-        needed = _needed(self._results(program))
+        steps = [LastSteps.before(result) for result in self._results(program)]
+        needed = _needed([each.source for each in steps])
         self._check_constant_buffers(program, needed)
         for node in program.graph.nodes:
             if node.op == "call_function" and node in needed:
                 self.values[node] = self._read_or_refused(node)
         if self.refusals:
             raise together(self.refusals, self.title)
-        made, form = self._outputs(program)
+        made, form = self._outputs(program, steps)
         output = made if len(made) > 1 else made[0].tensor
-        return FloatNetwork(name=self.title, nodes=tuple(self.nodes.values()), output=output, form=form)
+        host = tuple(dict.fromkeys(name for each in steps for name in each.names))
+        return FloatNetwork(name=self.title, nodes=self.made.in_order, output=output, form=form, host=host)
 
     def _read_placeholders(self, program: torch.export.ExportedProgram) -> None:
         placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
         for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
             if spec.kind is InputKind.USER_INPUT:
-                image = self._add(FloatInput(name="input", shape=self.input_shape))
-                self.values[node] = TracedTensor(node=image, size=(_BATCH, *self.input_shape))
+                image = self.made.add(FloatInput(name="input", shape=self.input_shape), rank=-1)
+                self.values[node] = TracedTensor(node=image, size=(BATCH, *self.input_shape))
             else:
                 self.values[node] = self._tensor(str(spec.target), program)
 
@@ -220,9 +226,11 @@ class _Reader:
                     )
                 )
 
-    def _outputs(self, program: torch.export.ExportedProgram) -> tuple[tuple[Output, ...], ReturnedForm]:
+    def _outputs(
+        self, program: torch.export.ExportedProgram, steps: Sequence[LastSteps]
+    ) -> tuple[tuple[Output, ...], ReturnedForm]:
         """What forward returns, and how."""
-        results = self._resolved(self._results(program))
+        results = self._resolved([each.source for each in steps])
         assert program.call_spec.out_spec is not None
         places = _pytree.tree_unflatten(range(len(results)), program.call_spec.out_spec)
         names = names_of(places)
@@ -232,11 +240,19 @@ class _Reader:
             raise together(unfit, self.title)
         if not results:
             raise UnsupportedLayer(f"{self.title}: returns no tensor; return one, or several")
+        made = [_held_by_a_node(result) for result in results]
+        last = [
+            each.function(place_left(result), result.size[1:])
+            for each, result in zip(steps, made, strict=True)
+        ]
         form = ReturnedForm(
-            sizes=tuple(size_of(result.size[1:]) for result in results),
+            sizes=tuple(
+                size_of(result.size[1:] if result.order is None else result.node.shape) for result in made
+            ),
             places=places if len(results) > 1 else 0,
+            last_steps=tuple(last) if any(last) else (),
         )
-        return tuple(Output(*pair) for pair in zip(names, (r.node.name for r in results), strict=True)), form
+        return tuple(Output(*pair) for pair in zip(names, (r.node.name for r in made), strict=True)), form
 
     def _unlike_output(self, name: str, result: object) -> UnsupportedLayer:
         what = f"is of type {type(result).__name__}, not a tensor"
@@ -244,16 +260,14 @@ class _Reader:
             what = "does not depend on the image"
         return UnsupportedLayer(f"{self.title}: its output {name} {what}; leave it out")
 
-    def _add(self, node: FloatNode) -> FloatNode:
-        self.nodes.setdefault(node.name, node)
-        return node
-
     def _read_or_refused(self, node: fx.Node) -> Argument:
         """What an operation makes; where it is refused, a stand-in, so that those behind it are read too."""
         if node.target is operator.getitem and node.args[0] in self.unknown:
             return self._stand_in(node)
         is_blind = not self.unknown.isdisjoint(node.all_input_nodes)
-        if is_blind and (str(node.target) in HANDLERS or node.meta.get("val") is None):
+        if is_blind and (
+            str(node.target) in HANDLERS or node.meta.get("val") is None or not self._reads_image(node)
+        ):
             return self._stand_in(node)
         try:
             return self._value(node)
@@ -264,27 +278,34 @@ class _Reader:
     def _stand_in(self, node: fx.Node) -> Argument:
         """A tensor of the size that an operation makes; unknown if no map or vector of each image has it."""
         value = node.meta.get("val")
-        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 4) or len(value) != _BATCH:
+        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3, 4) or len(value) != BATCH:
             self.unknown.add(node)
             return None
         size = tuple(value.shape)
-        channels, height, width = (*size[1:], 1, 1)[:3]
-        return TracedTensor(
-            node=FloatInput(name=unused(node.name, self.nodes), shape=(channels, height, width)), size=size
-        )
+        stand_in = FloatInput(name=self.made.name(identifier(node.name)), shape=shape_of(size))
+        return TracedTensor(node=self.made.add(stand_in, rank=len(self.values)), size=size)
 
     def _value(self, node: fx.Node) -> Argument:
-        first = node.target is operator.getitem and node.args[1] == 0
-        if first and isinstance(self.values[node.args[0]], TracedTensor):  # type: ignore[index]
-            return self.values[node.args[0]]  # type: ignore[index]  # batch norm also returns statistics
+        if node.target is operator.getitem:
+            made = self.values[node.args[0]]  # type: ignore[index]
+            if isinstance(made, (list, tuple)):
+                return made[node.args[1]]  # type: ignore[index]
+            if isinstance(made, TracedTensor) and node.args[1] == 0:
+                return made  # batch norm also returns statistics, a pool where its maxima are
         if node.meta.get("val") is None:  # an assertion about a tensor
             return None
-        if not any(isinstance(self.values[source], TracedTensor) for source in node.all_input_nodes):
+        if not self._reads_image(node):
             return self._constant(node)
         call = self._call(node)
+        if call.operator not in HANDLERS and call.size[:1] != (BATCH,):
+            raise call.mixes_images()
         if call.operator not in HANDLERS:
             raise call.refusal("has no exact integer form here", advice(call.operator))
-        return call.result(self._add(HANDLERS[call.operator](call)))
+        return call.result(HANDLERS[call.operator](call))
+
+    def _reads_image(self, node: fx.Node) -> bool:
+        read = [self.values[source] for source in node.all_input_nodes]
+        return any(isinstance(value, TracedTensor) for value in _leaves(read))
 
     def _resolved(self, arguments: Any) -> Any:
         """Arguments in which results replace the nodes that make them."""
@@ -315,19 +336,17 @@ class _Reader:
         own = path if is_layer else f"{path}.{_operation(node)}"
         module = self.modules.get(path, _UNKNOWN)
         file, line = written_of(module), made_at(module) if is_layer else ""
-        call = Call(
+        return Call(
             operator=str(node.target),
             where=file.name if file else _place(line_of(node), path, kind.rpartition(".")[2], line),
             written=file.operator if file else str(node.target),
-            name=unused(identifier(own.strip(".")), self.nodes),
+            name=self.made.name(identifier(own.strip("."))),
             size=_size(node),
             arguments=self._arguments(node),
+            target=cast(Callable[..., Any], node.target),
+            made=self.made,
+            rank=len(self.values),
         )
-        if call.size[:1] != (_BATCH,):
-            raise call.refusal(
-                f"makes size {call.size} of {_BATCH} images", "keep the images of a batch apart"
-            )
-        return call
 
     def _arguments(self, node: fx.Node) -> dict[str, Argument]:
         """Arguments by name, with defaults filled in."""
@@ -337,6 +356,26 @@ class _Reader:
         arguments: dict[str, Argument] = {argument.name: argument.default_value for argument in schema}
         given = {**dict(zip(arguments, node.args, strict=False)), **node.kwargs}
         return {**arguments, **{name: self._resolved(value) for name, value in given.items()}}
+
+
+def _held_by_a_node(result: TracedTensor) -> TracedTensor:
+    """An output as a node's values; an order that no node makes is left to the host."""
+    if result.order is None and result.size[0] == BATCH:
+        return result
+    assert result.moved is not None
+    if not made_of_images(result.places, result.node.shape, BATCH):
+        raise result.moved.mixes_images()
+    found = result.moved.ready(result)
+    return result.moved.as_map(result) if found.order is not None and (found.order < 0).any() else found
+
+
+def _leaves(values: Sequence[Argument]) -> Iterator[Argument]:
+    """Values, and what lists of them hold."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _leaves(value)
+        else:
+            yield value
 
 
 def _needed(results: Sequence[Any]) -> set[fx.Node]:

@@ -7,7 +7,7 @@ Its nodes mirror those of `model/graph/nodes.py` with real weights and without f
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import frexp, inf, isinf
 from types import MappingProxyType
@@ -17,7 +17,7 @@ import numpy as np
 from bitlathe.model.capture.float_arrays import Float32s, Float64s
 from bitlathe.model.capture.formula import Formula, constant
 from bitlathe.model.capture.returned import ReturnedForm
-from bitlathe.model.capture.scalar_function import ScalarFunction
+from bitlathe.model.capture.scalar_function import Line, ScalarFunction, followed
 from bitlathe.model.graph.graph import Output, outputs_of
 from bitlathe.model.graph.nodes import Pair, Shape, Windows
 from bitlathe.model.graph.resampling import Interval
@@ -293,6 +293,14 @@ class Affine(_OneSource):
 
     scale: Formula  # (C,)
     offset: Formula  # (C,)
+    uniform: Line | None = None  # both as (1,), where every channel has the same
+
+    def then(self, affine: Affine) -> Affine:
+        """This map and another one behind it."""
+        scale, offset = followed((self.scale, self.offset), (affine.scale, affine.offset))
+        lines = (self.uniform, affine.uniform)
+        uniform = None if lines[0] is None or lines[1] is None else followed(lines[0], lines[1])
+        return replace(self, scale=scale, offset=offset, uniform=uniform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +347,7 @@ class FloatNetwork:
     output: str | tuple[Output, ...]
     form: ReturnedForm = field(compare=False)
     front: Front | None = field(default=None, compare=False)
+    host: tuple[str, ...] = field(default=(), compare=False)  # operators behind outputs, left to the host
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
+from math import inf, prod
 from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from bitlathe.model.capture.float_network import (
     Affine,
     FloatConcat,
     FloatConv2d,
+    FloatConvTranspose2d,
     FloatDense,
     FloatInput,
     FloatNode,
+    FloatPixelUnshuffle2d,
+    FloatProduct,
     Front,
     Origin,
     Sum,
@@ -23,10 +27,11 @@ from bitlathe.model.capture.float_network import (
 from bitlathe.model.capture.formula import operation
 from bitlathe.model.graph.nodes import Shape
 
-Folded = TypeVar("Folded", bound=FloatConv2d | FloatDense)
+Folded = TypeVar("Folded", bound=FloatConv2d | FloatConvTranspose2d | FloatDense)
+Clamped = TypeVar("Clamped", bound=FloatConv2d | FloatConvTranspose2d | FloatDense | FloatProduct)
 
 
-def is_linear(layer: FloatConv2d | FloatDense) -> bool:
+def is_linear(layer: FloatConv2d | FloatConvTranspose2d | FloatDense) -> bool:
     """Whether a layer has no residual, clamp or grid, so that an affine map of its output folds into it."""
     residual = layer.residual if isinstance(layer, FloatConv2d) else None
     return residual is None and layer.low == -inf and layer.high == inf and layer.grid is None
@@ -47,12 +52,51 @@ def scaled(layer: Folded, affine: Affine) -> Folded:
     )
 
 
+def is_unpadded(layer: FloatConv2d | FloatDense, shape: Shape) -> bool:
+    """Whether an affine map of a source of `shape` folds into the layer, as it reads no other values."""
+    if isinstance(layer, FloatDense):
+        return layer.weight.shape[1] == prod(shape)
+    if layer.weight.shape[1] * layer.groups != shape[0]:
+        return False  # the map is flattened in between
+    return max(*layer.windows.padding, *layer.windows.end_padding) <= 0
+
+
+def preceded(layer: Folded, affine: Affine) -> Folded:
+    """The layer after an affine map of its source: w * scale, b + sum(w * offset)."""
+    groups = getattr(layer, "groups", 1)
+    inputs = layer.weight.shape[1]
+
+    def per_weight(values: Tensor) -> Tensor:
+        """A value of each input channel, (channels,), beside each weight that reads the channel."""
+        if isinstance(layer, FloatDense):
+            return values.repeat_interleave(inputs // len(values))
+        by_group = values.reshape(groups, inputs)
+        return by_group.repeat_interleave(len(layer.weight) // groups, 0)[:, :, None, None]
+
+    scale, offset = operation(per_weight, affine.scale), operation(per_weight, affine.offset)
+    shift = operation(lambda weight: weight.flatten(1).sum(1), layer.origin.weight * offset)
+    origin = Origin(weight=layer.origin.weight * scale, bias=layer.origin.bias + shift)
+    return following(replace(layer, source=affine.source), origin)
+
+
+def flattens(node: FloatNode, shape: Shape) -> bool:
+    """Whether a node makes a vector of a map of `shape`, in the map's own order."""
+    if node.shape != (prod(shape), 1, 1) or node.shape == shape:
+        return False
+    if isinstance(node, FloatPixelUnshuffle2d):
+        return True
+    if not isinstance(node, FloatConv2d) or not node.is_selection or node.groups != shape[0]:
+        return False
+    area = shape[1] * shape[2]
+    return np.array_equal(node.weight.reshape(-1, area), np.tile(np.eye(area), (shape[0], 1)))
+
+
 def following(layer: Folded, origin: Origin) -> Folded:
     """The layer with the weight and bias that formulas give."""
     return replace(layer, weight=origin.weight.float32s(), bias=origin.bias.float64s(), captured=origin)
 
 
-def clamped(layer: Folded, low: float, high: float) -> Folded:
+def clamped(layer: Clamped, low: float, high: float) -> Clamped:
     """The layer followed by one more clamp."""
 
     def limit(value: float) -> float:
@@ -86,27 +130,14 @@ def identity(name: str, source: str, shape: Shape) -> FloatConv2d:
     )
 
 
-def can_merge(layer: FloatConv2d) -> bool:
-    """Whether a layer only selects channels or pixels, whatever values the module's tensors take."""
-    is_pointwise = layer.groups == 1 and layer.weight.shape[2:] == (1, 1) and layer.padding == (0, 0)
-    return is_pointwise and layer.is_selection and layer.origin.is_constant
-
-
-def merged(first: FloatConv2d, second: FloatConv2d, name: str) -> FloatConv2d:
-    """Two selections in a row as one."""
-    matrix = second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0]
-    stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
-    return replace(
-        second, name=name, source=first.source, weight=matrix[:, :, np.newaxis, np.newaxis], stride=stride
-    )
-
-
 def with_sources(node: FloatNode, rename: Callable[[str], str]) -> FloatNode:
     """The node with its sources renamed."""
     if isinstance(node, Sum):
         return replace(node, left=rename(node.left), right=rename(node.right))
     if isinstance(node, FloatConcat):
         return replace(node, operands=tuple(rename(name) for name in node.operands))
+    if isinstance(node, FloatProduct):
+        return replace(node, source=rename(node.source), factor=rename(node.factor))
     if isinstance(node, FloatInput):
         return node
     (source,) = node.sources  # a captured convolution has no residual yet

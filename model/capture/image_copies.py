@@ -15,6 +15,9 @@ from bitlathe.model.capture.float_network import (
     FloatMaxPool2d,
     FloatNetwork,
     FloatNode,
+    FloatPixelShuffle2d,
+    FloatPixelUnshuffle2d,
+    FloatUpsample2d,
 )
 from bitlathe.model.capture.folding import identity
 from bitlathe.model.capture.names import unused
@@ -37,10 +40,11 @@ def with_image_copies(network: FloatNetwork) -> FloatNetwork:
     return replace(network, nodes=tuple(nodes.values()))
 
 
+_COPYING = (FloatConcat, FloatMaxPool2d, FloatPixelShuffle2d, FloatPixelUnshuffle2d, FloatUpsample2d)
+
+
 def _keeps_codes(node: FloatNode) -> bool:
-    return isinstance(node, (FloatMaxPool2d, FloatConcat)) or (
-        isinstance(node, FloatConv2d) and node.is_selection
-    )
+    return isinstance(node, _COPYING) or (isinstance(node, FloatConv2d) and node.is_selection)
 
 
 def _copies(

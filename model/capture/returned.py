@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,13 +13,19 @@ from torch.utils import _pytree
 from bitlathe.model.capture.names import unused
 from bitlathe.model.graph.nodes import Shape
 
+LastStep = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReturnedForm:
-    """What a module puts its outputs into; one tensor comes alone, whatever the module has around it."""
+    """What a module makes of its outputs, and puts them into.
+
+    One tensor comes alone, whatever the module has around it.
+    """
 
     sizes: tuple[tuple[int, ...], ...]  # of each output of one image: (K,) or (K, H, W)
     places: Any = 0  # the tuples and dicts around several, each output's number in its place
+    last_steps: tuple[LastStep | None, ...] = ()  # of each output, what is left to the host; none: nothing
 
     @classmethod
     def of(cls, shapes: Sequence[Shape]) -> ReturnedForm:
@@ -30,6 +36,8 @@ class ReturnedForm:
     def returned(self, maps: Sequence[Tensor]) -> Any:
         """What the module returns where its outputs are `maps` (N, C, H, W)."""
         tensors = [one.reshape(len(one), *size) for one, size in zip(maps, self.sizes, strict=True)]
+        for number, step in enumerate(self.last_steps):
+            tensors[number] = tensors[number] if step is None else step(tensors[number])
         return _pytree.tree_map(tensors.__getitem__, self.places)
 
 

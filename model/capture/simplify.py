@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from math import inf
 
 import numpy as np
@@ -20,28 +19,37 @@ from bitlathe.model.capture.float_network import (
     FloatAvgPool2d,
     FloatConcat,
     FloatConv2d,
+    FloatConvTranspose2d,
     FloatDense,
     FloatInput,
+    FloatInterpolate2d,
+    FloatLookup,
     FloatMaxPool2d,
     FloatNetwork,
     FloatNode,
+    FloatPixelShuffle2d,
+    FloatPixelUnshuffle2d,
+    FloatProduct,
+    FloatUpsample2d,
     Front,
     OntoGrid,
     Sum,
 )
 from bitlathe.model.capture.folding import (
-    can_merge,
     clamped,
     composed,
+    flattens,
     identity,
     is_linear,
-    merged,
+    is_unpadded,
     pointwise,
+    preceded,
     scaled,
     with_sources,
 )
 from bitlathe.model.capture.image_copies import with_image_copies
 from bitlathe.model.capture.names import unused
+from bitlathe.model.capture.scalar_function import ScalarFunction, clamp_function, line_function
 from bitlathe.model.graph.errors import DataError, UnsupportedLayer, together
 from bitlathe.model.graph.graph import Output
 
@@ -67,7 +75,16 @@ def _without_dead_nodes(network: FloatNetwork) -> FloatNetwork:
     return replace(network, nodes=tuple(node for node in network.nodes if node.name in needed))
 
 
-_ROUNDING = (FloatInput, FloatConv2d, FloatDense, FloatAvgPool2d)  # what rounds to a grid of its own
+_LAYERS = (FloatConv2d, FloatConvTranspose2d, FloatDense)  # what weighs, and can clamp and round
+_CLAMPING = (*_LAYERS, FloatProduct)
+_KEEPING_ORDER = (  # a clamp or a rounding may go before them
+    FloatConcat,
+    FloatMaxPool2d,
+    FloatPixelShuffle2d,
+    FloatPixelUnshuffle2d,
+    FloatUpsample2d,
+)
+_ROUNDING = (FloatInput, *_LAYERS, FloatAvgPool2d)  # what rounds to a grid of its own
 
 
 def _is_selection(node: FloatNode) -> bool:
@@ -81,8 +98,7 @@ def _check_finite(network: FloatNetwork) -> None:
             "check its running_var, which must be >= 0"
         )
         for node in network.nodes
-        if isinstance(node, (FloatConv2d, FloatDense))
-        and not np.isfinite([*node.weight.flat, *node.bias]).all()
+        if isinstance(node, _LAYERS) and not np.isfinite([*node.weight.flat, *node.bias]).all()
     ]
     if errors:
         raise together(errors, network.name)
@@ -98,6 +114,7 @@ class _Walk:
     alias: dict[str, str] = field(default_factory=dict)  # absorbed node -> the node that now makes its tensor
     reads: dict[str, int] = field(default_factory=dict)
     front: Front | None = None
+    affine: dict[str, Affine] = field(default_factory=dict)  # what became a convolution of its own
 
     def __post_init__(self) -> None:
         self.reads = dict(self.source.reads)
@@ -131,8 +148,10 @@ class _Walk:
             self._take_grid(node)
         elif isinstance(node, Sum):
             self._take_sum(node)
-        elif isinstance(node, FloatConv2d):
-            self._take_convolution(node)
+        elif isinstance(node, FloatLookup):
+            self._take_lookup(node)
+        elif isinstance(node, (FloatConv2d, FloatDense)):
+            self._keep(self._taking_in(node))
         else:
             self._keep(node)
 
@@ -153,11 +172,63 @@ class _Walk:
         if isinstance(producer, FloatInput) and producer.grid is None:
             self.front = composed(self.front, node)
             self._forward(node, producer.name)
-        elif isinstance(producer, (FloatConv2d, FloatDense)) and is_linear(producer):
+        elif isinstance(producer, _LAYERS) and is_linear(producer):
+            self._note_affine(producer, node)
             self._keep(scaled(producer, node))
+            self._forward(node, producer.name)
+        elif isinstance(producer, FloatLookup) and node.uniform is not None:
+            self._then(producer, line_function(node.uniform))
             self._forward(node, producer.name)
         else:
             self._keep(pointwise(node))
+            self.affine[node.name] = node
+
+    def _note_affine(self, layer: FloatNode, affine: Affine) -> None:
+        """Remember what a layer that weighs nothing else has absorbed, in case the next one can."""
+        if layer.name in self.affine:
+            self.affine[layer.name] = self.affine[layer.name].then(affine)
+        elif self._flattens(layer):
+            source = layer.sources[0]
+            self.affine[layer.name] = replace(affine, source=source, shape=self.done[source].shape)
+
+    def _flattens(self, node: FloatNode) -> bool:
+        return bool(node.sources) and flattens(node, self.done[node.sources[0]].shape)
+
+    def _take_lookup(self, node: FloatLookup) -> None:
+        """Add a function, or join it with those before it."""
+        producer = self._sole_producer(node.source)
+        before = self._own_affine(producer)
+        if isinstance(producer, FloatLookup):
+            self._then(producer, node.function)
+            self._forward(node, producer.name)
+        elif before is not None and before.uniform is not None and before.shape == node.shape:
+            del self.done[node.source]
+            function = node.function.of_result(line_function(before.uniform))
+            self._keep(replace(node, source=before.source, function=function))
+        else:
+            self._keep(node)
+
+    def _then(self, node: FloatLookup, function: ScalarFunction) -> None:
+        self._keep(replace(node, function=function.of_result(node.function)))
+
+    def _own_affine(self, producer: FloatNode | None) -> Affine | None:
+        """The affine map that a convolution of its own is, if nothing has been absorbed into that."""
+        if not isinstance(producer, FloatConv2d) or not is_linear(producer):
+            return None
+        return self.affine.get(producer.name)
+
+    def _taking_in(self, layer: FloatConv2d | FloatDense) -> FloatConv2d | FloatDense:
+        """A layer that takes in the affine map before it, where it pads no zeros, and a flattening."""
+        producer = self._sole_producer(layer.source)
+        before = self._own_affine(producer)
+        if before is not None and is_unpadded(layer, self.done[before.source].shape):
+            del self.done[layer.source]
+            layer = preceded(layer, before)
+            producer = self._sole_producer(layer.source)
+        if not isinstance(layer, FloatDense) or producer is None or not self._flattens(producer):
+            return layer
+        del self.done[producer.name]
+        return replace(layer, source=producer.sources[0])
 
     def _take_clamp(self, node: Clamp) -> None:
         low, high = self._interval(node.source)
@@ -188,7 +259,7 @@ class _Walk:
         own = getattr(node, "grid", None)
         if own is not None:
             return bool(own.step == grid.step and grid.lo <= own.lo and own.hi <= grid.hi)
-        if isinstance(node, (FloatMaxPool2d, FloatConcat)) or _is_selection(node):
+        if isinstance(node, _KEEPING_ORDER) or _is_selection(node):
             return all(self._is_on(source, grid) for source in node.sources)
         return False
 
@@ -196,7 +267,7 @@ class _Walk:
         """Whether nothing else reads the layers between a rounding and those that are to round."""
         node = self._sole_producer(tensor)
         # rounding keeps order, so it may go before a maximum
-        if isinstance(node, (FloatMaxPool2d, FloatConcat)):
+        if isinstance(node, _KEEPING_ORDER):
             return all(self._can_round(name) for name in node.sources)
         return isinstance(node, _ROUNDING) and node.grid is None
 
@@ -239,24 +310,6 @@ class _Walk:
         candidates = [layer for layer in made if isinstance(layer, FloatConv2d) and is_linear(layer)]
         return max(candidates, key=lambda layer: layer.weight.size, default=None)
 
-    def _take_convolution(self, node: FloatConv2d) -> None:
-        """Add a convolution, or merge a selection with the one before it."""
-        first = self._sole_producer(node.source)
-        if isinstance(first, FloatConv2d) and can_merge(first) and can_merge(node):
-            name = self._common_name(first.name, node.name)
-            del self.done[first.name]
-            self._keep(merged(first, node, name))
-            self.reads[name] = 1
-            self._forward(node, name)
-        else:
-            self._keep(node)
-
-    def _common_name(self, first: str, second: str) -> str:
-        """The words that two names begin with, unless that name is taken: x for x_slice and x_pad."""
-        words = zip(first.split("_"), second.split("_"), strict=False)
-        shared = "_".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], words))
-        return shared if shared and shared not in self.reads else first
-
     def _interval(self, tensor: str) -> tuple[float, float]:
         """Bounds that clamps and roundings guarantee for a tensor's values."""
         low, high = self._clamped_interval(tensor)
@@ -265,9 +318,9 @@ class _Walk:
 
     def _clamped_interval(self, tensor: str) -> tuple[float, float]:
         node = self.done[tensor]
-        if isinstance(node, (FloatConv2d, FloatDense)):
+        if isinstance(node, _CLAMPING):
             return node.low, node.high
-        if isinstance(node, (FloatMaxPool2d, FloatAvgPool2d, FloatConcat)):
+        if isinstance(node, (*_KEEPING_ORDER, FloatAvgPool2d, FloatInterpolate2d)):
             lows, highs = zip(*(self._interval(name) for name in node.sources), strict=True)
             padded = isinstance(node, FloatAvgPool2d) and node.padding != (0, 0)
             return min(*lows, 0.0 if padded else inf), max(*highs, 0.0 if padded else -inf)
@@ -280,16 +333,21 @@ class _Walk:
         """
         node = self._sole_producer(tensor)
         # a clamp keeps order, so it may go before a maximum
-        if isinstance(node, (FloatMaxPool2d, FloatConcat)):
+        if isinstance(node, _KEEPING_ORDER):
             return all(self._can_clamp(name, clamp) for name in node.sources)
-        if not isinstance(node, (FloatConv2d, FloatDense)):
-            return False
-        return node.grid is None or (node.grid.has(clamp.low) and node.grid.has(clamp.high))
+        if isinstance(node, (FloatLookup, FloatProduct)):
+            return True
+        return isinstance(node, _LAYERS) and (
+            node.grid is None or (node.grid.has(clamp.low) and node.grid.has(clamp.high))
+        )
 
     def _clamp(self, tensor: str, clamp: Clamp) -> None:
         node = self.done[tensor]
-        if isinstance(node, (FloatConv2d, FloatDense)):
+        if isinstance(node, _CLAMPING):
             self._keep(clamped(node, clamp.low, clamp.high))
+            return
+        if isinstance(node, FloatLookup):
+            self._then(node, clamp_function(clamp.low, clamp.high))
             return
         for name in node.sources:
             self._clamp(name, clamp)
