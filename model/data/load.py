@@ -11,7 +11,8 @@ from bitlathe.model.data.catalog import CATALOG, DatasetLayout, DatasetSpec
 from bitlathe.model.data.dataset import Dataset, Labels
 from bitlathe.model.data.digits import read_digits
 from bitlathe.model.data.readers import DatasetReader, read_blob
-from bitlathe.model.data.synthetic import read_synthetic
+from bitlathe.model.data.scenes import SIDE, read_digit_boxes, read_digit_masks
+from bitlathe.model.data.synthetic import read_synthetic, read_synthetic_boxes
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.errors import DataError, MissingData
 from bitlathe.model.graph.nodes import Shape
@@ -20,12 +21,13 @@ DATA_VARIABLE = "BITLATHE_DATA"
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _HINT = f"give `data=DIR` or set {DATA_VARIABLE} to the folder that holds them"
 
-_EMBEDDED = {"digits": read_digits, "synthetic224": read_synthetic}
+_EMBEDDED = {"digits": read_digits, "synthetic224": read_synthetic, "synthetic416": read_synthetic_boxes}
+_DRAWN = {"digit_boxes": read_digit_boxes, "digit_masks": read_digit_masks}  # of mnist's digits
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Names that `load_dataset` knows; the first two need no files."""
-    return (*_EMBEDDED, *CATALOG)
+    """Names that `load_dataset` knows; the first three need no files."""
+    return (*_EMBEDDED, *CATALOG, *_DRAWN)
 
 
 def data_root(explicit: Path | None = None) -> Path | None:
@@ -45,10 +47,17 @@ def load_dataset(name: str, root: Path | None = None) -> Dataset:
     """
     check_dataset(name)
     try:
-        made = _EMBEDDED[name]() if name in _EMBEDDED else _read_files(name, CATALOG[name], data_root(root))
-        return replace(made, is_known=True)
+        return replace(_made(name, root), is_known=True)
     except DataError as error:
         raise MissingData(str(error)) from error
+
+
+def _made(name: str, root: Path | None) -> Dataset:
+    if name in _EMBEDDED:
+        return _EMBEDDED[name]()
+    if name in _DRAWN:
+        return _DRAWN[name](_made("mnist", root))
+    return _read_files(name, CATALOG[name], data_root(root))
 
 
 def check_dataset(name: str) -> None:
@@ -62,6 +71,8 @@ def image_shape_of(name: str) -> Shape:
     check_dataset(name)
     if name in _EMBEDDED:
         return _EMBEDDED[name]().image_shape
+    if name in _DRAWN:
+        return 1, SIDE, SIDE
     height, width, channels = CATALOG[name].image_shape
     return channels, height, width
 

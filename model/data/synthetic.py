@@ -1,6 +1,6 @@
-"""Stand-in for ImageNet's images if they are not available: smooth seeded noise of their shape.
+"""Stand-in for large images that may not be available, ImageNet's and COCO's: smooth seeded noise.
 
-It is enough to quantize, compile, time and compare networks for 224x224 images integer by integer.
+It is enough to quantize, compile, time and compare networks for such images integer by integer.
 Its labels mean nothing, so neither does an accuracy on it.
 """
 
@@ -11,9 +11,10 @@ import numpy as np
 from bitlathe.model.data.dataset import Dataset, Labels
 from bitlathe.model.graph.arrays import Images
 
-_SIZE, _CLASSES = 224, 1000
+_CLASSES = 1000
 _TRAIN_COUNT, _TEST_COUNT = 64, 16
-_CELLS = (2, 7, 28, 224)  # side of the noise's octaves
+_LARGE_COUNTS = 24, 8  # of 416 x 416
+_CELLS = {224: (2, 7, 28, 224), 416: (2, 13, 52, 416)}  # sides of the noise's octaves, by that of the image
 
 
 def read_synthetic() -> Dataset:
@@ -32,17 +33,31 @@ def read_synthetic() -> Dataset:
     )
 
 
+def read_synthetic_boxes() -> Dataset:
+    """Images of 416 x 416 x 3 with a number each that means nothing, 24 for calibration and 8 for tests."""
+    random = np.random.RandomState(0)
+    train, test = (np.stack([_image(random, 416) for _ in range(count)]) for count in _LARGE_COUNTS)
+    return Dataset(
+        name="synthetic416",
+        train_images=train,
+        train_labels=np.zeros((len(train), 1), np.float32),
+        test_images=test,
+        test_labels=np.zeros((len(test), 1), np.float32),
+        class_names=(),
+    )
+
+
 def _split(random: np.random.RandomState, count: int) -> tuple[Images, Labels]:
-    images = np.stack([_image(random) for _ in range(count)])
+    images = np.stack([_image(random, 224) for _ in range(count)])
     return images, random.randint(0, _CLASSES, count).astype(np.int64)
 
 
-def _image(random: np.random.RandomState) -> Images:
-    """Noise (224, 224, 3) in octaves, coarser ones stronger, stretched to the range of a byte."""
-    total = np.zeros((_SIZE, _SIZE, 3))
-    for cells in _CELLS:
+def _image(random: np.random.RandomState, size: int) -> Images:
+    """Noise (size, size, 3) in octaves, coarser ones stronger, stretched to the range of a byte."""
+    total = np.zeros((size, size, 3))
+    for cells in _CELLS[size]:
         octave = random.standard_normal((cells, cells, 3)) / np.sqrt(cells)
-        total += octave.repeat(_SIZE // cells, axis=0).repeat(_SIZE // cells, axis=1)
+        total += octave.repeat(size // cells, axis=0).repeat(size // cells, axis=1)
     low, high = total.min(), total.max()
     image: Images = ((total - low) / (high - low) * 255).astype(np.uint8)
     return image

@@ -101,7 +101,8 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    known = "digits, synthetic224, mnist, fashion_mnist, cifar10, cifar100"
+    embedded, read = "digits, synthetic224, synthetic416", "mnist, fashion_mnist, cifar10, cifar100"
+    known = f"{embedded}, {read}, digit_boxes, digit_masks"
     with pytest.raises(DataError, match=f"^svhn: no such data set; choose one of {known}$"):
         load_dataset("svhn")
 
