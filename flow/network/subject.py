@@ -231,7 +231,7 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
         for line in load_weights(model, weights.path, torch.zeros(1, *dataset.image_shape)):
             progress(Note(line))
     outputs: tuple[tuple[int, ...], ...] = ((dataset.num_classes,),)
-    if is_own(request.network):
+    if not tells_classes(request.network):
         outputs = own_outputs(request.network, model, dataset.image_shape)
     subject = Subject(
         network=own_name(request.network),
@@ -244,6 +244,11 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     ).with_task(request.metric, request.loss)
     progress(Note(str(subject)))
     return subject
+
+
+def tells_classes(network: NetworkSource) -> bool:
+    """Whether it is a network of the zoo whose output is one value a class."""
+    return not is_own(network) and network_spec(str(network)).classifies
 
 
 def check_classes(network: str, dataset: Dataset) -> None:
@@ -318,11 +323,12 @@ def _model(
     check_normalization(normalization, dataset)
     if isinstance(network, nn.Module) or is_own(network):
         return make_own(network, request.seed, dataset.image_shape, normalization)
-    network_spec(network)  # an unknown name is reported before images that do not fit
-    check_classes(network, dataset)
+    spec = network_spec(network)  # an unknown name is reported before images that do not fit
+    if spec.classifies:
+        check_classes(network, dataset)
     return build(
         network,
-        num_classes=dataset.num_classes,
+        num_classes=dataset.num_classes if spec.classifies else None,
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
         seed=request.seed,

@@ -12,7 +12,7 @@ from bitlathe.flow.network.own_data import find_dataset
 from bitlathe.flow.network.own_network import is_own, own_name
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
 from bitlathe.flow.network.sight import tell_normalization
-from bitlathe.flow.network.subject import check_classes, check_normalization, find_subject
+from bitlathe.flow.network.subject import check_classes, check_normalization, find_subject, tells_classes
 from bitlathe.flow.network.task import FunctionSource, find_task
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.model.compress.architecture import Architecture, GivenNetwork
@@ -111,9 +111,9 @@ def run_training(
 def _what(
     request: NetworkRequest, progress: Progress
 ) -> tuple[Architecture | None, Dataset, Task, Normalization]:
-    """A network of the user's own, None for one of the zoo; its images, task and normalization."""
+    """A network as it is made, None for a classifier of the zoo; its images, task and normalization."""
     assert isinstance(request.network, str) and isinstance(request.dataset, str)
-    if is_own(request.network):
+    if not tells_classes(request.network):
         subject = find_subject(request, progress)
         subject.check_trains()
         tell_normalization(subject, progress)  # of an ONNX file's weights, which it goes on from

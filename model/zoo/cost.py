@@ -9,16 +9,18 @@ from torch import nn
 
 from bitlathe.model.zoo.modes import evaluating
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+
 
 def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     """Multiply-accumulates of one image through convolutions and dense layers; `input_shape` is (C, H, W)."""
     counts: list[int] = []
 
     def count(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        # a filter's terms for each value it makes; of a transposed convolution, for each value it reads
-        counts.append(_layer_macs(module, inputs[0] if isinstance(module, nn.ConvTranspose2d) else output))
+        counts.append(_layer_macs(module, inputs[0], output))
 
-    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
+    layers = [m for m in model.modules() if isinstance(m, (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear))]
     handles = [layer.register_forward_hook(count) for layer in layers]
     try:
         _run_once(model, input_shape)
@@ -28,10 +30,15 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     return sum(counts)
 
 
-def _layer_macs(module: nn.Module, values: torch.Tensor) -> int:
-    """Terms of one value, one for each weight of its channel, times values."""
+def _layer_macs(module: nn.Module, x: torch.Tensor, output: torch.Tensor) -> int:
+    """Terms of one output value, one for each weight of an output channel, times output values.
+
+    A transposed convolution takes each pixel times all weights of its channel.
+    """
     weight: torch.Tensor = module.weight  # type: ignore[assignment]
-    return weight[0].numel() * values[0].numel()
+    if isinstance(module, _TRANSPOSED):
+        return weight[0].numel() * x[0].numel()
+    return weight[0].numel() * output[0].numel()
 
 
 @torch.no_grad()

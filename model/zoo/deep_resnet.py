@@ -32,18 +32,23 @@ def projection_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions, the last one four times as wide, and a shortcut around them."""
+    """1x1, 3x3 and 1x1 convolutions, the last one four times as wide, and a shortcut around them.
+
+    The 3x3 convolution may have groups, and all may end in other channels, as in ResNeXt.
+    """
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, width: int, stride: int, groups: int = 1, outputs: int | None = None
+    ) -> None:
         super().__init__()
-        out_channels = width * self.expansion
+        out_channels = width * self.expansion if outputs is None else outputs
         same = stride == 1 and in_channels == out_channels
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=groups, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu2 = nn.ReLU()
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
@@ -52,7 +57,7 @@ class Bottleneck(nn.Module):
         self.relu3 = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, in, H, W) to (N, 4 * width, H / stride, W / stride)."""
+        """Map (N, in, H, W) to (N, outputs, H / stride, W / stride)."""
         out = self.relu1(self.bn1(self.conv1(x)))
         out = self.relu2(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))

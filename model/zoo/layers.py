@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -80,6 +80,48 @@ class ConvNormReLU(nn.Sequential):
         )
         layers = {"conv": conv, "bn": nn.BatchNorm2d(out_channels), "relu": nn.ReLU()}
         super().__init__(OrderedDict(layers))
+
+
+class ConvNorm(nn.Sequential):
+    """Square convolution without bias, padded by half its kernel, batch norm, and an activation unless None.
+
+    The layers are numbered, as torchvision's are.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        activation: Callable[[], nn.Module] | None = nn.ReLU,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        eps: float = 1e-5,
+    ) -> None:
+        conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False
+        )
+        norm = nn.BatchNorm2d(out_channels, eps=eps)
+        super().__init__(conv, norm, *(() if activation is None else (activation(),)))
+
+
+class Classifier(nn.Module):
+    """A network that classifies by its last map: `features`, average pool, `classifier`."""
+
+    def __init__(self, features: nn.Module, classifier: nn.Module, normalize: Normalize | None) -> None:
+        super().__init__()
+        self.normalize = normalize if normalize is not None else nn.Identity()
+        self.features = features
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.classifier = classifier
+        self.apply(initialize)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, num_classes) of images (N, in_channels, H, W)."""
+        logits: torch.Tensor = self.classifier(self.flatten(self.pool(self.features(self.normalize(x)))))
+        return logits
 
 
 def initialize(module: nn.Module) -> None:

@@ -12,13 +12,27 @@ from torch import nn
 from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.zoo.alexnet import AlexNet
 from bitlathe.model.zoo.deep_resnet import Bottleneck, DeepResNet, ProjectedBlock, Stem
+from bitlathe.model.zoo.densenet import densenet_bc
 from bitlathe.model.zoo.googlenet import GoogLeNet
+from bitlathe.model.zoo.inverted_residual import (
+    CIFAR_EFFICIENTNET_LITE0,
+    CIFAR_MOBILENET_V2,
+    EFFICIENTNET_LITE0,
+    MOBILENET_V2,
+    inverted_residuals,
+)
 from bitlathe.model.zoo.layers import Normalize
 from bitlathe.model.zoo.lenet import LeNet5
 from bitlathe.model.zoo.lenet_caffe import CaffeLeNet5
 from bitlathe.model.zoo.mobilenet import CIFAR_STRIDES, IMAGENET_STRIDES, SMALL_STRIDES, MobileNet
+from bitlathe.model.zoo.mobilenet_v3 import mobilenet_v3_small
 from bitlathe.model.zoo.resnet import CifarResNet, Shortcut, conv_shortcut, pad_shortcut
+from bitlathe.model.zoo.resnext import resnext29
+from bitlathe.model.zoo.shufflenet_v2 import ShuffleNetV2
+from bitlathe.model.zoo.squeezenet import SqueezeNet
+from bitlathe.model.zoo.unet import UNet
 from bitlathe.model.zoo.vgg import Vgg16
+from bitlathe.model.zoo.yolo import YoloV3Tiny
 
 _CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 
@@ -49,6 +63,7 @@ class NetworkSpec:
     num_classes: int
     in_channels: int
     input_size: int
+    classifies: bool = True  # whether its output is one value a class; else maps
 
 
 def _sized(name: str, module: Callable[..., nn.Module]) -> NetworkBuilder:
@@ -66,6 +81,22 @@ def _sized(name: str, module: Callable[..., nn.Module]) -> NetworkBuilder:
             in_channels=inputs.in_channels,
             input_size=height,
             normalize=inputs.normalize,
+        )
+
+    return builder
+
+
+def _of_maps(name: str, module: Callable[..., nn.Module], multiple: int) -> NetworkBuilder:
+    """Builder of a module that makes maps, for images whose sides are multiples of a number."""
+
+    def builder(inputs: Inputs) -> nn.Module:
+        if any(side % multiple or not side for side in inputs.input_size):
+            height, width = inputs.input_size
+            raise ShapeError(
+                f"{name}: images are {height}x{width}; resize them to sides that are multiples of {multiple}"
+            )
+        return module(
+            num_classes=inputs.num_classes, in_channels=inputs.in_channels, normalize=inputs.normalize
         )
 
     return builder
@@ -144,6 +175,38 @@ _SPECS = (
     _imagenet(_resnet18("resnet18-224", Stem.IMAGENET, 32)),
     _imagenet(_resnet50("resnet50-224", Stem.IMAGENET, 32)),
     _imagenet(_fully_convolutional("mobilenet-224", MobileNet, 32, strides=IMAGENET_STRIDES)),
+    _fully_convolutional("mobilenetv2", inverted_residuals, 8, network=CIFAR_MOBILENET_V2),
+    _fully_convolutional("mobilenetv3-small", mobilenet_v3_small, 8, halves_first=False),
+    _fully_convolutional("efficientnet-lite0", inverted_residuals, 8, network=CIFAR_EFFICIENTNET_LITE0),
+    _fully_convolutional("shufflenetv2", ShuffleNetV2, 8, halves_first=False),
+    _fully_convolutional("squeezenet", SqueezeNet, 17, halves_first=False),
+    _fully_convolutional("densenet-bc", densenet_bc, 4, depth=40, growth=12),
+    _fully_convolutional("resnext29", resnext29, 4, groups=32, width=4),
+    _imagenet(_fully_convolutional("mobilenetv2-224", inverted_residuals, 32, network=MOBILENET_V2)),
+    _imagenet(_fully_convolutional("mobilenetv3-small-224", mobilenet_v3_small, 32, halves_first=True)),
+    _imagenet(
+        _fully_convolutional("efficientnet-lite0-224", inverted_residuals, 32, network=EFFICIENTNET_LITE0)
+    ),
+    _imagenet(_fully_convolutional("shufflenetv2-224", ShuffleNetV2, 32, halves_first=True)),
+    _imagenet(_fully_convolutional("squeezenet-224", SqueezeNet, 32, halves_first=True)),
+    NetworkSpec(
+        name="yolov3-tiny",
+        builder=_of_maps("yolov3-tiny", YoloV3Tiny, 32),
+        dataset="synthetic416",
+        num_classes=80,
+        in_channels=3,
+        input_size=416,
+        classifies=False,
+    ),
+    NetworkSpec(
+        name="unet",
+        builder=_of_maps("unet", UNet, 8),
+        dataset="digit_masks",
+        num_classes=11,
+        in_channels=1,
+        input_size=96,
+        classifies=False,
+    ),
 )
 
 NETWORKS: dict[str, NetworkSpec] = {spec.name: spec for spec in _SPECS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import needs
@@ -16,6 +17,10 @@ from bitlathe.model.graph.errors import ShapeError, UnsupportedLayer
 from bitlathe.model.train.evaluate import predict
 from bitlathe.model.train.state_dicts import read_state
 from bitlathe.model.zoo import NETWORKS, LeNet5, Normalize, build, macs, network_spec
+from bitlathe.model.zoo.densenet import densenet_bc
+from bitlathe.model.zoo.resnext import resnext29
+from bitlathe.model.zoo.shufflenet_v2 import shuffled
+from bitlathe.model.zoo.yolo import SameMaxPool
 
 ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS = ROOT.parent / "shared" / "weights"
@@ -44,10 +49,46 @@ def outline(name: str) -> nn.Module:
         return build(name)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name, spec in NETWORKS.items() if spec.classifies])
 def test_a_network_gives_one_logit_a_class(name: str) -> None:
-    model = build(name, num_classes=7).eval()
-    assert model(images_for(name, count=1)).shape == (1, 7)
+    spec = network_spec(name)
+    with torch.device("meta"):
+        model = build(name, num_classes=7).eval()
+        assert model(torch.zeros(1, spec.in_channels, spec.input_size, spec.input_size)).shape == (1, 7)
+
+
+def test_a_detector_gives_boxes_on_two_grids_and_a_segmenter_a_class_for_each_pixel() -> None:
+    coarse, fine = build("yolov3-tiny", num_classes=7, input_size=64)(torch.rand(1, 3, 64, 64))
+    assert (coarse.shape, fine.shape) == ((1, 36, 2, 2), (1, 36, 4, 4))
+    assert build("unet", num_classes=3, input_size=(16, 24))(torch.rand(2, 1, 16, 24)).shape == (2, 3, 16, 24)
+
+
+def test_the_last_pool_of_yolov3_tiny_looks_at_pixels_right_and_below_alone() -> None:
+    x = -torch.rand(1, 2, 5, 5)
+    beyond = nn.functional.pad(x, (0, 1, 0, 1), value=-torch.inf)
+    assert torch.equal(SameMaxPool()(x), nn.functional.max_pool2d(beyond, 2, 1))
+
+
+def test_a_shuffle_deals_channels_out_in_turn() -> None:
+    x = torch.rand(2, 12, 3, 3)
+    assert torch.equal(shuffled(x, 3), nn.ChannelShuffle(3)(x))
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters_in_millions"),
+    [  # Xie et al. 2017, table 7; Huang et al. 2017, table 2
+        (lambda: resnext29(groups=8, width=64, num_classes=10, in_channels=3), 34.4),
+        (lambda: resnext29(groups=16, width=64, num_classes=10, in_channels=3), 68.1),
+        (lambda: densenet_bc(depth=100, growth=12, num_classes=10, in_channels=3), 0.8),
+    ],
+    ids=["resnext29 8x64d", "resnext29 16x64d", "densenet-bc 100"],
+)
+def test_larger_forms_have_the_published_number_of_parameters(
+    network: Callable[[], nn.Module], parameters_in_millions: float
+) -> None:
+    with torch.device("meta"):
+        model = network()
+    assert abs(parameters(model) / 1e6 - parameters_in_millions) < 0.06
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet8", "resnet20"])
@@ -74,7 +115,11 @@ def test_a_cifar_resnet_has_the_published_number_of_parameters(name: str, expect
 # Sources: Caffe's lenet.prototxt; bearpaw/pytorch-classification (AlexNet); Li et al. 2016, table 1 (VGG-16:
 # 3.13e8 multiply-accumulates, 1.5e7 parameters); Lin et al. 2020, arXiv:2002.10179, table 2 (GoogLeNet:
 # 1.52 G, 6.15 M); torchvision (ResNet-18: 1.814 G, 11,689,512; ResNet-50: 4.089 G, 25,557,032); Howard et
-# al. 2017, table 8 (569 M, 4.2 M). The remaining ones are those with other stems or a head of 10.
+# al. 2017, table 8 (569 M, 4.2 M); torchvision again (MobileNetV2: 0.301 G, 3,504,872; MobileNetV3-Small:
+# 0.057 G, 2,542,856; ShuffleNetV2 1.0x: 0.145 G, 2,278,604; SqueezeNet 1.1: 0.349 G, 1,235,496);
+# tensorflow/tpu (EfficientNet-Lite0: 4.7 M); darknet (YOLOv3-tiny: 5.56 G operations, and a weight file of
+# 8,858,734 numbers, 6,368 of which are statistics). The remaining ones are those with other stems or a head
+# of 10.
 SIZES = {  # multiply-accumulates, parameters
     "lenet5-caffe": (2_293_000, 431_080),
     "alexnet": (14_957_056, 2_472_266),
@@ -87,6 +132,20 @@ SIZES = {  # multiply-accumulates, parameters
     "resnet18-224": (1_814_073_344, 11_689_512),
     "resnet50-224": (4_089_184_256, 25_557_032),
     "mobilenet-224": (568_740_352, 4_231_976),
+    "mobilenetv2": (87_976_448, 2_236_682),
+    "mobilenetv3-small": (17_507_328, 1_528_106),
+    "efficientnet-lite0": (115_539_968, 3_383_818),
+    "shufflenetv2": (45_002_112, 1_263_854),
+    "squeezenet": (16_917_248, 727_626),
+    "densenet-bc": (72_365_352, 176_122),
+    "resnext29": (774_055_936, 4_775_754),
+    "mobilenetv2-224": (300_774_272, 3_504_872),
+    "mobilenetv3-small-224": (56_510_400, 2_542_856),
+    "efficientnet-lite0-224": (385_187_552, 4_652_008),
+    "shufflenetv2-224": (144_907_992, 2_278_604),
+    "squeezenet-224": (349_151_936, 1_235_496),
+    "yolov3-tiny": (2_782_480_896, 8_852_366),
+    "unet": (324_993_024, 482_619),
 }
 
 
@@ -114,6 +173,8 @@ def test_the_table_of_networks_is_that_of_the_readme(name: str) -> None:
         ("vgg16", 48, "image size 48 is not a multiple of 32"),
         ("resnet50", 7, "image size 7 is too small; use 8 or more"),
         ("mobilenet-224", 16, "image size 16 is too small; use 32 or more"),
+        ("yolov3-tiny", 100, "images are 100x100; resize them to sides that are multiples of 32"),
+        ("unet", 28, "images are 28x28; resize them to sides that are multiples of 8"),
     ],
 )
 def test_an_image_that_does_not_fit_is_refused(name: str, size: int, message: str) -> None:
@@ -173,6 +234,11 @@ def test_macs_count_terms_times_outputs_and_leave_the_mode_alone() -> None:
     model = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten(), nn.Linear(6 * 9, 10)).train()
     assert macs(model, (4, 5, 5)) == 2 * 9 * 6 * 9 + 54 * 10
     assert model.training
+
+
+def test_macs_of_a_transposed_convolution_count_each_pixel_times_the_weights_of_its_channel() -> None:
+    model = nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2)
+    assert macs(model, (4, 5, 5)) == 4 * 25 * 3 * 9
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet56"])
