@@ -11,13 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from bitlathe.model.onnx.importer import Importer, NodeImporter, OnnxValue
-from bitlathe.model.onnx.network import Clip, FileCodes, RoundToCodes
+from bitlathe.model.onnx.network import Clip, Combine, FileCodes, RoundToCodes, Total
 from bitlathe.model.onnx.proto import OnnxArray, OnnxNode, type_name
 
 HALF_EVEN = ("ROUND", "HALF_EVEN")  # QONNX's words for the rounding of QuantizeLinear
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2")
+SUMS = (nn.Conv2d, nn.Linear, Combine, Total)  # what a ReLU may have been behind
 MOST_BITS = 32
 _CODES = {name: np.iinfo(name) for name in INTEGERS[:4]}
 _NARROW_CODES = {"int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3)}
@@ -135,7 +137,12 @@ def _rounded(importer: Importer, node: OnnxNode, codes: FileCodes) -> OnnxValue:
     """The layer that rounds a tensor; a tensor that is rounded alike twice gets one."""
     key = (node.inputs[0], codes)
     if key not in importer.roundings:
-        importer.roundings[key] = importer.emit(node, _layer(codes), [importer.value(node)])
+        x = importer.value(node)
+        if codes.lo == codes.zero and isinstance(importer.origin(x)[0], SUMS):
+            x = importer.emit(
+                node, nn.ReLU(), [x], stem=f"{node.stem}_relu"
+            )  # that quantizers leave to codes
+        importer.roundings[key] = importer.emit(node, _layer(codes), [x])
     importer.codes[node.outputs[0]] = codes
     return importer.roundings[key]
 

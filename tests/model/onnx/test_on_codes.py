@@ -228,6 +228,11 @@ def test_files_of_onnx_runtimes_quantizer_are_calibrated_from_their_values(
     assert agreement.difference < 0.02 * agreement.magnitude
     network = quantize(model, images)
     assert network.unkept is not None and "is not a power of two" in network.unkept
+    graph = network.graph
+    codes = evaluate(graph, network.preprocess.codes(images))[:, :, 0, 0]
+    found = np.ldexp(codes.astype(np.float64), -graph.format_of(graph.output).frac)
+    wanted = run(path, values(images))  # whose ReLUs the codes' ends are
+    assert np.abs(found - wanted).mean() < 0.03 * np.abs(wanted).max()
 
 
 def test_a_softmax_of_codes_at_the_end_is_left_to_the_host(tmp_path: Path, rng: np.random.Generator) -> None:
