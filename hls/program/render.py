@@ -51,7 +51,7 @@ _ERRORS = {
     ErrorCode.BAD_OPCODE: "an unknown opcode, an END before the last descriptor, or none there",
     ErrorCode.BAD_FIELD: "an impossible field, waits that nothing can meet, or (no descriptor) an argument: "
     "`INPUTS` is 0 or an address is not aligned",
-    ErrorCode.OUT_OF_BOUNDS: "an access beyond its space, the scratchpad, the weight store or the codebook",
+    ErrorCode.OUT_OF_BOUNDS: "an access beyond its space, scratchpad, weight store, codebook or tables",
     ErrorCode.AXI_READ: "memory answered a read with an error",
     ErrorCode.AXI_WRITE: "memory answered a write with an error (no descriptor: a profile word)",
     ErrorCode.ABORTED: "ended from outside, by `CTRL`'s abort (no descriptor)",

@@ -17,9 +17,10 @@ from bitlathe.hls.target.measured import AreaPoint, measured
 from bitlathe.model.graph.errors import CapacityError
 
 OTHER_DSP = 2  # outside the array: for the planes of results and of residuals
-CHECK_DSP = 1  # of reach_check, which the points of measured.json lack: drop this once they are made again
+CHECK_DSP = 2  # of reach_check
+TABLE_LANES = 4  # of the output stage, that a RAMB36 holds the tables for: two RAMB18, two ports each
 # Share of a part that an engine may use: the rest is for interconnect; routing fails well below all LUTs.
-USABLE_LUT, USABLE_FF, USABLE_DSP, USABLE_BRAM = 0.70, 0.70, 0.97, 0.95
+USABLE_LUT, USABLE_FF, USABLE_DSP, USABLE_BRAM = 0.70, 0.70, 0.97, 0.97
 RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))  # lines, bits (AMD UG473)
 RAMB36_SHAPES = ((32768, 1), (16384, 2), (8192, 4), (4096, 9), (2048, 18), (1024, 36))
 SIMPLE_SHAPE = (512, 72)  # of a RAMB36 that is written on one port and read on the other
@@ -93,8 +94,8 @@ def area_of(configuration: EngineConfiguration, part_family: str) -> Area:
     """Measured area where Yosys has synthesized the configuration, else an estimate."""
     for point in measured():
         if (point.configuration, point.family) == (configuration, part_family):
-            dsp = point.dsp + CHECK_DSP
-            return Area(lut=point.lut, ff=point.ff, dsp=dsp, bram36=point.bram36, is_measured=True)
+            dsp, bram36 = point.dsp + _later_multipliers(configuration), point.bram36 + _tables(configuration)
+            return Area(lut=point.lut, ff=point.ff, dsp=dsp, bram36=bram36, is_measured=True)
     return estimate(configuration, measured())
 
 
@@ -129,20 +130,30 @@ def deviations() -> Iterator[Deviation]:
 
 def multipliers(configuration: EngineConfiguration) -> int:
     """DSP blocks: one for two products."""
-    return configuration.macs_per_cycle // 2 + OTHER_DSP + CHECK_DSP
+    return configuration.macs_per_cycle // 2 + OTHER_DSP + _later_multipliers(configuration)
+
+
+def _later_multipliers(configuration: EngineConfiguration) -> int:
+    """DSP blocks that the points of measured.json lack: of reach_check, and of residuals, one a lane."""
+    return CHECK_DSP + configuration.pi
+
+
+def _tables(configuration: EngineConfiguration) -> float:
+    """RAMB36 of the tables of activations, which the points of measured.json lack too."""
+    return configuration.pi / TABLE_LANES
 
 
 def block_rams(configuration: EngineConfiguration) -> float:
-    """RAMB36, a RAMB18 counting half: two halves a bank, and one store for each output lane's weights.
+    """RAMB36, a RAMB18 counting half: two halves a bank, a store for each output lane's weights, tables.
 
     Of blocks of one shape a memory; Yosys mixes shapes and may need up to 3 % less.
 
     >>> block_rams(EngineConfiguration())
-    128.0
+    130.0
     """
     half = _ram36(configuration.bank_lines, 4 * configuration.pi, is_simple=False)
     column = _ram36(configuration.weight_lines, 8 * configuration.pi, is_simple=True)
-    return 2 * configuration.banks * half + configuration.po * column
+    return 2 * configuration.banks * half + configuration.po * column + _tables(configuration)
 
 
 def terms(configuration: EngineConfiguration) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """Configurations that Yosys has synthesized: benchmarks/area.py makes the file beside this module.
 
-Its points were measured before the engine had reach_check. area.py adds that module's multiplier; its LUTs
-and flip-flops are missing from this folder's figures until benchmarks/area.py runs again.
+Its points were measured before the engine had reach_check, multipliers of residuals and tables. area.py adds
+their multipliers and block RAMs; their LUTs and flip-flops, 2,100 and 1,700 on pynq-z2, are missing from this
+folder's figures until benchmarks/area.py runs again.
 """
 
 import json
