@@ -1,6 +1,7 @@
 """Random EXEC descriptors that stay within their stores, many right at an edge, and ways to lead them out."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,10 +15,18 @@ from bitlathe.hls.checks import (
     source_reach,
     weight_reach,
 )
-from bitlathe.hls.program import Descriptor, Exec, fields_of
+from bitlathe.hls.program import Descriptor, Exec, Field, fields_of
 from bitlathe.hls.target.config import EngineConfiguration
 
-FIELDS = {field.name: field for field in fields_of(Exec)[len(fields_of(Descriptor)) :]}
+AnyDescriptor = TypeVar("AnyDescriptor", bound=Descriptor)
+
+
+def _own_fields(kind: type[Descriptor]) -> dict[str, Field]:
+    """Fields of a kind of descriptors, less those that all have."""
+    return {field.name: field for field in fields_of(kind)[len(fields_of(Descriptor)) :]}
+
+
+FIELDS = _own_fields(Exec)
 _COUNTS = (
     *("kernel_h", "kernel_w", "stride_h", "stride_w", "tap_rows", "tap_step", "out_step"),
     *("in_h", "in_w", "out_h", "out_w", "out_tiles"),
@@ -101,11 +110,11 @@ def _placed(rng: np.random.Generator, one: Exec, configuration: EngineConfigurat
     return replace(one, weight_line=_shift(rng, lines, configuration.weight_lines))
 
 
-def led_astray(rng: np.random.Generator, one: Exec) -> Exec:
-    """The EXEC with one or two fields changed: by one, in a bit, or to anything that they can hold."""
-    changed = {}
-    for name in rng.choice(sorted(FIELDS), size=int(rng.integers(1, 3)), replace=False):
-        field, value = FIELDS[name], getattr(one, name)
+def led_astray(rng: np.random.Generator, one: AnyDescriptor) -> AnyDescriptor:
+    """The descriptor with one or two fields changed: by one, in a bit, or to anything that they can hold."""
+    fields, changed = _own_fields(type(one)), {}
+    for name in rng.choice(sorted(fields), size=int(rng.integers(1, 3)), replace=False):
+        field, value = fields[name], getattr(one, name)
         bits = value & ((1 << field.width) - 1)
         choices = [bits + 1, bits - 1, bits ^ (1 << int(rng.integers(field.width)))]
         choices.append(int(rng.integers(1 << field.width)))

@@ -13,7 +13,16 @@ from lone_execs import LONGEST
 
 from bitlathe.hls.checks import fault_of
 from bitlathe.hls.cycles.model import exec_cycles
-from bitlathe.hls.program import Descriptor, ErrorCode, Exec, LoadWeights
+from bitlathe.hls.program import (
+    Descriptor,
+    Encoding,
+    ErrorCode,
+    Exec,
+    LoadMove,
+    LoadWeights,
+    Space,
+    StoreMove,
+)
 from bitlathe.hls.program.registers import NO_DESCRIPTOR
 from bitlathe.hls.target.config import Target
 from bitlathe.hls.vitis.csim import EngineStopped, HlsEngine, Types
@@ -158,6 +167,25 @@ def test_an_exec_of_any_size_is_refused_as_specified(rng: np.random.Generator, n
             assert engine.check(one) is code, one
             seen.add(code)
     assert seen == {ErrorCode.NONE, ErrorCode.BAD_FIELD, ErrorCode.OUT_OF_BOUNDS}
+
+
+_MOVES = (
+    LoadMove(segment_words=8, segments=2, row_words=4, plane=3, row_bank=1),
+    StoreMove(space=Space.OUTPUT, segment_words=8, segments=2, row_words=4, plane=3, row_bank=1),
+    *(LoadWeights(encoding=encoding, beats=9, pass_lines=1) for encoding in Encoding),
+)
+
+
+@pytest.mark.parametrize("name", ["pynq-z2", "zcu104", "16x32x3"])
+def test_a_move_is_refused_as_specified(rng: np.random.Generator, name: str) -> None:
+    target, seen = TARGETS[name], set()
+    engine = HlsEngine(target)
+    for move in _MOVES:
+        for one in (move, *(led_astray(rng, move) for _ in range(200))):
+            code, _ = _fault((one,), target)
+            assert engine.check(one) is code, one
+            seen.add(code)
+    assert seen == {ErrorCode.NONE, ErrorCode.BAD_FIELD}
 
 
 # Fields that need or exclude one another, with the values that matter.
