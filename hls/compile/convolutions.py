@@ -11,10 +11,11 @@ from bitlathe.hls.compile.grouped import Grouped, Run
 from bitlathe.hls.compile.layout import Slots, multiplied_slots, natural_slots, padded_slots
 from bitlathe.hls.compile.lowering import Lowering, Operation, behind_of, pool_of
 from bitlathe.hls.compile.network import LayerKind, Parameters, Window
-from bitlathe.hls.compile.windows import trimmed, windows_of
+from bitlathe.hls.compile.windows import windows_of
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import Conv2d, MaxPool2d, Node
+from bitlathe.model.graph.parts import trimmed
 
 EXEC_CYCLES = 30  # that one more EXEC takes, about
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bitlathe.hls.compile.aliases import channels_of
 from bitlathe.hls.compile.layout import InputLayout
 from bitlathe.hls.datapath import PACKED_BITS
 from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.model.graph.aliases import channels_of
 from bitlathe.model.graph.elementwise import Lookup
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, IntWeights, Node

@@ -42,6 +42,18 @@ def multiplied_slots(slots: Slots, multiplier: int) -> Slots:
     )
 
 
+def selected_slots(slots: Slots, lanes: int, channels: tuple[int, ...]) -> tuple[int, Slots]:
+    """First tile that holds one of some channels of a map, and the slots of them from it to the last.
+
+    >>> selected_slots((0, 1, 2, 3, 4, 5, 6, 7), 2, (3, 4))
+    (1, (-1, 0, 1, -1))
+    """
+    place = {channel: index for index, channel in enumerate(channels)}
+    renamed = tuple(place.get(slot, UNUSED) for slot in slots)
+    used = [lane // lanes for lane, slot in enumerate(renamed) if slot != UNUSED]
+    return used[0], renamed[used[0] * lanes : (used[-1] + 1) * lanes]
+
+
 def joined_slots(parts: tuple[Slots, ...]) -> Slots:
     """Slots of a concatenation: each part keeps its tiles.
 

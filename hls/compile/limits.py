@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from bitlathe.hls.compile.windows import trimmed
 from bitlathe.hls.datapath import LANE_BITS
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.errors import BitlatheError, CapacityError, UnsupportedLayer, together
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Pair
+from bitlathe.model.graph.parts import trimmed
 from bitlathe.model.graph.resampling import (
     ConvTranspose2d,
     Interpolate2d,

@@ -11,17 +11,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from bitlathe.hls.compile.aliases import channels_of, selected_slots
 from bitlathe.hls.compile.behind import table_of
 from bitlathe.hls.compile.convolutions import lower_parts
 from bitlathe.hls.compile.copies import copied, repacked
 from bitlathe.hls.compile.fold import fold_of, folded_layout, packed_tensors
-from bitlathe.hls.compile.layout import InputLayout, joined_slots, natural_slots
+from bitlathe.hls.compile.layout import InputLayout, joined_slots, natural_slots, selected_slots
 from bitlathe.hls.compile.limits import check_graph
 from bitlathe.hls.compile.lowering import Lowering, MappedTensor, Operation, behind_of, network_of
 from bitlathe.hls.compile.network import LayerKind, Network, Parameters, Placement, Window
 from bitlathe.hls.compile.shuffles import copies_phases, lower_shuffle, lower_unshuffle, shuffled_tiles
 from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.model.graph.aliases import channels_of
 from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph, product_shift

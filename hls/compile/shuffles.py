@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from bitlathe.hls.compile.aliases import selected_slots
-from bitlathe.hls.compile.layout import multiplied_slots
+from bitlathe.hls.compile.layout import multiplied_slots, selected_slots
 from bitlathe.hls.compile.lowering import Lowering, behind_of, pool_of
 from bitlathe.hls.compile.windows import windows_of
 from bitlathe.model.graph.nodes import MaxPool2d
@@ -56,7 +55,8 @@ def copies_phases(lowering: Lowering, node: PixelUnshuffle2d) -> bool:
     area, tiles, pp = node.factor**2, lowering.tiles(node.source), lowering.configuration.pp
     channels = lowering.graph.shapes[node.name][0]
     by_convolution = -(-channels // lowering.configuration.po) * max(area, pp)
-    return area * tiles * pp < by_convolution
+    leaves_gaps = channels % (area * lowering.configuration.pi) > 0
+    return area * tiles * pp + leaves_gaps <= by_convolution
 
 
 def lower_unshuffle(lowering: Lowering, node: PixelUnshuffle2d) -> None:

@@ -7,7 +7,6 @@ from bitlathe.hls.compile.network import Parameters, Placement, Window
 from bitlathe.model.graph.nodes import Conv2d, MaxPool2d, Pair
 from bitlathe.model.graph.parts import Part
 
-AnyWindowed = Conv2d | MaxPool2d
 LARGEST_STRIDE = 15
 LARGEST_STEP = 31  # columns from a pixel that a layer makes to the next one of its row
 HELD_TAPS = 64  # most taps whose equal weights are stored one by one
@@ -67,34 +66,3 @@ def _holds_weights(node: Conv2d | MaxPool2d) -> bool:
         return False
     height, width = node.kernel_size
     return height * width > HELD_TAPS and bool((node.weight == node.weight[..., :1, :1]).all())
-
-
-def trimmed(node: AnyWindowed, source: Pair) -> AnyWindowed:
-    """A dilated window without the outer rows and columns of taps that meet nothing but padding."""
-    for axis, extent in enumerate(source):
-        if node.dilation[axis] > 1:
-            node = _trimmed_along(node, axis, extent, node.windows.size(node.name, *source)[axis])
-    return node
-
-
-def _trimmed_along(node: AnyWindowed, axis: int, extent: int, places: int) -> AnyWindowed:
-    kernel, stride, dilation = node.kernel_size[axis], node.stride[axis], node.dilation[axis]
-    origins = range(-node.padding[axis], -node.padding[axis] + places * stride, stride)
-    taps = [tap for tap in range(kernel) if any(0 <= at + tap * dilation < extent for at in origins)]
-    first, last = (taps[0], taps[-1]) if taps else (0, 0)
-    if last - first + 1 == kernel:
-        return node
-    end = (node.padding if node.end_padding is None else node.end_padding)[axis]
-    cut = replace(
-        node,
-        padding=_with(node.padding, axis, node.padding[axis] - first * dilation),
-        end_padding=_with(
-            node.padding if node.end_padding is None else node.end_padding,
-            axis,
-            end - (kernel - 1 - last) * dilation,
-        ),
-    )
-    if isinstance(cut, MaxPool2d):
-        return replace(cut, kernel_size=_with(cut.kernel_size, axis, last - first + 1))
-    kept = (slice(None),) * (2 + axis) + (slice(first, last + 1),)
-    return replace(cut, weight=cut.weight[kept], codebook=None)

@@ -14,10 +14,22 @@ from bitlathe.hls.cycles.model import DdrModel, move_beats
 from bitlathe.hls.program import Exec, LoadMove, LoadWeights, Program, StoreMove
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
 from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.model.graph.aliases import channels_of
+from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.files.account import useful_macs
-from bitlathe.model.graph.graph import Graph, macs
+from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, Dense, MaxPool2d, Node
+from bitlathe.model.graph.parts import trimmed
+from bitlathe.model.graph.resampling import (
+    ConvTranspose2d,
+    Interpolate2d,
+    IntervalPool2d,
+    PixelShuffle2d,
+    PixelUnshuffle2d,
+    Upsample2d,
+)
 
+LANEWISE = AvgPool2d | MaxPool2d | IntervalPool2d | Interpolate2d | Upsample2d | PixelUnshuffle2d | Product
 PACKED_RATE = 2  # packed 4-bit layers, against 8-bit ones
 
 
@@ -78,23 +90,30 @@ def bounds(graph: Graph, program: Program, ddr: DdrModel) -> Bounds:
 
 
 def array_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, packed: bool) -> float:
-    """Cycles of a node on an array without idle lanes.
+    """Cycles of a node on an array without idle lanes; none of what the layers before it may do at once.
 
     Where an output channel reads one input channel only `pi` of the `pi` x `po` products a pixel are of use:
     the scratchpad delivers at most `pi` channels of `pp` pixels a cycle.
     """
-    needed = needed_rows(graph, node)
-    if is_lanewise(graph, node):
-        channels, height, width = graph.shapes[node.name]
-        return (
-            needed * prod(_window(node)) * channels * height * width / (configuration.pi * configuration.pp)
-        )
-    return needed * macs(graph, node) / _products_a_cycle(configuration, packed)
+    channels, height, width = graph.shapes[node.name]
+    lanes = configuration.pi * configuration.pp
+    if channels_of(graph, node) is not None or isinstance(node, Lookup | PixelShuffle2d):
+        return 0.0
+    if isinstance(node, Product | Upsample2d | PixelUnshuffle2d):
+        return channels * height * width / lanes
+    products = 0.0
+    for part in graph.parts(node):
+        window = trimmed(part.node, graph.shapes[node.sources[0]][1:])
+        rows, columns = window.windows.size(node.name, *graph.shapes[node.sources[0]][1:])
+        kernels = window.weight.size if isinstance(window, Conv2d) else channels * prod(window.kernel_size)
+        products += _needed(graph, window, rows) * kernels * rows * columns
+    return products / (lanes if is_lanewise(graph, node) else _products_a_cycle(configuration, packed))
 
 
 def peak_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, packed: bool) -> float:
     """Cycles of a node's useful products were all multipliers at work, none of them for what is left out."""
-    return needed_rows(graph, node) * useful_macs(graph, node) / _products_a_cycle(configuration, packed)
+    useful = needed_rows(graph, node) * useful_macs(graph, node) / _products_a_cycle(configuration, packed)
+    return min(useful, array_cycles(graph, node, configuration, packed))
 
 
 def needed_rows(graph: Graph, node: Node) -> float:
@@ -102,19 +121,25 @@ def needed_rows(graph: Graph, node: Node) -> float:
 
     Of a kernel of several rows it leaves out one at most, and only one of padding (hls/program/skipping.py).
     """
-    height = _window(node)[0]
-    if height < 2 or not isinstance(node, Conv2d | AvgPool2d | MaxPool2d):
+    if not isinstance(node, Conv2d | AvgPool2d | MaxPool2d):
         return 1.0
-    out_h = graph.shapes[node.name][1]
+    (part,) = graph.parts(node)
+    return _needed(graph, part.node, graph.shapes[node.name][1])
+
+
+def _needed(graph: Graph, window: Conv2d | MaxPool2d, out_h: int) -> float:
+    height = window.kernel_size[0]
+    if height < 2 or window.dilation[0] > 1:
+        return 1.0
     each_alone = Sweep(
         out_h=out_h,
         out_w=1,
         group_lanes=1,
         row_break=False,
         kernel_h=height,
-        stride_h=node.stride[0],
-        start_y=-node.padding[0],
-        in_h=graph.shapes[node.source][1],
+        stride_h=window.stride[0],
+        start_y=-window.padding[0],
+        in_h=graph.shapes[window.source][1],
     )
     return 1 - float(skipping_groups(each_alone).sum()) / (height * out_h)
 
@@ -124,14 +149,10 @@ def _products_a_cycle(configuration: EngineConfiguration, packed: bool) -> int:
 
 
 def is_lanewise(graph: Graph, node: Node) -> bool:
-    """Whether every output channel reads one input channel: a depthwise convolution or a pool."""
-    if isinstance(node, Conv2d | Dense):
-        return graph.convolution(node).is_depthwise
-    return isinstance(node, AvgPool2d | MaxPool2d)
-
-
-def _window(node: Node) -> tuple[int, int]:
-    return node.kernel_size if isinstance(node, Conv2d | AvgPool2d | MaxPool2d) else (1, 1)
+    """Whether every output channel reads one input channel: a depthwise convolution, a pool, a product."""
+    if isinstance(node, Conv2d | Dense | ConvTranspose2d):
+        return all(isinstance(part.node, Conv2d) and part.node.is_depthwise for part in graph.parts(node))
+    return isinstance(node, LANEWISE)
 
 
 def _beats(program: Program, *, stores: bool) -> Counter[str]:

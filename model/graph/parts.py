@@ -4,7 +4,7 @@ The reference does without; hardware and the compiled evaluator compute parts, a
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TypeVar
@@ -260,3 +260,30 @@ def _interpolations(node: Interpolate2d, shape: Shape) -> Iterator[Part]:
         make = _depthwise(node, kernel, node.weight_frac, shape[0])
         kernel_size = (kernel.shape[0], kernel.shape[1])
         yield _placed((rows, columns), kernel_size, (shape[1], shape[2]), make)
+
+
+def trimmed(node: Conv2d | MaxPool2d, source: Pair) -> Conv2d | MaxPool2d:
+    """A dilated window without the outer rows and columns of taps that meet nothing but padding."""
+    for axis, extent in enumerate(source):
+        if node.dilation[axis] > 1:
+            node = _trimmed_along(node, axis, extent, node.windows.size(node.name, *source)[axis])
+    return node
+
+
+def _trimmed_along(node: Conv2d | MaxPool2d, axis: int, extent: int, places: int) -> Conv2d | MaxPool2d:
+    kernel, stride, dilation = node.kernel_size[axis], node.stride[axis], node.dilation[axis]
+    origins = range(-node.padding[axis], -node.padding[axis] + places * stride, stride)
+    taps = [tap for tap in range(kernel) if any(0 <= at + tap * dilation < extent for at in origins)]
+    first, last = (taps[0], taps[-1]) if taps else (0, 0)
+    if last - first + 1 == kernel:
+        return node
+    padding, ends = list(node.padding), list(node.windows.end_padding)
+    padding[axis] -= first * dilation
+    ends[axis] -= (kernel - 1 - last) * dilation
+    cut = replace(node, padding=(padding[0], padding[1]), end_padding=(ends[0], ends[1]))
+    if isinstance(cut, MaxPool2d):
+        size = list(cut.kernel_size)
+        size[axis] = last - first + 1
+        return replace(cut, kernel_size=(size[0], size[1]))
+    kept = (slice(None),) * (2 + axis) + (slice(first, last + 1),)
+    return replace(cut, weight=cut.weight[kept], codebook=None)

@@ -1,11 +1,7 @@
-"""Nodes that cost nothing: some of a tensor's channels in another order, without a change of their codes.
-
-A selection, a slice, a channel shuffle is the same region of memory under other slots.
-"""
+"""Nodes that are no more than some of a tensor's channels in some order: a slice, a channel shuffle."""
 
 import numpy as np
 
-from bitlathe.hls.compile.layout import UNUSED, Slots
 from bitlathe.model.graph.graph import Graph, shifts
 from bitlathe.model.graph.nodes import Conv2d, MaxPool2d, Node
 from bitlathe.model.graph.resampling import PixelShuffle2d, PixelUnshuffle2d, Upsample2d
@@ -43,15 +39,3 @@ def _selected(graph: Graph, conv: Conv2d) -> tuple[int, ...] | None:
     group = np.arange(conv.out_channels) // (conv.out_channels // conv.groups)
     channels = tuple((group * inputs + is_one.argmax(axis=1)).tolist())
     return channels if len(set(channels)) == len(channels) else None
-
-
-def selected_slots(slots: Slots, lanes: int, channels: tuple[int, ...]) -> tuple[int, Slots]:
-    """First tile that holds one of some channels of a map, and the slots of them from it to the last.
-
-    >>> selected_slots((0, 1, 2, 3, 4, 5, 6, 7), 2, (3, 4))
-    (1, (-1, 0, 1, -1))
-    """
-    place = {channel: index for index, channel in enumerate(channels)}
-    renamed = tuple(place.get(slot, UNUSED) for slot in slots)
-    used = [lane // lanes for lane, slot in enumerate(renamed) if slot != UNUSED]
-    return used[0], renamed[used[0] * lanes : (used[-1] + 1) * lanes]
