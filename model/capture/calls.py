@@ -199,7 +199,7 @@ class Call:
         if not 2 <= len(value.size) <= 4 or not made_of_images(value.places, value.node.shape, BATCH):
             return None
         shape = shape_of(value.size)
-        name = value.name or self.extra_name("values")
+        name = unused(value.name, self.made.nodes) if value.name else self.extra_name("values")
         nodes = arranged(value.node, value.places[0].reshape(shape), name, self.made.name)
         if nodes is None:
             return None
