@@ -37,7 +37,7 @@ def placed_exec(rng: np.random.Generator, configuration: EngineConfiguration, **
         fields = _kind(rng, configuration) | _window(rng)
         if any(fields[name] != value for name, value in wanted.items()):
             continue
-        fields |= _skipping(rng, fields) | _clamp(rng, fields)
+        fields |= _skipping(rng, fields) | _clamp(rng)
         placed = _placed(rng, Exec(**fields, **_steps(rng, fields, configuration.banks)), configuration)
         if placed is not None:
             return _with_right_residual(_grouped(rng, placed, configuration), configuration)
@@ -99,16 +99,15 @@ def _window(rng: np.random.Generator) -> dict[str, int]:
 
 
 def _skipping(rng: np.random.Generator, fields: dict[str, int]) -> dict[str, int]:
-    """Some leave out kernel rows of padding, which this engine computes."""
+    """Half of those that may leave out kernel rows of padding do."""
     may = fields["kernel_h"] > 1 and fields["tap_rows"] == 1 and not fields["hold_weights"]
     return {"skip_weights": fields["kernel_w"] * fields["ci_tiles"] if may and _pick(rng, 0, 1) else 0}
 
 
-def _clamp(rng: np.random.Generator, fields: dict[str, int]) -> dict[str, int]:
-    if fields["has_residual"] == _pick(rng, 0, 1):
-        low, high = sorted(rng.integers(-256, 256, 2).tolist())
-        return {"lo": low, "hi": high}
+def _clamp(rng: np.random.Generator) -> dict[str, int]:
     low, high = _CLAMPS[_pick(rng, 0, len(_CLAMPS) - 1)]
+    if rng.random() < 0.5:
+        low, high = sorted(rng.integers(-256, 256, 2).tolist())
     return {"lo": low, "hi": high}
 
 

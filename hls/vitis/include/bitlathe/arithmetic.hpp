@@ -99,11 +99,11 @@ inline int32_t residual_term(Int<kCodeBits> maximum, Int<kCodeBits> residual, co
   return is_product ? (int32_t)product : (int32_t)shifted;
 }
 
-inline UInt<8> requantize(int32_t acc, const Requantization &parameters, int32_t residual, int lo, int hi,
+inline UInt<8> requantize(int32_t acc, const Requantization &parameters, int32_t added, int lo, int hi,
                           bool half_even) {
 #pragma HLS INLINE
   const uint32_t half = (1U << (int)parameters.shift) >> 1;  // 0 when the shift is 0
-  const int32_t sum = (int32_t)((uint32_t)acc + (uint32_t)parameters.bias + half + (uint32_t)residual);
+  const int32_t sum = (int32_t)((uint32_t)acc + (uint32_t)parameters.bias + half + (uint32_t)added);
   const bool was_half = half_even && half != 0 && ((uint32_t)sum & (2 * half - 1)) == 0;
   const int32_t nearest = sum >> (int)parameters.shift;
   const int32_t shifted = was_half ? nearest & ~1 : nearest;

@@ -88,7 +88,8 @@ bool source_is_inside(const Descriptor &d) {
   return first + times(above, pitch) + left >= 0 && last < Config::kBanks * Config::kBankLines;
 }
 
-// Whether the words of an output or a residual are, whose rows are `width` positions and a `row` step each.
+// Whether an output or a residual is in the scratchpad: the last word of a row is `width` positions after its first,
+// the first of the next row `row` positions after that.
 template <class Config>
 bool map_is_inside(const Descriptor &d, int32_t first, int32_t width, int32_t row, uint32_t plane, bool is_packed) {
 #pragma HLS INLINE
