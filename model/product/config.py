@@ -41,7 +41,7 @@ class ProductConfig:
 
     A layer that `layers` does not name takes the codes of its kind, or fewer
     codewords if fewer than `vectors_per_codeword` vectors would share each; it is left alone if it is the
-    first, depthwise, smaller than `smallest` weights, wider than 8 bits or would not shrink.
+    first, of several groups, smaller than `smallest` weights, wider than 8 bits or would not shrink.
     """
 
     convolution: LayerCodes = LayerCodes()  # a codeword is a row of the engine's weight line

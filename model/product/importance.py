@@ -26,7 +26,9 @@ def importance(
         factor *= layout.scales(node.weight_frac, -2)
     if objective is Objective.OUTPUTS:
         assert squares is not None
-        shaped = squares.view(1, -1, *[1] * (len(layout.shape) - 2)).expand(layout.shape)
+        groups = node.groups if isinstance(node, Conv2d) else 1
+        read = squares.view(groups, -1).repeat_interleave(layout.shape[0] // groups, dim=0)
+        shaped = read.view(*read.shape, *[1] * (len(layout.shape) - 2)).expand(layout.shape)
         factor *= layout.split(shaped).sum(dim=1) / layout.present().sum(dim=1)
     mean = factor.mean()
     return factor / mean if mean > 0 else torch.ones(layout.vectors)

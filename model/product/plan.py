@@ -40,8 +40,8 @@ def _chosen(node: Conv2d | Dense, config: ProductConfig, *, first: bool) -> Laye
                 f"{node.name}: {node.weight_bits}-bit weights take no codebook; quantize it to {WIDEST} bits"
             )
         return codes
-    depthwise = isinstance(node, Conv2d) and node.is_depthwise
-    if first or depthwise or node.weight.size < config.smallest or node.weight_bits > WIDEST:
+    grouped = isinstance(node, Conv2d) and node.groups > 1
+    if first or grouped or node.weight.size < config.smallest or node.weight_bits > WIDEST:
         return None
     codes = _scaled(node, config.dense if isinstance(node, Dense) else config.convolution, config)
     return codes if coded_bits(node.weight.shape, codes) < node.weight.size * node.weight_bits else None
