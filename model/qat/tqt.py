@@ -78,7 +78,7 @@ class _Rounded(torch.autograd.Function):
 
 
 class _Tabled(torch.autograd.Function):
-    """values[x - first] of codes x; the gradient is slopes[x - first] times."""
+    """values[x - first] of codes x; the gradient to x is slopes[x - first] times."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, first: int, values: Tensor, slopes: Tensor) -> Tensor:
@@ -87,9 +87,13 @@ class _Tabled(torch.autograd.Function):
         return values[places]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        places, slopes = ctx.saved_tensors
-        return gradients[0] * slopes[places], None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None, None]:
+        (gradient,), (places, slopes) = gradients, ctx.saved_tensors
+        of_values = None
+        if ctx.needs_input_grad[2]:
+            flat = gradient.reshape(-1).to(slopes.dtype)
+            of_values = torch.zeros_like(slopes).index_add_(0, places.reshape(-1), flat)
+        return gradient * slopes[places], None, of_values, None
 
 
 def codes(
@@ -121,7 +125,7 @@ def rounded(v: Tensor) -> Tensor:
 
 
 def tabled(x: Tensor, first: int, values: Tensor, slopes: Tensor) -> Tensor:
-    """The value of each code of `x`, from that of `first` on, with the gradients that `slopes` state."""
+    """The values of codes `x`, from that of `first` on; gradients go to `values`, and by slopes to `x`."""
     result: Tensor = _Tabled.apply(x, first, values, slopes)  # type: ignore[no-untyped-call]
     return result
 

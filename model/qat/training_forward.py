@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from math import inf, prod
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bitlathe.model.capture.float_network import FloatConv2d, FloatLookup, FloatNetwork, FloatProduct
 from bitlathe.model.capture.formula import Evaluation
-from bitlathe.model.capture.scalar_function import ScalarFunction
 from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.fixed_point import RoundingMode, weight_limit
 from bitlathe.model.graph.graph import ROUNDING_NODES, Graph, dead_after
@@ -23,13 +21,13 @@ from bitlathe.model.qat.training_layers import (
     IntervalAverage,
     Limit,
     LiveConcatenation,
-    LiveFunction,
     LiveInterpolation,
     LiveMovement,
     LiveProduct,
     LiveProducts,
     LiveTable,
     Maximum,
+    RealFunction,
     Rounding,
     TrainingLayer,
     WeightRounding,
@@ -37,7 +35,6 @@ from bitlathe.model.qat.training_layers import (
     powers,
 )
 from bitlathe.model.quantize.resampled import MovingNode, shares_of_intervals
-from bitlathe.model.quantize.tables import values_of_codes
 from bitlathe.model.quantize.weight_formats import WeightedNode
 
 
@@ -108,22 +105,16 @@ class TrainingForward:
         """Output codes per source code, or per product of the sources' codes."""
         return 2.0 ** (self._exponent(node.name) - sum(self._exponent(source) for source in node.sources))
 
-    def _function(self, node: Lookup) -> LiveTable | LiveFunction:
+    def _function(self, node: Lookup) -> LiveTable | RealFunction:
         """A table with the codes of the graph's, unless source or output are real."""
         layer, finish = self._network.by_name[node.name], self._finish(node)
         assert isinstance(layer, FloatLookup)
-        source, output = 2.0 ** -self._exponent(node.source), 2.0 ** self._exponent(node.name)
-        if self._is_real(node.source) or self._is_real(node.name):
-            return LiveFunction(function=layer.function, value=source, scale=output, finish=finish)
-        form = self.graph.format_of(node.source)
-        made, slopes = _with_slopes(layer.function, torch.from_numpy(values_of_codes(form)))
-        values = (made * output + finish.half).float()
-        entries = torch.tensor(node.codes, dtype=torch.float32)
-        off = values.floor().clamp(node.format.lo, node.format.hi) != entries  # by float32's rounding
-        values = torch.where(off, entries + finish.half, values)
-        return LiveTable(
-            first=form.lo, values=values, slopes=(slopes * (source * output)).float(), finish=finish
-        )
+        scale = 2.0 ** self._exponent(node.name)
+        if isinstance(finish, Limit) or self._is_real(node.source):
+            value = 2.0 ** -self._exponent(node.source)
+            return RealFunction(function=layer.function, value=value, scale=scale, finish=finish)
+        source = self.graph.format_of(node.source)
+        return LiveTable(function=layer.function, source=source, scale=scale, finish=finish)
 
     def _share(self, node: AvgPool2d) -> float:
         """Weight of one pixel in an average."""
@@ -181,14 +172,3 @@ class TrainingForward:
     def _exponent(self, tensor: str) -> int:
         """log2 of the codes per unit; tensors that stay real count in units."""
         return 0 if self._is_real(tensor) else self.graph.format_of(tensor).frac
-
-
-def _with_slopes(function: ScalarFunction, x: Tensor) -> tuple[Tensor, Tensor]:
-    """A function's values and derivatives; 0 where it has none."""
-    x.requires_grad_()
-    with torch.enable_grad():
-        made = function.apply(x)
-    slopes = torch.zeros_like(x)
-    if made.requires_grad:
-        (slopes,) = torch.autograd.grad(made.sum(), x)
-    return made.detach(), slopes.nan_to_num(0.0, 0.0, 0.0)

@@ -18,7 +18,7 @@ from bitlathe.model.capture.float_forward import resampled
 from bitlathe.model.capture.float_network import FloatNode, Origin
 from bitlathe.model.capture.formula import Evaluation
 from bitlathe.model.capture.scalar_function import ScalarFunction
-from bitlathe.model.graph.fixed_point import RoundingMode
+from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.nodes import AvgPool2d, Conv2d, MaxPool2d
 from bitlathe.model.graph.resampling import ConvTranspose2d, Interpolate2d, IntervalPool2d
 from bitlathe.model.qat.tqt import codes, rounded, tabled, weight_codes
@@ -32,6 +32,9 @@ from bitlathe.model.quantize.resampled import (
     padded,
     sums_of_products,
 )
+from bitlathe.model.quantize.tables import values_of_codes
+
+_BEYOND = 1 << 20  # codes: more than any format has
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -215,23 +218,48 @@ class LiveProduct:
         return self.finish(sources[0] * sources[1] * self.scale + self.finish.half)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class LiveTable:
     """A function of one value by its table, with the function's gradient at each code of the source."""
 
-    first: int  # code of the source
-    values: Tensor  # output codes with fractions and `finish.half`, one for each code from `first` on
-    slopes: Tensor  # their derivatives
-    finish: Rounding | Limit
+    function: ScalarFunction
+    source: FixedPoint
+    scale: float  # output codes per unit
+    finish: Rounding
+    fixed: tuple[Tensor, Tensor] | None = None  # values and slopes that never change
 
     def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
         """Output codes (N, C, H, W)."""
-        x = sources[0]
-        return self.finish(tabled(x, self.first, self.values.to(x.device), self.slopes.to(x.device)))
+        values, slopes = self.fixed or self._table(at)
+        return self.finish(tabled(sources[0], self.source.lo, values, slopes))
+
+    def _table(self, at: Evaluation) -> tuple[Tensor, Tensor]:
+        """Of each code of the source: output codes with fractions and `finish.half`, and their derivatives.
+
+        As float64 rounds them, so that the codes are those of the graph's table; a derivative that is not
+        finite is 0.
+        """
+        x = torch.from_numpy(values_of_codes(self.source)).to(at.device).requires_grad_()
+        with torch.enable_grad():
+            made = self.function.applied(x, at) * self.scale + self.finish.half
+            made = made.clamp(-_BEYOND, _BEYOND)
+        slopes = torch.zeros_like(x)
+        if made.requires_grad:
+            (slopes,) = torch.autograd.grad(
+                made.sum(), x, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            slopes = slopes.nan_to_num(0.0, 0.0, 0.0)
+        values, exact = made.float(), made.detach().floor()
+        moved = values.detach().floor() != exact  # by float32's rounding
+        values = values + torch.where(moved, exact + self.finish.half - values, 0.0).detach().float()
+        ready = values, (slopes * self.source.scale).float()
+        if self.function.live is None:
+            self.fixed = ready[0].detach(), ready[1]
+        return ready
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LiveFunction:
+class RealFunction:
     """A function of one value, of a tensor that stays real."""
 
     function: ScalarFunction
@@ -241,7 +269,8 @@ class LiveFunction:
 
     def __call__(self, sources: list[Tensor], at: Evaluation) -> Tensor:
         """Output codes (N, C, H, W)."""
-        return self.finish(self.function.apply(sources[0] * self.value) * self.scale + self.finish.half)
+        made = self.function.applied(sources[0] * self.value, at)
+        return self.finish(made * self.scale + self.finish.half)
 
 
 class LiveConcatenation:
@@ -261,7 +290,7 @@ TrainingLayer = (
     | LiveMovement
     | LiveProduct
     | LiveTable
-    | LiveFunction
+    | RealFunction
     | LiveConcatenation
 )
 

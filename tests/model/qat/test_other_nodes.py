@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from bitlathe.model.capture.float_forward import output_of
 from bitlathe.model.capture.float_network import FloatLookup, FloatNetwork
+from bitlathe.model.capture.formula import Live, Real
+from bitlathe.model.capture.scalar_function import ScalarFunction
 from bitlathe.model.graph.proof import check
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.reference import evaluate, evaluate_all
 from bitlathe.model.qat.view import Frame, QuantizedView
 from bitlathe.model.quantize.config import FLOAT_BITS, QuantizeConfig
 from bitlathe.model.quantize.quantizer import network_inputs
@@ -168,3 +170,36 @@ def test_a_function_without_a_gradient_passes_none() -> None:
     gradients = [p.grad for p in module.parameters()]
     assert all(gradient is None or not gradient.any() for gradient in gradients)
     assert_deployed_exactly(view, images)
+
+
+def test_a_functions_own_parameters_train_and_reach_the_table() -> None:
+    """One slope that is trained, as PReLU has it."""
+    network, module = lone_table("abs")
+    slope = torch.tensor([0.3])
+    module.register_parameter("slope", torch.nn.Parameter(slope))
+    formula = Real(Live("slope", slope))
+    function = ScalarFunction.of("prelu", lambda x, a: torch.where(x > 0, x, a * x), formula)
+    act = network.nodes[-1]
+    assert isinstance(act, FloatLookup)
+    network = replace(network, nodes=(*network.nodes[:-1], replace(act, function=function)))
+    view, x, images = view_of(network, module, QuantizeConfig())
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        made = view.train()(x)
+        assert torch.equal(made.flatten(1), assert_deployed_exactly(view, images).flatten(1))
+        before = view.network().graph.by_name[act.name]
+        made.square().sum().backward()
+        graph = view.network().graph
+        codes = evaluate_all(graph, view.network().preprocess.codes(images))
+        read, wanted = (codes[name] * graph.format_of(name).scale for name in (before.source, before.name))
+        slope_gradient = (2 * wanted * read)[read < 0].sum()
+        assert module.slope.grad.item() == pytest.approx(slope_gradient, rel=1e-5)
+        optimizer.step()
+        assert view.network().graph.by_name[act.name] != before
+    kept = view.network().network.by_name[act.name]
+    assert isinstance(kept, FloatLookup)
+    values = kept.function.values(np.array([-1.0]))
+    with torch.no_grad():
+        module.slope.zero_()
+    assert np.array_equal(kept.function.values(np.array([-1.0])), values)
