@@ -273,7 +273,8 @@ def _example(subject: Subject) -> Tensor:
 def _check_full_layers(config: SearchConfig, subject: Subject) -> None:
     """Raise UsageError for a layer that is to stay at 8 bits and is not there."""
     modules = subject.model.named_modules()
-    layers = {identifier(path) for path, module in modules if isinstance(module, nn.Conv2d | nn.Linear)}
+    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+    layers = {identifier(path) for path, module in modules if isinstance(module, kinds)}
     for parameters in config.quantize:
         settings = parameters.config()
         if settings.layers.keys() <= layers:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlathe.model.capture.capture import capture, live_tensors
-from bitlathe.model.capture.float_network import FloatNetwork, FloatNode
+from bitlathe.model.capture.float_network import FloatLookup, FloatNetwork, FloatNode
 from bitlathe.model.capture.formula import Evaluation
 from bitlathe.model.graph.arrays import Images
 from bitlathe.model.graph.graph import Graph, with_rounding
@@ -27,6 +27,7 @@ from bitlathe.model.quantize.exact_network import Pixels
 from bitlathe.model.quantize.front import FrontPlacement, place_front
 from bitlathe.model.quantize.groups import Group, format_groups
 from bitlathe.model.quantize.integer_forward import Forward, integer_forward
+from bitlathe.model.quantize.joined import with_joined_ranges
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.quantizer import QuantizedNetwork, image_shape, network_inputs, usable_images
@@ -117,6 +118,8 @@ class QuantizedView(nn.Module):
     def float_network(self) -> FloatNetwork:
         """The captured network with the present weights, batch norm folded."""
         at, network = self.evaluation(torch.float64), self._frame.placed.network
+        if any(_has_parameters(node) for node in network.nodes):  # functions look at them later
+            at = replace(at, state={name: tensor.detach().clone() for name, tensor in at.state.items()})
         with torch.no_grad():
             return replace(network, nodes=tuple(_refreshed(node, at) for node in network.nodes))
 
@@ -179,6 +182,8 @@ class Frame:
         """Frame of a captured network."""
         config.check_layers(network.by_name)
         placed = place_front(network, images, config.input_mode)
+        joined = with_joined_ranges(placed.network, network_inputs(images), config, scales=False)
+        placed = replace(placed, network=joined)
         asked, integers = format_groups(placed.network, config), config.with_integers()
         real = {name for group in asked if group.bits == FLOAT_BITS for name in group.tensors}
         layers = [node.name for node in placed.network.nodes if _is_trained(node)]
@@ -241,12 +246,19 @@ def _is_trained(node: FloatNode) -> bool:
 
 def _refreshed(node: Viewed, at: Evaluation) -> Viewed:
     """The node with the weights that its formulas give now."""
+    if isinstance(node, FloatLookup):
+        return replace(node, function=node.function.present(at))
     if not _is_trained(node):
         return node
     assert isinstance(node, WeightedNode)
     weight, bias = at(node.origin.weight), at(node.origin.bias)
     arrays = weight.float().cpu().numpy().copy(), bias.double().cpu().numpy().copy()
     return replace(node, weight=arrays[0], bias=arrays[1])
+
+
+def _has_parameters(node: FloatNode) -> bool:
+    """Whether a node is a function with parameters of its own."""
+    return isinstance(node, FloatLookup) and node.function.live is not None
 
 
 def _all_equal(tensors: list[Tensor], others: list[Tensor]) -> bool:

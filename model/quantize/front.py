@@ -35,6 +35,7 @@ from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.quantize.config import InputMode
 from bitlathe.model.quantize.preprocess import OFFSET_FORMAT, PIXEL_FORMAT, PixelCodes, Preprocess
 from bitlathe.model.quantize.rounding import finest_frac, round_half_up
+from bitlathe.model.quantize.weight_formats import WeightedNode
 
 _ZERO_PIXEL = 128  # of the float model's images, x = (pixel - 128) / 128
 _CLOSE = 2.0**-12  # pixels: what the float32 constants of a normalisation leave of an exact 0 or 128
@@ -197,12 +198,12 @@ def _pads_zeros(node: FloatNode) -> bool:
 
 def _fold_into(node: FloatNode, front: Front) -> FloatNode:
     assert isinstance(node, (FloatConv2d, FloatDense))
-    scale, offset = constant(_per_weight(node, front.scale)), constant(_per_weight(node, front.offset))
+    scale, offset = constant(per_weight(node, front.scale)), constant(per_weight(node, front.offset))
     shift = operation(lambda weight: weight.flatten(1).sum(1), node.origin.weight * offset)
     return following(node, Origin(weight=node.origin.weight * scale, bias=node.origin.bias + shift))
 
 
-def _per_weight(node: FloatConv2d | FloatDense, by_channel: Float64s) -> Float64s:
+def per_weight(node: WeightedNode, by_channel: Float64s) -> Float64s:
     """A constant of each input channel, shaped to multiply the weights that read the channel."""
     if isinstance(node, FloatDense):
         return np.repeat(by_channel, node.weight.shape[1] // len(by_channel))

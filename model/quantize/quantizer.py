@@ -21,6 +21,7 @@ from bitlathe.model.quantize.correct_bias import correct_bias
 from bitlathe.model.quantize.exact_network import ExactNetwork
 from bitlathe.model.quantize.front import FrontPlacement, place_front
 from bitlathe.model.quantize.groups import format_groups
+from bitlathe.model.quantize.joined import with_joined_ranges
 from bitlathe.model.quantize.kept import has_grids, keep_integers
 from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
@@ -101,6 +102,8 @@ def _kept(network: FloatNetwork, images: Images, config: QuantizeConfig) -> Quan
 
 def _quantize(network: FloatNetwork, images: Images, config: QuantizeConfig) -> QuantizedNetwork:
     placed = place_front(network, images, config.input_mode)
+    joined = with_joined_ranges(placed.network, network_inputs(images), config, scales=True)
+    placed = replace(placed, network=joined)
     choices, unsettled = _choices(placed, images, config)
     made = [_made(placed, choice, images, config) for choice in choices]
     if len(made) > 1:  # biases were corrected since the choice
