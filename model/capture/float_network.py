@@ -260,6 +260,7 @@ class FloatLookup(_OneSource):
     """A function of one value; a table of codes in the integer graph."""
 
     function: ScalarFunction
+    grid: CodeGrid | None = None  # that the network rounds the output to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +271,7 @@ class FloatProduct(FloatNode):
     factor: str
     low: float = -inf
     high: float = inf
+    grid: CodeGrid | None = None  # that the network rounds the output to, after the clamp
 
     @property
     def sources(self) -> tuple[str, ...]:

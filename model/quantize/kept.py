@@ -22,6 +22,7 @@ from bitlathe.model.capture.float_network import (
     FloatInput,
     FloatNetwork,
     FloatNode,
+    FloatProduct,
 )
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.fixed_point import MIN_BITS, FixedPoint, RoundingMode, weight_limit
@@ -71,6 +72,8 @@ def keep_integers(network: FloatNetwork, inputs: Tensor, config: QuantizeConfig)
         elif isinstance(node, FloatAvgPool2d):
             weights[node.name] = _kept_average(node, formats)
             modes[node.name] = RoundingMode.HALF_EVEN
+        elif isinstance(node, FloatProduct):
+            node, modes[node.name] = _kept_product(node, formats), RoundingMode.HALF_EVEN
         nodes.append(node)
     kept = replace(network, nodes=tuple(nodes), front=None)
     graph = with_rounding(lower(kept, formats, weights), modes)
@@ -157,7 +160,7 @@ def _span(network: FloatNetwork, node: FloatNode) -> tuple[int, int, int]:
         raise FormatError(f"{node.name}: nothing rounds its output")
     if grid.frac is None:
         raise FormatError(f"{node.name}: its step {grid.step:.6g} is not a power of two")
-    low, high = (node.low, node.high) if isinstance(node, WeightedNode) else (-inf, inf)
+    low, high = (node.low, node.high) if isinstance(node, WeightedNode | FloatProduct) else (-inf, inf)
     ends = [int(np.rint(min(max(end, grid.low), grid.high) / grid.step)) for end in (low, high)]
     return grid.frac, ends[0], ends[1]
 
@@ -288,6 +291,13 @@ def _bits(node: WeightedNode, fracs: Fracs) -> int:
     bits = max(largest.bit_length() + 1, MIN_BITS)
     assert largest <= weight_limit(bits)
     return bits
+
+
+def _kept_product(node: FloatProduct, formats: Mapping[str, FixedPoint]) -> FloatProduct:
+    if formats[node.source].frac + formats[node.factor].frac < formats[node.name].frac:
+        raise FormatError(f"{node.name}: its output has a finer step than its product")
+    assert node.grid is not None, "it has a format"
+    return replace(node, low=max(node.low, node.grid.low), high=min(node.high, node.grid.high))
 
 
 def _kept_average(node: FloatAvgPool2d, formats: Mapping[str, FixedPoint]) -> WeightFormat:

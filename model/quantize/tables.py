@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 import numpy as np
+import torch
 
 from bitlathe.model.capture.float_arrays import Float64s
 from bitlathe.model.capture.float_network import FloatLookup
@@ -21,10 +22,15 @@ def values_of_codes(form: FixedPoint) -> Float64s:
 def table_of(node: FloatLookup, source: FixedPoint, form: FixedPoint) -> tuple[int, ...]:
     """The code of `form` nearest to the function of each value of `source`, halves upwards, clamped.
 
+    A network that rounds to a grid itself computes in float32 and rounds halves to even; so does its table.
     Raises FormatError, naming the node, for a function that is not finite at one of them.
     """
-    at = values_of_codes(source)
-    values = node.function.values(at)
+    at, grid = values_of_codes(source), node.grid
+    if grid is None:
+        values = node.function.values(at)
+    else:
+        with torch.no_grad():
+            values = node.function.apply(torch.from_numpy(at).float()).double().numpy()
     for x, value in zip(at.tolist(), values.tolist(), strict=True):
         if not isfinite(value):
             raise FormatError(
@@ -32,5 +38,8 @@ def table_of(node: FloatLookup, source: FixedPoint, form: FixedPoint) -> tuple[i
                 "what it takes, or use a function that is finite there"
             )
     with np.errstate(over="ignore"):  # an infinity is clamped like any large value
-        codes = np.clip(np.floor(np.ldexp(values, form.frac) + 0.5), form.lo, form.hi)
+        steps = np.ldexp(values, form.frac)
+    codes = np.clip(np.floor(steps + 0.5), form.lo, form.hi)
+    if grid is not None:
+        codes = np.clip(np.rint(steps), grid.lo, grid.hi)
     return tuple(int(code) for code in codes)
