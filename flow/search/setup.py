@@ -14,7 +14,7 @@ from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.latency import CycleModelRung, check_reachable, rungs
 from bitlathe.flow.network.own_network import is_own, make_own
 from bitlathe.flow.network.request import NetworkRequest
-from bitlathe.flow.network.subject import Subject, find_subject
+from bitlathe.flow.network.subject import Subject, find_subject, tells_classes
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import USUAL_SHARE, Mode, NetworkSection, SearchConfig
 from bitlathe.hls.target.config import Target, find_target
@@ -164,6 +164,8 @@ def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
             input_shape=subject.input_shape,
             normalization=subject.weights.normalization,
         )
+    if not tells_classes(config.network.name):
+        return GivenNetwork(model=subject.model)
     return ZooArchitecture(
         network=config.network.name,
         num_classes=subject.dataset.num_classes,

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
 from command_line import run
 from repository import ROOT
 
@@ -71,6 +73,31 @@ def test_maps_of_classes_are_searched_under_a_bound_of_a_metric(
         int(number.replace(",", "")) for number in re.findall(r"([\d,]+)(?: cycles before| after)", found)
     )
     assert after < before
+
+
+def test_the_boxes_that_a_detector_should_give_are_all_found() -> None:
+    detector = module("examples/detection/detector.py")
+    labels = np.full((3, 5, 5), -1, np.float32)
+    labels[0, :2] = (3, 2, 4, 30, 44), (3, 40, 10, 60, 30)
+    labels[2, 0] = 9, 70, 70, 94, 96
+    maps = torch.zeros(3, 4, 12, 12, requires_grad=True), torch.zeros(3, 10, 12, 12, requires_grad=True)
+    detector.detection_loss(maps, torch.from_numpy(labels)).backward()
+    assert all(map_.grad.isfinite().all() and map_.grad.any() for map_ in maps)
+    _, centres, boxes, classes = detector._cells_of(torch.from_numpy(labels), maps[0])
+    there = torch.nn.functional.one_hot(classes, 10).permute(0, 3, 1, 2).bool() & centres[:, None]
+    right = boxes, torch.where(there, 8.0, -8.0)
+    assert detector.mean_precision(tuple(each.numpy() for each in right), labels) == 1.0
+    assert detector.detection_loss(right, torch.from_numpy(labels)) < 0.01
+    assert [len(found.boxes) for found in detector.found(tuple(each.numpy() for each in right))] == [2, 0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["detection/detector", "segmentation/segmenter"])
+def test_boxes_and_masks_are_learned_and_are_exact(
+    script: str, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module(f"examples/{script}.py").main(str(tmp_path), 1)
+    assert "every integer matches" in capsys.readouterr().out
 
 
 def test_the_benchmark_of_cycles_writes_a_row_for_each_pair_and_keeps_it(

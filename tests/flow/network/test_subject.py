@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import find_subject
 from bitlathe.model.data import load_dataset
+from bitlathe.model.data.arrays import dataset_of
 from bitlathe.model.graph.normalization import IMAGENET, NONE
 from bitlathe.model.zoo import NETWORKS, build, network_spec
+from bitlathe.model.zoo.outputs import tensors_of
 from bitlathe.model.zoo.resnet import CifarResNet
 
 STRANGERS = load_dataset("synthetic224")  # three channels; these networks average maps of any size
@@ -37,15 +41,29 @@ def test_foreign_weights_of_the_published_family_were_trained_on_imagenets_const
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_fastest_model_of_the_zoo_has_no_batch_norm_and_the_same_outputs(name: str) -> None:
+def test_the_fastest_model_of_the_zoo_has_no_batch_norm_that_folds_and_the_same_outputs(name: str) -> None:
     spec, request = network_spec(name), NetworkRequest(network="resnet8", dataset=STRANGERS)
     subject = replace(find_subject(request), model=build(name, seed=0).eval())
     fastest = subject.fastest_model
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in fastest.modules())
+    stands_before = name == "densenet-bc"  # the convolution, behind joined maps
+    assert any(isinstance(module, nn.BatchNorm2d) for module in fastest.modules()) == stands_before
     with torch.no_grad():
         images = torch.rand(1, spec.in_channels, spec.input_size, spec.input_size)
-        wanted, made = subject.model(images), fastest(images)
-    assert float((made - wanted).abs().max()) <= 1e-4 * float(wanted.abs().max())
+        outputs = zip(tensors_of(subject.model(images)), tensors_of(fastest(images)), strict=True)
+    assert all(float((a - b).abs().max()) <= 1e-4 * float(a.abs().max()) for a, b in outputs)
+
+
+def test_a_network_of_the_zoo_that_makes_maps_is_judged_by_what_its_labels_are() -> None:
+    rng = np.random.default_rng(0)
+    images, maps = rng.integers(0, 256, (10, 16, 24, 1), np.uint8), rng.integers(0, 11, (10, 16, 24))
+    pictures = dataset_of((images, maps), name="maps")
+    subject = find_subject(NetworkRequest(network="unet", dataset=pictures))
+    assert (subject.outputs, subject.judge.name) == (((11, 16, 24),), "miou")
+    boxes = dataset_of((rng.integers(0, 256, (10, 32, 64, 3), np.uint8), np.zeros((10, 2, 5))), name="boxes")
+    subject = find_subject(NetworkRequest(network="yolov3-tiny", dataset=boxes))
+    assert subject.outputs == ((255, 1, 2), (255, 2, 4))
+    with pytest.raises(UsageError, match=r"yolov3-tiny: .*; give `metric`"):
+        _ = subject.judge
 
 
 def test_the_fastest_model_of_ones_own_network_is_that_network() -> None:

@@ -1,0 +1,56 @@
+"""A small U-Net: which digit each pixel belongs to, on clutter, from training to the simulated engine.
+
+    python examples/segmentation/segmenter.py [FOLDER] [EPOCHS]
+
+Maps are halved twice, doubled again by transposed convolutions, and joined on the way. What is in FOLDER
+already is not done again. `unet` of the zoo is larger and takes the same pictures:
+
+    bitlathe train --network unet --out build/unet
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+import bitlathe
+from bitlathe.model.zoo.unet import UNet
+
+CLASSES = 11  # background, and ten digits
+
+
+def make_network() -> nn.Module:
+    """A U-Net of three sizes of map, with random weights."""
+    return UNet(num_classes=CLASSES, in_channels=1, widths=(12, 24, 48))
+
+
+def balanced(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy in which the background, of which there is most, weighs less."""
+    weight = torch.ones(CLASSES)
+    weight[0] = 0.2
+    return functional.cross_entropy(outputs, labels, weight)
+
+
+def main(folder: str = "build/segmentation", epochs: int = 10) -> None:
+    """Train, quantize, and simulate."""
+    network = bitlathe.load_network(make_network(), "digit_masks", loss=balanced, metric="miou")
+    trained = bitlathe.compress(
+        network,
+        f"train:epochs={epochs}",
+        f"{folder}/trained",
+        lr=0.05,
+        batch_size=32,
+        held_out=200,
+        resume=True,
+    )
+    print(trained)
+    result = bitlathe.simulate(trained.integer_network, images=2)
+    print(result)
+    result.check()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2], *(int(epochs) for epochs in sys.argv[2:3]))
