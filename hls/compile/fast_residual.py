@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from bitlathe.hls.compile.groups import (
     Grouping,
@@ -104,6 +105,13 @@ class ResidualSlots:
         one_pass += np.tile(np.arange(self.words), len(pixels))
         return np.concatenate([one_pass, one_pass + lasts.sum() + 1])
 
+    def reads(self) -> npt.NDArray[np.bool_]:
+        """Whether a slot reads: one that stays is read once a tile and kept, where a pixel has one word."""
+        count = self.sweep.out_h * self.sweep.out_w * self.words
+        every = np.full(2 * count, self.residual.step != 0 or self.words > 1)
+        every[::count] = True
+        return every
+
     def banks_of(self, where: Raster) -> Int64s:
         """Bank of every slot's pixel, two passes over the map."""
         rows = np.arange(self.sweep.out_h)[:, None] * where.pitch
@@ -119,4 +127,5 @@ def are_apart(slots: ResidualSlots, cycles: int, skip: int = 0) -> bool:
     at = np.searchsorted(times, times + WRITE_DELAY)
     inside = at < len(times)
     same_cycle = times[at[inside]] == times[inside] + WRITE_DELAY
-    return not (same_cycle & (reads[at[inside]] == writes[inside])).any()
+    meets = slots.reads()[at[inside]] & (reads[at[inside]] == writes[inside])
+    return not (same_cycle & meets).any()

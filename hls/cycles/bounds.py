@@ -99,15 +99,17 @@ def array_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, p
     lanes = configuration.pi * configuration.pp
     if channels_of(graph, node) is not None or isinstance(node, Lookup | PixelShuffle2d):
         return 0.0
+    words = -(-channels // configuration.pi) * height * width
     if isinstance(node, Product | Upsample2d | PixelUnshuffle2d):
-        return channels * height * width / lanes
+        return words
     products = 0.0
     for part in graph.parts(node):
         window = trimmed(part.node, graph.shapes[node.sources[0]][1:])
         rows, columns = window.windows.size(node.name, *graph.shapes[node.sources[0]][1:])
         kernels = window.weight.size if isinstance(window, Conv2d) else channels * prod(window.kernel_size)
         products += _needed(graph, window, rows) * kernels * rows * columns
-    return products / (lanes if is_lanewise(graph, node) else _products_a_cycle(configuration, packed))
+    taken = products / (lanes if is_lanewise(graph, node) else _products_a_cycle(configuration, packed))
+    return max(taken, words) if isinstance(node, IntervalPool2d | Interpolate2d) else taken
 
 
 def peak_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, packed: bool) -> float:
@@ -151,7 +153,10 @@ def _products_a_cycle(configuration: EngineConfiguration, packed: bool) -> int:
 def is_lanewise(graph: Graph, node: Node) -> bool:
     """Whether every output channel reads one input channel: a depthwise convolution, a pool, a product."""
     if isinstance(node, Conv2d | Dense | ConvTranspose2d):
-        return all(isinstance(part.node, Conv2d) and part.node.is_depthwise for part in graph.parts(node))
+        parts = [part.node for part in graph.parts(node)]
+        return all(
+            isinstance(part, Conv2d) and part.groups == graph.shapes[part.source][0] > 1 for part in parts
+        )
     return isinstance(node, LANEWISE)
 
 

@@ -210,6 +210,10 @@ module output_stage #(
   logic [32*PI-1:0] slot_acc, slot_acc_q;
   logic [ParamW*PI-1:0] slot_param, slot_param_q;
   logic [2:0] residual_q;  // the residual read of a slot comes back 4 cycles later
+  logic tile_start_q, keeps;  // a residual that stays is read once a tile, and kept
+  logic [3:0] keeps_q;
+  logic [8*PI-1:0] kept_q;
+  assign keeps = exec.res_still && single && !tile_start_q;
   logic [1:0] part_q;      // of its bytes: none, low half, high half, whole
   always_comb begin
     slot_acc   = acc_q[32*PI-1:0];
@@ -228,15 +232,19 @@ module output_stage #(
     part_q <= !residual_q[2] ? 2'b00 : !exec.res_packed ? 2'b11 : odd_q[2] ? 2'b10 : 2'b01;
     residual_line_o <= 16'(res_pixel_line + res_sub_q);
     residual_bank_o <= res_pixel_bank;
+    keeps_q <= {keeps_q[2:0], keeps};
+    if (!keeps_q[3]) kept_q <= residual_data_i;
     if (!rst_ni) residual_valid_o <= 1'b0;
-    else residual_valid_o <= exec.has_residual && present;
+    else residual_valid_o <= exec.has_residual && present && !keeps;
+    if (init_i) tile_start_q <= 1'b1;
+    else if (pixel_end) tile_start_q <= map_end;
   end
 
   logic [8*PI-1:0] next_codes, found;
   for (genvar i = 0; i < PI; i++) begin : gen_lane
     logic [7:0] stored, code, byte_out;
     logic signed [8:0] residual;
-    assign stored = residual_data_i[8*i+:8];
+    assign stored = keeps_q[3] ? kept_q[8*i+:8] : residual_data_i[8*i+:8];
     always_comb begin
       unique case (part_q)
         2'b00: residual = '0;
