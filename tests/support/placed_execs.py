@@ -16,10 +16,10 @@ from bitlathe.hls.checks import (
     residual_words,
     rows_reached,
     source_position,
-    source_reach,
     weight_reach,
 )
 from bitlathe.hls.compile.fast_residual import Raster, ResidualSlots, are_apart
+from bitlathe.hls.cycles.model import exec_passes
 from bitlathe.hls.functional.memory import strided
 from bitlathe.hls.program import Exec
 from bitlathe.hls.program.skipping import Sweep
@@ -141,7 +141,7 @@ def _placed(rng: np.random.Generator, one: Exec, configuration: EngineConfigurat
     """The EXEC with its maps one after the other in the scratchpad, in any order; None if they do not fit."""
     banks = configuration.banks
     maps = {
-        "in": (source_position(one, banks), source_reach(one, banks)),
+        "in": (source_position(one, banks), _input_map(one, banks)),
         "out": (0, output_words(one, banks).reach),
         "res": (0, residual_words(one, banks).reach if one.has_residual else range(0)),
     }
@@ -157,6 +157,14 @@ def _placed(rng: np.random.Generator, one: Exec, configuration: EngineConfigurat
     last = max(one.start_y + rows_reached(one), one.start_x + columns_reached(one))
     fits = end <= configuration.bank_lines * banks and weight_lines <= configuration.weight_lines
     return one if fits and last <= LAST_PLACE else None
+
+
+def _input_map(one: Exec, banks: int) -> range:
+    """Positions from the first pixel of the input map to the last one of the last tile."""
+    pitch = map_pitch(one, banks)
+    first = source_position(one, banks) - one.start_y * pitch - one.start_x
+    lines = (one.ci_tiles - 1) * one.in_plane + (exec_passes(one) - 1) * one.in_tile_step
+    return range(first, first + (one.in_h - 1) * pitch + one.in_w + lines * banks)
 
 
 def _grouped(rng: np.random.Generator, one: Exec, configuration: EngineConfiguration) -> Exec:

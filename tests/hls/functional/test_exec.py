@@ -52,16 +52,16 @@ class Walk:
                 self.write(one, tile, place, codes)
 
     def window(self, one: Exec, done: int, y: int, x: int, origin: Place) -> Iterator[np.ndarray]:
-        """Codes of every tap and input tile, (pi,) each; of padding the least."""
+        """Codes of every tap and input tile, (pi,) each, packed ones (2 * pi,); of padding the least."""
         for ky, kx, (line, bank) in taps(one, self.configuration.banks):
             carry, at = divmod(origin[1] + bank, self.configuration.banks)
             for tile in range(one.ci_tiles):
                 row = origin[0] + line + carry + done * one.in_tile_step + tile * one.in_plane
                 if 0 <= y + ky < one.in_h and 0 <= x + kx < one.in_w:
-                    yield signed(self.words[row, at], one.in_signed)
+                    yield unpacked(self.words[row, at], one.in_signed, one.in_packed)
                 else:
                     pad = -128 if one.is_max and one.in_signed else 0
-                    yield np.full(self.configuration.pi, pad, np.int64)
+                    yield np.full(self.configuration.pi * (2 if one.in_packed else 1), pad, np.int64)
 
     def lane(
         self, one: Exec, window: list[np.ndarray], done: int, sub: int, tile: int, added: Place, lane: int
@@ -76,16 +76,14 @@ class Walk:
         residual = 0
         if one.has_residual:
             plane, half = divmod(tile, 2) if one.res_packed else (tile, 0)
-            byte = self.words[added[0] + plane * one.res_plane, added[1], lane : lane + 1]
-            residual = int(signed(byte, one.res_signed)[0])
-            if one.res_packed:
-                residual = int(byte[0]) >> 4 * half & 15
-                residual -= 16 if one.res_signed and residual > 7 else 0
+            word = self.words[added[0] + plane * one.res_plane, added[1]]
+            codes = unpacked(word, one.res_signed, one.res_packed)
+            residual = int(codes[half * self.configuration.pi + lane])
         if one.is_max:
             value = max(int(codes[lane]) for codes in window)
         else:
             at = [first + 1 + (0 if one.hold_weights else tap) for tap in range(len(window))]
-            weights = [self.lines[line, column].view(np.int8).astype(np.int64) for line in at]
+            weights = [unpacked(self.lines[line, column], True, one.in_packed) for line in at]
             value = sum(int(codes @ row) for codes, row in zip(window, weights, strict=True))
         if one.is_product:
             return value * residual + bias, parameters[4]
@@ -102,8 +100,11 @@ class Walk:
                 word[lane] = code & 255
 
 
-def signed(word: np.ndarray, is_signed: bool) -> np.ndarray:
-    return (word.view(np.int8) if is_signed else word).astype(np.int64)
+def unpacked(word: np.ndarray, is_signed: bool, is_packed: bool) -> np.ndarray:
+    """Codes of a word; of a packed one those in the low halves of its bytes, then those in the high ones."""
+    bits = 4 if is_packed else 8
+    codes = np.concatenate([word % 16, word // 16] if is_packed else [word]).astype(np.int64)
+    return codes - (codes >> (bits - 1) << bits) if is_signed else codes
 
 
 def code_of(one: Exec, acc: int, shift: int, table: np.ndarray) -> int:
