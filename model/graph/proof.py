@@ -46,7 +46,7 @@ def prove(graph: Graph) -> tuple[Bound, ...]:
     ranges = code_ranges(graph)
     bounds: list[Bound] = []
     for node in graph.nodes:
-        for sums in _sums(graph, node, ranges):
+        for sums in sum_ranges(graph, node, ranges):
             pairs = zip(sums.lowest.tolist(), sums.highest.tolist(), strict=True)
             bounds += [
                 Bound(layer=node.name, channel=c, lowest=low, highest=high)
@@ -59,7 +59,8 @@ def prove(graph: Graph) -> tuple[Bound, ...]:
     return tuple(bounds)
 
 
-def _sums(graph: Graph, node: Node, ranges: dict[str, CodeRange]) -> Iterator[SumRange]:
+def sum_ranges(graph: Graph, node: Node, ranges: dict[str, CodeRange]) -> Iterator[SumRange]:
+    """Ranges of a node's accumulators, part by part; a product has one for all its channels."""
     for part in graph.parts(node):
         if isinstance(part.node, Conv2d):
             yield accumulator_range(graph, part.node, ranges)

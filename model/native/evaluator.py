@@ -15,34 +15,28 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from bitlathe.model.graph.arrays import Codes, Outputs, only
-from bitlathe.model.graph.bounds import CodeRange, accumulator_range, code_ranges
+from bitlathe.model.graph.arrays import Codes, Int64s, Outputs, only
+from bitlathe.model.graph.bounds import CodeRange, code_ranges
 from bitlathe.model.graph.convolution import INT32_EXACT
+from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.graph.fixed_point import IntArray, RoundingMode, rounding_constant
-from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
-from bitlathe.model.graph.nodes import (
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Dense,
-    Input,
-    IntWeights,
-    MaxPool2d,
-    Node,
-)
+from bitlathe.model.graph.graph import Graph, product_shift, residual_shifts, shifts
+from bitlathe.model.graph.nodes import Concat, Conv2d, Input, Node, Pair
+from bitlathe.model.graph.parts import Part
+from bitlathe.model.graph.proof import sum_ranges
 from bitlathe.model.graph.reference import check_input, evaluate_outputs
 from bitlathe.model.native import winograd
 from bitlathe.model.native.library import fastest_kernels
+from bitlathe.model.native.packing import BLOCK, blocks, per_channel, rounded_up, taps
 
 Evaluator = Callable[[IntArray], Outputs]  # codes (N, C, H, W) of the input -> those of every output
 
-BLOCK = 16  # channels that are computed together
 CHUNK_BYTES = 64 << 10  # of a chunk's largest tensor: with its source and padding it stays in a core's cache
 CHUNK_IMAGES = 8
 
 _LOG = logging.getLogger(__name__)
-_CONVOLUTION, _WINOGRAD, _DEPTHWISE, _MAXIMUM, _CONCATENATION = range(5)
+_CONVOLUTION, _WINOGRAD, _DEPTHWISE, _MAXIMUM, _CONCATENATION, _LOOKUP, _PRODUCT = range(7)
 
 
 class _NativeTensor(ctypes.Structure):
@@ -58,12 +52,13 @@ class _Layer(ctypes.Structure):
         *(
             (name, ctypes.c_int32)
             for name in (
-                *("kind", "output", "source", "residual", "channels_in", "channels_out"),
-                *("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w", "lo", "hi"),
-                *("offset", "half_even"),
+                *("kind", "output", "source", "residual", "factor", "channels_in", "channels_out"),
+                *("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w"),
+                *("dilation_h", "dilation_w", "rows", "columns", "origin_h", "origin_w", "step_h", "step_w"),
+                *("pairs", "lo", "hi", "offset", "half_even"),
             )
         ),
-        *((name, ctypes.c_void_p) for name in ("weight", "bias", "shift", "residual_shift")),
+        *((name, ctypes.c_void_p) for name in ("weight", "first", "bias", "shift", "residual_shift")),
     )
 
 
@@ -87,22 +82,9 @@ def compiled(graph: Graph) -> CompiledGraph | None:
 def is_compilable(graph: Graph) -> bool:
     """Whether int16 codes and int32 accumulators hold everything the needed nodes compute."""
     ranges = code_ranges(graph)
-    nodes = graph.needed
-    if not all(map(_has_kernel, nodes)):
-        return False
-    small = all(_fits_int16(ranges[node.name]) for node in nodes)
-    weighted = [graph.convolution(node) for node in nodes if isinstance(node, Conv2d | Dense | AvgPool2d)]
-    return small and all(accumulator_range(graph, conv, ranges).max_abs < INT32_EXACT for conv in weighted)
-
-
-def _has_kernel(node: Node) -> bool:
-    """Whether the kernels compute a node, with its windows and groups."""
-    if isinstance(node, Conv2d | MaxPool2d):
-        windows = node.windows
-        plain = windows.dilation == (1, 1) and windows.padding == windows.end_padding
-        grouped = isinstance(node, Conv2d) and node.groups > 1 and not node.is_depthwise
-        return plain and min(windows.padding) >= 0 and not grouped
-    return isinstance(node, Input | Dense | AvgPool2d | Concat)
+    small = all(_fits_int16(ranges[node.name]) for node in graph.needed)
+    sums = (sums for node in graph.needed for sums in sum_ranges(graph, node, ranges))
+    return small and all(each.max_abs < INT32_EXACT for each in sums)
 
 
 class CompiledGraph:
@@ -167,57 +149,86 @@ class CompiledGraph:
         return _NativeTensor(slot=slot, height=height, width=width, stride=self._strides[node.name])
 
     def _layers(self, node: Node) -> Iterator[_Layer]:
-        if isinstance(node, Conv2d | Dense | AvgPool2d):
-            yield self._weighted(self._graph.convolution(node))
-        elif isinstance(node, MaxPool2d):
-            yield self._layer(_MAXIMUM, node, node.source, lo=node.format.lo, **_window(node))
-        elif isinstance(node, Concat):
+        if isinstance(node, Concat):
             offset = 0
             for operand in node.operands:
-                yield self._layer(_CONCATENATION, node, operand, offset=offset)
+                yield self._layer(node, operand, kind=_CONCATENATION, offset=offset)
                 offset += self._graph.shapes[operand][0]
+        elif isinstance(node, Lookup):
+            table = np.array(node.codes).astype(np.int16)  # wider codes are none that the source's become
+            first = self._graph.format_of(node.source).lo
+            yield self._layer(node, node.source, kind=_LOOKUP, lo=first, weight=self._address(table))
+        elif isinstance(node, Product):
+            yield self._product(node)
+        elif not isinstance(node, Input):
+            yield from map(self._windows, self._graph.parts(node))
 
-    def _weighted(self, conv: Conv2d) -> _Layer:
-        channels = _rounded_up(conv.out_channels)
-        half = rounding_constant(np.array(shifts(self._graph, conv)))
-        residual: dict[str, int] = {"residual": -1}
-        if conv.residual is not None:
-            places = _padded(np.array(residual_shifts(self._graph, conv), np.int32), channels)
-            residual = {"residual": self._index[conv.residual], "residual_shift": self._address(places)}
-        kind, weight = self._kind_and_weight(conv)
+    def _product(self, node: Product) -> _Layer:
+        places = np.full(self._graph.shapes[node.name][0], product_shift(self._graph, node))
         return self._layer(
-            kind,
-            conv,
-            conv.source,
-            weight=self._address(weight),
-            bias=self._address(_padded((conv.bias.astype(np.int64) + half).astype(np.int32), channels)),
-            shift=self._address(_padded(np.array(shifts(self._graph, conv), np.int32), channels)),
-            lo=conv.lo,
-            hi=conv.hi,
-            half_even=int(conv.rounding is RoundingMode.HALF_EVEN),
-            **residual,
-            **_window(conv),
+            node,
+            node.source,
+            kind=_PRODUCT,
+            factor=self._index[node.factor],
+            **self._requantization(node, np.zeros(len(places), np.int64), places),
         )
 
-    def _kind_and_weight(self, conv: Conv2d) -> tuple[int, IntArray]:
+    def _windows(self, part: Part) -> _Layer:
+        node = part.node
+        size = node.windows.size(node.name, *self._graph.shapes[node.source][1:])
+        placed = _placed(part, size)
+        if not isinstance(node, Conv2d):
+            return self._layer(node, node.source, kind=_MAXIMUM, lo=node.format.lo, **placed)
+        residual: dict[str, int] = {}
+        if node.residual is not None:
+            places = np.array(residual_shifts(self._graph, node))
+            residual = {
+                "residual": self._index[node.residual],
+                "residual_shift": self._address(per_channel(places.astype(np.int32))),
+            }
+        return self._layer(
+            node,
+            node.source,
+            **self._requantization(node, node.bias.astype(np.int64), np.array(shifts(self._graph, node))),
+            **self._weight(node, size),
+            **residual,
+            **placed,
+        )
+
+    def _requantization(self, node: Conv2d | Product, bias: Int64s, places: Int64s) -> dict[str, int]:
+        return {
+            "bias": self._address(per_channel((bias + rounding_constant(places)).astype(np.int32))),
+            "shift": self._address(per_channel(places.astype(np.int32))),
+            "lo": node.lo,
+            "hi": node.hi,
+            "half_even": int(node.rounding is RoundingMode.HALF_EVEN),
+        }
+
+    def _weight(self, conv: Conv2d, size: Pair) -> dict[str, int]:
+        """How the kernels compute a convolution to a map of `size`, and the weights that this takes."""
         stride = self._strides[conv.source]
         if conv.is_depthwise:
-            return _DEPTHWISE, _taps(conv, stride)
-        pays = stride % BLOCK == 0 and winograd.pays(conv, self._graph.shapes[conv.name])
-        if pays and winograd.is_exact(conv, self._ranges[conv.source]):
-            return _WINOGRAD, _blocks(winograd.transformed(conv.weight))
-        return _CONVOLUTION, _blocks(conv.weight)
+            return {"kind": _DEPTHWISE, "weight": self._address(taps(conv, stride))}
+        pays = stride % BLOCK == 0 and winograd.pays(conv, size)
+        by_tiles = pays and winograd.is_exact(conv, self._ranges[conv.source])
+        made = blocks(winograd.transformed(conv.weight) if by_tiles else conv.weight, conv.groups)
+        return {
+            "kind": _WINOGRAD if by_tiles else _CONVOLUTION,
+            "weight": self._address(made.weight),
+            "first": self._address(made.first),
+            "pairs": made.pairs,
+        }
 
-    def _layer(self, kind: int, node: Node, source: str, **fields: int) -> _Layer:
+    def _layer(self, node: Node, source: str, **fields: int) -> _Layer:
         shapes = self._graph.shapes
-        return _Layer(
-            kind=kind,
-            output=self._index[node.name],
-            source=self._index[source],
-            channels_in=shapes[source][0],
-            channels_out=shapes[node.name][0],
-            **fields,
-        )
+        common = {
+            "output": self._index[node.name],
+            "source": self._index[source],
+            "residual": -1,
+            "channels_in": shapes[source][0],
+            "channels_out": shapes[node.name][0],
+        }
+        return _Layer(**{**common, **fields})
 
     def _address(self, array: IntArray) -> int:
         kept = np.ascontiguousarray(array)
@@ -238,22 +249,18 @@ def _slots(nodes: Sequence[Node], outputs: Sequence[str]) -> dict[str, int]:
 
 def _stride(graph: Graph, node: Node) -> int:
     """Codes from one pixel of a tensor to the next: whole blocks, except in images that convolutions read."""
-    readers = [reader for reader in graph.consumers(node.name) if not isinstance(reader, Concat)]
     channels = graph.shapes[node.name][0]
+    readers = [reader for reader in graph.consumers(node.name) if not isinstance(reader, Concat)]
     is_inner = node is graph.input and node.name not in graph.output_tensors
-    if is_inner and all(_reads_pairs(r, node.name) for r in readers):
+    if is_inner and all(_reads_pairs(graph, reader, node.name) for reader in readers):
         return channels + channels % 2
-    return _rounded_up(channels)
+    return rounded_up(channels)
 
 
-def _reads_pairs(reader: Node, tensor: str) -> bool:
-    if isinstance(reader, Dense):
-        return True
-    return isinstance(reader, Conv2d) and not reader.is_depthwise and reader.residual != tensor
-
-
-def _rounded_up(channels: int) -> int:
-    return -(-channels // BLOCK) * BLOCK
+def _reads_pairs(graph: Graph, reader: Node, tensor: str) -> bool:
+    parts = [part.node for part in graph.parts(reader)]
+    convolutions = [node for node in parts if isinstance(node, Conv2d) and node.residual != tensor]
+    return bool(parts) and len(parts) == len(convolutions) and not any(c.is_depthwise for c in convolutions)
 
 
 def _fits_int16(codes: CodeRange) -> bool:
@@ -261,28 +268,19 @@ def _fits_int16(codes: CodeRange) -> bool:
     return int(limits.min) <= codes.lo and codes.hi <= int(limits.max)
 
 
-def _window(node: Conv2d | MaxPool2d) -> dict[str, int]:
-    names = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w")
-    return dict(zip(names, (*node.kernel_size, *node.stride, *node.padding), strict=True))
-
-
-def _padded(values: npt.NDArray[np.int32], channels: int) -> npt.NDArray[np.int32]:
-    return np.pad(values, (0, channels - len(values)))
-
-
-def _taps(conv: Conv2d, stride: int) -> npt.NDArray[np.int16]:
-    """Depthwise weights (kernel_height, kernel_width, stride)."""
-    taps = conv.weight[:, 0].transpose(1, 2, 0).astype(np.int16)
-    return np.pad(taps, ((0, 0), (0, 0), (0, stride - taps.shape[2])))
-
-
-def _blocks(weight: IntWeights) -> npt.NDArray[np.int16]:
-    """Weights (blocks, kernel_height, kernel_width, pairs of input channels, 16, 2)."""
-    out_channels, in_channels, *kernel = weight.shape
-    padding = ((0, _rounded_up(out_channels) - out_channels), (0, in_channels % 2), (0, 0), (0, 0))
-    padded = np.pad(weight.astype(np.int16), padding)
-    pairs = padded.reshape(-1, BLOCK, padded.shape[1] // 2, 2, *kernel)
-    return pairs.transpose(0, 4, 5, 2, 1, 3)
+def _placed(part: Part, size: Pair) -> dict[str, int]:
+    """A part's window and where its results go, a map of `size`."""
+    windows = part.node.windows
+    pairs = {
+        "kernel": windows.kernel_size,
+        "stride": windows.stride,
+        "pad": windows.padding,
+        "dilation": windows.dilation,
+        "origin": part.origin,
+        "step": part.step,
+    }
+    by_axis = {f"{name}_{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate("hw")}
+    return {"rows": size[0], "columns": size[1], **by_axis}
 
 
 def _threads() -> int:

@@ -1,10 +1,11 @@
-// An integer graph on a processor: convolutions, depthwise convolutions, maxima and concatenations of int16 codes with
-// int32 accumulators, exact where the graph's proof bounds every accumulator by int32 (a sum that wraps on its way
-// comes back, since int32 arithmetic is modulo 2**32).
+// An integer graph on a processor: convolutions, depthwise convolutions, maxima, concatenations, products and tables of
+// int16 codes with int32 accumulators, exact where the graph's proof bounds every accumulator by int32 (a sum that wraps
+// on its way comes back, since int32 arithmetic is modulo 2**32).
 //
 // A tensor of a chunk of images is [image][row][column][channel], int16; channels are padded to the tensor's stride.
 // Weights of a convolution are [block of 16 output channels][kernel row][kernel column][pair of input channels][16][2],
-// so that one broadcast pair of codes meets 16 output channels: vpmaddwd on AVX2. Those of winograd.hpp have its 6x6
+// so that one broadcast pair of codes meets 16 output channels: vpmaddwd on AVX2. A block's pairs begin at the first
+// channel that it reads, so groups cost little more than their own products. Those of winograd.hpp have its 6x6
 // positions in place of the kernel's.
 
 #include <algorithm>
@@ -23,7 +24,7 @@ namespace {
 constexpr int kPixels = 6;  // output pixels that are computed together: 12 accumulators in 16 registers
 constexpr int kTiles = 12;  // tiles that are transformed together: few enough for a near cache
 
-enum Kind : int32_t { kConvolution, kWinograd, kDepthwise, kMaximum, kConcatenation };
+enum Kind : int32_t { kConvolution, kWinograd, kDepthwise, kMaximum, kConcatenation, kLookup, kProduct };
 
 struct Tensor {  // mirrored by evaluator.py
   int32_t slot, height, width, stride;
@@ -34,13 +35,19 @@ struct Tensor {  // mirrored by evaluator.py
 
 struct Layer {                             // mirrored by evaluator.py
   int32_t kind, output, source, residual;  // tensors; residual -1: none
+  int32_t factor;                          // product: the other tensor, of one pixel or as many as the source
   int32_t channels_in, channels_out;
-  int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
-  int32_t lo, hi;
-  int32_t offset;     // concatenation: first output channel that the source fills
-  int32_t half_even;  // whether halves round to even, else up
-  const int16_t* weight;
-  const int32_t* bias;  // with the rounding constant, padded to a multiple of 16 like the shifts
+  int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;  // negative padding: what is left out
+  int32_t dilation_h, dilation_w;
+  int32_t rows, columns;                       // windows; the one at (y, x) makes output pixel
+  int32_t origin_h, origin_w, step_h, step_w;  // (origin_h + y * step_h, origin_w + x * step_w)
+  int32_t pairs;                               // of input channels that a block of output channels reads
+  int32_t lo, hi;                              // lookup: lo is the code of the table's first entry
+  int32_t offset;                              // concatenation: first output channel that the source fills
+  int32_t half_even;                           // whether halves round to even, else up
+  const int16_t* weight;                       // lookup: the table
+  const int32_t* first;                        // input channel that each block of output channels begins with
+  const int32_t* bias;                         // with the rounding constant, padded to a multiple of 16 like the shifts
   const int32_t* shift;
   const int32_t* residual_shift;
 };
@@ -86,6 +93,9 @@ int at_once(int64_t left) {
   return int(two_lots ? (left + 1) / 2 : std::min<int64_t>(left, kPixels));
 }
 
+// The first of `begin`, `begin` + `step` ... that is not before a map.
+int first_inside(int begin, int step) { return begin < 0 ? (begin % step + step) % step : begin; }
+
 // ---- One chunk of images in one thread.
 class Worker {
  public:
@@ -127,32 +137,42 @@ class Worker {
       case kMaximum:
         maximum(layer);
         break;
-      default:
+      case kConcatenation:
         concatenation(layer);
+        break;
+      case kLookup:
+        lookup(layer);
+        break;
+      default:
+        product(layer);
         break;
     }
   }
 
-  // What windows reach of the source, zeros around it included, all images; the tensor itself where they stay inside.
+  // What windows reach of the source, zeros around it included, all images; the source itself where they stay inside.
   const int16_t* padded(const Layer& layer, int rows, int columns, Tensor& map) {
     const Tensor& source = tensors_[layer.source];
     map = source;
-    const bool inside = rows <= source.height && columns <= source.width;
-    if (layer.pad_h == 0 && layer.pad_w == 0 && inside) return data(layer.source);
+    const int top = -layer.pad_h, left = -layer.pad_w;
+    const bool inside = std::min(top, left) >= 0 && top + rows <= source.height && left + columns <= source.width;
+    if (inside) return data(layer.source) + top * source.row() + int64_t(left) * source.stride;
     map.height = rows;
     map.width = columns;
     border_.resize(map.size() * images_ + kBlock);
-    const int64_t before = int64_t(std::min(layer.pad_w, columns)) * map.stride;
-    const int64_t within = std::min(source.row(), map.row() - before), after = map.row() - before - within;
+    const int before = std::clamp(-left, 0, columns), first = std::max(left, 0);
+    const int within = std::max(std::min(source.width - first, columns - before), 0);
+    const int64_t after = int64_t(columns - before - within) * map.stride;
     int16_t* to = border_.data();
     for (int n = 0; n < images_; n++) {
-      for (int y = -layer.pad_h; y < rows - layer.pad_h; y++) {
+      for (int y = top; y < top + rows; y++) {
         if (y < 0 || y >= source.height) {
           to = std::fill_n(to, map.row(), int16_t(0));
           continue;
         }
-        to = std::fill_n(to, before, int16_t(0));
-        to = std::copy_n(data(layer.source) + n * source.size() + y * source.row(), within, to);
+        const int16_t* from =
+            data(layer.source) + n * source.size() + y * source.row() + int64_t(first) * source.stride;
+        to = std::fill_n(to, int64_t(before) * map.stride, int16_t(0));
+        to = std::copy_n(from, int64_t(within) * map.stride, to);
         to = std::fill_n(to, after, int16_t(0));
       }
     }
@@ -160,20 +180,25 @@ class Worker {
   }
 
   const int16_t* padded(const Layer& layer, Tensor& map) {
-    const Tensor& output = tensors_[layer.output];
-    return padded(layer, (output.height - 1) * layer.stride_h + layer.kernel_h,
-                  (output.width - 1) * layer.stride_w + layer.kernel_w, map);
+    return padded(layer, (layer.rows - 1) * layer.stride_h + (layer.kernel_h - 1) * layer.dilation_h + 1,
+                  (layer.columns - 1) * layer.stride_w + (layer.kernel_w - 1) * layer.dilation_w + 1, map);
   }
 
-  // Calls visit(where the window begins in the padded map, output pixel) for each output pixel of some images, in order.
+  // Output pixel, all images counted, that the window at (y, x) makes.
+  int64_t pixel_of(const Layer& layer, int64_t image, int y, int x) const {
+    const Tensor& output = tensors_[layer.output];
+    const int64_t row = image * output.height + layer.origin_h + int64_t(y) * layer.step_h;
+    return row * output.width + layer.origin_w + int64_t(x) * layer.step_w;
+  }
+
+  // Calls visit(where the window begins in the padded map, output pixel) for each window of some images, in order.
   template <typename Visit>
   void for_each_window(const Layer& layer, const Tensor& map, int images, Visit visit) {
-    const Tensor& output = tensors_[layer.output];
-    int64_t pixel = 0;
     for (int n = 0; n < images; n++)
-      for (int y = 0; y < output.height; y++)
-        for (int x = 0; x < output.width; x++)
-          visit(n * map.size() + y * layer.stride_h * map.row() + int64_t(x) * layer.stride_w * map.stride, pixel++);
+      for (int y = 0; y < layer.rows; y++)
+        for (int x = 0; x < layer.columns; x++)
+          visit(n * map.size() + y * layer.stride_h * map.row() + int64_t(x) * layer.stride_w * map.stride,
+                pixel_of(layer, n, y, x));
   }
 
   void finish(const Layer& layer, Sums sums, int64_t pixel, int block) {
@@ -186,44 +211,52 @@ class Worker {
     sums.requantize(layer.shift + block, layer.lo, layer.hi, to);
   }
 
+  struct Windows {
+    std::vector<int64_t> begin, pixel;  // in the padded map; of the output
+  };
+
   // Windows of the largest chunk, found once; those of a smaller one come first among them.
-  const std::vector<int64_t>& windows(const Layer& layer, const Tensor& map) {
-    std::vector<int64_t>& found = windows_[&layer - layers_];
-    if (found.empty()) for_each_window(layer, map, most_, [&](int64_t window, int64_t) { found.push_back(window); });
+  const Windows& windows(const Layer& layer, const Tensor& map) {
+    Windows& found = windows_[&layer - layers_];
+    if (found.begin.empty())
+      for_each_window(layer, map, most_, [&](int64_t begin, int64_t pixel) {
+        found.begin.push_back(begin);
+        found.pixel.push_back(pixel);
+      });
     return found;
   }
 
   void convolution(const Layer& layer) {
     Tensor map;
     const int16_t* codes = padded(layer, map);
-    const int64_t* window = windows(layer, map).data();
-    const Tensor &source = tensors_[layer.source], &output = tensors_[layer.output];
-    const int pairs = (layer.channels_in + 1) / 2;
-    const bool joined = 2 * pairs == source.stride;  // the columns of a kernel row are one run
+    const Windows& found = windows(layer, map);
+    const int64_t *begin = found.begin.data(), *pixel = found.pixel.data();
+    const int pairs = layer.pairs;
+    const bool joined = 2 * pairs == map.stride && layer.dilation_w == 1;  // the columns of a kernel row are one run
     Walk walk;
     walk.rows = layer.kernel_h;
     walk.runs = joined ? 1 : layer.kernel_w;
     walk.pairs = joined ? pairs * layer.kernel_w : pairs;
-    walk.row_step = map.row();
-    walk.run_step = source.stride;
+    walk.row_step = layer.dilation_h * map.row();
+    walk.run_step = int64_t(layer.dilation_w) * map.stride;
     const int64_t block_weights = int64_t(layer.kernel_h) * layer.kernel_w * pairs * 2 * kBlock;
     Sums sums[kPixels];
     for (int block = 0; block < layer.channels_out; block += kBlock) {
       const int16_t* weight = layer.weight + block / kBlock * block_weights;
-      const int64_t all = int64_t(images_) * output.height * output.width;
+      const int16_t* from = codes + layer.first[block / kBlock];
+      const int64_t all = int64_t(images_) * layer.rows * layer.columns;
       for (int64_t first = 0, count; first < all; first += count) {
         count = at_once(all - first);
-        kConvolve[count - 1](walk, codes, window + first, weight, layer.bias + block, sums);
-        for (int p = 0; p < count; p++) finish(layer, sums[p], first + p, block);
+        kConvolve[count - 1](walk, from, begin + first, weight, layer.bias + block, sums);
+        for (int p = 0; p < count; p++) finish(layer, sums[p], pixel[first + p], block);
       }
     }
   }
 
   // A 3x3 convolution of stride 1, kTiles tiles of 4x4 outputs at a time.
   void winograd(const Layer& layer) {
-    const Tensor& output = tensors_[layer.output];
-    const int rows = (output.height + kTileOutputs - 1) / kTileOutputs;
-    const int columns = (output.width + kTileOutputs - 1) / kTileOutputs;
+    const int rows = (layer.rows + kTileOutputs - 1) / kTileOutputs;
+    const int columns = (layer.columns + kTileOutputs - 1) / kTileOutputs;
     const int around = kTile - kTileOutputs;
     Tensor map;
     const int16_t* codes = padded(layer, rows * kTileOutputs + around, columns * kTileOutputs + around, map);
@@ -256,13 +289,13 @@ class Worker {
   // Sums over the input channels of `count` tiles, each position by itself.
   void multiply_tiles(const Layer& layer, int block, int count, int stride) {
     static constexpr int32_t kNothing[kBlock] = {};
-    const int pairs = (layer.channels_in + 1) / 2;
-    const Walk walk = {1, 1, pairs, 0, 0};
+    const Walk walk = {1, 1, layer.pairs, 0, 0};
     int64_t window[kTiles];
-    for (int t = 0; t < count; t++) window[t] = int64_t(t) * stride;
+    for (int t = 0; t < count; t++) window[t] = int64_t(t) * stride + layer.first[block / kBlock];
     for (int position = 0; position < kPositions; position++) {
       const int16_t* codes = tile_codes_.data() + int64_t(position) * kTiles * stride;
-      const int16_t* weight = layer.weight + (int64_t(block / kBlock) * kPositions + position) * pairs * 2 * kBlock;
+      const int16_t* weight =
+          layer.weight + (int64_t(block / kBlock) * kPositions + position) * layer.pairs * 2 * kBlock;
       for (int t = 0, n; t < count; t += n) {
         n = at_once(count - t);
         kConvolve[n - 1](walk, codes, window + t, weight, kNothing, tile_sums_.data() + position * kTiles + t);
@@ -271,21 +304,22 @@ class Worker {
   }
 
   void finish_tile(const Layer& layer, int block, const Corner& corner, const Sums* sums) {
-    const Tensor& output = tensors_[layer.output];
     const Sums bias = Sums::load(layer.bias + block);
     Sums outputs[kTileOutputs * kTileOutputs];
     transform_sums(sums, kTiles, outputs);
-    const int rows = std::min(kTileOutputs, output.height - corner.y);
-    const int columns = std::min(kTileOutputs, output.width - corner.x);
+    const int rows = std::min(kTileOutputs, layer.rows - corner.y);
+    const int columns = std::min(kTileOutputs, layer.columns - corner.x);
     for (int y = 0; y < rows; y++) {
-      const int64_t pixel = (corner.image * output.height + corner.y + y) * output.width + corner.x;
-      for (int x = 0; x < columns; x++) finish(layer, outputs[y * kTileOutputs + x] + bias, pixel + x, block);
+      int64_t pixel = pixel_of(layer, corner.image, corner.y + y, corner.x);
+      for (int x = 0; x < columns; x++, pixel += layer.step_w)
+        finish(layer, outputs[y * kTileOutputs + x] + bias, pixel, block);
     }
   }
 
   void depthwise(const Layer& layer) {
     Tensor map;
     const int16_t* codes = padded(layer, map);
+    const int64_t down = layer.dilation_h * map.row(), right = int64_t(layer.dilation_w) * map.stride;
     for_each_window(layer, map, images_, [&](int64_t window, int64_t pixel) {
       const int16_t* origin = codes + window;
       for (int block = 0; block < layer.channels_out; block += kBlock) {
@@ -293,7 +327,7 @@ class Worker {
         const int16_t* weight = layer.weight + block;
         for (int y = 0; y < layer.kernel_h; y++)
           for (int x = 0; x < layer.kernel_w; x++, weight += map.stride)
-            sums.add_elementwise(origin + y * map.row() + int64_t(x) * map.stride + block, weight);
+            sums.add_elementwise(origin + y * down + x * right + block, weight);
         finish(layer, sums, pixel, block);
       }
     });
@@ -303,13 +337,16 @@ class Worker {
     const Tensor &source = tensors_[layer.source], &output = tensors_[layer.output];
     for (int n = 0; n < images_; n++) {
       const int16_t* from = data(layer.source) + n * source.size();
-      int16_t* to = data(layer.output) + n * output.size();
-      for (int y = 0; y < output.height; y++) {
-        for (int x = 0; x < output.width; x++, to += output.stride) {
+      for (int y = 0; y < layer.rows; y++) {
+        for (int x = 0; x < layer.columns; x++) {
+          int16_t* to = data(layer.output) + pixel_of(layer, n, y, x) * output.stride;
           const int top = y * layer.stride_h - layer.pad_h, left = x * layer.stride_w - layer.pad_w;
+          const int first_v = first_inside(top, layer.dilation_h), first_u = first_inside(left, layer.dilation_w);
+          const int bottom = std::min(top + layer.kernel_h * layer.dilation_h, source.height);
+          const int right = std::min(left + layer.kernel_w * layer.dilation_w, source.width);
           std::fill(to, to + output.stride, int16_t(layer.lo));
-          for (int v = std::max(top, 0); v < std::min(top + layer.kernel_h, source.height); v++)
-            for (int u = std::max(left, 0); u < std::min(left + layer.kernel_w, source.width); u++) {
+          for (int v = first_v; v < bottom; v += layer.dilation_h)
+            for (int u = first_u; u < right; u += layer.dilation_w) {
               const int16_t* codes = from + v * source.row() + int64_t(u) * source.stride;
               for (int c = 0; c < output.stride; c++) to[c] = std::max(to[c], codes[c]);
             }
@@ -327,16 +364,41 @@ class Worker {
     }
   }
 
+  // Channels beyond the last have codes that the table may not hold.
+  void lookup(const Layer& layer) {
+    const Tensor &source = tensors_[layer.source], &output = tensors_[layer.output];
+    const int64_t pixels = int64_t(images_) * output.height * output.width;
+    for (int64_t p = 0; p < pixels; p++) {
+      const int16_t* from = data(layer.source) + p * source.stride;
+      int16_t* to = data(layer.output) + p * output.stride;
+      for (int c = 0; c < layer.channels_out; c++) to[c] = layer.weight[from[c] - layer.lo];
+    }
+  }
+
+  void product(const Layer& layer) {
+    const Tensor &source = tensors_[layer.source], &factor = tensors_[layer.factor];
+    const int64_t pixels = int64_t(source.height) * source.width, factors = int64_t(factor.height) * factor.width;
+    for (int64_t p = 0; p < images_ * pixels; p++) {
+      const int16_t* codes = data(layer.source) + p * source.stride;
+      const int16_t* by = data(layer.factor) + (factors == 1 ? p / pixels : p) * factor.stride;
+      for (int block = 0; block < layer.channels_out; block += kBlock) {
+        Sums sums = Sums::load(layer.bias + block);
+        sums.add_elementwise(codes + block, by + block);
+        finish(layer, sums, p, block);
+      }
+    }
+  }
+
   const Layer* layers_;
   int count_;
   const Tensor* tensors_;
   std::vector<std::vector<int16_t>> slots_;
   std::vector<int16_t> border_;
-  std::vector<int16_t> tile_codes_;            // [position][tile][channel]
-  std::vector<Sums> tile_sums_;                // [position][tile]
-  std::vector<std::vector<int64_t>> windows_;  // of each convolution
-  const int most_;                             // images of a chunk
-  int images_ = 0;                             // of this one
+  std::vector<int16_t> tile_codes_;  // [position][tile][channel]
+  std::vector<Sums> tile_sums_;      // [position][tile]
+  std::vector<Windows> windows_;     // of each convolution
+  const int most_;                   // images of a chunk
+  int images_ = 0;                   // of this one
 };
 
 }  // namespace

@@ -7,7 +7,7 @@ import numpy as np
 from bitlathe.model.graph.arrays import Int64s
 from bitlathe.model.graph.bounds import CodeRange, product_range
 from bitlathe.model.graph.convolution import INT32_EXACT
-from bitlathe.model.graph.nodes import Conv2d, IntWeights, Shape
+from bitlathe.model.graph.nodes import Conv2d, IntWeights, Pair
 
 LEAST_CHANNELS = 12  # with fewer, transforming a tile's codes takes as long as their products save
 LEAST_SIDE = 4  # of a map; whole tiles cover a smaller one
@@ -16,10 +16,10 @@ _GROWTH = 10 * 10  # of a code, by the largest sum of magnitudes in a row of Bt,
 _PLACES = 3 + 3  # to which sums are shifted to the left, at most
 
 
-def pays(conv: Conv2d, shape: Shape) -> bool:
-    """Whether a convolution with an output of `shape` is one that gets faster by tiles of 4x4 outputs."""
-    has_shape = (conv.kernel_size, conv.stride, conv.groups) == ((3, 3), (1, 1), 1)
-    return has_shape and conv.weight.shape[1] >= LEAST_CHANNELS and min(shape[1:]) >= LEAST_SIDE
+def pays(conv: Conv2d, size: Pair) -> bool:
+    """Whether a convolution with an output map of `size` is one that gets faster by tiles of 4x4 outputs."""
+    is_plain = (conv.kernel_size, conv.stride, conv.dilation, conv.groups) == ((3, 3), (1, 1), (1, 1), 1)
+    return is_plain and conv.weight.shape[1] >= LEAST_CHANNELS and min(size) >= LEAST_SIDE
 
 
 def is_exact(conv: Conv2d, codes: CodeRange) -> bool:
