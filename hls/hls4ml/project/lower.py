@@ -100,7 +100,7 @@ def _add_lower_clamp(lowering: Lowering, conv: Conv2d, source: ProjectLayer, off
         highest=max(saturated.hi, saturated.hi - offset),
     )
     step = replace(
-        conv, weight=one, stride=(1, 1), padding=(0, 0), groups=channels, residual=None
+        conv, weight=one, stride=(1, 1), padding=(0, 0), end_padding=None, groups=channels, residual=None
     )  # only its window counts
     result = clamping(0, (1 << conv.hi.bit_length()) - 1, saturated.frac, RoundingMode.HALF_UP)
     assert result is not None

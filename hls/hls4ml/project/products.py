@@ -136,7 +136,7 @@ def _zero_rows(conv: Conv2d) -> int:
 
 def _window(conv: Conv2d, source: ProjectLayer, size: tuple[int, int], extra: int) -> dict[str, Attribute]:
     in_height, in_width, channels = source.shape
-    (top, left), (height, width) = conv.padding, conv.kernel_size
+    (top, left), (bottom, right), (height, width) = conv.padding, conv.windows.end_padding, conv.kernel_size
     depthwise: dict[str, Attribute] = {"depth_multiplier": 1} if conv.is_depthwise else {}
     return {
         "data_format": "channels_last",
@@ -151,9 +151,9 @@ def _window(conv: Conv2d, source: ProjectLayer, size: tuple[int, int], extra: in
         "stride_height": conv.stride[0],
         "stride_width": conv.stride[1],
         "pad_top": top,
-        "pad_bottom": top + extra,
+        "pad_bottom": bottom + extra,
         "pad_left": left,
-        "pad_right": left,
+        "pad_right": right,
         **depthwise,
     }
 
@@ -162,12 +162,12 @@ def _multipliers(
     conv: Conv2d, product: Product, source: ProjectLayer, size: tuple[int, int], extra: int
 ) -> Multipliers:
     in_height, in_width, channels = source.shape
-    (top, left), (height, width) = conv.padding, conv.kernel_size
+    (top, left), (bottom, right), (height, width) = conv.padding, conv.windows.end_padding, conv.kernel_size
     return Multipliers(
         rows=(height + extra) * width * channels,
         columns=1 if conv.is_depthwise else conv.out_channels,
         is_resource=not conv.is_depthwise,
         dsps_a_product=product.dsps(source.types["result"]),
-        pixels_in=(in_height + 2 * top + extra) * (in_width + 2 * left),
+        pixels_in=(in_height + top + bottom + extra) * (in_width + left + right),
         pixels_out=size[0] * size[1],
     )

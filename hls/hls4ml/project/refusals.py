@@ -15,10 +15,12 @@ def check_node(graph: Graph, node: Node) -> None:
     if not isinstance(node, SUPPORTED):
         raise UnsupportedLayer(
             f"{node.name}: hls4ml projects have no {type(node).__name__}; "
-            "rewrite it as a convolution or a pool"
+            "rewrite it as a convolution or a pool, or use the engine"
         )
     if isinstance(node, MaxPool2d):
         _check_max_pool(node)
+    if isinstance(node, Conv2d):
+        _check_window(node)
     if isinstance(node, Conv2d | Dense):
         _check_clamp(node)
     if isinstance(node, Concat):
@@ -39,15 +41,41 @@ def check_graph(graph: Graph) -> None:
 
 
 def _check_max_pool(pool: MaxPool2d) -> None:
+    _check_dilation(pool)
     if pool.kernel_size != pool.stride:
         raise UnsupportedLayer(
             f"{pool.name}: a {_by(pool.kernel_size)} max pool of stride {_by(pool.stride)}; hls4ml's stream "
             "pooling needs stride = window (its C simulation aborts otherwise): change it, or use the engine"
         )
-    if pool.padding != (0, 0):
+    edges = pool.windows
+    padding = pool.padding if edges.padding != (0, 0) else edges.end_padding
+    if padding != (0, 0):
         raise UnsupportedLayer(
-            f"{pool.name}: a max pool with padding {_by(pool.padding)}; hls4ml's stream pooling takes none "
+            f"{pool.name}: a max pool with padding {_by(padding)}; hls4ml's stream pooling takes none "
             "(its C simulation aborts otherwise): change the pool, or use the engine"
+        )
+
+
+def _check_window(conv: Conv2d) -> None:
+    if conv.groups > 1 and not conv.is_depthwise:
+        raise UnsupportedLayer(
+            f"{conv.name}: {conv.groups} groups of several channels; hls4ml convolves all channels, or each "
+            "channel to one: choose one of these, or use the engine"
+        )
+    _check_dilation(conv)
+    edges = (*conv.windows.padding, *conv.windows.end_padding)
+    if min(edges) < 0:
+        raise UnsupportedLayer(
+            f"{conv.name}: leaves out {-min(edges)} rows or columns at an edge of {conv.source}; hls4ml's "
+            "convolutions read whole maps: pad instead, or use the engine"
+        )
+
+
+def _check_dilation(node: Conv2d | MaxPool2d) -> None:
+    if any(step > 1 and taps > 1 for step, taps in zip(node.dilation, node.kernel_size, strict=True)):
+        raise UnsupportedLayer(
+            f"{node.name}: dilation {_by(node.dilation)}; hls4ml reads taps side by side: "
+            "choose dilation 1, or use the engine"
         )
 
 

@@ -32,6 +32,7 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Dense, Input, MaxPool2d, Node
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.resampling import Upsample2d
 from bitlathe.rtl_tb.random_networks.graphs import random_graph
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -94,6 +95,8 @@ def _every_form(rng: np.random.Generator) -> Graph:
             name="two_by_two",
             source="residual_below_192",
             stride=(2, 2),
+            padding=(1, 0),
+            end_padding=(0, 1),
             weight_frac=(7,) * 3,
             format=replace(BYTE, frac=3),
         ),
@@ -292,6 +295,34 @@ def _refusal(make: Callable[[], object]) -> str:
             _pool(padding=(1, 0)),
             "pool: a max pool with padding 1x0; hls4ml's stream pooling takes none (its C simulation aborts "
             "otherwise): change the pool, or use the engine",
+        ),
+        (
+            _pool(end_padding=(0, 1)),
+            "pool: a max pool with padding 0x1; hls4ml's stream pooling takes none (its C simulation aborts "
+            "otherwise): change the pool, or use the engine",
+        ),
+        (
+            _pool(dilation=(1, 2)),
+            "pool: dilation 1x2; hls4ml reads taps side by side: choose dilation 1, or use the engine",
+        ),
+        (
+            graph_of(conv2d(np.ones((1, 1, 3, 1), np.int8), dilation=(3, 1)), shape=(1, 9, 9)),
+            "conv: dilation 3x1; hls4ml reads taps side by side: choose dilation 1, or use the engine",
+        ),
+        (
+            graph_of(conv2d(np.ones((1, 1, 1, 1), np.int8), end_padding=(-2, 0)), shape=(1, 9, 9)),
+            "conv: leaves out 2 rows or columns at an edge of image; hls4ml's convolutions read whole maps: "
+            "pad instead, or use the engine",
+        ),
+        (
+            graph_of(conv2d(np.ones((4, 2, 1, 1), np.int8), groups=2), shape=(4, 9, 9)),
+            "conv: 2 groups of several channels; hls4ml convolves all channels, or each channel to one: "
+            "choose one of these, or use the engine",
+        ),
+        (
+            graph_of(Upsample2d(name="up", format=BYTE, source="image", factors=(2, 2))),
+            "up: hls4ml projects have no Upsample2d; rewrite it as a convolution or a pool, or use the "
+            "engine",
         ),
         (
             graph_of(conv2d(np.ones((1, 1, 1, 1), np.int8), lo=-100, hi=100)),
