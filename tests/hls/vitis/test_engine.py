@@ -38,8 +38,8 @@ ALIGNED = {**ENGINES, **WIDE}
 
 
 def _graph(rng: np.random.Generator, seed: int) -> Graph:
-    """A random network; odd seeds have codewords, every third rounds halves to even."""
-    return random_graph(rng, product=seed % 2 == 1, half_even=seed % 3 == 1)
+    """A random network; odd seeds have codewords, even ones nodes of every kind, some round to even."""
+    return random_graph(rng, product=seed % 2 == 1, half_even=seed % 3 == 1, others=seed % 2 == 0)
 
 
 def _compiled(
