@@ -175,8 +175,9 @@ class IntegerNetwork(ReadyGraph):
 def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = silent) -> IntegerNetwork:
     """Quantize a subject on its data set's training images and prove that no accumulator overflows.
 
-    `progress` is told where its outputs are not the classes of the data set, and whether a network that is
-    quantized already keeps its integers. Raises what `quantize` and `proof.check` raise.
+    `progress` is told where its outputs are not the classes of the data set, what is left to the host, and
+    whether a network that is quantized already keeps its integers. Raises what `quantize` and
+    `proof.check` raise.
     """
     name = graph_name(subject.network, subject.dataset.name)
     made = quantize(subject.model, subject.dataset.train_images, config, name=name)
@@ -187,6 +188,8 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
         progress(
             Note(f"{subject.network}: is quantized already, calibrated again from its values: {made.unkept}")
         )
+    if made.network.host:
+        progress(Note(f"{subject.network}: left to the host: {', '.join(made.network.host)}"))
     if made.unsettled:
         progress(Note(_too_few(subject, config, made.unsettled)))
     return told_judged(

@@ -57,14 +57,14 @@ def _ready(call: Call, x: TracedTensor) -> TracedTensor:
 
 
 def add(call: Call) -> Made:
-    """Sum of two tensors, or of a tensor and a constant for each channel."""
+    """add: two tensors, or a tensor and a constant for each channel; broadcast."""
     left, right = _operands(call)
     alpha = call.number("alpha", 1.0) if "alpha" in call.arguments else 1.0
     return _combined(call, left, right, alpha)
 
 
 def subtract(call: Call) -> Made:
-    """Difference of two tensors, or of a tensor and a constant."""
+    """sub: two tensors, or a tensor and a constant for each channel; broadcast."""
     left, right = _operands(call)
     if call.operator.startswith("aten.rsub"):
         left, right = right, left
@@ -84,7 +84,7 @@ def _combined(call: Call, left: object, right: object, factor: float) -> Made:
 
 
 def multiply(call: Call) -> Made:
-    """Product of two tensors, or of a tensor and a constant for each channel."""
+    """mul: two tensors, or a tensor and a constant for each channel; broadcast."""
     left, right = _operands(call)
     if isinstance(left, TracedTensor) and isinstance(right, TracedTensor):
         return _of_two(call, left, right, _Product())
@@ -94,7 +94,7 @@ def multiply(call: Call) -> Made:
 
 
 def divide(call: Call) -> Made:
-    """A tensor divided by a constant for each channel, or by what is made of the same tensor."""
+    """div: by a constant for each channel; by what is made of the same tensor, as a function of it."""
     left, right = _operands(call)
     if call.arguments.get("rounding_mode") is not None:
         raise call.refusal("rounds its quotient", "leave rounding to quantization")
@@ -112,7 +112,7 @@ def divide(call: Call) -> Made:
 
 
 def extremum(call: Call) -> Made:
-    """maximum, minimum of two tensors, or of a tensor and a number."""
+    """maximum, minimum: two tensors, b + relu(a - b) or a - relu(a - b), or a tensor and a number."""
     is_max = "max" in call.operator
     left, right = _operands(call)
     if isinstance(left, TracedTensor) and isinstance(right, TracedTensor):
@@ -149,7 +149,7 @@ def where(call: Call) -> Made:
 
 
 def prelu(call: Call) -> Made:
-    """PReLU: of one slope a function; of one slope a channel x + (slope - 1) * min(x, 0)."""
+    """prelu: of one slope a function; of a slope for each channel x + (slope - 1) * min(x, 0), exact."""
     x, slope = call.values(), call.constant("weight")
     if prod(slope.value.shape) == 1:
         name = f"prelu({float(slope.value):g})"
@@ -165,7 +165,7 @@ def prelu(call: Call) -> Made:
 
 
 def negate(call: Call) -> Made:
-    """-x."""
+    """neg: folded into the weights beside it, or a layer of its own."""
     return affine(call, call.values(), constant(np.full(1, -1.0)), ZERO)
 
 

@@ -187,9 +187,8 @@ class _Reader:
                 self.values[node] = self._read_or_refused(node)
         if self.refusals:
             raise together(self.refusals, self.title)
-        made, form = self._outputs(program, steps)
+        made, form, host = self._outputs(program, steps)
         output = made if len(made) > 1 else made[0].tensor
-        host = tuple(dict.fromkeys(name for each in steps for name in each.names))
         return FloatNetwork(name=self.title, nodes=self.made.in_order, output=output, form=form, host=host)
 
     def _read_placeholders(self, program: torch.export.ExportedProgram) -> None:
@@ -228,8 +227,8 @@ class _Reader:
 
     def _outputs(
         self, program: torch.export.ExportedProgram, steps: Sequence[LastSteps]
-    ) -> tuple[tuple[Output, ...], ReturnedForm]:
-        """What forward returns, and how."""
+    ) -> tuple[tuple[Output, ...], ReturnedForm, tuple[str, ...]]:
+        """What forward returns, how, and what of it is left to the host."""
         results = self._resolved([each.source for each in steps])
         assert program.call_spec.out_spec is not None
         places = _pytree.tree_unflatten(range(len(results)), program.call_spec.out_spec)
@@ -252,7 +251,9 @@ class _Reader:
             places=places if len(results) > 1 else 0,
             last_steps=tuple(last) if any(last) else (),
         )
-        return tuple(Output(*pair) for pair in zip(names, (r.node.name for r in made), strict=True)), form
+        left = [name for each, result in zip(steps, made, strict=True) for name in each.names(result)]
+        outputs = zip(names, (result.node.name for result in made), strict=True)
+        return tuple(Output(*pair) for pair in outputs), form, tuple(dict.fromkeys(left))
 
     def _unlike_output(self, name: str, result: object) -> UnsupportedLayer:
         what = f"is of type {type(result).__name__}, not a tensor"

@@ -31,10 +31,10 @@ class LastSteps:
             result = result.args[0]
         return cls(source=result, operators=tuple(operators))
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Bare names of the operators."""
-        return tuple("log" if str(node.target) == _LOG else HOST[str(node.target)] for node in self.operators)
+    def names(self, source: TracedTensor) -> list[str]:
+        """Bare names of the operators, after the one that brought the source into an order no node has."""
+        moved = [] if source.order is None or source.moved is None else [source.moved.operator.split(".")[1]]
+        return [*moved, *(str(node.target).split(".")[1].strip("_") for node in self.operators)]
 
     def function(self, order: Tensor | None, size: tuple[int, ...]) -> LastStep | None:
         """What they make of a tensor whose values are first brought into an order, and a size (K, ...)."""

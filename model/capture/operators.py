@@ -114,12 +114,12 @@ def transposed_convolution(call: Call) -> Made:
 
 
 def linear(call: Call) -> Made:
-    """linear over flattened maps in any order, or over the channels of maps in the order (N, H, W, C)."""
+    """linear: over flattened maps in any order, or over the channels of maps in the order (N, H, W, C)."""
     return _dense(call, call.traced("input"), _origin(call))
 
 
 def product_with_weights(call: Call) -> Made:
-    """mm, matmul of (N, features) and constant weights; addmm with a bias."""
+    """mm, matmul, addmm: (N, features) by constant weights."""
     first, second = (
         ("mat1", "mat2")
         if "mat1" in call.arguments
@@ -176,7 +176,7 @@ def _dense_of_channels(call: Call, x: TracedTensor, origin: Origin) -> Made:
 
 
 def batch_norm(call: Call) -> Made:
-    """Batch norm with running statistics: an affine map of each channel."""
+    """batch_norm: with running statistics, folded into the weights beside it where they can take it in."""
     x, mean = call.values("input"), call.constant("running_mean")
     ones, eps = constant(np.ones(len(mean.value))), call.number("eps")
     deviation = operation(lambda variance: torch.sqrt(variance + eps), call.constant("running_var"))
@@ -191,7 +191,7 @@ def batch_norm(call: Call) -> Made:
 
 
 def gated(call: Call) -> Made:
-    """glu: half of the channels times the sigmoid of the other half."""
+    """glu: half of the channels times the sigmoid of the other half, which is a table."""
     x = call.traced()
     halves = [call.rearranged(x, half, "half") for half in np.split(x.places, 2, call.integer("dim", -1))]
     values, gate = call.ready(halves[0]), call.ready(halves[1])
@@ -205,7 +205,7 @@ def gated(call: Call) -> Made:
 
 
 def concatenate(call: Call) -> Made:
-    """cat along channels, or along features of vectors and flattened maps."""
+    """cat: along channels, or along features of vectors and flattened maps."""
     operands = call.arguments["tensors"]
     assert isinstance(operands, Sequence)
     tensors = [operand for operand in operands if isinstance(operand, TracedTensor)]

@@ -14,7 +14,7 @@ from bitlathe.model.capture.scalar_function import ScalarFunction
 
 
 def table(call: Call) -> Made:
-    """Any function of one tensor and numbers, as PyTorch computes it."""
+    """leaky_relu, tanh, ...: a function of one value; several that meet, as x * sigmoid(x), are one."""
     x = call.values()
     others = {name: value for name, value in call.arguments.items() if name != "self"}
     for name, value in others.items():

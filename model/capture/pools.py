@@ -103,12 +103,12 @@ def _interval_pool(call: Call, x: FloatNode, is_max: bool, axes: list[list[Inter
 
 
 def adaptive_average_pool(call: Call) -> Made:
-    """adaptive_avg_pool to any size."""
+    """adaptive_avg_pool: to any size."""
     return _adaptive(call, is_max=False)
 
 
 def adaptive_max_pool(call: Call) -> Made:
-    """adaptive_max_pool to any size."""
+    """adaptive_max_pool: to any size."""
     return _adaptive(call, is_max=True)
 
 
@@ -126,13 +126,13 @@ def _adaptive(call: Call, *, is_max: bool) -> Made:
 
 
 def mean(call: Call) -> Made:
-    """mean over height, width or both."""
+    """mean: over height, width or both."""
     x, window = _reduced(call)
     return _average(call, x, window, window, (0, 0))
 
 
 def total(call: Call) -> Made:
-    """sum over height, width or both."""
+    """sum: over height, width or both."""
     x, window = _reduced(call)
     axes = [
         [Interval(first, first + step, 1) for first in range(0, size, step)]
@@ -142,7 +142,7 @@ def total(call: Call) -> Made:
 
 
 def maximum(call: Call) -> Made:
-    """amax, max over height, width or both."""
+    """amax, max: over height, width or both."""
     x, window = _reduced(call)
     return _maximum(call, x, window)
 

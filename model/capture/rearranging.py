@@ -26,7 +26,7 @@ def reshape(call: Call) -> Made:
 
 
 def identity(call: Call) -> Made:
-    """Operators that leave the values unchanged."""
+    """clone, contiguous: nothing."""
     return call.traced()
 
 
@@ -92,7 +92,7 @@ def index_select(call: Call) -> Made:
 
 
 def index(call: Call) -> Made:
-    """Indexing by one constant list of numbers."""
+    """index: by one constant list of numbers."""
     indices = call.arguments["indices"]
     assert isinstance(indices, Sequence)
     given = [(axis, value) for axis, value in enumerate(indices) if value is not None]
@@ -144,7 +144,7 @@ def _parts(call: Call, x: TracedTensor, parts: Sequence[Order]) -> Made:
 
 
 def pad(call: Call) -> Made:
-    """pad with zeros; a negative amount crops."""
+    """pad: with zeros, which convolutions take over; a negative amount crops."""
     x = call.traced()
     value = call.arguments.get("value")
     if call.arguments.get("mode", "constant") != "constant" or value not in (None, 0):

@@ -9,12 +9,12 @@ from bitlathe.model.capture.calls import Call, CallReader, Made
 
 
 def relu(call: Call) -> Made:
-    """A clamp."""
+    """relu: a bound."""
     return pointwise.clamped_to(call, 0.0, inf)
 
 
 def relu6(call: Call) -> Made:
-    """A clamp."""
+    """relu6: two bounds."""
     return pointwise.clamped_to(call, 0.0, 6.0)
 
 

@@ -55,7 +55,7 @@ def test_an_order_that_no_node_makes_is_left_to_the_host() -> None:
 
     module = Forward(heads, a=nn.Conv2d(3, 10, 1), b=nn.Conv2d(3, 4, 1)).eval()  # type: ignore[arg-type]
     network, x = capture(module, SHAPE), pixel_inputs(2, SHAPE)
-    assert kinds(network) == ["Conv2d", "Conv2d"]
+    assert kinds(network) == ["Conv2d", "Conv2d"] and network.host == ("permute", "reshape")
     with torch.no_grad():
         wanted, made = module(x), returned(network, x)
     for name in wanted:
