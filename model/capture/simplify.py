@@ -84,7 +84,7 @@ _KEEPING_ORDER = (  # a clamp or a rounding may go before them
     FloatPixelUnshuffle2d,
     FloatUpsample2d,
 )
-_ROUNDING = (FloatInput, *_LAYERS, FloatAvgPool2d)  # what rounds to a grid of its own
+_ROUNDING = (FloatInput, *_CLAMPING, FloatAvgPool2d, FloatLookup)  # what rounds to a grid of its own
 
 
 def _is_selection(node: FloatNode) -> bool:
@@ -176,7 +176,7 @@ class _Walk:
             self._note_affine(producer, node)
             self._keep(scaled(producer, node))
             self._forward(node, producer.name)
-        elif isinstance(producer, FloatLookup) and node.uniform is not None:
+        elif isinstance(producer, FloatLookup) and producer.grid is None and node.uniform is not None:
             self._then(producer, line_function(node.uniform))
             self._forward(node, producer.name)
         else:
@@ -198,7 +198,7 @@ class _Walk:
         """Add a function, or join it with those before it."""
         producer = self._sole_producer(node.source)
         before = self._own_affine(producer)
-        if isinstance(producer, FloatLookup):
+        if isinstance(producer, FloatLookup) and producer.grid is None:
             self._then(producer, node.function)
             self._forward(node, producer.name)
         elif before is not None and before.uniform is not None and before.shape == node.shape:
@@ -335,9 +335,7 @@ class _Walk:
         # a clamp keeps order, so it may go before a maximum
         if isinstance(node, _KEEPING_ORDER):
             return all(self._can_clamp(name, clamp) for name in node.sources)
-        if isinstance(node, (FloatLookup, FloatProduct)):
-            return True
-        return isinstance(node, _LAYERS) and (
+        return isinstance(node, (FloatLookup, *_CLAMPING)) and (
             node.grid is None or (node.grid.has(clamp.low) and node.grid.has(clamp.high))
         )
 

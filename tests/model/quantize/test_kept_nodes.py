@@ -7,7 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from exact_modules import Forward
 from float_networks import FloatNetworkBuilder
+from torch import nn
+from torch.nn import functional as F
 
 from bitlathe.model.capture.float_forward import output_of
 from bitlathe.model.capture.float_network import CodeGrid, FloatNetwork
@@ -16,7 +19,7 @@ from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.quantize.kept import keep_integers
-from bitlathe.model.quantize.quantizer import network_inputs
+from bitlathe.model.quantize.quantizer import network_inputs, quantize
 
 SIGNED = CodeGrid(step=2.0**-4, lo=-128, hi=127)
 UNSIGNED = CodeGrid(step=2.0**-6, lo=0, hi=255)
@@ -73,6 +76,42 @@ def test_every_code_is_what_fake_quantization_computes() -> None:
     codes = evaluate(kept.graph, kept.preprocess.codes(images))
     assert np.array_equal(codes * SIGNED.step, rounded_outputs(network, x).numpy())
     assert len(np.unique(codes)) > 40
+
+
+def fake(x: torch.Tensor, grid: CodeGrid) -> torch.Tensor:
+    return torch.fake_quantize_per_tensor_affine(x, grid.step, 0, grid.lo, grid.hi)
+
+
+def rounding_module() -> Forward:
+    """Squeeze-and-excitation with functions, each rounded behind it."""
+
+    def run(m: Forward, x: torch.Tensor) -> torch.Tensor:
+        x = fake(x, CodeGrid(step=2.0**-7, lo=-128, hi=127))
+        x = fake(F.silu(fake(m.stem(x), SIGNED)), SIGNED)
+        squeezed = fake(F.avg_pool2d(x, 4), SIGNED)
+        gate = fake(torch.sigmoid(fake(m.gate(squeezed), SIGNED)), UNSIGNED)
+        x = fake(F.relu(x * gate), UNSIGNED)
+        return fake(m.last(F.interpolate(x, scale_factor=2)), SIGNED)
+
+    model = Forward(
+        run, stem=nn.Conv2d(2, 4, 3), gate=nn.Conv2d(4, 4, 1), last=nn.Conv2d(4, 2, 3, dilation=2)
+    )
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.from_numpy(rng.integers(-31, 32, tuple(parameter.shape)) / 32))
+    return model
+
+
+def test_a_module_that_rounds_functions_and_products_keeps_its_integers() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (32, 6, 6, 2)).astype(np.uint8)
+    model = rounding_module()
+    made = quantize(model, images)
+    assert made.is_kept, made.unkept
+    with torch.no_grad():
+        wanted = model(network_inputs(images)).numpy()
+    codes = evaluate(made.graph, made.preprocess.codes(images))
+    assert np.array_equal(codes * SIGNED.step, wanted) and len(np.unique(codes)) > 40
 
 
 def test_a_product_that_is_rounded_finer_than_its_factors_allow_is_refused() -> None:
