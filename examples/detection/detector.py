@@ -55,8 +55,10 @@ def _step(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def make_network() -> nn.Module:
-    """The detector with random weights."""
-    return Detector()
+    """The detector with weights drawn from one seed, so that a training that was interrupted goes on."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Detector()
 
 
 def detection_loss(outputs: Maps, labels: torch.Tensor) -> torch.Tensor:
