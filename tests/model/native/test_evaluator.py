@@ -33,6 +33,14 @@ def test_a_random_network_gives_the_references_integers(case: tuple[Graph, IntAr
     assert mismatches(graph, codes) == 0
 
 
+@given(graphs_with_inputs(count=4, others=True))
+@settings(max_examples=60)
+def test_a_random_network_of_every_node_gives_the_references_integers(case: tuple[Graph, IntArray]) -> None:
+    graph, codes = case
+    assert is_compilable(graph)
+    assert mismatches(graph, codes) == 0
+
+
 @given(graphs_with_inputs(wide=True, product=True))
 @settings(max_examples=60)
 def test_codes_of_any_width_and_codebooks_give_the_references_integers(case: tuple[Graph, IntArray]) -> None:

@@ -139,7 +139,7 @@ def depthwise(at: Source) -> Node:
 
 def square(at: Source) -> Node:
     """A 3x3 convolution of stride 1, which may go by tiles; its padding is uneven."""
-    edges = [int(edge) for edge in at.rng.integers(0, 3, 4)]
+    edges = [int(edge) for edge in at.rng.integers(-1 if min(at.shape[1:]) > 4 else 0, 3, 4)]
     bottom, right = (
         max(edges[i], 3 - size - edges[i - 2]) for i, size in zip((2, 3), at.shape[1:], strict=True)
     )
@@ -272,6 +272,18 @@ def test_a_node_between_others_gives_the_references_integers(maker: Maker, seed:
     rng = np.random.default_rng(seed)
     graph = network(rng, [any_of(rng, MAKERS), maker, any_of(rng, MAKERS)])
     assert is_compilable(graph)
+    assert mismatches(graph, codes_for(rng, graph)) == 0
+
+
+@pytest.mark.parametrize("padding", [(0, -5), (-4, 0), (-6, -5)])
+@pytest.mark.parametrize("groups", [1, 17])
+def test_windows_beyond_what_is_left_of_a_map_see_zeros(
+    rng: np.random.Generator, padding: tuple[int, int], groups: int
+) -> None:
+    weight = rng.integers(-127, 128, (17, 17 // groups, 2, 2)).astype(np.int8)
+    bias = rng.integers(-9999, 9999, 17).astype(np.int32)
+    conv = conv2d(weight, bias=bias, groups=groups, padding=padding, end_padding=(9, 9))
+    graph = graph_of(conv, shape=(17, 4, 3))
     assert mismatches(graph, codes_for(rng, graph)) == 0
 
 

@@ -15,6 +15,7 @@ from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
+from bitlathe.model.graph.resampling import ConvTranspose2d
 from bitlathe.model.native import winograd
 
 BYTE_CODES = CodeRange(lo=-128, hi=127)
@@ -83,6 +84,31 @@ def test_residuals_and_halves_are_those_of_any_convolution(
     conv = wide_conv(weight, bias=bias, residual="image", rounding=rounding, weight_frac=tuple(range(4, 20)))
     graph = graph_by_winograd(conv, (16, 7, 5), FixedPoint(bits=8, frac=2))
     codes = np.concatenate([random_inputs(rng, graph, 6), corner_inputs(graph)])
+    assert mismatches(graph, codes) == 0
+
+
+@pytest.mark.parametrize("channels", [(16, 17), (29, 3)])
+@pytest.mark.parametrize("size", [(5, 4), (6, 9)])
+def test_the_phases_of_a_transposed_convolution_fill_their_own_pixels(
+    rng: np.random.Generator, channels: tuple[int, int], size: tuple[int, int]
+) -> None:
+    inside, outside = channels
+    transposed = ConvTranspose2d(
+        name="y",
+        format=WIDE,
+        source="image",
+        weight=rng.integers(-127, 128, (outside, inside, 6, 9)).astype(np.int8),
+        bias=rng.integers(-999, 999, outside).astype(np.int32),
+        weight_bits=8,
+        weight_frac=(7,) * outside,
+        stride=(2, 3),
+        padding=(2, 4),
+        lo=WIDE.lo,
+        hi=WIDE.hi,
+    )
+    graph = graph_of(transposed, shape=(inside, *size), image=UNSIGNED)
+    assert all(winograd.pays(part.node, size) for part in graph.parts(transposed))
+    codes = np.concatenate([random_inputs(rng, graph, 4), corner_inputs(graph)])
     assert mismatches(graph, codes) == 0
 
 
