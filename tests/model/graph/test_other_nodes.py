@@ -12,6 +12,7 @@ from bitlathe.model.graph.errors import BitlatheError, FormatError, OverflowRisk
 from bitlathe.model.graph.fixed_point import FixedPoint, requantize
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Input, MaxPool2d, Node
+from bitlathe.model.graph.parts import trimmed
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.graph.resampling import (
@@ -302,3 +303,30 @@ def test_a_product_whose_accumulator_can_overflow_is_refused() -> None:
     product = Product(name="y", format=replace(wide, frac=-10), source="x", factor="x", lo=0, hi=1)
     with pytest.raises(OverflowRisk, match="y: the accumulator"):
         check(graph_of((1, 2, 2), product, form=wide))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_dilated_window_without_its_taps_of_padding_alone_is_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kernel, dilation = rng.integers(1, 5, 2), rng.integers(1, 9, 2)
+    reach = dilation * (kernel - 1)
+    begin = [int(rng.integers(-1, edge + 2)) for edge in reach]
+    end = [int(rng.integers(-1, edge + 2)) for edge in reach]
+    windows = {
+        "dilation": tuple(map(int, dilation)),
+        "padding": tuple(begin),
+        "end_padding": tuple(end),
+        "stride": tuple(map(int, rng.integers(1, 3, 2))),
+    }
+    conv = random_convolution(rng, Conv2d, (3, 2, *map(int, kernel)), **windows)
+    pool = MaxPool2d(name="y", format=S8, source="x", kernel_size=tuple(map(int, kernel)), **windows)
+    for node in (conv, pool):
+        try:
+            whole = graph_of((2, 7, 8), node)
+        except ShapeError:
+            continue  # a window without a place or, of a maximum, without a code
+        cut = trimmed(node, (7, 8))
+        codes = codes_for(whole, seed)
+        assert np.array_equal(evaluate(graph_of((2, 7, 8), cut), codes), evaluate(whole, codes))
+        for axis, size in enumerate((7, 8)):
+            assert cut.dilation[axis] == 1 or cut.dilation[axis] * (cut.kernel_size[axis] - 1) < 3 * size
