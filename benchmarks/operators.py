@@ -3,10 +3,9 @@
 python benchmarks/operators.py --targets pynq-z2
 
 A network of one operator, over a map of 64 x 24 x 24 codes or 16 x 96 x 96 where it shrinks the map, runs
-two random images. An operator's cycles are those in which its EXECs are at work on the second one; its bound
-is that of array and output stage (hls/cycles/bounds.py, derived in docs/performance.md). Prints a row for each
-and writes them to build/bench/operators.json. Exit status 1 where an integer differs from the reference or a
-row misses the bar.
+two random images. The cycles are those in which its EXECs are at work on the second one; the bound is that of
+array and output stage (hls/cycles/bounds.py, docs/performance.md). Prints a row for each and writes them to
+build/bench/operators.json. Exit status 1 where an integer differs from the reference or a row misses the bar.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H, W) to the same shape."""
-        weights = self.scale_activation(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
+        weights: torch.Tensor = self.scale_activation(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
         return x * weights
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ from small_graphs import BYTE, conv2d, graph_of
 from bitlathe.hls.hls4ml import Backend, Options, csimulate, emit, make_plan, write
 from bitlathe.hls.hls4ml.project import convert, csim, library
 from bitlathe.hls.hls4ml.project.emit import _stamp, _texts, identity_of
-from bitlathe.hls.hls4ml.project.plan import Multipliers
-from bitlathe.hls.hls4ml.project.reuse import legal_reuse_factors
 from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.target.config import find_target
 from bitlathe.hls.vitis.lint.pragmas import lint
@@ -387,17 +384,6 @@ def test_a_target_of_too_few_dsps_or_too_little_memory_is_refused(rng: np.random
     graph = _every_form(rng)
     assert _refusal(lambda: make_plan(graph, replace(PYNQ, dsp=5))).startswith("pynq-z2: ")
     assert "bits on chip" not in _refusal(lambda: make_plan(graph, replace(PYNQ, bram36=0)))
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(27, 16), (64, 10), (1, 7)])
-def test_legal_reuse_factors_are_hls4mls_own(rows: int, columns: int) -> None:
-    backends = library.load("hls4ml.backends")
-    resource = Multipliers(
-        rows=rows, columns=columns, is_resource=True, dsps_a_product=1, pixels_in=1, pixels_out=1
-    )
-    own = backends.get_backend("Vitis").get_valid_reuse_factors(rows, columns)
-    assert list(legal_reuse_factors(resource)) == own
-    assert prod((rows, columns)) in own
 
 
 def test_a_type_that_hls4ml_changed_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
