@@ -85,7 +85,8 @@ def test_networks_one_after_another_give_the_references_integers(
     ddr = SimulatedDdr(stall_percent=stall_percent, seed=1)
     engine = SimulatedEngine(configuration, ddr, library=built, random_seed=1)
     for count in range(12):
-        case = case_of(random_graph(rng, budget=30_000, others=count % 3 > 0), rng, configuration)
+        others = count % 3 > 0 and configuration != NARROW  # whose weight store holds few of them
+        case = case_of(random_graph(rng, budget=60_000 >> others, others=others), rng, configuration)
         result = engine.run(case.network, case.codes, profile=count % 2 == 0, inputs_per_start=1 + count % 3)
         assert holds(case, result.codes)
 
