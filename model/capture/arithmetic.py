@@ -12,7 +12,7 @@ from math import inf, prod
 import numpy as np
 import torch
 
-from bitlathe.model.capture.calls import BATCH, Call, Made, TracedTensor
+from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.constants import (
     ONE,
     ZERO,
@@ -26,6 +26,7 @@ from bitlathe.model.capture.float_network import Clamp, FloatNode, FloatProduct,
 from bitlathe.model.capture.formula import Formula, Real, constant
 from bitlathe.model.capture.joined_functions import Fixed, is_same_order, one_function
 from bitlathe.model.capture.pointwise import clamped_to, lookup
+from bitlathe.model.capture.routes import BATCH
 from bitlathe.model.capture.scalar_function import Line, ScalarFunction
 
 

@@ -7,7 +7,7 @@ a zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -47,21 +47,19 @@ def common_name(first: str, second: str, taken: Container[str]) -> str:
     return shared if shared and shared not in taken else first
 
 
-def arranged(source: FloatNode, places: Order, name: str, namer: Namer) -> tuple[FloatNode, ...] | None:
-    """Nodes, the last one `name`, that make a map of `places` (C, H, W); None if nothing here makes it."""
-    if np.array_equal(places.ravel(), np.arange(np.prod(source.shape))) and places.shape == source.shape:
-        return ()
-    for attempt in (_taken, _spread, _gathered):
-        steps = attempt(source.shape, places)
-        if steps is not None:
-            return _chained(source, steps, name, namer)
-    return None
-
-
 Step = Callable[[str, FloatNode], FloatNode]  # a node of a name, on its source
 
 
-def _chained(source: FloatNode, steps: list[Step], name: str, namer: Namer) -> tuple[FloatNode, ...]:
+def steps_to(shape: Shape, places: Order) -> list[Step] | None:
+    """Steps from a map of `shape` to one of `places` (C, H, W); None if nothing here makes it."""
+    if np.array_equal(places.ravel(), np.arange(np.prod(shape))) and places.shape == shape:
+        return []
+    attempts = (attempt(shape, places) for attempt in (_taken, _spread, _gathered))
+    return next((steps for steps in attempts if steps is not None), None)
+
+
+def chained(source: FloatNode, steps: Sequence[Step], name: str, namer: Namer) -> tuple[FloatNode, ...]:
+    """Nodes, one a step, the last one `name`."""
     nodes: list[FloatNode] = []
     for step in steps:
         is_last = step is steps[-1]

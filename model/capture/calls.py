@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bitlathe.model.capture.arrangement import Order, arranged, common_name, made_of_images
-from bitlathe.model.capture.float_network import FloatNode
+from bitlathe.model.capture.arrangement import Order, chained, common_name, made_of_images
+from bitlathe.model.capture.float_network import FloatConcat, FloatNode
 from bitlathe.model.capture.formula import Formula, Real
 from bitlathe.model.capture.names import unused
+from bitlathe.model.capture.routes import BATCH, Arrangement, Move, last_common, shape_of
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.nodes import Pair, Shape
-
-BATCH = 2  # images of the example: 1 would hide operations that mix images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,15 +24,13 @@ class TracedTensor:
 
     node: FloatNode
     size: tuple[int, ...]  # with the batch
-    order: Order | None = None  # of `size`: the place of each value in the node's maps; None: as they are
+    order: Arrangement | None = None  # of `size`; None: all values of the node, as they are
     moved: Call | None = None  # the operation that brought the values into that order
-    name: str = ""  # for a node that would hold them so
-    flattened: TracedTensor | None = None  # the map whose values, some left out or repeated, it has in order
 
     @property
     def places(self) -> Order:
         """The place of each value among those of the node's maps, image after image; -1 for a zero."""
-        return np.arange(prod(self.size)).reshape(self.size) if self.order is None else self.order
+        return np.arange(prod(self.size)).reshape(self.size) if self.order is None else self.order.places
 
     @property
     def has_all_values(self) -> bool:
@@ -54,8 +51,8 @@ class NodesMade:
     nodes: dict[str, FloatNode] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)  # by which nodes are ordered
     reserved: set[str] = field(default_factory=set)  # names of tensors that may become nodes
-    arranged: dict[int, TracedTensor] = field(default_factory=dict)  # nodes for tensors, by their identity
-    kept: list[TracedTensor] = field(default_factory=list)  # so that an identity stays one
+    resized: dict[tuple[str, tuple[int, ...]], Arrangement] = field(default_factory=dict)  # of nodes' values
+    arranged: dict[tuple[str, Arrangement], TracedTensor] = field(default_factory=dict)  # of nodes' values
 
     def add(self, node: FloatNode, rank: int) -> FloatNode:
         """Keep a node."""
@@ -134,20 +131,79 @@ class Call:
         """The error to raise where images of a batch do not stay apart."""
         return self.refusal(f"makes size {self.size} of {BATCH} images", "keep the images of a batch apart")
 
-    def rearranged(self, x: TracedTensor, places: Order, word: str = "") -> TracedTensor:
+    def rearranged(self, x: TracedTensor, move: Move, word: str = "") -> TracedTensor:
         """The values of `x` in another order, by this call; a `word` if that is not all that it does."""
+        return self._in_order(x, np.ascontiguousarray(move(x.places)), word, before=x.order, move=move)
+
+    def joined(self, tensors: Sequence[TracedTensor], axis: int) -> TracedTensor:
+        """Values of one node, some moved, joined along an axis."""
+        orders = [each.order for each in tensors]
+        moved = [order for order in orders if order is not None]
+        common = last_common(moved) if len(moved) == len(orders) else None
+
+        def move(places: Order) -> Order:
+            assert common is not None
+            return np.concatenate([order.moved(places, common) for order in moved], axis)
+
+        whole = all(each.order or each.size == (BATCH, *each.node.shape) for each in tensors)
+        return self._in_order(
+            tensors[0],
+            np.concatenate([each.places for each in tensors], axis),
+            "",
+            before=common,
+            move=move,
+            parts=tuple(orders) if axis == 1 and len(self.size) == 4 and whole else (),
+        )
+
+    def _in_order(self, x: TracedTensor, places: Order, word: str, **origin: Any) -> TracedTensor:
         size = tuple(places.shape)
         if np.array_equal(places.ravel(), np.arange(BATCH * prod(x.node.shape))):
             return TracedTensor(node=x.node, size=size, moved=self)
         own = self.extra_name(word) if word else self.name
-        name = self.made.name(common_name(x.name, own, self.made.nodes) if x.name and not word else own)
+        name = common_name(x.order.name, own, self.made.nodes) if x.order and not word else own
+        order = Arrangement(
+            shape=x.node.shape,
+            places=places,
+            name=self.made.name(name),
+            last_name=own,
+            rank=self.rank,
+            refusal=self.refusal,
+            **origin,
+        )
         self.made.reserved.add(own)
-        return TracedTensor(node=x.node, size=size, order=places, moved=self, name=name)
+        return TracedTensor(node=x.node, size=size, order=order, moved=self)
+
+    def in_places(self, x: TracedTensor, places: Order, name: str) -> TracedTensor:
+        """Values of `x`'s node in an order whose making nobody asks for."""
+        order = self._order(x, places, name)
+        return TracedTensor(node=x.node, size=tuple(places.shape), order=order, moved=x.moved or self)
+
+    def _order_of(self, value: TracedTensor) -> Arrangement:
+        """The order of a tensor, also of a node's values as they are in another size."""
+        if value.order is not None:
+            return value.order
+        key = (value.node.name, value.size)
+        if key not in self.made.resized:
+            self.made.resized[key] = self._order(value, value.places, self.extra_name("values"))
+        return self.made.resized[key]
+
+    def _order(self, x: TracedTensor, places: Order, name: str) -> Arrangement:
+        call = x.moved or self
+        return Arrangement(
+            shape=x.node.shape,
+            places=places,
+            name=name,
+            last_name=name,
+            rank=call.rank,
+            refusal=call.refusal,
+        )
 
     def broadcast(self, x: TracedTensor, size: tuple[int, ...] | None = None) -> TracedTensor:
         """`x` in the size of the result."""
-        size = self.size if size is None else size
-        return x if x.size == size else self.rearranged(x, np.broadcast_to(x.places, size), "broadcast")
+        wanted = self.size if size is None else size
+        if x.size == wanted:
+            return x
+        return self.rearranged(x, lambda places: np.broadcast_to(places, wanted), "broadcast")
 
     def traced(self, name: str = "self") -> TracedTensor:
         """An argument that depends on the image."""
@@ -161,8 +217,18 @@ class Call:
         return self.ready(self.traced(name))
 
     def ready(self, value: TracedTensor) -> TracedTensor:
-        """A tensor as a node's own values where a node can have them, else in the order that it has."""
-        return value if value.is_plain else self._arranged(value) or value
+        """A tensor as a node's own values where a node can have them, else in the order that it has.
+
+        Zeros among the values are made: what is done to all values of a node is done to them too.
+        """
+        found = value if value.is_plain else self._arranged(value)
+        if found is not None or value.order is None or not (value.places < 0).any():
+            return found or value
+        for stage in reversed(value.order.stages):
+            places = value.order.since(stage)
+            if stage.route is not None and (places >= 0).all():
+                return self.in_places(self.at(value, stage), places, self.extra_name("values"))
+        return self.as_map(value)
 
     def map(self, name: str = "self") -> TracedTensor:
         """An argument of size (N, C, H, W) whose node has that shape."""
@@ -175,14 +241,11 @@ class Call:
         """A tensor whose node has the shape (C, H, W) that PyTorch sees; a vector is (features, 1, 1)."""
         if value.order is None and value.size == (BATCH, *value.node.shape):
             return value
-        found = self._arranged(value)
-        if found is None:
+        order = self._order_of(value)
+        if order.route is None:
             self.of_each_image(value)
-            raise (value.moved or self).refusal(
-                f"arranges {value.node.shape} values as {value.size}, which no node here does",
-                "keep the order (N, C, H, W); a dense layer may read any order of flattened values",
-            )
-        return found
+            raise order.unmade
+        return self.at(value, order)
 
     def of_each_image(self, value: TracedTensor) -> Order:
         """The places of one image's values; an error where images are mixed."""
@@ -190,26 +253,36 @@ class Call:
             raise (value.moved or self).mixes_images()
         return np.asarray(value.places[0])
 
+    def at(self, value: TracedTensor, stage: Arrangement | None) -> TracedTensor:
+        """What a value was at a stage on its way, as the tensor of a node that holds it."""
+        if stage is None:
+            return TracedTensor(node=value.node, size=(BATCH, *value.node.shape))
+        key = (value.node.name, stage)
+        if key not in self.made.arranged:
+            self.made.arranged[key] = TracedTensor(node=self._made(value, stage), size=stage.places.shape)
+        return self.made.arranged[key]
+
     def _arranged(self, value: TracedTensor) -> TracedTensor | None:
         """The tensor of a node that holds values in their order; None if nothing makes it."""
-        if id(value) in self.made.arranged:
-            return self.made.arranged[id(value)]
-        if value.flattened is not None and (held := self._arranged(value.flattened)) is not None:
-            return TracedTensor(node=held.node, size=value.size)
-        if not 2 <= len(value.size) <= 4 or not made_of_images(value.places, value.node.shape, BATCH):
-            return None
-        shape = shape_of(value.size)
-        name = unused(value.name, self.made.nodes) if value.name else self.extra_name("values")
-        nodes = arranged(value.node, value.places[0].reshape(shape), name, self.made.name)
-        if nodes is None:
-            return None
-        rank = (value.moved or self).rank
+        order = self._order_of(value)
+        return None if order.route is None else self.at(value, order)
+
+    def _made(self, value: TracedTensor, wanted: Arrangement) -> FloatNode:
+        route = wanted.route
+        assert route is not None, wanted
+        if route.joins:
+            sources = [self.at(value, part).node for part in wanted.parts]
+            name = unused(wanted.last_name, self.made.nodes)
+            operands = tuple(source.name for source in sources)
+            nodes: tuple[FloatNode, ...] = (FloatConcat(name=name, shape=route.shape, operands=operands),)
+        else:
+            sources = [self.at(value, route.start).node]
+            name = unused(wanted.name if route.start is None else wanted.last_name, self.made.nodes)
+            nodes = chained(sources[0], route.steps, name, self.made.name)
+        rank = max([wanted.rank, *(self.made.ranks[source.name] for source in sources)])
         for node in nodes:
             self.made.add(node, rank)
-        found = TracedTensor(node=nodes[-1] if nodes else value.node, size=value.size)
-        self.made.kept.append(value)
-        self.made.arranged[id(value)] = found
-        return found
+        return nodes[-1] if nodes else sources[0]
 
     def constant(self, name: str) -> Formula:
         """A weight, bias or other constant."""
@@ -262,17 +335,6 @@ class Call:
     def given(self, arguments: Mapping[str, Argument]) -> Call:
         """The same call with some other arguments."""
         return replace(self, arguments={**self.arguments, **arguments})
-
-
-def shape_of(size: tuple[int, ...]) -> Shape:
-    """(C, H, W) of a tensor of one image: a vector is a 1x1 map, a sequence a map of one row.
-
-    >>> shape_of((2, 3)), shape_of((2, 3, 9)), shape_of((2, 3, 4, 5))
-    ((3, 1, 1), (3, 1, 9), (3, 4, 5))
-    """
-    channels, *rest = size[1:]
-    height, width = (*([1] * (2 - len(rest))), *rest)
-    return channels, height, width
 
 
 CallReader = Callable[[Call], Made]  # a new node, or tensors of sources where the call computes nothing

@@ -17,13 +17,14 @@ from torch.utils import _pytree
 
 from bitlathe.model.capture.advice import advice
 from bitlathe.model.capture.arrangement import made_of_images
-from bitlathe.model.capture.calls import BATCH, Argument, Call, NodesMade, TracedTensor, shape_of
+from bitlathe.model.capture.calls import Argument, Call, NodesMade, TracedTensor
 from bitlathe.model.capture.float_network import FloatInput, FloatNetwork
 from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensors, operation
 from bitlathe.model.capture.last_steps import LastSteps, place_left
 from bitlathe.model.capture.names import identifier, written_of
 from bitlathe.model.capture.registry import BATCH_NORM, HANDLERS, HOST
 from bitlathe.model.capture.returned import ReturnedForm, names_of, size_of
+from bitlathe.model.capture.routes import BATCH, shape_of
 from bitlathe.model.capture.simplify import simplify
 from bitlathe.model.capture.users_code import (
     chooses_by_values,
@@ -366,8 +367,7 @@ def _held_by_a_node(result: TracedTensor) -> TracedTensor:
     assert result.moved is not None
     if not made_of_images(result.places, result.node.shape, BATCH):
         raise result.moved.mixes_images()
-    found = result.moved.ready(result)
-    return result.moved.as_map(result) if found.order is not None and (found.order < 0).any() else found
+    return result.moved.ready(result)
 
 
 def _leaves(values: Sequence[Argument]) -> Iterator[Argument]:

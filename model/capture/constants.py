@@ -7,16 +7,17 @@ from math import prod
 import numpy as np
 import torch
 
-from bitlathe.model.capture.calls import BATCH, Call, TracedTensor
+from bitlathe.model.capture.calls import Call, TracedTensor
 from bitlathe.model.capture.float_network import Affine, FloatNode
 from bitlathe.model.capture.formula import Formula, constant, operation
+from bitlathe.model.capture.routes import BATCH
 
 ZERO, ONE = constant(np.zeros(1)), constant(np.ones(1))
 
 
 def kept_order(call: Call, x: TracedTensor, node: FloatNode) -> TracedTensor:
     """A node made value by value of `x`'s node, with `x`'s values in their order."""
-    return TracedTensor(node=call.add(node), size=x.size, order=x.order, moved=x.moved, name=x.name)
+    return TracedTensor(node=call.add(node), size=x.size, order=x.order, moved=x.moved)
 
 
 def affine(
@@ -60,9 +61,7 @@ def flat(call: Call, x: TracedTensor) -> TracedTensor:
     if x.node.shape == (*x.size[1:], 1, 1):
         return x
     name = call.extra_name("flat")
-    return call.as_map(
-        TracedTensor(node=x.node, size=x.size, order=x.places, moved=x.moved or call, name=name)
-    )
+    return call.as_map(call.in_places(x, x.places, name))
 
 
 def _fitted(values: Formula, x: TracedTensor) -> Formula | None:

@@ -56,7 +56,7 @@ def one_function(
     if len(lines) == 2 and lines[0] is not None and lines[1] is not None:
         line = linear(lines[0], lines[1])
         if line is not None:
-            at_base = TracedTensor(node=source, size=x.size, order=x.order, moved=x.moved, name=x.name)
+            at_base = TracedTensor(node=source, size=x.size, order=x.order, moved=x.moved)
             return affine(call, at_base, *line)
     parts = iter(chain[base][0] for chain in chains)
     functions = [_constant_function(o.number) if isinstance(o, Fixed) else next(parts) for o in operands]

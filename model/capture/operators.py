@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from bitlathe.model.capture import arithmetic, constants, pools
-from bitlathe.model.capture.arrangement import moving, only_around
-from bitlathe.model.capture.calls import BATCH, Call, Made, TracedTensor, shape_of
+from bitlathe.model.capture.arrangement import made_of_images, moving, only_around
+from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.float_network import (
     FloatConcat,
     FloatConv2d,
@@ -21,6 +21,7 @@ from bitlathe.model.capture.float_network import (
     Origin,
 )
 from bitlathe.model.capture.formula import constant, operation
+from bitlathe.model.capture.routes import BATCH, Arrangement, shape_of
 from bitlathe.model.capture.scalar_function import ScalarFunction
 from bitlathe.model.graph.nodes import Pair, Windows
 
@@ -75,14 +76,27 @@ def _absorbing(call: Call, padding: Pair, end: Pair) -> tuple[FloatNode, Pair, P
     x = call.traced("input")
     if len(x.size) not in (3, 4):
         raise call.refusal(f"works on a tensor of size {x.size}", "give it one of size (N, C, H, W)")
-    around = only_around(x.node.shape, x.places[0].reshape(shape_of(x.size))) if x.order is not None else None
-    if around is not None and x.size[0] == BATCH:
-        pairs = list(zip(around, (padding, end), strict=True))
+    for stage in () if x.order is None else (None, *x.order.stages):
+        around = _around(x, stage)
+        pairs = [] if around is None else list(zip(around, (padding, end), strict=True))
         # of a map that is cut off, padding would meet the rows that were there
-        if all(more >= 0 or own == 0 for mores, owns in pairs for more, own in zip(mores, owns, strict=True)):
+        if pairs and all(
+            more >= 0 or own == 0 for mores, owns in pairs for more, own in zip(mores, owns, strict=True)
+        ):
             before, behind = ((more[0] + own[0], more[1] + own[1]) for more, own in pairs)
-            return x.node, before, behind
+            return call.at(x, stage).node, before, behind
     return call.as_map(x).node, padding, end
+
+
+def _around(x: TracedTensor, stage: Arrangement | None) -> tuple[Pair, Pair] | None:
+    """Zeros around, or rows cut off, where nothing else came behind a stage that nodes make; else None."""
+    if x.order is None or (stage is not None and stage.route is None):
+        return None
+    shape = x.node.shape if stage is None or stage.route is None else stage.route.shape
+    places = x.order.since(stage)
+    if not made_of_images(places, shape, BATCH):
+        return None
+    return only_around(shape, places[0].reshape(shape_of(places.shape)))
 
 
 def transposed_convolution(call: Call) -> Made:
@@ -142,7 +156,7 @@ def _dense(call: Call, x: TracedTensor, origin: Origin) -> Made:
         by_place = operation(lambda weight: weight[:, column.to(weight.device)], origin.weight)
         origin = Origin(weight=by_place, bias=origin.bias)
     elif not x.is_plain:
-        x = call.ready(x) if x.flattened is not None else call.as_map(x)
+        x = call.as_map(x)
     return FloatDense(
         name=call.name,
         shape=call.shape,
@@ -157,7 +171,7 @@ def _dense_of_channels(call: Call, x: TracedTensor, origin: Origin) -> Made:
     """A 1x1 convolution of maps whose channels are the last axis."""
     if len(x.size) not in (3, 4):
         raise call.refusal(f"works on a tensor of size {x.size}", "flatten to (N, features) before it")
-    turned = call.rearranged(x, np.ascontiguousarray(np.moveaxis(x.places, -1, 1)), "turned")
+    turned = call.rearranged(x, lambda places: np.moveaxis(places, -1, 1), "turned")
     node = call.ready(turned)
     if node.order is not None or (len(x.size) == 4 and node.node.shape != turned.size[1:]):
         raise call.refusal(f"works on a tensor of size {x.size}", "flatten to (N, features) before it")
@@ -172,7 +186,7 @@ def _dense_of_channels(call: Call, x: TracedTensor, origin: Origin) -> Made:
         captured=Origin(weight=weight, bias=origin.bias),
     )
     made = call.result_of_size(layer, (BATCH, shape[0], *turned.size[2:]))
-    return call.rearranged(made, np.ascontiguousarray(np.moveaxis(made.places, 1, -1)), "turned")
+    return call.rearranged(made, lambda places: np.moveaxis(places, 1, -1), "turned")
 
 
 def batch_norm(call: Call) -> Made:
@@ -193,8 +207,9 @@ def batch_norm(call: Call) -> Made:
 def gated(call: Call) -> Made:
     """glu: half of the channels times the sigmoid of the other half, which is a table."""
     x = call.traced()
-    halves = [call.rearranged(x, half, "half") for half in np.split(x.places, 2, call.integer("dim", -1))]
-    values, gate = call.ready(halves[0]), call.ready(halves[1])
+    axis = call.integer("dim", -1)
+    values = call.ready(call.rearranged(x, lambda places: np.split(places, 2, axis)[0], "half"))
+    gate = call.ready(call.rearranged(x, lambda places: np.split(places, 2, axis)[1], "half"))
     sigmoid = ScalarFunction(name="sigmoid", apply=torch.sigmoid)
     opened = FloatLookup(
         name=call.extra_name("gate"), shape=gate.node.shape, source=gate.node.name, function=sigmoid
@@ -213,7 +228,7 @@ def concatenate(call: Call) -> Made:
         raise call.refusal("joins a constant", "pad channels with torch.nn.functional.pad")
     axis = call.integer("dim") % len(call.size)
     if any(not each.is_plain for each in tensors) and len({each.node.name for each in tensors}) == 1:
-        return call.rearranged(tensors[0], np.concatenate([each.places for each in tensors], axis))
+        return call.joined(tensors, axis)
     if axis != 1 or len(call.size) not in (2, 3, 4):
         sizes = [each.size for each in tensors]
         raise call.refusal(f"joins {sizes} along axis {call.arguments['dim']}", "join channels")

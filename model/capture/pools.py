@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from bitlathe.model.capture.calls import BATCH, Call, Made, TracedTensor
+from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.float_network import (
     FloatAvgPool2d,
     FloatInterpolate2d,
@@ -15,6 +15,7 @@ from bitlathe.model.capture.float_network import (
     FloatNode,
     FloatUpsample2d,
 )
+from bitlathe.model.capture.routes import BATCH
 from bitlathe.model.graph.nodes import Pair, window_size
 from bitlathe.model.graph.resampling import Interval
 
@@ -157,8 +158,8 @@ def _reduced(call: Call) -> tuple[FloatNode, Pair]:
     if pixels is not None:
         value, axes = pixels, {2, 3}
     if axes == {1, 2} and len(value.size) == 4:  # of maps in the order (N, H, W, C)
-        turned = np.ascontiguousarray(np.moveaxis(value.places, 3, 1))
-        value, axes = call.rearranged(value, turned, "turned"), {2, 3}
+        turned = call.rearranged(value, lambda places: np.moveaxis(places, 3, 1), "turned")
+        value, axes = turned, {2, 3}
     is_map = (len(value.size) == 4 and axes in ({2}, {3}, {2, 3})) or (len(value.size) == 3 and axes == {2})
     if not is_map:
         raise call.refusal(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,17 +11,12 @@ from bitlathe.model.capture.arrangement import Order
 from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.formula import Formula
 from bitlathe.model.capture.pools import check_scales
+from bitlathe.model.capture.routes import Move
 
 
 def reshape(call: Call) -> Made:
     """view, flatten, squeeze: the same values in the same order."""
-    x = call.traced()
-    if x.order is None:
-        return TracedTensor(node=x.node, size=call.size, moved=call)
-    made = call.rearranged(x, x.places.reshape(call.size))
-    if len(x.size) == 4 and len(call.size) == 2 and not x.has_all_values:
-        return replace(made, flattened=x)
-    return made
+    return _moved(call, lambda places: places.reshape(call.size))
 
 
 def identity(call: Call) -> Made:
@@ -38,9 +32,8 @@ def same_type(call: Call) -> Made:
     return call.traced()
 
 
-def _moved(call: Call, move: Callable[[Order], Order]) -> Made:
-    x = call.traced()
-    return call.rearranged(x, np.ascontiguousarray(move(x.places)))
+def _moved(call: Call, move: Move) -> Made:
+    return call.rearranged(call.traced(), move)
 
 
 def permute(call: Call) -> Made:
@@ -113,7 +106,7 @@ def split(call: Call) -> Made:
     else:
         assert isinstance(size, (list, tuple))
         ends = list(np.cumsum(size)[:-1])
-    return _parts(call, x, np.split(x.places, ends, axis))
+    return _parts(call, x, lambda places: np.split(places, ends, axis))
 
 
 def chunk(call: Call) -> Made:
@@ -121,7 +114,8 @@ def chunk(call: Call) -> Made:
     x = call.traced()
     axis = call.axis("dim", x)
     size = -(-x.size[axis] // call.integer("chunks"))
-    return _parts(call, x, np.split(x.places, list(range(size, x.size[axis], size)), axis))
+    ends = list(range(size, x.size[axis], size))
+    return _parts(call, x, lambda places: np.split(places, ends, axis))
 
 
 def tensor_split(call: Call) -> Made:
@@ -129,27 +123,29 @@ def tensor_split(call: Call) -> Made:
     x = call.traced()
     given = call.arguments.get("sections", call.arguments.get("indices"))
     assert isinstance(given, (int, list, tuple))
-    return _parts(call, x, np.array_split(x.places, given, call.axis("dim", x)))
+    return _parts(call, x, lambda places: np.array_split(places, given, call.axis("dim", x)))
 
 
 def unbind(call: Call) -> Made:
     """unbind: each channel, row or column by itself."""
     x = call.traced()
     axis = call.axis("dim", x)
-    return _parts(call, x, [np.asarray(x.places.take(place, axis)) for place in range(x.size[axis])])
+    return _parts(call, x, lambda places: list(np.moveaxis(places, axis, 0)))
 
 
-def _parts(call: Call, x: TracedTensor, parts: Sequence[Order]) -> Made:
-    return [call.rearranged(x, np.ascontiguousarray(part)) for part in parts]
+def _parts(call: Call, x: TracedTensor, split: Callable[[Order], Sequence[Order]]) -> Made:
+    def part(number: int) -> Move:
+        return lambda places: split(places)[number]
+
+    return [call.rearranged(x, part(number)) for number in range(len(split(x.places)))]
 
 
 def pad(call: Call) -> Made:
     """pad: with zeros, which convolutions take over; a negative amount crops."""
-    x = call.traced()
     value = call.arguments.get("value")
     if call.arguments.get("mode", "constant") != "constant" or value not in (None, 0):
         raise call.refusal("pads with other than zeros", "use padding_mode='zeros'")
-    return call.rearranged(x, zero_padded(x.places, call.integers("pad")))
+    return _moved(call, lambda places: zero_padded(places, call.integers("pad")))
 
 
 def zero_padded(places: Order, amounts: Sequence[int]) -> Order:
@@ -229,15 +225,20 @@ def nearest(call: Call) -> Made:
     """interpolate, nearest neighbour: whole factors up or down."""
     x = call.traced("self" if "self" in call.arguments else "input")
     check_scales(call)
-    places = x.places
+    chosen = {}
     for axis in range(2, len(x.size)):
         size, wanted = x.size[axis], call.size[axis]
         if size % wanted and wanted % size:
             raise call.refusal(
                 f"makes {wanted} rows or columns of {size}", "interpolate by a whole number, or pad or crop"
             )
-        chosen = np.arange(wanted) * size // wanted
+        chosen[axis] = np.arange(wanted) * size // wanted
         if "nearest_exact" in call.operator:
-            chosen = (2 * np.arange(wanted) + 1) * size // (2 * wanted)
-        places = places.take(chosen, axis)
-    return call.rearranged(x, places)
+            chosen[axis] = (2 * np.arange(wanted) + 1) * size // (2 * wanted)
+
+    def taken(places: Order) -> Order:
+        for axis, values in chosen.items():
+            places = places.take(values, axis)
+        return places
+
+    return call.rearranged(x, taken)

@@ -50,6 +50,15 @@ def windows(x: Tensor) -> Tensor:
     return x.view(n, c, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(n, 4 * c, h // 2, w // 2)
 
 
+def joined_below_zeros(x: Tensor) -> Tensor:
+    return torch.cat([F.pad(part, (0, 0, 1, 0)) for part in x.chunk(2, 1)], 1)
+
+
+def cut_and_swapped(x: Tensor) -> Tensor:
+    x = F.channel_shuffle(F.interpolate(x[:, :, 1:], scale_factor=2), 2)[:, :, 1:]
+    return torch.cat(x.chunk(2, 1)[::-1], 1)
+
+
 MOVES: dict[str, tuple[Move, list[str]]] = {
     "a split in equal parts": (lambda x: x.split(2, 1)[1], ["Conv2d"]),
     "a split in unequal parts": (lambda x: torch.split(x, [1, 3], 1)[1], ["Conv2d"]),
@@ -71,7 +80,7 @@ MOVES: dict[str, tuple[Move, list[str]]] = {
     "a crop by padding": (lambda x: F.pad(x, (-1, -2, -1, 0)), []),
     "zeros on one side": (lambda x: F.pad(x, (0, 1, 0, 1)), []),
     "zeros around": (nn.ZeroPad2d((1, 2, 3, 0)), []),
-    "zeros where there was a crop": (lambda x: F.pad(x[:, :, 1:5], (0, 0, 1, 1)), ["Conv2d", "Conv2d"]),
+    "zeros where there was a crop": (lambda x: F.pad(x[:, :, 1:5], (0, 0, 1, 1)), ["Conv2d"]),
     "channels of zeros": (lambda x: F.pad(x, (0, 0, 0, 0, 1, 2)), ["Conv2d"]),
     "channels and pixels of zeros": (lambda x: F.pad(x, (1, 1, 0, 2, 2, 1)), ["Conv2d"]),
     "pixels as channels": (nn.PixelUnshuffle(2), ["PixelUnshuffle2d"]),
@@ -91,6 +100,35 @@ MOVES: dict[str, tuple[Move, list[str]]] = {
     ),
     "every second pixel by interpolation": (lambda x: F.interpolate(x, scale_factor=0.5), ["Conv2d"]),
     "rows as channels": (lambda x: x[:, 0].unsqueeze(2), ["Conv2d"]),
+    "a crop behind an upsampling": (
+        lambda x: F.interpolate(x, scale_factor=2)[:, :, 1:, :-1],
+        ["Upsample2d"],
+    ),
+    "a crop behind channels as pixels": (lambda x: F.pixel_shuffle(x, 2)[:, :, 1:, :-1], ["PixelShuffle2d"]),
+    "zeros behind pixels as channels": (
+        lambda x: F.pad(F.pixel_unshuffle(x, 2), (1, 0, 0, 1)),
+        ["PixelUnshuffle2d"],
+    ),
+    "every third row of an upsampling": (
+        lambda x: F.interpolate(x, scale_factor=2)[:, :, ::3],
+        ["Upsample2d", "Conv2d"],
+    ),
+    "an upsampling of pixels as channels": (
+        lambda x: F.interpolate(F.pixel_unshuffle(x, 2), scale_factor=2),
+        ["PixelUnshuffle2d", "Upsample2d"],
+    ),
+    "halves swapped behind a crop behind a shuffle behind an upsampling": (
+        cut_and_swapped,
+        ["Conv2d", "Upsample2d", "Conv2d"],
+    ),
+    "parts that are joined with zeros around them": (
+        lambda x: joined_below_zeros(F.interpolate(x, scale_factor=2)[:, :, 1:]),
+        ["Upsample2d", "Conv2d"],
+    ),
+    "a map beside itself moved": (
+        lambda x: torch.cat([F.pad(x[:, :2, 1:], (0, 0, 0, 1)), F.pad(x[:, 2:, :-1], (0, 0, 1, 0))], 1),
+        ["Conv2d", "Conv2d", "Concat"],
+    ),
     "through another order and back": (lambda x: F.relu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), []),
 }
 
@@ -204,6 +242,61 @@ def test_a_shuffle_of_channels_is_one_selection_whose_weights_are_fixed() -> Non
     _, _, selection, _ = capture(module.eval(), SHAPE).nodes
     assert isinstance(selection, FloatConv2d) and selection.is_selection and selection.origin.is_constant
     assert np.array_equal(selection.weight[:, :, 0, 0], np.eye(4)[[0, 2, 1, 3]])
+
+
+def test_what_two_layers_read_behind_an_upsampling_shares_it() -> None:
+    def forward(m: Forward, x: Tensor) -> Tensor:
+        y = F.interpolate(m.a(x), scale_factor=2)
+        return m.b(y[:, :, 1:, 1:]) + m.c(y[:, :, :-1, :-1])
+
+    module = Forward(forward, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 3, 3), c=nn.Conv2d(4, 3, 3))
+    assert kinds(captured_alike(module, SHAPE)) == ["Conv2d", "Upsample2d", "Conv2d", "Conv2d"]
+
+
+def test_a_vector_that_two_layers_read_as_a_map_becomes_one_once() -> None:
+    def forward(m: Forward, x: Tensor) -> Tensor:
+        y = F.relu(m.a(x.flatten(1))).view(-1, 3, 4, 4)
+        return m.b(y) + m.c(y)
+
+    module = Forward(forward, a=nn.Linear(192, 48), b=nn.Conv2d(3, 2, 3), c=nn.Conv2d(3, 2, 3))
+    assert kinds(captured_alike(module, SHAPE)) == ["Dense", "PixelShuffle2d", "Conv2d", "Conv2d"]
+
+
+def test_a_crop_behind_a_function_in_another_order_starts_from_its_values() -> None:
+    def forward(m: Forward, x: Tensor) -> Tensor:
+        y = F.interpolate(m.a(x), scale_factor=2).permute(0, 2, 3, 1)
+        return m.b(F.hardswish(y).permute(0, 3, 1, 2)[:, :, 1:])
+
+    module = Forward(forward, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 3, 3))
+    assert kinds(captured_alike(module, SHAPE)) == ["Conv2d", "Lookup", "Upsample2d", "Conv2d"]
+
+
+def test_a_function_of_zeros_in_another_order_is_applied_to_them() -> None:
+    module = Forward(
+        lambda m, x: m.b(torch.sigmoid(F.pad(m.a(x), (1, 1)).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)),
+        a=nn.Conv2d(4, 4, 1),
+        b=nn.Conv2d(4, 3, 1),
+    )
+    assert kinds(captured_alike(module, SHAPE)) == ["Conv2d", "Conv2d", "Lookup", "Conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("move", "problem"),
+    [
+        (lambda x: F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1)) + 0.5, "permute.default arranges (4, 6, 8)"),
+        (lambda x: F.pad(x.flip(3), (1, 1)).flatten(1), "flip.default arranges (4, 6, 8)"),
+        (lambda x: F.interpolate(x, scale_factor=2).flip(3)[:, 1:], "flip.default arranges (4, 12, 16)"),
+        (lambda x: F.pad(torch.cat([x[:1], x[:1]]), (1, 1)), "of 2 images; keep the images of a batch apart"),
+    ],
+)
+def test_what_follows_an_order_that_no_node_makes_is_refused_by_the_call_that_made_it(
+    move: Move, problem: str
+) -> None:
+    made = move(torch.zeros(2, *SHAPE))
+    reader = nn.Linear(made.shape[1], 3) if made.ndim == 2 else nn.Conv2d(made.shape[1], 3, 1)
+    with pytest.raises(UnsupportedLayer) as error:
+        capture(Forward(lambda m, x: m.b(move(m.a(x))), a=nn.Conv2d(4, 4, 1), b=reader).eval(), SHAPE)
+    assert problem in str(error.value), str(error.value)
 
 
 @pytest.mark.parametrize(
