@@ -19,7 +19,7 @@ Step = Callable[[Tensor], Tensor]
 STEPS: Sequence[Step] = (
     lambda x: F.pad(x, (1, 0, 0, 2)),
     lambda x: F.pad(x, (-1, 1, 0, 0)),
-    lambda x: x[:, 1:],
+    lambda x: x[:, 1:] if x.shape[1] > 1 else x,
     lambda x: x[:, :, ::2],
     lambda x: x[:, :, :, 1:],
     lambda x: torch.cat(x.chunk(2, 1)[::-1], 1),
