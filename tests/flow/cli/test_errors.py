@@ -27,8 +27,8 @@ CHECKPOINT = checkpoint_path("lenet5", "digits")
 OWN_NETWORKS = """
 from torch import nn
 
-def strange(): return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sigmoid(), nn.Flatten(), nn.Linear(72, 10))
-def dilated(): return nn.Sequential(nn.Conv2d(1, 2, 3, dilation=2), nn.Flatten(), nn.Linear(32, 10))
+def strange(): return nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2), nn.Flatten(), nn.Linear(72, 10))
+def dilated(): return nn.Sequential(nn.ConvTranspose2d(1, 2, 3, dilation=2), nn.Flatten(), nn.Linear(288, 10))
 def larger(): return nn.Sequential(nn.Flatten(), nn.Linear(100, 10))
 def huge(): return nn.Sequential(nn.Conv2d(1, 600, 1), nn.ReLU(), nn.Conv2d(600, 10, 8), nn.Flatten())
 def no_network(): return 3
@@ -160,7 +160,7 @@ def test_the_checkpoint_of_another_network_is_bad_input() -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("strange", "aten.sigmoid.default has no exact integer form here"),
+        ("strange", "aten.group_norm.default has no exact integer form here"),
         ("dilated", "dilation"),
         ("larger", "for images of shape (1, 8, 8); mend it there"),
         ("no_network", "returns int; let it return a torch.nn.Module"),

@@ -79,7 +79,8 @@ def test_training_is_refused_where_the_classes_are_not_the_only_vector() -> None
     with pytest.raises(bitlathe.BitlatheError) as caught:
         bitlathe.compress(bitlathe.load_network(Vectors(), "digits"), ["train:epochs=1"])
     assert str(caught.value) == (
-        "of 2 outputs 2 are vectors; the classes must be the only one: let the network return them alone"
+        "Vectors: of 2 outputs 2 are vectors; the classes must be the only one: "
+        "let the network return them alone"
     )
 
 

@@ -207,7 +207,10 @@ def test_a_function_s_one_split_is_divided_and_its_random_numbers_are_seeded() -
         ("data.py:absent", "data.py: has no function absent; name one that returns a data set"),
         ("other.py:make", "other.py: no such Python file; give FILE.py:FUNCTION"),
         ("data.py", "data.py: name the function in it that makes the data set, data.py:FUNCTION"),
-        ("cifar01", "cifar01: no such data set, folder or file; choose one of digits, synthetic224, mnist, "),
+        (
+            "cifar01",
+            "cifar01: no such data set, folder or file; choose one of digits, synthetic224, ",
+        ),
         ("x.npz", "x.npz: no such data set, folder or file; choose one of digits"),
         (
             "net.txt",

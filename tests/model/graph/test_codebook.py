@@ -213,8 +213,8 @@ REFUSED = [
     ),
     (
         forged(shape=[2, 4, 1, 1]),
-        "conv: weight (2, 4, 1, 1) with groups 1 does not fit 3 input channels; groups must be 1 or the "
-        "number of input channels",
+        "conv: weight (2, 4, 1, 1) with groups 1 does not fit 3 input channels; groups must "
+        "divide the input and the output channels",
     ),
     (
         forged(length=2),

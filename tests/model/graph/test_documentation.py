@@ -21,12 +21,14 @@ from bitlathe.model.graph.files.document import (
     OUTPUT_FIELDS,
     PLAIN_VERSION,
     READERS,
+    ROUNDING_VERSION,
     VERSION,
     field_types,
 )
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import ImageCodes
 from bitlathe.model.graph.nodes import IntWeights
+from bitlathe.model.graph.resampling import Interval
 
 SPECIFICATION = (ROOT / "docs" / "integer_graph.md").read_text(encoding="utf-8")
 MODULES = [
@@ -39,9 +41,12 @@ WORDS = {
     "integer": int,
     "format": FixedPoint,
     "rounding": RoundingMode,
+    "true or false": bool,
     "2 integers": tuple[int, int],
+    "2 integers or null": tuple[int, int] | None,
     "3 integers": tuple[int, int, int],
     "list of integers": tuple[int, ...],
+    "list of intervals": tuple[Interval, ...],
     "list of strings": tuple[str, ...],
     "array's name": IntWeights,
     "array's name or codebook": IntWeights,
@@ -90,7 +95,8 @@ def test_the_specification_states_format_version_and_digest() -> None:
     meanings = {name: meaning for name, _, meaning in rows("header field")}
     assert meanings["format"] == FORMAT
     assert meanings["version"] == (
-        f"{VERSION} where the header has `images`, a node rounds halves to even or there are several "
+        f"{VERSION} where an operation or a window is none of the older ones', else {ROUNDING_VERSION} where "
+        "the header has `images`, a node rounds halves to even or there are several "
         f"outputs, else {CODEBOOK_VERSION} where a weight is a codebook, else {PLAIN_VERSION}"
     )
     assert all(f"`{codes.value}`" in SPECIFICATION for codes in ImageCodes)

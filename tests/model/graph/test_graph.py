@@ -83,7 +83,7 @@ REFUSED: list[tuple[Node, type[BitlatheError], str]] = [
         conv2d(np.ones((1, 2, 1, 1), np.int8)),
         ShapeError,
         "conv: weight (1, 2, 1, 1) with groups 1 does not fit 1 input channels; "
-        "groups must be 1 or the number of input channels",
+        "groups must divide the input and the output channels",
     ),
     (
         conv2d(np.ones((1, 1, 5, 3), np.int8)),
@@ -93,7 +93,7 @@ REFUSED: list[tuple[Node, type[BitlatheError], str]] = [
     (
         conv2d(ONE, stride=(0, 1)),
         ShapeError,
-        "conv: kernel (1, 1) and stride (0, 1) must be at least 1, padding (0, 0) at least 0",
+        "conv: kernel (1, 1), stride (0, 1) and dilation (1, 1) must be at least 1",
     ),
     (
         conv2d(ONE, residual="image", stride=(2, 2)),
@@ -162,7 +162,7 @@ REFUSED: list[tuple[Node, type[BitlatheError], str]] = [
     (
         max_pool(padding=(2, 0)),
         ShapeError,
-        "pool: padding (2, 0) must be smaller than the window (2, 2)",
+        "pool: padding (2, 0) must be smaller than the window (2, 2): a maximum needs a code of the map",
     ),
     (
         average_pool(multiplier=128),
@@ -196,10 +196,10 @@ def test_a_node_that_nothing_can_run_is_refused(node: Node, error: type[Bitlathe
     assert str(caught.value) == message
 
 
-def test_a_depthwise_convolution_has_as_many_outputs_as_inputs() -> None:
-    with pytest.raises(ShapeError) as caught:
-        graph_of(conv2d(np.ones((4, 1, 1, 1), np.int8), groups=2), shape=(2, 4, 4))
-    assert str(caught.value) == "conv: depthwise with 4 outputs for 2 input channels; they must be equal"
+def test_a_convolution_of_several_outputs_a_group_is_not_depthwise() -> None:
+    grouped, depthwise = (conv2d(np.ones((n, 1, 1, 1), np.int8), groups=2) for n in (4, 2))
+    assert graph_of(grouped, shape=(2, 4, 4)).shapes["conv"] == (4, 4, 4)
+    assert depthwise.is_depthwise and not grouped.is_depthwise
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4), (1, 0, 4), (1, 4, -1)])

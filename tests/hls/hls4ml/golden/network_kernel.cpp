@@ -73,5 +73,5 @@ run_images:
   }
   *cycles = *counter - began;
   *identity = IDENTITYU;
-  *version = 2U;
+  *version = 3U;
 }
