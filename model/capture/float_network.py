@@ -127,15 +127,13 @@ class FloatConv2d(_OneSource):
         return (self.source,) if self.residual is None else (self.source, self.residual)
 
     @property
+    def kernel_size(self) -> Pair:
+        return int(self.weight.shape[2]), int(self.weight.shape[3])
+
+    @property
     def windows(self) -> Windows:
         """How its kernel moves."""
-        return Windows(
-            kernel_size=(self.weight.shape[2], self.weight.shape[3]),
-            stride=self.stride,
-            padding=self.padding,
-            end_padding=self.padding if self.end_padding is None else self.end_padding,
-            dilation=self.dilation,
-        )
+        return Windows.of(self)
 
     @property
     def is_selection(self) -> bool:
@@ -177,13 +175,7 @@ class FloatMaxPool2d(_OneSource):
     @property
     def windows(self) -> Windows:
         """How its window moves."""
-        return Windows(
-            kernel_size=self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            end_padding=self.padding if self.end_padding is None else self.end_padding,
-            dilation=self.dilation,
-        )
+        return Windows.of(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

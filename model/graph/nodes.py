@@ -3,9 +3,11 @@
 A node's output tensor has the node's name. Shapes are (channels, height, width); arrays are NCHW.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +36,25 @@ def window_size(
     return (padded - dilation * (kernel - 1) - 1) // stride + 1
 
 
+class Windowed(Protocol):
+    """A node whose kernel or window moves over its source, of an integer graph or of a float network."""
+
+    @property
+    def kernel_size(self) -> Pair: ...
+
+    @property
+    def stride(self) -> Pair: ...
+
+    @property
+    def padding(self) -> Pair: ...
+
+    @property
+    def end_padding(self) -> Pair | None: ...
+
+    @property
+    def dilation(self) -> Pair: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
     """How a window moves over a map: vertical, horizontal."""
@@ -43,6 +64,17 @@ class Windows:
     padding: Pair = (0, 0)  # top, left; negative: rows or columns of the map that are left out
     end_padding: Pair = (0, 0)  # bottom, right
     dilation: Pair = (1, 1)
+
+    @classmethod
+    def of(cls, node: Windowed) -> Windows:
+        """Those of a node; padding is even where it states no other end."""
+        return cls(
+            kernel_size=node.kernel_size,
+            stride=node.stride,
+            padding=node.padding,
+            end_padding=node.padding if node.end_padding is None else node.end_padding,
+            dilation=node.dilation,
+        )
 
     def size(self, name: str, height: int, width: int) -> Pair:
         """Number of its positions on a map; ShapeError, naming the node `name`, if it fits nowhere."""
@@ -143,13 +175,7 @@ class Conv2d(Node):
     @property
     def windows(self) -> Windows:
         """How its kernel moves."""
-        return Windows(
-            kernel_size=self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            end_padding=self.padding if self.end_padding is None else self.end_padding,
-            dilation=self.dilation,
-        )
+        return Windows.of(self)
 
     @property
     def is_depthwise(self) -> bool:
@@ -249,13 +275,7 @@ class MaxPool2d(Node):
     @property
     def windows(self) -> Windows:
         """How its window moves."""
-        return Windows(
-            kernel_size=self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            end_padding=self.padding if self.end_padding is None else self.end_padding,
-            dilation=self.dilation,
-        )
+        return Windows.of(self)
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         channels, height, width = shapes[0]

@@ -136,11 +136,9 @@ def _linear(
     frac: int,
     groups: int,
     rounding: RoundingMode = RoundingMode.HALF_UP,
-    clamp: tuple[int, int] | None = None,
 ) -> "partial[Conv2d]":
     """A convolution of constant weights for a node; its windows are still to come."""
     channels = weight.shape[0]
-    lo, hi = (node.format.lo, node.format.hi) if clamp is None else clamp
     return partial(
         Conv2d,
         name=node.name,
@@ -151,8 +149,8 @@ def _linear(
         weight_bits=bits,
         weight_frac=(frac,) * channels,
         groups=groups,
-        lo=lo,
-        hi=hi,
+        lo=node.format.lo,
+        hi=node.format.hi,
         rounding=rounding,
     )
 

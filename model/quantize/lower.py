@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import inf, ldexp
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,21 +121,8 @@ def _node(node: FloatNode, formats: Formats, weights: WeightFormats) -> Node:
         return _transposed(node, formats, weights[node.name])
     if isinstance(node, FloatDense):
         return _dense(node, formats, weights[node.name])
-    if isinstance(node, FloatMaxPool2d):
-        return MaxPool2d(
-            name=node.name,
-            format=form,
-            source=node.source,
-            kernel_size=node.kernel_size,
-            stride=node.stride,
-            padding=node.padding,
-            end_padding=node.end_padding,
-            dilation=node.dilation,
-        )
     if isinstance(node, FloatAvgPool2d):
         return _average_pool(node, form)
-    if isinstance(node, FloatConcat):
-        return Concat(name=node.name, format=form, operands=node.operands)
     if isinstance(node, FloatLookup):
         codes = table_of(node, formats[node.source], form)
         return Lookup(
@@ -143,34 +131,21 @@ def _node(node: FloatNode, formats: Formats, weights: WeightFormats) -> Node:
     if isinstance(node, FloatProduct):
         lo, hi = _clamp(node, form)
         return Product(name=node.name, format=form, source=node.source, factor=node.factor, lo=lo, hi=hi)
-    return _resampled(node, form) or Input(name=node.name, format=form, shape=node.shape)
+    if type(node) in _ALIKE:
+        alike = {field.name: getattr(node, field.name) for field in fields(node) if field.name != "shape"}
+        return _ALIKE[type(node)](format=form, **alike)
+    return Input(name=node.name, format=form, shape=node.shape)
 
 
-def _resampled(node: FloatNode, form: FixedPoint) -> Node | None:
-    if isinstance(node, FloatUpsample2d):
-        return Upsample2d(name=node.name, format=form, source=node.source, factors=node.factors)
-    if isinstance(node, FloatPixelShuffle2d):
-        return PixelShuffle2d(name=node.name, format=form, source=node.source, factor=node.factor)
-    if isinstance(node, FloatPixelUnshuffle2d):
-        return PixelUnshuffle2d(name=node.name, format=form, source=node.source, factor=node.factor)
-    if isinstance(node, FloatIntervalPool2d):
-        return IntervalPool2d(
-            name=node.name,
-            format=form,
-            source=node.source,
-            is_max=node.is_max,
-            rows=node.rows,
-            columns=node.columns,
-        )
-    if isinstance(node, FloatInterpolate2d):
-        return Interpolate2d(
-            name=node.name,
-            format=form,
-            source=node.source,
-            factors=node.factors,
-            align_corners=node.align_corners,
-        )
-    return None
+_ALIKE: dict[type[FloatNode], type[Node]] = {  # by nodes whose other fields are the float node's own
+    FloatConcat: Concat,
+    FloatInterpolate2d: Interpolate2d,
+    FloatIntervalPool2d: IntervalPool2d,
+    FloatMaxPool2d: MaxPool2d,
+    FloatPixelShuffle2d: PixelShuffle2d,
+    FloatPixelUnshuffle2d: PixelUnshuffle2d,
+    FloatUpsample2d: Upsample2d,
+}
 
 
 def _average_pool(node: FloatAvgPool2d, form: FixedPoint) -> AvgPool2d:
@@ -188,58 +163,47 @@ def _average_pool(node: FloatAvgPool2d, form: FixedPoint) -> AvgPool2d:
 
 
 def _convolution(node: FloatConv2d, formats: Formats, weight: WeightFormat) -> Conv2d:
-    lo, hi = _clamp(node, formats[node.name])
     return Conv2d(
-        name=node.name,
-        format=formats[node.name],
-        source=node.source,
-        weight=_weights(node, weight),
-        bias=_biases(node, formats, weight),
-        weight_bits=weight.bits,
-        weight_frac=weight.fracs,
+        **_weighted(node, formats, weight),
         stride=node.stride,
         padding=node.padding,
         end_padding=node.end_padding,
         dilation=node.dilation,
         groups=node.groups,
         residual=node.residual,
-        lo=lo,
-        hi=hi,
     )
 
 
 def _transposed(node: FloatConvTranspose2d, formats: Formats, weight: WeightFormat) -> ConvTranspose2d:
-    lo, hi = _clamp(node, formats[node.name])
     return ConvTranspose2d(
-        name=node.name,
-        format=formats[node.name],
-        source=node.source,
-        weight=_weights(node, weight),
-        bias=_biases(node, formats, weight),
-        weight_bits=weight.bits,
-        weight_frac=weight.fracs,
+        **_weighted(node, formats, weight),
         stride=node.stride,
         padding=node.padding,
         output_padding=node.output_padding,
         groups=node.groups,
-        lo=lo,
-        hi=hi,
     )
 
 
 def _dense(node: FloatDense, formats: Formats, weight: WeightFormat) -> Dense:
-    lo, hi = _clamp(node, formats[node.name])
     return Dense(
-        name=node.name,
-        format=formats[node.name],
-        source=node.source,
-        weight=_weights(node, weight),
-        bias=_biases(node, formats, weight),
-        weight_bits=weight.bits,
-        weight_frac=weight.fracs,
-        lo=lo,
-        hi=hi,
+        **_weighted(node, formats, weight),
     )
+
+
+def _weighted(node: WeightedNode, formats: Formats, weight: WeightFormat) -> dict[str, Any]:
+    """Fields of every node with weights."""
+    lo, hi = _clamp(node, formats[node.name])
+    return {
+        "name": node.name,
+        "format": formats[node.name],
+        "source": node.source,
+        "weight": _weights(node, weight),
+        "bias": _biases(node, formats, weight),
+        "weight_bits": weight.bits,
+        "weight_frac": weight.fracs,
+        "lo": lo,
+        "hi": hi,
+    }
 
 
 def _weights(node: WeightedNode, weight: WeightFormat) -> IntWeights:
