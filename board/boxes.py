@@ -17,7 +17,7 @@ from bitlathe.board.errors import BundleError
 Reals = NDArray[np.floating[Any]]
 
 LEAST_SCORE, MOST_OVERLAP, MOST_BOXES = 0.3, 0.5, 100
-_LARGEST_EXPONENT = 20.0  # beyond it a side is no pixels any more; exp would overflow at 700
+_LARGEST_EXPONENT = 20.0  # beyond it a side exceeds any picture; exp would overflow at 700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -175,8 +175,8 @@ class IntegerNetwork(ReadyGraph):
 def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = silent) -> IntegerNetwork:
     """Quantize a subject on its data set's training images and prove that no accumulator overflows.
 
-    `progress` is told where its outputs are not the classes of the data set, what is left to the host, and
-    whether a network that is quantized already keeps its integers. Raises what `quantize` and
+    `progress` receives a note where the outputs are not the data set's classes, one on what is left to the
+    host, and one on whether an already quantized network keeps its integers. Raises what `quantize` and
     `proof.check` raise.
     """
     name = graph_name(subject.network, subject.dataset.name)

@@ -8,7 +8,7 @@ from bitlathe.model.graph.resampling import PixelShuffle2d, PixelUnshuffle2d, Up
 
 
 def channels_of(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """Source channel of each channel of a node that is no more than these, each once; else None."""
+    """Source channel of each output channel, where a node only selects channels, each once; else None."""
     if isinstance(node, Conv2d):
         return _selected(graph, node)
     if _is_identity(node):

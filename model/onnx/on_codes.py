@@ -149,7 +149,7 @@ class _Rewriting:
         return (cast.outputs[0], mul.outputs[0], scales[0]) if scales else None
 
     def _reader(self, tensor: str, operator: str) -> OnnxNode | None:
-        """The only node that reads a tensor, if it is of an operator and the tensor is no output."""
+        """The only node that reads a tensor, if it is an `operator` and the tensor is not an output."""
         reads = [node for node in self.graph.nodes for name in node.inputs if name == tensor]
         alone = len(reads) == 1 and tensor not in self.graph.outputs
         return reads[0] if alone and reads[0].operator == operator else None

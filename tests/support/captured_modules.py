@@ -28,7 +28,7 @@ def kinds(network: FloatNetwork) -> list[str]:
 
 
 def with_statistics(module: nn.Module, seed: int = 0) -> nn.Module:
-    """The module with weights drawn anew, batch norms that do something, and in evaluation mode."""
+    """The module in evaluation mode with new random weights and nontrivial batch norms."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):

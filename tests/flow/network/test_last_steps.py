@@ -1,4 +1,4 @@
-"""What the host does behind an output is told where a network is quantized."""
+"""Quantizing a network reports what is left to the host after its outputs."""
 
 from __future__ import annotations
 
