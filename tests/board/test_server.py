@@ -31,6 +31,7 @@ from stand_in_agent import (
     rest_of,
     serving,
     status_of,
+    until,
 )
 
 from bitlathe.board.client import Agent
@@ -151,10 +152,7 @@ def test_senders_that_fall_silent_in_a_body_give_up_their_places(tmp_path: Path,
         for silent in [stack.enter_context(connect(agent, text)) for text in begun]:
             answer = rest_of(silent)
             assert status_of(answer) == 408 and b"came too slowly" in answer
-        for _ in range(200):
-            if not server.door._guests:
-                break
-            time.sleep(0.05)
+        until(lambda: not server.door._guests)
         assert agent.status().board == "pynq-z2"
         assert list(server.store._files.iterdir()) == [] and not server.store._uploads
 
@@ -177,11 +175,7 @@ def test_a_refused_body_is_not_waited_for(tmp_path: Path, stand_in: StandIn) -> 
     with serving(tmp_path, stand_in, limits=limits) as server:
         with connect(client_of(server), head("PUT", "/files/" + "0" * 64, 8 * MIB, "wrong")) as connection:
             assert status_of(rest_of(connection)) == 401
-        for _ in range(200):
-            if not server.door._strangers:
-                break
-            time.sleep(0.05)
-        assert not server.door._strangers and not server.door._guests
+        until(lambda: not server.door._strangers and not server.door._guests)
 
 
 def test_strangers_take_no_guests_place_and_guests_no_strangers(
@@ -194,11 +188,9 @@ def test_strangers_take_no_guests_place_and_guests_no_strangers(
         stand_in.may_answer.clear()
         bundle = small_bundle(tmp_path)
         agent._submit(job_text(bundle), bundle)
+        until(lambda: not server.door._guests)  # the submission's thread ends after its answer was read
         with connect(agent, head("GET", f"/jobs/{0:032x}?wait=20", 0)) as waiting:
-            for _ in range(200):
-                if server.door._guests:
-                    break
-                time.sleep(0.01)
+            until(lambda: len(server.door._guests) == 1)
             with connect(agent, b"GET /slow"):
                 with pytest.raises(AgentError, match="1 requests are being answered; ask again later"):
                     agent.status()

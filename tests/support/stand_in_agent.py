@@ -7,7 +7,8 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,14 @@ def connect(agent: Agent, first: bytes = b"") -> socket.socket:
     connection = socket.create_connection((agent.host, agent.port), timeout=20)
     connection.sendall(first)
     return connection
+
+
+def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for what other threads bring about; a busy machine takes its time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.005)
 
 
 def full_disk(*_: object) -> None:
