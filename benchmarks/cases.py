@@ -22,6 +22,10 @@ from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.rtl_tb.random_networks.resnet import random_resnet
 
 CALIBRATION_IMAGES = 64  # enough for sensible integers; accuracy is another benchmark
+OTHER_STYLES = (  # networks whose operators go beyond plain convolutions and pools
+    *("mobilenetv2", "mobilenetv3-small", "efficientnet-lite0", "shufflenetv2", "squeezenet"),
+    *("densenet-bc", "resnext29", "unet", "yolov3-tiny"),
+)
 CODEWORDS, LENGTH = 256, 8  # of product-quantized weights: a byte for eight
 
 
@@ -124,4 +128,5 @@ CASES = (
     zoo("mobilenet"),
     zoo("vgg16"),
     shared(zoo("vgg16")),
+    *map(zoo, OTHER_STYLES),
 )

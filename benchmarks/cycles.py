@@ -4,8 +4,8 @@ python benchmarks/cycles.py --networks resnet8 resnet20 --targets pynq-z2
 
 Prints a row for each network and target and writes them to build/bench/cycles.json after each. A row is kept
 while program, images, memory and engine are what they were. Cycles are of one start with one image,
-batch 1, transfers included, weights resident from the start before where they fit. Exit status 1 where an
-integer differs or a rule of AXI is broken.
+batch 1, transfers included, weights resident from the start before where they fit. The engine in HLS C++
+computes the first image too. Exit status 1 where an integer differs or a rule of AXI is broken.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ from bitlathe.hls.emit import engine_sources
 from bitlathe.hls.program import Exec
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.hls.sim.build import HARNESS
-from bitlathe.hls.sim.engine import RunResult
+from bitlathe.hls.sim.engine import OutputCodes, RunResult
 from bitlathe.hls.target.config import TARGETS, Target
+from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.model.graph.errors import BitlatheError
-from bitlathe.model.graph.reference import evaluate
+from bitlathe.model.graph.fixed_point import IntArray
+from bitlathe.model.graph.reference import evaluate_outputs
 from bitlathe.model.native.cache import digest_of
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "cycles.json"
@@ -72,7 +74,7 @@ class Row:
     predicted: int  # by the cycle model
     model_error: float  # predicted / cycles - 1
     model_error_worst: float  # in size, of first and later images, on this memory and on OTHER_MEMORIES
-    mismatches: int  # output integers that differ from the reference's, stalled runs included
+    mismatches: int  # output integers that differ from the reference's: RTL, stalled RTL, HLS C++
     violations: int  # of AXI rules, in all runs
     cycles_stalled: int  # of one image while memory pauses at random
     latency_ms: float  # at the clock the target is meant for
@@ -181,7 +183,8 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
     errors = [_model_errors(compiled, subject, target, memory) for memory in OTHER_MEMORIES]
     with closing(SimulatedEngine(target.engine, stalling)) as engine:
         stalled = engine.run(compiled, subject.codes[:1])
-    expected = evaluate(subject.graph, subject.codes)
+    in_cpp = HlsEngine(target).run_outputs(compiled, subject.codes[:1])
+    expected = evaluate_outputs(subject.graph, subject.codes)
     least = bounds(subject.graph, compiled.program, model)
     later = predict(compiled.program, model, weights_resident=True).cycles
     cycles = result.cycles[-1]
@@ -204,7 +207,7 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
         predicted=later,
         model_error=later / cycles - 1,
         model_error_worst=max(_worst(compiled, model, result.cycles), *errors),
-        mismatches=int((result.codes != expected).sum() + (stalled.codes != expected[:1]).sum()),
+        mismatches=sum(_mismatches(each, expected) for each in (result.outputs, stalled.outputs, in_cpp)),
         violations=sum(result.counters.violations.values()) + sum(stalled.counters.violations.values()),
         cycles_stalled=stalled.cycles[0],
         latency_ms=cycles / (1000 * target.clock_mhz),
@@ -212,6 +215,11 @@ def measure(case: Case, subject: Subject, compiled: Compiled, target: Target, di
         seconds=round(time.monotonic() - started, 1),
         digest=digest,
     )
+
+
+def _mismatches(made: OutputCodes, expected: Sequence[IntArray]) -> int:
+    """Integers of the first images, as many as were made, that differ."""
+    return sum(int((one != wanted[: len(one)]).sum()) for one, wanted in zip(made, expected, strict=True))
 
 
 def _lanes_cycles(subject: Subject, compiled: Compiled) -> int:
