@@ -19,7 +19,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo hls wheel bitstream test numeric pynq sim bench resources timing lint types links clean compiler
+.PHONY: help demo hls wheel bitstream test numeric pynq sim bench soak resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/ben
 	$(PY) benchmarks/batch.py
 	$(PY) benchmarks/bars.py
 	$(PY) benchmarks/reference.py
+
+soak: $(STAMP) compiler  ## random networks and damaged programs through every engine, hours: [NETWORKS= PROGRAMS=]
+	$(PY) benchmarks/soak.py $(if $(NETWORKS),--networks $(NETWORKS)) $(if $(PROGRAMS),--programs $(PROGRAMS))
 
 resources: $(STAMP)  ## area and longest path of the engine by Yosys, minutes once a version
 	$(PY) benchmarks/resources.py
