@@ -8,6 +8,8 @@ TYPED := -m bitlathe $(addprefix -p bitlathe.,board flow hls model)
 STAMP := .venv/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 WORKERS ?= 2
+# PYTHON=python3.12 makes .venv of it; else the first suitable one that is there.
+PYTHON ?=
 # SHUFFLE=1 runs files, and the tests of each, in random order; SHUFFLE=SEED in the order of that seed, which the
 # header of every such run names.
 SHUFFLED := $(if $(SHUFFLE),--random-order --no-loadscope-reorder $(if $(filter-out 1,$(SHUFFLE)),--random-order-seed=$(SHUFFLE)))
@@ -102,7 +104,7 @@ $(PYNQ31)/.stamp: constraints.txt
 	@touch $@
 
 $(STAMP):
-	@python=$$(for p in python3.11 python3.12 python3.10 python3; do \
+	@python=$$(for p in $(PYTHON) python3.11 python3.12 python3.10 python3; do \
 	    $$p -c '$(SUITABLE)' 2>/dev/null && { command -v $$p; break; }; done); \
 	  test -n "$$python" || { echo "no suitable Python: bitlathe needs 3.10, 3.11 or 3.12 with its venv module" \
 	    "(Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 3; }; \
