@@ -57,8 +57,8 @@ from bitlathe.model.graph.graph import Output
 def simplify(network: FloatNetwork, *, keeps_grids: bool = False) -> FloatNetwork:
     """The same function without `Affine`, `Clamp`, `Sum`; a normalisation of the input is its `front`.
 
-    Each `OntoGrid` is left out, or becomes the `grid` of a node if `keeps_grids`. Raises DataError when
-    folding makes a weight NaN or infinite.
+    Each `OntoGrid` becomes the `grid` of a node if `keeps_grids`; else what is left of it is its bounds, where
+    it rounds an activation. Raises DataError when folding makes a weight NaN or infinite.
     """
     walk = _Walk(source=_without_dead_nodes(network), keeps_grids=keeps_grids)
     for node in walk.source.nodes:
@@ -242,7 +242,10 @@ class _Walk:
 
     def _take_grid(self, node: OntoGrid) -> None:
         """Let the layers before a rounding round; a copy rounds what none of them can round."""
-        if not self.keeps_grids or self._is_on(node.source, node.grid):
+        if not self.keeps_grids:
+            self._bound_by_codes(node)
+            self._forward(node, node.source)
+        elif self._is_on(node.source, node.grid):
             self._forward(node, node.source)
         elif self._can_round(node.source):
             self._round(node.source, node.grid)
@@ -252,6 +255,16 @@ class _Walk:
             self._forward(node, node.source)
         else:
             self._keep(replace(identity(node.name, node.source, node.shape), grid=node.grid))
+
+    def _bound_by_codes(self, node: OntoGrid) -> None:
+        """Clamp an activation to its codes' ends: a quantizer leaves the 6 of a ReLU6 to the largest code."""
+        clamp = Clamp(
+            name=node.name, shape=node.shape, source=node.source, low=node.grid.low, high=node.grid.high
+        )
+        low, high = self._interval(node.source)
+        is_activation, is_within = -inf < low or high < inf, clamp.low <= low and high <= clamp.high
+        if is_activation and not is_within and self._can_clamp(node.source, clamp):
+            self._clamp(node.source, clamp)
 
     def _is_on(self, tensor: str, grid: CodeGrid) -> bool:
         """Whether rounding to a grid leaves a tensor as it is."""

@@ -352,3 +352,21 @@ def test_what_the_engine_cannot_hold_is_calibrated_from_its_values_and_the_reaso
     assert network.unkept is not None and reason in network.unkept
     wanted, found = run_quant(path, values(images)), made(network, images)
     assert np.abs(found - wanted).mean() < 0.05 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("has_relu", [False, True], ids=["left to the codes", "in the file"])
+def test_a_bound_that_is_left_to_the_largest_code_is_kept_where_the_file_is_calibrated(
+    tmp_path: Path, rng: np.random.Generator, images: np.ndarray, has_relu: bool
+) -> None:
+    file = QuantizedFile(rng=rng)
+
+    def rounding() -> str:
+        total = file.op("Relu", "total") if has_relu else "total"
+        return scaled(file, total, 0.6 / 255, 0, np.uint8)  # many sums are larger
+
+    path = file.write(tmp_path / "net.onnx", one_layer(file, rounding=rounding), rank=4)
+    network = quantize(import_onnx(path, SHAPE), images)
+    assert not network.is_kept
+    wanted, found = run_quant(path, values(images)), made(network, images)
+    assert (wanted == wanted.max()).mean() > 0.1
+    assert np.abs(found - wanted).max() < 0.05
