@@ -36,7 +36,7 @@ from bitlathe.model.graph.errors import BitlatheError, CapacityError
 from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.reference import evaluate_outputs
 from bitlathe.model.native.evaluator import CompiledGraph
-from bitlathe.model.onnx import compare, import_onnx
+from bitlathe.model.onnx import import_and_compare
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT / "benchmarks" / "onnx_files.json"
@@ -76,8 +76,7 @@ def measured(path: Path, entry: Row, rtl_cycles: int) -> Row:
     row = {**entry, "sha256": digest, "bytes": len(content), **_description(path)}
     row |= {"difference": None, "magnitude": None, "host": [], "exact": None, "refusal": None}
     try:
-        network = import_onnx(path, tuple(entry["image"]), entry.get("output"))
-        agreement = compare(network, path, tuple(entry["image"]))
+        network, agreement = import_and_compare(path, tuple(entry["image"]), entry.get("output"))
         row |= {"difference": agreement.difference, "magnitude": agreement.magnitude}
         row["host"] = list(reversed(network.host))
         row["exact"] = _exact(_quantized(path, entry), rtl_cycles)

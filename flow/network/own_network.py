@@ -21,11 +21,12 @@ from bitlathe.flow.network.own_file import (
     own_function,
     place,
 )
+from bitlathe.flow.progress import Note, Progress
 from bitlathe.model.capture.users_code import noting_lines
 from bitlathe.model.data import Images, Labels, to_input, to_target
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import NONE, Normalization
-from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
+from bitlathe.model.onnx import Agreement, OnnxNetwork, import_and_compare, import_onnx
 from bitlathe.model.train import TaskLoss
 from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.zoo import Normalize, adapted
@@ -69,15 +70,17 @@ def own_name(network: NetworkSource) -> str:
     return label(network).rpartition(":")[2] if found is None else found[0].stem
 
 
-def how_it_was_read(network: NetworkSource, model: nn.Module, shape: Shape) -> list[str]:
-    """Lines that tell of an ONNX file's network, compared with ONNX Runtime; none of others.
+def _imported(path: Path, output: str | None, shape: Shape, progress: Progress | None) -> OnnxNetwork:
+    """The network of an ONNX file; compared with ONNX Runtime where there is a `progress` to tell."""
+    if progress is None:
+        return import_onnx(path, shape, output)
+    model, agreement = import_and_compare(path, shape, output)
+    for line in _how_it_was_read(path, model, agreement):
+        progress(Note(line))
+    return model
 
-    Raises what `compare` raises.
-    """
-    found = onnx_file(network)
-    if found is None or not isinstance(model, OnnxNetwork):
-        return []
-    agreement = compare(model, found[0], shape)
+
+def _how_it_was_read(path: Path, model: OnnxNetwork, agreement: Agreement) -> list[str]:
     left = [f"left to the host: {', '.join(reversed(model.host))}"] if model.host else []
     if model.takes_steps_from_images:
         left.append(
@@ -86,27 +89,32 @@ def how_it_was_read(network: NetworkSource, model: nn.Module, shape: Shape) -> l
     elif model.rounds:
         left.append("quantized already: what trains it goes on from its dequantized weights")
     return [
-        f"{found[0].name}: differs from ONNX Runtime by {agreement.difference:.1e} at most, of outputs up to "
+        f"{path.name}: differs from ONNX Runtime by {agreement.difference:.1e} at most, of outputs up to "
         f"{agreement.magnitude:.3g}, on {agreement.images} random images",
         *left,
     ]
 
 
 def make_own(
-    network: NetworkSource, seed: int, shape: Shape, normalization: Normalization = NONE
+    network: NetworkSource,
+    seed: int,
+    shape: Shape,
+    normalization: Normalization = NONE,
+    progress: Progress | None = None,
 ) -> nn.Module:
     """A copy of a module, what FUNCTION of FILE.py returns, or FILE.onnx, as `zoo.adapted` makes it.
 
     `shape` is (C, H, W) of the images. Random weights of a function are seeded, and its file may import what
-    is beside it. Raises UsageError, with file and line, for what goes wrong in it, and where it makes no
-    module; what `import_onnx` raises.
+    is beside it. `progress` is called with how an ONNX file was read, which is then compared with ONNX
+    Runtime. Raises UsageError, with file and line, for what goes wrong in a function, and where it makes no
+    module; what `import_and_compare` raises.
     """
     normalize = Normalize.of(normalization)
     if isinstance(network, nn.Module):
         return adapted(copy.deepcopy(network).cpu(), torch.zeros(_EXAMPLES, *shape), normalize)
     found = onnx_file(network)
     if found is not None:
-        return adapted(import_onnx(found[0], shape, found[1]), torch.zeros(_EXAMPLES, *shape), normalize)
+        return adapted(_imported(*found, shape, progress), torch.zeros(_EXAMPLES, *shape), normalize)
     with torch.random.fork_rng(devices=[]), noting_lines():
         maker = own_function(network, "a torch.nn.Module")
         torch.manual_seed(seed)

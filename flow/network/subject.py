@@ -18,7 +18,6 @@ from bitlathe.flow.network.own_file import label, naming
 from bitlathe.flow.network.own_network import (
     NetworkSource,
     check_trains,
-    how_it_was_read,
     is_own,
     make_own,
     onnx_file,
@@ -224,9 +223,7 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     dataset = _dataset(request.network, request, progress)
     found = _weights(request.network, request, dataset.name)
     weights = replace(found, normalization=_normalization(request, found, dataset))
-    model = _model(request.network, request, dataset, weights.normalization)
-    for line in how_it_was_read(request.network, model, dataset.image_shape):
-        progress(Note(line))
+    model = _model(request.network, request, dataset, weights.normalization, progress)
     if weights.path is not None:
         for line in load_weights(model, weights.path, torch.zeros(1, *dataset.image_shape)):
             progress(Note(line))
@@ -318,11 +315,15 @@ def _normalization(request: NetworkRequest, weights: WeightsOrigin, dataset: Dat
 
 
 def _model(
-    network: NetworkSource, request: NetworkRequest, dataset: Dataset, normalization: Normalization
+    network: NetworkSource,
+    request: NetworkRequest,
+    dataset: Dataset,
+    normalization: Normalization,
+    progress: Progress,
 ) -> nn.Module:
     check_normalization(normalization, dataset)
     if isinstance(network, nn.Module) or is_own(network):
-        return make_own(network, request.seed, dataset.image_shape, normalization)
+        return make_own(network, request.seed, dataset.image_shape, normalization, progress)
     spec = network_spec(network)  # an unknown name is reported before images that do not fit
     if spec.classifies:
         check_classes(network, dataset)

@@ -13,8 +13,9 @@ import torch
 
 from bitlathe.model.graph.errors import FormatError, ToolError
 from bitlathe.model.graph.nodes import Shape
+from bitlathe.model.onnx.load import network_of
 from bitlathe.model.onnx.network import FileOutput, OnnxNetwork
-from bitlathe.model.onnx.proto import brief, library
+from bitlathe.model.onnx.proto import brief, library, read_model
 
 IMAGES = 4
 TOLERANCE = (
@@ -43,14 +44,27 @@ class Agreement:
         return self.difference <= self.tolerance * max(self.magnitude, 1e-6)
 
 
+def import_and_compare(
+    path: Path, image_shape: Shape, output: str | None = None
+) -> tuple[OnnxNetwork, Agreement]:
+    """What `import_onnx` and `compare` return, of a file that is read once; raises what they raise."""
+    model = read_model(path)
+    network = network_of(model, path, image_shape, output)
+    return network, _compared(network, model, path, image_shape)
+
+
 def compare(network: OnnxNetwork, path: Path, image_shape: Shape) -> Agreement:
     """Compare a network with the file that it was read from, on random images in [-1, 1), one at a time.
 
     The file's tensors before the host's operators are compared, as an ArgMax would hide a difference.
     Raises ToolError without ONNX Runtime; FormatError if it cannot run the file or the outputs differ.
     """
+    return _compared(network, read_model(path), path, image_shape)
+
+
+def _compared(network: OnnxNetwork, model: Any, path: Path, image_shape: Shape) -> Agreement:
     images = np.random.default_rng(0).uniform(-1, 1, (IMAGES, 1, *image_shape)).astype(np.float32)
-    wanted = file_outputs(network, path, images)
+    wanted = _outputs_of(network, model, path, images)
     with torch.no_grad():
         returned = [network.eval().tensors(torch.from_numpy(image)) for image in images]
     made = [torch.stack(each).numpy() for each in zip(*returned, strict=True)]
@@ -71,8 +85,12 @@ def file_outputs(network: OnnxNetwork, path: Path, images: Iterable[Image]) -> l
     They are those that the network was read up to, before the host's operators; maps have channels first.
     Raises ToolError without ONNX Runtime; FormatError if it cannot run the file.
     """
+    return _outputs_of(network, read_model(path), path, images)
+
+
+def _outputs_of(network: OnnxNetwork, model: Any, path: Path, images: Iterable[Image]) -> list[Image]:
     try:
-        session = _session(network, path)
+        session = _session(network, model)
         made = [np.stack(each) for each in zip(*(_run(session, network, i) for i in images), strict=True)]
     except ToolError:
         raise
@@ -105,10 +123,9 @@ def _agreement(path: Path, output: FileOutput, made: Image, wanted: Image, toler
     return found
 
 
-def _session(network: OnnxNetwork, path: Path) -> Any:
-    """The file in ONNX Runtime, with its logits as the only outputs."""
+def _session(network: OnnxNetwork, model: Any) -> Any:
+    """A model in ONNX Runtime, changed to have its logits as the only outputs."""
     onnx, runtime = library("onnx"), library("onnxruntime")
-    model = onnx.load(path)
     replace_quants(onnx, model)
     del model.graph.output[:]
     for name in dict.fromkeys(output.logits for output in network.outputs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from bitlathe.model.onnx.listing import HOST, REFUSED, REPLACE, SAME_ORDER
 from bitlathe.model.onnx.network import FileOutput, OnnxNetwork
 from bitlathe.model.onnx.on_codes import computes_with_codes, takes_steps_from_images, with_values
 from bitlathe.model.onnx.operators import HANDLERS
-from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode, brief, folded, read_graph
+from bitlathe.model.onnx.proto import OnnxArray, OnnxGraph, OnnxNode, brief, folded, graph_of, read_model
 from bitlathe.model.onnx.quantized import ON_CODES, QUANTIZERS, linear_of_constants, quant_of_constants
 
 
@@ -25,10 +26,18 @@ def import_onnx(path: Path, image_shape: Shape, output: str | None = None) -> On
     `output` names one of several outputs, which else are all read. Softmax and the like at the end are left
     to the host.
 
-    Raises what `read_graph` raises; UnsupportedLayer naming an unsupported node and a way out; ShapeError if
-    the file does not take such images.
+    Raises what `read_model` and `network_of` raise.
     """
-    file = read_graph(path)
+    return network_of(read_model(path), path, image_shape, output)
+
+
+def network_of(model: Any, path: Path, image_shape: Shape, output: str | None = None) -> OnnxNetwork:
+    """The network of an ONNX model that was read from a file.
+
+    Raises what `graph_of` raises; UnsupportedLayer naming an unsupported node and a way out; ShapeError if
+    the model does not take such images.
+    """
+    file = graph_of(model, path)
     graph = with_values(file)
     ends = {name: _before_host(graph, name) for name in _chosen(path, graph, output)}
     importer = Importer(graph=graph, constants=dict(graph.constants))

@@ -71,14 +71,16 @@ def library(name: str) -> Any:
 
 
 def read_graph(path: Path) -> OnnxGraph:
-    """The graph of an ONNX file.
+    """The graph of an ONNX file; raises what `read_model` and `graph_of` raise."""
+    return graph_of(read_model(path), path)
 
-    Raises ToolError without the package `onnx`; FormatError for a file that is damaged, incomplete, too large
-    or of an unsupported opset; UnsupportedLayer for several inputs, and for one that is not a float or has
-    a fixed batch.
+
+def graph_of(model: Any, path: Path) -> OnnxGraph:
+    """The graph of an ONNX model (onnx.ModelProto) that was read from a file.
+
+    Raises UnsupportedLayer for several inputs, and for one that is not a float or has a fixed batch.
     """
-    onnx = library("onnx")
-    opset, graph = _opset_and_graph(onnx, path)
+    onnx, graph = library("onnx"), model.graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
@@ -98,13 +100,19 @@ def read_graph(path: Path) -> OnnxGraph:
         input=inputs[0].name,
         input_shape=sizes,
         outputs=tuple(value.name for value in graph.output),
-        opset=opset,
+        opset=_opset(path, model),
         nodes=tuple(_node(onnx, place, node) for place, node in enumerate(graph.node)),
         constants=constants,
     )
 
 
-def _opset_and_graph(onnx: Any, path: Path) -> tuple[int, Any]:
+def read_model(path: Path) -> Any:
+    """An ONNX file's model (onnx.ModelProto), checked.
+
+    Raises ToolError without the package `onnx`; FormatError for a file that is damaged, incomplete, too large
+    or of an unsupported opset.
+    """
+    onnx = library("onnx")
     if not path.is_file():
         raise FormatError(f"{path}: no such file; give an ONNX file")
     if path.stat().st_size > MEGABYTES << 20:
@@ -114,7 +122,7 @@ def _opset_and_graph(onnx: Any, path: Path) -> tuple[int, Any]:
     try:
         model = onnx.load(path)
         _name_plainly(model)
-        opset = _opset(path, model)  # first, as the checker has its own message for unknown opsets
+        _opset(path, model)  # first, as the checker has its own message for unknown opsets
         onnx.checker.check_model(model)
     except FormatError:
         raise
@@ -122,7 +130,7 @@ def _opset_and_graph(onnx: Any, path: Path) -> tuple[int, Any]:
         raise FormatError(f"{path}: is incomplete or invalid ({brief(error)}); export it again") from error
     except Exception as error:  # protobuf's DecodeError is in another package
         raise FormatError(f"{path}: is not a complete ONNX file ({brief(error)}); export it again") from error
-    return opset, model.graph
+    return model
 
 
 def _name_plainly(model: Any) -> None:

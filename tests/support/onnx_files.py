@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitlathe.model.onnx import OnnxNetwork, compare, import_onnx
+from bitlathe.model.onnx import OnnxNetwork, import_and_compare
 
 IMAGE = (3, 8, 8)  # of a file that is not asked for another
 
@@ -78,6 +78,6 @@ def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 def imported(path: Path, image: tuple[int, int, int] = IMAGE, output: str | None = None) -> OnnxNetwork:
     """The network of a file, which ONNX Runtime agrees with."""
-    network = import_onnx(path, image, output)
-    assert compare(network, path, image).magnitude > 0
+    network, agreement = import_and_compare(path, image, output)
+    assert agreement.magnitude > 0
     return network

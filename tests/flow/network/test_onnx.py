@@ -16,6 +16,8 @@ needs.package("onnx")
 needs.package("onnxruntime")
 
 from bitlathe import load_dataset
+from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.flow.network.subject import find_subject
 from bitlathe.model.compress.weight_files import load_pretrained
 
 
@@ -38,6 +40,15 @@ def test_a_files_network_is_simulated_bit_for_bit(lenet: Path) -> None:
     outcome = run("simulate", "--network", lenet, "--dataset", "digits", "--images", 4, "--json")
     assert outcome.status == 0, outcome.stderr
     assert outcome.json["mismatches"] == 0
+
+
+def test_a_file_is_read_once(lenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnx
+
+    read, load = [], onnx.load
+    monkeypatch.setattr(onnx, "load", lambda path: (read.append(path), load(path))[1])
+    find_subject(NetworkRequest(network=str(lenet), dataset="digits"))
+    assert read == [lenet]
 
 
 def test_softmax_at_the_end_is_left_to_the_host_with_a_note(tmp_path: Path) -> None:
