@@ -222,7 +222,7 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
         )
     dataset = _dataset(request.network, request, progress)
     found = _weights(request.network, request, dataset.name)
-    weights = replace(found, normalization=_normalization(request, found, dataset))
+    weights = replace(found, normalization=_normalization(request, found, dataset, progress))
     model = _model(request.network, request, dataset, weights.normalization, progress)
     if weights.path is not None:
         for line in load_weights(model, weights.path, torch.zeros(1, *dataset.image_shape)):
@@ -296,16 +296,22 @@ def _weights(network: NetworkSource, request: NetworkRequest, dataset: str) -> W
     return WeightsOrigin(source=source, seed=request.seed)
 
 
-def _normalization(request: NetworkRequest, weights: WeightsOrigin, dataset: Dataset) -> Normalization:
+def _normalization(
+    request: NetworkRequest, weights: WeightsOrigin, dataset: Dataset, progress: Progress
+) -> Normalization:
     """The normalization that the weights were trained with, where the user does not say.
 
-    A weight file of `train` names its own.
+    A weight file of `train` names its own; a line says where the user says another.
     The published CIFAR ResNets come as state dicts of another tool and were trained on ImageNet's constants.
     The user's own network was trained on the values that the user's own data set gives.
     """
-    if request.normalization is not None:
-        return request.normalization
     known = None if weights.path is None else known_normalization(weights.path)
+    asked = request.normalization
+    if asked is not None:
+        if known is not None and not asked.equals(known):
+            seen = f"its weights were trained with normalization {known}"
+            progress(Note(f"{weights.file}: {seen}, which `normalization={asked}` replaces"))
+        return asked
     if known is not None:
         return known
     if dataset.gives_floats and request.network is not None and is_own(request.network):

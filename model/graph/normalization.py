@@ -34,6 +34,10 @@ class Normalization:
     def __str__(self) -> str:
         return self.name
 
+    def equals(self, other: Normalization) -> bool:
+        """Whether it is the same function, however both are written."""
+        return (self.mean, self.std) == (other.mean, other.std)
+
     @classmethod
     def of_range(cls, low: float, high: float) -> Normalization:
         """Pixels 0 to 255 evenly from `low` to `high`, which may be the smaller one.

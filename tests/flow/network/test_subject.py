@@ -13,9 +13,10 @@ from torch import nn
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import find_subject
+from bitlathe.model.compress.weight_files import WeightsMetadata, save_weights
 from bitlathe.model.data import load_dataset
 from bitlathe.model.data.arrays import dataset_of
-from bitlathe.model.graph.normalization import IMAGENET, NONE
+from bitlathe.model.graph.normalization import IMAGENET, NONE, Normalization
 from bitlathe.model.zoo import NETWORKS, build, network_spec
 from bitlathe.model.zoo.outputs import tensors_of
 from bitlathe.model.zoo.resnet import CifarResNet
@@ -38,6 +39,41 @@ def test_foreign_weights_of_the_published_family_were_trained_on_imagenets_const
     # all but ResNet-8, which is MLPerf Tiny's
     expected = NONE if name == "resnet8" else IMAGENET
     assert find_subject(request).weights.normalization == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ("mean=0.485,0.456,0.406,std=0.229,0.224,0.225", None),
+        ("0..1", "trained with normalization imagenet, which `normalization=range=0..1` replaces"),
+    ],
+)
+def test_a_normalization_that_contradicts_the_weight_files_own_is_told(
+    tmp_path: Path, asked: str, line: str | None
+) -> None:
+    note = WeightsMetadata(
+        network="resnet8",
+        dataset=STRANGERS.name,
+        accuracy=None,
+        num_classes=STRANGERS.num_classes,
+        in_channels=3,
+        input_size=224,
+        epochs=1,
+        seed=0,
+        command="",
+        normalization="imagenet",
+    )
+    path = tmp_path / "weights.pt"
+    save_weights(path, build("resnet8", num_classes=STRANGERS.num_classes), note)
+    request = NetworkRequest(
+        network="resnet8", dataset=STRANGERS, weights=path, normalization=Normalization.parse(asked)
+    )
+    told: list[str] = []
+    subject = find_subject(request, lambda event: told.append(str(event)))
+    assert subject.weights.normalization == request.normalization
+    assert [one for one in told if "trained with" in one] == (
+        [] if line is None else [f"{path}: its weights were {line}"]
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)
