@@ -105,5 +105,5 @@ def _is_trained(subject: Subject) -> bool:
     return any(
         float(layer.weight.detach().abs().max()) > 1.001 / sqrt(layer.weight[0].numel())
         for layer in layers
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)) and layer.weight.numel()
     )

@@ -112,6 +112,8 @@ class Call:
             return made
         if self.size[:1] != (BATCH,):
             raise self.mixes_images()
+        if not prod(made.shape):
+            raise self.empty(self.size)
         if prod(self.size[1:]) != prod(made.shape):
             raise self.refusal(
                 f"makes size {self.size} by broadcasting, not {(*self.size[:1], *made.shape)}",
@@ -126,6 +128,10 @@ class Call:
     def refusal(self, problem: str, mend: str) -> UnsupportedLayer:
         """The error to raise for this call."""
         return UnsupportedLayer(f"{self.where}: {self.written} {problem}; {mend}")
+
+    def empty(self, size: tuple[int, ...]) -> UnsupportedLayer:
+        """The error to raise where a result of the call has no values."""
+        return self.refusal(f"makes size {size}, which has no values", "leave it out")
 
     def mixes_images(self) -> UnsupportedLayer:
         """The error to raise where images of a batch do not stay apart."""

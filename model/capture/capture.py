@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from bitlathe.model.capture.float_network import FloatInput, FloatNetwork
 from bitlathe.model.capture.formula import Constant, Formula, Live, ModuleTensors, operation
 from bitlathe.model.capture.last_steps import LastSteps, place_left
 from bitlathe.model.capture.names import identifier, written_of
-from bitlathe.model.capture.registry import BATCH_NORM, HANDLERS, HOST
+from bitlathe.model.capture.registry import BATCH_NORM, CONCATENATE, HANDLERS, HOST
 from bitlathe.model.capture.returned import ReturnedForm, names_of, size_of
 from bitlathe.model.capture.routes import BATCH, shape_of
 from bitlathe.model.capture.simplify import simplify
@@ -240,6 +240,9 @@ class _Reader:
             raise together(unfit, self.title)
         if not results:
             raise UnsupportedLayer(f"{self.title}: returns no tensor; return one, or several")
+        empty = [name for name, result in zip(names, results, strict=True) if 0 in result.size]
+        if empty:
+            raise UnsupportedLayer(f"{self.title}: its output {empty[0]} has no values; leave it out")
         made = [_held_by_a_node(result) for result in results]
         last = [
             each.function(place_left(result), result.size[1:])
@@ -284,6 +287,9 @@ class _Reader:
             self.unknown.add(node)
             return None
         size = tuple(value.shape)
+        if 0 in size:
+            self.unknown.add(node)
+            return None
         stand_in = FloatInput(name=self.made.name(identifier(node.name)), shape=shape_of(size))
         return TracedTensor(node=self.made.add(stand_in, rank=len(self.values)), size=size)
 
@@ -299,6 +305,8 @@ class _Reader:
         if not self._reads_image(node):
             return self._constant(node)
         call = self._call(node)
+        if call.operator != CONCATENATE:  # which leaves out what is empty
+            _check_filled(call, _leaves(call.arguments.values()))
         if call.operator not in HANDLERS and call.size[:1] != (BATCH,):
             raise call.mixes_images()
         if call.operator not in HANDLERS:
@@ -368,6 +376,13 @@ def _held_by_a_node(result: TracedTensor) -> TracedTensor:
     if not made_of_images(result.places, result.node.shape, BATCH):
         raise result.moved.mixes_images()
     return result.moved.ready(result)
+
+
+def _check_filled(call: Call, operands: Iterable[object]) -> None:
+    """Refuse an operand without values, by the operation that took none of them."""
+    for operand in operands:
+        if isinstance(operand, TracedTensor) and 0 in operand.size:
+            raise (operand.moved or call).empty(operand.size)
 
 
 def _leaves(values: Sequence[Argument]) -> Iterator[Argument]:

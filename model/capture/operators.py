@@ -226,6 +226,11 @@ def concatenate(call: Call) -> Made:
     tensors = [operand for operand in operands if isinstance(operand, TracedTensor)]
     if len(tensors) != len(operands):
         raise call.refusal("joins a constant", "pad channels with torch.nn.functional.pad")
+    tensors = [each for each in tensors if 0 not in each.size]
+    if not tensors:
+        raise call.empty(call.size)
+    if len(tensors) < len(operands) and len(tensors) == 1:
+        return tensors[0]
     axis = call.integer("dim") % len(call.size)
     if any(not each.is_plain for each in tensors) and len({each.node.name for each in tensors}) == 1:
         return call.joined(tensors, axis)

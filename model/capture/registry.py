@@ -18,7 +18,7 @@ def relu6(call: Call) -> Made:
     return pointwise.clamped_to(call, 0.0, 6.0)
 
 
-BATCH_NORM = "aten.batch_norm.default"
+BATCH_NORM, CONCATENATE = "aten.batch_norm.default", "aten.cat.default"
 
 EXACT: dict[str, CallReader] = {
     "aten.conv2d.default": operators.convolution,
@@ -79,7 +79,7 @@ EXACT: dict[str, CallReader] = {
     "aten.max.other": arithmetic.extremum,
     "aten.min.other": arithmetic.extremum,
     "aten.glu.default": operators.gated,
-    "aten.cat.default": operators.concatenate,
+    CONCATENATE: operators.concatenate,
     "aten.slice.Tensor": rearranging.slice_,
     "aten.narrow.default": rearranging.narrow,
     "aten.select.int": rearranging.select,

@@ -200,7 +200,7 @@ def gather(importer: Importer, node: OnnxNode) -> OnnxValue:
     named = int(node.attributes.get("axis", 0)) % len(x.shape)
     axis, size = x.axis(named), x.shape[named]
     taken = (np.asarray(places).reshape(-1).astype(int) % size).tolist()
-    if axis == 0 or np.ndim(places) > 1 or x.layout is AxisOrder.FLATTENED_LAST:
+    if axis == 0 or np.ndim(places) > 1 or not taken or x.layout is AxisOrder.FLATTENED_LAST:
         raise node.refusal(f"takes {taken} along axis {named}", "take channels, rows or columns of an image")
     made = _taken(importer, node, x, axis, taken)
     if np.ndim(places) == 1:

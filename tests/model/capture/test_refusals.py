@@ -54,6 +54,18 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         "aten.upsample_bilinear2d.vec makes 24 rows or columns of 8; "
         "interpolate by 2 or 4, or use mode='nearest'",
     ),
+    "no channels": (
+        Forward(lambda m, x: torch.cat([m.a(x)[:, 2:2].relu(), x], 1), a=nn.Conv2d(4, 4, 1)),
+        "aten.slice.Tensor makes size (2, 0, 8, 8), which has no values; leave it out",
+    ),
+    "no rows": (
+        Forward(lambda m, x: x[:, :, 8:].mean((2, 3))),
+        "aten.slice.Tensor makes size (2, 4, 0, 8), which has no values; leave it out",
+    ),
+    "no features": (
+        Forward(lambda m, x: F.linear(F.linear(x.mean((2, 3)), torch.zeros(0, 4)), torch.zeros(3, 0))),
+        "aten.linear.default makes size (2, 0), which has no values; leave it out",
+    ),
     "a quotient": (
         Forward(lambda m, x: x / m.a(x), a=nn.Conv2d(4, 4, 1)),
         "aten.div.Tensor divides a tensor by another; "
@@ -144,12 +156,18 @@ def test_an_unsupported_operation_is_refused_with_its_module_and_a_way_out(case:
             "forward: its output output0 is the image itself, which the host has; leave it out",
         ),
         (lambda m, x: torch.ones(3), "forward: its output output does not depend on the image; leave it out"),
+        (lambda m, x: x[:, :0], "forward: its output output has no values; leave it out"),
     ],
 )
 def test_an_output_that_nothing_computes_is_refused(function: object, problem: str) -> None:
     with pytest.raises(UnsupportedLayer) as error:
         capture(Forward(function), (4, 8, 8))  # type: ignore[arg-type]
     assert str(error.value) == problem
+
+
+def test_an_operand_without_channels_is_left_out_of_a_concatenation() -> None:
+    network = capture(Forward(lambda m, x: torch.cat([x[:, 4:], m.a(x)], 1), a=nn.Conv2d(4, 3, 1)), (4, 8, 8))
+    assert [node.shape for node in network.nodes] == [(4, 8, 8), (3, 8, 8)]
 
 
 def test_control_flow_on_values_is_refused() -> None:

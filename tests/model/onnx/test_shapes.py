@@ -170,6 +170,13 @@ def test_rows_in_another_order_are_refused(tmp_path: Path, axis: int) -> None:
         imported(path)
 
 
+def test_places_without_any_are_refused(tmp_path: Path) -> None:
+    nodes = [node("Gather", "x i", "y", axis=1)]
+    path = write(tmp_path / "net.onnx", nodes, {"i": np.zeros(0, np.int64)}, outputs={"y": 4})
+    with pytest.raises(UnsupportedLayer, match=r"y: Gather takes \[\] along axis 1; take channels"):
+        imported(path)
+
+
 def test_parts_of_a_split_are_named_by_sizes_or_are_equal(tmp_path: Path, rng: np.random.Generator) -> None:
     sizes = {"k": weights(rng, 6, 3, 1, 1), "sizes": np.array([1, 3, 2])}
     nodes = [
