@@ -16,12 +16,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bitlathe.board.average_precision import mean_average_precision
+    from bitlathe.board.boxes import Detections, anchor_boxes, cell_boxes, detections, logistic
     from bitlathe.flow.api.boards import deploy, measure, measure_bundles
     from bitlathe.flow.api.compress import compress, search
     from bitlathe.flow.api.datasets import load_dataset
     from bitlathe.flow.api.hardware import compile, simulate
     from bitlathe.flow.api.networks import load_network, load_quantized, quantize
     from bitlathe.flow.errors import CheckFailed, UsageError
+    from bitlathe.flow.network.pictures import draw_boxes, draw_masks
     from bitlathe.flow.progress import Advance, Note
     from bitlathe.model.compress.methods import (
         ProductParameters,
@@ -38,6 +41,7 @@ __all__ = [
     "Advance",
     "BitlatheError",
     "CheckFailed",
+    "Detections",
     "MissingData",
     "Note",
     "ProductParameters",
@@ -46,12 +50,19 @@ __all__ = [
     "QuantizeParameters",
     "Train",
     "UsageError",
+    "anchor_boxes",
+    "cell_boxes",
     "compile",
     "compress",
     "deploy",
+    "detections",
+    "draw_boxes",
+    "draw_masks",
     "load_dataset",
     "load_network",
     "load_quantized",
+    "logistic",
+    "mean_average_precision",
     "measure",
     "measure_bundles",
     "quantize",
@@ -60,12 +71,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "board.average_precision": ("mean_average_precision",),
+    "board.boxes": ("Detections", "anchor_boxes", "cell_boxes", "detections", "logistic"),
     "flow.api.boards": ("deploy", "measure", "measure_bundles"),
     "flow.api.compress": ("compress", "search"),
     "flow.api.datasets": ("load_dataset",),
     "flow.api.hardware": ("compile", "simulate"),
     "flow.api.networks": ("load_network", "load_quantized", "quantize"),
     "flow.errors": ("CheckFailed", "UsageError"),
+    "flow.network.pictures": ("draw_boxes", "draw_masks"),
     "flow.progress": ("Note", "Advance"),
     "model.compress.methods": (
         "ProductParameters",

@@ -71,6 +71,10 @@ def simulate(
         Path | None,
         typer.Option("--chart", help="PNG that --profile draws; else build/profile/NETWORK-TARGET.png."),
     ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", help="HTML page of what the hardware found in the first images, drawn."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run test images through the simulated hardware and compare every output integer with the reference."""
@@ -82,6 +86,8 @@ def simulate(
     refuse_idle("profile", profile, chart=chart)
     board = find_target(target)
     integer = obtain(replace(request, metric=metric), show)
+    if pictures is not None:
+        integer.pictures(1).draw()  # what cannot be drawn is refused before anything is compiled
     count = len(integer.some_images(images)[0])  # too many are refused before anything is compiled
     options = SimulationOptions(images=count, workers=workers, stall_percent=stalls, seed=request.seed)
     result = simulate(compile_for(integer, board), options, show)
@@ -89,6 +95,8 @@ def simulate(
     drawing = chart or Path("build/profile") / f"{result.network}-{result.target}.png"
     if profile:
         layers.draw(drawing, f"{result.network} on {result.target}: {layers.cycles:,} cycles")
+    if pictures is not None:
+        result.pictures.save(pictures)
     if as_json:
         print_json(
             {**result.to_json(), **({"profile": layers.to_json(), "chart": str(drawing)} if profile else {})}

@@ -15,6 +15,7 @@ from bitlathe.flow.hardware.compilation import NetworkProgram
 from bitlathe.flow.hardware.profile import Profile
 from bitlathe.flow.network.integer_network import IntegerNetwork
 from bitlathe.flow.network.judged import Judged
+from bitlathe.flow.network.pictures import SHOWN, Gallery
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.hls.cycles.bounds import Bounds, bounds
 from bitlathe.hls.cycles.model import DdrModel
@@ -73,6 +74,7 @@ class SimulationResult(Judged):
     seconds: float  # wall time of simulating, without building the simulator
     host: Mapping[str, object]
     profile: Profile = field(compare=False)  # where the cycles of one image went
+    pictures: Gallery = field(compare=False)  # what the hardware found in the first images
 
     @property
     def score(self) -> float | None:
@@ -163,6 +165,7 @@ def simulate(
         seconds=round(outputs.seconds, 3),
         host=host(),
         profile=outputs.profile,
+        pictures=network.drawn(images[:SHOWN], [codes[:SHOWN] for codes in outputs.codes], labels[:SHOWN]),
     )
 
 

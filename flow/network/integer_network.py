@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.network.judged import values_of_codes
+from bitlathe.flow.network.pictures import SHOWN, Gallery
 from bitlathe.flow.network.request import SOME_IMAGES
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Note, Progress, silent
@@ -145,6 +146,25 @@ class IntegerNetwork(ReadyGraph):
     def score_of(self, outputs: Sequence[NDArray[np.integer[Any]]], labels: Labels) -> float | None:
         """What the metric says of the codes of every output; None without a metric."""
         return None if self.metric is None else self.metric(values_of_codes(self.graph, outputs), labels)
+
+    def pictures(self, images: int | None = None) -> Gallery:
+        """What its integers find in the first test images, drawn; 8 if not given.
+
+        A metric that draws is needed: miou, or a function whose attribute `draw` is a function of images,
+        outputs and labels.
+        """
+        shown, labels = self.test_images(images or min(SHOWN, len(self.dataset.test_labels)))
+        return self.drawn(shown, self.all_outputs(shown), labels)
+
+    def drawn(self, images: Images, outputs: Sequence[NDArray[np.integer[Any]]], labels: Labels) -> Gallery:
+        """What codes of every output say of images."""
+        return Gallery(
+            title=f"{self.name} on {self.dataset.name}",
+            metric=self.metric,
+            images=images,
+            outputs=values_of_codes(self.graph, outputs),
+            labels=labels,
+        )
 
     def float_score(self, images: Images, labels: Labels) -> float | None:
         """What it says of the float network; None for a graph read from a file, and without a metric."""

@@ -28,9 +28,17 @@ class OwnFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         """What the function returns; UsageError, with file and line, for what it raises."""
+        return self._called(self.function, arguments)
+
+    def attribute(self, name: str) -> Callable[..., Any] | None:
+        """A function that is an attribute of the user's, called as that is; None where it has none."""
+        found = getattr(self.function, name, None)
+        return None if found is None else lambda *arguments: self._called(found, arguments)
+
+    def _called(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         folder = Path(self.source.rpartition(":")[0]) if isinstance(self.source, str) else Path()
         with beside(folder), located(self.source):
-            return self.function(*arguments)
+            return function(*arguments)
 
 
 def find_metric(source: FunctionSource) -> TaskMetric:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from bitlathe.flow.network.pictures import Gallery
 from bitlathe.flow.search.charts import Chart, charts
 from bitlathe.flow.search.results import SearchResult
 from bitlathe.flow.wording import percent
@@ -48,16 +49,22 @@ class ReportView:
     about: About
     tables: tuple[ReportTable, ...]
     charts: tuple[Chart, ...]
+    pictures: tuple[str, ...]  # SVG of test images with what was found in them
 
 
-def write_report(folder: Path, result: SearchResult, baselines: Sequence[SearchResult], about: About) -> Path:
+def write_report(
+    folder: Path, result: SearchResult, baselines: Sequence[SearchResult], about: About, gallery: Gallery
+) -> Path:
     """Write the report of a search into its folder, and return its path."""
     path = folder / REPORT
-    write_whole(path, render(report_view(result, baselines, about)).encode())
+    pictures = gallery.draw() if gallery.is_drawn else ()
+    write_whole(path, render(report_view(result, baselines, about, pictures)).encode())
     return path
 
 
-def report_view(result: SearchResult, baselines: Sequence[SearchResult], about: About) -> ReportView:
+def report_view(
+    result: SearchResult, baselines: Sequence[SearchResult], about: About, pictures: tuple[str, ...] = ()
+) -> ReportView:
     """The contents of the page."""
     share = result.now.cycles / result.reference.cycles
     return ReportView(
@@ -70,6 +77,7 @@ def report_view(result: SearchResult, baselines: Sequence[SearchResult], about: 
         about=about,
         tables=(comparison_table(result, baselines), choices_table(result)),
         charts=charts(result, baselines),
+        pictures=pictures,
     )
 
 
@@ -167,6 +175,7 @@ def _with(view: ReportView, figures: Sequence[dict[str, object]]) -> dict[str, o
         "about": view.about,
         "tables": view.tables,
         "charts": figures,
+        "pictures": [Markup(picture) for picture in view.pictures],
     }
 
 

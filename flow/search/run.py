@@ -145,7 +145,8 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
             folder = request.out / "baselines" / kind.value
             rule = kind.rule(setup.rule, setup.subject.judge)
             baselines.append(runner.run(kind, strategy, rule, folder)[0])
-    report = write_report(request.out, result, baselines, about(request, setup, result))
+    origin = about(request, setup, result)
+    report = write_report(request.out, result, baselines, origin, network.pictures())
     return FinishedSearch(result=result, baselines=tuple(baselines), report=report, integer_network=network)
 
 

@@ -95,7 +95,8 @@ TABLE = {
         libraries=None,
     ),
     "flow.bitlathe": allow(
-        "flow.api flow.errors flow.progress model.compress.methods model.graph.errors"
+        "board.average_precision board.boxes flow.api flow.errors flow.network.pictures flow.progress "
+        "model.compress.methods model.graph.errors"
     ),  # names, loaded when used
     "flow.cli": allow("flow board hls model", libraries=None),
 }
