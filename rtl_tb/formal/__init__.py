@@ -1,0 +1,1 @@
+"""Theorems about the engine's blocks, proved on their RTL by solvers; see README.md."""
