@@ -121,7 +121,7 @@ def soak_network(seed: int) -> Done:
         cycles = engine.run(network, codes, inputs_per_start=starts)
         _equal("RTL", cycles.outputs, wanted)
         _meet_faults(engine, network, codes[:1], [one[:1] for one in wanted], max(cycles.cycles), rng, ends)
-    return Done(kind="network", seed=seed, engine=target.name, ends=ends)
+    return Done(kind="network", seed=seed, engine=target.name, ends=dict(ends))
 
 
 def random_memory(rng: np.random.Generator) -> SimulatedDdr:
