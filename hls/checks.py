@@ -135,11 +135,11 @@ def _impossible_steps(one: Exec, configuration: EngineConfiguration) -> Iterator
     banks = configuration.banks
     pitch = map_pitch(one, banks)
     tap_row = one.tap_row_line * banks + one.tap_row_bank + (one.kernel_w - 1) * one.tap_step
-    in_row = one.in_row_line * banks + one.in_row_bank + (one.out_w - 1) * one.stride_w
+    in_row = one.in_row_line * banks + one.in_row_bank + (one.out_w - 1) * one.strides[1]
     if tap_row != one.tap_rows * pitch:
         yield f"the kernel steps by other than {one.tap_rows} rows of {pitch} positions"
-    if in_row != one.stride_h * pitch:
-        yield f"the input steps by other than {one.stride_h} rows of {pitch} positions"
+    if in_row != one.strides[0] * pitch:
+        yield f"the input steps by other than {one.strides[0]} rows of {pitch} positions"
     if one.out_row_line < 0 or (one.has_residual and not one.res_still and one.res_row_line < 0):
         yield "a row is before the one above it"
     last_row, last_column = one.start_y + rows_reached(one), one.start_x + columns_reached(one)
@@ -171,12 +171,12 @@ def map_pitch(one: Exec, banks: int) -> int:
 
 def rows_reached(one: Exec) -> int:
     """Rows from the first window's origin to the last one's last row."""
-    return (one.out_h - 1) * one.stride_h + (one.kernel_h - 1) * one.tap_rows
+    return (one.out_h - 1) * one.strides[0] + (one.kernel_h - 1) * one.tap_rows
 
 
 def columns_reached(one: Exec) -> int:
     """Columns from the first window's origin to the last one's last column."""
-    return (one.out_w - 1) * one.stride_w + (one.kernel_w - 1) * one.tap_step
+    return (one.out_w - 1) * one.strides[1] + (one.kernel_w - 1) * one.tap_step
 
 
 def source_reach(one: Exec, banks: int) -> range:

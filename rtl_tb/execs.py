@@ -15,6 +15,7 @@ from bitlathe.hls.checks import (
     source_reach,
     weight_reach,
 )
+from bitlathe.hls.compile.windows import LARGEST_STRIDE
 from bitlathe.hls.program import Descriptor, Exec, Field, fields_of
 from bitlathe.hls.target.config import EngineConfiguration
 
@@ -63,7 +64,7 @@ def _unplaced(rng: np.random.Generator, sizes: dict[str, int], configuration: En
         fields |= _pair(f"{name}_row", row - walk, banks) | {f"{name}_plane": plane}
     if fields["res_still"]:
         fields |= {"res_row_line": 0, "res_row_bank": 0}
-    return Exec(**fields)
+    return Exec(**fields | Exec.stride_fields(fields["stride_h"], fields["stride_w"]))
 
 
 def _fits(one: Exec, configuration: EngineConfiguration) -> bool:
@@ -167,8 +168,8 @@ def _sizes(rng: np.random.Generator, configuration: EngineConfiguration) -> dict
         "kernel_h": kernel[0],
         "kernel_w": kernel[1],
         "ci_tiles": ci_tiles,
-        "stride_h": pick(1, 3),
-        "stride_w": pick(1, 3),
+        "stride_h": pick(1, 3) + 16 * pick(0, 1) * pick(0, 3),
+        "stride_w": pick(1, 3) + 16 * pick(0, 1) * pick(0, 3),
         "start_y": pick(-3, 2),
         "start_x": pick(-3, 2),
         "in_h": pick(1, 9),
@@ -210,7 +211,7 @@ def _large_sizes(rng: np.random.Generator, sizes: dict[str, int]) -> dict[str, i
     """Sizes of any magnitude, half of them the largest of it, and the cycles a group that they ask for."""
 
     def pick(name: str) -> int:
-        high = (1 << FIELDS[name].width) - 1
+        high = LARGEST_STRIDE if name.startswith("stride") else (1 << FIELDS[name].width) - 1
         most = high >> int(rng.integers(high.bit_length()))
         return most if rng.random() < 0.5 else int(rng.integers(1, most + 1))
 

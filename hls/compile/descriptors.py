@@ -7,6 +7,7 @@ from bitlathe.hls.compile.network import LayerKind
 from bitlathe.hls.compile.steps import AnyStep, ExecStep, LoadWeightsStep, MoveStep
 from bitlathe.hls.compile.weights import table_words
 from bitlathe.hls.program import Descriptor, Exec, LoadMove, LoadWeights, Move, Opcode, Space, StoreMove
+from bitlathe.hls.program.format import STRIDE_BITS
 from bitlathe.hls.target.config import EngineConfiguration
 
 
@@ -62,21 +63,9 @@ def _load_weights(step: LoadWeightsStep, configuration: EngineConfiguration) -> 
 
 
 def _exec(step: ExecStep, configuration: EngineConfiguration) -> Exec:
-    layer, source, grouping, banks = step.layer, step.source.buffer, step.grouping, configuration.banks
-    window, placed = layer.window, layer.placed
-    last_column, (tap_rows, tap_step) = placed.size[1] - 1, window.tap_steps
-    start_y = step.row * layer.stride[0] - window.padding[0] - step.source_row
-    start_x = -window.padding[1]
-    in_line, in_bank = divmod(start_y * source.pitch + start_x, banks)
-    pitch_line, pitch_bank = divmod(source.pitch, banks)
-    in_row_line, in_row_bank = divmod(layer.stride[0] * source.pitch - layer.stride[1] * last_column, banks)
-    tap_row_line, tap_row_bank = divmod(tap_rows * source.pitch - tap_step * (layer.kernel[1] - 1), banks)
-    out_line, out_bank = _place(step.target, banks, placed.origin[1])
-    out_step = placed.step[1]
-    out_row_line, out_row_bank = divmod(
-        placed.step[0] * step.target.buffer.pitch - out_step * last_column, banks
-    )
-    execute = Exec(
+    layer, grouping, banks = step.layer, step.grouping, configuration.banks
+    tap_rows, tap_step = layer.window.tap_steps
+    computed = Exec(
         node=step.node,
         group_cycles=grouping.group_cycles,
         group_lanes=grouping.lanes,
@@ -91,19 +80,41 @@ def _exec(step: ExecStep, configuration: EngineConfiguration) -> Exec:
         kernel_h=layer.kernel[0],
         kernel_w=layer.kernel[1],
         ci_tiles=layer.ci_tiles,
-        stride_h=layer.stride[0],
-        stride_w=layer.stride[1],
         tap_rows=tap_rows,
         tap_step=tap_step,
-        out_step=out_step,
+        weight_line=step.weights.line,
+        repeat_weights=layer.repeats_weights,
+        hold_weights=layer.window.holds_weights,
+        skip_weights=grouping.skip_weights,
+        half_even=layer.parameters is not None and layer.parameters.half_even,
+        has_table=step.table is not None,
+        table=0 if step.table is None else step.table.line // table_words(configuration),
+    )
+    placed = _with_output(_with_source(computed, step, banks), step, banks)
+    return placed if step.residual is None else _with_residual(placed, step, step.residual, banks)
+
+
+def _with_source(execute: Exec, step: ExecStep, banks: int) -> Exec:
+    layer, source = step.layer, step.source.buffer
+    (rows, columns), last_column = layer.stride, layer.placed.size[1] - 1
+    (high_h, low_h), (high_w, low_w) = (divmod(stride, 1 << STRIDE_BITS) for stride in layer.stride)
+    start_y = step.row * rows - layer.window.padding[0] - step.source_row
+    start_x = -layer.window.padding[1]
+    in_line, in_bank = divmod(start_y * source.pitch + start_x, banks)
+    pitch_line, pitch_bank = divmod(source.pitch, banks)
+    in_row_line, in_row_bank = divmod(rows * source.pitch - columns * last_column, banks)
+    tap_row = execute.tap_rows * source.pitch - execute.tap_step * (execute.kernel_w - 1)
+    tap_row_line, tap_row_bank = divmod(tap_row, banks)
+    return replace(
+        execute,
+        stride_h=low_h,
+        stride_w=low_w,
+        high_stride_h=high_h,
+        high_stride_w=high_w,
         start_y=start_y,
         start_x=start_x,
         in_h=step.source_rows,
         in_w=layer.source.width,
-        out_h=step.rows,
-        out_w=placed.size[1],
-        out_tiles=step.words,
-        weight_line=step.weights.line,
         in_line=source.line + step.source.tile * source.plane + in_line,
         in_bank=in_bank,
         in_plane=source.plane,
@@ -114,19 +125,26 @@ def _exec(step: ExecStep, configuration: EngineConfiguration) -> Exec:
         in_row_bank=in_row_bank,
         tap_row_line=tap_row_line,
         tap_row_bank=tap_row_bank,
-        out_line=out_line,
-        out_bank=out_bank,
-        out_plane=step.target.buffer.plane,
-        out_row_line=out_row_line,
-        out_row_bank=out_row_bank,
-        repeat_weights=layer.repeats_weights,
-        hold_weights=window.holds_weights,
-        skip_weights=grouping.skip_weights,
-        half_even=layer.parameters is not None and layer.parameters.half_even,
-        has_table=step.table is not None,
-        table=0 if step.table is None else step.table.line // table_words(configuration),
     )
-    return execute if step.residual is None else _with_residual(execute, step, step.residual, banks)
+
+
+def _with_output(execute: Exec, step: ExecStep, banks: int) -> Exec:
+    placed, target = step.layer.placed, step.target.buffer
+    (row_step, out_step), width = placed.step, placed.size[1]
+    line, bank = _place(step.target, banks, placed.origin[1])
+    row_line, row_bank = divmod(row_step * target.pitch - out_step * (width - 1), banks)
+    return replace(
+        execute,
+        out_step=out_step,
+        out_h=step.rows,
+        out_w=width,
+        out_tiles=step.words,
+        out_line=line,
+        out_bank=bank,
+        out_plane=target.plane,
+        out_row_line=row_line,
+        out_row_bank=row_bank,
+    )
 
 
 def _with_residual(execute: Exec, step: ExecStep, block: Block, banks: int) -> Exec:

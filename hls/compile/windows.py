@@ -7,7 +7,7 @@ from bitlathe.hls.compile.network import Parameters, Placement, Window
 from bitlathe.model.graph.nodes import Conv2d, MaxPool2d, Pair
 from bitlathe.model.graph.parts import Part
 
-LARGEST_STRIDE = 15
+LARGEST_STRIDE = 63
 LARGEST_STEP = 31  # columns from a pixel that a layer makes to the next one of its row
 HELD_TAPS = 64  # most taps whose equal weights are stored one by one
 

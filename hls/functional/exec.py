@@ -60,8 +60,8 @@ class _Exec:
     def origins(self) -> Positions:
         """Positions of the windows' origins, (out_h, out_w)."""
         one, banks = self.exec, self.banks
-        row = one.stride_h * map_pitch(one, banks)
-        return strided(source_position(one, banks), (row, one.stride_w), self.size)
+        rows, columns = one.strides
+        return strided(source_position(one, banks), (rows * map_pitch(one, banks), columns), self.size)
 
     def run(self) -> Bytes:
         """Compute and write all output words."""
@@ -100,8 +100,8 @@ class _Exec:
     def _inside(self) -> npt.NDArray[np.bool_]:
         """Whether each tap of each pixel is on the map, (pixels, kernel_h, kernel_w)."""
         one = self.exec
-        y = strided(one.start_y, (one.stride_h, one.tap_rows), (self.size[0], one.kernel_h))
-        x = strided(one.start_x, (one.stride_w, one.tap_step), (self.size[1], one.kernel_w))
+        y = strided(one.start_y, (one.strides[0], one.tap_rows), (self.size[0], one.kernel_h))
+        x = strided(one.start_x, (one.strides[1], one.tap_step), (self.size[1], one.kernel_w))
         rows, columns = (y >= 0) & (y < one.in_h), (x >= 0) & (x < one.in_w)
         both = rows[:, None, :, None] & columns[None, :, None, :]
         return both.reshape(self.pixels, one.kernel_h, one.kernel_w)

@@ -16,6 +16,7 @@ from bitlathe.model.graph.errors import FormatError
 
 DESCRIPTOR_BYTES = 64
 MAGIC = 0x4C544C42  # "BLTL"
+STRIDE_BITS = 4  # of a stride in its first field; its high bits have another one
 
 
 class Opcode(IntEnum):
@@ -275,8 +276,8 @@ class Exec(Descriptor):
     kernel_h: int = _unsigned(8, "rows of the window")
     kernel_w: int = _unsigned(8, "columns of the window")
     ci_tiles: int = _unsigned(12, "input channel tiles summed: 1 for depthwise and max")
-    stride_h: int = _unsigned(4, "rows from window to window")
-    stride_w: int = _unsigned(4, "columns from window to window")
+    stride_h: int = _unsigned(STRIDE_BITS, "rows from window to window, the low bits")
+    stride_w: int = _unsigned(STRIDE_BITS, "columns from window to window, the low bits")
     tap_rows: int = _unsigned(5, "rows from tap to tap of a kernel column: the vertical dilation")
     tap_step: int = _unsigned(
         5,
@@ -328,6 +329,25 @@ class Exec(Descriptor):
         "weight lines of a kernel row where rows that meet nothing but padding are left out, else 0: a "
         "group's first kernel row if all of its pixels have it above the input map, its last if below",
     )
+    high_stride_h: int = _unsigned(2, "the bits above those of `stride_h`")
+    high_stride_w: int = _unsigned(2, "the bits above those of `stride_w`")
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Rows and columns from window to window."""
+        high_h, high_w = self.high_stride_h << STRIDE_BITS, self.high_stride_w << STRIDE_BITS
+        return high_h | self.stride_h, high_w | self.stride_w
+
+    @staticmethod
+    def stride_fields(rows: int, columns: int) -> dict[str, int]:
+        """The fields that hold strides."""
+        low = (1 << STRIDE_BITS) - 1
+        return {
+            "stride_h": rows & low,
+            "stride_w": columns & low,
+            "high_stride_h": rows >> STRIDE_BITS,
+            "high_stride_w": columns >> STRIDE_BITS,
+        }
 
 
 KINDS: Mapping[Opcode, type[Descriptor]] = {

@@ -29,7 +29,8 @@ class Sweep:
     @classmethod
     def of(cls, execute: Exec) -> "Sweep":
         """That of an EXEC."""
-        return cls(**{each.name: getattr(execute, each.name) for each in fields(cls)})
+        values = {each.name: getattr(execute, each.name) for each in fields(cls)}
+        return cls(**values | {"stride_h": execute.strides[0]})
 
 
 @lru_cache(maxsize=4096)

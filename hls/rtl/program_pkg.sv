@@ -49,7 +49,9 @@ package program_pkg;
   } common_t;
 
   typedef struct packed {
-    logic [7:0] rest;
+    logic [3:0] rest;
+    logic [1:0] high_stride_w;
+    logic [1:0] high_stride_h;
     logic [11:0] skip_weights;
     logic [3:0] res_row_bank;
     logic signed [15:0] res_row_line;

@@ -43,7 +43,7 @@ module reach_check #(
 
   // line * Banks + place, its terms added pairwise: one after another they were the engine's longest path.
   function automatic logic signed [PositionW-1:0] position(input logic signed [16:0] line,
-                                                           input logic [15:0] place);
+                                                           input logic [18:0] place);
     logic signed [3:0][PositionW-1:0] term;
     for (int b = 0; b < 4; b++) term[b] = Banks[b] ? PositionW'(line) <<< b : '0;
     position = ((PositionW'({1'b0, place}) + term[0]) + (term[1] + term[2])) + term[3];
@@ -54,11 +54,15 @@ module reach_check #(
 
   // ---- Small products, of counts alone: one a cycle, of use from the third step after its own on.
   typedef enum logic [3:0] {OutWalk, KernelRow, TapsX, WalkX, TapsY, WalkY} small_e;
+  logic [5:0] stride_h, stride_w;
+  assign stride_h = {exec.high_stride_h, exec.stride_h};
+  assign stride_w = {exec.high_stride_w, exec.stride_w};
+
   logic [11:0] small_a, small_b, small_a_q1, small_b_q1;
   logic [19:0] small_q2;
   logic [16:0] out_walk_q;  // positions from the first to the last: pixels of an output row
   logic [19:0] kernel_row_q;  // lines of the weight store
-  logic [15:0] walk_x_q, walk_y_q;  // from the first to the last: columns and rows of windows
+  logic [17:0] walk_x_q, walk_y_q;  // from the first to the last: columns and rows of windows
   logic [12:0] taps_x_q, taps_y_q;  // and of taps
 
   always_comb begin
@@ -79,7 +83,7 @@ module reach_check #(
       end
       WalkX: begin
         small_a = last_out_w;
-        small_b = 12'(exec.stride_w);
+        small_b = 12'(stride_w);
       end
       TapsY: begin
         small_a = 12'(exec.kernel_h) - 12'd1;
@@ -87,7 +91,7 @@ module reach_check #(
       end
       WalkY: begin
         small_a = last_out_h;
-        small_b = 12'(exec.stride_h);
+        small_b = 12'(stride_h);
       end
       default: ;
     endcase
@@ -101,9 +105,9 @@ module reach_check #(
       OutWalk:   out_walk_q <= small_q2[16:0];
       KernelRow: kernel_row_q <= small_q2;
       TapsX:     taps_x_q <= small_q2[12:0];
-      WalkX:     walk_x_q <= small_q2[15:0];
+      WalkX:     walk_x_q <= small_q2[17:0];
       TapsY:     taps_y_q <= small_q2[12:0];
-      WalkY:     walk_y_q <= small_q2[15:0];
+      WalkY:     walk_y_q <= small_q2[17:0];
       default:   ;
     endcase
   end
@@ -115,7 +119,7 @@ module reach_check #(
 
   logic signed [CountW:0] count, count_q1, count_q2;
   logic signed [16:0] line, line_q1, from_line, from_line_q1;
-  logic [15:0] place, place_q1, from_place, from_place_q1;  // a bank, and columns
+  logic [18:0] place, place_q1, from_place, from_place_q1;  // a bank, and columns
   logic signed [PositionW-1:0] factor, factor_q2, from_q2, from_q3;
   logic signed [CountW+PositionW:0] product_q3;
   logic signed [SumW-1:0] sum_q4;
@@ -123,18 +127,18 @@ module reach_check #(
 
   // ---- The part of the input map that windows meet, in rows and columns from the first window's origin.
   logic [11:0] above, left;
-  logic signed [17:0] bottom, right, last_row_q, last_column_q, reach_y, reach_x;
+  logic signed [19:0] bottom, right, last_row_q, last_column_q, reach_y, reach_x;
   logic empty_q;
   assign above = exec.start_y[11] ? 12'(-exec.start_y) : '0;
   assign left = exec.start_x[11] ? 12'(-exec.start_x) : '0;
-  assign bottom = $signed(18'(exec.in_h)) - 18'($signed(exec.start_y)) - 18'sd1;
-  assign right = $signed(18'(exec.in_w)) - 18'($signed(exec.start_x)) - 18'sd1;
-  assign reach_y = $signed(18'(walk_y_q)) + $signed(18'(taps_y_q));
-  assign reach_x = $signed(18'(walk_x_q)) + $signed(18'(taps_x_q));
+  assign bottom = $signed(20'(exec.in_h)) - 20'($signed(exec.start_y)) - 20'sd1;
+  assign right = $signed(20'(exec.in_w)) - 20'($signed(exec.start_x)) - 20'sd1;
+  assign reach_y = $signed(20'(walk_y_q)) + $signed(20'(taps_y_q));
+  assign reach_x = $signed(20'(walk_x_q)) + $signed(20'(taps_x_q));
   always_ff @(posedge clk_i) begin
     last_row_q <= reach_y < bottom ? reach_y : bottom;
     last_column_q <= reach_x < right ? reach_x : right;
-    empty_q <= last_row_q < $signed(18'(above)) || last_column_q < $signed(18'(left));
+    empty_q <= last_row_q < $signed(20'(above)) || last_column_q < $signed(20'(left));
   end
 
   always_comb begin
@@ -147,9 +151,9 @@ module reach_check #(
       Res: begin
         count = 14'(last_out_h);
         line = exec.res_still ? 17'sd0 : 17'($signed(exec.res_row_line));
-        place = exec.res_still ? 16'd0 : 16'(exec.res_row_bank) + 16'(last_out_w);
+        place = exec.res_still ? 19'd0 : 19'(exec.res_row_bank) + 19'(last_out_w);
         from_line = $signed({1'b0, exec.res_line});
-        from_place = 16'(exec.res_bank) + (exec.res_still ? 16'd0 : 16'(last_out_w));
+        from_place = 19'(exec.res_bank) + (exec.res_still ? 19'd0 : 19'(last_out_w));
       end
       ResPlanes: begin
         count = 14'(res_planes);
@@ -158,9 +162,9 @@ module reach_check #(
       Out: begin  // the steps between rows
         count = 14'(last_out_h);
         line = 17'($signed(exec.out_row_line));
-        place = 16'(exec.out_row_bank);
+        place = 19'(exec.out_row_bank);
         from_line = $signed({1'b0, exec.out_line});
-        from_place = 16'(exec.out_bank);
+        from_place = 19'(exec.out_bank);
       end
       OutRows: count = 14'(exec.out_h);
       OutPlanes: begin
@@ -171,30 +175,30 @@ module reach_check #(
       TapRow: begin  // a kernel row further is tap_rows pitches further: nothing is left
         count = 14'sd0 - 14'(exec.tap_rows);
         line = $signed({7'b0, exec.pitch_line});
-        place = 16'(exec.pitch_bank);
+        place = 19'(exec.pitch_bank);
         from_line = 17'($signed(exec.tap_row_line));
-        from_place = 16'(exec.tap_row_bank) + 16'(taps_x_q);
+        from_place = 19'(exec.tap_row_bank) + 19'(taps_x_q);
       end
       InRow: begin  // an output row further is stride_h pitches further
-        count = 14'sd0 - 14'(exec.stride_h);
+        count = 14'sd0 - 14'(stride_h);
         line = $signed({7'b0, exec.pitch_line});
-        place = 16'(exec.pitch_bank);
+        place = 19'(exec.pitch_bank);
         from_line = 17'($signed(exec.in_row_line));
-        from_place = 16'(exec.in_row_bank) + walk_x_q;
+        from_place = 19'(exec.in_row_bank) + 19'(walk_x_q);
       end
       First: begin
         count = 14'(above);
         line = $signed({7'b0, exec.pitch_line});
-        place = 16'(exec.pitch_bank);
+        place = 19'(exec.pitch_bank);
         from_line = 17'($signed(exec.in_line));
-        from_place = 16'(exec.in_bank) + 16'(left);
+        from_place = 19'(exec.in_bank) + 19'(left);
       end
       Last: begin
         count = 14'(last_row_q);
         line = $signed({7'b0, exec.pitch_line});
-        place = 16'(exec.pitch_bank);
+        place = 19'(exec.pitch_bank);
         from_line = 17'($signed(exec.in_line));
-        from_place = 16'(exec.in_bank) + 16'(last_column_q);
+        from_place = 19'(exec.in_bank) + 19'(last_column_q);
       end
       InPlanes: begin
         count = 14'(exec.ci_tiles) - 14'd1;
@@ -250,10 +254,10 @@ module reach_check #(
     unique case (step_q4)
       Taps:
       bad = sum_q4 > SumW'({1'b0, exec.group_cycles}) || (skips && kernel_row_q != 20'(exec.skip_weights)) ||
-          reach_x + 18'($signed(exec.start_x)) > 18'(LastPlace);
+          reach_x + 20'($signed(exec.start_x)) > 20'(LastPlace);
       TapRow:    bad = sum_q4 != '0;
       InRow:
-      bad = sum_q4 != '0 || reach_y + 18'($signed(exec.start_y)) > 18'(LastPlace);
+      bad = sum_q4 != '0 || reach_y + 20'($signed(exec.start_y)) > 20'(LastPlace);
       OutPlanes: beyond = sum_q4 >= Words;
       ResPlanes: beyond = exec.has_residual && sum_q4 >= Words;
       First:     beyond = !empty_q && sum_q4 < 0;

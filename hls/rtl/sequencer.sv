@@ -35,6 +35,10 @@ module sequencer #(
   logic unused_bits;
   assign unused_bits = &{1'b0, exec};  // what other modules look at
 
+  logic [5:0] stride_h, stride_w;
+  assign stride_h = {exec.high_stride_h, exec.stride_h};
+  assign stride_w = {exec.high_stride_w, exec.stride_w};
+
   // ---- Gathering: the walker fills the next group's lanes, one pixel a cycle, under the present group.
   logic gathering_q, full_q, next_map_end_q, take;
   logic [3:0] next_count_q, place;
@@ -51,8 +55,8 @@ module sequencer #(
   assign place = take ? 4'd0 : next_count_q;
   assign group_end = map_end || (exec.row_break && row_end) || place + 4'd1 == exec.group_lanes;
 
-  step_split #(.Banks(Banks), .Width(4)) u_column (
-      .clk_i, .step_i(exec.stride_w), .line_o(column_line), .bank_o(column_bank)
+  step_split #(.Banks(Banks), .Width(6)) u_column (
+      .clk_i, .step_i(stride_w), .line_o(column_line), .bank_o(column_bank)
   );
   pixel_walker #(
       .Banks(Banks)
@@ -80,14 +84,14 @@ module sequencer #(
       row_q <= 13'($signed(exec.start_y));
       beyond_q <= 14'($signed(exec.start_y)) + 14'(exec.kernel_h) - 14'(exec.in_h) - 14'sd1;
     end else if (gather && row_end) begin
-      row_q <= row_q + 13'(exec.stride_h);
-      beyond_q <= beyond_q + 14'(exec.stride_h);
+      row_q <= row_q + 13'(stride_h);
+      beyond_q <= beyond_q + 14'(stride_h);
     end
     // Rows only grow within a group: the last pixel is the last to be above, the first the last to be below.
     if (gather) next_above_q <= skips && row_q < 0;
     if (gather && place == '0) next_below_q <= skips && beyond_q >= 0;
     if (init_i || (gather && row_end)) column_q <= 13'($signed(exec.start_x));
-    else if (gather) column_q <= column_q + 13'(exec.stride_w);
+    else if (gather) column_q <= column_q + 13'(stride_w);
     if (gather && group_end) next_map_end_q <= map_end;
 
     if (init_i) tiles_to_walk_q <= exec.out_tiles;

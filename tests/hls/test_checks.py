@@ -93,9 +93,9 @@ def test_a_reach_ends_where_the_walk_over_its_words_does(seed: int) -> None:
         assert ends(words) == [reach[0], reach[-1]]
     reach, read = source_reach(one, banks), ends(words_read(one, banks))
     assert all(word in reach for word in read)
-    is_dense = one.tap_step == 1 and one.stride_w <= one.kernel_w
+    is_dense = one.tap_step == 1 and one.strides[1] <= one.kernel_w
     if (
-        is_dense and one.tap_rows == 1 and one.stride_h <= one.kernel_h
+        is_dense and one.tap_rows == 1 and one.strides[0] <= one.kernel_h
     ):  # else no window may meet the map's ends
         assert read == ([reach[0], reach[-1]] if reach else [])
 

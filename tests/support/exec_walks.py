@@ -31,9 +31,9 @@ def taps(one: Exec, banks: int) -> Iterator[tuple[int, int, Place]]:
 
 def origins(one: Exec, banks: int) -> Iterator[tuple[int, int, Place]]:
     """(row, column, place) of every window's origin; of the map, not of the output."""
-    first, step = (one.in_line, one.in_bank), divmod(one.stride_w, banks)
+    first, step = (one.in_line, one.in_bank), divmod(one.strides[1], banks)
     for y, x, place in raster(one, first, step, (one.in_row_line, one.in_row_bank), banks):
-        yield one.start_y + y * one.stride_h, one.start_x + x * one.stride_w, place
+        yield one.start_y + y * one.strides[0], one.start_x + x * one.strides[1], place
 
 
 def output_pixels(one: Exec, banks: int) -> Iterator[tuple[int, int, Place]]:

@@ -38,7 +38,9 @@ def placed_exec(rng: np.random.Generator, configuration: EngineConfiguration, **
         if any(fields[name] != value for name, value in wanted.items()):
             continue
         fields |= _skipping(rng, fields) | _clamp(rng)
-        placed = _placed(rng, Exec(**fields, **_steps(rng, fields, configuration.banks)), configuration)
+        steps = _steps(rng, fields, configuration.banks)
+        strides = Exec.stride_fields(fields["stride_h"], fields["stride_w"])
+        placed = _placed(rng, Exec(**fields | steps | strides), configuration)
         if placed is not None:
             return _with_right_residual(_grouped(rng, placed, configuration), configuration)
 
@@ -92,7 +94,7 @@ def _window(rng: np.random.Generator) -> dict[str, int]:
     for axis, start, dilation in (("h", "start_y", "tap_rows"), ("w", "start_x", "tap_step")):
         apart = step(31)
         extent = (taps[axis] - 1) * apart
-        fields |= {f"kernel_{axis}": taps[axis], dilation: apart, f"stride_{axis}": step(15)}
+        fields |= {f"kernel_{axis}": taps[axis], dilation: apart, f"stride_{axis}": step(63)}
         fields[f"in_{axis}"] = _pick(rng, 1, 9) + _pick(rng, 0, 1) * min(extent, 60)
         fields[start] = _pick(rng, -min(extent, 2048), 2)
     return fields
@@ -180,7 +182,7 @@ def _grouped(rng: np.random.Generator, one: Exec, configuration: EngineConfigura
 
 
 def _asks_twice(one: Exec, lanes: int, banks: int) -> bool:
-    steps = one.stride_h * map_pitch(one, banks), one.stride_w
+    steps = one.strides[0] * map_pitch(one, banks), one.strides[1]
     origins = strided(source_position(one, banks), steps, (one.out_h, one.out_w)) % banks
     return any(len(set(group)) < len(group) for group in _groups(one, origins.tolist(), lanes))
 

@@ -222,15 +222,22 @@ def test_shuffles_undo_each_other_by_copies_of_tiles(factor: int, channels: int)
     assert all(each.is_max for each in made) == (channels == 16)
 
 
+@pytest.mark.parametrize("stride", [(16, 17), (63, 62), (2, 63), (33, 1)])
+def test_strides_up_to_63_are_one_step(rng: np.random.Generator, stride: tuple[int, int]) -> None:
+    conv = conv2d(weights(rng, 24, 3, 4, 5), stride=stride, padding=(1, 2), bias=np.zeros(24, np.int32))
+    made = holding(graph_of(conv, shape=(3, 2 * stride[0] + 4, 2 * stride[1] + 5)))
+    assert {each.strides for each in made} == {stride} and min(each.out_w for each in made) > 1
+
+
 def test_steps_beyond_their_fields_are_taken_one_by_one(rng: np.random.Generator) -> None:
-    conv = conv2d(weights(rng, 24, 3, 16, 16), stride=(16, 17), bias=np.zeros(24, np.int32))
-    graph = graph_of(conv, shape=(3, 48, 50))
+    conv = conv2d(weights(rng, 24, 3, 3, 3), stride=(64, 65), bias=np.zeros(24, np.int32))
+    graph = graph_of(conv, shape=(3, 132, 134))
     made = holding(graph)
     assert len(made) == 3 * 3 and len({each.weight_line for each in made}) == 1  # of the same weights
-    skip = conv2d(weights(rng, 24, 3, 1, 1), name="skip", stride=(16, 17))
+    skip = conv2d(weights(rng, 24, 3, 1, 1), name="skip", stride=(64, 65))
     added = replace(conv, name="added", residual="skip")
-    holding(graph_of(skip, added, shape=(3, 48, 50)))
-    holding(graph_of(replace(conv, stride=(2, 17)), shape=(3, 48, 50)))
+    holding(graph_of(skip, added, shape=(3, 131, 133)))
+    holding(graph_of(replace(conv, stride=(2, 65)), shape=(3, 132, 134)))
 
 
 def test_an_average_of_a_large_window_holds_one_line(rng: np.random.Generator) -> None:

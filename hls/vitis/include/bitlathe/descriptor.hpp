@@ -35,6 +35,17 @@ int32_t signed_field(const Descriptor &descriptor) {
   return (int32_t)((field<Field>(descriptor) ^ sign) - sign);
 }
 
+// Rows and columns from window to window: a field of low bits, and one of those above.
+inline uint32_t stride_h(const Descriptor &d) {
+#pragma HLS INLINE
+  return field<exec::high_stride_h>(d) << exec::stride_h::kWidth | field<exec::stride_h>(d);
+}
+
+inline uint32_t stride_w(const Descriptor &d) {
+#pragma HLS INLINE
+  return field<exec::high_stride_w>(d) << exec::stride_w::kWidth | field<exec::stride_w>(d);
+}
+
 }  // namespace bitlathe
 
 #endif

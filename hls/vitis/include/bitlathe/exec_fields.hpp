@@ -21,8 +21,7 @@ struct ExecFields {
   Int<kCodeBits> lo, hi;
   UInt<8> kernel_h, kernel_w;
   UInt<12> ci_tiles, in_h, in_w, out_h, out_w, out_tiles;
-  UInt<4> stride_h, stride_w;
-  UInt<kStepBits> tap_rows, tap_step;
+  UInt<kStepBits> stride_h, stride_w, tap_rows, tap_step;
   Int<12> start_y, start_x;
   UInt<16> weight_line, in_plane;
   PixelWalk input, output, residual;
@@ -60,8 +59,8 @@ ExecFields exec_fields(const Descriptor &d) {
   f.out_h = field<exec::out_h>(d);
   f.out_w = field<exec::out_w>(d);
   f.out_tiles = field<exec::out_tiles>(d);
-  f.stride_h = field<exec::stride_h>(d);
-  f.stride_w = field<exec::stride_w>(d);
+  f.stride_h = stride_h(d);
+  f.stride_w = stride_w(d);
   f.tap_rows = field<exec::tap_rows>(d);
   f.tap_step = field<exec::tap_step>(d);
   f.start_y = signed_field<exec::start_y>(d);
@@ -74,7 +73,7 @@ ExecFields exec_fields(const Descriptor &d) {
   f.tap_row_step = position(signed_field<exec::tap_row_line>(d), field<exec::tap_row_bank>(d));
 
   f.input.origin = position(signed_field<exec::in_line>(d), field<exec::in_bank>(d));
-  f.input.step = columns_step<Config>(field<exec::stride_w>(d));
+  f.input.step = columns_step<Config>(stride_w(d));
   f.input.row_step = position(signed_field<exec::in_row_line>(d), field<exec::in_row_bank>(d));
   f.input.map_lines = field<exec::in_tile_step>(d);
   f.output.origin = position(field<exec::out_line>(d), field<exec::out_bank>(d));

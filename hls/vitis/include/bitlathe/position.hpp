@@ -33,7 +33,7 @@ Position add(const Position &first, const Position &second) {
   return position((int)first.line + (int)second.line + (wraps ? 1 : 0), wraps ? bank - Config::kBanks : bank);
 }
 
-enum { kStepBits = 5 };  // of a step in columns
+enum { kStepBits = 6 };  // of a step in columns
 
 // A step of some columns, which may be beyond the last bank: a comparator a line, since a division is a circuit.
 template <class Config>

@@ -125,6 +125,8 @@ typedef Field<456, 16> res_plane;
 typedef Field<472, 16> res_row_line;
 typedef Field<488, 4> res_row_bank;
 typedef Field<492, 12> skip_weights;
+typedef Field<504, 2> high_stride_h;
+typedef Field<506, 2> high_stride_w;
 }  // namespace exec
 
 namespace move {

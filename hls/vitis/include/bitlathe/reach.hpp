@@ -41,13 +41,13 @@ int32_t map_pitch(const Descriptor &d) {
 // Rows from the first window's origin to the last one's last row.
 inline int32_t rows_reached(const Descriptor &d) {
 #pragma HLS INLINE
-  return (int32_t)times(field<exec::out_h>(d) - 1, field<exec::stride_h>(d)) +
+  return (int32_t)times(field<exec::out_h>(d) - 1, stride_h(d)) +
          (int32_t)times(field<exec::kernel_h>(d) - 1, field<exec::tap_rows>(d));
 }
 
 inline int32_t columns_reached(const Descriptor &d) {
 #pragma HLS INLINE
-  return (int32_t)times(field<exec::out_w>(d) - 1, field<exec::stride_w>(d)) +
+  return (int32_t)times(field<exec::out_w>(d) - 1, stride_w(d)) +
          (int32_t)times(field<exec::kernel_w>(d) - 1, field<exec::tap_step>(d));
 }
 
@@ -63,12 +63,12 @@ bool exec_matches(const Descriptor &d) {
   const int32_t tap_row = place<Config>(signed_field<exec::tap_row_line>(d), field<exec::tap_row_bank>(d)) +
                           (int32_t)times(field<exec::kernel_w>(d) - 1, field<exec::tap_step>(d));
   const int32_t in_row = place<Config>(signed_field<exec::in_row_line>(d), field<exec::in_row_bank>(d)) +
-                         (int32_t)times(field<exec::out_w>(d) - 1, field<exec::stride_w>(d));
+                         (int32_t)times(field<exec::out_w>(d) - 1, stride_w(d));
   const bool has_rows = field<exec::has_residual>(d) && !field<exec::res_still>(d);
   const bool rises = signed_field<exec::out_row_line>(d) < 0 || (has_rows && signed_field<exec::res_row_line>(d) < 0);
   const bool ends_late = signed_field<exec::start_y>(d) + rows_reached(d) > kLastPlace ||
                          signed_field<exec::start_x>(d) + columns_reached(d) > kLastPlace;
-  return tap_row == times(field<exec::tap_rows>(d), pitch) && in_row == times(field<exec::stride_h>(d), pitch) &&
+  return tap_row == times(field<exec::tap_rows>(d), pitch) && in_row == times(stride_h(d), pitch) &&
          !rises && !ends_late;
 }
 

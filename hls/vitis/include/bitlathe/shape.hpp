@@ -23,7 +23,7 @@ struct Shape : DataPath<PI> {
     kBanks = Banks,
     kBankLines = BankLines,
     kWeightLines = WeightLines,
-    kStepLines = 31 / Banks,     // most lines that a step of columns has
+    kStepLines = 63 / Banks,     // most lines that a step of columns has
     kCodebookWords = 2048 / PI,  // 256 codewords of 8 bytes
     kTableWords = 2048 / PI,     // 8 tables of 256 codes
     kTableLines = 2048 / 2,      // two codes a line
