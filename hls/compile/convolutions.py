@@ -15,7 +15,7 @@ from bitlathe.hls.compile.windows import windows_of
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import Conv2d, MaxPool2d, Node
-from bitlathe.model.graph.parts import trimmed
+from bitlathe.model.graph.parts import parts_of, trimmed
 
 EXEC_CYCLES = 30  # that one more EXEC takes, about
 
@@ -24,7 +24,8 @@ def lower_parts(lowering: Lowering, node: Node) -> None:
     """A node that is computed by windows, all of one kind."""
     graph, after = lowering.graph, behind_of(lowering, node)
     shape = graph.shapes[node.sources[0]]
-    parts = [replace(part, node=trimmed(part.node, shape[1:])) for part in graph.parts(node)]
+    parts = parts_of(node, shape, lowering.configuration.banks)
+    parts = tuple(replace(part, node=trimmed(part.node, shape[1:])) for part in parts)
     pools = [part for part in parts if isinstance(part.node, MaxPool2d)]
     if pools:
         windows = [

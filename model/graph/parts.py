@@ -46,10 +46,11 @@ class Part:
     step: Pair = (1, 1)
 
 
-def parts_of(node: Node, shape: Shape) -> tuple[Part, ...]:
+def parts_of(node: Node, shape: Shape, banks: int = 0) -> tuple[Part, ...]:
     """Parts that compute a node over a source map of `shape`; none of other nodes.
 
-    Together they write every output pixel exactly once.
+    Together they write every output pixel exactly once. Where there is a choice, windows of a part are no
+    multiple of `banks` apart: pixels in one bank of a memory are read one after the other.
     """
     if isinstance(node, Conv2d | MaxPool2d):
         return (Part(node=node),)
@@ -64,9 +65,9 @@ def parts_of(node: Node, shape: Shape) -> tuple[Part, ...]:
     if isinstance(node, PixelUnshuffle2d):
         return (_unshuffled(node, shape),)
     if isinstance(node, IntervalPool2d):
-        return tuple(_pools(node, shape))
+        return tuple(_pools(node, shape, banks))
     if isinstance(node, Interpolate2d):
-        return tuple(_interpolations(node, shape))
+        return tuple(_interpolations(node, shape, banks))
     return ()
 
 
@@ -80,30 +81,35 @@ class _Run:
     first: int  # first source row of the first window
     stride: int  # to the next window's
 
+    def together(self, banks: int) -> int:
+        """How many of its windows a memory of `banks` can read at once, of any number for 0."""
+        return 1 if banks and self.stride % banks == 0 else self.count
 
-def _runs(kinds: Sequence[Kind], firsts: Sequence[int]) -> Iterator[tuple[Kind, _Run]]:
+
+def _runs(kinds: Sequence[Kind], firsts: Sequence[int], banks: int) -> Iterator[tuple[Kind, _Run]]:
     """Windows of one axis, by kind, as few runs as a greedy search finds."""
     for kind in dict.fromkeys(kinds):
         waiting = [index for index, other in enumerate(kinds) if other == kind]
         while waiting:
-            run = _longest_run(waiting, firsts)
+            run = _longest_run(waiting, firsts, banks)
             yield kind, run
             taken = {run.origin + run.step * index for index in range(run.count)}
             waiting = [index for index in waiting if index not in taken]
 
 
-def _longest_run(waiting: Sequence[int], firsts: Sequence[int]) -> _Run:
+def _longest_run(waiting: Sequence[int], firsts: Sequence[int], banks: int) -> _Run:
+    """The longest run from the first one on, in different banks if there is such a one."""
     origin, left = waiting[0], set(waiting)
     best = _Run(origin=origin, step=1, count=1, first=firsts[origin], stride=1)
     for second in waiting[1:]:
         step, stride = second - origin, firsts[second] - firsts[origin]
-        if stride < 1 or len(waiting) <= best.count:
+        if stride < 1:
             continue
         count = 1
         while (after := origin + step * count) in left and firsts[after] == best.first + stride * count:
             count += 1
-        if count > best.count:
-            best = _Run(origin=origin, step=step, count=count, first=best.first, stride=stride)
+        run = _Run(origin=origin, step=step, count=count, first=best.first, stride=stride)
+        best = max(best, run, key=lambda run: (run.together(banks), run.count))
     return best
 
 
@@ -228,10 +234,10 @@ def _unshuffled(node: PixelUnshuffle2d, shape: Shape) -> Part:
     return Part(node=make(stride=(factor, factor)))
 
 
-def _pools(node: IntervalPool2d, shape: Shape) -> Iterator[Part]:
+def _pools(node: IntervalPool2d, shape: Shape, banks: int) -> Iterator[Part]:
     channels, height, width = shape
     axes = [
-        list(_runs([(w.end - w.first, w.counted) for w in intervals], [w.first for w in intervals]))
+        list(_runs([(w.end - w.first, w.counted) for w in intervals], [w.first for w in intervals], banks))
         for intervals in (node.rows, node.columns)
     ]
     for (row_kind, rows), (column_kind, columns) in product(*axes):
@@ -247,12 +253,12 @@ def _pools(node: IntervalPool2d, shape: Shape) -> Iterator[Part]:
         yield _placed((rows, columns), kernel_size, (height, width), make)
 
 
-def _interpolations(node: Interpolate2d, shape: Shape) -> Iterator[Part]:
+def _interpolations(node: Interpolate2d, shape: Shape, banks: int) -> Iterator[Part]:
     axes = []
     for size, factor in zip(shape[1:], node.factors, strict=True):
         taps = interpolation_taps(size, factor, node.align_corners)
         kinds = [tuple(tap.weight for tap in each) for each in taps]
-        axes.append(list(_runs(kinds, [each[0].place for each in taps])))
+        axes.append(list(_runs(kinds, [each[0].place for each in taps], banks)))
     for (row_weights, rows), (column_weights, columns) in product(*axes):
         kernel = np.outer(np.array(row_weights), np.array(column_weights))
         make = _depthwise(node, kernel, node.weight_frac, shape[0])

@@ -12,7 +12,7 @@ from bitlathe.model.graph.errors import BitlatheError, FormatError, OverflowRisk
 from bitlathe.model.graph.fixed_point import FixedPoint, requantize
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Input, MaxPool2d, Node
-from bitlathe.model.graph.parts import trimmed
+from bitlathe.model.graph.parts import parts_of, trimmed
 from bitlathe.model.graph.proof import check
 from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.graph.resampling import (
@@ -59,12 +59,12 @@ def random_convolution(
     )
 
 
-def evaluated_by_parts(graph: Graph, codes: np.ndarray) -> np.ndarray:
+def evaluated_by_parts(graph: Graph, codes: np.ndarray, banks: int) -> np.ndarray:
     """The output's codes, each part evaluated as a network of one layer; -999 where no part writes."""
     node = graph.by_name[graph.only_output]
     shape = graph.shapes[node.name]
     written = np.full((len(codes), *shape), -999)
-    for part in graph.parts(node):
+    for part in parts_of(node, graph.shapes[node.sources[0]], banks):
         alone = evaluate(graph_of(graph.input.shape, part.node, form=graph.input.format), codes)
         (top, left), (down, right) = part.origin, part.step
         place = written[:, :, top::down, left::right][:, :, : alone.shape[2], : alone.shape[3]]
@@ -76,7 +76,8 @@ def evaluated_by_parts(graph: Graph, codes: np.ndarray) -> np.ndarray:
 def assert_parts_agree(graph: Graph) -> None:
     codes = codes_for(graph)
     check(graph)
-    assert np.array_equal(evaluated_by_parts(graph, codes), evaluate(graph, codes))
+    for banks in (0, 2, 7):
+        assert np.array_equal(evaluated_by_parts(graph, codes, banks), evaluate(graph, codes))
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -330,3 +331,11 @@ def test_a_dilated_window_without_its_taps_of_padding_alone_is_the_same(seed: in
         assert np.array_equal(evaluate(graph_of((2, 7, 8), cut), codes), evaluate(whole, codes))
         for axis, size in enumerate((7, 8)):
             assert cut.dilation[axis] == 1 or cut.dilation[axis] * (cut.kernel_size[axis] - 1) < 3 * size
+
+
+def test_windows_of_a_part_are_in_different_banks_where_there_is_a_choice() -> None:
+    ends = [(index * 96 // 7, -(-(index + 1) * 96 // 7)) for index in range(7)]
+    windows = tuple(Interval(first, end, end - first) for first, end in ends)
+    pool = IntervalPool2d(name="y", format=S8, source="x", is_max=False, rows=windows, columns=windows)
+    strides = {part.node.stride for part in parts_of(pool, (1, 96, 96), banks=7)}
+    assert strides == {(41, 41)} and (14, 14) in {part.node.stride for part in parts_of(pool, (1, 96, 96))}
