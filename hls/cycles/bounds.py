@@ -93,7 +93,8 @@ def array_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, p
     """Cycles of a node on an array without idle lanes; none of what the layers before it may do at once.
 
     Where an output channel reads one input channel only `pi` of the `pi` x `po` products a pixel are of use:
-    the scratchpad delivers at most `pi` channels of `pp` pixels a cycle.
+    the scratchpad delivers at most `pi` channels of `pp` pixels a cycle. And the output stage writes
+    a word a cycle.
     """
     channels, height, width = graph.shapes[node.name]
     lanes = configuration.pi * configuration.pp
@@ -102,14 +103,14 @@ def array_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, p
     words = -(-channels // configuration.pi) * height * width
     if isinstance(node, Product | Upsample2d | PixelUnshuffle2d):
         return words
-    products = 0.0
-    for part in graph.parts(node):
+    products, parts = 0.0, graph.parts(node)
+    for part in parts:
         window = trimmed(part.node, graph.shapes[node.sources[0]][1:])
         rows, columns = window.windows.size(node.name, *graph.shapes[node.sources[0]][1:])
         kernels = window.weight.size if isinstance(window, Conv2d) else channels * prod(window.kernel_size)
         products += _needed(graph, window, rows) * kernels * rows * columns
     taken = products / (lanes if is_lanewise(graph, node) else _products_a_cycle(configuration, packed))
-    return max(taken, words) if isinstance(node, IntervalPool2d | Interpolate2d) else taken
+    return max(taken, words) if parts else 0.0  # a concatenation takes no step
 
 
 def peak_cycles(graph: Graph, node: Node, configuration: EngineConfiguration, packed: bool) -> float:
