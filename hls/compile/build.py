@@ -7,9 +7,10 @@ matters, and `schedule` moves the loads forward.
 from dataclasses import dataclass, field, replace
 
 from bitlathe.hls.compile.fast_residual import raster, still_raster, with_fast_residual
+from bitlathe.hls.compile.followers import Follower
 from bitlathe.hls.compile.groups import Grouping, sweep
 from bitlathe.hls.compile.memory import Block, Buffer, Span, StoreKind
-from bitlathe.hls.compile.network import Layer, LayerKind, Map
+from bitlathe.hls.compile.network import Layer, LayerKind, Map, Stage
 from bitlathe.hls.compile.plan import EnginePlan, MapPlace, Piece, StagePlan
 from bitlathe.hls.compile.steps import CODEBOOK, AnyStep, ExecStep, LoadWeightsStep, MoveStep
 from bitlathe.hls.compile.weights import WeightImage, pass_lines, table_words
@@ -76,19 +77,39 @@ def build_steps(plan: EnginePlan, image: WeightImage) -> tuple[AnyStep, ...]:
     """Steps of a plan in lazy order."""
     builder = _Builder(plan=plan, image=image, next_line=image.pinned_lines)
     for stage in plan.stages:
-        for piece in stage.pieces():
-            _add_piece(builder, stage, piece)
+        if stage.follower is None:
+            for piece in stage.pieces():
+                _add_piece(builder, stage, piece)
+        else:
+            _add_in_turns(builder, stage, stage.follower)
     return tuple(builder.steps)
 
 
-def _add_piece(builder: _Builder, plan: StagePlan, piece: Piece) -> None:
-    stage, words = plan.stage, plan.output_words(piece)
-    rows = (piece.row, piece.row + piece.rows)
-    source_part = _MapPart(
+def _add_in_turns(builder: _Builder, plan: StagePlan, follower: StagePlan) -> None:
+    """A stage's strips, each with the follower's behind it, which finds it where it was made."""
+    pair = Follower(maker=plan.stage, stage=follower.stage)
+    for piece in follower.pieces():
+        rows = pair.rows_made((piece.row, piece.row + piece.rows))
+        block = _add_piece(builder, plan, plan.piece_for(rows))
+        strip = _Strip(block=block, row=rows[0], rows=rows[1] - rows[0])
+        builder.strips[follower.source.name] = _source_part(follower.stage, piece), strip
+        _add_piece(builder, follower, piece)
+
+
+def _source_part(stage: Stage, piece: Piece) -> _MapPart:
+    """What a piece reads of its source."""
+    return _MapPart(
         map=stage.source,
         tiles=stage.source_tiles((piece.first_pass, piece.end_pass)),
-        rows=stage.rows_read(rows),
+        rows=stage.rows_read((piece.row, piece.row + piece.rows)),
     )
+
+
+def _add_piece(builder: _Builder, plan: StagePlan, piece: Piece) -> Block:
+    """The steps of a piece; where it leaves its output."""
+    stage, words = plan.stage, plan.output_words(piece)
+    rows = (piece.row, piece.row + piece.rows)
+    source_part = _source_part(stage, piece)
     source = _fetched(builder, stage.node, plan.source, source_part)
     target_part = _MapPart(map=stage.output, tiles=stage.output.tiles_of(words), rows=rows)
     target = _target(builder, plan.target, target_part)
@@ -102,6 +123,7 @@ def _add_piece(builder: _Builder, plan: StagePlan, piece: Piece) -> None:
         if home.takes(stage.output):
             stored = target_part.block(home.buffer, home.tiles[0])
             _add_move(builder, Opcode.STORE, stage.node, target, stored)
+    return target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

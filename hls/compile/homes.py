@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bitlathe.hls.compile.followers import Follower, follower_of
 from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
 from bitlathe.hls.compile.network import Network, Region, Stage, plane_lines
 from bitlathe.hls.compile.strips import MapRole, StripMiner, Strips
@@ -20,12 +21,13 @@ class Item:
     life: Span  # stages
 
 
-def lifetimes(network: Network) -> dict[Region, Span]:
-    """Stages (first, end) during which each region is in use."""
+def lifetimes(network: Network, together: frozenset[int] = frozenset()) -> dict[Region, Span]:
+    """Stages (first, end) during which each region is in use; some take turns with the one after them."""
     lives: dict[Region, Span] = {}
     for index, stage in enumerate(network.stages):
+        begin, end = index - (index - 1 in together), index + 1 + (index in together)
         for region in (m.region for m in stage.maps):
-            lives[region] = (lives.get(region, (index, index))[0], index + 1)
+            lives[region] = (lives.get(region, (begin, begin))[0], end)
     return lives
 
 
@@ -87,8 +89,11 @@ def resident_buffers(
     configuration: EngineConfiguration,
     *,
     ends_apart: bool = False,
+    together: frozenset[int] = frozenset(),
 ) -> dict[str, Buffer] | Item:
     """Buffers of all regions but the spilled ones, by name; or the region that finds no room.
+
+    Stages `together` take turns with those after them.
 
     With `ends_apart` the network's input and outputs share their lines with no other region, so that the next
     input can come, and the outputs leave, under the other stages.
@@ -97,7 +102,7 @@ def resident_buffers(
     ends = {network.input.region, *(output.region for output in network.outputs)} if ends_apart else set()
     regions = {
         region.name: (region, always if region in ends else life)
-        for region, life in lifetimes(network).items()
+        for region, life in lifetimes(network, together).items()
         if region.name not in spilled
     }
     items = tuple(
@@ -119,6 +124,7 @@ class Homes:
 
     resident: Mapping[str, Buffer]  # by region
     strips: Mapping[str, Strips]  # by stage
+    followers: Mapping[str, Follower]  # by the stage that makes what they read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +141,33 @@ class HomeFinder:
     def find(self) -> Homes:
         """Spill the largest regions, idle ones first, until all stages find room, or CapacityError."""
         spilled: frozenset[str] = frozenset()
+        apart: frozenset[str] = frozenset()  # stages that found no room together with their followers
         while True:
-            resident = resident_buffers(self.network, self.pitches, spilled, self.configuration)
+            followers = self._followers(spilled, apart)
+            resident = resident_buffers(
+                self.network, self.pitches, spilled, self.configuration, together=frozenset(followers)
+            )
             if isinstance(resident, Item):
                 spilled |= {self._victim(self._crowded_stage(resident.life, spilled), spilled)}
                 continue
-            strips = self._strips(resident)
+            strips = self._strips(resident, followers)
             if isinstance(strips, dict):
-                return Homes(resident=resident, strips=strips)
-            spilled |= {self._victim(strips, spilled)}
+                by_name = {follower.maker.name: follower for follower in followers.values()}
+                return Homes(resident=resident, strips=strips, followers=by_name)
+            if strips.name not in apart and any(f.maker is strips for f in followers.values()):
+                apart |= {strips.name}
+            else:
+                spilled |= {self._victim(strips, spilled)}
+
+    def _followers(self, spilled: frozenset[str], apart: frozenset[str]) -> dict[int, Follower]:
+        """Stages that take strips of spilled maps as they are made, by index of the stage that makes them."""
+        found: dict[int, Follower] = {}
+        for index, stage in enumerate(self.network.stages):
+            if stage.output.region.name in spilled and stage.name not in apart and index - 1 not in found:
+                follower = follower_of(self.network, index)
+                if follower is not None:
+                    found[index] = follower
+        return found
 
     def find_without_spilling(self) -> Homes | None:
         """Homes with every region in the scratchpad, input and output apart if they fit so; or None."""
@@ -152,42 +176,62 @@ class HomeFinder:
                 self.network, self.pitches, frozenset(), self.configuration, ends_apart=apart
             )
             if not isinstance(resident, Item):
-                return Homes(resident=resident, strips={})
+                return Homes(resident=resident, strips={}, followers={})
         return None
 
-    def _strips(self, resident: Mapping[str, Buffer]) -> dict[str, Strips] | Stage:
+    def _strips(
+        self, resident: Mapping[str, Buffer], followers: Mapping[int, Follower]
+    ) -> dict[str, Strips] | Stage:
         """Strips of every stage that streams; or the first stage that finds no room for them."""
-        found = {}
+        found: dict[str, Strips] = {}
+        together = frozenset(followers)
         for index, stage in enumerate(self.network.stages):
-            streamed = streamed_roles(stage, resident)
-            if streamed:
-                strips = self._miner(stage, streamed).best(self._gaps(index, resident))
+            follower = followers.get(index)
+            streamed = streamed_roles(stage, resident, follower)
+            if streamed and stage.name not in found:
+                strips = self._miner(stage, streamed, follower).best(self._gaps(index, resident, together))
                 if strips is None:
                     return stage
                 found[stage.name] = strips
+                if follower is not None:
+                    found[follower.stage.name] = strips.of_follower()
         return found
 
-    def _miner(self, stage: Stage, streamed: frozenset[MapRole]) -> StripMiner:
+    def _miner(
+        self, stage: Stage, streamed: frozenset[MapRole], follower: Follower | None = None
+    ) -> StripMiner:
+        pitch = 0 if follower is None else self.strip_pitches[follower.stage.name]
         return StripMiner(
             stage=stage,
             streamed=streamed,
             source_pitch=self.strip_pitches[stage.name],
+            follower=follower,
+            follower_pitch=pitch,
+            is_stored=follower is None or self._is_read_by_others(follower),
             chunk_passes=self.chunk_passes[stage.name],
             configuration=self.configuration,
             ddr=self.ddr,
         )
 
-    def _gaps(self, index: int, resident: Mapping[str, Buffer]) -> tuple[Span, ...]:
+    def _is_read_by_others(self, follower: Follower) -> bool:
+        """Whether what a follower reads is an output, or another stage reads it as well."""
+        region = follower.maker.output.region
+        readers = [stage for stage in self.network.stages if region in {m.region for m in stage.sources}]
+        return len(readers) > 1 or region in {output.region for output in self.network.outputs}
+
+    def _gaps(self, index: int, resident: Mapping[str, Buffer], together: frozenset[int]) -> tuple[Span, ...]:
         """Free lines during a stage."""
         gaps, line = [], 0
-        taken = (resident[region.name] for region in self._alive(index) if region.name in resident)
+        alive = self._alive(index, together)
+        taken = (resident[region.name] for region in alive if region.name in resident)
         for buffer in sorted(taken, key=lambda buffer: buffer.line):
             gaps.append((line, buffer.line))
             line = buffer.line + buffer.lines
         return *gaps, (line, self.configuration.bank_lines)
 
-    def _alive(self, index: int) -> list[Region]:
-        return [region for region, (first, end) in lifetimes(self.network).items() if first <= index < end]
+    def _alive(self, index: int, together: frozenset[int] = frozenset()) -> list[Region]:
+        lives = lifetimes(self.network, together).items()
+        return [region for region, (first, end) in lives if first <= index < end]
 
     def _lines(self, region: Region) -> int:
         return region.lines(self.pitches[region.name], self.configuration.banks)
@@ -227,11 +271,14 @@ class HomeFinder:
         return together(errors, self.network.name)
 
 
-def streamed_roles(stage: Stage, resident: Mapping[str, Buffer]) -> frozenset[MapRole]:
-    """The maps of a stage that are not in the scratchpad as a whole."""
+def streamed_roles(
+    stage: Stage, resident: Mapping[str, Buffer], follower: Follower | None = None
+) -> frozenset[MapRole]:
+    """The maps of a stage, and of its follower, that are not in the scratchpad as a whole."""
     maps = (
         (MapRole.SOURCE, stage.source),
         (MapRole.RESIDUAL, stage.residual),
         (MapRole.TARGET, stage.output),
+        (MapRole.FOLLOWING, None if follower is None else follower.stage.output),
     )
     return frozenset(role for role, m in maps if m is not None and m.region.name not in resident)

@@ -50,6 +50,7 @@ class StagePlan:
     source: MapPlace
     residual: MapPlace | None
     target: MapPlace
+    follower: "StagePlan | None" = None  # a stage that takes each strip as it is made
 
     @property
     def is_whole(self) -> bool:
@@ -73,6 +74,10 @@ class StagePlan:
         """Output words (first, end) of a pixel that a piece writes."""
         last = min(piece.end_pass * self.sub_tiles, self.stage.output.words)
         return piece.first_pass * self.sub_tiles, last
+
+    def piece_for(self, rows: Span) -> Piece:
+        """All passes over some rows."""
+        return Piece(row=rows[0], rows=rows[1] - rows[0], first_pass=0, end_pass=self._passes)
 
     def _piece(self, row: int, first_pass: int) -> Piece:
         return Piece(
@@ -147,7 +152,7 @@ def make_plan(
     return EnginePlan(
         network=network,
         configuration=configuration,
-        stages=tuple(_stage_plan(stage, homes, chunks, configuration) for stage in network.stages),
+        stages=tuple(_stage_plans(network, homes, chunks, configuration)),
         load_homes=load_homes,
         store_homes=store_homes,
         scratch_bytes=sum(home.lines for home in scratch) * configuration.word_bytes,
@@ -255,6 +260,20 @@ def _homes(
     return whole or finders[0].find()
 
 
+def _stage_plans(
+    network: Network, homes: Homes, chunks: Mapping[str, int], configuration: EngineConfiguration
+) -> Iterator[StagePlan]:
+    following = {follower.stage.name for follower in homes.followers.values()}
+    for stage in network.stages:
+        if stage.name in following:
+            continue
+        plan, follower = _stage_plan(stage, homes, chunks, configuration), homes.followers.get(stage.name)
+        if follower is None:
+            yield plan
+        else:
+            yield replace(plan, follower=_stage_plan(follower.stage, homes, chunks, configuration))
+
+
 def _stage_plan(
     stage: Stage, homes: Homes, chunks: Mapping[str, int], configuration: EngineConfiguration
 ) -> StagePlan:
@@ -289,7 +308,8 @@ def _ddr_homes(network: Network, homes: Homes) -> tuple[dict[str, Buffer], dict[
     """
     load_homes = {network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0)}
     store_homes = _output_homes(network)
-    read = {m.region for stage in network.stages for m in stage.sources}
+    following = {follower.stage.name for follower in homes.followers.values()}
+    read = {m.region for stage in network.stages if stage.name not in following for m in stage.sources}
     word = 0
     for region in network.regions:
         if region.name not in homes.resident and region in read and region != network.input.region:

@@ -4,11 +4,12 @@ With two buffers for each map, loads, arithmetic and stores of neighbouring stri
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from itertools import product
 
+from bitlathe.hls.compile.followers import Follower
 from bitlathe.hls.compile.groups import best_grouping, chunk_step, passes, sub_tiles
 from bitlathe.hls.compile.memory import Buffer, Span, StoreKind
 from bitlathe.hls.compile.network import Layer, LayerKind, Map, Stage, plane_lines
@@ -17,6 +18,7 @@ from bitlathe.hls.cycles.model import EXEC_DRAIN, DdrModel
 from bitlathe.hls.target.config import EngineConfiguration
 
 DEPTHS = (2, 1)  # buffers a streamed map
+ALL_PASSES = 1 << 12  # more than a stage has
 
 
 class MapRole(Enum):
@@ -25,13 +27,14 @@ class MapRole(Enum):
     SOURCE = "source"
     RESIDUAL = "residual"
     TARGET = "target"
+    FOLLOWING = "target of the follower"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """Size of a stage's pieces."""
 
-    rows: int  # output rows
+    rows: int  # output rows, of a follower if there is one
     passes: int
     depth: int  # buffers a streamed map
     pitches: Mapping[MapRole, int]
@@ -45,10 +48,16 @@ class Strips:
     chunks_outside: bool
     buffers: Mapping[MapRole, tuple[Buffer, ...]]
 
+    def of_follower(self) -> "Strips":
+        """The strips of the follower, of all its passes."""
+        roles = {MapRole.TARGET: MapRole.SOURCE, MapRole.FOLLOWING: MapRole.TARGET}
+        buffers = {roles[role]: buffers for role, buffers in self.buffers.items() if role in roles}
+        return replace(self, cut=replace(self.cut, passes=ALL_PASSES), buffers=buffers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripMiner:
-    """Cuts one stage, whose `streamed` maps are in DDR."""
+    """Cuts one stage, whose `streamed` maps are in DDR, and its follower along with it."""
 
     stage: Stage
     streamed: frozenset[MapRole]
@@ -56,6 +65,18 @@ class StripMiner:
     chunk_passes: int
     configuration: EngineConfiguration
     ddr: DdrModel
+    follower: Follower | None = None
+    follower_pitch: int = 0  # at which the array is fastest for it
+    is_stored: bool = True  # whether what a follower reads goes to DDR as well
+
+    @property
+    def _height(self) -> int:
+        """Rows that are cut into strips."""
+        return (self.stage if self.follower is None else self.follower.stage).output.height
+
+    def _made(self, cut: Cut) -> int:
+        """Most rows of the stage's own output in a strip."""
+        return cut.rows if self.follower is None else self.follower.most_rows(cut.rows)
 
     @property
     def _layer(self) -> Layer:
@@ -72,6 +93,7 @@ class StripMiner:
             MapRole.SOURCE: self.stage.source,
             MapRole.RESIDUAL: self.stage.residual,
             MapRole.TARGET: self.stage.output,
+            MapRole.FOLLOWING: None if self.follower is None else self.follower.stage.output,
         }
         found = maps[role]
         assert found is not None
@@ -87,18 +109,24 @@ class StripMiner:
         return min(sum(self._lines(role, cut) for role in self.streamed) for cut in self._cuts())
 
     def _cuts(self) -> Iterator[Cut]:
-        height = self.stage.output.height
+        height = self._height
         rows = sorted({-(-height // strips) for strips in range(1, height + 1)}, reverse=True)
         chunks = {self.chunk_passes, chunk_step(self._layer, self.configuration)}
+        if self.follower is not None:
+            chunks = {self._passes} & {self.chunk_passes}  # a strip is made as a whole
         for depth, row_count, chunk, pitch in product(
             DEPTHS, rows, chunks, {self.source_pitch, self.stage.source.width}
         ):
-            pitches = {
-                role: pitch if role is MapRole.SOURCE else self.map_of(role).width for role in self.streamed
-            }
+            pitches = {role: self.map_of(role).width for role in self.streamed}
+            if MapRole.SOURCE in pitches:
+                pitches[MapRole.SOURCE] = pitch
+            if self.follower is not None:
+                pitches[MapRole.TARGET] = self.follower_pitch
             yield Cut(rows=row_count, passes=chunk, depth=depth, pitches=pitches)
 
     def _tiles(self, role: MapRole, cut: Cut) -> int:
+        if role is MapRole.FOLLOWING:
+            return self.map_of(role).tiles
         if role is MapRole.SOURCE:
             first, end = self.stage.source_tiles((0, min(cut.passes, self._passes)))
             return end - first
@@ -106,10 +134,13 @@ class StripMiner:
         return self.map_of(role).tiles_of((0, words))[1]
 
     def _rows(self, role: MapRole, cut: Cut) -> int:
+        if role is MapRole.FOLLOWING:
+            return cut.rows
+        made = self._made(cut)
         if role is MapRole.RESIDUAL:
-            first, end = self.stage.residual_rows((0, cut.rows))
+            first, end = self.stage.residual_rows((0, made))
             return end - first
-        return cut.rows if role is MapRole.TARGET else _source_rows(self.stage, cut.rows)
+        return made if role is MapRole.TARGET else _source_rows(self.stage, made)
 
     def _plane(self, role: MapRole, cut: Cut) -> int:
         width = self.map_of(role).width
@@ -149,7 +180,7 @@ class StripMiner:
 
     def _counts(self, cut: Cut) -> tuple[int, int]:
         """Strips and chunks of a cut."""
-        return -(-self.stage.output.height // cut.rows), -(-self._passes // cut.passes)
+        return -(-self._height // cut.rows), -(-self._passes // cut.passes)
 
     def _words(self, role: MapRole, cut: Cut) -> int:
         """Words of one strip and chunk."""
@@ -184,22 +215,29 @@ class StripMiner:
         again = self._source_again if strips.chunks_outside else lambda n, c, _: self._weights_again(n, c)
         loads = count * (self._words(MapRole.SOURCE, cut) + chunks * self._words(MapRole.RESIDUAL, cut))
         load = (loads + again(count, chunks, cut)) / self.ddr.busy + count * self.ddr.latency
-        store = count * chunks * (self._words(MapRole.TARGET, cut) / self.ddr.busy + self.ddr.latency)
+        words = self._words(MapRole.TARGET, cut) if self.is_stored else 0
+        words += self._words(MapRole.FOLLOWING, cut)
+        store = count * chunks * (words / self.ddr.busy + self.ddr.latency)
         arithmetic = self._array_cycles(cut, count, chunks)
         if cut.depth == 1:
             return load + store + arithmetic
         return max(load, store, arithmetic) + (load + store) / (count * chunks)
 
     def _array_cycles(self, cut: Cut, count: int, chunks: int) -> int:
-        pitch = cut.pitches.get(MapRole.SOURCE, self.source_pitch)
-        return count * sum(
-            self._passes * self._pass_cycles(layer, cut, pitch)
+        pitch, made = cut.pitches.get(MapRole.SOURCE, self.source_pitch), self._made(cut)
+        own = sum(
+            self._passes * self._pass_cycles(layer, made, pitch)
             + chunks * (EXEC_DRAIN + self.configuration.pp)
             for layer in self.stage.layers
         )
+        if self.follower is not None:
+            (pool,) = self.follower.stage.layers
+            a_pass = self._pass_cycles(pool, cut.rows, self.follower_pitch)
+            own += passes(pool, self.configuration) * a_pass + EXEC_DRAIN + self.configuration.pp
+        return count * own
 
-    def _pass_cycles(self, layer: Layer, cut: Cut, pitch: int) -> int:
-        rows = -(-cut.rows // layer.placed.step[0])
+    def _pass_cycles(self, layer: Layer, made: int, pitch: int) -> int:
+        rows = -(-made // layer.placed.step[0])
         return best_grouping(layer, pitch, self.configuration).cycles(rows, layer.placed.size[1])
 
 
