@@ -8,16 +8,21 @@ from bitlathe.hls.compile.behind import Behind
 from bitlathe.hls.compile.copies import repacked
 from bitlathe.hls.compile.fold import folded_convolution
 from bitlathe.hls.compile.grouped import Grouped, Run
-from bitlathe.hls.compile.layout import Slots, multiplied_slots, natural_slots, padded_slots
-from bitlathe.hls.compile.lowering import Lowering, Operation, behind_of, pool_of
+from bitlathe.hls.compile.layout import (
+    Slots,
+    multiplied_slots,
+    natural_slots,
+    ordered_slots,
+    padded_slots,
+)
+from bitlathe.hls.compile.lowering import EXEC_CYCLES, Lowering, Operation, behind_of, pool_of
 from bitlathe.hls.compile.network import LayerKind, Parameters, Window
+from bitlathe.hls.compile.order import apart
 from bitlathe.hls.compile.windows import windows_of
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph, residual_shifts, shifts
 from bitlathe.model.graph.nodes import Conv2d, MaxPool2d, Node
 from bitlathe.model.graph.parts import parts_of, trimmed
-
-EXEC_CYCLES = 30  # that one more EXEC takes, about
 
 
 def lower_parts(lowering: Lowering, node: Node) -> None:
@@ -77,7 +82,9 @@ def _add_convolution(lowering: Lowering, conv: Conv2d, windows: tuple[Window, ..
             residual = natural_slots(conv.out_channels, lowering.lanes(after.name))
             dense = _with_lanes(lowering, dense, residual)
         channels = lowering.graph.shapes[after.name][0]
-        slots = residual or natural_slots(channels, lowering.lanes(after.name))
+        slots = residual or ordered_slots(
+            channels, lowering.lanes(after.name), *apart(lowering.graph, after.name)
+        )
         _add_dense(lowering, dense, conv, slots, after)
 
 

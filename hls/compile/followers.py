@@ -19,7 +19,7 @@ class Follower:
         return self.stage.layers[0].stride[0]
 
     def rows_made(self, rows: Span) -> Span:
-        """Rows of its source that are made for some of its own; the last ones bring those that nobody reads."""
+        """Rows of its source that are made for some of its own; the last ones bring what nobody reads."""
         height, is_last = self.maker.output.height, rows[1] == self.stage.output.height
         return rows[0] * self.stride, height if is_last else rows[1] * self.stride
 

@@ -33,6 +33,16 @@ def natural_slots(channels: int, lanes: int) -> Slots:
     return padded_slots(tuple(range(channels)), lanes)
 
 
+def ordered_slots(channels: int, lanes: int, apart: frozenset[int], at_end: bool) -> Slots:
+    """Some of the channels at an end of the tiles, the others in order at the other.
+
+    >>> ordered_slots(5, 2, frozenset({1, 2}), False)
+    (1, 2, 0, 3, 4, -1)
+    """
+    order = sorted(range(channels), key=lambda channel: ((channel in apart) is at_end, channel))
+    return padded_slots(tuple(order), lanes)
+
+
 def multiplied_slots(slots: Slots, multiplier: int) -> Slots:
     """Slots for the first of each channel's `multiplier` channels, then for their second ones ..."""
     return tuple(

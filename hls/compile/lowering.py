@@ -13,6 +13,8 @@ from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import Conv2d, Node
 from bitlathe.model.graph.resampling import PixelShuffle2d
 
+EXEC_CYCLES = 30  # that one more EXEC takes, about
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedTensor:
@@ -81,14 +83,13 @@ class Lowering:
         self.written.append(_Written(operation=operation, output=behind.name, table=behind.table))
         self.done.update(behind.nodes)
 
-    def add_copy(self, operation: Operation, slots: Slots) -> str:
-        """An operation that writes a tensor of its own name, of its source's size and format; the name."""
+    def add_copy(self, operation: Operation, slots: Slots, name: str) -> None:
+        """An operation that writes a tensor of its source's size and format, or some tiles of it."""
         original = self.tensors[operation.source]
-        self.written.append(_Written(operation=operation, output=operation.name))
-        self.tensors[operation.name] = MappedTensor(
+        self.written.append(_Written(operation=operation, output=name))
+        self.tensors[name] = MappedTensor(
             slots=slots, height=original.height, width=original.width, format=original.format
         )
-        return operation.name
 
     def halves(self, tensor: str) -> int:
         """Words of a tile."""

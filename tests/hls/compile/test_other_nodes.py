@@ -119,6 +119,30 @@ def test_a_selection_that_is_an_output_or_concatenated_is_copied(
     holding(replace(whole, output=outputs))
 
 
+@pytest.mark.parametrize(("channels", "half_tiles"), [(58, 4), (116, 8), (20, 2)])
+def test_shuffled_halves_are_copied_tile_by_tile_and_read_beside_each_other(
+    rng: np.random.Generator, channels: int, half_tiles: int
+) -> None:
+    nodes: list[Node] = [
+        conv2d(weights(rng, channels, 3, 1, 1), name="kept"),
+        conv2d(weights(rng, channels, 3, 1, 1), name="made"),
+    ]
+    order = np.arange(2 * channels).reshape(2, channels).T.ravel()
+    for unit in range(2):
+        first, second = (tuple(half.tolist()) for half in np.split(order, 2))
+        names = f"kept{unit}", f"taken{unit}", f"made{unit}"
+        nodes.append(Concat(name=f"join{unit}", format=BYTE, operands=(nodes[-2].name, nodes[-1].name)))
+        nodes.append(selection(second, 2 * channels, name=names[1], source=f"join{unit}"))
+        nodes.append(selection(first, 2 * channels, name=names[0], source=f"join{unit}"))
+        nodes.append(conv2d(weights(rng, channels, channels, 1, 1), name=names[2], source=names[1]))
+    last = Concat(name="last", format=BYTE, operands=(nodes[-2].name, nodes[-1].name))
+    made = holding(graph_of(*nodes, last, shape=(3, 6, 7)))
+    copies = [each for each in made if each.node.startswith(("join", "last"))]
+    assert all(each.is_max for each in copies) or channels < 58
+    reading = {each.node: each.ci_tiles for each in made if each.node.startswith("made")}
+    assert reading["made0"] <= 2 * half_tiles + 1 and reading["made1"] <= 2 * half_tiles + 3
+
+
 @pytest.mark.parametrize(
     ("channels", "groups", "tiles"),
     [(64, 8, 1), (64, 16, 1), (64, 2, 4), (48, 4, 3), (20, 5, 1), (64, 32, 1)],
