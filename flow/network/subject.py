@@ -131,20 +131,22 @@ class Subject:
             **self.task.named,
         }
 
+    @property
+    def quantized_file(self) -> Path | None:
+        """The ONNX file that it is, if that is quantized and the weights are its own."""
+        found = onnx_file(self.requested)
+        if found is None or self.weights.source is not WeightsSource.ONNX:
+            return None
+        return found[0] if isinstance(self.model, OnnxNetwork) and self.model.rounds else None
+
     def score(self, images: Images, labels: Labels, metric: TaskMetric) -> float:
         """What a metric says of the float network; of a quantized ONNX file, of that in ONNX Runtime."""
-        found = onnx_file(self.requested)
-        is_the_files = self.weights.source is WeightsSource.ONNX
-        if (
-            found is None
-            or not is_the_files
-            or not isinstance(self.model, OnnxNetwork)
-            or not self.model.rounds
-        ):
+        file = self.quantized_file
+        if file is None or not isinstance(self.model, OnnxNetwork):
             return score(self.fastest_model, images, labels, metric)
         seen, shape = Normalize.of(self.weights.normalization) or nn.Identity(), self.input_shape
         given = (seen(to_input(image[None])).numpy().reshape(1, *shape) for image in images)
-        made = file_outputs(self.model, found[0], given)
+        made = file_outputs(self.model, file, given)
         outputs = tuple(
             one.reshape(len(labels), *sizes) for one, sizes in zip(made, self.outputs, strict=True)
         )

@@ -84,7 +84,7 @@ def report_view(
 def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) -> ReportTable:
     """The search beside its baselines."""
     before = _row("before", result, result.before_score, result.reference, ("0", "-"))
-    rows = [before, *map(_result_row, (result, *baselines))]
+    rows = [*_original_row(result, len(before)), before, *map(_result_row, (result, *baselines))]
     return ReportTable(
         name="comparison",
         title="Search and baselines",
@@ -110,6 +110,13 @@ def comparison_table(result: SearchResult, baselines: Sequence[SearchResult]) ->
 def _result_row(result: SearchResult) -> tuple[str, ...]:
     rest = f"{result.removed_channels:,}", f"{result.training_cost:.2f}"
     return _row(result.name, result, result.test_score, result.now, rest)
+
+
+def _original_row(result: SearchResult, columns: int) -> list[tuple[str, ...]]:
+    """What the ONNX file that was searched from computes by itself, if that is quantized."""
+    if result.original_score is None:
+        return []
+    return [("the file itself", result.metric.said(result.original_score), *["-"] * (columns - 2))]
 
 
 def _row(

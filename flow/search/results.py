@@ -28,6 +28,7 @@ class SearchResult:
     normalization: str  # of its images, that the network was trained with
     target: str
     metric: TaskMetric
+    original_score: float | None  # by it, of a quantized ONNX file as ONNX Runtime runs it; None of others
     before_score: float  # by it, of the integers before the search, on the whole test split
     test_score: float  # of the integer network found, on the same, which nothing before has seen
     reference: Measures
@@ -90,6 +91,7 @@ class SearchResult:
             "target": self.target,
             "epochs": len(self.records),
             "metric": self.metric.name,
+            "original_score": self.original_score,
             "before_score": self.before_score,
             "before_accuracy": self.metric.accuracy(self.before_score),
             "test_score": self.test_score,

@@ -15,6 +15,7 @@ from bitlathe.flow.hardware.latency import unsaved
 from bitlathe.flow.network.integer_network import IntegerNetwork, named
 from bitlathe.flow.network.own_file import OWN_MODULE
 from bitlathe.flow.network.sight import tell_normalization
+from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.flow.search.about import about
 from bitlathe.flow.search.config import SearchConfig
@@ -136,6 +137,7 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
             executor=executor,
             resume=request.resume,
             progress=progress,
+            original_score=_original_score(setup.subject, progress),
         )
         result, network = runner.run(None, setup.strategy, setup.rule, request.out)
         baselines = []
@@ -160,6 +162,7 @@ class _Runner:
     executor: Executor
     resume: bool
     progress: Progress
+    original_score: float | None  # on the test images, as `SearchResult` says
 
     def run(
         self, kind: Baseline | None, strategy: Strategy, rule: Rule, folder: Path
@@ -214,6 +217,7 @@ class _Runner:
             normalization=str(self.setup.subject.weights.normalization),
             target=self.setup.target.name,
             metric=metric,
+            original_score=self.original_score,
             before_score=score(before_view, dataset.test_images, dataset.test_labels, metric),
             test_score=score(view, dataset.test_images, dataset.test_labels, metric),
             reference=checkpoint.reference,
@@ -256,6 +260,17 @@ def told(result: SearchResult, target: Target) -> list[str]:
         lines.append(f"the network is {made}: the best of those seen that met the budget")
     before, now = ((measures.macs, measures.cycles) for measures in (result.reference, result.now))
     return [*lines, *filter(None, [unsaved(before, now, target)])]
+
+
+def _original_score(subject: Subject, progress: Progress) -> float | None:
+    """What the metric says of a quantized ONNX file, whose integers no search keeps; None of others."""
+    if subject.quantized_file is None:
+        return None
+    dataset, metric = subject.dataset, subject.judge
+    found = subject.score(dataset.test_images, dataset.test_labels, metric)
+    said = f"{metric.title} {metric.said(found)} on the test images as the file computes"
+    progress(Note(f"{subject.network}: {said}; the search trains its values, and quantizes those"))
+    return found
 
 
 def _seeded(config: SearchConfig, seed: int | None) -> SearchConfig:

@@ -144,6 +144,24 @@ def test_the_float_score_of_a_quantized_file_is_that_of_the_file_in_onnx_runtime
     assert compressed.json["score_float"] == made.json["score_float"]
 
 
+def test_a_search_from_a_quantized_file_tells_the_score_of_that_file_too(
+    quantized: Path, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "search.toml"
+    configuration.write_text(
+        f'[network]\nname = "{quantized}"\ndataset = "digits"\n'
+        "[training]\nepochs = 1\n[search]\nheld_out = 300\n"
+        '[methods.Q]\nbits = [[4, 4]]\n[rule]\nname = "feasible"\n'
+        '[latency]\ntarget = "pynq-z2"\nrungs = ["cycle-model"]\n'
+    )
+    found = run("search", configuration, "--out", tmp_path / "out", "--json")
+    assert found.status == 0, found.stderr
+    score = run("quantize", "--network", quantized, "--dataset", "digits", "--json").json["score_float"]
+    assert found.json["original_score"] == score
+    assert f"net: accuracy {100 * score:.2f} % on the test images as the file computes" in found.stderr
+    assert '<td data-label="pipeline">the file itself</td>' in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_a_network_of_tensorflow_lite_is_refused_with_the_way_to_convert_it() -> None:
     outcome = run("quantize", "--network", "net.tflite", "--dataset", "digits")
     assert outcome.status == 2

@@ -239,6 +239,7 @@ def result_named(name: str) -> SearchResult:
         normalization="range=0..1",
         target="pynq-z2",
         metric=TOP1,
+        original_score=None,
         before_score=0.9,
         test_score=0.91,
         reference=MEASURES,
