@@ -25,7 +25,6 @@ ADVICE = {
     "bmm": _USE_WEIGHTS,
     "einsum": _USE_WEIGHTS,
     "attention": _USE_WEIGHTS,
-    "stack": "join maps with torch.cat along channels",
     "argmax": "at the end of the network the host takes it over; give the logits",
     "topk": "leave it to the host: give the logits",
     "sort": "leave it to the host: give the logits",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 import torch
 
@@ -12,7 +9,6 @@ from bitlathe.model.capture import arithmetic, constants, pools
 from bitlathe.model.capture.arrangement import made_of_images, moving, only_around
 from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.float_network import (
-    FloatConcat,
     FloatConv2d,
     FloatConvTranspose2d,
     FloatDense,
@@ -100,16 +96,14 @@ def _around(x: TracedTensor, stage: Arrangement | None) -> tuple[Pair, Pair] | N
 
 
 def transposed_convolution(call: Call) -> Made:
-    """conv_transpose1d, conv_transpose2d: any groups, stride and padding."""
+    """conv_transpose1d, conv_transpose2d: any groups, stride, dilation and padding."""
     dilation = pools.of_axes(call, "dilation", 1)
-    if dilation != (1, 1):
-        raise call.refusal(f"has dilation {dilation}", "retrain with dilation 1")
     groups, weight = call.integer("groups", 1), call.constant("weight")
 
     def by_output(values: torch.Tensor) -> torch.Tensor:
         parts = values.reshape(groups, values.shape[0] // groups, *values.shape[1:]).transpose(1, 2)
         made = parts.reshape(-1, *parts.shape[2:])
-        return made.unsqueeze(2) if made.ndim == 3 else made
+        return _apart(made.unsqueeze(2) if made.ndim == 3 else made, dilation)
 
     weight = operation(by_output, weight)
     origin = Origin(weight=weight, bias=call.optional("bias", constant(np.zeros(len(weight.value)))))
@@ -125,6 +119,16 @@ def transposed_convolution(call: Call) -> Made:
         groups=groups,
         captured=origin,
     )
+
+
+def _apart(kernel: torch.Tensor, dilation: Pair) -> torch.Tensor:
+    """A kernel (..., height, width) whose taps have zeros between them."""
+    if dilation == (1, 1):
+        return kernel
+    height, width = ((taps - 1) * apart + 1 for taps, apart in zip(kernel.shape[-2:], dilation, strict=True))
+    made = kernel.new_zeros(*kernel.shape[:-2], height, width)
+    made[..., :: dilation[0], :: dilation[1]] = kernel
+    return made
 
 
 def linear(call: Call) -> Made:
@@ -217,33 +221,3 @@ def gated(call: Call) -> Made:
     return arithmetic.multiply(
         call.given({"self": values, "other": constants.kept_order(call, gate, opened)})
     )
-
-
-def concatenate(call: Call) -> Made:
-    """cat: along channels, or along features of vectors and flattened maps."""
-    operands = call.arguments["tensors"]
-    assert isinstance(operands, Sequence)
-    tensors = [operand for operand in operands if isinstance(operand, TracedTensor)]
-    if len(tensors) != len(operands):
-        raise call.refusal("joins a constant", "pad channels with torch.nn.functional.pad")
-    tensors = [each for each in tensors if 0 not in each.size]
-    if not tensors:
-        raise call.empty(call.size)
-    if len(tensors) < len(operands) and len(tensors) == 1:
-        return tensors[0]
-    axis = call.integer("dim") % len(call.size)
-    if any(not each.is_plain for each in tensors) and len({each.node.name for each in tensors}) == 1:
-        return call.joined(tensors, axis)
-    if axis != 1 or len(call.size) not in (2, 3, 4):
-        sizes = [each.size for each in tensors]
-        raise call.refusal(f"joins {sizes} along axis {call.arguments['dim']}", "join channels")
-    joined = [each if len(call.size) == 2 and each.is_plain else call.as_map(each) for each in tensors]
-    if len({each.node.shape[1:] for each in joined}) != 1:
-        joined = [constants.flat(_numbered(call, number), each) for number, each in enumerate(joined, 1)]
-    nodes = [each.node for each in joined]
-    shape = (sum(node.shape[0] for node in nodes), *nodes[0].shape[1:])
-    return FloatConcat(name=call.name, shape=shape, operands=tuple(node.name for node in nodes))
-
-
-def _numbered(call: Call, number: int) -> Call:
-    return replace(call, name=f"{call.name}_operand{number}")

@@ -10,7 +10,6 @@ import torch
 from bitlathe.model.capture.arrangement import Order
 from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.formula import Formula
-from bitlathe.model.capture.pools import check_scales
 from bitlathe.model.capture.routes import Move
 
 
@@ -219,26 +218,3 @@ def channel_shuffle(call: Call) -> Made:
         return places.reshape(images, groups, channels // groups, *rest).swapaxes(1, 2).reshape(call.size)
 
     return _moved(call, shuffled)
-
-
-def nearest(call: Call) -> Made:
-    """interpolate, nearest neighbour: whole factors up or down."""
-    x = call.traced("self" if "self" in call.arguments else "input")
-    check_scales(call)
-    chosen = {}
-    for axis in range(2, len(x.size)):
-        size, wanted = x.size[axis], call.size[axis]
-        if size % wanted and wanted % size:
-            raise call.refusal(
-                f"makes {wanted} rows or columns of {size}", "interpolate by a whole number, or pad or crop"
-            )
-        chosen[axis] = np.arange(wanted) * size // wanted
-        if "nearest_exact" in call.operator:
-            chosen[axis] = (2 * np.arange(wanted) + 1) * size // (2 * wanted)
-
-    def taken(places: Order) -> Order:
-        for axis, values in chosen.items():
-            places = places.take(values, axis)
-        return places
-
-    return call.rearranged(x, taken)

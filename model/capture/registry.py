@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from math import inf
 
-from bitlathe.model.capture import arithmetic, operators, pointwise, pools, rearranging
+from bitlathe.model.capture import (
+    arithmetic,
+    interpolation,
+    joins,
+    operators,
+    pointwise,
+    pools,
+    rearranging,
+    reductions,
+)
 from bitlathe.model.capture.calls import Call, CallReader, Made
 
 
@@ -51,18 +60,18 @@ EXACT: dict[str, CallReader] = {
     "aten.adaptive_avg_pool1d.default": pools.adaptive_average_pool,
     "aten.adaptive_max_pool2d.default": pools.adaptive_max_pool,
     "aten.adaptive_max_pool1d.default": pools.adaptive_max_pool,
-    "aten.mean.dim": pools.mean,
-    "aten.sum.dim_IntList": pools.total,
-    "aten.amax.default": pools.maximum,
-    "aten.max.dim": pools.maximum,
-    "aten.upsample_bilinear2d.vec": pools.bilinear,
-    "aten.upsample_bilinear2d.default": pools.bilinear,
-    "aten.upsample_nearest2d.vec": rearranging.nearest,
-    "aten.upsample_nearest2d.default": rearranging.nearest,
-    "aten.upsample_nearest1d.vec": rearranging.nearest,
-    "aten.upsample_nearest1d.default": rearranging.nearest,
-    "aten._upsample_nearest_exact2d.vec": rearranging.nearest,
-    "aten._upsample_nearest_exact2d.default": rearranging.nearest,
+    "aten.mean.dim": reductions.mean,
+    "aten.sum.dim_IntList": reductions.total,
+    "aten.amax.default": reductions.maximum,
+    "aten.max.dim": reductions.maximum,
+    "aten.upsample_bilinear2d.vec": interpolation.bilinear,
+    "aten.upsample_bilinear2d.default": interpolation.bilinear,
+    "aten.upsample_nearest2d.vec": interpolation.nearest,
+    "aten.upsample_nearest2d.default": interpolation.nearest,
+    "aten.upsample_nearest1d.vec": interpolation.nearest,
+    "aten.upsample_nearest1d.default": interpolation.nearest,
+    "aten._upsample_nearest_exact2d.vec": interpolation.nearest,
+    "aten._upsample_nearest_exact2d.default": interpolation.nearest,
     "aten.add.Tensor": arithmetic.add,
     "aten.add.Scalar": arithmetic.add,
     "aten.sub.Tensor": arithmetic.subtract,
@@ -79,7 +88,8 @@ EXACT: dict[str, CallReader] = {
     "aten.max.other": arithmetic.extremum,
     "aten.min.other": arithmetic.extremum,
     "aten.glu.default": operators.gated,
-    CONCATENATE: operators.concatenate,
+    CONCATENATE: joins.concatenate,
+    "aten.stack.default": joins.stack,
     "aten.slice.Tensor": rearranging.slice_,
     "aten.narrow.default": rearranging.narrow,
     "aten.select.int": rearranging.select,

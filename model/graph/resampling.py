@@ -4,7 +4,6 @@ Transposed convolution, upsampling, pixel shuffles, and pools whose windows diff
 """
 
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar, NamedTuple
 
 from bitlathe.model.graph.errors import ShapeError
@@ -167,12 +166,10 @@ class Interpolate2d(_OneSource):
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         channels, height, width = shapes[0]
-        allowed = (1, 2, 4)
-        wide = self.align_corners and prod(factor > 1 for factor in self.factors)
-        if any(factor not in allowed for factor in self.factors) or wide:
+        if min(self.factors) < 1 or not is_interpolated_at_once(self.factors, self.align_corners):
             raise ShapeError(
-                f"{self.name}: factors {self.factors}; interpolation is by 1, 2 or 4, with aligned corners "
-                "along one axis at a time"
+                f"{self.name}: factors {self.factors}; interpolate by at least 1, and along one axis at a "
+                f"time where weights of both take more than {ROUNDED_FRAC} bits"
             )
         return channels, height * self.factors[0], width * self.factors[1]
 
@@ -184,25 +181,37 @@ class Tap(NamedTuple):
     weight: int
 
 
-ALIGNED_FRAC = 6  # binary point of weights between aligned corners, which are no fractions of two
+ROUNDED_FRAC = 6  # binary point of weights that are rounded; the largest whose 1 is an 8-bit weight
 
 
 def interpolation_frac(factor: int, align_corners: bool) -> int:
-    """Binary point of the weights of one axis."""
+    """Binary point of the weights of one axis: exact where corners are not aligned and the factor is 2**n.
+
+    >>> [interpolation_frac(factor, False) for factor in (1, 2, 4, 3, 64)], interpolation_frac(2, True)
+    ([0, 2, 3, 6, 6], 6)
+    """
     if factor == 1:
         return 0
-    return ALIGNED_FRAC if align_corners else factor.bit_length()
+    is_exact = not align_corners and factor & (factor - 1) == 0
+    return min(factor.bit_length(), ROUNDED_FRAC) if is_exact else ROUNDED_FRAC
+
+
+def is_interpolated_at_once(factors: Pair, align_corners: bool) -> bool:
+    """Whether products of the weights of both axes are 8-bit weights."""
+    return sum(interpolation_frac(factor, align_corners) for factor in factors) <= ROUNDED_FRAC
 
 
 def interpolation_taps(size: int, factor: int, align_corners: bool) -> tuple[tuple[Tap, ...], ...]:
     """Taps of every output row (or column) of `size` rows stretched by `factor`, as PyTorch places them.
 
-    Without aligned corners the weights are exact multiples of 1 / (2 * factor), for factors that are powers
-    of two; with them they are rounded half up to 2**-6. The weights of a row sum to 1; those of a neighbour
-    beyond the map go to the row at its edge.
+    The lower row's weight is rounded half up to 2**-frac, which changes nothing where corners are not aligned
+    and the factor is a power of two up to 32. The weights of a row sum to 1; those of a neighbour beyond the
+    map go to the row at its edge.
 
     >>> [[tuple(tap) for tap in taps] for taps in interpolation_taps(2, 2, False)]
     [[(0, 4)], [(0, 3), (1, 1)], [(0, 1), (1, 3)], [(1, 4)]]
+    >>> [[tuple(tap) for tap in taps] for taps in interpolation_taps(2, 3, False)][1:4]
+    [[(0, 64)], [(0, 43), (1, 21)], [(0, 21), (1, 43)]]
     """
     one = 1 << interpolation_frac(factor, align_corners)
     last, out_last = size - 1, size * factor - 1
@@ -212,7 +221,7 @@ def interpolation_taps(size: int, factor: int, align_corners: bool) -> tuple[tup
             place, rest = divmod(index * last, max(out_last, 1))
             above = (2 * rest * one + out_last) // (2 * max(out_last, 1))
         else:
-            place, above = divmod((2 * index + 1 - factor) * one // (2 * factor), one)
+            place, above = divmod((2 * (2 * index + 1 - factor) * one + 2 * factor) // (4 * factor), one)
         if place < 0:
             place, above = 0, 0
         if place >= last:

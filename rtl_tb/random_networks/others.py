@@ -128,7 +128,7 @@ def resampled(sketch: Sketch, head: str) -> str:
     if height * width * prod(factors) <= LARGEST_AREA:
         nodes.append(Upsample2d(**common, factors=factors))
     aligned = bool(rng.random() < 0.4)
-    bilinear = one_of(rng, ((2, 1), (1, 2), (4, 1)) if aligned else ((2, 2), (1, 4), (2, 1), (4, 4)))
+    bilinear = one_of(rng, ((2, 1), (1, 3), (4, 1)) if aligned else ((2, 2), (1, 4), (3, 1), (4, 4), (1, 8)))
     if height * width * prod(bilinear) <= LARGEST_AREA:
         nodes.append(Interpolate2d(**common, factors=bilinear, align_corners=aligned))
     return sketch.other(one_of(rng, nodes))

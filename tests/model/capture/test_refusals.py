@@ -41,18 +41,23 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         Forward(lambda m, x: F.scaled_dot_product_attention(x, x, x)),
         f"aten.scaled_dot_product_attention.default {NO_FORM}; {WEIGHTS}",
     ),
-    "stacked maps": (
-        Forward(lambda m, x: torch.stack([x, x], 1).mean(1)),
-        f"aten.stack.default {NO_FORM}; join maps with torch.cat along channels",
+    "stacked images": (
+        Forward(lambda m, x: torch.stack([x, m.a(x)]).sum(0), a=nn.Conv2d(4, 4, 1)),
+        "aten.stack.default makes size (2, 2, 4, 8, 8) of 2 images; keep the images of a batch apart",
     ),
-    "a dilated transposed convolution": (
-        nn.ConvTranspose2d(4, 4, 3, dilation=2),
-        "aten.conv_transpose2d.input has dilation (2, 2); retrain with dilation 1",
+    "an interpolation to another size": (
+        Forward(lambda m, x: F.interpolate(x, (12, 8), mode="bilinear")),
+        "aten.upsample_bilinear2d.vec makes 12 rows or columns of 8; "
+        "interpolate by a whole number, or pad or crop",
     ),
-    "an interpolation by three": (
-        nn.Upsample(scale_factor=3, mode="bilinear"),
-        "aten.upsample_bilinear2d.vec makes 24 rows or columns of 8; "
-        "interpolate by 2 or 4, or use mode='nearest'",
+    "rows interpolated to fewer between corners": (
+        Forward(lambda m, x: F.interpolate(x, (4, 8), mode="bilinear", align_corners=True)),
+        "aten.upsample_bilinear2d.vec makes 4 rows or columns of 8; "
+        "interpolate by a whole number, or pad or crop",
+    ),
+    "a constant for each row": (
+        Forward(lambda m, x: x + torch.arange(8.0).view(8, 1)),
+        "aten.add.Tensor has a constant of shape (8, 1); use one number, or one per channel",
     ),
     "no channels": (
         Forward(lambda m, x: torch.cat([m.a(x)[:, 2:2].relu(), x], 1), a=nn.Conv2d(4, 4, 1)),
@@ -85,9 +90,10 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         f"aten._native_batch_norm_legit.no_stats {NO_FORM}; "
         "keep running statistics (track_running_stats=True)",
     ),
-    "mean over channels": (
-        Forward(lambda m, x: x.mean(1)),
-        "aten.mean.dim reduces axes [1] of size (2, 4, 8, 8); reduce height and width, dim=(2, 3)",
+    "mean over channels and columns": (
+        Forward(lambda m, x: x.mean((1, 3))),
+        "aten.mean.dim reduces axes [1, 3] of size (2, 4, 8, 8); reduce height and width, dim=(2, 3), "
+        "or channels",
     ),
     "dense layer on a map": (
         nn.Linear(8, 3),
@@ -114,9 +120,9 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         Forward(lambda m, x: x + torch.ones(8, 8)),
         "aten.add.Tensor has a constant of shape (8, 8); use one number, or one per channel",
     ),
-    "joined heights": (
-        Forward(lambda m, x: torch.cat([x, x], 2)),
-        "aten.cat.default joins [(2, 4, 8, 8), (2, 4, 8, 8)] along axis 2; join channels",
+    "joined images": (
+        Forward(lambda m, x: torch.cat([x, m.a(x)]).sum((2, 3)), a=nn.Conv2d(4, 4, 1)),
+        "aten.cat.default joins [(2, 4, 8, 8), (2, 4, 8, 8)] along axis 0; join channels, rows or columns",
     ),
     "joined constant": (
         Forward(lambda m, x: torch.cat([x, torch.zeros(2, 1, 8, 8)], 1)),
@@ -231,12 +237,12 @@ def test_all_problems_are_told_at_once_with_the_users_lines() -> None:
 
 def test_what_cannot_be_told_behind_a_refused_operation_is_not_called_wrong() -> None:
     def sequences(m: Forward, x: torch.Tensor) -> torch.Tensor:
-        tokens = torch.stack([x, x], 2)  # (N, C, 2, H, W): nothing here has such a tensor
+        tokens = torch.cumsum(x.unsqueeze(2).repeat(1, 1, 2, 1, 1), 2)  # (N, C, 2, H, W)
         return torch.relu(tokens * 2 + 1).mean(2)
 
     with pytest.raises(UnsupportedLayer) as error:
         capture(Forward(sequences), (4, 8, 8))
-    assert str(error.value).count("aten.") == 1 and "aten.stack.default has no exact" in str(error.value)
+    assert str(error.value).count("aten.") == 1 and "aten.cumsum.default has no exact" in str(error.value)
 
 
 def test_layers_of_a_sequential_are_named_by_the_line_that_made_them() -> None:

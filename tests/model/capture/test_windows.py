@@ -30,6 +30,11 @@ WINDOWS: dict[str, tuple[nn.Module, str]] = {
         "ConvTranspose2d",
     ),
     "transposed, depthwise": (nn.ConvTranspose2d(4, 4, 4, 2, 1, groups=4, bias=False), "ConvTranspose2d"),
+    "transposed, dilated": (nn.ConvTranspose2d(4, 3, 3, 2, 1, 1, dilation=2), "ConvTranspose2d"),
+    "transposed, dilated, of groups": (
+        nn.ConvTranspose2d(4, 6, (3, 2), (1, 2), (1, 0), groups=2, dilation=(2, 3)),
+        "ConvTranspose2d",
+    ),
     "max pool, dilated": (nn.MaxPool2d(2, 1, dilation=2), "MaxPool2d"),
     "max pool, rounded up": (nn.MaxPool2d(3, 2, ceil_mode=True), "MaxPool2d"),
     "max pool, rounded up and padded": (nn.MaxPool2d((3, 4), (2, 3), (1, 2), ceil_mode=True), "MaxPool2d"),
@@ -53,6 +58,15 @@ WINDOWS: dict[str, tuple[nn.Module, str]] = {
     "mean of columns": (Forward(lambda m, x: x.mean(3, keepdim=True)), "AvgPool2d"),
     "sum of all": (Forward(lambda m, x: x.sum((2, 3))), "IntervalPool2d"),
     "bilinear": (nn.Upsample(scale_factor=2, mode="bilinear"), "Interpolate2d"),
+    "bilinear by three along an axis": (nn.Upsample(scale_factor=(1, 3), mode="bilinear"), "Interpolate2d"),
+    "bilinear by two and eight": (nn.Upsample(scale_factor=(2, 8), mode="bilinear"), "Interpolate2d"),
+    "bilinear down by three": (
+        Forward(lambda m, x: F.interpolate(x, (3, 7), mode="bilinear")),
+        "Conv2d",
+    ),
+    "mean of channels": (Forward(lambda m, x: x.mean(1, keepdim=True)), "Conv2d"),
+    "sum of channels of groups": (Forward(lambda m, x: x.unflatten(1, (2, 2)).sum(1)), "Conv2d"),
+    "mean of channels of groups": (Forward(lambda m, x: x.unflatten(1, (2, 2)).mean(2)), "Conv2d"),
     "bilinear by size": (Forward(lambda m, x: F.interpolate(x, (36, 7), mode="bilinear")), "Interpolate2d"),
     "bilinear layer of old": (
         Forward(lambda m, x: F.interpolate(x, (18, 7), mode="bilinear", align_corners=True)),

@@ -160,7 +160,7 @@ def test_resampling_is_pytorchs_and_its_parts_agree() -> None:
         assert_parts_agree(graph)
 
 
-@pytest.mark.parametrize("factors", [(2, 2), (4, 1), (1, 2), (4, 4)])
+@pytest.mark.parametrize("factors", [(2, 2), (4, 1), (1, 2), (4, 4), (2, 8), (1, 32)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (7, 3)])
 def test_interpolation_is_pytorchs_rounded_once(factors: tuple[int, int], size: tuple[int, int]) -> None:
     node = Interpolate2d(name="y", format=COARSE, source="x", factors=factors, align_corners=False)
@@ -174,13 +174,18 @@ def test_interpolation_is_pytorchs_rounded_once(factors: tuple[int, int], size: 
     assert_parts_agree(graph)
 
 
-@pytest.mark.parametrize("factors", [(2, 1), (1, 4)])
-def test_interpolation_between_corners_is_within_its_weights_rounding(factors: tuple[int, int]) -> None:
-    node = Interpolate2d(name="y", format=S8, source="x", factors=factors, align_corners=True)
+@pytest.mark.parametrize(
+    ("factors", "aligned"),
+    [((2, 1), True), ((1, 4), True), ((5, 1), True), ((3, 1), False), ((1, 6), False), ((64, 1), False)],
+)
+def test_interpolation_by_rounded_weights_is_within_their_rounding(
+    factors: tuple[int, int], aligned: bool
+) -> None:
+    node = Interpolate2d(name="y", format=S8, source="x", factors=factors, align_corners=aligned)
     graph = graph_of((3, 5, 4), node)
     codes = codes_for(graph)
     real = functional.interpolate(
-        torch.tensor(codes, dtype=torch.float64), scale_factor=factors, mode="bilinear", align_corners=True
+        torch.tensor(codes, dtype=torch.float64), scale_factor=factors, mode="bilinear", align_corners=aligned
     )
     assert np.abs(evaluate(graph, codes) - real.numpy()).max() <= 255 / 128 + 0.5
     assert_parts_agree(graph)
@@ -274,7 +279,7 @@ REFUSED: tuple[tuple[type[BitlatheError], str, Node], ...] = (
     ),
     (
         ShapeError,
-        "by 1, 2 or 4",
+        "along one axis at a time where weights of both take more than 6 bits",
         Interpolate2d(name="y", format=S8, source="x", factors=(3, 3), align_corners=False),
     ),
     (

@@ -204,7 +204,8 @@ def averaged(at: Source) -> Node:
 
 def interpolated(at: Source) -> Node:
     factors, aligned = any_of(
-        at.rng, [((2, 2), False), ((4, 1), False), ((1, 2), False), ((2, 1), True), ((1, 4), True)]
+        at.rng,
+        [((2, 2), False), ((4, 1), False), ((1, 3), False), ((2, 8), False), ((2, 1), True), ((1, 5), True)],
     )
     return Interpolate2d(**at.rounded(at.form.frac, 1), factors=factors, align_corners=aligned)
 
