@@ -78,7 +78,7 @@ def _script(block: Block, configuration: Configuration, files: list[str], only: 
         f"hierarchy -top {block.top}{parameters}",
         "proc",
         "flatten",
-        *(f"cutpoint w:{wire}" for wire in block.cut),
+        *(f"connect -set {wire} {signal}" for wire, signal in block.probes.items()),
         "opt -keepdc",
         "memory_nordff",
         "async2sync",

@@ -52,10 +52,9 @@ class Block:
     induction: int = 2  # steps assumed: one in which properties may still be off, and one of theirs
     bounded: str = ""  # why a bound on the steps is all there is
     bound: int = 20  # steps in which mutants fail and covers are reached
-    cut: tuple[str, ...] = ()  # wires of the top module that take any value
-    substitutes: Mapping[str, str] = field(
+    probes: Mapping[str, str] = field(
         default_factory=dict
-    )  # module: file in properties/ that stands for it
+    )  # wire of the top module: signal within an instance
 
 
 def theorems_of(module: str, *rows: tuple[str, str, str, str]) -> tuple[Theorem, ...]:
