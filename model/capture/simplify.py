@@ -57,8 +57,8 @@ from bitlathe.model.graph.graph import Output
 def simplify(network: FloatNetwork, *, keeps_grids: bool = False) -> FloatNetwork:
     """The same function without `Affine`, `Clamp`, `Sum`; a normalisation of the input is its `front`.
 
-    Each `OntoGrid` becomes the `grid` of a node if `keeps_grids`; else what is left of it is its bounds, where
-    it rounds an activation. Raises DataError when folding makes a weight NaN or infinite.
+    Each `OntoGrid` becomes the `grid` of a node if `keeps_grids`; else its bounds remain where it
+    rounds an activation. Raises DataError when folding makes a weight NaN or infinite.
     """
     walk = _Walk(source=_without_dead_nodes(network), keeps_grids=keeps_grids)
     for node in walk.source.nodes:
