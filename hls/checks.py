@@ -98,6 +98,8 @@ def _impossible_sizes(one: Exec, configuration: EngineConfiguration) -> Iterator
     steps, lanes = (one.tap_rows, one.tap_step, one.out_step), one.group_lanes
     if 0 in counts + steps or not 1 <= lanes <= configuration.pp:
         yield f"a count is zero or {lanes} lanes are not 1..{configuration.pp}"
+    if one.in_packed and lanes > configuration.pp // 2 * 2:
+        yield f"{lanes} packed lanes, of which {configuration.pp // 2} pairs are there"
     if one.sub_tiles not in (1, configuration.sub_tiles):
         yield f"{one.sub_tiles} sub-tiles on a {configuration.po} wide array"
     yield from _impossible_banks(one, configuration.banks)

@@ -8,7 +8,7 @@ from bitlathe.hls.compile.steps import AnyStep, ExecStep, LoadWeightsStep, MoveS
 from bitlathe.hls.compile.weights import table_words
 from bitlathe.hls.program import Descriptor, Exec, LoadMove, LoadWeights, Move, Opcode, Space, StoreMove
 from bitlathe.hls.program.format import STRIDE_BITS
-from bitlathe.hls.target.config import EngineConfiguration
+from bitlathe.hls.target.config import LARGEST_BANK, EngineConfiguration
 
 
 def descriptor_of(step: AnyStep, configuration: EngineConfiguration) -> Descriptor:
@@ -97,10 +97,12 @@ def _exec(step: ExecStep, configuration: EngineConfiguration) -> Exec:
 def _with_source(execute: Exec, step: ExecStep, banks: int) -> Exec:
     layer, source = step.layer, step.source.buffer
     (rows, columns), last_column = layer.stride, layer.placed.size[1] - 1
-    (high_h, low_h), (high_w, low_w) = (divmod(stride, 1 << STRIDE_BITS) for stride in layer.stride)
     start_y = step.row * rows - layer.window.padding[0] - step.source_row
     start_x = -layer.window.padding[1]
     in_line, in_bank = divmod(start_y * source.pitch + start_x, banks)
+    if step.rows == 1 and rows * source.pitch >= banks * LARGEST_BANK:
+        rows = 1  # a step that is not taken, and has no room in its field
+    (high_h, low_h), (high_w, low_w) = (divmod(stride, 1 << STRIDE_BITS) for stride in (rows, columns))
     pitch_line, pitch_bank = divmod(source.pitch, banks)
     in_row_line, in_row_bank = divmod(rows * source.pitch - columns * last_column, banks)
     tap_row = execute.tap_rows * source.pitch - execute.tap_step * (execute.kernel_w - 1)

@@ -37,9 +37,9 @@ class Buffer:
 
     def meets(self, other: "Buffer") -> bool:
         """Whether the two share memory."""
-        if self.memory is not other.memory or self.space is not other.space:
+        if self.line >= other.line + other.lines or other.line >= self.line + self.lines:
             return False
-        return self.line < other.line + other.lines and other.line < self.line + self.lines
+        return self.memory is other.memory and self.space is other.space
 
     def covers(self, other: "Buffer") -> bool:
         """Whether it contains all memory of the other."""
@@ -63,6 +63,12 @@ class Block:
         """Whether the two share memory; blocks of different buffers count as their whole buffers."""
         if self.is_whole or other.is_whole or self.buffer != other.buffer:
             return self.buffer.meets(other.buffer)
+        return self.overlaps(other)
+
+    def overlaps(self, other: "Block") -> bool:
+        """The same for a block of the same buffer."""
+        if self.is_whole or other.is_whole:
+            return True
         return (
             self.tile < other.tile + other.tiles
             and other.tile < self.tile + self.tiles

@@ -11,7 +11,7 @@ steps are laid out twice. Every input makes the same accesses, so nothing else o
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from bitlathe.hls.compile.descriptors import descriptor_of
@@ -34,74 +34,87 @@ def dependencies(steps: Sequence[AnyStep]) -> tuple[frozenset[int], ...]:
     return tuple(frozenset(accesses.add(index, step)) for index, step in enumerate(steps))
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Held:
+    """A buffer and the accesses to it that can still matter."""
+
+    buffer: Buffer
+    reads: list[BlockAccess] = field(default_factory=list)
+    writes: list[BlockAccess] = field(default_factory=list)
+    neighbours: list["_Held"] = field(default_factory=list)  # that share memory with it, itself included
+
+
 class _Accesses:
-    """The accesses so far that can still matter, by buffer."""
+    """The accesses so far that can still matter."""
 
     def __init__(self) -> None:
-        self.reads: dict[Buffer, list[BlockAccess]] = {}
-        self.writes: dict[Buffer, list[BlockAccess]] = {}
-        self.neighbours: dict[Buffer, list[Buffer]] = {}
+        self.held: dict[Buffer, _Held] = {}
         self.execs: set[int] = set()
 
     def add(self, index: int, step: AnyStep) -> set[int]:
         """Steps that `step` must follow; it becomes one of the accesses."""
         needed: set[int] = set()
-        for block in step.reads:
-            self._add_conflicts(needed, block, self.writes)
-        for block in step.writes:
-            self._add_conflicts(needed, block, self.writes)
-            self._add_conflicts(needed, block, self.reads)
-        for block in step.writes:
-            self._forget_inside(block)
-            self.writes[block.buffer].append((index, block))
-        for block in step.reads:
-            self._read(index, block, step.opcode)
-        return needed
-
-    def _read(self, index: int, block: Block, opcode: Opcode) -> None:
-        """Add a read; EXECs end in order, so one stands for earlier ones that read no more than it does."""
-        reads = self.reads[block.buffer]
-        if opcode is Opcode.EXEC:
-            reads[:] = [
-                access for access in reads if access[0] not in self.execs or not block.covers(access[1])
-            ]
+        reads = [(self._held(block.buffer), block) for block in step.reads]
+        writes = [(self._held(block.buffer), block) for block in step.writes]
+        for held, block in reads:
+            _add_conflicts(needed, held, block, False)
+        for held, block in writes:
+            _add_conflicts(needed, held, block, True)
+        for held, block in writes:
+            self._forget_inside(held, block)
+            held.writes.append((index, block))
+        for held, block in reads:
+            self._read(held, index, block, step.opcode)
+        if step.opcode is Opcode.EXEC:
             self.execs.add(index)
-        reads.append((index, block))
+        earlier = needed & self.execs  # they end in order
+        return needed - earlier | {max(earlier)} if earlier else needed
 
-    def _add_conflicts(
-        self, needed: set[int], block: Block, accesses: dict[Buffer, list[BlockAccess]]
-    ) -> None:
-        for buffer in self._neighbours(block.buffer):
-            if buffer == block.buffer:
-                needed.update([index for index, other in accesses[buffer] if other.meets(block)])
-            else:  # blocks of different buffers count as their whole buffers
-                needed.update([index for index, _ in accesses[buffer]])
+    def _read(self, held: _Held, index: int, block: Block, opcode: Opcode) -> None:
+        """Add a read; EXECs end in order, so one stands for earlier ones that read no more than it does."""
+        if opcode is Opcode.EXEC:
+            held.reads[:] = [
+                access for access in held.reads if access[0] not in self.execs or not block.covers(access[1])
+            ]
+        held.reads.append((index, block))
 
-    def _forget_inside(self, block: Block) -> None:
+    def _forget_inside(self, held: _Held, block: Block) -> None:
         """Drop accesses that a write covers: whatever conflicts with them conflicts with the write."""
-        buffer = block.buffer
-        for accesses in (self.reads, self.writes):
-            accesses[buffer] = [access for access in accesses[buffer] if not block.covers(access[1])]
+        for accesses in (held.reads, held.writes):
+            accesses[:] = [access for access in accesses if not block.covers(access[1])]
         if block.is_whole:
-            inside = [other for other in self.neighbours[buffer] if other != buffer and buffer.covers(other)]
-            for other in inside:
-                self._retire(other)
+            for other in tuple(held.neighbours):
+                if other is not held and held.buffer.covers(other.buffer):
+                    self._retire(other)
 
-    def _retire(self, buffer: Buffer) -> None:
-        for other in self.neighbours.pop(buffer):
-            if other != buffer:
-                self.neighbours[other].remove(buffer)
-        del self.reads[buffer], self.writes[buffer]
+    def _retire(self, held: _Held) -> None:
+        for other in held.neighbours:
+            if other is not held:
+                other.neighbours.remove(held)
+        del self.held[held.buffer]
 
-    def _neighbours(self, buffer: Buffer) -> list[Buffer]:
-        """Buffers in use that share memory with `buffer`, itself included."""
-        if buffer not in self.neighbours:
-            sharing = [other for other in self.neighbours if other.meets(buffer)]
-            for other in sharing:
-                self.neighbours[other].append(buffer)
-            self.neighbours[buffer] = [*sharing, buffer]
-            self.reads[buffer], self.writes[buffer] = [], []
-        return self.neighbours[buffer]
+    def _held(self, buffer: Buffer) -> _Held:
+        """A buffer in use, among all those that share memory with it."""
+        found = self.held.get(buffer)
+        if found is None:
+            found = _Held(buffer=buffer)
+            for other in self.held.values():
+                if other.buffer.meets(buffer):
+                    other.neighbours.append(found)
+                    found.neighbours.append(other)
+            found.neighbours.append(found)
+            self.held[buffer] = found
+        return found
+
+
+def _add_conflicts(needed: set[int], own: _Held, block: Block, is_written: bool) -> None:
+    """Add the steps whose accesses a read or a write of a block must follow."""
+    for held in own.neighbours:
+        for accesses in (held.writes, held.reads) if is_written else (held.writes,):
+            if held is own:
+                needed.update([index for index, other in accesses if other.overlaps(block)])
+            else:  # blocks of different buffers count as their whole buffers
+                needed.update([index for index, _ in accesses])
 
 
 def scheduled(

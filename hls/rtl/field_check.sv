@@ -46,7 +46,7 @@ module field_check #(
 
   assign words = (exec.sub_tiles == 3'd1 ? 7'(exec.group_lanes) : 7'(exec.group_lanes) * 7'(SubTiles)) <<
       (exec.has_residual && !exec.res_fast);
-  assign bad_exec = exec.group_lanes == '0 || exec.group_lanes > 4'(PP) ||
+  assign bad_exec = exec.group_lanes == '0 || exec.group_lanes > 4'(exec.in_packed ? PP / 2 * 2 : PP) ||
       (exec.sub_tiles != 3'd1 && exec.sub_tiles != 3'(SubTiles)) ||
       exec.tap_rows == '0 || exec.tap_step == '0 || exec.out_step == '0 ||
       (exec.skip_weights != '0 && exec.tap_rows != 5'd1) ||

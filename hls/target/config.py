@@ -14,6 +14,7 @@ from bitlathe.model.graph.files.toml_sections import read_toml
 
 PROGRAM_VERSION = 3
 INPUT_CHANNELS = 8, 16  # a cycle, that the engine is written for
+LARGEST_BANK = 1 << 15  # lines, which positions of 16 bits count with their sign
 CODEWORDS, CODEWORD_BYTES = 256, 8  # of the codebook, which product-quantized weights index
 TABLES, TABLE_CODES = 8, 256  # of activations: a code for every byte
 FAMILIES = "xc7", "xcu", "xcup"  # whose primitives the area is counted in
@@ -46,7 +47,7 @@ class EngineConfiguration:
             )
         if min(self.bank_lines, self.weight_lines) < 2:
             raise CapacityError("a bank and the weight store need 2 lines at least; choose more")
-        if self.bank_lines > 1 << 15 or self.weight_lines > 1 << 16:
+        if self.bank_lines > LARGEST_BANK or self.weight_lines > 1 << 16:
             raise CapacityError("a bank holds at most 32768 lines, the weight store 65536; choose fewer")
 
     @property

@@ -1,6 +1,7 @@
 """What the engine demands of a descriptor, held to a walk over every word, and to every program we make."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,21 @@ def test_one_word_outside_is_out_of_bounds(seed: int) -> None:
     for where, moved in one_step_outside(one, NARROW).items():
         fault = fault_of(moved, NARROW)
         assert fault is not None and fault.code is ErrorCode.OUT_OF_BOUNDS, where
+
+
+@pytest.mark.parametrize(("pp", "most"), [(1, 0), (2, 2), (3, 2), (6, 6)])
+def test_packed_pixels_come_in_pairs(pp: int, most: int) -> None:
+    engine = EngineConfiguration(pp=pp, banks=7)
+    ones = dict.fromkeys(("kernel_h", "kernel_w", "ci_tiles", "out_h", "out_w", "out_tiles", "tap_rows"), 1)
+    one = Exec(
+        **ones, **dict.fromkeys(("tap_step", "out_step", "sub_tiles", "pitch_bank", "tap_row_bank"), 1)
+    )
+    for lanes in range(1, pp + 1):
+        plain = replace(one, group_lanes=lanes, group_cycles=9)
+        assert fault_of(plain, engine) is None
+        fault = fault_of(replace(plain, in_packed=True), engine)
+        assert (fault is None) is (lanes <= most)
+        assert fault is None or fault.code is ErrorCode.BAD_FIELD
 
 
 @pytest.mark.parametrize(

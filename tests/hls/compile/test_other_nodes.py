@@ -253,6 +253,13 @@ def test_strides_up_to_63_are_one_step(rng: np.random.Generator, stride: tuple[i
     assert {each.strides for each in made} == {stride} and min(each.out_w for each in made) > 1
 
 
+def test_the_widest_map_of_two_banks_takes_the_largest_stride(rng: np.random.Generator) -> None:
+    conv = conv2d(weights(rng, 4, 8, 1, 1), stride=(63, 60), bias=np.zeros(4, np.int32))
+    narrow = EngineConfiguration(banks=2, pp=2, bank_lines=4096)
+    made = holding(graph_of(conv, shape=(8, 127, 2047)), narrow)
+    assert {(each.pitch_line, each.pitch_bank, each.out_h) for each in made} == {(1023, 1, 1)}
+
+
 def test_steps_beyond_their_fields_are_taken_one_by_one(rng: np.random.Generator) -> None:
     conv = conv2d(weights(rng, 24, 3, 3, 3), stride=(64, 65), bias=np.zeros(24, np.int32))
     graph = graph_of(conv, shape=(3, 132, 134))

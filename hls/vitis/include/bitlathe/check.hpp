@@ -58,7 +58,8 @@ bool bad_exec(const Descriptor &d) {
   const bool short_of_cycles =
       field<exec::group_cycles>(d) < words + skip || field<exec::group_cycles>(d) < field<exec::kernel_h>(d) * row;
   const bool skips_wrong = skip != 0 && (skip != row || field<exec::kernel_h>(d) < 2 || field<exec::tap_rows>(d) != 1);
-  return lanes == 0 || lanes > Config::kPP || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) || short_of_cycles ||
+  const uint32_t most = field<exec::in_packed>(d) ? 2 * Config::kHalves : Config::kPP;
+  return lanes == 0 || lanes > most || (sub_tiles != 1 && sub_tiles != Config::kSubTiles) || short_of_cycles ||
          skips_wrong || field<exec::tap_rows>(d) == 0 || field<exec::tap_step>(d) == 0 ||
          field<exec::out_step>(d) == 0 || field<exec::kernel_h>(d) == 0 || field<exec::kernel_w>(d) == 0 ||
          field<exec::ci_tiles>(d) == 0 || field<exec::out_h>(d) == 0 || field<exec::out_w>(d) == 0 ||
