@@ -5,6 +5,7 @@
 - With a residual the convolution's result is its whole accumulator, and the addition rounds.
 - A clamp that no type expresses, such as a ReLU6's, takes two layers: the first saturates above, its bias
   shifted so that the limit is a type's; the second shifts back and saturates below.
+- Dilated convolutions and groups of several channels have zeros in their kernels, which change no sum.
 - An average is a depthwise convolution, as in the reference, or hls4ml's global one where that is exact.
 """
 
@@ -17,10 +18,13 @@ from bitlathe.hls.hls4ml.project.ap_fixed import ApFixed, Saturation, clamping, 
 from bitlathe.hls.hls4ml.project.builder import Lowering
 from bitlathe.hls.hls4ml.project.plan import ProjectLayer
 from bitlathe.hls.hls4ml.project.products import Product, add_convolution, add_dense, product_of
+from bitlathe.hls.hls4ml.project.windows import side_by_side
 from bitlathe.model.graph.bounds import code_ranges
+from bitlathe.model.graph.elementwise import Product as NodeProduct
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
+from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node, Pair
+from bitlathe.model.graph.resampling import Upsample2d
 
 
 def lower(graph: Graph) -> tuple[tuple[ProjectLayer, ...], str]:
@@ -44,13 +48,17 @@ def _lower_node(lowering: Lowering, node: Node) -> ProjectLayer:
             types={"result": storing(node.format)},
         )
     if isinstance(node, Conv2d):
-        return _lower_convolution(lowering, node)
+        return _lower_convolution(lowering, side_by_side(node))
     if isinstance(node, Dense):
         return _lower_dense(lowering, node)
     if isinstance(node, AvgPool2d):
         return _lower_average(lowering, node)
     if isinstance(node, MaxPool2d):
         return _lower_max_pool(lowering, node)
+    if isinstance(node, Upsample2d):
+        return _lower_upsampling(lowering, node)
+    if isinstance(node, NodeProduct):
+        return _lower_product(lowering, node)
     assert isinstance(node, Concat)  # check_node lets no other class through
     return _lower_concat(lowering, node)
 
@@ -183,6 +191,51 @@ def _lower_max_pool(lowering: Lowering, pool: MaxPool2d) -> ProjectLayer:
             "count_pad": True,
         },
         types={"result": held, "accum": held},
+    )
+
+
+def _lower_upsampling(lowering: Lowering, node: Upsample2d) -> ProjectLayer:
+    return _resized(lowering, node.name, node, lowering.as_map(node.source, node), node.factors)
+
+
+def _resized(lowering: Lowering, name: str, node: Node, source: ProjectLayer, factors: Pair) -> ProjectLayer:
+    """Each pixel several times."""
+    height, width, channels = source.shape
+    rows, columns = height * factors[0], width * factors[1]
+    return lowering.add(
+        name,
+        node,
+        class_name="Resize",
+        inputs=(source.name,),
+        shape=(rows, columns, channels),
+        attributes={
+            "data_format": "channels_last",
+            "algorithm": "nearest",
+            "in_height": height,
+            "in_width": width,
+            "n_chan": channels,
+            "out_height": rows,
+            "out_width": columns,
+        },
+        types={"result": source.types["result"]},
+    )
+
+
+def _lower_product(lowering: Lowering, node: NodeProduct) -> ProjectLayer:
+    """The whole product, which the result's type rounds and saturates."""
+    result = clamping(node.lo, node.hi, node.format.frac, node.rounding)
+    assert result is not None  # check_node refuses the others
+    source, factor = (lowering.as_map(name, node) for name in node.sources)
+    if factor.shape != source.shape:  # a vector, which hls4ml does not repeat by itself
+        factor = _resized(lowering, f"{node.name}_factor", node, factor, (source.shape[0], source.shape[1]))
+    return lowering.add(
+        node.name,
+        node,
+        class_name="Merge",
+        inputs=(source.name, factor.name),
+        shape=source.shape,
+        attributes={"op": "multiply"},
+        types={"result": result},
     )
 
 

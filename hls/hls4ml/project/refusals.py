@@ -1,12 +1,14 @@
 """Refuses by name, beforehand, what hls4ml cannot compute exactly or would silently compute wrongly."""
 
 from bitlathe.hls.hls4ml.project.ap_fixed import clamping
+from bitlathe.model.graph.elementwise import Product
 from bitlathe.model.graph.errors import UnsupportedLayer
 from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Conv2d, Dense, Input, MaxPool2d, Node
+from bitlathe.model.graph.resampling import Upsample2d
 
-SUPPORTED = (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat)
+SUPPORTED = (Input, Conv2d, Dense, MaxPool2d, AvgPool2d, Concat, Upsample2d, Product)
 MOST_READERS = 7  # of one stream: hls4ml's clone layer has at most as many outputs
 
 
@@ -23,6 +25,8 @@ def check_node(graph: Graph, node: Node) -> None:
         _check_window(node)
     if isinstance(node, Conv2d | Dense):
         _check_clamp(node)
+    if isinstance(node, Product):
+        _check_product(node)
     if isinstance(node, Concat):
         _check_concat(node)
     _check_readers(graph, node)
@@ -41,7 +45,11 @@ def check_graph(graph: Graph) -> None:
 
 
 def _check_max_pool(pool: MaxPool2d) -> None:
-    _check_dilation(pool)
+    if any(step > 1 and taps > 1 for step, taps in zip(pool.dilation, pool.kernel_size, strict=True)):
+        raise UnsupportedLayer(
+            f"{pool.name}: dilation {_by(pool.dilation)}; hls4ml pools pixels side by side: "
+            "choose dilation 1, or use the engine"
+        )
     if pool.kernel_size != pool.stride:
         raise UnsupportedLayer(
             f"{pool.name}: a {_by(pool.kernel_size)} max pool of stride {_by(pool.stride)}; hls4ml's stream "
@@ -57,12 +65,6 @@ def _check_max_pool(pool: MaxPool2d) -> None:
 
 
 def _check_window(conv: Conv2d) -> None:
-    if conv.groups > 1 and not conv.is_depthwise:
-        raise UnsupportedLayer(
-            f"{conv.name}: {conv.groups} groups of several channels; hls4ml convolves all channels, or each "
-            "channel to one: choose one of these, or use the engine"
-        )
-    _check_dilation(conv)
     edges = (*conv.windows.padding, *conv.windows.end_padding)
     if min(edges) < 0:
         raise UnsupportedLayer(
@@ -71,17 +73,15 @@ def _check_window(conv: Conv2d) -> None:
         )
 
 
-def _check_dilation(node: Conv2d | MaxPool2d) -> None:
-    if any(step > 1 and taps > 1 for step, taps in zip(node.dilation, node.kernel_size, strict=True)):
-        raise UnsupportedLayer(
-            f"{node.name}: dilation {_by(node.dilation)}; hls4ml reads taps side by side: "
-            "choose dilation 1, or use the engine"
-        )
+def _check_product(node: Product) -> None:
+    _check_clamp(node)
+    if node.source == node.factor:
+        raise _read_twice(node)
 
 
-def _check_clamp(node: Conv2d | Dense) -> None:
+def _check_clamp(node: Conv2d | Dense | Product) -> None:
     is_type = clamping(node.lo, node.hi, node.format.frac, node.rounding) is not None
-    if not is_type and (isinstance(node, Dense) or node.lo != 0 or node.hi < 1):
+    if not is_type and (isinstance(node, Dense | Product) or node.lo != 0 or node.hi < 1):
         raise UnsupportedLayer(
             f"{node.name}: a clamp to [{node.lo}, {node.hi}]; ap_fixed saturates to 2**n - 1 above and to 0, "
             "-2**n or 1 - 2**n below: use the full range of codes, or the engine"
@@ -97,10 +97,13 @@ def _check_concat(node: Concat) -> None:
     if len(node.operands) < 2:
         raise UnsupportedLayer(f"{node.name}: a concatenation of one tensor; read the tensor itself")
     if len(set(node.operands)) != len(node.operands):
-        raise UnsupportedLayer(
-            f"{node.name}: reads a tensor twice; hls4ml connects a stream to one port of a layer: "
-            "use the engine"
-        )
+        raise _read_twice(node)
+
+
+def _read_twice(node: Node) -> UnsupportedLayer:
+    return UnsupportedLayer(
+        f"{node.name}: reads a tensor twice; hls4ml connects a stream to one port of a layer: use the engine"
+    )
 
 
 def _check_readers(graph: Graph, node: Node) -> None:

@@ -23,13 +23,14 @@ from bitlathe.hls.hls4ml.project.emit import _stamp, _texts, identity_of
 from bitlathe.hls.program.registers import OFFSETS
 from bitlathe.hls.target.config import find_target
 from bitlathe.hls.vitis.lint.pragmas import lint
+from bitlathe.model.graph.elementwise import Product
 from bitlathe.model.graph.errors import CapacityError, ToolError, UnsupportedLayer
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.nodes import AvgPool2d, Concat, Dense, Input, MaxPool2d, Node
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
-from bitlathe.model.graph.resampling import Upsample2d
+from bitlathe.model.graph.resampling import PixelShuffle2d, Upsample2d
 from bitlathe.rtl_tb.random_networks.graphs import random_graph
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -130,6 +131,64 @@ def _every_form(rng: np.random.Generator) -> Graph:
     return graph_of(*nodes, shape=(3, 8, 8))
 
 
+def _other_forms(rng: np.random.Generator) -> Graph:
+    """Dilation, groups, upsampling, and products of maps and with a vector."""
+    form = replace(BYTE, frac=3)
+    nodes: tuple[Node, ...] = (
+        conv2d(
+            _weights(rng, 6, 2, 3, 3),
+            name="grouped",
+            groups=2,
+            dilation=(2, 1),
+            padding=(2, 1),
+            stride=(2, 2),
+            weight_frac=(7, 8, 7, 9, 7, 8),
+            bias=_bias(rng, 6),
+            format=form,
+        ),
+        conv2d(
+            _weights(rng, 6, 1, 2, 2),
+            name="depthwise_dilated",
+            source="grouped",
+            groups=6,
+            dilation=(1, 3),
+            padding=(0, 1),
+            end_padding=(1, 2),
+            weight_frac=(8,) * 6,
+            format=form,
+        ),
+        Product(
+            name="map_by_map",
+            format=replace(BYTE, frac=2),
+            source="grouped",
+            factor="depthwise_dilated",
+            lo=-128,
+            hi=127,
+        ),
+        AvgPool2d(
+            name="vector",
+            format=form,
+            source="grouped",
+            kernel_size=(4, 3),
+            stride=(4, 3),
+            multiplier=85,
+            multiplier_frac=10,
+        ),
+        Product(
+            name="map_by_vector",
+            format=RELU6,
+            source="map_by_map",
+            factor="vector",
+            lo=0,
+            hi=255,
+            rounding=RoundingMode.HALF_EVEN,
+        ),
+        Upsample2d(name="up", format=RELU6, source="map_by_vector", factors=(2, 3)),
+        conv2d(_weights(rng, 3, 6, 1, 1), name="last", source="up", weight_frac=(7,) * 3, format=form),
+    )
+    return graph_of(*nodes, shape=(4, 8, 6))
+
+
 def _exact(graph: Graph, folder: Path, rng: np.random.Generator, options: Options | None = None) -> bool:
     codes = np.concatenate([random_inputs(rng, graph, 4), corner_inputs(graph)])
     return bool((csimulate(graph, PYNQ, folder, codes, options) == evaluate(graph, codes)).all())
@@ -142,6 +201,12 @@ def test_every_form_of_layer_computes_the_references_integers(
     tmp_path: Path, rng: np.random.Generator, backend: Backend
 ) -> None:
     assert _exact(_every_form(rng), tmp_path, rng, Options(backend=backend))
+
+
+def test_zeros_in_kernels_products_and_copies_compute_the_references_integers(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    assert _exact(_other_forms(rng), tmp_path, rng)
 
 
 def test_halves_round_to_even_where_the_layer_says_so(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -300,11 +365,7 @@ def _refusal(make: Callable[[], object]) -> str:
         ),
         (
             _pool(dilation=(1, 2)),
-            "pool: dilation 1x2; hls4ml reads taps side by side: choose dilation 1, or use the engine",
-        ),
-        (
-            graph_of(conv2d(np.ones((1, 1, 3, 1), np.int8), dilation=(3, 1)), shape=(1, 9, 9)),
-            "conv: dilation 3x1; hls4ml reads taps side by side: choose dilation 1, or use the engine",
+            "pool: dilation 1x2; hls4ml pools pixels side by side: choose dilation 1, or use the engine",
         ),
         (
             graph_of(conv2d(np.ones((1, 1, 1, 1), np.int8), end_padding=(-2, 0)), shape=(1, 9, 9)),
@@ -312,14 +373,13 @@ def _refusal(make: Callable[[], object]) -> str:
             "pad instead, or use the engine",
         ),
         (
-            graph_of(conv2d(np.ones((4, 2, 1, 1), np.int8), groups=2), shape=(4, 9, 9)),
-            "conv: 2 groups of several channels; hls4ml convolves all channels, or each channel to one: "
-            "choose one of these, or use the engine",
+            graph_of(PixelShuffle2d(name="up", format=BYTE, source="image", factor=2), shape=(4, 2, 2)),
+            "up: hls4ml projects have no PixelShuffle2d; rewrite it as a convolution or a pool, or use the "
+            "engine",
         ),
         (
-            graph_of(Upsample2d(name="up", format=BYTE, source="image", factors=(2, 2))),
-            "up: hls4ml projects have no Upsample2d; rewrite it as a convolution or a pool, or use the "
-            "engine",
+            graph_of(Product(name="square", format=BYTE, source="image", factor="image", lo=-128, hi=127)),
+            "square: reads a tensor twice; hls4ml connects a stream to one port of a layer: use the engine",
         ),
         (
             graph_of(conv2d(np.ones((1, 1, 1, 1), np.int8), lo=-100, hi=100)),
