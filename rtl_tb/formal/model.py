@@ -69,9 +69,9 @@ def make_model(
 
 
 def _script(block: Block, configuration: Configuration, files: list[str], only: str) -> list[str]:
-    macros = "".join(f" -D {name}={value}" for name, value in configuration.items() if name.isupper())
+    macros = "".join(f" -D {name}={value}" for name, value in configuration.items() if name.startswith("F_"))
     parameters = "".join(
-        f" -chparam {name} {value}" for name, value in configuration.items() if not name.isupper()
+        f" -chparam {name} {value}" for name, value in configuration.items() if not name.startswith("F_")
     )
     return [
         f"read_verilog -formal -sv{macros} {' '.join(files)}",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-Configuration = Mapping[str, int]  # parameters of the top module; in capitals, macros of the property file
+Configuration = Mapping[str, int]  # parameters of the top module; with F_ before, macros of properties
 
 
 class Engine(Enum):

@@ -2,6 +2,8 @@
 
 from bitlathe.rtl_tb.formal.tables.arithmetic import ARITHMETIC
 from bitlathe.rtl_tb.formal.tables.buses import BUSES
+from bitlathe.rtl_tb.formal.tables.control import CONTROL
 from bitlathe.rtl_tb.formal.tables.handshakes import HANDSHAKES
+from bitlathe.rtl_tb.formal.tables.walkers import WALKERS
 
-BLOCKS = (*HANDSHAKES, *BUSES, *ARITHMETIC)
+BLOCKS = (*HANDSHAKES, *BUSES, *ARITHMETIC, *WALKERS, *CONTROL)
