@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
@@ -40,7 +41,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One network at one width; cycles depend on shapes and bits, not on the values of weights."""
+    """One network at one width; cycles depend on shapes and bits, and on which weights are zero."""
 
     network: str
     bits: int = 8  # of weights and activations
@@ -53,14 +54,14 @@ class Case:
         return f"{self.network}, {self.variant}" if self.variant else self.network
 
 
-def zoo(network: str, bits: int = 8) -> Case:
+def zoo(network: str, bits: int = 8, weight_bits: int | None = None) -> Case:
     """A network of the zoo, its own weights where there are any, on its usual data set."""
 
     def make(images: int, data: Path | None) -> Subject:
         request = NetworkRequest(
             network=network,
             data=data,
-            weight_bits=bits,
+            weight_bits=weight_bits or bits,
             activation_bits=bits,
             calibration_images=CALIBRATION_IMAGES,
         )
@@ -68,7 +69,9 @@ def zoo(network: str, bits: int = 8) -> Case:
         pictures, _ = made.test_images(images)
         return Subject(made.graph, made.preprocess.codes(pictures), made.macs, str(made.weights["source"]))
 
-    return Case(network=network, bits=bits, make=make)
+    return Case(
+        network=network, bits=bits, variant=f"{weight_bits}-bit weights" if weight_bits else "", make=make
+    )
 
 
 def pruned(blocks: int, inner: tuple[int, ...]) -> Case:
@@ -93,6 +96,48 @@ def shared(case: Case) -> Case:
         return made._replace(graph=graph, weights=f"codewords of {made.weights}")
 
     return replace(case, variant="product-quantized", make=make)
+
+
+def sparse(network: str, share: float, weight_bits: int | None = None) -> Case:
+    """A network of the zoo of which a share of the weights is zero, those of least magnitude of all layers.
+
+    Which ones is decided before they are rounded to fewer bits than 8, as in a network that was pruned first.
+    """
+    whole, rounded = zoo(network), zoo(network, weight_bits=weight_bits)
+
+    def make(images: int, data: Path | None) -> Subject:
+        made = rounded.make(images, data)
+        kept = _kept(made.graph if weight_bits is None else whole.make(images, data).graph, share)
+        graph = replace(
+            made.graph, nodes=tuple(_pruned(node, kept.get(node.name)) for node in made.graph.nodes)
+        )
+        check(graph)
+        return made._replace(graph=graph, weights=f"{made.weights}, pruned by magnitude")
+
+    variant = f"{share:.0%} zeros".replace("%", " %")
+    return replace(rounded, variant=", ".join(filter(None, (rounded.variant, variant))), make=make)
+
+
+def _kept(graph: Graph, share: float) -> dict[str, npt.NDArray[np.bool_]]:
+    """The weights that stay, by node."""
+    sizes = {
+        node.name: np.abs(node.weight)
+        * np.exp2(-np.array(node.weight_frac, float)).reshape(-1, *(1,) * (node.weight.ndim - 1))
+        for node in graph.nodes
+        if isinstance(node, Conv2d | Dense)
+    }
+    ranked = np.argsort(np.concatenate([size.ravel() for size in sizes.values()]), kind="stable")
+    stays = np.ones(len(ranked), np.bool_)
+    stays[ranked[: round(share * len(ranked))]] = False
+    ends = np.cumsum([size.size for size in sizes.values()])
+    parts = np.split(stays, ends[:-1])
+    return {name: part.reshape(size.shape) for (name, size), part in zip(sizes.items(), parts, strict=True)}
+
+
+def _pruned(node: Node, kept: npt.NDArray[np.bool_] | None) -> Node:
+    if kept is None or not isinstance(node, Conv2d | Dense):
+        return node
+    return replace(node, weight=np.where(kept, node.weight, 0).astype(node.weight.dtype))
 
 
 def _subject(graph: Graph, codes: IntArray, weights: str) -> Subject:
@@ -126,7 +171,13 @@ CASES = (
     zoo("resnet56"),
     zoo("resnet110"),
     zoo("mobilenet"),
+    sparse("mobilenet", 0.6),
+    zoo("mobilenet", weight_bits=4),
+    sparse("mobilenet", 0.6, weight_bits=4),
     zoo("vgg16"),
+    sparse("vgg16", 0.7),
+    zoo("vgg16", weight_bits=4),
+    sparse("vgg16", 0.7, weight_bits=4),
     shared(zoo("vgg16")),
     *map(zoo, OTHER_STYLES),
 )

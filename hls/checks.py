@@ -83,6 +83,10 @@ def _impossible_lines(load: LoadWeights) -> Iterator[str]:
         yield "a count is zero"
     if load.encoding not in Encoding.__members__.values():
         yield f"encoding {load.encoding} does not exist"
+    elif load.encoding != Encoding.SPARSE and (load.lines or load.narrow):
+        yield "only SPARSE has lines and narrow"
+    elif load.encoding == Encoding.SPARSE and not load.lines:
+        yield "a sparse load makes no lines"
     elif load.encoding not in WITHOUT_PARAMETERS and not load.pass_lines:
         yield "encodes passes of no line"
 

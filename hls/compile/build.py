@@ -290,10 +290,11 @@ def _add_weights(builder: _Builder, layer: Layer, span: Span, lines: Buffer) -> 
     load = LoadWeightsStep(
         node=layer.node,
         lines=lines,
-        word=image.word + span[0] * image.pass_words,
-        beats=(span[1] - span[0]) * image.pass_words,
+        word=image.word + image.pass_words[span[0]],
+        beats=image.pass_words[span[1]] - image.pass_words[span[0]],
         once=builder.image.stays,
         encoding=image.encoding,
+        narrow=image.narrow,
         pass_lines=pass_lines(layer) - 1,
     )
     builder.steps.append(load)

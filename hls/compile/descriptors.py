@@ -6,7 +6,17 @@ from bitlathe.hls.compile.memory import Block
 from bitlathe.hls.compile.network import LayerKind
 from bitlathe.hls.compile.steps import AnyStep, ExecStep, LoadWeightsStep, MoveStep
 from bitlathe.hls.compile.weights import table_words
-from bitlathe.hls.program import Descriptor, Exec, LoadMove, LoadWeights, Move, Opcode, Space, StoreMove
+from bitlathe.hls.program import (
+    Descriptor,
+    Encoding,
+    Exec,
+    LoadMove,
+    LoadWeights,
+    Move,
+    Opcode,
+    Space,
+    StoreMove,
+)
 from bitlathe.hls.program.format import STRIDE_BITS
 from bitlathe.hls.target.config import LARGEST_BANK, EngineConfiguration
 
@@ -59,6 +69,8 @@ def _load_weights(step: LoadWeightsStep, configuration: EngineConfiguration) -> 
         beats=step.beats,
         weight_line=step.lines.line,
         pass_lines=step.pass_lines,
+        narrow=step.narrow,
+        lines=step.lines.lines if step.encoding is Encoding.SPARSE else 0,
     )
 
 

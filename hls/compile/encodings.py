@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlathe.hls.program import Encoding
+from bitlathe.hls.program.sparse import encode_stream, stream_words
 from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS
 from bitlathe.model.graph.arrays import Int8s
 
@@ -19,6 +20,7 @@ Used = npt.NDArray[np.bool_]  # (passes, po)
 SAMPLE = 1 << 13  # codewords that are counted first, to give up early
 NIBBLE = range(-8, 8)
 CODEBOOK_COST = 32  # beats in the time that one more load takes
+SPARSE_COST = 16  # beats in the time from the last word of a sparse load to its last line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,10 @@ class EncodedLines:
     """A layer's lines in DDR."""
 
     encoding: Encoding
-    words: Int8s  # (words, pi): passes of equal size: a parameter line, then the kernel's lines as encoded
+    words: Int8s  # (words, pi): each pass a parameter line, then the kernel's lines as encoded
+    pass_words: tuple[int, ...]  # from the first word to each pass's, and to the end
     codebook: Int8s  # (words, pi); none but for INDICES
+    narrow: bool = False  # codes of SPARSE lines have 4 bits
 
     @property
     def cost(self) -> int:
@@ -40,7 +44,18 @@ def encoded(lines: Int8s, used: Used) -> EncodedLines:
 
     Columns that are not `used` hold no channel: a codeword there may be any.
     """
-    return min(_candidates(lines, used), key=lambda one: (one.cost, one.encoding))
+    dense = min(_candidates(lines, used), key=lambda one: (one.cost, one.encoding))
+    narrow = _is_narrow(lines[:, 1:])
+    ends = stream_words(lines, narrow=narrow).cumsum()
+    if lines.shape[1] == 1 or ends[-1] + SPARSE_COST >= dense.cost:
+        return dense
+    return EncodedLines(
+        encoding=Encoding.SPARSE,
+        words=encode_stream(lines, narrow=narrow).view(np.int8),
+        pass_words=(0, *ends.tolist()),
+        codebook=dense.codebook[:0],
+        narrow=narrow,
+    )
 
 
 def _candidates(lines: Int8s, used: Used) -> Iterator[EncodedLines]:
@@ -51,7 +66,7 @@ def _candidates(lines: Int8s, used: Used) -> Iterator[EncodedLines]:
     if _is_diagonal(kernel):
         lane = np.arange(kernel.shape[-1])
         yield _encoded(Encoding.DIAGONAL, lines, kernel[:, :, lane, lane], none)
-    if NIBBLE.start <= kernel.min() and kernel.max() < NIBBLE.stop:
+    if _is_narrow(kernel):
         halves = (kernel[:, :, ::2] & 15) | (kernel[:, :, 1::2] << 4)
         yield _encoded(Encoding.NIBBLES, lines, halves, none)
     if (found := _indices(kernel, used)) is not None:
@@ -61,7 +76,12 @@ def _candidates(lines: Int8s, used: Used) -> Iterator[EncodedLines]:
 def _encoded(encoding: Encoding, lines: Int8s, kernel: Int8s, codebook: Int8s) -> EncodedLines:
     passes, pi = len(lines), lines.shape[-1]
     words = np.concatenate([lines[:, 0], kernel.reshape(passes, -1, pi)], axis=1)
-    return EncodedLines(encoding=encoding, words=words.reshape(-1, pi), codebook=codebook)
+    starts = tuple(range(0, (passes + 1) * words.shape[1], words.shape[1]))
+    return EncodedLines(encoding=encoding, words=words.reshape(-1, pi), pass_words=starts, codebook=codebook)
+
+
+def _is_narrow(kernel: Int8s) -> bool:
+    return bool(kernel.size) and NIBBLE.start <= int(kernel.min()) and int(kernel.max()) < NIBBLE.stop
 
 
 def _is_diagonal(kernel: Int8s) -> bool:

@@ -40,6 +40,7 @@ class LoadWeightsStep:
     once: bool  # stays for later inputs
     encoding: Encoding = Encoding.COLUMNS
     pass_lines: int = 0  # encoded lines after each parameter line
+    narrow: bool = False  # codes of SPARSE lines have 4 bits
     opcode: Opcode = Opcode.LOAD_WEIGHTS
 
     @property

@@ -173,6 +173,8 @@ def _touches(descriptor: Descriptor, configuration: EngineConfiguration) -> Iter
 
 def _lines_loaded(load: LoadWeights, po: int) -> int:
     encoding = Encoding(load.encoding)
+    if encoding is Encoding.SPARSE:
+        return load.lines
     beats = line_beats(encoding, po)
     if encoding in WITHOUT_PARAMETERS:
         return -(-load.beats // beats)

@@ -126,7 +126,8 @@ class LayerImage:
 
     encoding: Encoding
     word: int  # first word
-    pass_words: int  # words a pass
+    narrow: bool  # codes of SPARSE lines have 4 bits
+    pass_words: tuple[int, ...]  # from its first word to each pass's, and to its end
     codebook: tuple[int, int] | None  # of INDICES: first word and words of the codebook
     line: int  # first line in the store, if all stay
 
@@ -168,7 +169,8 @@ def weight_image(network: Network, configuration: EngineConfiguration) -> Weight
         layers[layer.weights] = LayerImage(
             encoding=own.encoding,
             word=word,
-            pass_words=len(own.words) // count,
+            narrow=own.narrow,
+            pass_words=own.pass_words,
             codebook=codebook,
             line=line,
         )

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from bitlathe.hls.program import Encoding, LoadMove, LoadWeights, Move, Space, StoreMove
 from bitlathe.hls.program.moves import line_beats
+from bitlathe.hls.program.sparse import decode_stream
 from bitlathe.hls.target.config import (
     CODEWORD_BYTES,
     CODEWORDS,
@@ -186,6 +187,8 @@ class Machine:
     def _decoded(self, load: LoadWeights, encoding: Encoding, beats: Bytes) -> Bytes:
         """Columns of whole passes: a parameter line and `pass_lines` encoded lines each."""
         po, pi = self.configuration.po, self.configuration.pi
+        if encoding is Encoding.SPARSE:
+            return decode_stream(load, beats, po)
         size = po + load.pass_lines * line_beats(encoding, po)
         if len(beats) % size:
             raise FormatError(f"{load.node}: {len(beats)} beats are not whole passes of {size}")

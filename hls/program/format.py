@@ -47,6 +47,7 @@ class Encoding(IntEnum):
     INDICES = 3  # a byte is the index of a codeword: eight weights of a column
     CODEBOOK = 4  # no lines: codewords, for the INDICES that follow
     TABLE = 5  # no lines: codes of an activation's table
+    SPARSE = 6  # masks of the weights that are not zero, and their codes (sparse.py); parameter lines too
 
 
 class ErrorCode(IntEnum):
@@ -60,6 +61,7 @@ class ErrorCode(IntEnum):
     AXI_READ = 5  # SLVERR or DECERR on a read
     AXI_WRITE = 6
     ABORTED = 7  # ended from outside, by CTRL's abort
+    BAD_STREAM = 8  # sparse weights whose words are fewer or more than their masks ask for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +226,8 @@ class LoadWeights(Descriptor):
     opcode: ClassVar[Opcode] = Opcode.LOAD_WEIGHTS
     space: int = _unsigned(4, "Space of the DDR offset")
     encoding: int = _unsigned(3, "Encoding of the lines")
-    weights_reserved: int = _unsigned(25, "zero")
+    narrow: bool = _flag("SPARSE: the codes of encoded lines have 4 bits, those of parameter lines 8")
+    weights_reserved: int = _unsigned(24, "zero")
     offset: int = _unsigned(32, "byte offset, a multiple of the word")
     beats: int = _unsigned(32, "beats to load")
     weight_line: int = _unsigned(
@@ -233,8 +236,9 @@ class LoadWeights(Descriptor):
     )
     lines_reserved: int = _unsigned(24, "zero")
     pass_lines: int = _unsigned(
-        16, "encoded lines after each parameter line; not 0 for DIAGONAL, NIBBLES and INDICES"
+        16, "encoded lines after each parameter line; not 0 for DIAGONAL, NIBBLES, INDICES and SPARSE"
     )
+    lines: int = _unsigned(16, "SPARSE: lines that the words make, parameter lines included; else 0")
 
 
 # A position is the pair (line, bank) = divmod(y * pitch + x, banks); steps are pairs too, the

@@ -57,16 +57,16 @@ _BEAT_COLUMNS = {Encoding.COLUMNS: 1, Encoding.NIBBLES: 2, Encoding.INDICES: COD
 
 
 def line_beats(encoding: Encoding, po: int) -> int:
-    """Beats of an encoded line.
+    """Beats of an encoded line, whatever it holds: not of a SPARSE one.
 
-    >>> [line_beats(encoding, 16) for encoding in Encoding]
+    >>> [line_beats(encoding, 16) for encoding in Encoding if encoding is not Encoding.SPARSE]
     [16, 1, 8, 2, 1, 1]
     """
     return po // _BEAT_COLUMNS.get(encoding, po)
 
 
 def weight_beats(load: LoadWeights, po: int) -> Iterator[WeightBeat]:
-    """Every beat of a LOAD_WEIGHTS, in order."""
+    """Every beat of a LOAD_WEIGHTS that is not SPARSE, in order."""
     left = load.beats
     for line, encoding in enumerate(_line_encodings(load), load.weight_line):
         beats = line_beats(encoding, po)

@@ -55,6 +55,7 @@ _ERRORS = {
     ErrorCode.AXI_READ: "memory answered a read with an error",
     ErrorCode.AXI_WRITE: "memory answered a write with an error (no descriptor: a profile word)",
     ErrorCode.ABORTED: "ended from outside, by `CTRL`'s abort (no descriptor)",
+    ErrorCode.BAD_STREAM: "sparse weights whose words are fewer or more than their masks ask for",
 }
 _SPACES = {
     Space.WEIGHTS: "weights and parameters",
@@ -80,6 +81,7 @@ _ENCODINGS = {
     ),
     Encoding.CODEBOOK: ("1", "`pi` / 8 codewords of the codebook; a line is one of its words"),
     Encoding.TABLE: ("1", "`pi` codes of the tables; a line is one of their words"),
+    Encoding.SPARSE: ("as they come", "a mask of `pi` octets, or codes of what the masks say is not zero"),
 }
 
 

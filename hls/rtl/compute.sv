@@ -36,7 +36,7 @@ module compute #(
     output logic [8*PI-1:0]                 store_rdata_o,
     input  wire logic                       wload_valid_i,
     input  wire logic [               15:0] wload_line_i,
-    input  wire logic [             PO-1:0] wload_mask_i,
+    input  wire logic [        PI*PO/8-1:0] wload_mask_i,
     input  wire logic [        8*PI*PO-1:0] wload_data_i,
     input  wire logic                       table_valid_i,
     output logic                            table_ready_o,

@@ -155,7 +155,7 @@ module engine #(
   logic [3:0] pad_load_bank, pad_store_bank;
   logic [8*PI-1:0] pad_load_data, pad_store_rdata;
   logic wload_valid, compute_valid, compute_ready, compute_done;
-  logic [PO-1:0] wload_mask;
+  logic [PI*PO/8-1:0] wload_mask;
   logic [8*PI*PO-1:0] wload_data;
   logic table_valid, table_ready;
   logic [9:0] table_line;

@@ -29,7 +29,7 @@ module field_check #(
   logic unused_bits;
   assign unused_bits = &{1'b0, move, weights, exec};  // not everything is checked here
 
-  logic bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank, bad_flags, bad_step, short_q, bad_q;
+  logic sparse, in_passes, bad_space, bad_move, bad_weights, bad_exec, bad_exec_bank, bad_flags, bad_step, short_q, bad_q;
   logic [6:0] words;  // written or read a group: at most 15 lanes * 4 sub-tiles * 2
 
   // LOAD, LOAD_WEIGHTS and STORE have space and offset at the same place. A STORE never touches
@@ -40,9 +40,11 @@ module field_check #(
   assign bad_move = move.segment_stride[WordLog-1:0] != '0 || move.segment_words == '0 ||
       move.segments == '0 || move.row_words == '0 ||
       move.bank >= 4'(Banks) || move.row_bank >= 4'(Banks);
-  assign bad_weights = weights.beats == '0 || weights.encoding > program_pkg::ENCODING_TABLE ||
-      (weights.encoding != program_pkg::ENCODING_COLUMNS &&
-       weights.encoding < program_pkg::ENCODING_CODEBOOK && weights.pass_lines == '0);
+  assign bad_weights = weights.beats == '0 || weights.encoding > program_pkg::ENCODING_SPARSE ||
+      (in_passes && weights.pass_lines == '0) || (weights.lines != '0) != sparse || (weights.narrow && !sparse);
+  assign sparse = weights.encoding == program_pkg::ENCODING_SPARSE;
+  assign in_passes = sparse || (weights.encoding != program_pkg::ENCODING_COLUMNS &&
+      weights.encoding < program_pkg::ENCODING_CODEBOOK);
 
   assign words = (exec.sub_tiles == 3'd1 ? 7'(exec.group_lanes) : 7'(exec.group_lanes) * 7'(SubTiles)) <<
       (exec.has_residual && !exec.res_fast);

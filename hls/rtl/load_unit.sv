@@ -1,8 +1,8 @@
 // load_unit: LOAD and LOAD_WEIGHTS: words from DDR into the scratchpad, the weight store or the tables.
 // Function:   the request side runs up to four descriptors ahead of the data side, both in order
-// Interface:  descriptor -> bursts; data -> scratchpad words (valid/ready), weight columns, table lines (valid/ready); done_o
-// Latency:    4 cycles to the first burst; from beat to store 1, for weights 2.
-// Throughput: 1 beat per cycle; of a table 2 bytes.
+// Interface:  descriptor -> bursts; data -> scratchpad words (valid/ready), weight octets, table lines (valid/ready); done_o
+// Latency:    4 cycles to the first burst; from beat to store 1, for weights 2, for sparse ones about 10.
+// Throughput: 1 beat per cycle; of a table 2 bytes; of sparse weights also 32 weights or a word of their codes.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/program/moves.py
 `default_nettype none
@@ -44,7 +44,7 @@ module load_unit #(
     output logic      [             8*PI-1:0] load_data_o,
     output logic                              wload_valid_o,
     output logic      [                 15:0] wload_line_o,
-    output logic      [               PO-1:0] wload_mask_o,
+    output logic      [        PI*PO/8-1:0]   wload_mask_o,  // an octet: 8 weights of a column
     output logic      [          8*PI*PO-1:0] wload_data_o,
     output logic                              table_valid_o,
     input  wire logic                         table_ready_i,
@@ -59,6 +59,7 @@ module load_unit #(
     output logic      [                 15:0] error_index_o
 );
   localparam int WordLog = $clog2(PI);
+  localparam int Octets = PI * PO / 8;  // of a line
   localparam int CodebookWords = 2048 / PI;  // 256 codewords of 8 bytes; the tables have as many
 
   program_pkg::move_t move;
@@ -70,19 +71,22 @@ module load_unit #(
   typedef struct packed {
     logic skip;
     logic weights;
+    logic sparse;
+    logic narrow;
     logic [2:0] encoding;
     logic [15:0] index;
     logic [31:0] start;
     logic [31:0] words;
     logic [15:0] segments;
     logic [15:0] row_words;  // of LOAD_WEIGHTS: pass_lines
+    logic [15:0] lines;  // of sparse weights
     logic [15:0] line;
     logic [3:0] bank;
     logic [15:0] plane;
     logic [15:0] row_line;
     logic [3:0] row_bank;
   } job_t;
-  localparam int JobW = 173;  // its bits, which lint holds to it: Icarus 11 has $bits of a struct wrong
+  localparam int JobW = 191;  // its bits, which lint holds to it: Icarus 11 has $bits of a struct wrong
 
   // ---- Request side: a descriptor becomes bursts, and a job for the data side.
   logic weights, split_ready, queue_ready, take, out_of_bounds;
@@ -119,12 +123,15 @@ module load_unit #(
   job_t asked, job;
   assign asked.skip = desc_skip_i;
   assign asked.weights = weights;
+  assign asked.sparse = weights && load.encoding == program_pkg::ENCODING_SPARSE;
+  assign asked.narrow = load.narrow;
   assign asked.encoding = load.encoding;
   assign asked.index = desc_index_i;
   assign asked.start = now_i;
   assign asked.words = words;
   assign asked.segments = segments;
   assign asked.row_words = move.row_words;  // where LOAD_WEIGHTS has pass_lines
+  assign asked.lines = load.lines;
   assign asked.line = weights ? load.weight_line : move.line;
   assign asked.bank = move.bank;
   assign asked.plane = move.plane;
@@ -141,7 +148,7 @@ module load_unit #(
   logic active, walker_ready, walker_last, walker_outside, skip;
   logic [15:0] walker_line;
   logic [3:0] walker_bank;
-  logic weights_q;             // of the present job
+  logic weights_q, sparse_q, narrow_q, too_long_q;  // of the present job
   logic [2:0] encoding_q, code;
   logic [15:0] index_q;
   logic [31:0] start_q;
@@ -151,6 +158,7 @@ module load_unit #(
   logic [15:0] pass_lines_q, lines_left_q;
   logic [PO-1:0] mask;         // columns that the beat fills
   logic beat, outside, done, record_free;
+  logic begins, starts_sparse, decoding, decoder_ready, decoder_done, bad_stream;
   logic room, out_valid, out_weights, out_last, out_go, out_leaves, to_tables, piece_ends;
   logic [2:0] out_code;
   logic [15:0] out_line, out_index;
@@ -158,16 +166,19 @@ module load_unit #(
   logic [8*PI-1:0] out_data;
   logic [PO-1:0] out_mask;
 
-  assign outside = !weights_q ? walker_outside : weight_line_q >=
+  assign outside = sparse_q ? too_long_q : !weights_q ? walker_outside : weight_line_q >=
       (code >= program_pkg::ENCODING_CODEBOOK ? 17'(CodebookWords) : 17'(WeightLines));
-  assign rready_o = stop_i || (active && room);
-  assign beat = rvalid_i && active && room && !stop_i;
-  assign skip = job_valid && job.skip && !active && !out_valid && record_free;
-  assign job_ready = job.skip ? skip : walker_ready;
+  assign rready_o = stop_i || (active && (sparse_q ? decoder_ready : room));
+  assign beat = rvalid_i && active && (sparse_q ? decoder_ready : room) && !stop_i;
+  assign skip = job_valid && job.skip && !active && !out_valid && !decoding && record_free;
+  // The decoder of sparse weights works alone.
+  assign begins = walker_ready && !decoding && (!job.sparse || (!active && !out_valid));
+  assign starts_sparse = begins && job_valid && !job.skip && job.sparse;
+  assign job_ready = job.skip ? skip : begins;
 
   move_walker #(.Banks(Banks), .Lines(BankLines)) u_walker (
       .clk_i, .rst_ni, .clear_i,
-      .job_valid_i(job_valid && !job.skip), .job_ready_o(walker_ready),
+      .job_valid_i(job_valid && !job.skip && begins), .job_ready_o(walker_ready),
       .job_words_i(job.words), .job_segments_i(job.segments), .job_row_words_i(job.row_words),
       .job_line_i(job.line), .job_bank_i(job.bank), .job_plane_i(job.plane),
       .job_row_line_i(job.row_line), .job_row_bank_i(job.row_bank),
@@ -187,8 +198,11 @@ module load_unit #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (walker_ready) begin
+    if (begins) begin
       weights_q <= job.weights;
+      sparse_q <= job.sparse;
+      narrow_q <= job.narrow;
+      too_long_q <= 17'(job.line) + 17'(job.lines) > 17'(WeightLines);
       encoding_q <= job.encoding;
       pass_lines_q <= job.row_words;
       plain_q <= job.encoding < program_pkg::ENCODING_CODEBOOK;
@@ -226,7 +240,7 @@ module load_unit #(
   // A word that meets a conflict of banks waits here, and what follows it stops a cycle later.
   skid #(.Width(73 + 8 * PI + PO)) u_out (
       .clk_i, .rst_ni, .clear_i,
-      .valid_i(beat && !outside && !rerror_i), .ready_o(room),
+      .valid_i(beat && !sparse_q && !outside && !rerror_i), .ready_o(room),
       .data_i({
         weights_q, walker_last, weights_q ? weight_line_q[15:0] : walker_line, index_q, start_q, code,
         walker_bank, mask, rdata_i
@@ -259,30 +273,52 @@ module load_unit #(
       .codewords_o(codewords)
   );
 
+  logic octets_valid;
+  logic [15:0] octets_line;
+  logic [Octets-1:0] octets_mask;
+  logic [255:0] octets;
+  logic [1:0] choice;
+
+  sparse_decoder #(.PI(PI), .PO(PO)) u_sparse (
+      .clk_i, .rst_ni, .clear_i(clear_i || stop_i),
+      .start_i(starts_sparse),
+      // The first word comes later than these registers.
+      .line_i(job.line), .lines_i(job.lines), .pass_lines_i(pass_lines_q), .narrow_i(narrow_q),
+      .valid_i(rvalid_i && active && sparse_q && !outside && !rerror_i), .ready_o(decoder_ready),
+      .word_i(rdata_i), .last_i(walker_last),
+      .busy_o(decoding),
+      .octets_valid_o(octets_valid), .octets_line_o(octets_line),
+      .octets_mask_o(octets_mask), .octets_o(octets),
+      .done_o(decoder_done), .done_ready_i(record_free),
+      .bad_o(bad_stream)
+  );
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) wload_valid_o <= 1'b0;
-    else wload_valid_o <= from_weights && !to_codebook && !to_tables;
+    else wload_valid_o <= octets_valid || (from_weights && !to_codebook && !to_tables);
   end
 
-  always_ff @(posedge clk_i) begin
-    wload_line_o <= out_line;
-    wload_mask_o <= out_mask;
-  end
-
-  for (genvar o = 0; o < PO; o++) begin : gen_column
-    logic [8*PI-1:0] diagonal, halves;
-    for (genvar i = 0; i < PI; i++) begin : gen_byte
-      assign diagonal[8*i+:8] = o == i ? out_data[8*i+:8] : 8'd0;
-      assign halves[8*i+:8] = {{4{out_data[8*i+4*(o%2)+3]}}, out_data[8*i+4*(o%2)+:4]};
-    end
-    always_ff @(posedge clk_i) begin
-      if (from_weights) begin
-        unique case (out_code)
-          program_pkg::ENCODING_DIAGONAL: wload_data_o[8*PI*o+:8*PI] <= diagonal;
-          program_pkg::ENCODING_NIBBLES:  wload_data_o[8*PI*o+:8*PI] <= halves;
-          program_pkg::ENCODING_INDICES:  wload_data_o[8*PI*o+:8*PI] <= codewords[8*PI*(o%8)+:8*PI];
-          default:                        wload_data_o[8*PI*o+:8*PI] <= out_data;
-        endcase
+  assign choice = octets_valid ? 2'd3 : out_code == program_pkg::ENCODING_INDICES ? 2'd2 :
+      2'(out_code == program_pkg::ENCODING_NIBBLES);
+  always_ff @(posedge clk_i) wload_line_o <= octets_valid ? octets_line : out_line;
+  for (genvar e = 0; e < Octets; e++) begin : gen_octet
+    localparam int O = 8 * e / PI;  // its column
+    localparam int First = 8 * e % PI;  // its first byte there
+    logic [63:0] data, halves;
+    assign data = out_data[8*First+:64];
+    always_ff @(posedge clk_i) wload_mask_o[e] <= octets_valid ? octets_mask[e] : out_mask[O];
+    for (genvar i = 0; i < 8; i++) begin : gen_byte
+      assign halves[8*i+:8] = {{4{data[8*i+4*(O%2)+3]}}, data[8*i+4*(O%2)+:4]};
+      always_ff @(posedge clk_i) begin
+        if (O != First + i && !octets_valid && out_code == program_pkg::ENCODING_DIAGONAL)
+          wload_data_o[64*e+8*i+:8] <= 8'd0;
+        else
+          unique case (choice)
+            2'd1:    wload_data_o[64*e+8*i+:8] <= halves[8*i+:8];
+            2'd2:    wload_data_o[64*e+8*i+:8] <= codewords[8*PI*(O%8)+8*(First+i)+:8];
+            2'd3:    wload_data_o[64*e+8*i+:8] <= octets[64*(e%4)+8*i+:8];
+            default: wload_data_o[64*e+8*i+:8] <= data[8*i+:8];
+          endcase
       end
     end
   end
@@ -299,15 +335,16 @@ module load_unit #(
     else if (table_valid_o && table_ready_i) piece_q <= piece_q + 1'b1;
   end
 
-  assign done = skip || (out_valid && out_last && out_leaves);
+  assign done = skip || (out_valid && out_last && out_leaves) || (decoder_done && record_free);
   assign done_o = done;
-  assign busy_o = !split_ready || job_valid || active || out_valid || wload_valid_o;
+  assign busy_o = !split_ready || job_valid || active || decoding || out_valid || wload_valid_o;
 
   recorder u_recorder (
       .clk_i, .rst_ni, .clear_i,
       .enable_i(profile_on_i),
       .done_i(done), .ready_o(record_free),
-      .index_i(skip ? job.index : out_index), .start_i(skip ? now_i : out_start), .now_i,
+      .index_i(skip ? job.index : decoder_done ? index_q : out_index),
+      .start_i(skip ? now_i : decoder_done ? start_q : out_start), .now_i,
       .record_valid_o, .record_ready_i, .record_o
   );
 
@@ -315,14 +352,15 @@ module load_unit #(
   logic fault_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni || clear_i) fault_q <= 1'b0;
-    else if (out_of_bounds || (beat && (outside || rerror_i))) fault_q <= 1'b1;
+    else if (out_of_bounds || bad_stream || (beat && (outside || rerror_i))) fault_q <= 1'b1;
   end
   assign error_o = fault_q;
 
   always_ff @(posedge clk_i) begin
     if (!fault_q) begin
-      error_code_o <= beat && rerror_i ? program_pkg::ERR_AXI_READ : program_pkg::ERR_OUT_OF_BOUNDS;
-      error_index_o <= beat && (outside || rerror_i) ? index_q : asked_index_q;
+      error_code_o <= beat && rerror_i ? program_pkg::ERR_AXI_READ :
+          bad_stream ? program_pkg::ERR_BAD_STREAM : program_pkg::ERR_OUT_OF_BOUNDS;
+      error_index_o <= bad_stream || (beat && (outside || rerror_i)) ? index_q : asked_index_q;
     end
   end
 endmodule

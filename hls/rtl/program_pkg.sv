@@ -28,6 +28,7 @@ package program_pkg;
   localparam logic [2:0] ENCODING_INDICES = 3'd3;
   localparam logic [2:0] ENCODING_CODEBOOK = 3'd4;
   localparam logic [2:0] ENCODING_TABLE = 3'd5;
+  localparam logic [2:0] ENCODING_SPARSE = 3'd6;
   localparam logic [7:0] ERR_NONE = 8'd0;
   localparam logic [7:0] ERR_BAD_HEADER = 8'd1;
   localparam logic [7:0] ERR_BAD_OPCODE = 8'd2;
@@ -36,6 +37,7 @@ package program_pkg;
   localparam logic [7:0] ERR_AXI_READ = 8'd5;
   localparam logic [7:0] ERR_AXI_WRITE = 8'd6;
   localparam logic [7:0] ERR_ABORTED = 8'd7;
+  localparam logic [7:0] ERR_BAD_STREAM = 8'd8;
   // verilator lint_on UNUSEDPARAM
 
   typedef struct packed {
@@ -141,13 +143,15 @@ package program_pkg;
   } move_t;
 
   typedef struct packed {
-    logic [295:0] rest;
+    logic [279:0] rest;
+    logic [15:0] lines;
     logic [15:0] pass_lines;
     logic [23:0] lines_reserved;
     logic [15:0] weight_line;
     logic [31:0] beats;
     logic [31:0] offset;
-    logic [24:0] weights_reserved;
+    logic [23:0] weights_reserved;
+    logic narrow;
     logic [2:0] encoding;
     logic [3:0] space;
     logic signed [15:0] wait_store;

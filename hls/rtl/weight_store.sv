@@ -1,6 +1,6 @@
-// weight_store: PO columns of PI-byte words, loaded column by column and read a line at a time.
+// weight_store: PO columns of PI-byte words, loaded octet by octet and read a line at a time.
 // Function:   line = PO columns; column o holds output lane o's weights for PI input lanes, or its parameters
-// Interface:  write mask a column; reads are registered twice
+// Interface:  write mask an octet, 8 weights of a column; reads are registered twice
 // Latency:    3 cycles from read_en_i to read_data_o.   Throughput: 1 line per cycle.
 // Reset:      none
 // Reference:  hls/compile/weights.py
@@ -16,7 +16,7 @@ module weight_store #(
     // verilator lint_off UNUSEDSIGNAL
     input  wire logic [        15:0] write_line_i,
     // verilator lint_on UNUSEDSIGNAL
-    input  wire logic [      PO-1:0] write_mask_i,
+    input  wire logic [ PI*PO/8-1:0] write_mask_i,
     input  wire logic [ 8*PI*PO-1:0] write_data_i,
     input  wire logic                read_en_i,
     // Lines are 16 bit in every interface.
@@ -34,21 +34,21 @@ module weight_store #(
     read_line_q <= LineW'(read_line_i);
   end
 
-  for (genvar o = 0; o < PO; o++) begin : gen_column
-    logic [8*PI-1:0] data;
+  for (genvar e = 0; e < PI * PO / 8; e++) begin : gen_octet
+    logic [63:0] data;
     ram_1r1w #(
-        .Width(8 * PI),
+        .Width(64),
         .Lines(Lines)
-    ) u_column (
+    ) u_octet (
         .clk_i,
-        .write_en_i  (write_valid_i && write_mask_i[o]),
+        .write_en_i  (write_valid_i && write_mask_i[e]),
         .write_line_i(LineW'(write_line_i)),
-        .write_data_i(write_data_i[8*PI*o+:8*PI]),
+        .write_data_i(write_data_i[64*e+:64]),
         .read_en_i   (read_en_q),
         .read_line_i (read_line_q),
         .read_data_o (data)
     );
-    always_ff @(posedge clk_i) read_data_o[8*PI*o+:8*PI] <= data;
+    always_ff @(posedge clk_i) read_data_o[64*e+:64] <= data;
   end
 endmodule
 `default_nettype wire

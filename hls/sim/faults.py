@@ -15,6 +15,7 @@ _MEND = {
     ErrorCode.AXI_READ: "the memory refused a read; check the buffers' addresses",
     ErrorCode.AXI_WRITE: "the memory refused a write; check the buffers' addresses",
     ErrorCode.ABORTED: "it was ended from outside; run it again",
+    ErrorCode.BAD_STREAM: "the weights in memory are damaged, or are not this program's; write them again",
 }
 
 _STRAY = ("stray_reads", "stray_writes", "outstanding")  # statistics that are mistakes once a run is done

@@ -99,6 +99,8 @@ def bad_fields(*, word_bytes: int, po: int, pp: int, banks: int) -> list[Descrip
     ]
     weights = [{"beats": 0}, {"space": 15}, {"offset": 1}, {"encoding": max(Encoding) + 1}]
     weights += [{"encoding": code} for code in (Encoding.DIAGONAL, Encoding.NIBBLES, Encoding.INDICES)]
+    weights += [{"lines": 1}, {"narrow": True}, {"encoding": Encoding.SPARSE, "pass_lines": 1}]
+    weights += [{"encoding": Encoding.SPARSE, "lines": 1}]
     counts = (
         "group_lanes",
         "kernel_h",

@@ -8,10 +8,12 @@ import numpy as np
 
 from bitlathe.hls.program import Encoding, ErrorCode, LoadMove, LoadWeights, Space
 from bitlathe.hls.program.moves import bursts, decoded_columns, pixel_positions, weight_beats, word_offsets
+from bitlathe.hls.program.sparse import OCTET, encode_stream
 from bitlathe.hls.target.config import CODEWORD_BYTES, CODEWORDS, TABLE_CODES, TABLES
 from bitlathe.rtl_tb.descriptors import (
     ADVANCE,
     BASES,
+    BYTES,
     bits_of,
     drive_spaces,
     random_move,
@@ -67,11 +69,15 @@ class Bench:
         self.pi, self.po, self.banks = int(dut.PI.value), int(dut.PO.value), int(dut.Banks.value)
         self.lines, self.weight_lines = int(dut.BankLines.value), int(dut.WeightLines.value)
         self.descriptors = Source(dut, "desc_valid_i", "desc_ready_o", rng, stall)
-        self.memory = ReadMemory(dut, BURSTS, rng, word_bytes=self.pi, stall=stall, latency=20)
+        self.memory = ReadMemory(
+            dut, BURSTS, rng, word_bytes=self.pi, stall=stall, latency=20, contents=self.word
+        )
+        self.streams: dict[int, int] = {}  # words of sparse weights, by address
+        self.known: set[int] = set()  # addresses whose words a test has read
         words = ("load_line_o", "load_bank_o", "load_data_o")
         self.words = Sink(dut, "load_valid_o", "load_ready_i", words, rng, stall)
-        columns = ("wload_line_o", "wload_mask_o", "wload_data_o")
-        self.columns = Sink(dut, "wload_valid_o", None, columns, rng)
+        octets = ("wload_line_o", "wload_mask_o", "wload_data_o")
+        self.octets = Sink(dut, "wload_valid_o", None, octets, rng)
         pieces = ("table_line_o", "table_data_o")
         self.pieces = Sink(dut, "table_valid_o", "table_ready_i", pieces, rng, stall)
         self.completions = Sink(dut, "done_o", None, (), rng)
@@ -79,7 +85,7 @@ class Bench:
         self.clock = Clock(dut)
         self.sent = 0
         self.expected_words: list[tuple[int, ...]] = []
-        self.expected_columns: list[tuple[int, ...]] = []
+        self.expected_octets: list[tuple[int, ...]] = []  # line, number in it, bytes
         self.expected_pieces: list[tuple[int, ...]] = []
         self.codebook = bytearray(CODEWORDS * CODEWORD_BYTES)
         self.expected_bursts: list[tuple[int, int]] = []
@@ -96,7 +102,7 @@ class Bench:
 
     @property
     def agents(self) -> list[Any]:
-        sinks = [self.words, self.columns, self.pieces, self.completions, self.records]
+        sinks = [self.words, self.octets, self.pieces, self.completions, self.records]
         return [self.descriptors, self.memory, *sinks, self.clock]
 
     def send(self, load: LoadMove | LoadWeights, *, skip: bool = False) -> None:
@@ -142,11 +148,53 @@ class Bench:
                 pairs = [int.from_bytes(word[first : first + 2], "little") for first in range(0, self.pi, 2)]
                 self.expected_pieces += enumerate(pairs, beat.line * self.pi // 2)
                 continue
-            columns = decoded_columns(beat, word, bytes(self.codebook))
-            first = beat.columns.start
-            line = int.from_bytes(b"".join(columns), "little") << (8 * self.pi * first)
-            mask = ((1 << len(columns)) - 1) << first
-            self.expected_columns.append((beat.line, mask, line))
+            columns = b"".join(decoded_columns(beat, word, bytes(self.codebook)))
+            self.expect_octets(beat.line, columns, first=beat.columns.start * self.pi // OCTET)
+
+    def expect_octets(self, line: int, data: bytes, first: int = 0) -> None:
+        """Expect bytes in octets of a line, from the `first` on."""
+        for place in range(0, len(data), OCTET):
+            octet = int.from_bytes(data[place : place + OCTET], "little")
+            self.expected_octets.append((line, first + place // OCTET, octet))
+
+    def load_sparse(self, contents: np.ndarray, *, narrow: bool, **changes: int) -> LoadWeights:
+        """Put the stream of lines (passes, lines, po, pi) into memory and queue its load, changed."""
+        words = encode_stream(contents, narrow=narrow)
+        count = contents.shape[0] * contents.shape[1]
+        addresses = self._free(len(words) + 2)  # a test may ask for more words than there are
+        self.streams |= {
+            address: int.from_bytes(word.tobytes(), "little")
+            for address, word in zip(addresses, words, strict=False)
+        }
+        fields = {
+            "offset": addresses[0] - BASES[Space.WEIGHTS],
+            "beats": len(words),
+            "weight_line": int(self.rng.integers(self.weight_lines - count + 1)),
+            "pass_lines": contents.shape[1] - 1,
+            "lines": count,
+        }
+        load = LoadWeights(space=Space.WEIGHTS, encoding=Encoding.SPARSE, narrow=narrow, **(fields | changes))
+        self.send(load)
+        return load
+
+    def _free(self, words: int) -> range:
+        """Addresses in the weights that nothing else reads."""
+        while True:
+            first = int(self.rng.integers(BYTES[Space.WEIGHTS] // self.pi - words))
+            begin = BASES[Space.WEIGHTS] + first * self.pi
+            addresses = range(begin, begin + words * self.pi, self.pi)
+            if not self.known.intersection(addresses):
+                self.known.update(addresses)
+                return addresses
+
+    def expect_sparse(self, load: LoadWeights, lines: np.ndarray) -> None:
+        self.data(load)
+        for number, line in enumerate(lines.reshape(load.lines, -1)):
+            self.expect_octets(load.weight_line + number, line.tobytes())
+
+    def word(self, address: int) -> int:
+        """The word that memory holds at an address."""
+        return self.streams.get(address, word_at(address, self.pi))
 
     def fill_codebook(self) -> None:
         """Load all codewords, so that any index has one."""
@@ -172,15 +220,19 @@ class Bench:
         """Words that memory holds where the descriptor points; notes the bursts on the way."""
         base = BASES[Space(load.space)] + ADVANCE[Space(load.space)]
         self.expected_bursts += [(burst.address, burst.beats) for burst in bursts(load, base, self.pi)]
-        return [word_at(base + offset, self.pi) for offset in word_offsets(load, self.pi)]
+        addresses = [base + offset for offset in word_offsets(load, self.pi)]
+        self.known.update(addresses)
+        return [self.word(address) for address in addresses]
 
-    def columns_seen(self) -> list[tuple[int, ...]]:
-        """What reached the weight store, without the columns that its mask leaves out."""
-        width, seen = 8 * self.pi, []
-        for line, mask, data in self.columns.items:
-            kept = sum(((1 << width) - 1) << (width * o) for o in range(self.po) if mask >> o & 1)
-            seen.append((line, mask, data & kept))
-        return seen
+    def octets_seen(self) -> list[tuple[int, ...]]:
+        """What reached the weight store, octet by octet."""
+        octets = range(self.po * self.pi // OCTET)
+        return [
+            (line, place, data >> 64 * place & (1 << 64) - 1)
+            for line, mask, data in self.octets.items
+            for place in octets
+            if mask >> place & 1
+        ]
 
     async def run(self, completions: int, limit: int = 20_000) -> None:
         """Run until as many descriptors are complete and their records are out."""
@@ -195,7 +247,7 @@ class Bench:
     def check(self) -> None:
         """Check that everything arrived, in order, and nothing else did."""
         assert self.words.items == self.expected_words
-        assert self.columns_seen() == self.expected_columns
+        assert self.octets_seen() == self.expected_octets
         assert self.pieces.items == self.expected_pieces
         assert self.memory.bursts == self.expected_bursts
 
@@ -212,6 +264,8 @@ async def every_word_lands_where_its_descriptor_says(dut, stall, profile):
             bench.load_weights(skip=True)
         elif bench.rng.random() < 0.3:
             bench.expect_weights(bench.load_table())
+        elif bench.rng.random() < 0.4:
+            random_sparse(bench)
         else:
             bench.expect_weights(bench.load_weights())
     await bench.run(25)
@@ -219,6 +273,93 @@ async def every_word_lands_where_its_descriptor_says(dut, stall, profile):
     indices = [record & 0xFFFF for (record,) in bench.records.items]
     assert indices == (list(range(25)) if profile else [])
     assert all((record >> 16 & 0xFFFFFFFF) <= record >> 48 for (record,) in bench.records.items)
+
+
+def sparse_lines(bench: Bench, passes: int, count: int, zeros: float, narrow: bool) -> np.ndarray:
+    """Lines of which a share is zero."""
+    lines = bench.rng.integers(-128, 128, (passes, count, bench.po, bench.pi)).astype(np.int8)
+    if narrow:
+        lines[:, 1:] >>= 4
+    lines[bench.rng.random(lines.shape) < zeros] = 0
+    return lines
+
+
+def random_sparse(bench: Bench) -> None:
+    """Queue a load of sparse lines, from all zero to none."""
+    passes, count = int(bench.rng.integers(1, 4)), int(bench.rng.integers(2, 9))
+    zeros, narrow = float(bench.rng.choice([0, 0.2, 0.6, 0.8, 0.97, 1])), bool(bench.rng.integers(2))
+    lines = sparse_lines(bench, passes, count, zeros, narrow)
+    bench.expect_sparse(bench.load_sparse(lines, narrow=narrow), lines)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4], narrow=[False, True])
+async def sparse_lines_come_back_whatever_is_zero(dut, stall, narrow):
+    bench = await Bench.start(dut, stall=stall)
+    cases = [sparse_lines(bench, 2, 5, zeros, narrow) for zeros in (0, 0.6, 0.97, 1)]
+    for place in (0, -1):  # one weight at either end
+        cases.append(np.zeros((1, 3, bench.po, bench.pi), np.int8))
+        cases[-1].reshape(-1)[place] = -5
+    for lines in cases:
+        bench.expect_sparse(bench.load_sparse(lines, narrow=narrow), lines)
+        bench.expect_load(bench.load())
+    await bench.run(2 * len(cases))
+    bench.check()
+
+
+@cocotb.test()
+@cocotb.parametrize(zeros=[0.6, 0.8], narrow=[False, True])
+async def sparse_words_come_as_fast_as_memory_gives_three_quarters(dut, zeros, narrow):
+    bench = await Bench.start(dut, stall=0.0)
+    lines = sparse_lines(bench, 1, 40, zeros, narrow)
+    load = bench.load_sparse(lines, narrow=narrow)
+    bench.expect_sparse(load, lines)
+    await bench.run(1)
+    bench.check()
+    first, last = bench.octets.cycles[0], bench.octets.cycles[-1]
+    steps = lines.size / 32  # at least
+    assert last - first <= max(load.beats / 0.75, 1.1 * steps) + 10
+
+
+@cocotb.test()
+@cocotb.parametrize(
+    wrong=["truncated", "one word too few", "one word too many", "a line more", "a line less", "other masks"],
+    stall=[0.0, 0.3],
+)
+async def a_stream_that_is_not_as_long_as_its_masks_say_stops_the_load(dut, wrong, stall):
+    bench = await Bench.start(dut, stall=stall)
+    narrow = bool(bench.rng.integers(2))
+    lines = sparse_lines(bench, 3, 6, 0.6, narrow)
+    beats = len(encode_stream(lines, narrow=narrow))
+    changes = {
+        "truncated": {"beats": beats // 2},
+        "one word too few": {"beats": beats - 1},
+        "one word too many": {"beats": beats + 1},
+        "a line more": {"lines": 19},
+        "a line less": {"lines": 17},
+        "other masks": {},
+    }[wrong]
+    load = bench.load_sparse(lines, narrow=narrow, weight_line=bench.weight_lines - 19, **changes)
+    if wrong == "other masks":
+        bench.streams[BASES[Space.WEIGHTS] + load.offset] ^= (1 << 8 * bench.pi) - 1
+    bench.load()
+    dut = bench.dut
+    await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
+    reached = {line for line, _, _ in bench.octets_seen()}
+    assert reached <= set(range(load.weight_line, load.weight_line + load.lines))
+    assert not bench.completions.cycles
+    await fails_with(bench, ErrorCode.BAD_STREAM, 0)
+
+
+@cocotb.test()
+async def sparse_lines_beyond_the_store_are_never_written(dut):
+    bench = await Bench.start(dut)
+    lines = sparse_lines(bench, 2, 4, 0.5, False)
+    bench.load_sparse(lines, narrow=False, weight_line=bench.weight_lines - 7)
+    await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
+    await run_cycles(bench, 20)
+    assert not bench.octets.items
+    await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 0)
 
 
 @cocotb.test()
@@ -245,7 +386,7 @@ async def encoded_weights_take_a_beat_a_cycle(dut, encoding):
         bench.expect_weights(bench.load_weights(**coded, beats=64))
     await bench.run(3)
     bench.check()
-    first, last = bench.columns.cycles[0], bench.columns.cycles[-1]
+    first, last = bench.octets.cycles[0], bench.octets.cycles[-1]
     assert last - first + 1 <= 2 * 64 + 1, "more than a cycle lost from a load to the next"
 
 
@@ -299,12 +440,12 @@ async def fails_with(bench: Bench, code: ErrorCode, index: int) -> None:
     await run_cycles(bench, 1)
     dut.clear_i.value = dut.stop_i.value = 0
     bench.descriptors.queue.clear()
-    for sink in (bench.words, bench.columns, bench.pieces, bench.completions):
+    for sink in (bench.words, bench.octets, bench.pieces, bench.completions):
         sink.items.clear()
         sink.cycles.clear()
     for expected in (
         bench.expected_words,
-        bench.expected_columns,
+        bench.expected_octets,
         bench.expected_pieces,
         bench.expected_bursts,
     ):
@@ -388,7 +529,7 @@ async def weights_beyond_their_store_are_never_written(dut, encoding):
     last = {"weight_line": bench.weight_lines - 1, "pass_lines": 1}
     bench.load_weights(encoding=encoding, **last, beats=bench.po + 1, offset=0)
     await run(dut, bench.agents, lambda: bool(int(dut.error_o.value)))
-    assert {line for line, _, _ in bench.columns.items} == {bench.weight_lines - 1}
+    assert {line for line, _, _ in bench.octets.items} == {bench.weight_lines - 1}
     await fails_with(bench, ErrorCode.OUT_OF_BOUNDS, 1)
 
 

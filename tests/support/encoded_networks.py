@@ -18,20 +18,31 @@ def chain(
     *,
     codewords: int | None = None,
     weight_bits: int = 8,
+    zeros: float = 0.0,
 ) -> Graph:
-    """3x3 convolutions, pools of 2, a dense layer; all but the first convolution of `codewords`, if given."""
+    """3x3 convolutions, pools of 2, a dense layer; all but the first convolution of `codewords`, if given.
+
+    A share of the convolutions' weights is `zeros`.
+    """
     sketch = Sketch(rng=rng, widths=(8,))
     head = sketch.input(IMAGE, (3, size, size))
     for number, width in enumerate(channels):
         head = sketch.convolution(head, width, (3, 3), (1, 1), (1, 1), relu=True)
         conv = sketch.nodes[-1]
         assert isinstance(conv, Conv2d)
-        sketch.nodes[-1] = _changed(rng, conv, codewords if number else None, weight_bits)
+        sketch.nodes[-1] = _pruned(
+            rng, _changed(rng, conv, codewords if number else None, weight_bits), zeros
+        )
         if size > 2:
             head = sketch.max_pool(head, (2, 2), (2, 2), (0, 0))
             size //= 2
     logits = sketch.dense(head, 10, relu=False)
     return Graph(name="chain", nodes=tuple(sketch.nodes), output=logits)
+
+
+def _pruned(rng: np.random.Generator, conv: Conv2d, zeros: float) -> Conv2d:
+    weight = np.where(rng.random(conv.weight.shape) < zeros, 0, conv.weight)
+    return replace(conv, weight=weight.astype(np.int8)) if zeros else conv
 
 
 def _changed(rng: np.random.Generator, conv: Conv2d, codewords: int | None, weight_bits: int) -> Conv2d:

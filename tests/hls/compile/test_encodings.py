@@ -32,6 +32,8 @@ def loaded(
         "offset": own.codebook.nbytes,
         "beats": len(own.words),
         "pass_lines": lines.shape[1] - 1,
+        "narrow": own.narrow,
+        "lines": lines.shape[0] * lines.shape[1] if own.encoding is Encoding.SPARSE else 0,
     }
     for fields in (codewords, weights):
         if fields["beats"]:
@@ -62,16 +64,25 @@ def test_every_encoding_gives_the_same_lines(
         words = rng.integers(-128, 128, (int(rng.integers(1, 30)), 8)).astype(np.int8)
         taken = rng.integers(len(words), size=(passes, count, po, pi // 8))
         lines[:, 1:] = words[taken].reshape(passes, count, po, pi)
+    if kind is Encoding.SPARSE:
+        lines[rng.random(lines.shape) < rng.random()] = 0
     encoding, store = loaded(configuration, lines, np.ones((passes, po), bool))
     assert np.array_equal(store, lines)
     if kind in (Encoding.DIAGONAL, Encoding.NIBBLES) and count > 1:
         assert encoding in (kind, Encoding.DIAGONAL, Encoding.INDICES)
 
 
+def _codewords(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Different codewords without a zero, (count, 8)."""
+    words = rng.integers(1, 128, (count, 8)).astype(np.int8)
+    words[:, :2] = np.stack([np.arange(count) % 127, np.arange(count) // 127], axis=1) + 1
+    return words
+
+
 @pytest.mark.parametrize("codewords", [256, 257])
 def test_at_most_256_codewords_are_indexed(codewords: int) -> None:
     rng = np.random.default_rng(codewords)
-    words = rng.permutation(1 << 16)[:codewords].astype("<u8").view(np.int8).reshape(-1, 8)
+    words = _codewords(rng, codewords)
     taken = np.concatenate([np.arange(codewords), rng.integers(codewords, size=8 * 8 * 40 - codewords)])
     lines = np.zeros((8, 41, 8, 8), np.int8)
     lines[:, 1:] = words[taken].reshape(8, 40, 8, 8)
@@ -82,7 +93,7 @@ def test_at_most_256_codewords_are_indexed(codewords: int) -> None:
 
 def test_columns_without_a_channel_need_no_codeword() -> None:
     rng = np.random.default_rng(1)
-    words = rng.permutation(1 << 16)[1:257].astype("<u8").view(np.int8).reshape(-1, 8)
+    words = _codewords(rng, 256)
     used = np.ones((8, 8), bool)
     used[-1, 3:] = False
     taken = np.concatenate([np.arange(256), rng.integers(256, size=8 * 8 * 40 - 256)])
@@ -92,6 +103,20 @@ def test_columns_without_a_channel_need_no_codeword() -> None:
     encoding, store = loaded(PYNQ, lines, used)
     assert encoding is Encoding.INDICES
     assert np.array_equal(store.transpose(0, 2, 1, 3)[used], lines.transpose(0, 2, 1, 3)[used])
+
+
+@pytest.mark.parametrize(("zeros", "narrow"), [(0.6, False), (0.6, True), (0.2, False), (0.05, True)])
+def test_weights_of_which_many_are_zero_are_stored_sparse(zeros: float, narrow: bool) -> None:
+    rng = np.random.default_rng(1)
+    lines = rng.integers(1, 8 if narrow else 128, (4, 40, 8, 8)).astype(np.int8)
+    lines[rng.random(lines.shape) < zeros] = 0
+    own = encoded(lines, np.ones((4, 8), bool))
+    bits = 1 + (1 - zeros) * (4 if narrow else 8)
+    if zeros == 0.05:
+        assert own.encoding is Encoding.NIBBLES
+        return
+    assert own.encoding is Encoding.SPARSE and own.narrow == narrow
+    assert own.words.size * 8 / lines.size == pytest.approx(bits, rel=0.05)
 
 
 def _encodings(compiled) -> list[Encoding]:
@@ -118,7 +143,20 @@ def test_4_bit_weights_with_8_bit_activations_equal_the_reference(
     graph = chain(rng, 12, (16, 36, 40), weight_bits=4)
     codes = random_inputs(rng, graph, 2)
     compiled = compiled_for(graph, configuration)
-    assert _encodings(compiled).count(Encoding.NIBBLES) >= 3
+    loads = [d for d in compiled.program.descriptors if isinstance(d, LoadWeights)]
+    assert sum(d.encoding == Encoding.NIBBLES or d.narrow for d in loads) >= 3
+    assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
+
+
+@pytest.mark.parametrize("weight_bits", [4, 8])
+@pytest.mark.parametrize("configuration", [PYNQ, STREAMING, ROOMY[1]], ids=str)
+def test_a_network_of_sparse_weights_equals_the_reference(
+    configuration: EngineConfiguration, weight_bits: int, rng: np.random.Generator
+) -> None:
+    graph = chain(rng, 12, (16, 36, 40), weight_bits=weight_bits, zeros=0.7)
+    codes = random_inputs(rng, graph, 2)
+    compiled = compiled_for(graph, configuration)
+    assert _encodings(compiled).count(Encoding.SPARSE) >= 3
     assert np.array_equal(computed(compiled, codes, rng), evaluate(graph, codes))
 
 

@@ -8,6 +8,7 @@ import needs
 import numpy as np
 import pytest
 from aligned_networks import aligned_graphs
+from encoded_networks import chain
 from halves import network_of_halves
 from hls_engines import ENGINES, WIDE
 from lone_execs import alone, execs
@@ -19,6 +20,7 @@ from bitlathe.hls.program import (
     Encoding,
     ErrorCode,
     Exec,
+    LoadWeights,
     Opcode,
     Program,
     fields_of,
@@ -153,8 +155,8 @@ def test_resnet_56_gives_the_references_integers(rng: np.random.Generator, name:
 class _Bench:
     """A small network in memory, whose descriptors a test may damage."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        graph = random_resnet(rng, blocks=1, channels=(8, 8, 8))
+    def __init__(self, rng: np.random.Generator, graph: Graph | None = None) -> None:
+        graph = graph or random_resnet(rng, blocks=1, channels=(8, 8, 8))
         self.network = compile_graph(graph, PYNQ.engine)
         self.program = bytearray(self.network.program.encode())
         packed = self.network.input_layout.pack(random_inputs(rng, graph, 1))
@@ -277,7 +279,7 @@ def test_an_end_before_the_last_descriptor_is_refused(bench: _Bench) -> None:
         (Opcode.LOAD, "segments", 0),
         (Opcode.LOAD, "offset", 4),
         (Opcode.LOAD_WEIGHTS, "beats", 0),
-        (Opcode.LOAD_WEIGHTS, "encoding", 6),
+        (Opcode.LOAD_WEIGHTS, "encoding", 7),
         (Opcode.STORE, "space", 1),
         (Opcode.STORE, "row_bank", 7),
         (Opcode.EXEC, "wait_store", 9),
@@ -311,6 +313,40 @@ def test_a_move_or_an_exec_beyond_its_memory_stops_the_run(
 ) -> None:
     index = bench.first(opcode)
     bench.change(index, **{field: value})
+    assert _fault(bench.start()) == (ErrorCode.OUT_OF_BOUNDS, index)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("name", ENGINES)
+def test_sparse_weights_give_the_references_integers(rng: np.random.Generator, name: str, bits: int) -> None:
+    graph = chain(rng, 8, (16, 24, 40), weight_bits=bits, zeros=0.7)
+    codes = random_inputs(rng, graph, 2)
+    network = compile_graph(graph, ENGINES[name].engine)
+    loads = [one for one in network.program.descriptors if isinstance(one, LoadWeights)]
+    assert any(one.encoding == Encoding.SPARSE and one.narrow == (bits == 4) for one in loads)
+    outputs = HlsEngine(ENGINES[name]).run(network, codes)
+    assert np.array_equal(outputs.reshape(2, -1), evaluate(graph, codes).reshape(2, -1))
+
+
+@pytest.mark.parametrize("changes", [{"beats": -1}, {"beats": 1}, {"lines": -1}, {"lines": 1}], ids=str)
+def test_a_sparse_stream_of_another_length_stops_the_run(
+    rng: np.random.Generator, changes: dict[str, int]
+) -> None:
+    graph = chain(rng, 8, (16, 24), zeros=0.7)
+    bench = _Bench(rng, graph)
+    loads = enumerate(bench.network.program.descriptors)
+    index, load = next(
+        (i, d) for i, d in loads if isinstance(d, LoadWeights) and d.encoding == Encoding.SPARSE
+    )
+    bench.change(index, **{name: getattr(load, name) + more for name, more in changes.items()})
+    assert _fault(bench.start()) == (ErrorCode.BAD_STREAM, index)
+
+
+def test_sparse_lines_beyond_the_store_stop_the_run(rng: np.random.Generator) -> None:
+    bench = _Bench(rng, chain(rng, 8, (16, 24), zeros=0.7))
+    loads = enumerate(bench.network.program.descriptors)
+    index = next(i for i, d in loads if isinstance(d, LoadWeights) and d.encoding == Encoding.SPARSE)
+    bench.change(index, weight_line=PYNQ.engine.weight_lines - 1)
     assert _fault(bench.start()) == (ErrorCode.OUT_OF_BOUNDS, index)
 
 

@@ -173,6 +173,9 @@ _MOVES = (
     LoadMove(segment_words=8, segments=2, row_words=4, plane=3, row_bank=1),
     StoreMove(space=Space.OUTPUT, segment_words=8, segments=2, row_words=4, plane=3, row_bank=1),
     *(LoadWeights(encoding=encoding, beats=9, pass_lines=1) for encoding in Encoding),
+    *(LoadWeights(encoding=encoding, beats=9, pass_lines=1, lines=2) for encoding in Encoding),
+    LoadWeights(encoding=Encoding.SPARSE, beats=9, pass_lines=1, lines=2, narrow=True),
+    LoadWeights(encoding=Encoding.NIBBLES, beats=9, pass_lines=1, narrow=True),
 )
 
 

@@ -27,6 +27,8 @@ def _encodings(compiled: Compiled) -> set[Encoding]:
 NETWORKS = {
     "codewords": (lambda rng: chain(rng, 8, WIDE, codewords=200), Encoding.INDICES),
     "4-bit weights": (lambda rng: chain(rng, 8, WIDE, weight_bits=4), Encoding.NIBBLES),
+    "sparse weights": (lambda rng: chain(rng, 8, WIDE, zeros=0.6), Encoding.SPARSE),
+    "sparse 4-bit weights": (lambda rng: chain(rng, 8, WIDE, weight_bits=4, zeros=0.7), Encoding.SPARSE),
     "resident codewords": (lambda rng: chain(rng, 12, (20, 30, 44), codewords=16), Encoding.INDICES),
 }
 

@@ -43,8 +43,10 @@ inline bool bad_weights(const Descriptor &d) {
 #pragma HLS INLINE
   const uint32_t encoding = field<weights::encoding>(d);
   const bool in_passes = encoding != kEncodingColumns && encoding != kEncodingCodebook && encoding != kEncodingTable;
-  return field<weights::beats>(d) == 0 || encoding > kEncodingTable ||
-         (in_passes && field<weights::pass_lines>(d) == 0);
+  const bool sparse = encoding == kEncodingSparse;
+  return field<weights::beats>(d) == 0 || encoding > kEncodingSparse ||
+         (in_passes && field<weights::pass_lines>(d) == 0) || (field<weights::lines>(d) != 0) != sparse ||
+         (field<weights::narrow>(d) != 0 && !sparse);
 }
 
 template <class Config>

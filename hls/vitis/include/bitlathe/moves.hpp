@@ -1,7 +1,7 @@
 // moves: LOAD, LOAD_WEIGHTS and STORE: words between DDR and the on-chip stores.
 // Function:   one burst a segment; every place is checked against its buffer and its store before the burst
 // Interface:  a DDR buffer as a pointer to words, its size and how far it has advanced; ErrorCode back
-// Latency:    the memory's.   Throughput: 1 word per cycle (II = 1); of the tables one in 4 cycles.
+// Latency:    the memory's.   Throughput: 1 word per cycle (II = 1); of the tables one in 4, of sparse lines 8 weights in 8.
 // Reset:      none
 // Reference:  hls/program/moves.py; hls/rtl/burst_split.sv, move_walker.sv
 #ifndef BITLATHE_MOVES_HPP
@@ -175,6 +175,90 @@ decoded_bytes:
   return column;
 }
 
+// The words of sparse lines, told apart: a mask is read a group ahead, a word of codes when a code asks for it.
+template <class Config>
+struct SparseReader {
+  const typename Config::Word *memory;
+  uint64_t base;
+  uint32_t beats, taken;
+  typename Config::Word mask, next_mask, codes;
+  int left;        // half bytes of `codes` that come yet, from its top down
+  bool truncated;  // a word was asked for that is not there
+
+  typename Config::Word word() {
+#pragma HLS INLINE
+    const bool there = taken < beats;
+    const typename Config::Word found = memory[base + (there ? taken : 0)];
+    if (there)
+      ++taken;
+    else
+      truncated = true;
+    return found;
+  }
+
+  // The next `halves` (1 or 2) half bytes, a lone one as a signed number.
+  UInt<8> code(bool narrow) {
+#pragma HLS INLINE
+    uint32_t value = 0;
+  code_halves:
+    for (int h = 0; h < 2; ++h) {
+#pragma HLS UNROLL
+      if (h == 1 && narrow) break;
+      if (left == 0) {
+        codes = word();
+        left = 2 * Config::kPI;
+      }
+      const int place = 2 * Config::kPI - left;
+      const uint32_t whole = (uint32_t)lane<8>(codes, place / 2);
+      value |= ((whole >> (4 * (place % 2))) & 15) << (4 * h);
+      --left;
+    }
+    return narrow ? (UInt<8>)((value ^ 8) - 8) : (UInt<8>)value;
+  }
+};
+
+// Lines of masks and codes (hls/program/sparse.py): an octet of 8 weights after the other.
+template <class Config>
+uint32_t load_sparse(const Descriptor &d, const typename Config::Word *memory, uint64_t base, uint32_t beats,
+                     typename Config::Word weights[Config::kPO][Config::kWeightLines]) {
+  const uint32_t first = field<weights::weight_line>(d), lines = field<weights::lines>(d);
+  const uint32_t pass_lines = field<weights::pass_lines>(d);
+  const bool narrow = field<weights::narrow>(d) != 0;
+  if (first + lines > (uint32_t)Config::kWeightLines) return kErrorOutOfBounds;
+  SparseReader<Config> reader = {memory, base, beats, 0, {}, {}, {}, 0, false};
+  uint32_t line_of_pass = 0;
+sparse_lines:
+  for (uint32_t line = 0; line < lines && !reader.truncated; ++line) {
+#pragma HLS LOOP_TRIPCOUNT min=2 max=4608 avg=512
+    const bool pass_ends = line_of_pass == pass_lines || line + 1 == lines;
+  sparse_groups:
+    for (int group = 0; group < Config::kPO / 8; ++group) {
+      if (line_of_pass == 0 && group == 0) {
+        reader.next_mask = reader.word();
+        reader.left = 0;
+      }
+      reader.mask = reader.next_mask;
+      if (!pass_ends || group + 1 < Config::kPO / 8) reader.next_mask = reader.word();
+    sparse_octets:
+      for (int octet = 0; octet < Config::kPI; ++octet) {
+#pragma HLS PIPELINE II=8
+        const int place = group * Config::kPI + octet, column = place * 8 / Config::kPI;
+        const uint32_t mask = (uint32_t)lane<8>(reader.mask, octet);
+        typename Config::Word word = weights[column][first + line];
+      sparse_bytes:
+        for (int i = 0; i < 8; ++i) {
+#pragma HLS UNROLL
+          const UInt<8> value = (mask >> i) & 1 ? reader.code(narrow && line_of_pass != 0) : (UInt<8>)0;
+          set_lane<8>(word, place * 8 % Config::kPI + i, value);
+        }
+        if (!reader.truncated) weights[column][first + line] = word;
+      }
+    }
+    line_of_pass = pass_ends ? 0 : line_of_pass + 1;
+  }
+  return reader.truncated || reader.taken != beats ? (uint32_t)kErrorBadStream : (uint32_t)kErrorNone;
+}
+
 // Words of the tables: all pairs of a beat go to every copy, which takes two a cycle.
 template <class Config>
 uint32_t load_tables(const typename Config::Word *memory, uint64_t base, uint32_t beats, uint32_t first,
@@ -215,6 +299,7 @@ uint32_t load_weights(const Descriptor &d, const typename Config::Word *memory, 
   const uint32_t encoding = field<weights::encoding>(d);
   if (encoding == kEncodingTable)
     return load_tables<Config>(memory, base, beats, field<weights::weight_line>(d), tables);
+  if (encoding == kEncodingSparse) return load_sparse<Config>(d, memory, base, beats, weights);
   const bool to_codebook = encoding == kEncodingCodebook;
   const uint32_t room = to_codebook ? Config::kCodebookWords : Config::kWeightLines;
   LineWalk<Config> walk = {encoding, field<weights::pass_lines>(d), field<weights::weight_line>(d), 0, 0, !to_codebook};

@@ -38,7 +38,8 @@ enum Encoding : uint32_t {
   kEncodingNibbles = 2,
   kEncodingIndices = 3,
   kEncodingCodebook = 4,
-  kEncodingTable = 5
+  kEncodingTable = 5,
+  kEncodingSparse = 6
 };
 
 enum Error : uint32_t {
@@ -49,7 +50,8 @@ enum Error : uint32_t {
   kErrorOutOfBounds = 4,
   kErrorAxiRead = 5,
   kErrorAxiWrite = 6,
-  kErrorAborted = 7
+  kErrorAborted = 7,
+  kErrorBadStream = 8
 };
 
 template <int Lsb, int Width>
@@ -147,12 +149,14 @@ typedef Field<268, 4> row_bank;
 namespace weights {
 typedef Field<64, 4> space;
 typedef Field<68, 3> encoding;
-typedef Field<71, 25> weights_reserved;
+typedef Field<71, 1> narrow;
+typedef Field<72, 24> weights_reserved;
 typedef Field<96, 32> offset;
 typedef Field<128, 32> beats;
 typedef Field<160, 16> weight_line;
 typedef Field<176, 24> lines_reserved;
 typedef Field<200, 16> pass_lines;
+typedef Field<216, 16> lines;
 }  // namespace weights
 
 namespace header {
