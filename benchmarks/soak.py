@@ -56,7 +56,7 @@ from bitlathe.model.graph.fixed_point import IntArray
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate_outputs
 from bitlathe.model.quantize.exact_network import ExactNetwork
-from bitlathe.rtl_tb.random_networks.graphs import random_graph
+from bitlathe.rtl_tb.random_networks.graphs import random_graph, with_zeros
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "build" / "bench"
@@ -104,6 +104,8 @@ def soak_network(seed: int) -> Done:
         several=bool(rng.random() < 0.5),
         others=bool(rng.random() < 0.8),
     )
+    if rng.random() < 0.4:
+        graph = with_zeros(rng, graph)
     codes = np.concatenate([random_inputs(rng, graph, 1), corner_inputs(graph)])
     try:
         network = compile_graph(graph, target.engine)
@@ -201,6 +203,7 @@ def soak_program(seed: int) -> Done:
     network = None
     while network is None:
         graph = random_graph(rng, budget=20_000, product=bool(rng.random() < 0.4), others=True)
+        graph = with_zeros(rng, graph) if rng.random() < 0.4 else graph
         with suppress(CapacityError):
             network = compile_graph(graph, target.engine)
     codes = random_inputs(rng, graph, 1)

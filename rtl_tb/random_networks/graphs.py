@@ -7,13 +7,14 @@ codebooks when `product` is set, and most round halves to even when `half_even` 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
 from bitlathe.model.graph.graph import Graph, Output, with_rounding
-from bitlathe.model.graph.nodes import Conv2d, Pair
+from bitlathe.model.graph.nodes import Conv2d, Dense, Node, Pair
 from bitlathe.model.graph.proof import check
 from bitlathe.rtl_tb.random_networks.draws import one_of
 from bitlathe.rtl_tb.random_networks.layers import Sketch
@@ -62,6 +63,21 @@ def random_graph(
         graph = with_rounding(graph, dict.fromkeys(even, RoundingMode.HALF_EVEN))
     check(graph)
     return graph
+
+
+def with_zeros(rng: np.random.Generator, graph: Graph) -> Graph:
+    """The network with some of the weights of most layers pruned, a share of 30 to 99 % each.
+
+    What shares codewords keeps them; sums only shrink, so the overflow proof still holds.
+    """
+
+    def thinned(node: Node) -> Node:
+        if not isinstance(node, Conv2d | Dense) or node.codebook is not None or rng.random() < 0.3:
+            return node
+        kept = rng.random(node.weight.shape) >= rng.uniform(0.3, 0.99)
+        return replace(node, weight=node.weight * kept)
+
+    return replace(graph, nodes=tuple(map(thinned, graph.nodes)))
 
 
 def _outputs(sketch: Sketch, head: str) -> str | tuple[Output, ...]:
