@@ -78,10 +78,15 @@ def read_graph(path: Path) -> OnnxGraph:
 def graph_of(model: Any, path: Path) -> OnnxGraph:
     """The graph of an ONNX model (onnx.ModelProto) that was read from a file.
 
-    Raises UnsupportedLayer for several inputs, and for one that is not a float or has a fixed batch.
+    Raises FormatError for constants whose values do not fill their shape; UnsupportedLayer for several
+    inputs, and for one that is not a float or has a fixed batch.
     """
     onnx, graph = library("onnx"), model.graph
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    try:
+        constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        nodes = tuple(_node(onnx, place, node) for place, node in enumerate(graph.node))
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: has a damaged constant ({brief(error)}); export it again") from error
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
         names = [value.name for value in inputs]
@@ -101,7 +106,7 @@ def graph_of(model: Any, path: Path) -> OnnxGraph:
         input_shape=sizes,
         outputs=tuple(value.name for value in graph.output),
         opset=_opset(path, model),
-        nodes=tuple(_node(onnx, place, node) for place, node in enumerate(graph.node)),
+        nodes=nodes,
         constants=constants,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite, nan
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,10 +33,14 @@ class TaskMetric:
     def __call__(self, outputs: OutputValues | tuple[OutputValues, ...], labels: Labels) -> float:
         """The number; DataError where it is none, or where outputs or labels are not what it takes."""
         found = self.function(outputs, labels)
-        if not isinstance(found, int | float | np.integer | np.floating) or not isfinite(found):
+        try:
+            number = float(found) if isinstance(found, int | float | np.integer | np.floating) else nan
+        except OverflowError:  # of an int that no float holds
+            number = inf
+        if not isfinite(number):
             what = repr(found) if isinstance(found, float | str) else type(found).__name__
             raise DataError(f"metric {self.name}: returned {what[:80]}; return one finite number, a float")
-        return float(found)
+        return number
 
     def said(self, score: float) -> str:
         """Text of such a number, in percent where it is a share.

@@ -51,6 +51,7 @@ def test_functions_go_to_other_processes_by_their_file_or_their_module() -> None
         ("each", "metric {}: returned ndarray; return one finite number"),
         ("tensor", "metric {}: returned Tensor; return one finite number"),
         ("nothing", "metric {}: returned NoneType; return one finite number"),
+        ("too_large", "metric {}: returned int; return one finite number"),
         ("failing", ": ValueError: no such thing; mend it there"),
         ("missing", "has no function missing; name one that returns a number"),
     ],

@@ -46,6 +46,19 @@ def test_data_that_should_be_beside_the_file_are_missed(whole: Path) -> None:
         read_graph(whole)
 
 
+@pytest.mark.parametrize("is_attribute", [False, True])
+def test_a_constant_whose_values_do_not_fill_its_shape_is_named(whole: Path, is_attribute: bool) -> None:
+    model = onnx.load(whole)
+    (kernel,) = model.graph.initializer
+    kernel.raw_data = kernel.raw_data[:20]
+    if is_attribute:
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["k"], value=kernel))
+        del model.graph.initializer[:]
+    whole.write_bytes(model.SerializeToString())
+    with pytest.raises(FormatError, match=r"net\.onnx: (has a damaged constant|is incomplete) .*; export it"):
+        read_graph(whole)
+
+
 @pytest.mark.parametrize("opset", [6, 22, 99])
 def test_an_opset_that_is_not_read_is_refused(tmp_path: Path, opset: int) -> None:
     path = write(tmp_path / "net.onnx", [node("Relu", "x", "y")], {}, outputs={"y": 4})
