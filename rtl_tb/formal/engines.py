@@ -44,7 +44,7 @@ def prove(folder: Path, engine: Engine, induction: int) -> Answer:
     """Whether no assertion of the model in `folder` fails in any state that a reset leads to."""
     if engine is Engine.PDR:
         return _pdr(folder)
-    base = _smtbmc(folder, engine, "-t", str(induction + 1))
+    base = _smtbmc(folder, engine, "-t", str(induction))
     return _smtbmc(folder, engine, "-i", "-t", str(induction)) if base.passed else base
 
 

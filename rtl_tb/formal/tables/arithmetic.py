@@ -31,4 +31,27 @@ REQUANTIZE = Block(
     bound=9,
 )
 
-ARITHMETIC = (REQUANTIZE,)
+TABLES = Block(
+    name="tables",
+    top="tables",
+    properties=("tables", "ram_1r1rw"),
+    probes={
+        f"f_{what}{pair}": f"\\gen_ram[{pair}].u_ram.f_{signal}"
+        for pair in range(4)
+        for what, signal in (("line", "line"), ("known", "known_q"), ("word", "word_q"))
+    },
+    theorems=theorems_of(
+        "tables",
+        (
+            "found",
+            "each lane finds the code that was last written at its table and code",
+            "{table_i, code[1][7:1]}",
+            "{table_i, code[0][7:1]}",
+        ),
+        ("waits", "a write waits for lookups and for nothing else", "write_ready_o = !lookup_i;", "write_ready_o = 1'b1;"),
+    ),
+    reached=("looked_up",),
+    bound=6,
+)
+
+ARITHMETIC = (REQUANTIZE, TABLES)

@@ -117,4 +117,77 @@ FIELD_CHECK = Block(
     bound=3,
 )
 
-CONTROL = (RUN_CONTROL, FIELD_CHECK)
+_PORTS = {
+    f"f_{who}[{bank}]": f"\\gen_bank[{bank}].{who}_here"
+    for bank in range(3)
+    for who in ("result", "residual", "load", "store")
+}
+_WORD = {
+    f"f_{what}_{half}": f"\\gen_bank[1].gen_half[{h}].u_ram.f_{signal}"
+    for h, half in enumerate(("low", "high"))
+    for what, signal in (("line", "line"), ("known", "known_q"), ("word", "word_q"))
+}
+_SECOND_PORT = {
+    f"f_{name}": f"\\gen_bank[1].{signal}"
+    for name, signal in (
+        ("array_line", "array_line_q"),
+        ("array_en", "array_en_q"),
+        ("other_line", "other_line_q"),
+        ("other_read", "other_read_q"),
+        ("other_write", "other_write_q"),
+        ("other_data", "other_wdata_q"),
+    )
+}
+
+SCRATCHPAD = Block(
+    name="scratchpad",
+    top="scratchpad",
+    properties=("scratchpad", "ram_1r1rw"),
+    configurations=({"PI": 2, "PP": 2, "Banks": 3, "Lines": 8}, {"PI": 8, "PP": 3, "Banks": 3, "Lines": 4096}),
+    probes={**_PORTS, **_WORD, **_SECOND_PORT},
+    theorems=theorems_of(
+        "scratchpad",
+        (
+            "one_port",
+            "no two of output stage, LOAD and STORE on a bank's second port",
+            "load_valid_i && load_bank_i == 4'(b) && !result_here && !residual_here;",
+            "load_valid_i && load_bank_i == 4'(b) && !result_here;",
+        ),
+        ("first", "the output stage always has the port that it asks for", "&& residual_bank_i == 4'(b) && !result_here;", "&& residual_bank_i == 4'(b) && !result_valid;"),
+        (
+            "granted",
+            "a LOAD that is told ready has the port",
+            "assign load_ready_o = !(result_valid && result_bank_i == load_bank_i)",
+            "assign load_ready_o = !(result_valid && result_bank_i == store_bank_i)",
+        ),
+        (
+            "granted_store",
+            "a STORE that is told ready has the port",
+            "      && !(load_claim_i && load_bank_i == store_bank_i);",
+            "      && !(load_valid_i && load_bank_i == store_bank_i);",
+        ),
+        (
+            "load_waits",
+            "LOAD waits only in a cycle in which the output stage uses its bank",
+            "&& !(residual_valid_i && residual_bank_i == load_bank_i);",
+            "&& !residual_valid_i;",
+        ),
+        (
+            "store_waits",
+            "STORE waits only in a cycle in which another uses or claims its bank",
+            "&& !(residual_valid_i && residual_bank_i == store_bank_i)",
+            "&& !residual_valid_i",
+        ),
+        ("refused", "who is not told ready has no port", "&& !(load_claim_i && load_bank_i == 4'(b));", ";"),
+        ("lane_read", "an array lane reads what was last written to its word", "array_line_d | LineW'(lane_line_i[16*j+:16])", "array_line_d | LineW'(lane_line_i[0+:16])"),
+        ("lane_pads", "a lane that is off reads the padding code", "on_q2 ? picked :", "on_q ? picked :"),
+        ("residual_read", "a residual is what was last written to its word", "residual_bank_q2 <= residual_bank_q;", "residual_bank_q2 <= residual_bank_i;"),
+        ("store_read", "a STORE reads what was last written to its word", "store_bank_q2 <= store_bank_q;", "store_bank_q2 <= store_bank_i;"),
+        ("store_marked", "a STORE's word is marked three cycles after it was asked for", "store_valid_i && store_ready_o};", "store_valid_i};"),
+    ),
+    reached=("all_busy", "reads", "halves"),
+    induction=5,
+    bound=9,
+)
+
+CONTROL = (RUN_CONTROL, FIELD_CHECK, SCRATCHPAD)
