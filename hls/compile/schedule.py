@@ -123,7 +123,7 @@ def scheduled(
     """Descriptors of steps given in lazy order, END last."""
     bare = [descriptor_of(step, configuration) for step in steps]
     needs, across = _needs(steps)
-    tasks = _tasks(steps, needs, [duration(descriptor, ddr, configuration.word_bytes) for descriptor in bare])
+    tasks = _tasks(steps, needs, [duration(descriptor, ddr, configuration) for descriptor in bare])
     starts = simulated_starts(tasks)
     sequences = _sequences(tasks, starts)
     waits = _waits(tasks, across, sequences)

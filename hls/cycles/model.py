@@ -26,7 +26,8 @@ from bitlathe.hls.program import (
 )
 from bitlathe.hls.program.moves import BURST_BEATS
 from bitlathe.hls.program.skipping import Sweep, skipping_groups
-from bitlathe.hls.target.config import Target
+from bitlathe.hls.program.sparse import sparse_steps
+from bitlathe.hls.target.config import EngineConfiguration, Target
 
 Ddr = TypeVar("Ddr", bound="DdrModel")
 
@@ -39,6 +40,7 @@ JUDGE = 2  # from the header's last beat to the next request
 DISPATCH = 2  # cycles a descriptor takes at least (fetch.sv)
 PENDING = 2  # from dispatch, or from the count that it waits for, to its unit (pending.sv)
 SPLIT = 5  # from a load's start to its first request (burst_split.sv)
+SPARSE_DRAIN = 8  # from a sparse load's last word to its last line, beyond what another load takes
 TABLE_BYTES = 2  # a cycle, that a load writes into the tables (tables.sv)
 BURST_CYCLES = 2  # of the splitter, for each burst
 SEGMENT_CYCLES = 4  # of the splitter, for each segment
@@ -146,7 +148,7 @@ def move_bursts(move: Move | LoadWeights) -> int:
     return move.segments * -(-move.segment_words // BURST_BEATS)
 
 
-def load_cycles(load: LoadMove | LoadWeights, ddr: DdrModel, word_bytes: int) -> float:
+def load_cycles(load: LoadMove | LoadWeights, ddr: DdrModel, engine: EngineConfiguration) -> float:
     """Cycles in which a load's data pass: bound by the memory's pace, or its latency if bursts are short."""
     bursts = move_bursts(load)
     latency_bound = bursts * (ddr.latency + READ_DELAY) / OUTSTANDING
@@ -155,7 +157,9 @@ def load_cycles(load: LoadMove | LoadWeights, ddr: DdrModel, word_bytes: int) ->
     if bursts > OUTSTANDING:
         bounds.append(latency_bound)
     if isinstance(load, LoadWeights) and load.encoding == Encoding.TABLE:
-        bounds.append(load.beats * word_bytes / TABLE_BYTES)
+        bounds.append(load.beats * engine.word_bytes / TABLE_BYTES)
+    if isinstance(load, LoadWeights) and load.encoding == Encoding.SPARSE:
+        bounds.append(sparse_steps(load, engine.po, engine.pi))
     return max(bounds)
 
 
@@ -167,14 +171,14 @@ def store_cycles(store: StoreMove, ddr: DdrModel) -> float:
     return STORE_DRAIN + first + max(ddr.transfer(words), split_bound) + ddr.write_latency
 
 
-def duration(descriptor: Descriptor, ddr: DdrModel, word_bytes: int) -> int:
+def duration(descriptor: Descriptor, ddr: DdrModel, engine: EngineConfiguration) -> int:
     """Cycles of a descriptor whose unit was idle before."""
     if isinstance(descriptor, Exec):
         return exec_cycles(descriptor)
     if isinstance(descriptor, StoreMove):
         return round(store_cycles(descriptor, ddr))
     assert isinstance(descriptor, LoadMove | LoadWeights)
-    return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(descriptor, ddr, word_bytes))
+    return round(SPLIT + READ_DELAY + ddr.latency + load_cycles(descriptor, ddr, engine))
 
 
 def predict(program: Program, ddr: DdrModel, weights_resident: bool = False, inputs: int = 1) -> Prediction:
@@ -259,8 +263,8 @@ class _Model:
     ) -> None:
         self.ddr = ddr
         self.weights_resident = weights_resident
-        self.word_bytes = program.configuration.word_bytes
-        self.channel = _ReadChannel(ddr, self.word_bytes, interruptions)
+        self.engine = program.configuration
+        self.channel = _ReadChannel(ddr, self.engine.word_bytes, interruptions)
         self.descriptors = inputs * len(program.descriptors)  # to read
         header = self.channel.fetch(START)
         self.arrivals = [self.channel.fetch(START + 1)]
@@ -319,8 +323,10 @@ class _Model:
         if load.once and self.weights_resident:
             ends.append(max(start, ends[-1] + 1 if ends else 0.0))
             return start
-        cycles = load_cycles(load, self.ddr, self.word_bytes)
-        ends.append(self.channel.load(start + SPLIT, cycles, move_bursts(load)))
+        cycles = load_cycles(load, self.ddr, self.engine)
+        is_sparse = isinstance(load, LoadWeights) and load.encoding == Encoding.SPARSE
+        decoded = SPARSE_DRAIN if is_sparse else 0
+        ends.append(self.channel.load(start + SPLIT, cycles, move_bursts(load)) + decoded)
         return start
 
     def finish(self) -> Prediction:

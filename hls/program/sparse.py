@@ -12,6 +12,7 @@ The rest of a pass's last word of codes means nothing.
 """
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,30 @@ def stream_words(lines: Int8s, *, narrow: bool) -> Counts:
     coded = np.count_nonzero(lines.reshape(passes, count, -1), axis=2)
     coded[:, : 1 if narrow else count] *= 2
     return count * po // OCTET - -coded.sum(axis=1) // (2 * pi)
+
+
+def sparse_steps(load: LoadWeights, po: int, pi: int) -> float:
+    """Cycles in which the engine is likely to expand a load: of four octets, two, or one (sparse_lanes.sv).
+
+    They go together where their codes are a word at most, which the load's words tell of an octet's codes: as
+    many weights are taken to be there at random, each as likely as the other.
+    """
+    octets = load.lines * po * pi // OCTET
+    passes = -(-load.lines // (1 + load.pass_lines))
+    halves = max(load.beats - octets / pi - passes / 2, 0) * 2 * pi  # a pass leaves half a word on average
+    density = min(halves / (OCTET * octets * (1 if load.narrow else 2)), 1.0)
+    cap = 2 * pi if load.narrow else pi
+    four, two = (_at_most(cap, count * OCTET, density) for count in (4, 2))
+    return octets / 4 * (four + 2 * (1 - four) + 2 * (1 - two))
+
+
+def _at_most(most: int, count: int, chance: float) -> float:
+    """Probability that at most so many of `count` come true.
+
+    >>> _at_most(1, 2, 0.5)
+    0.75
+    """
+    return sum(comb(count, k) * chance**k * (1 - chance) ** (count - k) for k in range(min(most, count) + 1))
 
 
 def encode_stream(lines: Int8s, *, narrow: bool) -> Bytes:
