@@ -42,6 +42,8 @@ LAYER_COLUMNS = (
     "array bound",
     "DDR bound",
     "of the peak",
+    "weight bytes",
+    "in memory",
 )
 
 
@@ -123,6 +125,8 @@ def show_profile(profile: Profile, chart: Path) -> None:
             f"{row.array_bound:,.0f}",
             f"{row.ddr_bound:,.0f}",
             percent(row.peak_bound / row.cycles) if row.cycles else "-",
+            f"{row.weight_bytes:,}",
+            f"{row.encoded_bytes:,}",
         )
         for row in profile.rows
     ]

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.cycles.bounds import Bounds, LayerBound
-from bitlathe.hls.program import Descriptor, Opcode
+from bitlathe.hls.program import Descriptor, Encoding, LoadWeights, Opcode, Program
+from bitlathe.hls.program.moves import lines_loaded
 from bitlathe.model.graph.files.storage import write_whole
 
 FINISHING = "(last words out)"
@@ -44,6 +45,8 @@ class LayerProfile:
     peak_bound: float = 0.0  # cycles of its useful products, were all multipliers at work
     array_bound: float = 0.0  # cycles of an array without idle lanes
     ddr_bound: float = 0.0  # cycles in which memory moves its words
+    weight_bytes: int = 0  # of its lines in the weight store
+    encoded_bytes: int = 0  # of the words in memory that they are decoded from, codebooks included
 
     @property
     def total(self) -> int:
@@ -79,7 +82,7 @@ class Profile:
         """Profile of a run from `spans` (descriptors, 2), each's first and last cycle; `macs` by layer."""
         rows: dict[str, LayerProfile] = {}
         for part in _parts(compiled.program.descriptors, spans):
-            row = rows.get(part.node) or _empty(part.node, macs, bounds)
+            row = rows.get(part.node) or _empty(part.node, macs, bounds, compiled.program)
             rows[part.node] = replace(
                 row,
                 cycles=row.cycles + part.cycles,
@@ -118,14 +121,18 @@ class Profile:
         write_whole(Path(path), drawn.getbuffer())
 
 
-def _empty(node: str, macs: Mapping[str, int], bounds: Bounds) -> LayerProfile:
-    bound = bounds.layers.get(node, _NO_BOUND)
+def _empty(node: str, macs: Mapping[str, int], bounds: Bounds, program: Program) -> LayerProfile:
+    bound, engine = bounds.layers.get(node, _NO_BOUND), program.configuration
+    own = [one for one in program.descriptors if isinstance(one, LoadWeights) and one.node == node]
+    lines = [one for one in own if one.encoding not in (Encoding.CODEBOOK, Encoding.TABLE)]
     return LayerProfile(
         layer=node,
         macs=macs.get(node, 0),
         peak_bound=bound.peak,
         array_bound=bound.array,
         ddr_bound=bound.ddr,
+        weight_bytes=sum(lines_loaded(one, engine.po) for one in lines) * engine.weight_line_bytes,
+        encoded_bytes=sum(one.beats for one in own if one.encoding != Encoding.TABLE) * engine.word_bytes,
     )
 
 

@@ -35,7 +35,7 @@ from bitlathe.hls.program import (
     StoreMove,
 )
 from bitlathe.hls.program.decode import decode_program
-from bitlathe.hls.program.moves import WITHOUT_PARAMETERS, line_beats
+from bitlathe.hls.program.moves import lines_loaded
 from bitlathe.hls.target.config import (
     CODEWORD_BYTES,
     CODEWORDS,
@@ -166,20 +166,9 @@ def _touches(descriptor: Descriptor, configuration: EngineConfiguration) -> Iter
     elif isinstance(descriptor, LoadWeights):
         store = _LOADED.get(Encoding(descriptor.encoding), WEIGHT_STORE)
         first = descriptor.weight_line
-        yield _touch(store, True, [(first, first + _lines_loaded(descriptor, configuration.po))])
+        yield _touch(store, True, [(first, first + lines_loaded(descriptor, configuration.po))])
     elif isinstance(descriptor, LoadMove | StoreMove):
         yield from _move_touches(descriptor, configuration)
-
-
-def _lines_loaded(load: LoadWeights, po: int) -> int:
-    encoding = Encoding(load.encoding)
-    if encoding is Encoding.SPARSE:
-        return load.lines
-    beats = line_beats(encoding, po)
-    if encoding in WITHOUT_PARAMETERS:
-        return -(-load.beats // beats)
-    passes, rest = divmod(load.beats, po + load.pass_lines * beats)
-    return passes * (1 + load.pass_lines) + (1 + -(-max(rest - po, 0) // beats) if rest else 0)
 
 
 def _move_touches(move: Move, configuration: EngineConfiguration) -> Iterator[Touch]:

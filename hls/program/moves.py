@@ -65,6 +65,18 @@ def line_beats(encoding: Encoding, po: int) -> int:
     return po // _BEAT_COLUMNS.get(encoding, po)
 
 
+def lines_loaded(load: LoadWeights, po: int) -> int:
+    """Lines of the weight store that a LOAD_WEIGHTS fills; of a CODEBOOK or TABLE, words of theirs."""
+    encoding = Encoding(load.encoding)
+    if encoding is Encoding.SPARSE:
+        return load.lines
+    beats = line_beats(encoding, po)
+    if encoding in WITHOUT_PARAMETERS:
+        return -(-load.beats // beats)
+    passes, rest = divmod(load.beats, po + load.pass_lines * beats)
+    return passes * (1 + load.pass_lines) + (1 + -(-max(rest - po, 0) // beats) if rest else 0)
+
+
 def weight_beats(load: LoadWeights, po: int) -> Iterator[WeightBeat]:
     """Every beat of a LOAD_WEIGHTS that is not SPARSE, in order."""
     left = load.beats

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoded_networks import chain
 from matplotlib.image import imread
 
 from bitlathe.flow.hardware.compilation import compile_for
@@ -47,6 +48,20 @@ def test_cycles_by_layer_add_up_to_the_run(network: IntegerNetwork, compiled: Co
     assert sum(row.cycles for row in profile.rows) == 7 * executions
     assert profile.rows[-1].layer == FINISHING
     assert sum(row.macs for row in profile.rows) == network.macs
+    assert sum(row.encoded_bytes for row in profile.rows) == len(compiled.weights)
+
+
+def test_zeros_take_fewer_bytes_in_memory_than_on_the_chip(rng: np.random.Generator) -> None:
+    taken = {}
+    for zeros in (0.0, 0.7):
+        graph = chain(rng, 8, (16, 32, 40), zeros=zeros)
+        compiled = compile_graph(graph, PYNQ.engine)
+        spans = np.zeros((len(compiled.program.descriptors), 2), np.uint32)
+        least = bounds(graph, compiled.program, DdrModel())
+        rows = Profile.of(compiled, spans, 0, {}, least).rows
+        taken[zeros] = next(row for row in rows if row.layer == "conv2")
+    assert taken[0.0].weight_bytes == taken[0.7].weight_bytes == taken[0.0].encoded_bytes
+    assert taken[0.7].encoded_bytes < 0.5 * taken[0.7].weight_bytes
 
 
 def test_idle_cycles_before_the_awaited_load_ends_are_the_memorys(
