@@ -51,7 +51,7 @@ WHOLE = pruned(
 SMALL = "pynq-z2"  # the board that the smaller tables are about
 CYCLES_FIELDS = (
     *("network", "bits", "variant", "target", "weights", "cycles", "ideal"),
-    *("array_bound", "ddr_bound", "predicted", "macs", "latency_ms"),
+    *("array_bound", "ddr_bound", "predicted", "macs"),
 )
 AREA = ("lut", "ff", "dsp", "bram36")
 AREA_FIELDS = ("target", "engine", "part", *AREA, *(f"{name}_limit" for name in AREA), "fits", "tool")
@@ -121,7 +121,7 @@ def headline(results: Path) -> Iterator[Cells]:
     searches = _read(results / "searches.json")
     found, simulated = searches["pipelines"][f"{FOUND}/search"], searches["simulated"]
     floats = next(row["float"] for row in _read(results / "accuracy.json") if row["network"] == "resnet20")
-    latency = simulated["cycles"] / (1000 * TARGETS[simulated["target"]].clock_mhz)
+    latency = _milliseconds(simulated)
     yield (
         f"{NAMES[FOUND]}, CIFAR-10",
         f"{percent(floats)}, {percent(found['test_accuracy'])}",
@@ -145,7 +145,7 @@ def networks(results: Path) -> Iterator[Cells]:
                 f"{row['cycles'] / max(row['array_bound'], row['ddr_bound']):.2f}",
                 "memory" if row["ddr_bound"] > row["array_bound"] else "array",
                 f"{100 * abs(row['predicted'] / row['cycles'] - 1):.2f} %",
-                f"{row['latency_ms']:#.3g}",
+                f"{_milliseconds(row):#.3g}",
             )
 
 
@@ -327,7 +327,12 @@ def _cycles(results: Path) -> dict[tuple[str, int, str, str], Row]:
 
 
 def _cycles_and_latency(row: Row) -> str:
-    return f"{row['cycles']:,}, {row['latency_ms']:#.3g} ms"
+    return f"{row['cycles']:,}, {_milliseconds(row):#.3g} ms"
+
+
+def _milliseconds(row: Row) -> float:
+    """Latency at the clock of the row's target."""
+    return TARGETS[row["target"]].milliseconds(row["cycles"])
 
 
 def _cycles_command(row: Row) -> str:

@@ -96,6 +96,9 @@ class Processor(Enum):
         return 8 if self is Processor.ZYNQ_7000 else 16
 
 
+CLOCK_TOLERANCE = 1e-6  # of a clock that is written with six decimals
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardFacts:
     """The table [board] of a board's file; hls/target/README.md explains the keys."""
@@ -114,6 +117,7 @@ class BoardFacts:
     ddr_window_mib: int  # contiguous memory that the board's image keeps for the fabric (CMA)
     processor: Processor
     board_files: str  # pattern of Vivado's name of the board
+    clock_pll_mhz: float | None = None  # that the board divides its fabric's clock from; None where unknown
     hls4ml_board: str | None = None  # hls4ml's name of it, where its accelerator backend knows the board
 
     def __post_init__(self) -> None:
@@ -125,6 +129,11 @@ class BoardFacts:
         demand(self, "board_files", bool(_PATTERN.fullmatch(self.board_files)), "a name, * for any letters")
         demand(self, "family", self.family in FAMILIES, f"one of {', '.join(FAMILIES)}")
         demand(self, "clock_mhz", 0 < self.clock_mhz < 10_000, "a number of MHz above 0")
+        if self.clock_pll_mhz is not None:
+            divisor = max(round(self.clock_pll_mhz / self.clock_mhz), 1)
+            nearest = self.clock_pll_mhz / divisor
+            near = abs(self.clock_mhz / nearest - 1) <= CLOCK_TOLERANCE
+            demand(self, "clock_mhz", near, f"a whole fraction of clock_pll_mhz, such as {nearest:.9g}")
         demand(self, "ddr_busy", 0 < self.ddr_busy <= 1, "a share above 0, at most 1")
         widths = [width for width in INPUT_CHANNELS if width <= self.processor.port_bytes]
         demand(self, "port_bytes", self.port_bytes in widths, f"one of {', '.join(map(str, widths))}")

@@ -153,7 +153,7 @@ def test_another_pll_of_the_boot_image_gives_another_safe_clock(
     faster = with_clocks({0xF800_0108: 32 << 12})
     monkeypatch.setattr("bitlathe.board.sim.device.board_model", lambda _: faster)
     activate("pynq-z2")
-    assert LoadedOverlay(z2).clock_mhz == pytest.approx(1600 / 11)
+    assert LoadedOverlay(z2).clock_mhz == pytest.approx(1600 / 12)
 
 
 def test_buffers_are_given_back(z2: Bundle) -> None:

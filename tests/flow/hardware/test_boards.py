@@ -48,6 +48,14 @@ def test_no_other_file_lists_the_boards(room: str) -> None:
     assert [path for path in sources if "zcu104" in path.read_text(encoding="utf-8")] == []
 
 
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_a_boards_clock_is_one_that_it_can_make(name: str) -> None:
+    board = TARGETS[name]
+    assert board.clock_pll_mhz is not None
+    divisor = round(board.clock_pll_mhz / board.clock_mhz)
+    assert board.clock_pll_mhz / divisor == pytest.approx(board.clock_mhz, rel=1e-8)
+
+
 def test_an_added_board_is_a_target(added: Path) -> None:
     assert list(TARGETS) == [*sorted(path.stem for path in PACKAGED.glob("*.toml")), NAME]
     target = find_target(NAME)
@@ -124,6 +132,11 @@ def test_what_simulated_boards_do_not_read_is_refused(
         ("0.5", "1.5", ":12: board.ddr_busy: is 1.5; give a share above 0, at most 1"),
         ('"xc7"', '"xc9"', ":8: board.family: is 'xc9'; give one of xc7, xcu, xcup"),
         ('"zynq-7000"', '"zynq"', "board.processor: is 'zynq'; give one of 'zynq-7000', 'zynq-ultrascale'"),
+        (
+            "125.0",
+            "130.0\nclock_pll_mhz = 1000",
+            ":9: board.clock_mhz: is 130.0; give a whole fraction of clock_pll_mhz, such as 125",
+        ),
         ("port_bytes = 8", "port_bytes = 16", ":10: board.port_bytes: is 16; give one of 8"),
         ("xc7z010clg225-1", "[exec ls]", ":2: board.part: is '[exec ls]'; give the vendor's name of a part"),
         ("banks = 3", "banks = 1", ":17: engine: 2 pixels over 1 banks: needs 1 <= pp <= banks"),
