@@ -1,19 +1,21 @@
 """A small detector of one stage: digits of varied size on clutter, from training to the simulated engine.
 
-    python examples/detection/detector.py [FOLDER] [EPOCHS]
+    python examples/detection/detector.py                    # the trained network that is kept: a minute
+    python examples/detection/detector.py FOLDER EPOCHS      # trains one, minutes; 12 epochs were taken
 
 The network gives a box and a score of each digit for every cell of 8 x 8 pixels; boxes are decoded, and the
-surest of those that overlap are kept, on the host. What is in FOLDER already is not done again. The command
-line takes the same functions by name:
+surest of those that overlap are kept, on the host. FOLDER/found.html shows what the simulated engine found. A
+training that was interrupted goes on. The command line takes the same functions by name:
 
     HERE=examples/detection/detector.py
-    bitlathe simulate --network $HERE:make_network --dataset digit_boxes --metric $HERE:mean_precision \
-        --weights FOLDER/trained/weights.pt --images 4
+    bitlathe simulate benchmarks/networks/digit-detector.blgc --dataset digit_boxes \
+        --metric $HERE:mean_precision --images 4 --pictures found.html
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,11 +23,11 @@ from torch import nn
 from torch.nn import functional
 
 import bitlathe
-from bitlathe.board.average_precision import mean_average_precision
-from bitlathe.board.boxes import Detections, cell_boxes, detections, logistic
 
+KEPT = Path(__file__).parents[2] / "benchmarks" / "networks" / "digit-detector.blgc"
 CLASSES, CELL, SIDE = 10, 8, 28.0  # pixels of a cell, and of a usual digit
 LEAST_SCORE = 0.05  # of boxes that count; the surer ones weigh more
+LIKELY = 0.4  # score of boxes that are drawn
 
 Maps = tuple[torch.Tensor, torch.Tensor]  # (N, 4, H / 8, W / 8) and (N, CLASSES, H / 8, W / 8)
 
@@ -105,34 +107,49 @@ def _cells_of(
     return around, centres, wanted, classes
 
 
-def found(outputs: tuple[np.ndarray, ...]) -> list[Detections]:
+def found(outputs: tuple[np.ndarray, ...], least_score: float = LEAST_SCORE) -> list[bitlathe.Detections]:
     """The digits of each picture."""
-    boxes = cell_boxes(outputs[0], CELL, SIDE)
-    scores = logistic(outputs[1]).reshape(len(boxes), CLASSES, -1).transpose(0, 2, 1)
-    return [detections(mine, sure, least_score=LEAST_SCORE) for mine, sure in zip(boxes, scores, strict=True)]
+    boxes = bitlathe.cell_boxes(outputs[0], CELL, SIDE)
+    scores = bitlathe.logistic(outputs[1]).reshape(len(boxes), CLASSES, -1).transpose(0, 2, 1)
+    return [
+        bitlathe.detections(mine, sure, least_score=least_score)
+        for mine, sure in zip(boxes, scores, strict=True)
+    ]
 
 
 def mean_precision(outputs: tuple[np.ndarray, ...], labels: np.ndarray) -> float:
     """Mean average precision at an overlap of a half."""
-    return mean_average_precision(found(outputs), labels)
+    return bitlathe.mean_average_precision(found(outputs), labels)
 
 
-def main(folder: str = "build/detection", epochs: int = 12) -> None:
-    """Train, quantize, and simulate."""
-    network = bitlathe.load_network(make_network(), "digit_boxes", loss=detection_loss, metric=mean_precision)
-    trained = bitlathe.compress(
-        network,
-        f"train:epochs={epochs}",
-        f"{folder}/trained",
-        lr=0.05,
-        batch_size=32,
-        held_out=200,
-        resume=True,
-    )
-    print(trained)
-    result = bitlathe.simulate(trained.integer_network, images=2)
+def drawn(images: np.ndarray, outputs: tuple[np.ndarray, ...], labels: np.ndarray) -> list[str]:
+    """The boxes of each picture that are likely, over it; broken those that are there."""
+    likely = found(outputs, LIKELY)
+    return [bitlathe.draw_boxes(*each) for each in zip(images, likely, labels, strict=True)]
+
+
+mean_precision.draw = drawn
+
+
+def main(folder: str = "build/detection", epochs: int | None = None) -> None:
+    """Simulate the network that is kept, or one that is trained first."""
+    if epochs is None:
+        network = bitlathe.load_quantized(KEPT, "digit_boxes", metric=mean_precision)
+    else:
+        network = bitlathe.compress(
+            bitlathe.load_network(make_network(), "digit_boxes", loss=detection_loss, metric=mean_precision),
+            f"train:epochs={epochs}",
+            f"{folder}/trained",
+            lr=0.05,
+            batch_size=32,
+            held_out=200,
+            resume=True,
+        ).integer_network
+    print(f"{network}: mean average precision {100 * network.score:.1f} %")
+    result = bitlathe.simulate(network, images=8)
     print(result)
     result.check()
+    result.pictures.save(f"{folder}/found.html")
 
 
 if __name__ == "__main__":
