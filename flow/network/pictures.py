@@ -34,7 +34,7 @@ _COLOURS = (
 )  # of classes
 _OPACITY = 150  # of a mask, of 255
 
-Painter = Callable[[Images, Any, Labels], Sequence[str]]
+Painter = Callable[[Images, Any, Labels], Any]  # which should be the SVG of each image
 
 
 class Boxes(Protocol):
@@ -70,7 +70,7 @@ class Gallery:
                 "images, outputs and labels that returns a picture of each as SVG"
             )
         made = painter(self.images, self.outputs, self.labels)
-        is_svg = not isinstance(made, str) and all(
+        is_svg = isinstance(made, list | tuple) and all(
             isinstance(each, str) and each.lstrip().startswith("<svg") for each in made
         )
         if not is_svg or len(made) != len(self.images):

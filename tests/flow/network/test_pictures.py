@@ -82,6 +82,7 @@ def test_a_page_of_what_the_hardware_found_is_written_by_command(tmp_path: Path)
     ("draw", "message"),
     [
         (lambda images, outputs, labels: "<svg/>", r"something else than 2 pictures; return a list"),
+        (lambda images, outputs, labels: None, r"something else than 2 pictures; return a list"),
         (lambda images, outputs, labels: ["<svg/>"], r"something else than 2 pictures; return a list"),
         (lambda images, outputs, labels: ["<p>"] * len(images), r"something else than 2 pictures"),
         (lambda images, outputs, labels: images[99], r"test_pictures.py:\d+: IndexError: .*; mend it there"),
