@@ -146,7 +146,8 @@ def draw_boxes(
         name = str(kind) if class_names is None else class_names[int(kind)]
         parts.append(_box(box, colour, "", zoom))
         at = f'x="{box[0]:.1f}" y="{max(box[1] - 2 / zoom, 10 / zoom):.1f}"'
-        style = f'fill="{colour}" font-size="{11 / zoom:.2f}" font-family="sans-serif"'
+        style = f'fill="{colour}" stroke="black" stroke-width="{2 / zoom:.2f}" paint-order="stroke"'
+        style += f' font-size="{11 / zoom:.2f}" font-family="sans-serif"'
         parts.append(f"<text {at} {style}>{escape(name)} {100 * float(score):.0f} %</text>")
     return _svg(width, height, parts, zoom)
 
