@@ -77,6 +77,7 @@ def _script(block: Block, configuration: Configuration, files: list[str], only: 
         f"read_verilog -formal -sv{macros} {' '.join(files)}",
         f"hierarchy -top {block.top}{parameters}",
         "proc",
+        *(f"cutpoint */t:*{module}*" for module in block.cut),
         "flatten",
         *(f"connect -set {wire} {signal}" for wire, signal in block.probes.items()),
         "opt -keepdc",

@@ -85,7 +85,7 @@ def _refuted(block: Block, theorem: Theorem, folder: Path) -> list[Row]:
     make_model(block, configuration, folder, mutant=theorem.mutant, only=theorem.label)
     answer = search(folder, block.engine, block.bound)
     is_noticed = not answer.passed and theorem.label in answer.failed
-    result = "refuted" if is_noticed else f"not refuted {answer.failed} ({folder})"
+    result = "refuted" if is_noticed else f"not refuted: {answer.failed or 'no assertion fails'} ({folder})"
     mutant = f"{theorem.label}, where {theorem.mutant.module} has {theorem.mutant.new!r}"
     return [_row(block, mutant, configuration, result, started, bounded=False)]
 

@@ -52,6 +52,7 @@ class Block:
     induction: int = 2  # steps assumed: one in which properties may still be off, and one of theirs
     bounded: str = ""  # why a bound on the steps is all there is
     bound: int = 20  # steps in which mutants fail and covers are reached
+    cut: tuple[str, ...] = ()  # modules whose instances give any values
     probes: Mapping[str, str] = field(
         default_factory=dict
     )  # wire of the top module: signal within an instance

@@ -70,7 +70,7 @@ for (genvar k = 0; k < Chains; k++) begin : gen_f
   logic signed [ChainBits-1:0] chain;
   logic signed [17:0] sum_q[F_PLACES];
   logic signed [17:0] sum_q2[F_PLACES];
-  logic signed [SumBits-1:0] term0, term1;
+  logic signed [SumBits-1:0] own0, own1;
   logic [F_PLACES-1:0] in_range;
   for (genvar s = 0; s < F_PLACES; s++) begin : gen_place
     logic signed [16:0] p0, p1;
@@ -97,26 +97,16 @@ for (genvar k = 0; k < Chains; k++) begin : gen_f
   assign f_range_ok[k] = &in_range;
   assign f_chain_ok[k] = f_chains[ChainBits*k+:ChainBits] == chain;
   if (`F_NARROW) begin : gen_pair
-    assign term0 = (SumBits'(sum_q2[F_PLACES-3]) <<< FieldBits) + SumBits'(sum_q2[0]);
-    assign term1 = (SumBits'(sum_q2[F_PLACES-1]) <<< FieldBits) + SumBits'(sum_q2[F_PLACES-2]);
+    assign own0 = (SumBits'(sum_q2[F_PLACES-3]) <<< FieldBits) + SumBits'(sum_q2[0]);
+    assign own1 = (SumBits'(sum_q2[F_PLACES-1]) <<< FieldBits) + SumBits'(sum_q2[F_PLACES-2]);
   end else begin : gen_single
-    assign term0 = SumBits'(sum_q2[0]);
-    assign term1 = SumBits'(sum_q2[1]);
+    assign own0 = SumBits'(sum_q2[0]);
+    assign own1 = SumBits'(sum_q2[1]);
   end
-  assign f_term_ok[k] = term0_seen == term0 && term1_seen == term1;
-  logic signed [SumBits-1:0] term0_seen, term1_seen;
-  assign term0_seen = term0_of(k);
-  assign term1_seen = term1_of(k);
-  assign f_terms[2*SumBits*k+:SumBits] = term0;
-  assign f_terms[2*SumBits*k+SumBits+:SumBits] = term1;
+  assign f_term_ok[k] = term0[SumBits*k+:SumBits] == own0 && term1[SumBits*k+:SumBits] == own1;
+  assign f_terms[2*SumBits*k+:SumBits] = own0;
+  assign f_terms[2*SumBits*k+SumBits+:SumBits] = own1;
 end
-function automatic logic [SumBits-1:0] term0_of(input int k);
-  term0_of = term0[SumBits*k+:SumBits];
-endfunction
-function automatic logic [SumBits-1:0] term1_of(input int k);
-  term1_of = term1[SumBits*k+:SumBits];
-endfunction
-
 always_comb begin
   f_sum0 = '0;
   f_sum1 = '0;

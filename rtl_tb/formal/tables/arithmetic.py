@@ -48,7 +48,12 @@ TABLES = Block(
             "{table_i, code[1][7:1]}",
             "{table_i, code[0][7:1]}",
         ),
-        ("waits", "a write waits for lookups and for nothing else", "write_ready_o = !lookup_i;", "write_ready_o = 1'b1;"),
+        (
+            "waits",
+            "a write waits for lookups and for nothing else",
+            "write_ready_o = !lookup_i;",
+            "write_ready_o = 1'b1;",
+        ),
     ),
     reached=("looked_up",),
     bound=6,
