@@ -13,11 +13,12 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("bench", ["bench", "sparse"])
 @pytest.mark.parametrize(("simulator", "parameters"), CASES)
-def test_loads_arrive_where_the_descriptors_say(simulator, parameters, seed):
+def test_loads_arrive_where_the_descriptors_say(simulator, parameters, bench, seed):
     run_bench(
         "load_unit",
-        bench="bitlathe.rtl_tb.load_unit.bench",
+        bench=f"bitlathe.rtl_tb.load_unit.{bench}",
         parameters=parameters,
         simulator=simulator,
         seed=seed,
