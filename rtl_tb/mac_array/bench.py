@@ -123,7 +123,7 @@ async def every_group_matches_its_sum(dut, mode: Mode) -> None:
     rng = random_generator()
     sizes = tuple(int(getattr(dut, name).value) for name in ("PI", "PO", "PP"))
     pi, po, pp = sizes
-    groups = [*aligned_groups(sizes, mode), *(random_group(rng, sizes, mode) for _ in range(60))]
+    groups = [*aligned_groups(sizes, mode), *(random_group(rng, sizes, mode) for _ in range(30))]
     results: list[Array] = []
 
     async def collect() -> None:

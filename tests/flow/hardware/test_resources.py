@@ -10,10 +10,11 @@ import pytest
 from bitlathe.flow.hardware import resources
 from bitlathe.flow.hardware.resources import Synthesis, measured_resources, resources_of, synthesis_command
 from bitlathe.flow.hardware.timing import NET_PS, longest_path, timing_files
-from bitlathe.hls.target.config import TARGETS, Target
+from bitlathe.hls.target.config import TARGETS, Target, configuration
 from bitlathe.model.graph.errors import ToolError
 
 PYNQ = TARGETS["pynq-z2"]
+SMALL = replace(PYNQ, engine=configuration("16x16x1-2x64-32"))  # quickly read
 CELLS = {
     "LUT6": 100, "LUT2": 20, "INV": 3, "SRL16E": 5, "RAM32M": 2, "RAM64X1D": 1, "CARRY4": 9, "MUXF7": 4,
     "FDRE": 200, "FDSE": 10, "DSP48E1": 7, "RAMB36E1": 6, "RAMB18E1": 3,
@@ -66,8 +67,8 @@ def test_a_failing_synthesis_says_why_and_keeps_its_log(
 ) -> None:
     monkeypatch.setattr(resources, "synthesis_command", lambda target: "no_such_pass")
     with pytest.raises(ToolError, match=r"yosys failed with status 1; whole log in (?s:.*)no_such_pass"):
-        measured_resources(PYNQ, tmp_path / "resources.json")
-    assert "no_such_pass" in (tmp_path / f"yosys-pynq-z2-{PYNQ.engine.label}.log").read_text()
+        measured_resources(SMALL, tmp_path / "resources.json")
+    assert "no_such_pass" in (tmp_path / f"yosys-pynq-z2-{SMALL.engine.label}.log").read_text()
     assert not (tmp_path / "resources.json").exists()
 
 
@@ -79,7 +80,7 @@ def test_yosys_sees_the_engine_with_the_target_s_parameters(
     )
     folder = tmp_path / "run"
     folder.mkdir()
-    made = resources._run_yosys(TARGETS["zcu104"], folder, tmp_path / "log")
+    made = resources._run_yosys(SMALL, folder, tmp_path / "log")
     assert made.cells and all(count > 0 for count in made.cells.values()) and made.path is None
 
 

@@ -17,7 +17,7 @@ from bitlathe.model.graph.reference import evaluate
 from bitlathe.rtl_tb.random_networks.layers import Sketch
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(graphs_with_inputs(), st.sampled_from(ROOMY), SEEDS)
 def test_random_networks_equal_the_reference_on_every_engine(graph_and_codes, configuration, order):
     graph, codes = graph_and_codes
@@ -27,7 +27,7 @@ def test_random_networks_equal_the_reference_on_every_engine(graph_and_codes, co
     assert np.array_equal(computed(compiled, codes[:1], np.random.default_rng(order)), expected[:1])
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(held_networks(TINY), SEEDS)
 def test_random_networks_that_stream_equal_the_reference(network, order):
     graph, codes, compiled = network

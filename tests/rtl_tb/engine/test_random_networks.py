@@ -13,7 +13,7 @@ from bitlathe.model.graph.reference import evaluate_outputs
 from bitlathe.model.quantize.exact_network import ExactNetwork
 from bitlathe.rtl_tb.random_networks.graphs import random_graph, with_zeros
 
-NETWORKS, CHUNK = 300, 20
+NETWORKS, CHUNK = 200, 20
 
 
 @pytest.mark.parametrize("first", range(0, NETWORKS, CHUNK))
