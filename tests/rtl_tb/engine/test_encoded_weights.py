@@ -1,13 +1,16 @@
 """Encoded weights and several inputs a start, on the simulated engine: integers, AXI rules, cycles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from encoded_networks import chain
 
 from bitlathe.hls.compile import Compiled, compile_graph
 from bitlathe.hls.cycles.model import DdrModel, predict
-from bitlathe.hls.program import Encoding, Opcode
+from bitlathe.hls.program import Encoding, ErrorCode, LoadWeights, Opcode
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
+from bitlathe.hls.sim.faults import EngineStopped
 from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.graph.random_inputs import random_inputs
@@ -80,3 +83,22 @@ def test_inputs_of_a_start_follow_each_other_without_a_gap(rng: np.random.Genera
         if descriptor.opcode is Opcode.EXEC
     ]
     assert result.cycles[0] / 16 <= 1.005 * sum(executed) < alone
+
+
+@pytest.mark.parametrize("changes", [{"beats": -1}, {"beats": 1}, {"lines": -1}, {"lines": 1}], ids=str)
+def test_a_sparse_stream_that_lies_stops_the_run_and_the_next_one_is_right(
+    changes: dict[str, int], rng: np.random.Generator
+) -> None:
+    graph = chain(rng, 8, (16, 24), zeros=0.7)
+    compiled = compile_graph(graph, BOARD.engine, DdrModel.of(BOARD))
+    descriptors = list(compiled.program.descriptors)
+    index = next(i for i, d in enumerate(descriptors) if isinstance(d, LoadWeights) and d.lines)
+    wrong = {name: getattr(descriptors[index], name) + more for name, more in changes.items()}
+    descriptors[index] = replace(descriptors[index], **wrong)
+    lying = replace(compiled, program=replace(compiled.program, descriptors=tuple(descriptors)))
+    codes = random_inputs(rng, graph, 1)
+    engine = SimulatedEngine(BOARD.engine, STALLED)
+    with pytest.raises(EngineStopped, match="BAD_STREAM") as stopped:
+        engine.run(lying, codes)
+    assert (stopped.value.code, stopped.value.descriptor) == (ErrorCode.BAD_STREAM, index)
+    assert np.array_equal(engine.run(compiled, codes).codes, evaluate(graph, codes))
