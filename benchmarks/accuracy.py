@@ -145,7 +145,7 @@ def _integer_measurement(
     model: nn.Module, dataset: Dataset, split: Split, config: QuantizeConfig
 ) -> Measurement:
     start = time.perf_counter()
-    quantized = quantize(model, dataset.train_images, config)
+    quantized = quantize(model, dataset.train_images, config, classifies=True)
     check(quantized.graph)
     middle = time.perf_counter()
     (codes,) = evaluator(quantized.graph)(quantized.preprocess.codes(split.images))

@@ -27,7 +27,7 @@ from bitlathe.model.quantize.legalize import legal_activations, legal_weights
 from bitlathe.model.quantize.lower import lower
 from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.quantize.refine import IMAGES as COMPARED
-from bitlathe.model.quantize.refine import Choice, OutputError, refined
+from bitlathe.model.quantize.refine import Choice, OutputError, refined, with_telling_logits
 from bitlathe.model.quantize.weight_formats import weight_formats
 
 
@@ -54,14 +54,16 @@ def quantize(
     config: QuantizeConfig | None = None,
     *,
     name: str | None = None,
+    classifies: bool = False,
 ) -> QuantizedNetwork:
     """Quantize a trained model with power-of-two scales; it is not trained further.
 
     A module that rounds its tensors itself, by fake quantization, keeps its integers if the engine can hold
     them and no others are asked for; else the network without that is calibrated. `name` replaces that of the
-    module's class. `calibration_images` are byte images (N, H, W, C), of the training split. Errors: those of
-    `capture`; FormatError for settings of an unknown layer; ShapeError and DataError for unfit images;
-    OverflowRisk if no binary point keeps an accumulator within int32.
+    module's class; of a network that `classifies`, logits get the step that tells classes apart best.
+    `calibration_images` are byte images (N, H, W, C), of the training split. Errors: those of `capture`;
+    FormatError for settings of an unknown layer; ShapeError and DataError for unfit images; OverflowRisk if
+    no binary point keeps an accumulator within int32.
     """
     config = QuantizeConfig() if config is None else config
     config.check_integer()
@@ -80,7 +82,7 @@ def quantize(
             f"{network.input.shape}; give images of that size"
         )
     config.check_layers(network.by_name)
-    return replace(_quantize(network, images, config), unkept=unkept)
+    return replace(_quantize(network, images, config, classifies), unkept=unkept)
 
 
 def _kept(network: FloatNetwork, images: Images, config: QuantizeConfig) -> QuantizedNetwork | str:
@@ -100,11 +102,13 @@ def _kept(network: FloatNetwork, images: Images, config: QuantizeConfig) -> Quan
     )
 
 
-def _quantize(network: FloatNetwork, images: Images, config: QuantizeConfig) -> QuantizedNetwork:
+def _quantize(
+    network: FloatNetwork, images: Images, config: QuantizeConfig, classifies: bool
+) -> QuantizedNetwork:
     placed = place_front(network, images, config.input_mode)
     joined = with_joined_ranges(placed.network, network_inputs(images), config, scales=True)
     placed = replace(placed, network=joined)
-    choices, unsettled = _choices(placed, images, config)
+    choices, unsettled = _choices(placed, images, config, classifies)
     made = [_made(placed, choice, images, config) for choice in choices]
     if len(made) > 1:  # biases were corrected since the choice
         error = _output_error(placed, images)
@@ -126,7 +130,7 @@ def _lowered(network: FloatNetwork, choice: Choice, rounding: RoundingMode) -> G
 
 
 def _choices(
-    placed: FrontPlacement, images: Images, config: QuantizeConfig
+    placed: FrontPlacement, images: Images, config: QuantizeConfig, classifies: bool
 ) -> tuple[list[Choice], Mapping[str, int]]:
     """Formats by the tensors' errors and, if asked for, by the outputs'; what the images leave unsettled."""
     network, fixed = placed.network, {placed.network.input.name: placed.format}
@@ -136,18 +140,16 @@ def _choices(
     def legal(choice: Choice) -> Choice:
         return choice._replace(formats=legal_activations(network, *choice, groups, fixed))
 
+    def lowered(choice: Choice) -> Graph:
+        return _lowered(network, legal(choice), config.rounding)
+
     choices = [legal(Choice(calibration.formats, weights))]
     if config.search_formats:
         error = _output_error(placed, images[:COMPARED])
-        moved = refined(
-            choices[0],
-            network,
-            groups,
-            fixed,
-            lambda tried: _lowered(network, legal(tried), config.rounding),
-            error,
-        )
-        choices.append(legal(moved))
+        choices.append(legal(refined(choices[0], network, groups, fixed, lowered, error)))
+    if classifies:
+        codes = placed.preprocess.codes(images)
+        choices = [legal(with_telling_logits(one, network, groups, lowered, codes)) for one in choices]
     return choices, calibration.unsettled
 
 

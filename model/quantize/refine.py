@@ -20,7 +20,7 @@ from bitlathe.model.capture.float_forward import flat_outputs
 from bitlathe.model.capture.float_network import FloatConv2d, FloatNetwork
 from bitlathe.model.graph.arrays import Floats
 from bitlathe.model.graph.errors import FormatError, OverflowRisk
-from bitlathe.model.graph.fixed_point import IntArray
+from bitlathe.model.graph.fixed_point import FixedPoint, IntArray
 from bitlathe.model.graph.graph import Graph
 from bitlathe.model.native.evaluator import evaluator
 from bitlathe.model.quantize.calibrate import BATCH, Formats
@@ -30,6 +30,9 @@ from bitlathe.model.quantize.weight_formats import WeightedNode, WeightFormats
 IMAGES = 128  # calibration images whose outputs are compared
 PASSES = 2  # over all groups and layers, at most
 WORTH = 0.01  # share of the error that a move must take away
+FINER = 3  # binary points that logits are tried finer by, at most
+TELLING = 0.2  # share of the error of probabilities that a finer step may leave, to be taken
+_WIDE, _BELOW = 16, 7  # bits of logits before they are rounded, and how much finer those are
 
 
 class Choice(NamedTuple):
@@ -100,6 +103,40 @@ def refined(
         if least == before:
             break
     return choice
+
+
+def with_telling_logits(
+    choice: Choice, network: FloatNetwork, groups: Sequence[Group], lower: Lower, codes: IntArray
+) -> Choice:
+    """The choice with the step of its logits that tells classes apart best, over images as input codes.
+
+    The squared error is that of the images with large logits, and a step for those leaves ties among the
+    others'. So finer steps are tried by the error of the probabilities (softmax), beside those of the sums,
+    and the best is taken where it leaves little of the error.
+    """
+    name = network.output
+    group = next((each for each in groups if name in each.tensors), None)
+    if group is None or len(group.tensors) > 1 or network.by_name[group.tensors[0]].shape[1:] != (1, 1):
+        return choice
+    form = choice.formats[group.tensors[0]]
+    wide = replace(form, bits=_WIDE, frac=form.frac + _BELOW)
+    graph = lower(choice._replace(formats={**choice.formats, group.tensors[0]: wide}))
+    (made,) = evaluator(graph)(codes)
+    sums = np.ldexp(made.reshape(len(made), -1).astype(np.float64), -graph.format_of(graph.only_output).frac)
+    errors = [_probability_error(sums, form, form.frac + step) for step in range(FINER + 1)]
+    best = int(np.argmin(errors))
+    return _move_tensors(group, choice, best) if errors[best] <= TELLING * errors[0] else choice
+
+
+def _probability_error(sums: Floats, form: FixedPoint, frac: int) -> float:
+    rounded = np.clip(np.floor(np.ldexp(sums, frac) + 0.5), form.lo, form.hi)
+    return float(((_softmax(np.ldexp(rounded, -frac)) - _softmax(sums)) ** 2).mean())
+
+
+def _softmax(logits: Floats) -> Floats:
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    made: Floats = grown / grown.sum(axis=1, keepdims=True)
+    return made
 
 
 def _error(choice: Choice, lower: Lower, error: OutputError) -> float:

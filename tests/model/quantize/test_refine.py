@@ -89,3 +89,27 @@ def test_several_outputs_come_closer_each_whatever_its_scale(images: Images) -> 
             differences = [ours - wanted for ours, wanted in zip(made, model(to_input(images)), strict=True)]
         errors.append([float((each - each.mean(0)).square().mean()) for each in differences])
     assert all(searched < 0.8 * plain for plain, searched in zip(*errors, strict=True))
+
+
+def test_logits_of_a_classifier_get_the_step_that_tells_classes_apart(rng: np.random.Generator) -> None:
+    # a bright image has logits that the others are far below, and the least squared error is for it
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 6)).eval()
+    with torch.no_grad():
+        model[1].weight.copy_(torch.from_numpy(rng.integers(-40, 41, (6, 16)).astype(np.float32)))
+        model[1].bias.zero_()
+    images = rng.integers(120, 136, (200, 4, 4, 1), dtype=np.uint8)
+    images[:20] = rng.integers(0, 256, (20, 4, 4, 1))
+    with torch.no_grad():
+        wanted = model(to_input(images)).argmax(1)
+    same = {}
+    for classifies in (False, True):
+        made = quantize(model, images, classifies=classifies)
+        with torch.no_grad():
+            same[classifies] = float((made.module()(to_input(images)).argmax(1) == wanted).float().mean())
+    assert same[True] > same[False] + 0.02
+
+
+def test_maps_keep_the_format_of_their_error(images: Images) -> None:
+    maps = nn.Sequential(nn.Conv2d(3, 4, 3)).eval()
+    first, again = (quantize(maps, images, classifies=classifies) for classifies in (False, True))
+    assert graph_digest(first.graph) == graph_digest(again.graph)
