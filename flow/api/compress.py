@@ -177,20 +177,15 @@ def search(
     refuse_unread(boards, overlay=overlay, token_file=token_file)
     refuse_idle("executor=local", trains is not ExecutorKind.SEQUENTIAL, workers=workers)
     refuse_idle("executor=ray", trains is ExecutorKind.RAY, ray_address=ray_address)
-    root = None if data is None else Path(data)
-    given: dict[str, Any] = {"epochs": epochs, "target": target, "baselines": baselines}
+    root, task = None if data is None else Path(data), {"metric": metric, "loss": loss}
+    given = {**settings, **_not_none({"epochs": epochs, "target": target, "baselines": baselines})}
     if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
         given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
-        config = _config_of_file(network, budget, {"metric": metric, "loss": loss}, {**settings, **given})
+        config = _config_of_file(network, budget, task, given)
     else:
-        by_name = isinstance(metric, str | None) and isinstance(loss, str | None)
+        by_name = all(isinstance(each, str | None) for each in task.values())
         named = _named_or_loaded(network, dataset, root, seed or 0, progress, by_name)
-        if isinstance(named, Subject):
-            named, metric, loss = named.with_task(metric, loss), None, None
-        given |= {"metric": metric, "loss": loss}
-        aims = {key: value for key, value in given.items() if value is not None}
-        aims |= budget.as_setting if budget else {}
-        config = config_of(named, methods, rule, rule_parameters or {}, settings | aims)
+        config = _config_of_call(named, methods, rule, rule_parameters, budget, task, given)
     request = SearchRequest(
         config=config,
         out=Path(out),
@@ -220,6 +215,26 @@ def _config_of_file(
     names = {key: value for key, value in task.items() if isinstance(value, str)}
     _check_alone(file, {**beside, **{key: value for key, value in task.items() if key not in names}})
     return read_config(Path(file), {**(budget.as_setting if budget else {}), **names})
+
+
+def _config_of_call(
+    network: NetworkSection | Subject,
+    methods: Sequence[MethodParameters],
+    rule: str | None,
+    rule_parameters: Mapping[str, Any] | None,
+    budget: LatencyBudget | None,
+    task: Mapping[str, FunctionSource | None],
+    given: Mapping[str, Any],
+) -> SearchConfig:
+    """The configuration that the arguments make; a network that is an object has its task with it."""
+    if isinstance(network, Subject):
+        network, task = network.with_task(**task), {}
+    said = {**given, **_not_none(task), **(budget.as_setting if budget else {})}
+    return config_of(network, methods, rule, rule_parameters or {}, said)
+
+
+def _not_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _check_alone(file: str | Path, arguments: Mapping[str, Any]) -> None:

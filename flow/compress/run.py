@@ -14,7 +14,7 @@ from bitlathe.flow.compress.stages import Chosen, chosen
 from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import check_replaceable, write_json
 from bitlathe.flow.hardware.latency import CycleModelRung, check_reachable, unsaved
-from bitlathe.flow.network.integer_network import IntegerNetwork, named, preprocess_path
+from bitlathe.flow.network.integer_network import IntegerNetwork, made_of, named, preprocess_path
 from bitlathe.flow.network.judged import values_of_codes
 from bitlathe.flow.network.quantize_settings import layer_word
 from bitlathe.flow.network.sight import tell_normalization
@@ -188,20 +188,13 @@ def compress(
     tell_normalization(subject, progress)
     for line in _left_whole(every, subject):
         progress(Note(line))
-    rung = CycleModelRung(target=target)
-    context = MethodContext(
-        groups=partial(_groups, subject), quantization=config, lanes=target.engine.pi, cycles=rung.cycles
-    )
-    stages = tuple(RecipeStage(method=one.parameters.method(context), epochs=one.epochs) for one in every)
-    if budget is not None:
-        check_reachable(budget, subject, [stage.method for stage in stages], [config], rung, target)
-    data, shown = subject.dataset, options.images
+    recipe = _recipe(every, subject, config, target, budget)
+    data, shown, metric = subject.dataset, options.images, subject.judge
     images, labels = data.test_images[:shown], data.test_labels[:shown]
-    metric = subject.judge
     float_before = subject.score(images, labels, metric)
-    before = quantize(subject.model, data.train_images, config)
+    before = quantize(subject.model, data.train_images, config, classifies=subject.classifies)
     with writable(out):
-        network = _compressed(subject, config, options, Recipe(stages=stages), out, progress)
+        network = _compressed(subject, config, options, recipe, out, progress)
         graph = named(network.graph, subject, network.preprocess)
         _write(graph, network.preprocess, out)
     sizes = [_size(g, network.preprocess, target, images, labels, metric) for g in (before.graph, graph)]
@@ -219,23 +212,31 @@ def compress(
         budget=budget,
         graph=graph_digest(graph),
         out=str(out),
-        integer_network=IntegerNetwork(
-            name=subject.network,
-            graph=graph,
-            preprocess=network.preprocess,
-            dataset_name=data.name,
-            dataset=data,
-            metric=metric,
-            subject=None,
-            file=out / GRAPH_NAME,
-            config=config,
-        ),
+        integer_network=made_of(subject, graph, network.preprocess, file=out / GRAPH_NAME, config=config),
     )
     write_json(out / ACCOUNT_NAME, result.to_json())
     was, now = ((size.macs, size.cycles) for size in sizes)
     if unsaved_line := unsaved(was, now, target):
         progress(Note(unsaved_line))
     return result
+
+
+def _recipe(
+    every: Sequence[Chosen],
+    subject: Subject,
+    config: QuantizeConfig,
+    target: Target,
+    budget: LatencyBudget | None,
+) -> Recipe:
+    """The methods for this network; UsageError for a budget that they cannot reach."""
+    rung = CycleModelRung(target=target)
+    context = MethodContext(
+        groups=partial(_groups, subject), quantization=config, lanes=target.engine.pi, cycles=rung.cycles
+    )
+    stages = tuple(RecipeStage(method=one.parameters.method(context), epochs=one.epochs) for one in every)
+    if budget is not None:
+        check_reachable(budget, subject, [stage.method for stage in stages], [config], rung, target)
+    return Recipe(stages=stages)
 
 
 def _left_whole(every: Sequence[Chosen], subject: Subject) -> list[str]:
@@ -298,7 +299,7 @@ def _compressed(
         state = follow(recipe, state, data, settings, kept.save, stepped, told)
     kept.save(state)
     if state.quantization is None:  # nothing was trained as integers: calibrate, biases corrected
-        return quantize(state.model.eval(), data.train_images, config)
+        return quantize(state.model.eval(), data.train_images, config, classifies=subject.classifies)
     return network_of(integer_view(state, data, state.quantization.config))
 
 

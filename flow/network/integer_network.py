@@ -200,7 +200,8 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
     `proof.check` raise.
     """
     name = graph_name(subject.network, subject.dataset.name)
-    made = quantize(subject.model, subject.dataset.train_images, config, name=name)
+    images = subject.dataset.train_images
+    made = quantize(subject.model, images, config, name=name, classifies=subject.classifies)
     proof.check(made.graph)
     if made.is_kept:
         progress(Note(f"{subject.network}: is quantized already and keeps its own integers"))
@@ -225,6 +226,28 @@ def quantized(subject: Subject, config: QuantizeConfig, progress: Progress = sil
             config=config,
         ),
         progress,
+    )
+
+
+def made_of(
+    subject: Subject,
+    graph: Graph,
+    preprocess: Preprocess,
+    *,
+    file: Path | None = None,
+    config: QuantizeConfig | None = None,
+) -> IntegerNetwork:
+    """The network that a compression or a search made of a subject."""
+    return IntegerNetwork(
+        name=subject.network,
+        graph=graph,
+        preprocess=preprocess,
+        dataset_name=subject.dataset.name,
+        dataset=subject.dataset,
+        metric=subject.judge,
+        subject=None,
+        file=file,
+        config=config,
     )
 
 

@@ -28,16 +28,17 @@ from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.task import FunctionSource, Known, find_loss, find_metric
 from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.model.compress.weight_files import is_foreign_state, known_normalization, load_weights
-from bitlathe.model.data import Dataset, Images, Labels, to_input
+from bitlathe.model.data import Dataset, Images, Labels, load_dataset, to_input
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import IMAGENET, NONE, UNIT, Normalization
 from bitlathe.model.onnx import OnnxNetwork, file_outputs
 from bitlathe.model.train import METRICS, Task, TaskLoss, TaskMetric, score, usual_task
 from bitlathe.model.train.losses import CROSS_ENTROPY
-from bitlathe.model.zoo import Normalize, build, checkpoint_path, network_spec
+from bitlathe.model.zoo import NETWORKS, NetworkSpec, Normalize, build, checkpoint_path, network_spec
 from bitlathe.model.zoo.folding import folded
 
+RANKING = ("top1", "top5")  # metrics of the largest outputs
 _EXAMPLES = 3  # images that a task is tried with
 # by the repository that the CIFAR weights come from
 PUBLISHED = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
@@ -115,7 +116,7 @@ class Subject:
         A network of the user's own may flatten maps by `.view`, which takes contiguous ones alone, and need
         not be one that torch.fx can trace.
         """
-        if is_own(self.requested):
+        if zoo_entry(self.requested) is None:
             return self.model
         made: nn.Module = folded(self.model)
         return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -130,6 +131,11 @@ class Subject:
             "normalize": str(self.weights.normalization),
             **self.task.named,
         }
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the largest of its outputs is what counts."""
+        return self.metric is not None and self.metric.name in RANKING
 
     @property
     def quantized_file(self) -> Path | None:
@@ -202,7 +208,7 @@ class Subject:
             raise UsageError(
                 f"{label(self.requested)}: has no weights to train; give it some that want a gradient"
             )
-        if is_own(self.requested) or task.loss != CROSS_ENTROPY:
+        if zoo_entry(self.requested) is None or task.loss != CROSS_ENTROPY:
             images, labels = self.dataset.train_images[:_EXAMPLES], self.dataset.train_labels[:_EXAMPLES]
             check_trains(self.requested, self.model, images, labels, task.loss)
 
@@ -222,18 +228,19 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
             f"{request.network}: is for TensorFlow Lite; convert it by "
             "python -m tf2onnx.convert --tflite FILE --output FILE.onnx, and give that"
         )
-    dataset = _dataset(request.network, request, progress)
+    spec = zoo_entry(request.network)
+    dataset = _dataset(spec, request, progress)
     found = _weights(request.network, request, dataset.name)
     weights = replace(found, normalization=_normalization(request, found, dataset, progress))
-    model = _model(request.network, request, dataset, weights.normalization, progress)
+    model = _of_zoo(spec, request, dataset, weights) if spec else _own(request, dataset, weights, progress)
     if weights.path is not None:
         for line in load_weights(model, weights.path, torch.zeros(1, *dataset.image_shape)):
             progress(Note(line))
     outputs: tuple[tuple[int, ...], ...] = ((dataset.num_classes,),)
-    if not tells_classes(request.network):
+    if spec is None or not spec.classifies:
         outputs = own_outputs(request.network, model, dataset.image_shape)
     subject = Subject(
-        network=own_name(request.network),
+        network=spec.name if spec else own_name(request.network),
         requested=request.network,
         model=model.eval(),
         dataset=dataset,
@@ -245,9 +252,17 @@ def find_subject(request: NetworkRequest, progress: Progress = silent) -> Subjec
     return subject
 
 
+def zoo_entry(network: NetworkSource) -> NetworkSpec | None:
+    """What the zoo knows of a network, None of the user's own; UnsupportedLayer for a name of neither."""
+    if isinstance(network, str) and network in NETWORKS:
+        return NETWORKS[network]
+    return None if is_own(network) else network_spec(str(network))
+
+
 def tells_classes(network: NetworkSource) -> bool:
     """Whether it is a network of the zoo whose output is one value a class."""
-    return not is_own(network) and network_spec(str(network)).classifies
+    spec = zoo_entry(network)
+    return spec is not None and spec.classifies
 
 
 def check_classes(network: str, dataset: Dataset) -> None:
@@ -273,14 +288,18 @@ def _usual(dataset: Dataset, outputs: tuple[tuple[int, ...], ...]) -> dict[str, 
     return {"loss": None if task is None else task.loss, "metric": None if task is None else task.metric}
 
 
-def _dataset(network: NetworkSource, request: NetworkRequest, progress: Progress) -> Dataset:
+def _dataset(spec: NetworkSpec | None, request: NetworkRequest, progress: Progress) -> Dataset:
     source = request.dataset
     if isinstance(source, Dataset):
         return source
     if source is None:
-        if isinstance(network, nn.Module) or is_own(network):
-            raise UsageError(f"{label(network)}: give `dataset`; only networks of the zoo have a usual one")
-        source = network_spec(network).dataset
+        if spec is None:
+            raise UsageError(
+                f"{label(request.network)}: give `dataset`; only networks of the zoo have a usual one"
+            )
+        source = spec.dataset
+        if request.image_size is None:
+            return load_dataset(source, request.data)
     return find_dataset(source, request.data, image_size=request.image_size, progress=progress)
 
 
@@ -316,30 +335,36 @@ def _normalization(
         return asked
     if known is not None:
         return known
-    if dataset.gives_floats and request.network is not None and is_own(request.network):
+    if dataset.gives_floats and request.network is not None and zoo_entry(request.network) is None:
         return UNIT
     published = weights.path is not None and request.network in PUBLISHED and is_foreign_state(weights.path)
     return IMAGENET if published else NONE
 
 
-def _model(
-    network: NetworkSource,
-    request: NetworkRequest,
-    dataset: Dataset,
-    normalization: Normalization,
-    progress: Progress,
+def _own(request: NetworkRequest, dataset: Dataset, weights: WeightsOrigin, progress: Progress) -> nn.Module:
+    assert request.network is not None
+    check_normalization(weights.normalization, dataset)
+    return make_own(request.network, request.seed, dataset.image_shape, weights.normalization, progress)
+
+
+def _of_zoo(
+    spec: NetworkSpec, request: NetworkRequest, dataset: Dataset, weights: WeightsOrigin
 ) -> nn.Module:
-    check_normalization(normalization, dataset)
-    if isinstance(network, nn.Module) or is_own(network):
-        return make_own(network, request.seed, dataset.image_shape, normalization, progress)
-    spec = network_spec(network)  # an unknown name is reported before images that do not fit
     if spec.classifies:
-        check_classes(network, dataset)
+        check_classes(spec.name, dataset)
     return build(
-        network,
+        spec.name,
         num_classes=dataset.num_classes if spec.classifies else None,
         in_channels=dataset.in_channels,
         input_size=dataset.input_size,
         seed=request.seed,
-        normalize=Normalize.of(normalization),
+        normalize=_seen(weights.normalization, dataset),
     )
+
+
+def _seen(normalization: Normalization, dataset: Dataset) -> Normalize | None:
+    """What shows images to a network of the zoo; None where it sees them as they are."""
+    if normalization == NONE:
+        return None
+    check_normalization(normalization, dataset)
+    return Normalize.of(normalization)

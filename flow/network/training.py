@@ -9,10 +9,16 @@ from pathlib import Path
 
 from bitlathe.flow.errors import UsageError, argument_errors, member_of
 from bitlathe.flow.network.own_data import find_dataset
-from bitlathe.flow.network.own_network import is_own, own_name
+from bitlathe.flow.network.own_network import own_name
 from bitlathe.flow.network.request import ImageSize, NetworkRequest
 from bitlathe.flow.network.sight import tell_normalization
-from bitlathe.flow.network.subject import check_classes, check_normalization, find_subject, tells_classes
+from bitlathe.flow.network.subject import (
+    check_classes,
+    check_normalization,
+    find_subject,
+    tells_classes,
+    zoo_entry,
+)
 from bitlathe.flow.network.task import FunctionSource, find_task
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.model.compress.architecture import Architecture, GivenNetwork
@@ -22,7 +28,6 @@ from bitlathe.model.data import Dataset
 from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.train import Precision, Schedule, Task, TrainConfig
 from bitlathe.model.train.task import CLASSIFICATION
-from bitlathe.model.zoo import network_spec
 
 WEIGHTS_NAME = "weights.pt"
 
@@ -47,8 +52,8 @@ def training_config(
 
     Raises UnsupportedLayer for an unknown name, UsageError for a value out of its range or no data set.
     """
-    usual = None if is_own(network) else network_spec(network).dataset
-    chosen = dataset or usual
+    spec = zoo_entry(network)
+    chosen = dataset or (spec.dataset if spec else None)
     if chosen is None:
         raise UsageError(f"{network}: give `dataset`; only networks of the zoo have a usual one")
     with argument_errors():

@@ -12,7 +12,7 @@ from bitlathe.flow.boards.latency import BoardLatency, board_latency
 from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import write_json
 from bitlathe.flow.hardware.latency import unsaved
-from bitlathe.flow.network.integer_network import IntegerNetwork, named
+from bitlathe.flow.network.integer_network import IntegerNetwork, made_of, named
 from bitlathe.flow.network.own_file import OWN_MODULE
 from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import Subject
@@ -29,9 +29,7 @@ from bitlathe.model.compress import GivenNetwork
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.graph import proof
 from bitlathe.model.graph.files.archive import graph_digest
-from bitlathe.model.graph.graph import Graph
 from bitlathe.model.product.live import network_of
-from bitlathe.model.quantize.preprocess import Preprocess
 from bitlathe.model.search import (
     Baseline,
     Checkpoint,
@@ -209,7 +207,7 @@ class _Runner:
         before_view = integer_view(self.lab.first_state(), data, spec.deployment)
         before = before_view.network()
         proof.check(graph)
-        network = self._network(graph, made.preprocess)
+        network = made_of(self.setup.subject, graph, made.preprocess)
         network.save(folder / NETWORK)
         result = SearchResult(
             name=name,
@@ -237,18 +235,6 @@ class _Runner:
         for line in told(result, self.setup.target):
             self.progress(Note(f"{name}: {line}"))
         return result, network
-
-    def _network(self, graph: Graph, preprocess: Preprocess) -> IntegerNetwork:
-        return IntegerNetwork(
-            name=self.setup.subject.network,
-            graph=graph,
-            preprocess=preprocess,
-            dataset_name=self.lab.dataset.name,
-            dataset=self.lab.dataset,
-            metric=self.lab.spec.task.metric,
-            subject=None,
-            file=None,
-        )
 
 
 def told(result: SearchResult, target: Target) -> list[str]:

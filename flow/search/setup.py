@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from bitlathe.flow.boards.latency import BoardLatency
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.latency import CycleModelRung, check_reachable, rungs
-from bitlathe.flow.network.own_network import is_own, make_own
+from bitlathe.flow.network.own_network import make_own
 from bitlathe.flow.network.request import NetworkRequest
-from bitlathe.flow.network.subject import Subject, find_subject, tells_classes
+from bitlathe.flow.network.subject import Subject, find_subject, zoo_entry
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import USUAL_SHARE, Mode, NetworkSection, SearchConfig
 from bitlathe.hls.target.config import Target, find_target
@@ -157,14 +157,15 @@ def architecture_of(config: SearchConfig, subject: Subject) -> Architecture:
     """How a worker makes the network."""
     if isinstance(config.network, Subject):
         return GivenNetwork(model=subject.model)
-    if is_own(config.network.name):
+    spec = zoo_entry(config.network.name)
+    if spec is None:
         return OwnArchitecture(
             network=config.network.name,
             seed=config.training.seed,
             input_shape=subject.input_shape,
             normalization=subject.weights.normalization,
         )
-    if not tells_classes(config.network.name):
+    if not spec.classifies:
         return GivenNetwork(model=subject.model)
     return ZooArchitecture(
         network=config.network.name,

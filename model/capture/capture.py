@@ -306,7 +306,7 @@ class _Reader:
             return self._constant(node)
         call = self._call(node)
         if call.operator != CONCATENATE:  # which leaves out what is empty
-            _check_filled(call, _leaves(call.arguments.values()))
+            _check_filled(call, _leaves(tuple(call.arguments.values())))
         if call.operator not in HANDLERS and call.size[:1] != (BATCH,):
             raise call.mixes_images()
         if call.operator not in HANDLERS:
