@@ -42,9 +42,21 @@ NAMES = {
     "mobilenet": "MobileNet v1",
     "vgg16": "VGG-16",
     "resnet20-fast": "ResNet-20 at 4 bits, found by a search",
+    "mobilenetv2": "MobileNetV2",
+    "mobilenetv3-small": "MobileNetV3-Small",
+    "efficientnet-lite0": "EfficientNet-Lite0",
+    "shufflenetv2": "ShuffleNetV2",
+    "squeezenet": "SqueezeNet",
+    "densenet-bc": "DenseNet-BC",
+    "resnext29": "ResNeXt-29",
+    "unet": "U-Net",
+    "yolov3-tiny": "YOLOv3-tiny",
+    "digit-detector": "Detector, digits on clutter",
+    "digit-segmenter": "U-Net, digits on clutter",
 }
 HEADLINES = ("lenet5", "resnet8", "resnet20", "resnet56")
 FOUND = "resnet20-fast"  # the search in the headline
+UNTRAINED = ("yolov3-tiny",)  # networks in the headline by their cycles alone, where those were measured
 WHOLE = pruned(
     3, (16, 32, 64)
 ).variant  # ResNet-20 with all its channels, of random weights as the pruned ones
@@ -118,6 +130,23 @@ def headline(results: Path) -> Iterator[Cells]:
                 *(_cycles_and_latency(cycles[network, 8, "", target]) for target in TARGETS),
                 f"`python benchmarks/cycles.py --networks {network}`",
             )
+    for row in _read(results / "maps.json"):
+        yield (
+            NAMES[row["network"]],
+            f"{percent(row['float'])}, {percent(row['integer'])} {row['metric']}",
+            _cycles_and_latency(row),
+            *[""] * len(others),
+            f"`{row['command']}`",
+        )
+    for network in UNTRAINED:
+        known = {target: cycles.get((network, 8, "", target)) for target in TARGETS}
+        if known[first]:
+            yield (
+                f"{NAMES[network]}, random weights",
+                "",
+                *(_cycles_and_latency(row) if row else "" for row in known.values()),
+                f"`python benchmarks/cycles.py --networks {network}`",
+            )
     searches = _read(results / "searches.json")
     found, simulated = searches["pipelines"][f"{FOUND}/search"], searches["simulated"]
     floats = next(row["float"] for row in _read(results / "accuracy.json") if row["network"] == "resnet20")
@@ -159,6 +188,27 @@ def accuracy(results: Path) -> Iterator[Cells]:
             f"{row['images']:,}",
             percent(row["float"]),
             percent(row["integer"]),
+            f"`{row['command']}`",
+            row["date"],
+        )
+
+
+def maps(results: Path) -> Iterator[Cells]:
+    """Detection and segmentation, as far as the simulated hardware."""
+    hardware = "simulated RTL, on images; float on those"
+    head = ("network", "metric", "test images", "float", "integer")
+    yield *head, hardware, "integers that differ", "on the simulated board", "cycles, ms", "command", "date"
+    for row in _read(results / "maps.json"):
+        yield (
+            NAMES[row["network"]],
+            row["metric"],
+            f"{row['test_images']:,}",
+            percent(row["float"]),
+            percent(row["integer"]),
+            f"{percent(row['hardware'])} on {row['images']:,}; {percent(row['on_those'])}",
+            str(row["mismatches"]),
+            f"{row['board_images']:,} images",
+            _cycles_and_latency(row).removesuffix(" ms"),
             f"`{row['command']}`",
             row["date"],
         )
@@ -302,6 +352,7 @@ TABLES: Mapping[str, Callable[[Path], Iterator[Cells]]] = {
         headline,
         networks,
         accuracy,
+        maps,
         narrow,
         whole,
         area,

@@ -2,8 +2,9 @@
 
     python examples/segmentation/segmenter.py [FOLDER] [EPOCHS]
 
-Maps are halved twice, doubled again by transposed convolutions, and joined on the way. What is in FOLDER
-already is not done again. `unet` of the zoo is larger and takes the same pictures:
+Maps are halved three times, doubled again by transposed convolutions, and joined on the way.
+FOLDER/found.html shows what the simulated engine found. A training that was interrupted goes on. `unet` of
+the zoo is larger and takes the same pictures:
 
     bitlathe train --network unet --out build/unet
 """
@@ -23,10 +24,10 @@ CLASSES = 11  # background, and ten digits
 
 
 def make_network() -> nn.Module:
-    """A U-Net of three sizes of map, with weights from one seed: an interrupted training goes on."""
+    """A U-Net of four sizes of map, with weights from one seed: an interrupted training goes on."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return UNet(num_classes=CLASSES, in_channels=1, widths=(8, 16, 32))
+        return UNet(num_classes=CLASSES, in_channels=1, widths=(8, 16, 32, 64))
 
 
 def balanced(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -36,11 +37,10 @@ def balanced(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(outputs, labels, weight)
 
 
-def main(folder: str = "build/segmentation", epochs: int = 10) -> None:
-    """Train, quantize, and simulate."""
-    network = bitlathe.load_network(make_network(), "digit_masks", loss=balanced, metric="miou")
+def main(folder: str = "build/segmentation", epochs: int = 12) -> None:
+    """Train, quantize, simulate, and draw what was found."""
     trained = bitlathe.compress(
-        network,
+        bitlathe.load_network(make_network(), "digit_masks", loss=balanced, metric="miou"),
         f"train:epochs={epochs}",
         f"{folder}/trained",
         lr=0.05,
@@ -49,9 +49,10 @@ def main(folder: str = "build/segmentation", epochs: int = 10) -> None:
         resume=True,
     )
     print(trained)
-    result = bitlathe.simulate(trained.integer_network, images=2)
+    result = bitlathe.simulate(trained.integer_network, images=4)
     print(result)
     result.check()
+    result.pictures.save(f"{folder}/found.html")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_a_figure_that_changes_on_a_page_alone_is_found(report: ModuleType) -> N
         assert wrong != text and report.rendered(wrong, report.RESULTS) == text
 
 
-@pytest.mark.parametrize("name", ["cycles", "accuracy", "whole", "resources", "papers", "tries"])
+@pytest.mark.parametrize("name", ["cycles", "accuracy", "whole", "resources", "papers", "tries", "maps"])
 def test_a_row_that_changes_alone_is_found(report: ModuleType, results: Path, name: str) -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     path = results / f"{name}.json"
@@ -66,7 +66,7 @@ def test_every_onnx_file_of_the_index_has_a_row_and_a_line_on_its_page(report: M
 
 
 def test_every_row_says_how_it_was_measured(report: ModuleType) -> None:
-    for name in ("cycles", "accuracy", "whole", "resources", "imports"):
+    for name in ("cycles", "accuracy", "whole", "resources", "imports", "maps"):
         for row in json.loads((report.RESULTS / f"{name}.json").read_text()):
             assert {"command", "seed", "machine", "date"} <= row.keys()
 

@@ -15,6 +15,10 @@ import torch
 from command_line import run
 from repository import ROOT
 
+from bitlathe.flow.hardware.latency import CycleModelRung
+from bitlathe.hls.target.config import find_target
+from bitlathe.model.graph.files.archive import read_graph
+
 
 def module(path: str) -> ModuleType:
     """A script of the repository, loaded but not run."""
@@ -88,16 +92,39 @@ def test_the_boxes_that_a_detector_should_give_are_all_found() -> None:
     right = boxes, torch.where(there, 8.0, -8.0)
     assert detector.mean_precision(tuple(each.numpy() for each in right), labels) == 1.0
     assert detector.detection_loss(right, torch.from_numpy(labels)) < 0.01
-    assert [len(found.boxes) for found in detector.found(tuple(each.numpy() for each in right))] == [2, 0, 1]
+    outputs = tuple(each.numpy() for each in right)
+    assert [len(found.boxes) for found in detector.found(outputs)] == [2, 0, 1]
+    drawn = detector.mean_precision.draw(np.zeros((3, 96, 96, 1), np.uint8), outputs, labels)
+    assert [picture.count("<rect") for picture in drawn] == [4, 0, 2], "what was found, and what is there"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["detection/detector", "segmentation/segmenter"])
+@pytest.mark.parametrize(
+    ("script", "epochs"),
+    [("detection/detector", None), ("detection/detector", 1), ("segmentation/segmenter", 1)],
+)
 def test_boxes_and_masks_are_learned_and_are_exact(
-    script: str, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: str, epochs: int | None, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module(f"examples/{script}.py").main(str(tmp_path), 1)
+    module(f"examples/{script}.py").main(str(tmp_path), epochs)
     assert "every integer matches" in capsys.readouterr().out
+    assert "<svg" in (tmp_path / "found.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", [path.stem for path in (ROOT / "benchmarks" / "networks").glob("digit-*.pt")]
+)
+def test_a_kept_network_of_maps_is_that_of_its_row(name: str) -> None:
+    maps = module("benchmarks/maps.py")
+    (row,) = [row for row in json.loads(maps.RESULTS.read_text()) if row["network"] == name]
+    graph = read_graph(maps.NETWORKS / f"{name}.blgc")
+    note = maps.read_metadata(maps.NETWORKS / f"{name}.pt")
+    assert maps.graph_digest(graph) == row["graph"]
+    assert (note.score, note.command) == (row["float"], row["training"]) and row["mismatches"] == 0
+    assert row["images"] >= 200 and row["board_images"] > 0
+    assert row["float"] - row["integer"] <= 0.01 and row["on_those"] - row["hardware"] <= 0.01
+    predicted = CycleModelRung(target=find_target(row["target"])).cycles(graph)
+    assert predicted == pytest.approx(row["cycles"], rel=1e-3)
 
 
 def test_the_benchmark_of_cycles_writes_a_row_for_each_pair_and_keeps_it(
