@@ -71,11 +71,12 @@ def make_model(
 def _script(block: Block, configuration: Configuration, files: list[str], only: str) -> list[str]:
     macros = "".join(f" -D {name}={value}" for name, value in configuration.items() if name.startswith("F_"))
     parameters = "".join(
-        f" -chparam {name} {value}" for name, value in configuration.items() if not name.startswith("F_")
+        f" -set {name} {value}" for name, value in configuration.items() if not name.startswith("F_")
     )
     return [
         f"read_verilog -formal -sv{macros} {' '.join(files)}",
-        f"hierarchy -top {block.top}{parameters}",
+        *([f"chparam{parameters} {block.top}"] if parameters else []),
+        f"hierarchy -top {block.top}",
         "proc",
         *(f"cutpoint */t:*{module}*" for module in block.cut),
         "flatten",

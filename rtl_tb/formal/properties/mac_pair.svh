@@ -1,58 +1,10 @@
-// Three lemmas, which macros choose. A product of placed operands is the sum of the placed products (F_PRODUCT: the upper
-// bits of a code, or the whole of the odd one). Products so placed come apart into exact sums, whatever they are within
-// their ranges (F_SUMS). A maximum's candidates go through (F_CANDIDATES).
+// Two lemmas, which a macro chooses. Products at their places (placed_product.sv) come apart into exact sums, whatever they
+// are within their ranges (F_SUMS); a maximum's candidates go through.
 logic [2:0] f_age_q;
 initial f_age_q = 3'd0;
 always_ff @(posedge clk_i) if (f_age_q != 3'd7) f_age_q <= f_age_q + 3'd1;
 
-`ifdef F_PRODUCT
-(* keep *) logic signed [ProductBits-1:0] f_seen;  // probe of the first chain
-(* anyseq *) logic signed [7:0] f_w0, f_w1;
-(* anyseq *) logic [3:0] f_low;
-(* anyseq *) logic signed [4:0] f_even;
-logic signed [ActBits-1:0] f_act;
-logic signed [WeightBits-1:0] f_weight;
-logic signed [ProductBits-1:0] f_placed;
-always_comb assume (packed_i == (`F_NARROW == 1) && !is_max_i);
-always_comb assume (act_i[0+:ActBits] == f_act && weight_i[0+:WeightBits] == f_weight);
-
-if (`F_NARROW) begin : gen_narrow  // two codes of either sign and two weights of four bits
-  logic signed [4:0] odd;
-  logic signed [3:0] n0, n1;
-  logic signed [8:0] even0_q, even1_q, odd0_q, odd1_q;
-  assign odd = 5'(`F_PRODUCT);
-  assign {n0, n1} = {f_w0[3:0], f_w1[3:0]};
-  assign f_act = (ActBits'(odd) <<< Narrow) + ActBits'(f_even);
-  assign f_weight = (WeightBits'(n1) <<< 2 * Narrow) + WeightBits'(n0);
-  always_comb assume (f_even >= -5'sd8);
-  always_ff @(posedge clk_i) begin
-    even0_q <= f_even * n0;
-    even1_q <= f_even * n1;
-    odd0_q <= odd * n0;
-    odd1_q <= odd * n1;
-  end
-  assign f_placed = (ProductBits'(odd1_q) <<< 3 * Narrow) + (ProductBits'(even1_q) <<< 2 * Narrow) +
-      (ProductBits'(odd0_q) <<< Narrow) + ProductBits'(even0_q);
-end else begin : gen_wide  // a code of either sign and two weights of eight bits
-  logic signed [8:0] code;
-  logic signed [17:0] p0_q, p1_q;
-  assign code = {5'(`F_PRODUCT), f_low};
-  assign f_act = ActBits'(code);
-  assign f_weight = (WeightBits'(f_w1) <<< Wide) + WeightBits'(f_w0);
-  always_comb assume (f_w0 != -8'sd128 && f_w1 != -8'sd128);
-  always_ff @(posedge clk_i) begin
-    p0_q <= code * f_w0;
-    p1_q <= code * f_w1;
-  end
-  assign f_placed = (ProductBits'(p1_q) <<< Wide) + ProductBits'(p0_q);
-end
-
-always_comb
-  if (f_age_q != 3'd0) begin
-    product: assert (f_seen == f_placed);
-    products: cover (f_seen < 0);
-  end
-`elsif F_SUMS
+`ifdef F_SUMS
 // The operands' products, of two multipliers a chain: p0 at bit 0, then one a spacing further.
 localparam int F_PLACES = `F_NARROW ? 4 : 2;
 localparam int F_SPACING = `F_NARROW ? Narrow : Wide;

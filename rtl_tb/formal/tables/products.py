@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bitlathe.hls.datapath import datapath
-from bitlathe.rtl_tb.formal.theorems import Block, theorems_of
+from bitlathe.rtl_tb.formal.theorems import Block, Engine, theorems_of
 
 UPPER = tuple(value % 32 for value in range(15, -9, -1))  # upper bits of a code, or a narrow code: -8 to 15
 
@@ -11,10 +11,11 @@ UPPER = tuple(value % 32 for value in range(15, -9, -1))  # upper bits of a code
 def _products(narrow: int, fault: str) -> Block:
     return Block(
         name="mac_pair",
-        top="mac_pair",
-        properties=("mac_pair",),
-        configurations=tuple({"PI": 2, "F_NARROW": narrow, "F_PRODUCT": upper} for upper in UPPER),
-        probes={"f_seen": "\\gen_chain[0].prod0_q"},
+        top="placed_product",
+        properties=(),
+        configurations=tuple({"IsNarrow": narrow, "Upper": upper} for upper in UPPER),
+        engine=Engine.Z3,
+        probes={"product_q": "\\u_pair.gen_chain[0].prod0_q"},
         theorems=theorems_of(
             "mac_pair",
             (
