@@ -30,7 +30,8 @@ def stream_words(lines: Int8s, *, narrow: bool) -> Counts:
     passes, count, po, pi = lines.shape
     coded = np.count_nonzero(lines.reshape(passes, count, -1), axis=2)
     coded[:, : 1 if narrow else count] *= 2
-    return count * po // OCTET - -coded.sum(axis=1) // (2 * pi)
+    words: Counts = count * po // OCTET - -coded.sum(axis=1) // (2 * pi)
+    return words
 
 
 def sparse_steps(load: LoadWeights, po: int, pi: int) -> float:
@@ -94,7 +95,8 @@ def _code_words(flat: Bytes, is_narrow: npt.NDArray[np.bool_], counts: Counts, p
         sent = halves[kept]
         stream[: len(sent)] = sent
         parts.append(stream[::2] | stream[1::2] << 4)
-    return np.concatenate(parts).reshape(-1, pi)
+    words: Bytes = np.concatenate(parts).reshape(-1, pi)
+    return words
 
 
 @dataclass(slots=True, kw_only=True)
