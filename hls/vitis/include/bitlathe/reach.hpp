@@ -68,8 +68,8 @@ bool exec_matches(const Descriptor &d) {
   const bool rises = signed_field<exec::out_row_line>(d) < 0 || (has_rows && signed_field<exec::res_row_line>(d) < 0);
   const bool ends_late = signed_field<exec::start_y>(d) + rows_reached(d) > kLastPlace ||
                          signed_field<exec::start_x>(d) + columns_reached(d) > kLastPlace;
-  return tap_row == times(field<exec::tap_rows>(d), pitch) && in_row == times(stride_h(d), pitch) &&
-         !rises && !ends_late;
+  return tap_row == times(field<exec::tap_rows>(d), pitch) && in_row == times(stride_h(d), pitch) && !rises &&
+         !ends_late;
 }
 
 template <class Config>
