@@ -15,6 +15,7 @@ import yaml
 
 needs.package("hls4ml")
 
+from hls4ml_forms import RELU6, every_form, other_forms
 from small_graphs import BYTE, conv2d, graph_of
 
 from bitlathe.hls.hls4ml import Backend, Options, csimulate, emit, make_plan, write
@@ -25,168 +26,16 @@ from bitlathe.hls.target.config import find_target
 from bitlathe.hls.vitis.lint.pragmas import lint
 from bitlathe.model.graph.elementwise import Product
 from bitlathe.model.graph.errors import CapacityError, ToolError, UnsupportedLayer
-from bitlathe.model.graph.fixed_point import FixedPoint, RoundingMode
+from bitlathe.model.graph.fixed_point import RoundingMode
 from bitlathe.model.graph.graph import Graph
-from bitlathe.model.graph.nodes import AvgPool2d, Concat, Dense, Input, MaxPool2d, Node
+from bitlathe.model.graph.nodes import AvgPool2d, Concat, Input, MaxPool2d
 from bitlathe.model.graph.random_inputs import corner_inputs, random_inputs
 from bitlathe.model.graph.reference import evaluate
-from bitlathe.model.graph.resampling import PixelShuffle2d, Upsample2d
+from bitlathe.model.graph.resampling import PixelShuffle2d
 from bitlathe.rtl_tb.random_networks.graphs import random_graph
 
 GOLDEN = Path(__file__).parent / "golden"
 PYNQ, ZCU104 = find_target("pynq-z2"), find_target("zcu104")
-RELU6 = FixedPoint(bits=8, frac=5, signed=False)
-
-
-def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.integers(-127, 128, shape, dtype=np.int8)
-
-
-def _bias(rng: np.random.Generator, channels: int) -> np.ndarray:
-    return rng.integers(-2000, 2001, channels, dtype=np.int32)
-
-
-def _every_form(rng: np.random.Generator) -> Graph:
-    """One network with every form that a project knows: see the names of its nodes."""
-    relu = {"lo": 0, "hi": 255, "format": replace(RELU6, frac=4)}
-    nodes: tuple[Node, ...] = (
-        conv2d(
-            _weights(rng, 6, 3, 3, 3),
-            name="channels_of_own_frac",
-            bias=_bias(rng, 6),
-            weight_frac=(7, 9, 8, 7, 10, 7),
-            padding=(1, 1),
-            **relu,
-        ),
-        conv2d(
-            _weights(rng, 6, 1, 3, 3),
-            name="depthwise",
-            source="channels_of_own_frac",
-            groups=6,
-            padding=(1, 1),
-            weight_frac=(8,) * 6,
-            **relu,
-        ),
-        conv2d(
-            _weights(rng, 6, 6, 1, 1),
-            name="residual_below_192",
-            source="depthwise",
-            residual="channels_of_own_frac",
-            bias=_bias(rng, 6),
-            weight_frac=(9, 8, 9, 9, 8, 9),
-            lo=0,
-            hi=192,
-            format=RELU6,
-        ),
-        conv2d(
-            _weights(rng, 4, 6, 1, 3),
-            name="one_row_stride_two",
-            source="residual_below_192",
-            stride=(2, 2),
-            padding=(0, 1),
-            weight_frac=(7,) * 4,
-            lo=-127,
-            format=replace(BYTE, frac=3),
-        ),
-        conv2d(
-            _weights(rng, 3, 6, 2, 2),
-            name="two_by_two",
-            source="residual_below_192",
-            stride=(2, 2),
-            padding=(1, 0),
-            end_padding=(0, 1),
-            weight_frac=(7,) * 3,
-            format=replace(BYTE, frac=3),
-        ),
-        Concat(name="join", format=replace(BYTE, frac=3), operands=("one_row_stride_two", "two_by_two")),
-        AvgPool2d(
-            name="overlapping_average",
-            format=replace(BYTE, frac=4),
-            source="join",
-            kernel_size=(3, 3),
-            stride=(1, 1),
-            padding=(1, 1),
-            multiplier=57,
-            multiplier_frac=9,
-        ),
-        MaxPool2d(
-            name="max_pool",
-            format=replace(BYTE, frac=4),
-            source="overlapping_average",
-            kernel_size=(2, 2),
-            stride=(2, 2),
-        ),
-        Dense(
-            name="Logits.1",
-            format=replace(BYTE, frac=0),
-            source="max_pool",
-            weight=_weights(rng, 5, 7 * 2 * 2),
-            bias=_bias(rng, 5),
-            weight_bits=8,
-            weight_frac=(7,) * 5,
-            lo=-128,
-            hi=127,
-        ),
-    )
-    return graph_of(*nodes, shape=(3, 8, 8))
-
-
-def _other_forms(rng: np.random.Generator) -> Graph:
-    """Dilation, groups, upsampling, and products of maps and with a vector."""
-    form = replace(BYTE, frac=3)
-    nodes: tuple[Node, ...] = (
-        conv2d(
-            _weights(rng, 6, 2, 3, 3),
-            name="grouped",
-            groups=2,
-            dilation=(2, 1),
-            padding=(2, 1),
-            stride=(2, 2),
-            weight_frac=(7, 8, 7, 9, 7, 8),
-            bias=_bias(rng, 6),
-            format=form,
-        ),
-        conv2d(
-            _weights(rng, 6, 1, 2, 2),
-            name="depthwise_dilated",
-            source="grouped",
-            groups=6,
-            dilation=(1, 3),
-            padding=(0, 1),
-            end_padding=(1, 2),
-            weight_frac=(8,) * 6,
-            format=form,
-        ),
-        Product(
-            name="map_by_map",
-            format=replace(BYTE, frac=2),
-            source="grouped",
-            factor="depthwise_dilated",
-            lo=-128,
-            hi=127,
-        ),
-        AvgPool2d(
-            name="vector",
-            format=form,
-            source="grouped",
-            kernel_size=(4, 3),
-            stride=(4, 3),
-            multiplier=85,
-            multiplier_frac=10,
-        ),
-        Product(
-            name="map_by_vector",
-            format=RELU6,
-            source="map_by_map",
-            factor="vector",
-            lo=0,
-            hi=255,
-            rounding=RoundingMode.HALF_EVEN,
-        ),
-        Upsample2d(name="up", format=RELU6, source="map_by_vector", factors=(2, 3)),
-        conv2d(_weights(rng, 3, 6, 1, 1), name="last", source="up", weight_frac=(7,) * 3, format=form),
-    )
-    return graph_of(*nodes, shape=(4, 8, 6))
 
 
 def _exact(graph: Graph, folder: Path, rng: np.random.Generator, options: Options | None = None) -> bool:
@@ -200,13 +49,13 @@ def _exact(graph: Graph, folder: Path, rng: np.random.Generator, options: Option
 def test_every_form_of_layer_computes_the_references_integers(
     tmp_path: Path, rng: np.random.Generator, backend: Backend
 ) -> None:
-    assert _exact(_every_form(rng), tmp_path, rng, Options(backend=backend))
+    assert _exact(every_form(rng), tmp_path, rng, Options(backend=backend))
 
 
 def test_zeros_in_kernels_products_and_copies_compute_the_references_integers(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    assert _exact(_other_forms(rng), tmp_path, rng)
+    assert _exact(other_forms(rng), tmp_path, rng)
 
 
 def test_halves_round_to_even_where_the_layer_says_so(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -275,14 +124,14 @@ def test_many_random_networks_compute_the_references_integers(
 @pytest.mark.parametrize("backend", Backend)
 def test_equal_graphs_give_equal_files(seed: int, backend: Backend) -> None:
     first, second = (
-        emit(_every_form(np.random.default_rng(seed)), PYNQ, Options(backend=backend)) for _ in range(2)
+        emit(every_form(np.random.default_rng(seed)), PYNQ, Options(backend=backend)) for _ in range(2)
     )
     assert first == second
     assert not any(str(Path.cwd()) in text or "bitlathe-hls4ml-" in text for text in first.values())
 
 
 def test_the_kernel_moves_codes_not_floats(rng: np.random.Generator) -> None:
-    kernel = emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]
+    kernel = emit(every_form(rng), PYNQ)["firmware/network_kernel.cpp"]
     assert 'extern "C" void network_kernel(const int8_t *in, int8_t *out, int images, uint32_t' in kernel
     assert "float" not in kernel and "double" not in kernel
 
@@ -303,11 +152,11 @@ def test_a_tiny_projects_own_sources_are_the_reviewed_ones(backend: Backend) -> 
 
 
 def test_the_kernels_pragmas_are_known_and_govern_what_they_name(rng: np.random.Generator) -> None:
-    assert lint(emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]) == []
+    assert lint(emit(every_form(rng), PYNQ)["firmware/network_kernel.cpp"]) == []
 
 
 def test_the_kernels_registers_lie_where_the_engine_has_its_own(rng: np.random.Generator) -> None:
-    kernel = emit(_every_form(rng), PYNQ)["firmware/network_kernel.cpp"]
+    kernel = emit(every_form(rng), PYNQ)["firmware/network_kernel.cpp"]
     lines = [line.split() for line in kernel.splitlines() if "s_axilite" in line and "offset=" in line]
     options = [dict(word.split("=") for word in words if "=" in word) for words in lines]
     names = {"in": "INPUT_LO", "out": "OUTPUT_LO", "images": "INPUTS", "cycles": "CYCLES_LO"}
@@ -317,7 +166,7 @@ def test_the_kernels_registers_lie_where_the_engine_has_its_own(rng: np.random.G
 
 
 def test_scripts_name_the_kernel_and_change_with_the_network(rng: np.random.Generator) -> None:
-    first, second = (emit(_every_form(rng), PYNQ) for _ in range(2))
+    first, second = (emit(every_form(rng), PYNQ) for _ in range(2))
     assert "set_top network_kernel" in first["run.tcl"]
     assert "syn.file=firmware/network_kernel.cpp" in first["hls.cfg"]
     assert first["run.tcl"] != second["run.tcl"]
@@ -415,33 +264,33 @@ def test_a_tensor_joined_to_itself_is_refused() -> None:
 
 def test_the_accelerator_backend_is_refused_where_hls4ml_has_no_such_board(rng: np.random.Generator) -> None:
     options = Options(backend=Backend.VIVADO_ACCELERATOR)
-    assert _refusal(lambda: make_plan(_every_form(rng), ZCU104, options)) == (
+    assert _refusal(lambda: make_plan(every_form(rng), ZCU104, options)) == (
         "zcu104: hls4ml's VivadoAccelerator has no such board, for its file names no hls4ml_board; "
         "choose Vitis"
     )
 
 
 def test_reuse_factors_fit_the_target_and_a_larger_target_is_faster(rng: np.random.Generator) -> None:
-    small, large = (make_plan(_every_form(rng), chosen) for chosen in (PYNQ, ZCU104))
+    small, large = (make_plan(every_form(rng), chosen) for chosen in (PYNQ, ZCU104))
     assert small.dsps <= PYNQ.dsp and large.dsps <= ZCU104.dsp
     assert large.interval_cycles < small.interval_cycles
 
 
 def test_a_reuse_factor_that_needs_too_many_dsps_is_refused(rng: np.random.Generator) -> None:
-    message = _refusal(lambda: make_plan(_every_form(rng), PYNQ, Options(reuse_factor=1)))
+    message = _refusal(lambda: make_plan(every_form(rng), PYNQ, Options(reuse_factor=1)))
     assert message.startswith("pynq-z2: reuse factor 1 needs ")
     assert message.endswith(" DSPs, the target has 220; choose a larger factor, or none to have them chosen")
 
 
 def test_an_illegal_reuse_factor_is_refused_with_legal_ones(rng: np.random.Generator) -> None:
-    assert _refusal(lambda: make_plan(_every_form(rng), PYNQ, Options(reuse_factor=5))) == (
+    assert _refusal(lambda: make_plan(every_form(rng), PYNQ, Options(reuse_factor=5))) == (
         "channels_of_own_frac: reuse factor 5 is not legal for 27 x 6 products; choose one of 1, 3, 9, 27, "
         "54, 81, 162, or none to have them chosen"
     )
 
 
 def test_a_target_of_too_few_dsps_or_too_little_memory_is_refused(rng: np.random.Generator) -> None:
-    graph = _every_form(rng)
+    graph = every_form(rng)
     assert _refusal(lambda: make_plan(graph, replace(PYNQ, dsp=5))).startswith("pynq-z2: ")
     assert "bits on chip" not in _refusal(lambda: make_plan(graph, replace(PYNQ, bram36=0)))
 
