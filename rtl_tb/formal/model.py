@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from bitlathe.rtl_tb.formal.theorems import Block, Configuration, Engine, Mutant
 from bitlathe.rtl_tb.simulators import library_sources
 
 PROPERTIES = Path(__file__).parent / "properties"
+MACRO = "F_"  # begins what is no parameter but a macro
 SCRIPT = "model.ys"
 LOG = "yosys.log"
 SMT2 = "model.smt2"
@@ -46,6 +48,22 @@ def replaced(text: str, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
+def with_parameters(text: str, configuration: Configuration) -> str:
+    """A module's text with other defaults of parameters, as `hierarchy -chparam` may generate a top twice.
+
+    >>> with_parameters("parameter int PI = 8,  // lanes", {"PI": 16})
+    'parameter int PI = 16,  // lanes'
+    """
+    for name, value in configuration.items():
+        if not name.startswith(MACRO):
+            text, places = re.subn(rf"(parameter \w+ {name} = )[^,\s]+", rf"\g<1>{value}", text)
+            if places != 1:
+                raise ToolError(
+                    f"{name} is no parameter of the module; mend its configuration in rtl_tb/formal/tables"
+                )
+    return text
+
+
 def make_model(
     block: Block, configuration: Configuration, folder: Path, *, mutant: Mutant | None = None, only: str = ""
 ) -> None:
@@ -55,6 +73,7 @@ def make_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = source_texts(block, mutant)
+    texts[f"{block.top}.sv"] = with_parameters(texts[f"{block.top}.sv"], configuration)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     script = _script(block, configuration, list(texts), only)
@@ -69,13 +88,9 @@ def make_model(
 
 
 def _script(block: Block, configuration: Configuration, files: list[str], only: str) -> list[str]:
-    macros = "".join(f" -D {name}={value}" for name, value in configuration.items() if name.startswith("F_"))
-    parameters = "".join(
-        f" -set {name} {value}" for name, value in configuration.items() if not name.startswith("F_")
-    )
+    macros = "".join(f" -D {name}={value}" for name, value in configuration.items() if name.startswith(MACRO))
     return [
         f"read_verilog -formal -sv{macros} {' '.join(files)}",
-        *([f"chparam{parameters} {block.top}"] if parameters else []),
         f"hierarchy -top {block.top}",
         "proc",
         *(f"cutpoint */t:*{module}*" for module in block.cut),

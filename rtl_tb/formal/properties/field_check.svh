@@ -30,11 +30,12 @@ always_comb begin
       (f_move.opcode != program_pkg::OP_STORE || f_move.space >= 4'd2);
   f_move_ok = f_move.segment_stride % 32'(PI) == 32'd0 && f_move.segment_words != '0 && f_move.segments != '0 &&
       f_move.row_words != '0 && 32'(f_move.bank) < 32'(Banks) && 32'(f_move.row_bank) < 32'(Banks);
-  f_weights_ok = f_weights.beats != '0 && f_weights.encoding <= 3'd5 &&
-      (f_weights.encoding == 3'd0 || f_weights.encoding >= 3'd4 || f_weights.pass_lines != '0);
+  f_weights_ok = f_weights.beats != '0 && f_weights.encoding <= 3'd6 &&
+      (f_weights.encoding == 3'd0 || f_weights.encoding == 3'd4 || f_weights.encoding == 3'd5 || f_weights.pass_lines != '0) &&
+      (f_weights.encoding == 3'd6 ? f_weights.lines != '0 : f_weights.lines == '0 && !f_weights.narrow);
   f_counts_ok = f_exec.kernel_h != '0 && f_exec.kernel_w != '0 && f_exec.ci_tiles != '0 && f_exec.out_h != '0 &&
       f_exec.out_w != '0 && f_exec.out_tiles != '0 && f_exec.tap_rows != '0 && f_exec.tap_step != '0 &&
-      f_exec.out_step != '0 && f_exec.group_lanes != '0 && 32'(f_exec.group_lanes) <= 32'(PP) &&
+      f_exec.out_step != '0 && f_exec.group_lanes != '0 && 32'(f_exec.group_lanes) <= (f_exec.in_packed ? 32'(PP - PP % 2) : 32'(PP)) &&
       (f_sub_tiles == 32'd1 || f_sub_tiles == 32'(SubTiles)) &&
       (f_exec.skip_weights == '0 || (f_exec.kernel_h >= 8'd2 && f_exec.tap_rows == 5'd1));
   f_banks_ok = 32'(f_exec.in_bank) < 32'(Banks) && 32'(f_exec.pitch_bank) < 32'(Banks) &&
@@ -64,7 +65,7 @@ always_comb
       group: assert (!f_is_exec || f_cycles_ok);
       passes_exec: cover (f_is_exec && f_exec.skip_weights != '0 && f_exec.has_residual && f_exec.sub_tiles != 3'd1);
       passes_store: cover (f_move.opcode == program_pkg::OP_STORE && f_move.bank == 4'(Banks - 1));
-      passes_weights: cover (f_is_weights && f_weights.encoding == 3'd3);
+      passes_weights: cover (f_is_weights && f_weights.encoding == 3'd6 && f_weights.narrow);
       passes_end: cover (f_final_q);
     end
     nothing_else: assert (!bad_field_o || !(f_is_exec ? f_counts_ok && f_banks_ok && f_flags_ok && f_rows_ok && f_cycles_ok :

@@ -56,9 +56,9 @@ FIELD_CHECK = Block(
     top="field_check",
     properties=("field_check",),
     configurations=(
+        {"PI": 8, "PO": 32, "PP": 13, "Banks": 15},
         {"PI": 8, "PO": 16, "PP": 6, "Banks": 7},
         {"PI": 16, "PO": 16, "PP": 6, "Banks": 7},
-        {"PI": 8, "PO": 32, "PP": 13, "Banks": 15},
     ),
     theorems=theorems_of(
         "field_check",
@@ -82,15 +82,15 @@ FIELD_CHECK = Block(
         ),
         (
             "loads",
-            "a LOAD_WEIGHTS that passes has beats and a known encoding with its lines",
-            "weights.encoding < program_pkg::ENCODING_CODEBOOK && weights",
-            "weights.encoding < program_pkg::ENCODING_INDICES && weights",
+            "a LOAD_WEIGHTS that passes has beats, a known encoding and the lines that it asks for",
+            "weights.encoding < program_pkg::ENCODING_CODEBOOK);",
+            "weights.encoding < program_pkg::ENCODING_INDICES);",
         ),
         (
             "counts",
-            "an EXEC that passes has no count of 0, lanes and sub-tiles that there are, and rows to skip",
-            "exec.group_lanes > 4'(PP)",
-            "exec.group_lanes > 4'(PP + 1)",
+            "an EXEC that passes has no count of 0; lanes (pairs of packed ones), sub-tiles, rows to skip",
+            "exec.in_packed ? PP / 2 * 2 : PP",
+            "exec.in_packed ? PP : PP",
         ),
         ("banks", "an EXEC that passes has banks that there are", "exec.tap_row_bank >= 4'(Banks)", "1'b0"),
         (
