@@ -32,16 +32,18 @@ module sparse_lanes #(
 
   // ---- A word that is partly used, and the next one behind it.
   logic [8*PI-1:0] word_q;
-  logic word_valid_q, fire, enough, drop_both, shift;
+  logic word_valid_q, fire, enough, whole, more, drop_both, shift;
   logic [PlaceW-1:0] place_q;  // half byte of it that comes next
   logic [6:0] reached;
   assign reached = 7'(place_q) + halves_i;
-  assign enough = halves_i == 7'd0 || (word_valid_q && (word_valid_i || reached <= 7'(WordHalves)));
+  assign whole = |reached[6:PlaceW];  // the word and no more, or some of the next one
+  assign more = whole && |reached[PlaceW-1:0];
+  assign enough = halves_i == 7'd0 || (word_valid_q && (word_valid_i || !more));
   assign fire = step_valid_i && enough;
   assign step_ready_o = enough;
-  assign drop_both = fire && pass_ends_i && reached > 7'(WordHalves);
+  assign drop_both = fire && pass_ends_i && more;
   assign shift = !word_valid_q ||
-      (fire && !drop_both && (reached >= 7'(WordHalves) || (pass_ends_i && reached != 7'd0)));
+      (fire && !drop_both && (whole || (pass_ends_i && |reached[PlaceW-1:0])));
   assign word_ready_o = shift || drop_both;
 
   always_ff @(posedge clk_i) begin
@@ -80,6 +82,20 @@ module sparse_lanes #(
     end
   end
 
+  // Bit k of a number of ones is the parity of those of its sets of 2**k bits that are all ones: a LUT or two each, where
+  // adding bit after bit would be a chain.
+  function automatic logic [2:0] ones(input logic [7:0] bits);
+    ones = '0;
+    for (int i = 0; i < 7; i++) begin
+      ones[0] = ones[0] ^ bits[i];
+      for (int j = 0; j < i; j++) begin
+        ones[1] = ones[1] ^ (bits[i] & bits[j]);
+        for (int k = 0; k < j; k++)
+          for (int l = 0; l < k; l++) ones[2] = ones[2] ^ (bits[i] & bits[j] & bits[k] & bits[l]);
+      end
+    end
+  endfunction
+
   logic [PlaceW-1:0] base[4];
   assign base[0] = '0;
   assign base[1] = PlaceW'(counts_i[0+:4]);
@@ -93,8 +109,7 @@ module sparse_lanes #(
       logic [7:0] code;
       logic [3:0] low;
       always_comb begin
-        rank = base[o];
-        for (int k = 0; k < b; k++) rank = rank + PlaceW'(mask_i[8*o+k]);
+        rank = base[o] + PlaceW'(ones(mask_i[8*o+:8] & 8'((1 << b) - 1)));
       end
       always_ff @(posedge clk_i) begin
         byte_q <= narrow_i ? rank[PlaceW-1:1] : rank[PlaceW-2:0];

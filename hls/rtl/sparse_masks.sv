@@ -46,14 +46,16 @@ module sparse_masks #(
   logic active_q, ended_q, edge_q, plain_q;  // edge: no mask of the pass is in, or all are
   logic [15:0] lines_left_q, pass_left_q;
   logic [1:0] joins_q;
-  logic signed [DueW-1:0] due_q, due;
+  logic [DueW-1:0] due_q, with_sum, with_word, with_both, due;  // signed
   logic [DueW-2:0] sum_q;
   logic sum_valid_q, join_now, missing, settled, complete, take, take_mask, group_ends, pass_ends, load_ends;
 
-  assign join_now = joins_q != 2'd0 && sum_valid_q;
-  assign due = due_q + (join_now ? $signed({1'b0, sum_q}) : '0);
-  assign missing = due > 0;
-  assign settled = joins_q == 2'd0 || (joins_q == 2'd1 && join_now);
+  assign join_now = sum_valid_q && (joins_q != 2'd0 || (take_mask && !edge_q));
+  assign with_sum = due_q + {1'b0, sum_q};
+  assign with_word = due_q - DueW'(2 * PI);
+  assign with_both = with_sum - DueW'(2 * PI);
+  assign due = take && missing ? (join_now ? with_both : with_word) : join_now ? with_sum : due_q;
+  assign settled = joins_q == 2'd0;
   assign complete = !missing && settled && lines_left_q == 16'd0;
 
   logic word_valid_q, word_moves;
@@ -96,10 +98,12 @@ module sparse_masks #(
       lines_left_q <= lines_i;
       joins_q <= 2'd0;
       due_q <= '0;
+      missing <= 1'b0;
     end else begin
       if (take && last_i) ended_q <= 1'b1;
       joins_q <= joins_q - 2'(join_now) + (take_mask ? 2'(!edge_q) + 2'(pass_ends) : 2'd0);
-      due_q <= take_mask && edge_q ? '0 : take && missing ? due - DueW'(2 * PI) : due;
+      due_q <= take_mask && edge_q ? '0 : due;
+      missing <= !(take_mask && edge_q) && !due[DueW-1] && |due;
       if (take_mask) begin
         edge_q <= pass_ends;
         if (group_ends) begin
