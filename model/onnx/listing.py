@@ -75,7 +75,10 @@ _BECOMES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("MaxPool",), "padding, dilations and `ceil_mode`, of one axis or two"),
     (("AveragePool",), "padding counted or not, `ceil_mode`; not dilated"),
-    (("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax"), "over height and width"),
+    (
+        ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax"),
+        "over height and width; `ReduceMean` also over channels",
+    ),
     (
         ("Resize", "Upsample"),
         "by whole factors, nearest or linear (`half_pixel`, `align_corners`); nearest that leaves pixels out",
