@@ -2,7 +2,7 @@
 // Function:   1, 2 or 4 octets of 8 weights a cycle, as many as have a word of codes at most
 // Interface:  start with the load's fields, which stay; words (valid/ready); octets of a line out, always taken;
 //             done_o from the last of both until done_ready_i; bad_o: the words are not those that the masks ask for
-// Latency:    about 9 cycles from a mask to its octets.   Throughput: 1 word, or a step, per cycle.
+// Latency:    about 10 cycles from a mask to its octets.   Throughput: 1 word, or a step, per cycle.
 // Reset:      synchronous, active low; control only
 // Reference:  hls/program/sparse.py
 `default_nettype none
@@ -41,10 +41,18 @@ module sparse_decoder #(
   logic new_all, new_low, new_high, new_narrow, new_pass_ends, new_final;
   logic fits_all, fits_low, fits_high, narrow, pass_ends, final_quad, head_valid;
 
+  // A move's walker tells its last word late in the cycle.
+  logic taken_valid, taken_ready, taken_last;
+  logic [8*PI-1:0] taken;
+  skid #(.Width(1 + 8 * PI)) u_words (
+      .clk_i, .rst_ni, .clear_i,
+      .valid_i, .ready_o, .data_i({last_i, word_i}),
+      .valid_o(taken_valid), .ready_i(taken_ready), .data_o({taken_last, taken})
+  );
   sparse_masks #(.PI(PI), .PO(PO)) u_masks (
       .clk_i, .rst_ni, .clear_i,
       .start_i, .lines_i, .pass_lines_i, .narrow_i,
-      .valid_i, .ready_o, .word_i, .last_i,
+      .valid_i(taken_valid), .ready_o(taken_ready), .word_i(taken), .last_i(taken_last),
       .code_valid_o(code_valid), .code_ready_i(code_ready),
       .quad_valid_o(quad_valid), .quad_ready_i(quad_ready),
       .mask_o(new_mask), .counts_o(new_counts),
@@ -126,7 +134,7 @@ module sparse_decoder #(
   logic [3:0] octets_on;
   fifo #(.Width(8 * PI), .Depth(16)) u_codes (
       .clk_i, .rst_ni, .clear_i,
-      .valid_i(code_valid), .ready_o(code_ready), .data_i(word_i),
+      .valid_i(code_valid), .ready_o(code_ready), .data_i(taken),
       .valid_o(word_valid), .ready_i(word_ready), .data_o(word)
   );
   sparse_lanes #(.PI(PI), .Marks(Marks)) u_lanes (
