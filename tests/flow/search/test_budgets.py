@@ -11,6 +11,7 @@ from command_line import run
 
 from bitlathe.flow.search.config import read_config
 from bitlathe.flow.search.request import SearchRequest
+from bitlathe.hls.target.config import TARGETS
 from bitlathe.model.graph.errors import FormatError
 
 BUDGETED = """\
@@ -84,7 +85,7 @@ def test_a_budget_in_the_file_is_the_search_s_and_a_command_s_goes_before_it(tmp
     assert (str(own.budget), dict(own.rule_parameters)) == ("700 cycles", {"budget_cycles": 700})
     path.write_text(BUDGETED + '[rule]\nname = "lagrange"\n')
     lagrange = read_config(path, {"budget_cycles": 750})
-    assert dict(lagrange.rule_parameters) == {"budget_ms": 750 / 150_000}
+    assert dict(lagrange.rule_parameters) == {"budget_ms": TARGETS["pynq-z2"].milliseconds(750)}
     assert lagrange.identity(()) != read_config(path, {"budget_cycles": 751}).identity(())
 
 
