@@ -9,19 +9,14 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is around
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from cases import pruned
+from kept import AREA, Row, keep, read
 
-from bitlathe.flow.files import write_json
 from bitlathe.flow.wording import percent
 from bitlathe.hls.target.config import TARGETS
 
@@ -54,6 +49,7 @@ NAMES = {
     "digit-detector": "Detector, digits on clutter",
     "digit-segmenter": "U-Net, digits on clutter",
 }
+SOAKED = {"network": "random networks", "program": "damaged programs"}
 HEADLINES = ("lenet5", "resnet8", "resnet20", "resnet56")
 FOUND = "resnet20-fast"  # the search in the headline
 UNTRAINED = ("yolov3-tiny",)  # networks in the headline by their cycles alone, where those were measured
@@ -61,14 +57,7 @@ WHOLE = pruned(
     3, (16, 32, 64)
 ).variant  # ResNet-20 with all its channels, of random weights as the pruned ones
 SMALL = "pynq-z2"  # the board that the smaller tables are about
-CYCLES_FIELDS = (
-    *("network", "bits", "variant", "target", "weights", "cycles", "ideal"),
-    *("array_bound", "ddr_bound", "predicted", "macs"),
-)
-AREA = ("lut", "ff", "dsp", "bram36")
-AREA_FIELDS = ("target", "engine", "part", *AREA, *(f"{name}_limit" for name in AREA), "fits", "tool")
 
-Row = Mapping[str, Any]  # an object of a file of rows
 Cells = Sequence[str]
 
 
@@ -86,43 +75,12 @@ def rendered(text: str, results: Path) -> str:
     return BLOCK.sub(lambda found: found[1] + _markdown(TABLES[found[2]](results)) + found[3], text)
 
 
-def keep(bench: Path, results: Path) -> None:
-    """Take rows over, dated today; those that were not measured again stay as they are.
-
-    Raises SystemExit for rows whose integers differ.
-    """
-    origin = {
-        "seed": 0,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "date": datetime.now(timezone.utc).date().isoformat(),
-    }
-    if (measured := bench / "cycles.json").exists():
-        rows = _read(measured)
-        if wrong := [row["network"] for row in rows if row["mismatches"] or row["violations"]]:
-            sys.exit(f"{measured}: integers differ or a rule of AXI is broken, for {', '.join(wrong)}")
-        made = [{**_fields(row, CYCLES_FIELDS), "command": _cycles_command(row), **origin} for row in rows]
-        _merge(results / "cycles.json", made, ("network", "bits", "variant", "target"))
-    if (measured := bench / "resources.json").exists():
-        command = "python benchmarks/resources.py"
-        own = {(name, target.engine.label) for name, target in TARGETS.items()}
-        rows = [row for row in _read(measured) if (row["target"], row["engine"]) in own]
-        made = [{**_fields(row, AREA_FIELDS), "note": "", "command": command, **origin} for row in rows]
-        _merge(results / "resources.json", made, ("target",))
-    if (measured := bench / "imports.json").exists():
-        rows = _read(measured)
-        if wrong := [row["file"] for row in rows if row["exact"] and any(row["exact"]["differing"].values())]:
-            sys.exit(f"{measured}: integers differ, for {', '.join(wrong)}")
-        command = "python benchmarks/imports.py FOLDER --files"
-        made = [{**row, "command": f"{command} {row['file']}", **origin} for row in rows]
-        _merge(results / "imports.json", made, ("file",))
-
-
 def headline(results: Path) -> Iterator[Cells]:
     """The networks with trained weights, and the one that a search found."""
     first, *others = TARGETS
     yield "network, data", "accuracy: float, integer", f"{first}: cycles, latency", *others, "command"
     cycles = _cycles(results)
-    for row in _read(results / "accuracy.json"):
+    for row in read(results / "accuracy.json"):
         if (network := row["network"]) in HEADLINES:
             yield (
                 f"{NAMES[network]}, {row['dataset']}",
@@ -130,7 +88,7 @@ def headline(results: Path) -> Iterator[Cells]:
                 *(_cycles_and_latency(cycles[network, 8, "", target]) for target in TARGETS),
                 f"`python benchmarks/cycles.py --networks {network}`",
             )
-    for row in _read(results / "maps.json"):
+    for row in read(results / "maps.json"):
         yield (
             NAMES[row["network"]],
             f"{percent(row['float'])}, {percent(row['integer'])} {row['metric']}",
@@ -147,9 +105,9 @@ def headline(results: Path) -> Iterator[Cells]:
                 *(_cycles_and_latency(row) if row else "" for row in known.values()),
                 f"`python benchmarks/cycles.py --networks {network}`",
             )
-    searches = _read(results / "searches.json")
+    searches = read(results / "searches.json")
     found, simulated = searches["pipelines"][f"{FOUND}/search"], searches["simulated"]
-    floats = next(row["float"] for row in _read(results / "accuracy.json") if row["network"] == "resnet20")
+    floats = next(row["float"] for row in read(results / "accuracy.json") if row["network"] == "resnet20")
     latency = _milliseconds(simulated)
     yield (
         f"{NAMES[FOUND]}, CIFAR-10",
@@ -181,7 +139,7 @@ def networks(results: Path) -> Iterator[Cells]:
 def accuracy(results: Path) -> Iterator[Cells]:
     """Accuracy in float and as integers."""
     yield "network", "data", "test images", "float", "integer", "command", "date"
-    for row in _read(results / "accuracy.json"):
+    for row in read(results / "accuracy.json"):
         yield (
             NAMES[row["network"]],
             row["dataset"],
@@ -198,7 +156,7 @@ def maps(results: Path) -> Iterator[Cells]:
     hardware = "simulated RTL, on images; float on those"
     head = ("network", "metric", "test images", "float", "integer")
     yield *head, hardware, "integers that differ", "on the simulated board", "cycles, ms", "command", "date"
-    for row in _read(results / "maps.json"):
+    for row in read(results / "maps.json"):
         yield (
             NAMES[row["network"]],
             row["metric"],
@@ -232,9 +190,9 @@ def narrow(results: Path) -> Iterator[Cells]:
 def whole(results: Path) -> Iterator[Cells]:
     """Networks whose every test image ran in simulated RTL."""
     yield "network", "target", "images", "integers that differ", "accuracy", "command"
-    simulated = _read(results / "searches.json")["simulated"]
+    simulated = read(results / "searches.json")["simulated"]
     command = "python benchmarks/searches.py --simulate"
-    for row in (*_read(results / "whole.json"), {**simulated, "network": FOUND, "command": command}):
+    for row in (*read(results / "whole.json"), {**simulated, "network": FOUND, "command": command}):
         yield (
             NAMES[row["network"]],
             row["target"],
@@ -248,7 +206,7 @@ def whole(results: Path) -> Iterator[Cells]:
 def area(results: Path) -> Iterator[Cells]:
     """Area of each target's engine."""
     yield "target", *(name.upper() for name in AREA), "fits", "tool", "date"
-    for row in _read(results / "resources.json"):
+    for row in read(results / "resources.json"):
         note = f" ({row['note']})" if row["note"] else ""
         used = (f"{row[name]:,.0f} of {row[f'{name}_limit']:,}" for name in AREA)
         fits = "yes" if row["fits"] else "no"
@@ -258,7 +216,7 @@ def area(results: Path) -> Iterator[Cells]:
 def papers(results: Path) -> Iterator[Cells]:
     """The claims of papers, measured."""
     yield "row", "paper's subject", "data", "measured", "bar", "seeds", "date"
-    for row in _read(results / "papers.json"):
+    for row in read(results / "papers.json"):
         yield (
             f"`{row['name']}`",
             row["paper"],
@@ -273,14 +231,14 @@ def papers(results: Path) -> Iterator[Cells]:
 def tries(results: Path) -> Iterator[Cells]:
     """Earlier attempts on the same test images."""
     yield "for", "tried before", "result"
-    for row in _read(results / "tries.json"):
+    for row in read(results / "tries.json"):
         yield row["for"], row["tried"], row["result"]
 
 
 def searches(results: Path) -> Iterator[Cells]:
     """The results of each pipeline."""
     yield "search, pipeline", "epochs", "accuracy", "cycles", "of int8's", "operations", "training", "date"
-    pipelines = _read(results / "searches.json")["pipelines"]
+    pipelines = read(results / "searches.json")["pipelines"]
     for name, row in sorted(pipelines.items(), key=_by_seed):
         yield (
             f"`{name}`",
@@ -306,7 +264,7 @@ def imported(results: Path) -> Iterator[Cells]:
     runtime = "differs from ONNX Runtime by, of outputs up to"
     integers = "integers that differ: compiled, engine, RTL"
     yield "file", "exporter, opset", "image", "operators", runtime, "target, cycles", integers
-    for row in _read(results / "imports.json"):
+    for row in read(results / "imports.json"):
         if exact := row["exact"]:
             differing = (exact["differing"].get(name) for name in ("compiled", "engine", "rtl"))
             host = f"; left to the host: {', '.join(row['host'])}" if row["host"] else ""
@@ -324,7 +282,7 @@ def imported(results: Path) -> Iterator[Cells]:
 def refused(results: Path) -> Iterator[Cells]:
     """ONNX files from elsewhere that are refused."""
     yield "file", "exporter, opset", "what it says"
-    for row in _read(results / "imports.json"):
+    for row in read(results / "imports.json"):
         if row["refusal"]:
             lines = (f"`{line.strip()}`" for line in row["refusal"].splitlines())
             yield _file(row), _exporter(row), "<br>".join(lines)
@@ -339,10 +297,34 @@ def _exporter(row: Row) -> str:
     return f"{row['producer'] or 'not said'}, {row['opset']}"
 
 
+def operators(results: Path) -> Iterator[Cells]:
+    """Each operator alone."""
+    yield "operator", "target", "cycles", "of the bound", "integers that differ"
+    for row in read(results / "operators.json"):
+        ratio = f"{row['ratio']:.2f}" if row["bound"] else "no work of its own"
+        yield row["operator"], row["target"], f"{row['cycles']:,}", ratio, str(row["mismatches"])
+
+
+def soak(results: Path) -> Iterator[Cells]:
+    """Random networks and damaged programs through every engine."""
+    yield "what", "how many", "engines", "wrong", "what happened", "command", "commit", "date"
+    for row in read(results / "soak.json"):
+        yield (
+            SOAKED[row["kind"]],
+            f"{row['count']:,}",
+            str(row["engines"]),
+            str(row["wrong"]),
+            ", ".join(f"{count:,} {end}" for end, count in row["ends"].items()),
+            f"`{row['command']}`",
+            row["commit"],
+            row["date"],
+        )
+
+
 def bars(results: Path) -> Iterator[Cells]:
     """The bars that the searches must reach."""
     yield "what", "reached", "met"
-    for what, (reached, met) in _read(results / "searches.json")["bars"].items():
+    for what, (reached, met) in read(results / "searches.json")["bars"].items():
         yield what, reached, "yes" if met else "no"
 
 
@@ -362,6 +344,8 @@ TABLES: Mapping[str, Callable[[Path], Iterator[Cells]]] = {
         bars,
         imported,
         refused,
+        operators,
+        soak,
     )
 }
 
@@ -373,7 +357,7 @@ def _markdown(rows: Iterator[Cells]) -> str:
 
 
 def _cycles(results: Path) -> dict[tuple[str, int, str, str], Row]:
-    rows = _read(results / "cycles.json")
+    rows = read(results / "cycles.json")
     return {(row["network"], row["bits"], row["variant"], row["target"]): row for row in rows}
 
 
@@ -384,10 +368,6 @@ def _cycles_and_latency(row: Row) -> str:
 def _milliseconds(row: Row) -> float:
     """Latency at the clock of the row's target."""
     return TARGETS[row["target"]].milliseconds(row["cycles"])
-
-
-def _cycles_command(row: Row) -> str:
-    return f"python benchmarks/cycles.py --networks {row['network']} --targets {row['target']}"
 
 
 def _label(row: Row) -> str:
@@ -409,20 +389,6 @@ def _metric(name: str, value: float) -> str:
 
 
 UNITS = {"drop": " points", "ratio": " times"}
-
-
-def _fields(row: Row, names: Sequence[str]) -> dict[str, Any]:
-    return {name: row[name] for name in names}
-
-
-def _merge(path: Path, made: Sequence[Row], key: Sequence[str]) -> None:
-    """Write the rows of a file with those of the same key replaced."""
-    rows = {tuple(row[name] for name in key): row for row in (*_read(path), *made)}
-    write_json(path, list(rows.values()))
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
