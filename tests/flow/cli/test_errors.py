@@ -28,7 +28,7 @@ OWN_NETWORKS = """
 from torch import nn
 
 def strange(): return nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2), nn.Flatten(), nn.Linear(72, 10))
-def dilated(): return nn.Sequential(nn.ConvTranspose2d(1, 2, 3, dilation=2), nn.Flatten(), nn.Linear(288, 10))
+def mirrored(): return nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), nn.Flatten())
 def larger(): return nn.Sequential(nn.Flatten(), nn.Linear(100, 10))
 def huge(): return nn.Sequential(nn.Conv2d(1, 600, 1), nn.ReLU(), nn.Conv2d(600, 10, 8), nn.Flatten())
 def no_network(): return 3
@@ -161,7 +161,7 @@ def test_the_checkpoint_of_another_network_is_bad_input() -> None:
     ("function", "message"),
     [
         ("strange", "aten.group_norm.default has no exact integer form here"),
-        ("dilated", "dilation"),
+        ("mirrored", "pads with other than zeros"),
         ("larger", "for images of shape (1, 8, 8); mend it there"),
         ("no_network", "returns int; let it return a torch.nn.Module"),
         ("absent", "has no function absent"),
