@@ -96,11 +96,10 @@ module sparse_lanes #(
     end
   endfunction
 
-  logic [PlaceW-1:0] base[4];
-  assign base[0] = '0;
-  assign base[1] = PlaceW'(counts_i[0+:4]);
-  assign base[2] = PlaceW'(counts_i[0+:4]) + PlaceW'(counts_i[4+:4]);
-  assign base[3] = PlaceW'(counts_i[0+:4]) + PlaceW'(counts_i[4+:4]) + PlaceW'(counts_i[8+:4]);
+  logic [PlaceW-1:0] first, second, third;  // codes before the octets behind the first
+  assign first = PlaceW'(counts_i[0+:4]);
+  assign second = first + PlaceW'(counts_i[4+:4]);
+  assign third = second + PlaceW'(counts_i[8+:4]);
   for (genvar o = 0; o < 4; o++) begin : gen_octet
     for (genvar b = 0; b < 8; b++) begin : gen_lane
       logic [PlaceW-1:0] rank;
@@ -108,9 +107,8 @@ module sparse_lanes #(
       logic half_q;
       logic [7:0] code;
       logic [3:0] low;
-      always_comb begin
-        rank = base[o] + PlaceW'(ones(mask_i[8*o+:8] & 8'((1 << b) - 1)));
-      end
+      assign rank = (o == 0 ? '0 : o == 1 ? first : o == 2 ? second : third) +
+          PlaceW'(ones(mask_i[8*o+:8] & 8'((1 << b) - 1)));
       always_ff @(posedge clk_i) begin
         byte_q <= narrow_i ? rank[PlaceW-1:1] : rank[PlaceW-2:0];
         half_q <= narrow_i && rank[0];
