@@ -353,7 +353,8 @@ def test_sparse_lines_beyond_the_store_stop_the_run(rng: np.random.Generator) ->
 @pytest.mark.parametrize(("first", "beats", "fits"), [(0, 256, 1), (255, 1, 1), (255, 2, 0), (256, 1, 0)])
 def test_a_table_is_loaded_up_to_the_last_word(bench: _Bench, first: int, beats: int, fits: bool) -> None:
     index = bench.first(Opcode.LOAD_WEIGHTS)
-    bench.change(index, encoding=Encoding.TABLE, weight_line=first, beats=beats, pass_lines=0)
+    table = {"encoding": Encoding.TABLE, "pass_lines": 0, "lines": 0, "narrow": 0}
+    bench.change(index, **table, weight_line=first, beats=beats)
     expected = (ErrorCode.NONE, NO_DESCRIPTOR) if fits else (ErrorCode.OUT_OF_BOUNDS, index)
     assert _fault(bench.start()) == expected
 

@@ -29,7 +29,9 @@ RENDERED = {
     "hls.cfg": HLS["hls.cfg"],
     "design.tcl": board_scripts(TINY, EngineKind.HLS)["design.tcl"],
     "design_rtl.tcl": WITH_RTL,
-    "design_hls4ml.tcl": board_scripts(replace(ZCU104, clock_mhz=200.0), EngineKind.HLS4ML)["design.tcl"],
+    "design_hls4ml.tcl": board_scripts(replace(ZCU104, clock_mhz=187.498125), EngineKind.HLS4ML)[
+        "design.tcl"
+    ],
 }
 
 # Python brings a Tcl too, as an option of its build.

@@ -17,7 +17,7 @@ create_bd_design design_1
 # The processing system: registers behind HPM0_FPD, DDR behind HP0_FPD; the other ports of its preset stay off.
 create_bd_cell -type ip -vlnv xilinx.com:ip:zynq_ultra_ps_e ps
 apply_bd_automation -rule xilinx.com:bd_rule:zynq_ultra_ps_e -config [list apply_board_preset 1] [get_bd_cells ps]
-set_property -dict [list CONFIG.PSU__USE__M_AXI_GP0 1 CONFIG.PSU__USE__M_AXI_GP1 0 CONFIG.PSU__USE__M_AXI_GP2 0 CONFIG.PSU__USE__S_AXI_GP2 1 CONFIG.PSU__SAXIGP2__DATA_WIDTH 128 CONFIG.PSU__USE__IRQ0 1 CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ 200] [get_bd_cells ps]
+set_property -dict [list CONFIG.PSU__USE__M_AXI_GP0 1 CONFIG.PSU__USE__M_AXI_GP1 0 CONFIG.PSU__USE__M_AXI_GP2 0 CONFIG.PSU__USE__S_AXI_GP2 1 CONFIG.PSU__SAXIGP2__DATA_WIDTH 128 CONFIG.PSU__USE__IRQ0 1 CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ 187.498] [get_bd_cells ps]
 set clock ps/pl_clk0
 set reset ps/pl_resetn0
 set interrupt ps/pl_ps_irq0
