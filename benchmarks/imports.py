@@ -120,12 +120,7 @@ def _exact(network: IntegerNetwork, rtl_cycles: int) -> Row:
     made = CompiledGraph(network.graph).evaluate_outputs(codes)
     program = _program(network)
     compiled = program.compiled
-    engine = FunctionalEngine(
-        configuration=compiled.program.configuration,
-        program=compiled.program.encode(),
-        weights=compiled.weights,
-        scratch_bytes=compiled.scratch_bytes,
-    )
+    engine = FunctionalEngine.of(compiled)
     data = engine.run(compiled.input_layout.pack(codes[:1]))
     ran = [layout.unpack(data) for layout in compiled.output_layouts]
     differing = {"compiled": _unequal(made, wanted), "engine": _unequal(ran, [one[:1] for one in wanted])}

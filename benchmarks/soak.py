@@ -115,7 +115,7 @@ def soak_network(seed: int) -> Done:
     wanted = evaluate_outputs(graph, codes)
     with torch.no_grad():
         _equal("fake-quantized PyTorch", ExactNetwork(graph).output_codes(codes), wanted)
-    data = _functional(network).run(network.input_layout.pack(codes), rng)
+    data = FunctionalEngine.of(network).run(network.input_layout.pack(codes), rng)
     _equal("functional model", [one.unpack(data) for one in network.output_layouts], wanted)
     _equal("HLS C++", _hls(target).run_outputs(network, codes, inputs_per_start=2), wanted)
     with closing(SimulatedEngine(target.engine, random_memory(rng), random_seed=seed)) as engine:
@@ -180,15 +180,6 @@ def _equal(who: str, made: Sequence[IntArray], wanted: Sequence[IntArray]) -> No
         raise Wrong(f"{who} differs from the reference")
 
 
-def _functional(network: Compiled, program: bytes | None = None) -> FunctionalEngine:
-    return FunctionalEngine(
-        configuration=network.program.configuration,
-        program=network.program.encode() if program is None else program,
-        weights=network.weights,
-        scratch_bytes=network.scratch_bytes,
-    )
-
-
 @cache
 def _hls(target: Target) -> HlsEngine:
     return HlsEngine(target)
@@ -240,7 +231,7 @@ def _specified(
     network: Compiled, program: bytes, packed: NDArray[np.uint8], rng: np.random.Generator
 ) -> Allowed:
     """What the specification says of a damaged program: one output, a refusal, or nothing."""
-    engine = _functional(network, program)
+    engine = replace(FunctionalEngine.of(network), program=program)
     try:
         decoded = decode_program(program, engine.configuration)
         for descriptor in decoded.descriptors:
@@ -267,13 +258,7 @@ def _hls_end(
     target: Target, network: Compiled, program: bytes, packed: NDArray[np.uint8]
 ) -> tuple[ErrorCode, NDArray[np.uint8]]:
     """How the engine in HLS C++ ends a program, and its output's bytes."""
-    sizes = Arguments(
-        inputs=1,
-        weights_bytes=len(network.weights),
-        input_bytes=network.program.input_stride,
-        output_bytes=network.program.output_stride,
-        scratch_bytes=network.scratch_bytes,
-    )
+    sizes = Arguments.of(network)
     read = [aligned(program), aligned(network.weights), aligned(packed.tobytes())]
     output, scratch = (aligned(bytes([POISON]) * size) for size in (sizes.output_bytes, sizes.scratch_bytes))
     status = _hls(target).start(*read, output, scratch, sizes)
@@ -303,7 +288,7 @@ KINDS: Mapping[str, Callable[[int], Done]] = {"network": soak_network, "program"
 
 
 def guarded(kind: str, seed: int) -> Done:
-    """One seed; whatever goes wrong is told, never raised."""
+    """Run one seed; a failure is part of what it returns, and is not raised."""
     torch.set_num_threads(1)
     try:
         return KINDS[kind](seed)

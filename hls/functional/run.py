@@ -8,6 +8,7 @@ result or as poison.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from bitlathe.hls.checks import check
 from bitlathe.hls.cycles.model import UNITS
 from bitlathe.hls.functional.exec import execute
 from bitlathe.hls.functional.memory import Machine
-from bitlathe.hls.program import Descriptor, End, Exec, LoadMove, LoadWeights, StoreMove
+from bitlathe.hls.program import Descriptor, End, Exec, LoadMove, LoadWeights, Program, StoreMove
 from bitlathe.hls.program.decode import DecodedProgram, decode_program
 from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.arrays import Bytes
@@ -23,6 +24,17 @@ from bitlathe.model.graph.errors import FormatError
 
 Queued = tuple[int, Descriptor]  # its index
 Trace = Callable[[int, Bytes], None]  # descriptor, words it wrote (out_tiles, out_h, out_w, pi)
+
+
+class Loadable(Protocol):
+    """The parts of a compiled network that an engine is given."""
+
+    @property
+    def program(self) -> Program: ...
+    @property
+    def weights(self) -> bytes: ...
+    @property
+    def scratch_bytes(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,16 @@ class FunctionalEngine:
     program: bytes
     weights: bytes
     scratch_bytes: int = 0
+
+    @classmethod
+    def of(cls, network: Loadable) -> "FunctionalEngine":
+        """That of a compiled network."""
+        return cls(
+            configuration=network.program.configuration,
+            program=network.program.encode(),
+            weights=network.weights,
+            scratch_bytes=network.scratch_bytes,
+        )
 
     def run(self, inputs: Bytes, rng: np.random.Generator | None = None, trace: Trace | None = None) -> Bytes:
         """Outputs (N, output_stride) of inputs (N, input_stride); `trace` sees what every EXEC wrote.

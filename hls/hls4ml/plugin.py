@@ -90,12 +90,7 @@ class Lathe:
         if execution is Execution.RTL:
             with closing(SimulatedEngine(self.target.engine, SimulatedDdr.of(self.target))) as engine:
                 return engine.run(compiled, codes).codes.astype(np.int32)
-        simulation = FunctionalEngine(
-            configuration=self.target.engine,
-            program=compiled.program.encode(),
-            weights=compiled.weights,
-            scratch_bytes=compiled.scratch_bytes,
-        )
+        simulation = FunctionalEngine.of(compiled)
         return only(compiled.output_layouts).unpack(simulation.run(compiled.input_layout.pack(codes)))
 
     def plan(self) -> BuildPlan:

@@ -38,6 +38,18 @@ class Arguments:
     scratch_bytes: int
     profile: int = 0
 
+    @classmethod
+    def of(cls, network: CompiledNetwork, inputs: int = 1, *, resident: bool = False) -> "Arguments":
+        """Those of a start of a network, whose weights may be in the engine from the start before."""
+        return cls(
+            inputs=inputs,
+            flags=FLAG_WEIGHTS_RESIDENT if resident else 0,
+            weights_bytes=len(network.weights),
+            input_bytes=inputs * network.program.input_stride,
+            output_bytes=inputs * network.program.output_stride,
+            scratch_bytes=network.scratch_bytes,
+        )
+
     def values(self) -> list[int]:
         """In the order that csim.cpp takes them."""
         return [
@@ -138,14 +150,7 @@ class HlsEngine:
         program, inputs = network.program, len(packed)
         memory.input[: inputs * program.input_stride].reshape(inputs, -1)[:, : packed.shape[1]] = packed
         memory.output[:] = POISON
-        arguments = Arguments(
-            inputs=inputs,
-            flags=FLAG_WEIGHTS_RESIDENT if resident else 0,
-            weights_bytes=len(network.weights),
-            input_bytes=inputs * program.input_stride,
-            output_bytes=inputs * program.output_stride,
-            scratch_bytes=network.scratch_bytes,
-        )
+        arguments = Arguments.of(network, inputs, resident=resident)
         buffers = (memory.program, memory.weights, memory.input, memory.output, memory.scratch)
         status = self.start(*buffers, arguments)
         if status.error != ErrorCode.NONE:

@@ -31,16 +31,6 @@ TINY = (
 PYNQ = TARGETS["pynq-z2"].engine
 
 
-def simulation(compiled: Compiled) -> FunctionalEngine:
-    """The functional engine with a program and its weights."""
-    return FunctionalEngine(
-        configuration=compiled.program.configuration,
-        program=compiled.program.encode(),
-        weights=compiled.weights,
-        scratch_bytes=compiled.scratch_bytes,
-    )
-
-
 def computed(compiled: Compiled, codes: IntArray, rng: np.random.Generator | None = None) -> IntArray:
     """Codes of the one output of the functional engine, as `computed_outputs`."""
     return only(computed_outputs(compiled, codes, rng))
@@ -48,7 +38,7 @@ def computed(compiled: Compiled, codes: IntArray, rng: np.random.Generator | Non
 
 def computed_outputs(compiled: Compiled, codes: IntArray, rng: np.random.Generator | None = None) -> Outputs:
     """Output codes of the functional engine; with `rng` its units advance in a random legal order."""
-    data = simulation(compiled).run(compiled.input_layout.pack(codes), rng)
+    data = FunctionalEngine.of(compiled).run(compiled.input_layout.pack(codes), rng)
     return tuple(layout.unpack(data) for layout in compiled.output_layouts)
 
 

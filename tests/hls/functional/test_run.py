@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compiled_networks import NETWORKS, PYNQ, compiled_for, computed, simulation
+from compiled_networks import NETWORKS, PYNQ, compiled_for, computed
 
 from bitlathe.hls.compile import Compiled
+from bitlathe.hls.functional.run import FunctionalEngine
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode
 from bitlathe.hls.target.config import EngineConfiguration
 from bitlathe.model.graph.errors import FormatError
@@ -27,7 +28,7 @@ def run(compiled: Compiled, change: Change) -> None:
     program = compiled.program
     descriptors = tuple(replace(d, **change(d)) for d in program.descriptors)
     broken = replace(compiled, program=replace(program, descriptors=descriptors))
-    simulation(broken).run(np.zeros((1, program.input_stride), np.uint8))
+    FunctionalEngine.of(broken).run(np.zeros((1, program.input_stride), np.uint8))
 
 
 def on(opcode: Opcode, **fields: int) -> Change:
@@ -96,7 +97,7 @@ def test_waiting_for_a_later_descriptor_is_refused(compiled: Compiled) -> None:
 
 
 def test_a_damaged_program_is_refused(compiled: Compiled) -> None:
-    sim = simulation(compiled)
+    sim = FunctionalEngine.of(compiled)
     data = bytearray(sim.program)
     data[DESCRIPTOR_BYTES + 20] ^= 1
     with pytest.raises(FormatError, match=r"program: crc is 0x.*compile it again for this engine"):
@@ -104,7 +105,7 @@ def test_a_damaged_program_is_refused(compiled: Compiled) -> None:
 
 
 def test_a_program_of_another_engine_is_refused(compiled: Compiled) -> None:
-    other = replace(simulation(compiled), configuration=EngineConfiguration(bank_lines=2048))
+    other = replace(FunctionalEngine.of(compiled), configuration=EngineConfiguration(bank_lines=2048))
     with pytest.raises(FormatError, match="program: identity is 0x"):
         other.run(np.zeros((1, compiled.program.input_stride), np.uint8))
 
@@ -115,7 +116,7 @@ def test_traced_words_are_the_maps_of_the_reference(rng: np.random.Generator) ->
     codes = random_inputs(rng, graph, 1)
     rows: dict[str, list[np.ndarray]] = {}
     packed = compiled.input_layout.pack(codes)
-    simulation(compiled).run(
+    FunctionalEngine.of(compiled).run(
         packed, trace=lambda i, words: rows.setdefault(compiled.labels[i], []).append(words)
     )
     expected = evaluate_all(graph, codes)

@@ -161,13 +161,7 @@ class _Bench:
         self.program = bytearray(self.network.program.encode())
         packed = self.network.input_layout.pack(random_inputs(rng, graph, 1))
         self.input = aligned(packed.tobytes())
-        self.arguments = Arguments(
-            inputs=1,
-            weights_bytes=len(self.network.weights),
-            input_bytes=self.network.program.input_stride,
-            output_bytes=self.network.program.output_stride,
-            scratch_bytes=self.network.scratch_bytes,
-        )
+        self.arguments = Arguments.of(self.network)
 
     def first(self, opcode: Opcode) -> int:
         """Index of the first descriptor of a kind."""
