@@ -17,7 +17,6 @@ from bitlathe.hls.program import (
     Space,
     StoreMove,
 )
-from bitlathe.hls.program.format import STRIDE_BITS
 from bitlathe.hls.target.config import LARGEST_BANK, EngineConfiguration
 
 
@@ -114,17 +113,13 @@ def _with_source(execute: Exec, step: ExecStep, banks: int) -> Exec:
     in_line, in_bank = divmod(start_y * source.pitch + start_x, banks)
     if step.rows == 1 and rows * source.pitch >= banks * LARGEST_BANK:
         rows = 1  # a step that is not taken, and has no room in its field
-    (high_h, low_h), (high_w, low_w) = (divmod(stride, 1 << STRIDE_BITS) for stride in (rows, columns))
     pitch_line, pitch_bank = divmod(source.pitch, banks)
     in_row_line, in_row_bank = divmod(rows * source.pitch - columns * last_column, banks)
     tap_row = execute.tap_rows * source.pitch - execute.tap_step * (execute.kernel_w - 1)
     tap_row_line, tap_row_bank = divmod(tap_row, banks)
     return replace(
         execute,
-        stride_h=low_h,
-        stride_w=low_w,
-        high_stride_h=high_h,
-        high_stride_w=high_w,
+        **Exec.stride_fields(rows, columns),
         start_y=start_y,
         start_x=start_x,
         in_h=step.source_rows,

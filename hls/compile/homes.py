@@ -126,6 +126,11 @@ class Homes:
     strips: Mapping[str, Strips]  # by stage
     followers: Mapping[str, Follower]  # by the stage that makes what they read
 
+    @property
+    def following(self) -> frozenset[str]:
+        """Stages that follow others."""
+        return frozenset(follower.stage.name for follower in self.followers.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeFinder:

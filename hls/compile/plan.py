@@ -263,9 +263,8 @@ def _homes(
 def _stage_plans(
     network: Network, homes: Homes, chunks: Mapping[str, int], configuration: EngineConfiguration
 ) -> Iterator[StagePlan]:
-    following = {follower.stage.name for follower in homes.followers.values()}
     for stage in network.stages:
-        if stage.name in following:
+        if stage.name in homes.following:
             continue
         plan, follower = _stage_plan(stage, homes, chunks, configuration), homes.followers.get(stage.name)
         if follower is None:
@@ -308,8 +307,7 @@ def _ddr_homes(network: Network, homes: Homes) -> tuple[dict[str, Buffer], dict[
     """
     load_homes = {network.input.region.name: _ddr_buffer(network.input.region, Space.INPUT, 0)}
     store_homes = _output_homes(network)
-    following = {follower.stage.name for follower in homes.followers.values()}
-    read = {m.region for stage in network.stages if stage.name not in following for m in stage.sources}
+    read = {m.region for stage in network.stages if stage.name not in homes.following for m in stage.sources}
     word = 0
     for region in network.regions:
         if region.name not in homes.resident and region in read and region != network.input.region:

@@ -72,9 +72,7 @@ def encode_stream(lines: Int8s, *, narrow: bool) -> Bytes:
     first = np.concatenate([[0], (groups + needed[:, -1]).cumsum()])  # word of each pass
     words = np.zeros((first[-1], pi), np.uint8)
     group = np.arange(groups)
-    before = np.zeros_like(
-        needed
-    )  # words of codes that come before each mask: of all groups but the last one
+    before = np.zeros_like(needed)  # words of codes ahead of each mask: of all groups but the last one
     before[:, 2:] = needed[:, :-2]
     words[first[:-1, None] + group + before] = masks
     place = np.broadcast_to(first[:-1, None] + np.minimum(group + 2, groups), own.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from bitlathe.model.capture.arrangement import Order
 from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.float_network import FloatInterpolate2d, FloatNode, FloatUpsample2d
 from bitlathe.model.capture.pools import interval_pool
-from bitlathe.model.capture.routes import BATCH, Move
+from bitlathe.model.capture.routes import BATCH, taking
 from bitlathe.model.graph.nodes import Pair
 from bitlathe.model.graph.resampling import Interval, is_interpolated_at_once
 
@@ -74,7 +73,7 @@ def _downwards(call: Call, x: TracedTensor) -> TracedTensor:
     axes = [_middles(*sizes) for sizes in zip(x.size[2:], call.size[2:], strict=True)]
     if all(each.counted == 1 for axis in axes for each in axis):
         for number, axis in enumerate(axes, 2):
-            x = call.rearranged(x, _taking([each.first for each in axis], number), "middle")
+            x = call.rearranged(x, taking([each.first for each in axis], number), "middle")
         return x
     step = replace(call, name=call.extra_name("means"))
     node = call.add(interval_pool(step, call.as_map(x).node, False, axes))
@@ -86,10 +85,6 @@ def _middles(size: int, wanted: int) -> list[Interval]:
     factor = size // wanted if wanted < size and size % wanted == 0 else 1
     width = 2 - factor % 2
     return [Interval(first, first + width, width) for first in range((factor - 1) // 2, size, factor)]
-
-
-def _taking(rows: Sequence[int], axis: int) -> Move:
-    return lambda places: places.take(rows, axis)
 
 
 def _upwards(call: Call, x: FloatNode, aligned: bool) -> Made:

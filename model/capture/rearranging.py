@@ -10,7 +10,7 @@ import torch
 from bitlathe.model.capture.arrangement import Order
 from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.formula import Formula
-from bitlathe.model.capture.routes import Move
+from bitlathe.model.capture.routes import Move, taking
 
 
 def reshape(call: Call) -> Made:
@@ -69,7 +69,7 @@ def narrow(call: Call) -> Made:
     """narrow: neighbouring channels, rows or columns."""
     first = call.integer("start")
     taken = range(first, first + call.integer("length"))
-    return _moved(call, lambda places: places.take(taken, call.integer("dim")))
+    return _moved(call, taking(taken, call.integer("dim")))
 
 
 def select(call: Call) -> Made:
@@ -80,7 +80,7 @@ def select(call: Call) -> Made:
 def index_select(call: Call) -> Made:
     """index_select: values of an axis by number."""
     index = call.constant("index").value.long().cpu().numpy()
-    return _moved(call, lambda places: places.take(index, call.integer("dim")))
+    return _moved(call, taking(index, call.integer("dim")))
 
 
 def index(call: Call) -> Made:

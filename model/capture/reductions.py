@@ -14,7 +14,7 @@ from bitlathe.model.capture.calls import Call, Made, TracedTensor
 from bitlathe.model.capture.float_network import FloatConv2d, FloatNode, Origin
 from bitlathe.model.capture.formula import constant
 from bitlathe.model.capture.pools import average_of_windows, interval_pool, maximum_of_windows
-from bitlathe.model.capture.routes import BATCH, Move
+from bitlathe.model.capture.routes import BATCH, taking
 from bitlathe.model.graph.nodes import Pair
 from bitlathe.model.graph.resampling import Interval
 
@@ -129,14 +129,10 @@ def _largest(call: Call, channels: _Channels) -> Made:
     while rows.shape[1] > 1:
         half = -(-rows.shape[1] // 2)
         halves = [
-            call.rearranged(x, _taking(part.ravel()), "half") for part in (rows[:, :half], rows[:, -half:])
+            call.rearranged(x, taking(part.ravel(), 1), "half") for part in (rows[:, :half], rows[:, -half:])
         ]
         step = replace(call, name=call.extra_name("largest"), size=halves[0].size)
         made = step.result(arithmetic.extremum(step.given({"self": halves[0], "other": halves[1]})))
         assert isinstance(made, TracedTensor)
         x, rows = made, np.arange(len(rows) * half).reshape(-1, half)
     return call.rearranged(x, lambda places: places.reshape(call.size), "result")
-
-
-def _taking(channels: NDArray[np.int64]) -> Move:
-    return lambda places: places.take(channels, axis=1)

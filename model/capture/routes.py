@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bitlathe.model.capture.arrangement import Order, Step, made_of_images, steps_to
 from bitlathe.model.graph.errors import UnsupportedLayer
@@ -15,6 +16,11 @@ from bitlathe.model.graph.nodes import Shape
 BATCH = 2  # images of the example: 1 would hide operations that mix images
 Move = Callable[[Order], Order]
 Refusal = Callable[[str, str], UnsupportedLayer]
+
+
+def taking(places: ArrayLike, axis: int) -> Move:
+    """The move that takes some places along an axis."""
+    return lambda order: order.take(places, axis)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,9 +185,7 @@ def _transposed(node: FloatConvTranspose2d, formats: Formats, weight: WeightForm
 
 
 def _dense(node: FloatDense, formats: Formats, weight: WeightFormat) -> Dense:
-    return Dense(
-        **_weighted(node, formats, weight),
-    )
+    return Dense(**_weighted(node, formats, weight))
 
 
 def _weighted(node: WeightedNode, formats: Formats, weight: WeightFormat) -> dict[str, Any]:
