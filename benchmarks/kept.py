@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,47 +26,51 @@ KINDS = "network", "program"  # of what is soaked
 Row = Mapping[str, Any]  # an object of a file of rows
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The rows of a benchmark: what tells them apart, what makes one wrong, the command that repeats it."""
+
+    name: str  # of their file
+    key: tuple[str, ...]
+    command: Callable[[Row], str]
+    is_wrong: Callable[[Row], object] = lambda row: False
+    fields: tuple[str, ...] = ()  # all if not given
+    others: Mapping[str, Any] = field(default_factory=dict)  # beside them
+
+
 def keep(bench: Path, results: Path) -> None:
     """Take rows over, dated today; those that were not measured again stay as they are.
 
-    Raises SystemExit for rows whose integers differ.
+    Raises SystemExit for rows that are wrong.
     """
     origin = {
         "seed": 0,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "date": datetime.now(timezone.utc).date().isoformat(),
     }
-    if (measured := bench / "cycles.json").exists():
-        rows = read(measured)
-        if wrong := [row["network"] for row in rows if row["mismatches"] or row["violations"]]:
-            sys.exit(f"{measured}: integers differ or a rule of AXI is broken, for {', '.join(wrong)}")
-        made = [{**_fields(row, CYCLES_FIELDS), "command": cycles_command(row), **origin} for row in rows]
-        _merge(results / "cycles.json", made, ("network", "bits", "variant", "target"))
-    if (measured := bench / "resources.json").exists():
-        command = "python benchmarks/resources.py"
-        own = {(name, target.engine.label) for name, target in TARGETS.items()}
-        rows = [row for row in read(measured) if (row["target"], row["engine"]) in own]
-        made = [{**_fields(row, AREA_FIELDS), "note": "", "command": command, **origin} for row in rows]
-        _merge(results / "resources.json", made, ("target",))
-    if (measured := bench / "imports.json").exists():
-        rows = read(measured)
-        if wrong := [row["file"] for row in rows if row["exact"] and any(row["exact"]["differing"].values())]:
-            sys.exit(f"{measured}: integers differ, for {', '.join(wrong)}")
-        command = "python benchmarks/imports.py FOLDER --files"
-        made = [{**row, "command": f"{command} {row['file']}", **origin} for row in rows]
-        _merge(results / "imports.json", made, ("file",))
-    if (measured := bench / "operators.json").exists():
-        rows = read(measured)
-        if wrong := [row["operator"] for row in rows if row["mismatches"]]:
-            sys.exit(f"{measured}: integers differ, for {', '.join(wrong)}")
-        made = [{**row, "command": _operators_command(row), **origin, "seed": 1} for row in rows]
-        _merge(results / "operators.json", made, ("operator", "target"))
-    if (measured := bench / "soak.json").exists():
-        rows = read(measured)["rows"]
-        if any(row["wrong"] for row in rows):
-            sys.exit(f"{measured}: something was wrong")
-        made = [{**row, "command": _soak_command(row), **origin} for row in rows]
-        _merge(results / "soak.json", made, ("kind",))
+    for kept in KEPT:
+        measured = bench / f"{kept.name}.json"
+        if not measured.exists():
+            continue
+        rows = [row for row in _rows(measured) if _is_of_a_board(row)]
+        if wrong := [str(row[kept.key[0]]) for row in rows if kept.is_wrong(row)]:
+            sys.exit(f"{measured}: integers differ or a rule is broken, for {', '.join(wrong)}")
+        made = [
+            {**_fields(row, kept.fields or tuple(row)), **kept.others, "command": kept.command(row)}
+            for row in rows
+        ]
+        _merge(results / measured.name, [{**origin, **row} for row in made], kept.key)
+
+
+def _rows(measured: Path) -> list[Row]:
+    """The rows of a file, which may have the machine beside them."""
+    found = read(measured)
+    return list(found["rows"] if isinstance(found, Mapping) else found)
+
+
+def _is_of_a_board(row: Row) -> bool:
+    """Whether an engine that a row names is that of its board's file."""
+    return "engine" not in row or row["engine"] == TARGETS[row["target"]].engine.label
 
 
 def read(path: Path) -> Any:
@@ -85,6 +90,38 @@ def _operators_command(row: Row) -> str:
 def _soak_command(row: Row) -> str:
     counts = {f"{kind}s": row["count"] if kind == row["kind"] else 0 for kind in KINDS}
     return "python benchmarks/soak.py " + " ".join(f"--{name} {count}" for name, count in counts.items())
+
+
+KEPT = (
+    Kept(
+        name="cycles",
+        key=("network", "bits", "variant", "target"),
+        command=cycles_command,
+        is_wrong=lambda row: row["mismatches"] or row["violations"],
+        fields=CYCLES_FIELDS,
+    ),
+    Kept(
+        name="resources",
+        key=("target",),
+        command=lambda row: "python benchmarks/resources.py",
+        fields=AREA_FIELDS,
+        others={"note": ""},
+    ),
+    Kept(
+        name="imports",
+        key=("file",),
+        command=lambda row: f"python benchmarks/imports.py FOLDER --files {row['file']}",
+        is_wrong=lambda row: row["exact"] and any(row["exact"]["differing"].values()),
+    ),
+    Kept(
+        name="operators",
+        key=("operator", "target"),
+        command=_operators_command,
+        is_wrong=lambda row: row["mismatches"],
+        others={"seed": 1},
+    ),
+    Kept(name="soak", key=("kind",), command=_soak_command, is_wrong=lambda row: row["wrong"]),
+)
 
 
 def _fields(row: Row, names: Sequence[str]) -> dict[str, Any]:
