@@ -39,6 +39,11 @@ def bits_of(descriptor: Descriptor) -> int:
     return int.from_bytes(descriptor.encode(), "little")
 
 
+def move_bits(move: Descriptor) -> int:
+    """The bits of a move that its unit is given: none behind them are used."""
+    return bits_of(move) & ((1 << 272) - 1)
+
+
 def random_move(
     rng: np.random.Generator, *, banks: int, lines: int, word_bytes: int, space: Space
 ) -> dict[str, int]:

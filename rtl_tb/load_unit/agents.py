@@ -13,8 +13,8 @@ from bitlathe.rtl_tb.descriptors import (
     ADVANCE,
     BASES,
     BYTES,
-    bits_of,
     drive_spaces,
+    move_bits,
     random_move,
     random_weights,
 )
@@ -105,7 +105,7 @@ class Bench:
 
     def send(self, load: LoadMove | LoadWeights, *, skip: bool = False) -> None:
         """Queue a descriptor."""
-        bits = bits_of(load) & ((1 << 272) - 1)
+        bits = move_bits(load)
         self.descriptors.queue.append(
             {
                 "desc_i": bits,

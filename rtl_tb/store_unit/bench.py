@@ -8,7 +8,7 @@ import numpy as np
 
 from bitlathe.hls.program import Space, StoreMove
 from bitlathe.hls.program.moves import bursts, pixel_positions
-from bitlathe.rtl_tb.descriptors import ADVANCE, BASES, bits_of, drive_spaces, random_move, space_range
+from bitlathe.rtl_tb.descriptors import ADVANCE, BASES, drive_spaces, move_bits, random_move, space_range
 from bitlathe.rtl_tb.stimulus import random_generator, reset
 from bitlathe.rtl_tb.traffic import Sink, Source, check_burst, quiet, run
 
@@ -122,7 +122,7 @@ class Bench:
         space = Space(int(self.rng.integers(Space.OUTPUT, Space.SCRATCH + 1)))
         move = random_move(self.rng, banks=self.banks, lines=self.lines, word_bytes=self.pi, space=space)
         store = StoreMove(**(move | changes))
-        bits = bits_of(store) & ((1 << 272) - 1)
+        bits = move_bits(store)
         advance = ADVANCE[Space(store.space)] // self.pi
         self.descriptors.queue.append({"desc_i": bits, "desc_index_i": self.sent, "desc_advance_i": advance})
         self.sent += 1
