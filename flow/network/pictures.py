@@ -64,7 +64,9 @@ class Gallery:
         """SVG of each image; UsageError where the metric does not draw, or not as it should."""
         painter = _painter(self.metric)
         if self.metric is None or painter is None:
-            what = "there is no metric" if self.metric is None else f"metric {self.metric.name} does not draw"
+            what = (
+                "no metric was given" if self.metric is None else f"metric {self.metric.name} does not draw"
+            )
             raise UsageError(
                 f"{what}; give `metric` miou, or a function whose attribute `{DRAW}` is a function of "
                 "images, outputs and labels that returns a picture of each as SVG"

@@ -12,7 +12,7 @@ from bitlathe.rtl_tb.formal.theorems import Block, Configuration, Engine, Mutant
 from bitlathe.rtl_tb.simulators import library_sources
 
 PROPERTIES = Path(__file__).parent / "properties"
-MACRO = "F_"  # begins what is no parameter but a macro
+MACRO = "F_"  # prefix of names that are macros, not parameters of the module
 SCRIPT = "model.ys"
 LOG = "yosys.log"
 SMT2 = "model.smt2"
@@ -59,7 +59,7 @@ def with_parameters(text: str, configuration: Configuration) -> str:
             text, places = re.subn(rf"(parameter \w+ {name} = )[^,\s]+", rf"\g<1>{value}", text)
             if places != 1:
                 raise ToolError(
-                    f"{name} is no parameter of the module; mend its configuration in rtl_tb/formal/tables"
+                    f"{name} is not a parameter of the module; mend its configuration in rtl_tb/formal/tables"
                 )
     return text
 

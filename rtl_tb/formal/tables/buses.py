@@ -176,7 +176,7 @@ AXI_WRITE = Block(
         ),
         (
             "answers",
-            "each answer counts once, for whom its burst was",
+            "each response is counted once, for the unit that asked for the burst",
             "error_store_o = owner_store",
             "error_store_o = job_store",
         ),
@@ -240,7 +240,7 @@ AXI_READ = Block(
         ),
         (
             "r_owner",
-            "each beat goes to whom its burst was, in order, unchanged, once",
+            "each beat goes to the unit that asked for its burst, in order, unchanged, once",
             ".data_i(!fetch_valid_i),",
             ".data_i(load_valid_i),",
         ),

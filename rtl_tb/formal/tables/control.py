@@ -164,13 +164,13 @@ SCRATCHPAD = Block(
         ),
         (
             "granted",
-            "a LOAD that is told ready has the port",
+            "a LOAD whose word is accepted has the port",
             "assign load_ready_o = !(result_valid && result_bank_i == load_bank_i)",
             "assign load_ready_o = !(result_valid && result_bank_i == store_bank_i)",
         ),
         (
             "granted_store",
-            "a STORE that is told ready has the port",
+            "a STORE whose request is accepted has the port",
             "      && !(load_claim_i && load_bank_i == store_bank_i);",
             "      && !(load_valid_i && load_bank_i == store_bank_i);",
         ),
@@ -186,7 +186,12 @@ SCRATCHPAD = Block(
             "&& !(residual_valid_i && residual_bank_i == store_bank_i)",
             "&& !residual_valid_i",
         ),
-        ("refused", "who is not told ready has no port", "&& !(load_claim_i && load_bank_i == 4'(b));", ";"),
+        (
+            "refused",
+            "a LOAD or STORE that is not accepted has no port",
+            "&& !(load_claim_i && load_bank_i == 4'(b));",
+            ";",
+        ),
         (
             "lane_read",
             "an array lane reads what was last written to its word",
