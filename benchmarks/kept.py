@@ -43,11 +43,6 @@ def keep(bench: Path, results: Path) -> None:
 
     Raises SystemExit for rows that are wrong.
     """
-    origin = {
-        "seed": 0,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "date": datetime.now(timezone.utc).date().isoformat(),
-    }
     for kept in KEPT:
         measured = bench / f"{kept.name}.json"
         if not measured.exists():
@@ -59,7 +54,16 @@ def keep(bench: Path, results: Path) -> None:
             {**_fields(row, kept.fields or tuple(row)), **kept.others, "command": kept.command(row)}
             for row in rows
         ]
-        _merge(results / measured.name, [{**origin, **row} for row in made], kept.key)
+        _merge(results / measured.name, [{**origin(), **row} for row in made], kept.key)
+
+
+def origin(seed: int = 0) -> dict[str, Any]:
+    """Where and when a row was measured."""
+    return {
+        "seed": seed,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
 
 
 def _rows(measured: Path) -> list[Row]:

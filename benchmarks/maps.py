@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from kept import origin
 
 import bitlathe
 from bitlathe.board.measurement import Measurement
@@ -189,9 +188,7 @@ def measured(name: str, arguments: argparse.Namespace) -> Row:
         seconds=simulated.seconds,
         training=read_metadata(NETWORKS / f"{name}.pt").command,
         command=f"python benchmarks/maps.py --run {name} --board-images {arguments.board_images}",
-        seed=SEED,
-        machine=f"{platform.machine()}, {os.cpu_count()} cores",
-        date=datetime.now(timezone.utc).date().isoformat(),
+        **origin(SEED),
     )
 
 
