@@ -64,7 +64,7 @@ def _unplaced(rng: np.random.Generator, sizes: dict[str, int], configuration: En
         fields |= _pair(f"{name}_row", row - walk, banks) | {f"{name}_plane": plane}
     if fields["res_still"]:
         fields |= {"res_row_line": 0, "res_row_bank": 0}
-    return Exec(**fields | Exec.stride_fields(fields["stride_h"], fields["stride_w"]))
+    return Exec(**fields).with_strides(fields["stride_h"], fields["stride_w"])
 
 
 def _fits(one: Exec, configuration: EngineConfiguration) -> bool:

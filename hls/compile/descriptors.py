@@ -118,8 +118,7 @@ def _with_source(execute: Exec, step: ExecStep, banks: int) -> Exec:
     tap_row = execute.tap_rows * source.pitch - execute.tap_step * (execute.kernel_w - 1)
     tap_row_line, tap_row_bank = divmod(tap_row, banks)
     return replace(
-        execute,
-        **Exec.stride_fields(rows, columns),
+        execute.with_strides(rows, columns),
         start_y=start_y,
         start_x=start_x,
         in_h=step.source_rows,

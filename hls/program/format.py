@@ -7,7 +7,7 @@ one table that the SystemVerilog package, the C++ header and docs/program.md are
 import dataclasses
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar
 
@@ -342,16 +342,16 @@ class Exec(Descriptor):
         high_h, high_w = self.high_stride_h << STRIDE_BITS, self.high_stride_w << STRIDE_BITS
         return high_h | self.stride_h, high_w | self.stride_w
 
-    @staticmethod
-    def stride_fields(rows: int, columns: int) -> dict[str, int]:
-        """The fields that hold strides."""
+    def with_strides(self, rows: int, columns: int) -> "Exec":
+        """The same layer at other strides."""
         low = (1 << STRIDE_BITS) - 1
-        return {
-            "stride_h": rows & low,
-            "stride_w": columns & low,
-            "high_stride_h": rows >> STRIDE_BITS,
-            "high_stride_w": columns >> STRIDE_BITS,
-        }
+        return replace(
+            self,
+            stride_h=rows & low,
+            stride_w=columns & low,
+            high_stride_h=rows >> STRIDE_BITS,
+            high_stride_w=columns >> STRIDE_BITS,
+        )
 
 
 KINDS: Mapping[Opcode, type[Descriptor]] = {

@@ -20,7 +20,8 @@ Refusal = Callable[[str, str], UnsupportedLayer]
 
 def taking(places: ArrayLike, axis: int) -> Move:
     """The move that takes some places along an axis."""
-    return lambda order: order.take(places, axis)
+    indices = np.asarray(places, np.int64)
+    return lambda order: order.take(indices, axis)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

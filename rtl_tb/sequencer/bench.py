@@ -75,7 +75,7 @@ class Layer:
         pitch = pair(self.pitch)
         row = pair(self.stride[0] * self.pitch - self.stride[1] * (self.out_size[1] - 1))
         tap_row = pair(self.tap_rows * self.pitch - self.tap_step * (self.kernel[1] - 1))
-        return Exec(
+        execute = Exec(
             group_cycles=self.group_cycles,
             group_lanes=self.group_lanes,
             row_break=int(self.row_break),
@@ -85,7 +85,6 @@ class Layer:
             kernel_h=self.kernel[0],
             kernel_w=self.kernel[1],
             ci_tiles=self.ci_tiles,
-            **Exec.stride_fields(*self.stride),
             start_y=self.start[0],
             start_x=self.start[1],
             in_h=self.size[0],
@@ -109,6 +108,7 @@ class Layer:
             hold_weights=self.holds,
             skip_weights=self.skip,
         )
+        return execute.with_strides(*self.stride)
 
     def groups(self) -> list[list[tuple[int, int]]]:
         """Output pixels (y, x) of each group."""

@@ -39,8 +39,8 @@ def placed_exec(rng: np.random.Generator, configuration: EngineConfiguration, **
             continue
         fields |= _skipping(rng, fields) | _clamp(rng)
         steps = _steps(rng, fields, configuration.banks)
-        strides = Exec.stride_fields(fields["stride_h"], fields["stride_w"])
-        placed = _placed(rng, Exec(**fields | steps | strides), configuration)
+        strided = Exec(**fields | steps).with_strides(fields["stride_h"], fields["stride_w"])
+        placed = _placed(rng, strided, configuration)
         if placed is not None:
             return _with_right_residual(_grouped(rng, placed, configuration), configuration)
 
