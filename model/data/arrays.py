@@ -260,13 +260,20 @@ def name_of(source: Split) -> str:
     return "arrays" if isinstance(source, (tuple, list)) else type(source).__name__
 
 
-def _class_names(source: Split, where: str, *labels: Labels) -> Sequence[str]:
+def _class_names(source: Split, where: str, train: Labels, test: Labels) -> Sequence[str]:
+    """Names that a torch data set has, else the numbers up to the largest label of a training image."""
     if isinstance(source, DataLoader):
-        return _class_names(source.dataset, where, *labels)
-    largest = max(int(each.max()) for each in labels if len(each))
+        return _class_names(source.dataset, where, train, test)
+    largest, largest_test = (int(labels.max(initial=0)) for labels in (train, test))
     known = getattr(source, "classes", None)
     if known:
+        largest = max(largest, largest_test)
         if largest >= len(known):
             raise DataError(f"{where}: has {len(known)} classes, and labels up to {largest}; name them all")
         return [str(name) for name in known]
+    if len(train) and largest < max(1, largest_test):
+        raise DataError(
+            f"{where}: labels of training images go up to {largest}, those of test images to {largest_test}; "
+            "give training images of two classes or more, and of each class that is tested"
+        )
     return [str(number) for number in range(largest + 1)]

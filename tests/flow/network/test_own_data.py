@@ -245,6 +245,8 @@ def test_what_is_no_data_set_is_refused_in_a_line(source: str, message: str) -> 
         ({"train_images": black(0, 10, 14, 3), "train_labels": np.zeros(0, int)}, "x.npz train: no image"),
         ({"train_images": black(20, 0, 14, 3)}, "x.npz train: images are (20, 0, 14, 3); give"),
         ({"class_names": np.array(["a", "b"])}, "labels span 0..2, expected 0..1"),
+        ({"train_labels": np.zeros(20, int), "test_labels": np.zeros(10, int)}, "training images go up to 0"),
+        ({"test_labels": np.arange(10)}, "training images go up to 2, those of test images to 9"),
     ],
 )
 def test_an_archive_with_a_wrong_array_is_refused(changes: dict[str, Any], message: str) -> None:
