@@ -68,12 +68,12 @@ def refuse_idle(server: str, is_there: bool, **arguments: object) -> None:
 
 
 @contextmanager
-def argument_errors() -> Iterator[None]:
-    """Turn a WrongValue of the block into a UsageError about the argument that has the field's name."""
+def argument_errors(prefix: str = "") -> Iterator[None]:
+    """Turn a WrongValue of the block into a UsageError about the argument of the field's name, prefixed."""
     try:
         yield
     except WrongValue as error:
-        raise UsageError(f"`{error.key}`: {error.what}") from error
+        raise UsageError(f"`{prefix}{error.key}`: {error.what}") from error
 
 
 # The first class that fits decides; whatever is not listed is a check that failed.

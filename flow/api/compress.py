@@ -20,6 +20,7 @@ from bitlathe.flow.errors import UsageError, member_of, refuse_idle
 from bitlathe.flow.hardware.latency import budget_of
 from bitlathe.flow.network.subject import Subject
 from bitlathe.flow.network.task import FunctionSource
+from bitlathe.flow.network.teacher import teacher_of, with_teacher
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import NetworkSection, SearchConfig, config_of, read_config
 from bitlathe.flow.search.request import WORKERS, ExecutorKind, SearchRequest
@@ -28,6 +29,7 @@ from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import MethodParameters
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.search import LatencyBudget
+from bitlathe.model.train.teacher import Teacher
 
 TOML = ".toml"  # how a name ends that is a search's file
 
@@ -43,6 +45,9 @@ def compress(
     budget_cycles: int | None = None,
     metric: FunctionSource | None = None,
     loss: FunctionSource | None = None,
+    teacher: Subject | None = None,
+    teacher_share: float = 0.5,
+    teacher_temperature: float = 4.0,
     weight_bits: int = 8,
     activation_bits: int = 8,
     lr: float = 0.01,
@@ -67,6 +72,10 @@ def compress(
         budget_ms, budget_cycles: one of them, the most that an image may take. `check()` of the result raises
             CheckFailed where it is missed.
         metric, loss: what judges and what trains it, as in `load_network`.
+        teacher: a trained network of the same classes, as `load_network` gives it, whose answers are learned
+            too (distillation).
+        teacher_share, teacher_temperature: its share of the loss, and what scores are divided by before they
+            become probabilities.
         weight_bits, activation_bits: of the integers, where no method says otherwise.
         lr, batch_size, augment: highest learning rate, images a step, whether images are shifted and
             mirrored.
@@ -100,6 +109,7 @@ def compress(
     budget = budget_of(budget_ms, budget_cycles)
     config = QuantizeConfig(weight_bits=weight_bits, activation_bits=activation_bits)
     subject = subject_of(network, dataset, progress).with_task(metric, loss)
+    subject = with_teacher(subject, _teacher(teacher, teacher_share, teacher_temperature))
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="bitlathe-"))
         return carry_out(subject, config, options, find_target(target), Path(folder), progress, budget)
@@ -119,6 +129,9 @@ def search(
     budget_cycles: int | None = None,
     metric: FunctionSource | None = None,
     loss: FunctionSource | None = None,
+    teacher: Subject | None = None,
+    teacher_share: float = 0.5,
+    teacher_temperature: float = 4.0,
     baselines: Sequence[str] = (),
     seed: int | None = None,
     resume: bool = False,
@@ -150,6 +163,7 @@ def search(
             of the result raises CheckFailed where it is missed.
         metric, loss: what judges and what trains networks, as in `load_network`; by name or FILE.py:FUNCTION
             also instead of a file's.
+        teacher, teacher_share, teacher_temperature: as in `compress`.
         baselines: pipelines to compare with: "ordinary", "greedy", "knapsack".
         seed: of the order of images and all else that is random; 0, or what the file says.
         resume: go on from the last epoch in `out`.
@@ -181,10 +195,14 @@ def search(
     given = {**settings, **_not_none({"epochs": epochs, "target": target, "baselines": baselines})}
     if isinstance(network, Path) or (isinstance(network, str) and network.endswith(TOML)):
         given |= {"methods": methods, "dataset": dataset, "rule": rule, "rule_parameters": rule_parameters}
+        given |= {"teacher": teacher}
         config = _config_of_file(network, budget, task, given)
     else:
-        by_name = all(isinstance(each, str | None) for each in task.values())
+        by_name = teacher is None and all(isinstance(each, str | None) for each in task.values())
         named = _named_or_loaded(network, dataset, root, seed or 0, progress, by_name)
+        if isinstance(named, Subject):  # an object has its task with it
+            taught_by = _teacher(teacher, teacher_share, teacher_temperature)
+            named, task = with_teacher(named.with_task(**task), taught_by), {}
         config = _config_of_call(named, methods, rule, rule_parameters, budget, task, given)
     request = SearchRequest(
         config=config,
@@ -226,11 +244,13 @@ def _config_of_call(
     task: Mapping[str, FunctionSource | None],
     given: Mapping[str, Any],
 ) -> SearchConfig:
-    """The configuration that the arguments make; a network that is an object has its task with it."""
-    if isinstance(network, Subject):
-        network, task = network.with_task(**task), {}
+    """The configuration that the arguments make."""
     said = {**given, **_not_none(task), **(budget.as_setting if budget else {})}
     return config_of(network, methods, rule, rule_parameters or {}, said)
+
+
+def _teacher(trained: Subject | None, share: float, temperature: float) -> Teacher | None:
+    return None if trained is None else teacher_of(trained, share, temperature)
 
 
 def _not_none(values: Mapping[str, Any]) -> dict[str, Any]:

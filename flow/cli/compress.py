@@ -15,10 +15,14 @@ from bitlathe.flow.cli.options import (
     LossOption,
     MetricOption,
     TargetOption,
+    TeacherOption,
+    TeacherShareOption,
+    TeacherTemperatureOption,
+    TeacherWeightsOption,
     takes_float_network,
 )
 from bitlathe.flow.cli.output import print_json, show
-from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.flow.network.request import NetworkRequest, teacher_request
 from bitlathe.hls.target.config import find_target
 
 
@@ -40,6 +44,10 @@ def compress(
     budget_cycles: BudgetCyclesOption = None,
     metric: MetricOption = None,
     loss: LossOption = None,
+    teacher: TeacherOption = None,
+    teacher_weights: TeacherWeightsOption = None,
+    teacher_share: TeacherShareOption = None,
+    teacher_temperature: TeacherTemperatureOption = None,
     lr: Annotated[float, typer.Option("--lr", help="Highest learning rate.")] = 0.01,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Images a step.")] = 128,
     augment: Annotated[bool, typer.Option("--augment", help="Shift and mirror the training images.")] = False,
@@ -62,6 +70,7 @@ def compress(
     from bitlathe.flow.hardware.latency import budget_of
     from bitlathe.flow.network.quantize_settings import quantize_config
     from bitlathe.flow.network.subject import find_subject
+    from bitlathe.flow.network.teacher import find_teacher, with_teacher
 
     options = CompressOptions(
         methods=tuple(method),
@@ -76,7 +85,10 @@ def compress(
     )
     budget = budget_of(budget_ms, budget_cycles)
     board, config = find_target(target), quantize_config(request)
+    wanted = teacher_request(teacher, teacher_weights, teacher_share, teacher_temperature)
     subject = find_subject(replace(request, metric=metric, loss=loss), show)
+    if wanted is not None:
+        subject = with_teacher(subject, find_teacher(wanted, subject.dataset, request.data, show))
     result = compress(subject, config, options, board, out, show, budget)
     if as_json:
         print_json(result.to_json())

@@ -16,10 +16,20 @@ from bitlathe.flow.cli.options import (
     LossOption,
     MetricOption,
     NormalizeOption,
+    TeacherOption,
+    TeacherShareOption,
+    TeacherTemperatureOption,
+    TeacherWeightsOption,
     takes_network,
 )
 from bitlathe.flow.cli.output import log_to_stderr, print_json, show
-from bitlathe.flow.network.request import AUTO, NetworkRequest, image_size_of, read_normalization
+from bitlathe.flow.network.request import (
+    AUTO,
+    NetworkRequest,
+    image_size_of,
+    read_normalization,
+    teacher_request,
+)
 from bitlathe.model.graph.files.settings import MAX_SEED
 
 
@@ -39,6 +49,10 @@ def train(
     normalize: NormalizeOption = AUTO,
     metric: MetricOption = None,
     loss: LossOption = None,
+    teacher: TeacherOption = None,
+    teacher_weights: TeacherWeightsOption = None,
+    teacher_share: TeacherShareOption = None,
+    teacher_temperature: TeacherTemperatureOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of checkpoint and weights; else build/train/NETWORK-DATASET."),
@@ -92,6 +106,7 @@ def train(
         normalization=read_normalization(normalize),
         metric=metric,
         loss=loss,
+        teacher=teacher_request(teacher, teacher_weights, teacher_share, teacher_temperature),
         progress=show,
     )
     if as_json:

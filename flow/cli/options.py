@@ -77,6 +77,20 @@ LossOption = Annotated[
     str | None,
     typer.Option("--loss", help="What trains: cross_entropy, mse, l1, bce or FILE.py:FUNCTION."),
 ]
+TeacherOption = Annotated[
+    str | None,
+    typer.Option("--teacher", help="Trained network of the same classes, whose answers are learned too."),
+]
+TeacherWeightsOption = Annotated[
+    Path | None, typer.Option("--teacher-weights", help="Its weight file; else the package's own.")
+]
+TeacherShareOption = Annotated[
+    float | None, typer.Option("--teacher-share", help="Its share of the loss; 0.5 if not given.")
+]
+TeacherTemperatureOption = Annotated[
+    float | None,
+    typer.Option("--teacher-temperature", help="What scores are divided by; 4 if not given."),
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Simulated engines side by side.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead.")]
 

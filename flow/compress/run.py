@@ -278,6 +278,7 @@ def _compressed(
         augment=options.augment,
         epoch_images=options.epoch_images,
         loss=subject.task.loss,
+        teacher=subject.teacher,
     )
     make_folder(out)
     kept = _Kept(path=out / STATE_NAME, identity=_identity(subject, config, options))

@@ -28,9 +28,8 @@ from bitlathe.model.graph.nodes import Shape
 from bitlathe.model.graph.normalization import NONE, Normalization
 from bitlathe.model.onnx import Agreement, OnnxNetwork, import_and_compare, import_onnx
 from bitlathe.model.train import TaskLoss
-from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.zoo import Normalize, adapted
-from bitlathe.model.zoo.outputs import tensors_of
+from bitlathe.model.zoo.outputs import float_outputs, tensors_of
 
 NetworkSource = str | nn.Module  # a name, as `is_own` and the zoo read it, or the network itself
 

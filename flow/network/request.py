@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from bitlathe.flow.errors import UsageError
+from bitlathe.flow.errors import UsageError, refuse_idle
 from bitlathe.model.graph.errors import FormatError
 from bitlathe.model.graph.normalization import GRAMMAR, Normalization
 
@@ -48,6 +48,38 @@ class NetworkRequest:
     layers: tuple[str, ...] = ()  # NAME=WEIGHT_BITS[,ACTIVATION_BITS]
     metric: FunctionSource | None = None  # what judges it; None: what suits labels and outputs
     loss: FunctionSource | None = None  # what trains it; None: the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherRequest:
+    """A trained network whose answers another learns."""
+
+    network: str  # name in the zoo, FILE.py:FUNCTION or FILE.onnx
+    weights: Path | None = None
+    share: float = 0.5  # of the loss
+    temperature: float = 4.0
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options of the command line that say it."""
+        weights = () if self.weights is None else ("--teacher-weights", str(self.weights))
+        how = ("--teacher-share", f"{self.share:g}", "--teacher-temperature", f"{self.temperature:g}")
+        return "--teacher", self.network, *weights, *how
+
+
+def teacher_request(
+    network: str | None, weights: Path | None, share: float | None, temperature: float | None
+) -> TeacherRequest | None:
+    """The teacher asked for, with its usual share and temperature where they are not given; None for none."""
+    if network is None:
+        refuse_idle(
+            "teacher", False, teacher_weights=weights, teacher_share=share, teacher_temperature=temperature
+        )
+        return None
+    given = {"share": share, "temperature": temperature}
+    return TeacherRequest(
+        network=network, weights=weights, **{key: value for key, value in given.items() if value is not None}
+    )
 
 
 def image_size_of(text: str | None) -> ImageSize | None:

@@ -35,6 +35,7 @@ from bitlathe.model.graph.normalization import IMAGENET, NONE, UNIT, Normalizati
 from bitlathe.model.onnx import OnnxNetwork, file_outputs
 from bitlathe.model.train import METRICS, Task, TaskLoss, TaskMetric, score, usual_task
 from bitlathe.model.train.losses import CROSS_ENTROPY
+from bitlathe.model.train.teacher import Teacher
 from bitlathe.model.zoo import NETWORKS, NetworkSpec, Normalize, build, checkpoint_path, network_spec
 from bitlathe.model.zoo.folding import folded
 
@@ -103,6 +104,7 @@ class Subject:
     outputs: tuple[tuple[int, ...], ...]  # shape of each output of an image
     loss: TaskLoss | None  # what trains it; None: none was given, and none suits labels and outputs
     metric: TaskMetric | None  # what judges it; the same
+    teacher: Teacher | None = None  # whose answers it learns beside the labels
 
     @property
     def input_shape(self) -> Shape:
@@ -130,6 +132,7 @@ class Subject:
             "weights": self.digest,
             "normalize": str(self.weights.normalization),
             **self.task.named,
+            **self.task.shaping,
         }
 
     @property
@@ -161,7 +164,7 @@ class Subject:
     @property
     def task(self) -> Task:
         """Loss and metric; UsageError where one must be given."""
-        return Task(loss=self._needed("loss", self.loss), metric=self.judge)
+        return Task(loss=self._needed("loss", self.loss), metric=self.judge, teacher=self.teacher)
 
     @property
     def judge(self) -> TaskMetric:

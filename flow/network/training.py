@@ -10,7 +10,7 @@ from pathlib import Path
 from bitlathe.flow.errors import UsageError, argument_errors, member_of
 from bitlathe.flow.network.own_data import find_dataset
 from bitlathe.flow.network.own_network import own_name
-from bitlathe.flow.network.request import ImageSize, NetworkRequest
+from bitlathe.flow.network.request import ImageSize, NetworkRequest, TeacherRequest
 from bitlathe.flow.network.sight import tell_normalization
 from bitlathe.flow.network.subject import (
     check_classes,
@@ -20,6 +20,7 @@ from bitlathe.flow.network.subject import (
     zoo_entry,
 )
 from bitlathe.flow.network.task import FunctionSource, find_task
+from bitlathe.flow.network.teacher import check_learns_classes, find_teacher
 from bitlathe.flow.progress import Advance, Progress, silent
 from bitlathe.model.compress.architecture import Architecture, GivenNetwork
 from bitlathe.model.compress.training import CHECKPOINT_NAME, TrainResult, train
@@ -76,13 +77,14 @@ def run_training(
     normalization: Normalization | None = None,
     metric: FunctionSource | None = None,
     loss: FunctionSource | None = None,
+    teacher: TeacherRequest | None = None,
     progress: Progress = silent,
 ) -> TrainingRun:
     """Train, and write checkpoint and weights into `out`, by default a folder named after the run.
 
     The network is trained to see images by `normalization`, else as `load_network` says of "auto". `metric`
-    judges and `loss` trains, else what suits labels and outputs. UsageError where the folder holds
-    another training, unless it is to be resumed.
+    judges and `loss` trains, else what suits labels and outputs, and the answers of a `teacher` are learned
+    too. UsageError where the folder holds another training, unless it is to be resumed.
     """
     request = NetworkRequest(
         network=config.network,
@@ -95,6 +97,9 @@ def run_training(
         loss=loss,
     )
     architecture, dataset, task, seen = _what(request, progress)
+    if teacher is not None:
+        check_learns_classes(config.network, task.loss)
+        task = dataclasses.replace(task, teacher=find_teacher(teacher, dataset, data, progress))
     name = own_name(config.network)
     folder = out or Path("build/train") / f"{name}-{dataset.name}"
     if (folder / CHECKPOINT_NAME).exists() and not resume:
@@ -106,7 +111,7 @@ def run_training(
         progress(Advance(f"{name}: training", done, steps))
 
     result = train(config, dataset, folder, resume, stepped, architecture, task, normalization)
-    command = repeating_command(config, image_size, task, normalization)
+    command = repeating_command(config, image_size, task, normalization, teacher)
     metadata = _metadata(name, result, config, command, seen)
     weights = folder / WEIGHTS_NAME
     save_weights(weights, result.model, metadata)
@@ -136,8 +141,9 @@ def repeating_command(
     image_size: ImageSize | None = None,
     task: Task = CLASSIFICATION,
     normalization: Normalization | None = None,
+    teacher: TeacherRequest | None = None,
 ) -> str:
-    """Command that repeats a training: every setting that is not the default, but no path.
+    """Command that repeats a training: every setting that is not the default, but no folder.
 
     >>> repeating_command(TrainConfig(network="resnet8", dataset="cifar10", epochs=2, augment=True))
     'bitlathe train --network resnet8 --dataset cifar10 --epochs 2 --augment'
@@ -150,7 +156,8 @@ def repeating_command(
     size = () if image_size is None else ("--image-size", "x".join(map(str, image_size)))
     seen = () if normalization is None else ("--normalize", str(normalization))
     named = (word for kind, name in task.named.items() for word in (f"--{kind}", name))
-    return shlex.join([*words, *size, *seen, *named])
+    taught = () if teacher is None else teacher.words
+    return shlex.join([*words, *size, *seen, *named, *taught])
 
 
 def _words_of(value: object) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bitlathe.flow.errors import UsageError
 from bitlathe.flow.hardware.latency import CYCLE_MODEL, RTL, RUNGS
-from bitlathe.flow.network.request import AUTO, ImageSize
+from bitlathe.flow.network.request import AUTO, ImageSize, TeacherRequest, teacher_request
 from bitlathe.flow.network.subject import Subject
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.compress.methods import (
@@ -30,9 +30,11 @@ from bitlathe.model.search import Baseline, Judge, LatencyBudget, Rule, SearchSe
 from bitlathe.model.search.budget import BUDGETS
 from bitlathe.model.search.rules import RULES, parameters_of
 from bitlathe.model.train import Precision, Schedule, TaskMetric, TrainConfig
+from bitlathe.model.train.teacher import Teaching
 
 FEASIBLE, BUDGET = "feasible", "budget"  # the rules where none is named, without and with a budget
 USUAL_SHARE = 0.6  # of the reference's latency, that baselines aim at where there is no budget
+_TEACHER = ("teacher", "teacher_weights", "teacher_share", "teacher_temperature")  # of [training]
 _PAPER_SHARE = 0.3  # of the channels, where P says how many go in an epoch and not how many in all
 
 
@@ -80,6 +82,10 @@ class TrainingSection:
     seed: int = 0
     threads: int = 1  # of each candidate; results depend on it
     loss: str | None = None  # a name or FILE.py:FUNCTION; what suits labels and outputs if not given
+    teacher: str | None = None  # a trained network whose answers are learned too; as `name` of [network]
+    teacher_weights: Path | None = None
+    teacher_share: float | None = None  # of the loss
+    teacher_temperature: float | None = None
 
     def __post_init__(self) -> None:
         images = self.epoch_images
@@ -87,13 +93,28 @@ class TrainingSection:
         for key, value in self.settings.items():
             with about(key):
                 TrainConfig(**{key: value})
+        for key in ("share", "temperature"):
+            value = getattr(self, f"teacher_{key}")
+            with about(f"teacher_{key}"):
+                Teaching(**({} if value is None else {key: value}))
+        for key in _TEACHER[1:]:
+            idle = self.teacher is None and getattr(self, key) is not None
+            demand(self, key, not idle, "a teacher too, or leave it out")
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that training itself uses."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        del values["epoch_images"], values["loss"]  # the lab's
+        for key in ("epoch_images", "loss", *_TEACHER):  # the lab's
+            del values[key]
         return values
+
+    @property
+    def taught_by(self) -> TeacherRequest | None:
+        """The teacher, if there is one."""
+        return teacher_request(
+            self.teacher, self.teacher_weights, self.teacher_share, self.teacher_temperature
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +253,11 @@ class SearchConfig:
         parts = self.settings
         del parts["baselines"]
         parts["latency"] |= {"rungs": list(rungs)}
-        free = (("training", "loss"), ("search", "metric"), *(("latency", key) for key in BUDGETS))
+        free = (
+            *(("training", key) for key in ("loss", *_TEACHER)),
+            ("search", "metric"),
+            *(("latency", key) for key in BUDGETS),
+        )
         for section, key in free:
             if parts[section][key] is None:  # as an earlier version wrote it
                 del parts[section][key]

@@ -15,6 +15,7 @@ from bitlathe.flow.hardware.latency import CycleModelRung, check_reachable, rung
 from bitlathe.flow.network.own_network import make_own
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.flow.network.subject import Subject, find_subject, zoo_entry
+from bitlathe.flow.network.teacher import find_teacher, with_teacher
 from bitlathe.flow.progress import Progress, silent
 from bitlathe.flow.search.config import USUAL_SHARE, Mode, NetworkSection, SearchConfig
 from bitlathe.hls.target.config import Target, find_target
@@ -109,7 +110,14 @@ def set_up(config: SearchConfig, data: Path | None, progress: Progress = silent)
 
 
 def _subject(config: SearchConfig, data: Path | None, progress: Progress) -> Subject:
-    """The network handed in, or found by its name."""
+    """The network handed in, or found by its name, with its teacher."""
+    subject = _untaught(config, data, progress)
+    if (wanted := config.training.taught_by) is None:
+        return subject
+    return with_teacher(subject, find_teacher(wanted, subject.dataset, data, progress))
+
+
+def _untaught(config: SearchConfig, data: Path | None, progress: Progress) -> Subject:
     named = config.network
     metric, loss = config.search.metric, config.training.loss
     if isinstance(named, Subject):

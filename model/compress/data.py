@@ -14,6 +14,7 @@ from bitlathe.model.graph.errors import DataError
 from bitlathe.model.graph.files.settings import SEEDS, is_seed
 from bitlathe.model.train.batches import Batch, pad_border, part_of, random_views, steps_of
 from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
+from bitlathe.model.train.teacher import Teacher
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +32,7 @@ class MethodData:
     augment: bool  # shifted crops and left-right flips
     epoch_images: int | None = None  # random training images per epoch; None: all
     loss: TaskLoss = CROSS_ENTROPY
+    teacher: Teacher | None = None  # whose answers are learned beside the labels
 
     def __post_init__(self) -> None:
         if self.epoch_images is not None and self.epoch_images < 1:
@@ -47,6 +49,7 @@ class MethodData:
         seed: int = 0,
         epoch_images: int | None = None,
         loss: TaskLoss = CROSS_ENTROPY,
+        teacher: Teacher | None = None,
     ) -> MethodData:
         """Hold out `held_out` random training images.
 
@@ -66,6 +69,7 @@ class MethodData:
             augment=augment,
             epoch_images=epoch_images,
             loss=loss,
+            teacher=teacher,
         )
 
     @classmethod
@@ -77,6 +81,7 @@ class MethodData:
         augment: bool,
         epoch_images: int | None = None,
         loss: TaskLoss = CROSS_ENTROPY,
+        teacher: Teacher | None = None,
     ) -> MethodData:
         """All training images, none held out: for runs that do not choose between methods.
 
@@ -92,6 +97,7 @@ class MethodData:
             augment=augment,
             epoch_images=epoch_images,
             loss=loss,
+            teacher=teacher,
         )
 
     @property
@@ -101,8 +107,10 @@ class MethodData:
 
     @cached_property
     def guess(self) -> float | None:
-        """Loss of outputs that ignore the image; None where it is not known."""
-        return None if self.loss.guess is None else self.loss.guess(self.train_labels)
+        """Loss of outputs that ignore the image; None where it is not known, as beside a teacher."""
+        if self.loss.guess is None or self.teacher is not None:
+            return None
+        return self.loss.guess(self.train_labels)
 
     def batch(self, seed: int, epoch: int, step: int) -> Batch:
         """Batch `step` of an epoch: images (N, C, H, W) float32 and labels (N, ...) as a loss takes them."""

@@ -21,8 +21,7 @@ from bitlathe.model.prune.channels.group_lasso import GroupLasso
 from bitlathe.model.qat.view import QuantizedView
 from bitlathe.model.train.batches import Batch, forward_in_training
 from bitlathe.model.train.config import Precision, TrainConfig, learning_rate
-from bitlathe.model.train.evaluate import float_outputs
-from bitlathe.model.train.losses import TaskLoss
+from bitlathe.model.zoo.outputs import float_outputs
 
 _EXAMPLES = 2  # images to trace a network with
 _GOOD, _BAD = 0.5, 0.9  # shares of the loss of guessing: has learned below the first, not above
@@ -141,7 +140,7 @@ def _step(trainee: _Trainee, state: State, data: MethodData, settings: TrainConf
         generator = step_generator(state.seed, state.epoch, state.step)
         torch.manual_seed(generator.initial_seed())
         batch = data.batch(state.seed, state.epoch, state.step)
-        loss = _loss(trainee.forward, batch, data.loss.smoothed(settings.label_smoothing), settings)
+        loss = _loss(trainee.forward, batch, data, settings)
     if not math.isfinite(loss.item()):
         raise Diverged(f"the loss became {loss.item()} at step {state.step + 1}; choose a lower lr")
     optimizers = [state.optimizer, *([trainee.thresholds] if trainee.thresholds is not None else [])]
@@ -163,11 +162,13 @@ def _set_rates(trainee: _Trainee, state: State, rate: float, share: float) -> No
             group["lr"] = trainee.before.threshold_lr * share
 
 
-def _loss(forward: nn.Module, batch: Batch, loss: TaskLoss, settings: TrainConfig) -> torch.Tensor:
+def _loss(forward: nn.Module, batch: Batch, data: MethodData, settings: TrainConfig) -> torch.Tensor:
     images, labels = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision is Precision.BFLOAT16):
         returned = forward_in_training(forward, images)
-    return loss(float_outputs(returned), labels)
+    outputs = float_outputs(returned)
+    loss = data.loss.smoothed(settings.label_smoothing)(outputs, labels)
+    return loss if data.teacher is None else data.teacher.loss(loss, outputs, images)
 
 
 def _check_finite(state: State) -> None:

@@ -71,8 +71,13 @@ def train(
         _LOG.info("resumed %s after epoch %d", config.network, state.epoch)
     else:
         state = fresh_state(made.build(), config)
-    data = MethodData.whole(dataset, batch_size=config.batch_size, augment=config.augment, loss=task.loss)
-
+    data = MethodData.whole(
+        dataset,
+        batch_size=config.batch_size,
+        augment=config.augment,
+        loss=task.loss,
+        teacher=task.teacher,
+    )
     if task.metric != TOP1:  # one that fails is told before anything is trained
         score(state.model, dataset.test_images, dataset.test_labels, task.metric)
 

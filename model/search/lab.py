@@ -95,6 +95,7 @@ class Lab:
             seed=spec.settings.seed,
             epoch_images=spec.epoch_images,
             loss=spec.task.loss,
+            teacher=spec.task.teacher,
         )
 
     def first_state(self) -> State:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils import _pytree
 
 from bitlathe.model.data import Images, Labels, to_input, to_target
@@ -14,7 +14,7 @@ from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.metrics import TOP1, OutputValues, TaskMetric
 from bitlathe.model.train.task import CLASSIFICATION, Task
 from bitlathe.model.zoo.modes import evaluating
-from bitlathe.model.zoo.outputs import tensors_of
+from bitlathe.model.zoo.outputs import float_outputs, tensors_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +63,10 @@ def predict(model: nn.Module, images: Images, batch: int = 100) -> Any:
     return _pytree.tree_unflatten([torch.cat(same) for same in zip(*leaves, strict=True)], structure)
 
 
-def float_outputs(returned: Any) -> Any:
-    """What a network returned, in float32 or float64, as vectors (N, K) and maps (N, K, H, W)."""
-    return _pytree.tree_map_only(Tensor, _as_outputs, returned)
-
-
 def values_of(outputs: Any) -> OutputValues | tuple[OutputValues, ...]:
     """Outputs as arrays, several in a tuple, as metrics take them."""
     found = tuple(tensor.numpy() for tensor in tensors_of(outputs))
     return found[0] if len(found) == 1 else found
-
-
-def _as_outputs(tensor: Tensor) -> Tensor:
-    is_vector = tensor.shape[2:] == (1, 1) or tensor.ndim < 2
-    shaped = tensor.reshape(len(tensor), -1) if is_vector else tensor
-    return shaped if shaped.dtype == torch.float64 else shaped.float()
 
 
 def _predicted(model: nn.Module, images: Images, labels: Labels, batch: int) -> Any:

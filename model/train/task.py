@@ -10,24 +10,30 @@ from math import prod
 from bitlathe.model.data import Dataset, Labels
 from bitlathe.model.train.losses import CROSS_ENTROPY, LOSSES, TaskLoss
 from bitlathe.model.train.metrics import METRICS, TOP1, OutputValues, TaskMetric, top1
+from bitlathe.model.train.teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A loss and a metric."""
+    """A loss and a metric, and perhaps a teacher."""
 
     loss: TaskLoss = CROSS_ENTROPY
     metric: TaskMetric = TOP1
-
-    @property
-    def shaping(self) -> dict[str, str]:
-        """The name of a loss that is not a classifier's, for the identity of what is trained by it."""
-        return {} if self.loss.name == CROSS_ENTROPY.name else {"loss": self.loss.name}
+    teacher: Teacher | None = None
 
     @property
     def named(self) -> dict[str, str]:
-        """The same of loss and metric, for the identity of what is chosen by it."""
-        return self.shaping | ({} if self.metric.name == TOP1.name else {"metric": self.metric.name})
+        """The names of loss and metric that are not a classifier's."""
+        return self._loss | ({} if self.metric.name == TOP1.name else {"metric": self.metric.name})
+
+    @property
+    def shaping(self) -> dict[str, str]:
+        """Plain words of all but the metric, for the identity of what is trained by it."""
+        return self._loss | ({} if self.teacher is None else {"teacher": self.teacher.identity})
+
+    @property
+    def _loss(self) -> dict[str, str]:
+        return {} if self.loss.name == CROSS_ENTROPY.name else {"loss": self.loss.name}
 
 
 CLASSIFICATION = Task()

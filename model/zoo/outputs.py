@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree
 
@@ -37,3 +38,14 @@ def class_scores(returned: Any) -> Tensor:
             "network return them alone"
         )
     return vectors[0]
+
+
+def float_outputs(returned: Any) -> Any:
+    """What a network returned, in float32 or float64, as vectors (N, K) and maps (N, K, H, W)."""
+    return _pytree.tree_map_only(Tensor, _as_outputs, returned)
+
+
+def _as_outputs(tensor: Tensor) -> Tensor:
+    is_vector = tensor.shape[2:] == (1, 1) or tensor.ndim < 2
+    shaped = tensor.reshape(len(tensor), -1) if is_vector else tensor
+    return shaped if shaped.dtype == torch.float64 else shaped.float()

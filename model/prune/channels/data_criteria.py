@@ -13,9 +13,9 @@ from bitlathe.model.prune.channels.criteria import FILTERS, Criterion, Data, Row
 from bitlathe.model.prune.channels.groups import ChannelGroup, ChannelGroups
 from bitlathe.model.prune.channels.members import Member, MemberRole, filters
 from bitlathe.model.prune.errors import PruneError
-from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 from bitlathe.model.zoo.modes import evaluating
+from bitlathe.model.zoo.outputs import float_outputs
 
 
 def taylor(loss: TaskLoss = CROSS_ENTROPY) -> Criterion:

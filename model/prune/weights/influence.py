@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from bitlathe.model.graph.errors import DataError
 from bitlathe.model.train.batches import Batch
-from bitlathe.model.train.evaluate import float_outputs
 from bitlathe.model.train.losses import CROSS_ENTROPY, TaskLoss
 from bitlathe.model.zoo.modes import evaluating
+from bitlathe.model.zoo.outputs import float_outputs
 
 _WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
