@@ -6,6 +6,7 @@ ROOMS := board flow hls model rtl_tb
 TYPED := -m bitlathe $(addprefix -p bitlathe.,board flow hls model)
 # Named after the files it installs from, so editing either installs again and touching neither costs nothing.
 STAMP := .venv/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+SITE := $(STAMP:.venv/.stamp-%=.venv/.site-%)
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 WORKERS ?= 2
 # PYTHON=python3.12 makes .venv of it; else the first suitable one that is there.
@@ -21,7 +22,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo hls wheel bitstream test numeric pynq sim bench soak prove resources timing lint types links clean compiler
+.PHONY: help demo docs hls wheel bitstream test numeric pynq sim bench soak prove resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +88,10 @@ lint: $(STAMP)  ## style of Python, SystemVerilog and C++, and of the commits' s
 types: $(STAMP) links  ## strict type check of the installed packages
 	$(PY) -m mypy $(TYPED)
 
+docs: $(STAMP) $(SITE) links  ## the documentation site, without a warning; into build/site
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@echo "the site is build/site/index.html"
+
 clean:  ## remove what the other targets made, .venv included
 	rm -rf .venv build bitlathe.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -105,6 +110,11 @@ $(PYNQ31)/.stamp: constraints.txt
 	@python3.10 -m venv $(PYNQ31) 2>/dev/null || .venv/bin/python -m venv $(PYNQ31)
 	$(PYNQ31)/bin/pip install -q 'pynq==3.1.2' 'pycparser<3' 'numpy<2' 'protobuf<6' tomli pytest hypothesis
 	@touch $@
+
+# What builds the site is installed by who builds it.
+$(SITE): $(STAMP)
+	$(PY) -m pip install -q -c constraints.txt -e '.[docs]'
+	@rm -f .venv/.site-* && touch $@
 
 $(STAMP):
 	@python=$$(for p in $(PYTHON) python3.11 python3.12 python3.10 python3; do \

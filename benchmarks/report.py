@@ -1,6 +1,6 @@
-"""Tables in README.md, docs/results.md and docs/import.md, written from the rows in benchmarks/results.
+"""Tables in README.md, docs/results.md and docs/import.md, and figures, from the rows in benchmarks/results.
 
-python benchmarks/report.py           # write the tables of the pages from the rows
+python benchmarks/report.py           # write the tables and figures of the pages from the rows
 python benchmarks/report.py --keep    # take rows over from build/bench first, as `make bench` left them
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is around it is written by hand.
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cases import pruned
+from figures import draw
 from kept import AREA, Row, keep, read
 
 from bitlathe.flow.wording import percent
@@ -23,6 +24,7 @@ from bitlathe.hls.target.config import TARGETS
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BENCH = ROOT / "build" / "bench"
+FIGURES = ROOT / "docs" / "figures"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "import.md")
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
@@ -62,11 +64,12 @@ Cells = Sequence[str]
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Write the pages."""
+    """Write the pages and the figures."""
     if _parse(words).keep:
         keep(BENCH, RESULTS)
     for page in PAGES:
         page.write_text(rendered(page.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+    draw(RESULTS, FIGURES)
     return 0
 
 
