@@ -1,7 +1,7 @@
 """The documentation site's files: the pages of docs/, the README as its home, and whatever those link to.
 
-MkDocs calls the functions whose names begin with `on_`. A link on a page is a path in the repository, where pages are
-read too; on the site it leads to the page that the file became, or to a copy below `source/`.
+MkDocs calls the functions whose names begin with `on_`. A link on a page is a path in the repository, where
+pages are read too; on the site it leads to the page that the file became, or to a copy below `source/`.
 """
 
 from __future__ import annotations

@@ -14,17 +14,19 @@ from repository import ROOT
 from bitlathe.flow.errors import ExitStatus
 
 PAGES = ("README.md", "docs/your_network.md")
+LONG = ("docs/start.md", "docs/your_budget.md")  # what they show runs elsewhere too, so they may wait
 PYTHON = r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?:python|toml)\n(?P<code>.*?)^```$"
 COMMANDS = r"^<!-- commands -->\n(?P<commands>(?:    [^\n]+\n)+)"
 BLOCK = re.compile(f"{PYTHON}|{COMMANDS}", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *(pytest.param(page, marks=pytest.mark.slow) for page in LONG)])
 def test_every_block_of_a_page_runs_in_an_empty_folder(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     names: dict[str, object] = {}
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))

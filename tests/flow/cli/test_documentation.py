@@ -31,7 +31,6 @@ PAGE = ROOT / "docs" / "command_line.md"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 RUNNABLE = re.compile(r"<!-- runnable -->\n((?:    .+\n)+)")
 PYTHON = re.compile(r"<!-- python -->\n((?:(?:    .*)?\n)+)")
-LINK = re.compile(r"\]\(([^)#]+)(?:#[\w-]+)?\)")
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
 
@@ -137,20 +136,6 @@ def test_every_module_of_a_room_is_in_its_table(room: str) -> None:
     table = (ROOT / room / "README.md").read_text(encoding="utf-8")
     modules = {path.name for path in (ROOT / room).glob("[a-z]*.py")}
     assert {name for name in modules if f"`{name}`" not in table} == set()
-
-
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
-def test_every_link_leads_to_a_file(page: Path) -> None:
-    targets = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
-    assert [link for link in targets if not (page.parent / link).exists()] == []
-
-
-def test_the_readme_s_make_targets_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(
-        r"^    make (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
-    ):
-        assert f"\n{target}:" in makefile
 
 
 def test_the_code_on_the_page_of_the_api_runs(
