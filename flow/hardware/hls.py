@@ -19,7 +19,7 @@ from bitlathe.flow.progress import Note, Progress, silent
 from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.sim.engine import OutputCodes
 from bitlathe.hls.target.config import Target
-from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Launcher, Tool, find_hls
+from bitlathe.hls.tools.find import SETTINGS_VARIABLE, Tool, find_hls
 from bitlathe.hls.tools.reports import HlsReport
 from bitlathe.hls.tools.synthesis import SynthesisResult, synthesize
 from bitlathe.hls.vitis.csim import HlsEngine
@@ -127,7 +127,7 @@ def run_hls(network: IntegerNetwork, request: HlsRequest, progress: Progress = s
     files.check_replaceable(out, MARKER)
     tool = None if request.synth is Synth.NEVER else find_hls()
     if tool is None and request.synth is Synth.REQUIRE:
-        raise ToolError(f"no HLS tool on PATH: {how_to_find('vitis-run, vitis_hls or vivado_hls')}")
+        raise ToolError(f"no HLS tool on PATH: {how_to_find('vitis-run or vitis_hls')}")
     project = _emitted(network, request)
     write_project(out, project, _about(network, request))
     images, _ = network.test_images(request.images)
@@ -214,11 +214,6 @@ def _synthesized(result: HlsResult, request: HlsRequest, tool: Tool | None, prog
         return replace(
             result, not_done=(f"synthesis: run the scripts that hls4ml wrote in {folder} with {tool.path}",)
         )
-    if request.flow is Flow.HLS4ML and tool.name == Launcher.VIVADO_HLS.value:
-        return replace(
-            result,
-            not_done=(f"synthesis: hls4ml's sources need Vitis HLS 2020.2 or later, {tool.path} is older",),
-        )
     progress(Note(f"synthesizing with {tool.name} {tool.release}; this takes many minutes"))
     with writable(folder):
         made = synthesize(folder, request.target, tool)
@@ -277,7 +272,7 @@ def _core(request: HlsRequest, network: str) -> dict[str, str | None]:
 def _without_tool(request: HlsRequest, out: str) -> tuple[str, ...]:
     if request.synth is Synth.NEVER:
         return ("synthesis: `synth=never`",)
-    names = "vitis-run, vitis_hls or vivado_hls"
+    names = "vitis-run or vitis_hls"
     return (
         f"synthesis, estimates and IP, as none of {names} is on PATH; {how_to_find(names)}, "
         f"or copy {out} to a machine with one and follow the first lines of its run.tcl",

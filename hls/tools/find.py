@@ -13,7 +13,9 @@ from pathlib import Path
 from bitlathe.model.graph.errors import ToolError
 
 SETTINGS_VARIABLE = "BITLATHE_SETTINGS"  # a settings64.sh to source before looking
-OLDEST, NEWEST = (2019, 2), (2025, 2)
+VIVADO_RELEASES = (2020, 1), (2025, 2)
+# Earlier guides let no stream lead back within a dataflow region, as from output_stage to scratchpad.
+HLS_RELEASES = (2022, 2), (2025, 2)
 LOOK_SECONDS = 120  # a tool on a network drive starts slowly
 
 _VERSION = re.compile(r"\bv?(?P<year>20\d\d)\.(?P<release>\d)\b")
@@ -23,8 +25,7 @@ class Launcher(Enum):
     """A launcher, by the executable's name; the first one found in this order is used."""
 
     VITIS_RUN = "vitis-run"  # 2023.2 and later, with v++
-    VITIS_HLS = "vitis_hls"  # 2020.2 to 2024.1
-    VIVADO_HLS = "vivado_hls"  # 2019.2, 2020.1
+    VITIS_HLS = "vitis_hls"  # to 2024.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,6 @@ class Tool:
         """
         return f"{self.version[0]}.{self.version[1]}"
 
-    @property
-    def has_export_bug(self) -> bool:
-        """Releases up to 2021.2 can't export after 2021: the IP's revision, a date, overflows."""
-        return self.version <= (2021, 2)
-
 
 def find_hls() -> Tool | None:
     """The HLS tool to use, or None; ToolError if it does not answer or its release is not supported."""
@@ -69,10 +65,11 @@ def find_tool(name: str, environment: Mapping[str, str]) -> Tool | None:
     if path is None:
         return None
     version = _version(path, environment)
-    if not OLDEST <= version <= NEWEST:
+    oldest, newest = VIVADO_RELEASES if name == "vivado" else HLS_RELEASES
+    if not oldest <= version <= newest:
         raise ToolError(
-            f"{path} is release {version[0]}.{version[1]}; supported are {OLDEST[0]}.{OLDEST[1]} to "
-            f"{NEWEST[0]}.{NEWEST[1]}: name another one's settings64.sh in {SETTINGS_VARIABLE}"
+            f"{path} is release {version[0]}.{version[1]}; supported are {oldest[0]}.{oldest[1]} to "
+            f"{newest[0]}.{newest[1]}: name another one's settings64.sh in {SETTINGS_VARIABLE}"
         )
     return Tool(name=name, path=Path(path), version=version, environment=environment)
 

@@ -78,14 +78,11 @@ def read_report(path: Path, target: Target) -> HlsReport:
 
 
 _TAGS = {"lut": "LUT", "ff": "FF", "bram18": "BRAM_18K", "dsp": "DSP", "uram": "URAM"}
-_OTHER = {"AreaEstimates/Resources/DSP": "AreaEstimates/Resources/DSP48E"}  # as Vivado HLS names it
 _OPTIONAL = {"AreaEstimates/Resources/URAM"}  # no such line for a part without
 
 
 def _text(root: ET.Element, path: Path, place: str) -> str:
     element = root.find(place)
-    if element is None and place in _OTHER:
-        element = root.find(_OTHER[place])
     if element is None and place in _OPTIONAL:
         return "0"
     if element is None or not (element.text or "").strip():
@@ -113,7 +110,7 @@ def _slow_loops(path: Path) -> dict[str, int]:
 
 
 def _loops(report: Path) -> Iterator[tuple[str, int]]:
-    """Names and intervals of the pipelined loops in one report; old releases name the element by the loop."""
+    """Names and intervals of pipelined loops in one report; in some the element is named after the loop."""
     try:
         summaries = ET.parse(report).getroot().iter("SummaryOfLoopLatency")
     except (OSError, ET.ParseError) as error:

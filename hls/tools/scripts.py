@@ -87,7 +87,7 @@ class BoardView:
 
 
 def hls_scripts(target: Target, *, top: str, source: str) -> dict[str, str]:
-    """run.tcl for vivado_hls and vitis_hls, hls.cfg for v++ and vitis-run."""
+    """run.tcl for vitis_hls, hls.cfg for v++ and vitis-run."""
     period = 1000 / target.clock_mhz
     view = HlsView(
         target=target.name,

@@ -21,7 +21,6 @@ STAMP = "stages.json"
 DISK_FULL = ("no space left on device", "disk quota exceeded")
 LEAST_FREE_BYTES = 16 << 20  # a tool that cannot even write its log does not mention a full disk
 SIGNALLED = 128  # a launcher's status for a tool that signal n ended is this and n
-EXPORT_BUG = ("bad lexical cast", "core_revision")
 
 
 class ToolStage(Enum):
@@ -143,7 +142,7 @@ def _run_stage(project: Path, tool: Tool, stage: ToolStage) -> None:
         except OSError as error:
             raise ToolError(f"{tool.path} can't be run: {error}; repair the installation") from error
     text = log.read_text(encoding="utf-8", errors="replace")
-    # Tcl's `error` under vivado_hls leaves status 0 in some releases, so the last line of run.tcl decides.
+    # A script that was cut short may leave status 0, so its last line decides.
     unfinished = tool.name != Launcher.VITIS_RUN.value and "BITLATHE done" not in text
     if status or unfinished:
         raise ToolError(_explain(tool, stage, status, text, log))
@@ -155,11 +154,6 @@ def _explain(tool: Tool, stage: ToolStage, status: int, text: str, log: Path) ->
     head = f"{tool.name} {tool.release} failed in {stage.value} with status {status}"
     if is_disk_full(lower, log.parent):
         return f"{head}: the disk is full; free some and run again, finished stages are kept. Log: {log}"
-    if stage is ToolStage.EXPORT and tool.has_export_bug and any(words in lower for words in EXPORT_BUG):
-        return (
-            f"{head}: releases up to 2021.2 can't export since 2022; install AMD's patch y2k22 "
-            f"(answer record 76960) or run under a date before 2022, then run again. Log: {log}"
-        )
     if status in (-signal.SIGKILL, SIGNALLED + signal.SIGKILL):
         return (
             f"{head}: it was killed, as the system does where memory runs out; give it more, then run again, "

@@ -1,6 +1,6 @@
 """Vendor tools as small scripts: they check how they are called, and replay a tool's logs and reports.
 
-Sources of logs and reports: UG902, UG1399, answer record 76960, and what users of the tools have published.
+Sources of logs and reports: UG1399, and what users of the tools have published.
 """
 
 from dataclasses import dataclass, replace
@@ -25,16 +25,13 @@ REPORT = """<profile>
 """
 
 
-# Of a module below the top function; old releases name a loop's element by its label.
+# Of a module below the top function.
 MODULE = """<profile>
   <UserAssignments><TopModelName>scratchpad_Config_s</TopModelName></UserAssignments>
   <PerformanceEstimates><SummaryOfLoopLatency>{loop}</SummaryOfLoopLatency></PerformanceEstimates>
 </profile>
 """
-OLD_LOOP = (
-    "<scratchpad_cycles><TripCount>undef</TripCount><PipelineII>{interval}</PipelineII></scratchpad_cycles>"
-)
-NEW_LOOP = "<Loop><Name>scratchpad_cycles</Name><PipelineII>{interval}</PipelineII></Loop>"
+LOOP = "<Loop><Name>scratchpad_cycles</Name><PipelineII>{interval}</PipelineII></Loop>"
 
 BANNER = """
 ****** {name} - High-Level Synthesis from C, C++ and OpenCL v{version} (64-bit)
@@ -52,18 +49,6 @@ INFO: [HLS 200-802] Generated output file hls/solution1/impl/export.zip"""
 # Shell commands in place of a stage that succeeds.
 FULL_DISK = "echo 'INFO: [HLS 200-10] Starting code transformations ...'; echo 42 > /dev/full"
 KILLED = "echo 'INFO: [SCHED 204-11] Starting scheduling ...'; kill -KILL $$"
-EXPORT_BUG = """cat <<'END'
-source run_ippack.tcl -notrace
-bad lexical cast: source type value could not be interpreted as target
-    while executing
-"rdi::set_property core_revision 2502211736 {component component_1}"
-    invoked from within
-"set_property core_revision $Revision $core"
-    (file "run_ippack.tcl" line 1173)
-INFO: [Common 17-206] Exiting Vivado at Fri Feb 21 17:37:03 2025...
-ERROR: [IMPL 213-28] Failed to generate IP.
-END
-false"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +72,9 @@ def install(folder: Path, fake: Fake) -> Path:
     """Put a fake tool into a folder; the log of its calls, one line each, is returned."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{fake.name}.calls"
-    old = fake.name == "vivado_hls"
-    numbers = {"dsp": "DSP48E" if old else "DSP", "uram": "" if old else "<URAM>0</URAM>"}
-    loop = (OLD_LOOP if old else NEW_LOOP).format(interval=fake.interval)
+    loop = LOOP.format(interval=fake.interval)
     texts = {
-        "csynth.xml": fake.report.format(version=fake.version, **numbers),
+        "csynth.xml": fake.report.format(version=fake.version, dsp="DSP", uram="<URAM>0</URAM>"),
         "scratchpad_Config_s_csynth.xml": MODULE.format(loop=loop),
         "banner": BANNER.format(name=fake.name, version=fake.version),
         "csynth.log": SYNTHESIZED.format(interval=fake.interval),
@@ -131,7 +114,6 @@ exit $status
 _SCRIPT = '[ "$#" = 2 ] && [ "$1" = -f ] && grep -q "^set_top" "$2"'
 _CONFIGURED = '[[ "$*" =~ {} ]] && grep -q "^syn.top=" "${{BASH_REMATCH[1]}}"'
 _CHECKS = {  # in the shell's words: whether the tool would take its arguments
-    "vivado_hls": _SCRIPT,
     "vitis_hls": _SCRIPT,
     "v++": _CONFIGURED.format(r"^-c\ --mode\ hls\ --config\ ([^\ ]+)\ --work_dir\ [^\ ]+$"),
     "vitis-run": _CONFIGURED.format(r"^--mode\ hls\ --package\ --config\ ([^\ ]+)\ --work_dir\ [^\ ]+$"),

@@ -1,6 +1,6 @@
 """The HLS directives we may write: their options, and where each one may be placed.
 
-Source: AMD UG902 (Vivado HLS 2019.2) and UG1399 (Vitis HLS 2024.1), the options both know.
+Source: AMD UG1399 (Vitis HLS 2024.1), of its options those that UG902 (Vivado HLS 2019.2) has too.
 """
 
 from dataclasses import dataclass

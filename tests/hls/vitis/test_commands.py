@@ -22,7 +22,6 @@ from bitlathe.hls.target.config import TARGETS, find_target
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE
 from bitlathe.hls.tools.reports import read_report
 from bitlathe.hls.vitis.csim import HlsEngine
-from bitlathe.model.graph.reference import evaluate
 from bitlathe.model.zoo import NETWORKS
 from bitlathe.rtl_tb.engine import exported
 
@@ -207,19 +206,6 @@ def test_the_exported_verilog_runs_in_the_whole_engine_bench(tools: Path, tmp_pa
     else:
         assert outcome.status == 0, outcome.stderr
         assert "whole-engine bench on the exported Verilog: every integer equal" in outcome.stdout
-
-
-def test_hls4ml_is_not_given_to_a_synthesizer_too_old_for_it(
-    tools: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needs.package("hls4ml")
-    exact = {Flow.HLS4ML: lambda network, request, out, codes: evaluate(network.graph, codes)}
-    monkeypatch.setattr(hls, "_SIMULATIONS", exact)  # compiling it takes long and proves nothing here
-    log = fakes.install(tools, fakes.Fake(name="vivado_hls", version="2019.2"))
-    outcome = run(*RUN, "--flow", "hls4ml", "--images", "1")
-    assert outcome.status == 0
-    assert "hls4ml's sources need Vitis HLS 2020.2 or later" in outcome.stdout
-    assert not log.exists()
 
 
 def test_an_export_without_verilog_is_noticed(tools: Path) -> None:

@@ -1,5 +1,5 @@
 # design.tcl: a bitstream for pynq-z2 around the engine engine_top; generated, do not edit
-# Run by:  vivado -mode batch -source design.tcl (2019.2 and later), in this folder; rtl/ holds the sources
+# Run by:  vivado -mode batch -source design.tcl (2020.1 and later), in this folder; rtl/ holds the sources
 
 set project bitlathe
 create_project -force $project vivado -part xc7z020clg400-1
@@ -60,11 +60,13 @@ save_bd_design
 # What the clock really is: a divided PLL seldom gives the frequency asked for.
 puts "BITLATHE clock [get_property CONFIG.FREQ_HZ [get_bd_pins $clock]] Hz"
 
-set wrapper [make_wrapper -files [get_files design_1.bd] -top]
+set wrapper [make_wrapper -top [get_files design_1.bd]]
 add_files -norecurse $wrapper
 set_property top design_1_wrapper [current_fileset]
 launch_runs impl_1 -to_step write_bitstream -jobs 2
-wait_on_run impl_1
+# Releases since 2021 can wait for several runs, by another name.
+set wait [expr {[llength [info commands wait_on_runs]] ? "wait_on_runs" : "wait_on_run"}]
+$wait impl_1
 if {[get_property PROGRESS [get_runs impl_1]] ne "100%"} {
   error "implementation failed: [get_property STATUS [get_runs impl_1]]; see vivado/$project.runs/impl_1/runme.log"
 }
