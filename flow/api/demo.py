@@ -24,7 +24,7 @@ def run_demo(out: Path, workers: int, progress: Progress = silent) -> tuple[Fini
     """Search, compile and simulate all test images; everything made goes into `out`."""
     if not CONFIG.exists():
         raise UsageError(f"{CONFIG}: the demo's configuration is missing; install bitlathe again")
-    progress(Note("1/3 searching: LeNet-5 on digits (the simulator is built first, once)"))
+    progress(Note("1/3 searching: LeNet-5 on digits, six epochs, then the same by pruning before quantizing"))
     folder = out / "search"
     if (folder / CHECKPOINT).exists():
         shutil.rmtree(folder)  # of an earlier demo
@@ -40,3 +40,13 @@ def run_demo(out: Path, workers: int, progress: Progress = silent) -> tuple[Fini
     simulation = simulate(program, SimulationOptions(workers=workers), progress)
     write_json(out / "result.json", simulation.to_json())
     return finished, simulation
+
+
+def next_commands(out: Path) -> tuple[str, ...]:
+    """What to try after the demo, on the network that it found."""
+    found = out / "search" / NETWORK
+    return (
+        f"bitlathe simulate {found} --profile",
+        f"bitlathe explore {found}",
+        f"bitlathe deploy {found} --overlay simulated --out {out / 'board'}",
+    )

@@ -108,7 +108,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Search for a small LeNet-5, compile it, and simulate every test image of digits on the hardware."""
-    from bitlathe.flow.api.demo import run_demo
+    from bitlathe.flow.api.demo import next_commands, run_demo
     from bitlathe.flow.cli.tables import show_search, show_simulation
 
     finished, result = run_demo(out, workers, show)
@@ -117,6 +117,7 @@ def demo(
     else:
         show_search(finished)
         show_simulation(result)
+        print(f"report: {finished.report}", "next:", *next_commands(out), sep="\n  ")
     result.check()
 
 

@@ -16,13 +16,16 @@ from bitlathe.flow.hardware.profile import Profile
 from bitlathe.flow.network.integer_network import IntegerNetwork
 from bitlathe.flow.network.judged import Judged
 from bitlathe.flow.network.pictures import SHOWN, Gallery
-from bitlathe.flow.progress import Advance, Progress, silent
+from bitlathe.flow.progress import Advance, Note, Progress, silent
 from bitlathe.hls.cycles.bounds import Bounds, bounds
 from bitlathe.hls.cycles.model import DdrModel
+from bitlathe.hls.sim.build import engine_model
 from bitlathe.hls.sim.engine import OutputCodes, SimulatedEngine
 from bitlathe.hls.sim.many import simulate_many
 from bitlathe.hls.sim.memory import SimulatedDdr
+from bitlathe.hls.target.config import Target
 from bitlathe.model.data import Images
+from bitlathe.model.native.cache import cache_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,17 @@ class _Outputs:
     seconds: float
 
 
+def build_simulator(target: Target, progress: Progress = silent) -> None:
+    """Compile the simulator of a target's engine where that is not done yet, with a line that says so.
+
+    ToolError without Verilator or compiler.
+    """
+    said = (
+        f"compiling the simulator of {target.name}'s engine, once: a minute or two, kept in {cache_folder()}"
+    )
+    engine_model(target.engine, building=lambda: progress(Note(said)))
+
+
 def simulate(
     program: NetworkProgram, options: SimulationOptions, progress: Progress = silent
 ) -> SimulationResult:
@@ -186,6 +200,7 @@ def _outputs(
     memory = SimulatedDdr.of(target)
     ddr = replace(memory, stall_percent=options.stall_percent, seed=options.seed)
     codes = network.preprocess.codes(images)
+    build_simulator(target, progress)
     with closing(SimulatedEngine(target.engine, ddr)) as engine:
         first = engine.run(compiled, codes[:1])
         second = engine.run(compiled, codes[:1], profile=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from bitlathe.flow.boards.latency import BoardLatency, board_latency
 from bitlathe.flow.errors import CheckFailed, UsageError, argument_errors
 from bitlathe.flow.files import write_json
-from bitlathe.flow.hardware.latency import unsaved
+from bitlathe.flow.hardware.latency import RTL, unsaved
+from bitlathe.flow.hardware.simulation import build_simulator
 from bitlathe.flow.network.integer_network import IntegerNetwork, made_of, named
 from bitlathe.flow.network.own_file import OWN_MODULE
 from bitlathe.flow.network.sight import tell_normalization
@@ -126,6 +127,8 @@ def run_search(request: SearchRequest, progress: Progress = silent) -> FinishedS
 
     with boards_of(request) as boards, executor_of(request, lab) as executor:
         ladder = setup.ladder(boards)
+        if RTL in ladder.names:
+            build_simulator(setup.target, progress)
         if not (request.out / CHECKPOINT).exists():
             setup.check_reachable(ladder.highest)
         runner = _Runner(

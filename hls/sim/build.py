@@ -3,7 +3,7 @@
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -70,17 +70,26 @@ class _Tools:
     versions: str  # whatever may change the library they make
 
 
-def engine_model(configuration: EngineConfiguration, options: BuildOptions | None = None) -> Path:
+def engine_model(
+    configuration: EngineConfiguration,
+    options: BuildOptions | None = None,
+    building: Callable[[], None] = lambda: None,
+) -> Path:
     """Library of a configuration's engine, built where it is not there yet; ToolError as `build_model`."""
-    return build_model(engine_sources(), engine_parameters(configuration), "engine", options)
+    return build_model(engine_sources(), engine_parameters(configuration), "engine", options, building)
 
 
 def build_model(
-    sources: Sequence[Path], parameters: Mapping[str, int], top: str, options: BuildOptions | None = None
+    sources: Sequence[Path],
+    parameters: Mapping[str, int],
+    top: str,
+    options: BuildOptions | None = None,
+    building: Callable[[], None] = lambda: None,
 ) -> Path:
     """Shared library of module `top`, which has the engine's ports; packages come first in `sources`.
 
-    Equal contents of everything it is made of are built once. ToolError when a tool is missing or fails.
+    Equal contents of everything it is made of are built once, and `building` is called before they are.
+    ToolError when a tool is missing or fails.
     """
     options = options or BuildOptions()
     tools = _tools()
@@ -90,6 +99,7 @@ def build_model(
     name = f"{top}-{contents()}.so"
 
     def make(folder: Path) -> Path:
+        building()
         model = _built(folder, sources, settings, options, tools)
         # Somebody may edit a source meanwhile: the library would not hold what its name promises.
         if contents() not in name:

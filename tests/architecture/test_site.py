@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
+from command_line import complaint
 from page_blocks import CodeBlock, code_blocks
 from repository import ROOT
 
 import bitlathe
-from bitlathe.flow.cli.main import app
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,7 +47,6 @@ SHELL |= {"vivado_hls", "vitis_hls", "vitis-run", "v++", "cd", "git", "tar", "ex
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|^    .*$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
 
 
 def anchors(page: Path) -> set[str]:
@@ -127,12 +125,7 @@ def check_bitlathe(words: list[str], place: str) -> None:
     """The argument parser takes the words; nothing is run."""
     if words == ["--version"]:
         return
-    name, *rest = words
-    assert name in COMMANDS, place
-    try:
-        COMMANDS[name].make_context(name, list(rest))
-    except Exception as error:  # of click or of its copy in typer, by version
-        pytest.fail(f"{place}: {error}")
+    assert (wrong := complaint(*words)) is None, f"{place}: {wrong}"
 
 
 def check_make(words: list[str], place: str) -> None:

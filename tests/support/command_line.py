@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import typer.main
 from typer.testing import CliRunner
 
 from bitlathe.flow.cli.main import app
@@ -30,6 +31,7 @@ class Outcome:
         return values
 
 
+COMMANDS: Mapping[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
 Run = Callable[..., Outcome]
 
 
@@ -37,3 +39,14 @@ def run(*words: object) -> Outcome:
     """Run `bitlathe` with these words; an error that is not ours is raised unchanged."""
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     return Outcome(status=result.exit_code, stdout=result.stdout, stderr=result.stderr)
+
+
+def complaint(name: str, *words: str) -> str | None:
+    """What the argument parser finds wrong with a command's words, None if nothing; nothing is run."""
+    if name not in COMMANDS:
+        return f"no command {name}"
+    try:
+        COMMANDS[name].make_context(name, list(words))
+    except Exception as error:  # of click or of its copy in typer, by version
+        return str(error) or type(error).__name__
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +13,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from command_line import run
+from command_line import complaint, run
 from repository import ROOT
 
+from bitlathe.flow.api.demo import next_commands
 from bitlathe.flow.hardware.latency import CycleModelRung
 from bitlathe.hls.target.config import find_target
 from bitlathe.model.graph.files.archive import read_graph
@@ -241,3 +243,7 @@ def test_the_demo_is_bit_exact_on_every_test_image(tmp_path: Path) -> None:
     baseline = json.loads((ordinary / "result.json").read_text())
     assert search["found"]["accuracy"] >= baseline["found"]["accuracy"], "on the images that judge"
     assert search["found"]["cycles"] < baseline["found"]["cycles"]
+    assert search["budget"]["met"]
+    for command in next_commands(tmp_path / "demo"):
+        program, *words = shlex.split(command)
+        assert program == "bitlathe" and complaint(*words) is None

@@ -13,12 +13,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import typer.main
-from command_line import run
+from command_line import COMMANDS, run
 from repository import ROOT, files_below
 
 import bitlathe
-from bitlathe.flow.cli.main import app
 from bitlathe.flow.cli.options import network_request
 from bitlathe.flow.errors import ExitStatus
 from bitlathe.flow.hardware.resources import Resources
@@ -31,8 +29,6 @@ PAGE = ROOT / "docs" / "command_line.md"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 RUNNABLE = re.compile(r"<!-- runnable -->\n((?:    .+\n)+)")
 PYTHON = re.compile(r"<!-- python -->\n((?:(?:    .*)?\n)+)")
-
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group has them
 
 
 def blocks() -> list[tuple[str, tuple[str, ...]]]:

@@ -36,6 +36,22 @@ def test_equal_contents_are_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert echo_library() == library
 
 
+def test_the_caller_is_told_before_a_library_is_compiled_and_only_then(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def compiled(folder: Path, *_: object) -> Path:
+        said.append("compiled")
+        (folder / "model.so").touch()
+        return folder / "model.so"
+
+    said: list[str] = []
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(build, "_built", compiled)
+    for _ in range(2):
+        build.engine_model(TARGETS["pynq-z2"].engine, building=lambda: said.append("told"))
+    assert said == ["told", "compiled"]
+
+
 def test_parameters_options_and_sources_each_name_another_library(tmp_path: Path) -> None:
     edited = tmp_path / SOURCE.name
     edited.write_text(SOURCE.read_text() + "// edited\n")
