@@ -76,7 +76,7 @@ bitstream: $(STAMP)  ## Vivado's project of a board, and the bitstream if Vivado
 	  .venv/bin/bitlathe bitstream --target $$board --engine $(or $(ENGINE),rtl) \
 	    $(if $(filter require,$(SYNTH)),--require) || exit $$?; done
 
-wheel: $(STAMP) compiler  ## sdist and wheel, the latter tried outside the checkout; into build/wheel
+wheel: $(STAMP) compiler  ## sdist, wheel, bill of materials; the wheel tried outside the checkout; into build/wheel
 	.ci/wheel
 
 lint: $(STAMP)  ## style of Python, SystemVerilog and C++, and of the commits' subjects
