@@ -22,7 +22,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs hls wheel bitstream test numeric pynq sim bench soak prove resources timing lint types links clean compiler
+.PHONY: help demo docs hls wheel bitstream test numeric pynq sim bench soak prove mutants resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test: $(STAMP) compiler  ## everything that needs no vendor tool, accelerator or
 
 prove: $(STAMP)  ## theorems about the engine's blocks by solvers, a fault for each: [BLOCKS="fifo skid" EXCEPT=mac_pair]
 	$(PY) benchmarks/proofs.py $(if $(BLOCKS),--blocks $(BLOCKS)) $(if $(EXCEPT),--except $(EXCEPT)) --jobs $(WORKERS)
+
+mutants: $(STAMP) compiler  ## one-line faults, each of which a test must notice, hours: [SECONDS=600 TURN= FILES=]
+	$(PY) benchmarks/mutants.py --jobs $(WORKERS) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(TURN),--turn $(TURN)) \
+	  $(if $(FILES),--files $(FILES))
 
 numeric: $(STAMP) compiler  ## what computes with floats once more, as another processor adds them up
 	$(PLAIN) $(PY) -m pytest $(SUITE) tests/model tests/flow/network/test_training.py tests/flow/compress/test_run.py \

@@ -18,7 +18,7 @@ from pathlib import Path
 from bitlathe.flow.cli.output import note, print_table
 from bitlathe.flow.files import write_json
 from bitlathe.model.graph.errors import ToolError
-from bitlathe.rtl_tb.formal.prove import Row, prove_all
+from bitlathe.rtl_tb.formal.prove import Row, prove_all, questions, theorems
 from bitlathe.rtl_tb.formal.tables import BLOCKS
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
@@ -32,16 +32,19 @@ def main(words: Sequence[str] | None = None) -> int:
         "--blocks", nargs="*", choices=NAMES, default=NAMES, metavar="BLOCK", help=f"of {', '.join(NAMES)}"
     )
     parser.add_argument("--except", nargs="*", choices=NAMES, default=[], dest="without", metavar="BLOCK")
+    parser.add_argument("--theorems", action="store_true", help="on the first sizes alone, and no faults")
     parser.add_argument("--jobs", type=int, default=2, help="solvers at once")
     arguments = parser.parse_args(words)
     started = time.monotonic()
     chosen = [block for block in BLOCKS if block.name in {*arguments.blocks} - {*arguments.without}]
     try:
-        rows = prove_all(chosen, BUILD / "prove", arguments.jobs, _tell)
+        rows = prove_all(
+            chosen, BUILD / "prove", arguments.jobs, _tell, theorems if arguments.theorems else questions
+        )
     except ToolError as error:
         print(f"prove: {error}", file=sys.stderr)
         return 3
-    if len(chosen) == len(BLOCKS):
+    if len(chosen) == len(BLOCKS) and not arguments.theorems:
         write_json(OUT, [row.to_json() for row in rows])
     _show(rows)
     failed = [row for row in rows if not row.holds]

@@ -9,7 +9,7 @@ from small_graphs import BYTE, conv2d, graph_of
 from bitlathe.model.graph.aliases import channels_of
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.nodes import MaxPool2d, Node
-from bitlathe.model.graph.resampling import Upsample2d
+from bitlathe.model.graph.resampling import PixelShuffle2d, PixelUnshuffle2d, Upsample2d
 
 EYE = np.eye(4, dtype=np.int8).reshape(4, 4, 1, 1)
 
@@ -53,3 +53,10 @@ def test_a_window_of_one_pixel_is_one() -> None:
     assert found(MaxPool2d(**pool, kernel_size=(1, 1), end_padding=(-1, 0))) is None
     assert found(Upsample2d(name="up", format=BYTE, source="image", factors=(1, 1))) == (0, 1, 2, 3)
     assert found(Upsample2d(name="up", format=BYTE, source="image", factors=(1, 2))) is None
+
+
+@pytest.mark.parametrize("shuffle", [PixelShuffle2d, PixelUnshuffle2d])
+def test_a_shuffle_of_pixels_by_one_is_one(shuffle: type[PixelShuffle2d | PixelUnshuffle2d]) -> None:
+    node = {"name": "shuffle", "format": BYTE, "source": "image"}
+    assert found(shuffle(**node, factor=1)) == (0, 1, 2, 3)
+    assert found(shuffle(**node, factor=2)) is None

@@ -82,3 +82,11 @@ def test_constants_are_one_for_all_channels_or_one_each() -> None:
         assert str(caught.value) == problem
     with pytest.raises(FormatError, match=r"has 3 means, images have 1 channel; give 1$"):
         IMAGENET.check_channels(1, "images have")
+
+
+def test_numbers_reach_as_far_as_the_message_says() -> None:
+    for mean, std in ((1e9, 1.0), (-1e9, 1.0), (0.0, 1e9), (0.0, 1e-9)):
+        assert Normalization("far", (mean,), (std,)).mean == (mean,)
+    for mean, std in ((1.001e9, 1.0), (0.0, 1.001e9), (0.0, 0.999e-9), (0.0, 0.0)):
+        with pytest.raises(FormatError, match=r"give numbers up to 1e\+09"):
+            Normalization("farther", (mean,), (std,))
