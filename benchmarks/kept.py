@@ -124,6 +124,12 @@ KEPT = (
         is_wrong=lambda row: row["mismatches"],
         others={"seed": 1},
     ),
+    Kept(
+        name="mutants",
+        key=("file", "mutant"),
+        command=lambda row: f"python benchmarks/mutants.py --files {row['file']}",
+        is_wrong=lambda row: not (row["killed_by"] or row["argued"]),
+    ),
     Kept(name="soak", key=("kind",), command=_soak_command, is_wrong=lambda row: row["wrong"]),
 )
 

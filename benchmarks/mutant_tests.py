@@ -150,7 +150,6 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in filter(None, names.split("\0")):
@@ -363,7 +362,7 @@ def try_fault(area: Area, fault: Fault, tests: Sequence[KnownTest], copy: Copy) 
     """Put a fault into the copy, run its tests until one fails, and take it out again."""
     text = (ROOT / fault.file).read_text(encoding="utf-8")
     is_python = fault.file.endswith(PYTHON)
-    cache = cache_folder() if is_python else copy.folder.with_name(f"{copy.folder.name}-cache")
+    cache = cache_folder() if is_python else copy.folder.with_name("cache")
     cache.mkdir(parents=True, exist_ok=True)
     before = set(cache.iterdir())
     copy.write(fault.file, fault.applied(text))

@@ -27,6 +27,7 @@ from hashlib import sha256
 from itertools import groupby, islice
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 
 from mutant_tests import AREAS, ROOT, WORK, Area, Copy, KnownTest, control, read_by, try_fault
 from mutation import PYTHON, Fault, ranked
@@ -189,16 +190,19 @@ def _rows(
     """The row of each fault, as it is found; none begins past the end."""
     copies: SimpleQueue[Copy] = SimpleQueue()
     with ExitStack() as stack:
-        for number in range(jobs):
-            copies.put(stack.enter_context(closing(Copy(WORK / f"copy{number}"))))
+        WORK.mkdir(parents=True, exist_ok=True)
+        for _ in range(jobs):
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="copy-", dir=WORK)))
+            copies.put(stack.enter_context(closing(Copy(folder / "tree"))))
         for area, own in groupby(chosen, key=lambda slot: slot.area):
             asked = list(own)
             left = [slot for slot in asked if _judged(slot, known) is None]
-            copy = copies.get()
-            tests = control(area, copy, WORK / "control") if left and time.monotonic() < ends else []
+            copy, began = copies.get(), time.monotonic()
+            tests = control(area, copy, WORK / "control") if left and began < ends else []
+            ends += time.monotonic() - began
             copies.put(copy)
 
-            def tried(slot: Slot, tests: Sequence[KnownTest] = tests) -> Row | None:
+            def tried(slot: Slot, tests: Sequence[KnownTest] = tests, ends: float = ends) -> Row | None:
                 copy = copies.get()
                 try:
                     return _tried(slot, tests, argued, known, copy, ends)
@@ -272,7 +276,12 @@ def _show(rows: Sequence[Row], chosen: int) -> None:
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no fault after these")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float("inf"),
+        help="on faults; what the tests take without one is not counted",
+    )
     parser.add_argument("--files", nargs="*", default=[], metavar="FILE", help="faults of these alone")
     parser.add_argument("--turn", type=int, default=0, help="number of the area to begin with")
     parser.add_argument("--seed", type=int, default=1, help="draws the faults; those of 1 are argued")

@@ -125,7 +125,9 @@ OPERATORS = (
     _operator("constant", "sv", r"1'b[01]", _one_of({"1'b0": "1'b1", "1'b1": "1'b0"})),
     _operator("constant", "sv", r"(?<![\w)])'[01](?!\w)", _one_of({"'0": "'1", "'1": "'0"})),
     _operator("constant", "hpp", r"\b(?:true|false)\b", _one_of({"true": "false", "false": "true"})),
-    _operator("constant", "py", r"(?<!strict=)\b(?:True|False)\b", _one_of({"True": "False", "False": "True"})),
+    _operator(
+        "constant", "py", r"(?<!strict=)\b(?:True|False)\b", _one_of({"True": "False", "False": "True"})
+    ),
     _operator("least for most", "py hpp", r"\b(?:min|max)(?=\()", _one_of({"min": "max", "max": "min"})),
     _operator("shift", "hpp sv", r"(?<= )>>>(?= )", ">>"),
     _operator("shift", "py hpp sv", r"(?<= )(?:<<|>>)(?= )", _one_of({"<<": ">>", ">>": "<<"})),

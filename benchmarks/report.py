@@ -324,6 +324,26 @@ def soak(results: Path) -> Iterator[Cells]:
         )
 
 
+def mutants(results: Path) -> Iterator[Cells]:
+    """One-line faults and what noticed them, by area."""
+    yield "faults in", "files", "tried", "noticed", "by a theorem", "argued", "alive", "mean time"
+    rows = read(results / "mutants.json")
+    for area in dict.fromkeys(row["area"] for row in rows):
+        own = [row for row in rows if row["area"] == area]
+        killed = [row for row in own if row["killed_by"]]
+        argued = sum(bool(row["argued"]) for row in own)
+        yield (
+            area,
+            str(len({row["file"] for row in own})),
+            str(len(own)),
+            str(len(killed)),
+            str(sum(row["killed_by"].startswith("make prove") for row in own)),
+            str(argued),
+            str(len(own) - len(killed) - argued),
+            f"{sum(row['seconds'] for row in own) / len(own):.0f} s",
+        )
+
+
 def bars(results: Path) -> Iterator[Cells]:
     """The bars that the searches must reach."""
     yield "what", "reached", "met"
@@ -349,6 +369,7 @@ TABLES: Mapping[str, Callable[[Path], Iterator[Cells]]] = {
         refused,
         operators,
         soak,
+        mutants,
     )
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,15 +111,51 @@ def test_one_word_outside_is_out_of_bounds(seed: int) -> None:
         assert fault is not None and fault.code is ErrorCode.OUT_OF_BOUNDS, where
 
 
+@settings(max_examples=40)
+@given(SEEDS)
+def test_a_group_lasts_as_long_as_its_products_and_its_words_and_no_longer(seed: int) -> None:
+    one = random_exec(np.random.default_rng(seed), NARROW)
+    products = one.kernel_h * one.kernel_w * one.ci_tiles
+    slots = one.group_lanes * one.sub_tiles * (2 if one.has_residual and not one.res_fast else 1)
+    least = max(products, slots + one.skip_weights)
+    assert fault_of(replace(one, group_cycles=least), NARROW) is None
+    fault = fault_of(replace(one, group_cycles=least - 1), NARROW)
+    assert fault is not None and fault.code is ErrorCode.BAD_FIELD
+
+
+def least_exec(**changes: Any) -> Exec:
+    """An EXEC of one pixel and one tap that passes, with the given fields."""
+    ones = ("kernel_h", "kernel_w", "ci_tiles", "out_h", "out_w", "out_tiles", "tap_rows")
+    steps = ("tap_step", "out_step", "sub_tiles", "group_lanes", "pitch_bank", "tap_row_bank")
+    return Exec(**{**dict.fromkeys((*ones, *steps), 1), "group_cycles": 9, **changes})
+
+
+@pytest.mark.parametrize(
+    ("right", "change"),
+    [
+        ({"hold_weights": True, "kernel_h": 2}, {"is_max": True}),
+        ({"hold_weights": True, "kernel_h": 2}, {"ci_tiles": 2}),
+        ({"hold_weights": True, "kernel_h": 2}, {"skip_weights": 1}),
+        ({"skip_weights": 1, "kernel_h": 2}, {"skip_weights": 2}),
+        ({"has_table": True, "table": 3}, {"has_table": False}),
+        ({"is_product": True, "is_max": True, "has_residual": True}, {"is_max": False}),
+        ({"is_product": True, "is_max": True, "has_residual": True}, {"has_residual": False}),
+        ({"is_product": True, "is_max": True, "has_residual": True}, {"res_packed": True}),
+        ({"res_still": True, "has_residual": True}, {"has_residual": False}),
+    ],
+    ids=str,
+)
+def test_flags_that_do_not_go_together_are_refused(right: dict[str, int], change: dict[str, int]) -> None:
+    assert fault_of(least_exec(**right), NARROW) is None
+    fault = fault_of(least_exec(**{**right, **change}), NARROW)
+    assert fault is not None and fault.code is ErrorCode.BAD_FIELD
+
+
 @pytest.mark.parametrize(("pp", "most"), [(1, 0), (2, 2), (3, 2), (6, 6)])
 def test_packed_pixels_come_in_pairs(pp: int, most: int) -> None:
     engine = EngineConfiguration(pp=pp, banks=7)
-    ones = dict.fromkeys(("kernel_h", "kernel_w", "ci_tiles", "out_h", "out_w", "out_tiles", "tap_rows"), 1)
-    one = Exec(
-        **ones, **dict.fromkeys(("tap_step", "out_step", "sub_tiles", "pitch_bank", "tap_row_bank"), 1)
-    )
     for lanes in range(1, pp + 1):
-        plain = replace(one, group_lanes=lanes, group_cycles=9)
+        plain = least_exec(group_lanes=lanes)
         assert fault_of(plain, engine) is None
         fault = fault_of(replace(plain, in_packed=True), engine)
         assert (fault is None) is (lanes <= most)

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compiled_networks import NETWORKS, PYNQ, compiled_for, computed
+from small_graphs import conv2d, graph_of
 
 from bitlathe.hls.compile import Compiled
 from bitlathe.hls.functional.run import FunctionalEngine
 from bitlathe.hls.program import DESCRIPTOR_BYTES, Descriptor, Opcode
 from bitlathe.hls.target.config import EngineConfiguration
-from bitlathe.model.graph.errors import FormatError
+from bitlathe.model.graph.errors import FormatError, OverflowRisk
 from bitlathe.model.graph.random_inputs import random_inputs
 from bitlathe.model.graph.reference import evaluate, evaluate_all
 
@@ -78,6 +79,21 @@ def test_skipped_rows_that_are_not_the_kernels_are_refused(compiled: Compiled) -
 def test_more_lanes_than_the_array_has_are_refused(compiled: Compiled) -> None:
     with pytest.raises(FormatError, match=r"7 lanes are not 1\.\.6"):
         run(compiled, on(Opcode.EXEC, group_lanes=7))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_an_accumulator_beyond_its_bits_is_told(sign: int) -> None:
+    weight = np.full((8, 8, 1, 1), 127, np.int8)
+    proven, most = (np.full(1, sign * value, "<i4").tobytes() for value in (123456789, 2**31 - 1))
+    conv = conv2d(weight, bias=np.full(8, sign * 123456789, np.int32))
+    fitting = compiled_for(graph_of(conv, shape=(8, 1, 1)), PYNQ)
+    assert fitting.weights.count(proven) == 8
+    broken = replace(fitting, weights=fitting.weights.replace(proven, most))
+    engine = FunctionalEngine.of(broken)
+    for codes in (0, -sign):  # towards zero
+        engine.run(fitting.input_layout.pack(np.full((1, 8, 1, 1), codes, np.int32)))
+    with pytest.raises(OverflowRisk, match=r"EXEC\): an accumulator reaches \d+, beyond 32 bits"):
+        engine.run(fitting.input_layout.pack(np.full((1, 8, 1, 1), sign * 100, np.int32)))
 
 
 def test_stores_beyond_the_output_are_refused(compiled: Compiled) -> None:

@@ -9,6 +9,7 @@ from small_graphs import BYTE, conv2d, graph_of
 from strategies import SEEDS, formats, graphs_with_inputs
 
 from bitlathe.model.graph.bounds import code_ranges
+from bitlathe.model.graph.elementwise import Lookup
 from bitlathe.model.graph.errors import OverflowRisk
 from bitlathe.model.graph.fixed_point import FixedPoint, IntArray, rounding_constant
 from bitlathe.model.graph.graph import Graph, shifts
@@ -151,6 +152,16 @@ def test_pools_and_concatenations_pass_ranges_on() -> None:
     ranges = code_ranges(graph_of(relu, pool, shifted, both, shape=(1, 4, 4)))
     assert (ranges["pool"].lo, ranges["pool"].hi) == (0, 9)
     assert (ranges["both"].lo, ranges["both"].hi) == (-5, 9)
+
+
+def test_a_table_passes_on_the_codes_that_its_source_reaches() -> None:
+    relu = conv2d(np.ones((1, 1, 1, 1), np.int8), name="relu", lo=-3, hi=5)
+    table = {"format": BYTE, "source": "relu", "function": "any"}
+    rising = Lookup(name="rising", **table, codes=tuple(range(-128, 128)))
+    falling = Lookup(name="falling", **table, codes=tuple(range(127, -129, -1)))
+    ranges = code_ranges(graph_of(relu, rising, falling))
+    assert (ranges["rising"].lo, ranges["rising"].hi) == (-3, 5)
+    assert (ranges["falling"].lo, ranges["falling"].hi) == (-6, 2)
 
 
 def test_every_channel_of_every_weighted_layer_has_a_bound() -> None:

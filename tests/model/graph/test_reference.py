@@ -197,6 +197,10 @@ def test_input_codes_of_another_shape_are_refused(shape: tuple[int, ...]) -> Non
             np.full((1, 1, 1, 1), 128),
             "small: input codes span [128, 128], beyond [-128, 127]; clip them",
         ),
+        (
+            np.full((1, 1, 1, 1), -129),
+            "small: input codes span [-129, -129], beyond [-128, 127]; clip them",
+        ),
     ],
 )
 def test_input_codes_that_are_no_codes_are_refused(codes: IntArray, message: str) -> None:
