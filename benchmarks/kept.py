@@ -130,6 +130,12 @@ KEPT = (
         command=lambda row: f"python benchmarks/mutants.py --files {row['file']}",
         is_wrong=lambda row: not (row["killed_by"] or row["argued"]),
     ),
+    Kept(
+        name="memory",
+        key=("network", "target", "busy", "latency"),
+        command=lambda row: f"python benchmarks/memory.py --networks {row['network']}",
+        is_wrong=lambda row: row["mismatches"],
+    ),
     Kept(name="soak", key=("kind",), command=_soak_command, is_wrong=lambda row: row["wrong"]),
 )
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BENCH = ROOT / "build" / "bench"
 FIGURES = ROOT / "docs" / "figures"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "import.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "import", "performance")))
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 NAMES = {
@@ -308,6 +308,18 @@ def operators(results: Path) -> Iterator[Cells]:
         yield row["operator"], row["target"], f"{row['cycles']:,}", ratio, str(row["mismatches"])
 
 
+def memory(results: Path) -> Iterator[Cells]:
+    """The headline networks behind faster and slower memories."""
+    rows = sorted(read(results / "memory.json"), key=lambda row: row["busy"])
+    shares = sorted({row["busy"] for row in rows})
+    yield "network", "target", "latency, cycles", *(f"busy {share:g}" for share in shares)
+    lines: dict[tuple[str, str, int], dict[float, int]] = {}
+    for row in rows:
+        lines.setdefault((row["network"], row["target"], row["latency"]), {})[row["busy"]] = row["cycles"]
+    for (network, target, latency), cycles in lines.items():
+        yield NAMES[network], target, str(latency), *(f"{cycles[share]:,}" for share in shares)
+
+
 def soak(results: Path) -> Iterator[Cells]:
     """Random networks and damaged programs through every engine."""
     yield "what", "how many", "engines", "wrong", "what happened", "command", "commit", "date"
@@ -368,6 +380,7 @@ TABLES: Mapping[str, Callable[[Path], Iterator[Cells]]] = {
         imported,
         refused,
         operators,
+        memory,
         soak,
         mutants,
     )
