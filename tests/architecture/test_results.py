@@ -37,6 +37,20 @@ def test_every_table_of_a_page_is_what_the_rows_say(report: ModuleType) -> None:
     assert sorted(found) == sorted(report.TABLES)
 
 
+def test_every_drawing_is_what_the_rows_say(report: ModuleType, results: Path) -> None:
+    import figures
+
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    assert {path.name for path in report.FIGURES.iterdir()} == set(figures.FIGURES)
+    for name, draw in figures.FIGURES.items():
+        assert f"(figures/{name})" in pages
+        drawn = (report.FIGURES / name).read_text(encoding="utf-8")
+        assert draw(results) == drawn, "draw it by `python benchmarks/report.py`"
+    path = results / "cycles.json"
+    path.write_text(path.read_text().replace('"cycles": 107528', '"cycles": 207528'))
+    assert all(draw(results) != (report.FIGURES / name).read_text() for name, draw in figures.FIGURES.items())
+
+
 def test_a_figure_that_changes_on_a_page_alone_is_found(report: ModuleType) -> None:
     for page in report.PAGES:
         text = page.read_text(encoding="utf-8")
