@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from mutant_plugin import LINES, REPORT
-from mutation import CXX, HARDWARE, PYTHON, Fault
+from mutation import HARDWARE, PYTHON, Fault
 
 from bitlathe.model.graph.errors import ToolError
 from bitlathe.model.native.cache import CACHE_VARIABLE, cache_folder, digest_of
@@ -32,8 +32,9 @@ WORK = ROOT / "build" / "mutants"
 ROOMS = ("board", "flow", "hls", "model", "rtl_tb")
 MARKS = "not (slow or vitis or vivado or board or cuda)"
 PROPERTY_MODULES = tuple(sorted(PROPERTIES.glob("*.sv")))
+WHOLE = "engine"  # the module that holds all others
 TIME_LIMIT = "the time limit"  # what kills a fault that makes tests run for ever
-UNBUILT = re.compile(r"%Error|\berror: |syntax error")
+NOTHING: Mapping[str, Any] = {"failed": [], "ends": {}}  # of no tests
 _BENCH = re.compile(r'run_bench\(\s*"(\w+)"')
 
 
@@ -45,6 +46,7 @@ class Area:
     sources: tuple[str, ...]  # patterns
     tests: tuple[str, ...]  # patterns of files
     most: int  # faults a file
+    only: str = ""  # which of the tests: an expression of pytest's -k
     without: tuple[str, ...] = ()  # patterns of sources that are rendered, or say nothing that runs
 
     def files(self) -> list[str]:
@@ -60,6 +62,7 @@ AREAS = (
         sources=("hls/rtl/*.sv",),
         without=("hls/rtl/*_pkg.sv",),
         tests=("rtl_tb/*/test_*.py", "tests/hls/sim/test_engine.py", "tests/hls/sim/test_engine_recovery.py"),
+        only="not (ICARUS or wide or narrow)",  # one engine, and the simulator that is quicker on the whole
         most=3,
     ),
     Area(
@@ -112,6 +115,7 @@ AREAS = (
         sources=("board/*.py",),
         without=("board/errors.py", "board/__main__.py"),
         tests=("tests/board/test_*.py",),
+        only="not what_is_deployed_runs",  # what is deployed runs from where it was put, and not from a copy
         most=1,
     ),
 )
@@ -261,12 +265,14 @@ def _end_group(leader: int) -> None:
 
 def control(area: Area, copy: Copy, kept: Path) -> list[KnownTest]:
     """The tests of an area as they run without a fault, unless they did before; ToolError if one fails."""
-    places = {file: kept / f"{_digest(file)}.json" for file in area.test_files()}
+    places = {file: kept / f"{_digest(area, file)}.json" for file in area.test_files()}
     left = [file for file, place in places.items() if not place.exists()]
     if left:
         kept.mkdir(parents=True, exist_ok=True)
         folders = sorted({str(Path(file).parent) for file in area.files() if file.endswith(PYTHON)})
-        found = copy.pytest(left, 3600, **{LINES: " ".join(folders), CACHE_VARIABLE: str(cache_folder())})
+        found = copy.pytest(
+            left, 3600, "-k", area.only, **{LINES: " ".join(folders), CACHE_VARIABLE: str(cache_folder())}
+        )
         if found is None or found["failed"]:
             words = (
                 "".join(found["ends"][test] for test in found["failed"][:1])
@@ -292,9 +298,9 @@ def control(area: Area, copy: Copy, kept: Path) -> list[KnownTest]:
     ]
 
 
-def _digest(test_file: str) -> str:
-    """Names what a test's run depends on: the product, what tests share, the files beside it, itself."""
-    return digest_of([test_file], [*_product(), *read_by(test_file)])
+def _digest(area: Area, test_file: str) -> str:
+    """Names what a test file's findings hang on: the area's files, and what the tests are made of."""
+    return digest_of([test_file, area.only], [*(ROOT / file for file in area.files()), *read_by(test_file)])
 
 
 def read_by(test_file: str) -> list[Path]:
@@ -304,35 +310,25 @@ def read_by(test_file: str) -> list[Path]:
     return [*(path for path in others if not path.name.startswith("test_")), ROOT / test_file]
 
 
-@cache
-def _product() -> tuple[Path, ...]:
-    shared = (*ROOT.glob("rtl_tb/*.py"), *ROOT.glob("tests/support/*.py"), ROOT / "conftest.py")
-    return (*(path for room in ROOMS[:-1] for path in _sources(ROOT / room)), *sorted(shared))
-
-
-def _sources(folder: Path) -> list[Path]:
-    kinds = {PYTHON, HARDWARE, CXX, ".cpp", ".j2", ".toml", ".json"}
-    return sorted(
-        path for path in folder.rglob("*") if path.suffix in kinds and "__pycache__" not in path.parts
-    )
-
-
 def stages(area: Area, fault: Fault, tests: Sequence[KnownTest]) -> list[list[KnownTest]]:
-    """The tests that run the line, the quickest first; then the others of their files, whose fixtures may."""
-    if fault.file.endswith(PYTHON):
-        lines = [(test, test.lines.get(fault.file, ())) for test in tests]
-        first = [test for test, ran in lines if fault.line in ran] or [test for test, ran in lines if ran]
-    elif fault.file.endswith(HARDWARE):
-        tops = {test.file: modules_of(test.file) for test in tests}
-        first = [test for test in tests if Path(fault.file).stem in tops[test.file]]
-        return [sorted(first, key=lambda test: (len(tops[test.file]), test.seconds))]
-    else:
+    """The tests that run the line, the quickest first; of RTL those of the whole engine apart."""
+    module = Path(fault.file).stem
+    if fault.file.endswith(HARDWARE):
+        covering = [test for test in tests if module in modules_of(test.file)]
+        benches = [test for test in covering if WHOLE not in modules_of(test.file)]
+        return [
+            sorted(each, key=_bench_cost) for each in (benches, [t for t in covering if t not in benches])
+        ]
+    if not fault.file.endswith(PYTHON):
         return [sorted(tests, key=lambda test: (test.file, test.seconds))]
-    own = Path(fault.file).stem
-    first.sort(key=lambda test: (own not in Path(test.file).stem, test.seconds))
-    files = {test.file for test in first} or {test.file for test in tests}
-    rest = [test for test in tests if test not in first and test.file in files]
-    return [stage for stage in (first, sorted(rest, key=lambda test: test.seconds)) if stage]
+    ran = [(test, test.lines.get(fault.file, ())) for test in tests]
+    covering = [test for test, lines in ran if fault.line in lines] or [test for test, lines in ran if lines]
+    return [sorted(covering or tests, key=lambda test: (module not in Path(test.file).stem, test.seconds))]
+
+
+def _bench_cost(test: KnownTest) -> tuple[int, float]:
+    """Modules that are compiled, and seconds."""
+    return len(modules_of(test.file)), test.seconds
 
 
 @cache
@@ -340,7 +336,7 @@ def modules_of(test_file: str) -> frozenset[str]:
     """Modules that a bench's tests simulate; of tests that start no bench, the whole engine's."""
     text = (ROOT / test_file).read_text(encoding="utf-8")
     own = tuple((ROOT / test_file).parent.glob("*.sv"))
-    tops = _BENCH.findall(text) or ["engine"]
+    tops = _BENCH.findall(text) or [WHOLE]
     return _stems(path for top in tops for path in library_sources(top, own))
 
 
@@ -367,16 +363,19 @@ def try_fault(area: Area, fault: Fault, tests: Sequence[KnownTest], copy: Copy) 
     before = set(cache.iterdir())
     copy.write(fault.file, fault.applied(text))
     try:
-        for stage in stages(area, fault, tests):
-            limit = 60 + (5 if is_python else 30) * sum(60 * (not is_python) + test.seconds for test in stage)
-            found = copy.pytest([test.name for test in stage], limit, "-x", **_variables(cache, is_python))
+        for number, stage in enumerate(stages(area, fault, tests)):
+            if number and (proof := _disproved(fault, copy)):
+                return Verdict(killed_by=proof)
+            limit = (60 if is_python else 900) + 5 * sum(test.seconds for test in stage)
+            names = [test.name for test in stage]
+            found = copy.pytest(names, limit, "-x", **_variables(cache, is_python)) if names else NOTHING
             if found is None:
                 return Verdict(killed_by=TIME_LIMIT)
             if failed := found["failed"][:1]:
                 words = found["ends"][failed[0]]
-                is_built = is_python or not ("ToolError" in words and UNBUILT.search(words))
+                is_built = is_python or "ToolError" not in words
                 return Verdict(killed_by=failed[0], is_built=is_built)
-        return _prove(fault, copy)
+        return Verdict(killed_by="")
     finally:
         copy.write(fault.file, text)
         if not is_python:
@@ -396,11 +395,11 @@ def _variables(cache: Path, is_python: bool) -> dict[str, str]:
     return {CACHE_VARIABLE: str(cache), **({} if is_python else {"CXX": str(compiler)})}
 
 
-def _prove(fault: Fault, copy: Copy) -> Verdict:
-    """What the theorems of the blocks say of a fault of the RTL that every bench let pass."""
+def _disproved(fault: Fault, copy: Copy) -> str:
+    """The theorems that do not hold with a fault of the RTL, by their command."""
     if fault.file.endswith(HARDWARE):
         for block in proofs_of(fault.file):
             # The products of a multiplier pair take a solver many minutes.
             if block != "mac_pair" and not copy.is_proved(block, 900):
-                return Verdict(killed_by=f"make prove BLOCKS={block}")
-    return Verdict(killed_by="")
+                return f"make prove BLOCKS={block}"
+    return ""

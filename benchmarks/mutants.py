@@ -4,9 +4,9 @@ python benchmarks/mutants.py --seconds 600
 
 Operators make them, a few a file, drawn by a seed from what the file reads, so a change leaves other files'
 faults as they are; some more are named in benchmarks/mutants.toml. Each is put into a private copy of the
-repository, where the tests run that execute its line, the quickest first, until one fails; then the others
-of their files, and the theorems of the blocks if it is in RTL. A fault that changes nothing that anybody can
-notice is argued in the same file, one by one.
+repository, where the tests run that execute its line, the quickest first, until one fails; of RTL the benches
+of the smallest block first, then its theorems, then the whole engine. A fault that changes nothing that
+anybody can notice is argued in the same file, one by one.
 
 What was found is kept in build/mutants, and counts while the file and the tests stay as they are: the same
 command goes on after it. Writes rows to build/bench/mutants.json. Exit status 1 where a fault lives that is

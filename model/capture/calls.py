@@ -233,7 +233,8 @@ class Call:
         for stage in reversed(value.order.stages):
             places = value.order.since(stage)
             if stage.route is not None and (places >= 0).all():
-                return self.in_places(self.at(value, stage), places, self.extra_name("values"))
+                made = replace(self.at(value, stage), moved=value.moved)
+                return self.in_places(made, places, self.extra_name("values"))
         return self.as_map(value)
 
     def map(self, name: str = "self") -> TracedTensor:

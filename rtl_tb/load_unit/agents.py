@@ -275,6 +275,8 @@ async def fails_with(bench: Bench, code: ErrorCode, index: int) -> None:
     dut.stop_i.value = 1
     await run(dut, bench.agents, lambda: not bench.memory.beats)
     await run_cycles(bench, 4)
+    stored = bench.words.items
+    assert not bench.expected_words or stored == bench.expected_words[: len(stored)]
     dut.clear_i.value = 1
     await run_cycles(bench, 1)
     dut.clear_i.value = dut.stop_i.value = 0

@@ -61,3 +61,13 @@ def test_an_order_that_no_node_makes_is_left_to_the_host() -> None:
     for name in wanted:
         assert made[name].shape == wanted[name].shape
         assert torch.allclose(made[name], wanted[name], rtol=0, atol=1e-6)
+
+
+def test_a_function_of_zeros_in_an_order_that_no_node_makes_is_computed_before_it() -> None:
+    module = Forward(
+        lambda m, x: F.relu(F.pad(m.a(x), (1, 1, 1, 1)).transpose(2, 3)), a=nn.Conv2d(3, 5, 3)
+    ).eval()
+    network, x = capture(module, SHAPE), pixel_inputs(2, SHAPE)
+    assert network.host == ("transpose",)
+    with torch.no_grad():
+        assert torch.allclose(returned(network, x), module(x), rtol=0, atol=1e-6)

@@ -321,3 +321,9 @@ def test_an_order_that_no_node_makes_is_refused_by_the_operation_that_made_it(
     with pytest.raises(UnsupportedLayer) as error:
         capture(module.eval(), SHAPE)
     assert problem in str(error.value), str(error.value)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_parts_along_an_axis_are_that_axis_values_one_by_one(axis: int) -> None:
+    module = Forward(lambda m, x: sum(x.unbind(axis)[1:], x.unbind(axis)[0]), a=nn.Conv2d(3, 3, 1))
+    captured_alike(module, (3, 4, 5))

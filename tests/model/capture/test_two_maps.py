@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitlathe.model.capture.float_network import FloatProduct
+from bitlathe.model.graph.errors import UnsupportedLayer
 
 SHAPE = (3, 6, 8)
 
@@ -61,6 +62,7 @@ FACTORS: dict[str, Callable[[Forward, Tensor], Tensor]] = {
     "a vector of dense layers": lambda m, x: x * by_vectors(m, x).view(x.size(0), -1, 1, 1),
     "a vector with axes": lambda m, x: x * by_vectors(m, x)[:, :, None, None],
     "a vector with axes, expanded": lambda m, x: x * by_vectors(m, x).unsqueeze(2).unsqueeze(3).expand_as(x),
+    "a vector and two pixels": lambda m, x: x[:, :, :1, :2] * squeezed(m, x),
     "a vector and one": lambda m, x: x + x * squeezed(m, x),
 }
 
@@ -100,6 +102,12 @@ def test_maps_are_broadcast_as_pytorch_does(case: str) -> None:
         v=nn.Linear(4, 4),
     )
     captured_alike(module, SHAPE)
+
+
+def test_a_map_and_itself_in_an_order_that_no_node_makes_is_no_function_of_the_map() -> None:
+    module = Forward(lambda m, x: (y := F.relu(m.a(x))) + y.transpose(2, 3), a=nn.Conv2d(3, 4, 3))
+    with pytest.raises(UnsupportedLayer, match="transpose"):
+        captured_alike(module, (3, 6, 6))
 
 
 def test_a_gated_unit_is_a_product_of_its_halves() -> None:

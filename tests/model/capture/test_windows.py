@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from bitlathe.model.capture.capture import capture
 from bitlathe.model.capture.float_network import FloatConv2d, FloatConvTranspose2d, FloatMaxPool2d
+from bitlathe.model.graph.errors import UnsupportedLayer
 
 SHAPE = (4, 9, 7)
 
@@ -167,3 +168,14 @@ def test_rows_of_an_image_may_be_the_steps_of_a_sequence() -> None:
 def test_a_map_of_sequences_that_is_an_output_has_its_size() -> None:
     network = capture(nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 5, 1)).eval(), (3, 1, 6))
     assert network.form.sizes == ((5, 6),)
+
+
+def test_a_divisor_of_the_whole_window_divides_windows_over_the_edge_too() -> None:
+    captured_alike(Forward(lambda m, x: F.avg_pool2d(x, 2, ceil_mode=True, divisor_override=4)), SHAPE)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_a_scale_that_is_not_that_of_the_sizes_is_refused(mode: str) -> None:
+    module = Forward(lambda m, x: F.interpolate(x, scale_factor=2.1, mode=mode))  # 12.6 rows of 6
+    with pytest.raises(UnsupportedLayer, match=r"makes 12 rows or columns of 6 by a scale of 2\.1"):
+        capture(module, (4, 6, 6))

@@ -12,7 +12,16 @@ from tolerances import sum_tolerance
 from torch import nn
 
 from bitlathe.model.compress import MethodData, Quantization, State, ZooArchitecture, train_epoch
-from bitlathe.model.compress.methods import PruneChannels, Quantize, channels, joint_reach
+from bitlathe.model.compress.methods import (
+    PruneChannels,
+    PruneOnce,
+    PruneWeights,
+    Quantize,
+    ShareWeights,
+    Train,
+    channels,
+    joint_reach,
+)
 from bitlathe.model.compress.methods.channels import batches_of, example_of, settle, width
 from bitlathe.model.compress.precision import integer_view
 from bitlathe.model.compress.release import released, rounded
@@ -100,6 +109,21 @@ def test_blocks_meet_a_target_in_the_epochs_they_owe_whatever_the_layers_widths(
     assert {width(state.model, name) % 8 for name in ("conv1", "fc2")} <= {0, 6, 4}
     before = state.removed_channels
     assert method.apply(state, data).removed_channels == before, "a target that is met asks for no more"
+
+
+def test_blocks_of_two_leave_even_widths(data: MethodData) -> None:
+    state = fresh_state(LENET.build(), SETTINGS)
+    state = PruneChannels(channels=40, target=99, lanes=2, criterion="random").apply(state, data)
+    assert not any(width(state.model, name) % 2 for name in ("conv1", "conv2", "fc1", "fc2"))
+
+
+def test_what_methods_do_stays_and_a_quantizer_owes_an_epoch_until_one_that_stays_is_on(
+    compressed: State,
+) -> None:
+    assert all(method.lasting for method in (PruneChannels, PruneOnce, PruneWeights, ShareWeights, Train))
+    fresh = fresh_state(LENET.build(), SETTINGS)
+    assert (QUANTIZE.owed(fresh), QUANTIZE.owed(compressed)) == (1, 0)
+    assert replace(QUANTIZE, lasting=False).owed(compressed) == 1
 
 
 @pytest.mark.parametrize("channels", [24, 8])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bitlathe.model.prune.channels.budget import CostShare, Count, WidthLimits
 from bitlathe.model.prune.channels.groups import ChannelScope, channel_groups
 from bitlathe.model.prune.channels.plug_in import PruneSettings, plug_in
-from bitlathe.model.prune.channels.removal import prune
+from bitlathe.model.prune.channels.removal import PruneReport, prune
 from bitlathe.model.prune.channels.selection import Selection
 from bitlathe.model.prune.errors import BrokenNetwork, BudgetError, PruneError
 from bitlathe.model.zoo import build, macs
@@ -95,6 +95,11 @@ def test_groups_of_parameters_and_their_order_stay() -> None:
     assert first["weight_decay"] == 1e-4
     assert [id(p) for p in first["params"]] == [id(p) for p in model.parameters() if p.ndim > 1]
     assert [id(p) for p in second["params"]] == [id(p) for p in model.parameters() if p.ndim <= 1]
+
+
+def test_a_report_names_the_layers_that_changed_and_no_others() -> None:
+    report = PruneReport(removed=3, widths={"conv1": (8, 5), "conv2": (16, 16)}, parameters=(1000, 900))
+    assert report.describe() == "conv1: 8 -> 5\n3 channels removed, 1,000 -> 900 parameters"
 
 
 def test_pruning_plugs_in_between_epochs_until_little_is_left() -> None:

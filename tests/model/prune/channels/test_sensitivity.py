@@ -42,6 +42,20 @@ def test_each_layer_alone_is_as_accurate_as_the_network_pruned_there() -> None:
     assert found.accuracies["conv1"][1] < 1  # one of six channels is left
 
 
+def test_one_channel_of_a_layer_stays_whatever_the_ratio() -> None:
+    model = load_pretrained("lenet5", "digits")
+    groups = channel_groups(model, DIGITS[:1])
+    scores = score_channels(model, groups, find_criterion("l2"))
+    left: list[int] = []
+
+    def accuracy(network: nn.Module) -> float:
+        left.append(int((network.conv2.weight != 0).any(3).any(2).any(0).sum()))  # of what conv1 makes
+        return 0.0
+
+    sensitivity(model, groups, scores, accuracy, ratios=(1.0,))
+    assert sorted(left)[:2] == [1, 6]
+
+
 def test_the_table_and_the_layers_to_skip_follow_from_the_losses() -> None:
     found = Sensitivity(
         base=0.9, ratios=(0.1, 0.5), accuracies={"conv1": (0.9, 0.5), "layer1.conv1": (0.89, 0.88)}
