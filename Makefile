@@ -2,6 +2,7 @@
 
 PY := .venv/bin/python
 BOARDS := $(basename $(notdir $(wildcard hls/target/boards/*.toml)))
+REFERENCES := $(basename $(notdir $(shell grep -l '^reference = true' hls/target/boards/*.toml)))
 ROOMS := board flow hls model rtl_tb
 TYPED := -m bitlathe $(addprefix -p bitlathe.,board flow hls model)
 # Named after the files it installs from, so editing either installs again and touching neither costs nothing.
@@ -22,7 +23,7 @@ PYNQ31 := build/venv-pynq31
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs hls wheel bitstream test numeric pynq sim bench soak prove mutants resources timing lint types links clean compiler
+.PHONY: help demo docs hls wheel bitstream test numeric pynq sim bench boards soak prove mutants resources timing lint types links clean compiler
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,9 +58,14 @@ sim: $(STAMP) compiler  ## the simulator benches alone
 
 bench: $(STAMP) compiler resources  ## cycles, area and speed; rows in build/bench
 	$(PY) benchmarks/cycles.py
+	$(PY) benchmarks/boards.py
 	$(PY) benchmarks/batch.py
 	$(PY) benchmarks/bars.py
 	$(PY) benchmarks/reference.py
+
+boards: $(STAMP) compiler  ## every board: its tests on the simulated one, its engine, cycles of the networks: [BOARD=]
+	$(PY) -m pytest -q -m slow tests/board/test_every_board.py $(if $(BOARD),-k $(BOARD))
+	$(PY) benchmarks/boards.py $(if $(BOARD),--boards $(BOARD))
 
 soak: $(STAMP) compiler  ## random networks and damaged programs through every engine, hours: [NETWORKS= PROGRAMS=]
 	$(PY) benchmarks/soak.py $(if $(NETWORKS),--networks $(NETWORKS)) $(if $(PROGRAMS),--programs $(PROGRAMS))
@@ -71,7 +77,7 @@ timing: $(STAMP)  ## longest path by Yosys, and blocks routed on another part; e
 	$(PY) benchmarks/timing.py
 
 hls: $(STAMP) compiler  ## HLS projects, proven in C simulation: [TARGET= NETWORK= FLOW=engine|hls4ml BACKEND= REUSE= SYNTH=require]
-	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),$(BOARDS)); do \
+	@for flow in $(or $(FLOW),engine hls4ml); do for target in $(or $(TARGET),$(REFERENCES)); do \
 	  .venv/bin/bitlathe hls --network $(or $(NETWORK),resnet8) --target $$target --flow $$flow \
 	    $(if $(BACKEND),--backend $(BACKEND)) $(if $(REUSE),--reuse $(REUSE)) --synth $(or $(SYNTH),auto) || exit $$?; done; done
 

@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> int:
                 path.write_text(formatted(path.read_text(encoding="utf-8"), path), encoding="utf-8")
             return 0
         judged = [is_untidy(path) for path in cpp_sources()]
-        for target in TARGETS.values():
+        for target in {each.engine: each for each in TARGETS.values()}.values():
             judged += [is_refused(verilator(target)), is_refused(slang(target))]
         return int(any(judged))
     except ToolError as error:

@@ -18,14 +18,14 @@ from resources import OUT
 from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.hardware.resources import measured_resources
 from bitlathe.hls.target.area import deviations
-from bitlathe.hls.target.config import TARGETS, EngineConfiguration, Target
+from bitlathe.hls.target.config import TARGETS, EngineConfiguration, Target, reference_targets
 from bitlathe.hls.target.measured import POINTS, AreaPoint, measured, text
 from bitlathe.model.graph.files.storage import write_whole
 
 PYNQ = TARGETS["pynq-z2"]
 # The shipped engines, and small ones to separate the terms: fewer pixels, more outputs, wider words.
 ENGINES = (
-    *TARGETS.values(),
+    *reference_targets().values(),
     replace(PYNQ, engine=EngineConfiguration(pp=2, banks=3, bank_lines=2048, weight_lines=1024)),
     replace(PYNQ, engine=EngineConfiguration(po=16, pp=3, banks=5, bank_lines=2048, weight_lines=2048)),
     replace(PYNQ, engine=EngineConfiguration(pi=16, po=16, pp=2, banks=3, bank_lines=1024, weight_lines=512)),

@@ -30,7 +30,7 @@ from bitlathe.flow.files import write_json
 from bitlathe.flow.hardware.compilation import NetworkProgram
 from bitlathe.flow.network.integer_network import IntegerNetwork
 from bitlathe.hls.functional.run import FunctionalEngine
-from bitlathe.hls.target.config import TARGETS
+from bitlathe.hls.target.config import reference_targets
 from bitlathe.model.data import Images
 from bitlathe.model.graph.errors import BitlatheError, CapacityError
 from bitlathe.model.graph.fixed_point import IntArray
@@ -142,7 +142,7 @@ def _unequal(made: Sequence[IntArray], wanted: Sequence[IntArray]) -> int:
 
 def _program(network: IntegerNetwork) -> NetworkProgram:
     """The program for the smallest board that holds the network."""
-    *smaller, largest = TARGETS
+    *smaller, largest = reference_targets()
     for target in smaller:
         try:
             return bitlathe.compile(network, target)

@@ -136,6 +136,12 @@ KEPT = (
         command=lambda row: f"python benchmarks/memory.py --networks {row['network']}",
         is_wrong=lambda row: row["mismatches"],
     ),
+    Kept(
+        name="boards",
+        key=("target",),
+        command=lambda row: f"python benchmarks/boards.py --boards {row['target']}",
+        is_wrong=lambda row: row["mismatches"] or row["limit"],
+    ),
     Kept(name="soak", key=("kind",), command=_soak_command, is_wrong=lambda row: row["wrong"]),
 )
 

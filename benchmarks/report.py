@@ -19,13 +19,16 @@ from figures import draw
 from kept import AREA, Row, keep, read
 
 from bitlathe.flow.wording import percent
-from bitlathe.hls.target.config import TARGETS
+from bitlathe.hls.target.config import TARGETS, reference_targets
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BENCH = ROOT / "build" / "bench"
 FIGURES = ROOT / "docs" / "figures"
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "import", "performance")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("results", "import", "performance", "boards")),
+)
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 NAMES = {
@@ -80,7 +83,8 @@ def rendered(text: str, results: Path) -> str:
 
 def headline(results: Path) -> Iterator[Cells]:
     """The networks with trained weights, and the one that a search found."""
-    first, *others = TARGETS
+    targets = list(reference_targets())
+    first, *others = targets
     yield "network, data", "accuracy: float, integer", f"{first}: cycles, latency", *others, "command"
     cycles = _cycles(results)
     for row in read(results / "accuracy.json"):
@@ -88,7 +92,7 @@ def headline(results: Path) -> Iterator[Cells]:
             yield (
                 f"{NAMES[network]}, {row['dataset']}",
                 f"{percent(row['float'])}, {percent(row['integer'])}",
-                *(_cycles_and_latency(cycles[network, 8, "", target]) for target in TARGETS),
+                *(_cycles_and_latency(cycles[network, 8, "", target]) for target in targets),
                 f"`python benchmarks/cycles.py --networks {network}`",
             )
     for row in read(results / "maps.json"):
@@ -100,7 +104,7 @@ def headline(results: Path) -> Iterator[Cells]:
             f"`{row['command']}`",
         )
     for network in UNTRAINED:
-        known = {target: cycles.get((network, 8, "", target)) for target in TARGETS}
+        known = {target: cycles.get((network, 8, "", target)) for target in targets}
         if known[first]:
             yield (
                 f"{NAMES[network]}, random weights",
@@ -214,6 +218,41 @@ def area(results: Path) -> Iterator[Cells]:
         used = (f"{row[name]:,.0f} of {row[f'{name}_limit']:,}" for name in AREA)
         fits = "yes" if row["fits"] else "no"
         yield f"{row['target']}, {row['part']}{note}", *used, fits, row["tool"], row["date"]
+
+
+def boards(results: Path) -> Iterator[Cells]:
+    """The engine of each board, and a network on the simulated one."""
+    rows = read(results / "boards.json")
+    ran = f"{NAMES[rows[0]['network']]} on the simulated board: cycles, ms"
+    yield "board", "part", "engine", "LUT", "DSP", "BRAM36", "clock, MHz", ran, "integers that differ"
+    for row in rows:
+        target, about = TARGETS[row["target"]], "" if row["is_measured"] else "about "
+        yield (
+            f"`{row['target']}`",
+            row["part"],
+            row["engine"],
+            f"{about}{row['lut'] / target.lut:.0%}",
+            f"{row['dsp'] / target.dsp:.0%}",
+            f"{row['bram36'] / target.bram36:.0%}",
+            f"{row['clock_read_mhz']:.7g}",
+            _cycles_and_latency(row).removesuffix(" ms"),
+            str(row["mismatches"]),
+        )
+
+
+def everywhere(results: Path) -> Iterator[Cells]:
+    """Milliseconds of each network on each board by the cycle model; equal boards share a column."""
+    columns: dict[tuple[object, ...], list[Row]] = {}
+    for row in read(results / "boards.json"):
+        columns.setdefault((row["clock_mhz"], *row["predicted"].values()), []).append(row)
+    equal = list(columns.values())
+    yield "network", *(", ".join(row["target"] for row in rows) for rows in equal)
+    for network in equal[0][0]["predicted"]:
+        cells = ((row["predicted"][network], row["clock_mhz"]) for row, *_ in equal)
+        yield (
+            NAMES[network],
+            *(f"{cycles / (1000 * mhz):#.3g}" if cycles else "too large" for cycles, mhz in cells),
+        )
 
 
 def papers(results: Path) -> Iterator[Cells]:
@@ -373,6 +412,8 @@ TABLES: Mapping[str, Callable[[Path], Iterator[Cells]]] = {
         narrow,
         whole,
         area,
+        boards,
+        everywhere,
         papers,
         tries,
         searches,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bitlathe.flow.cli.tables import show_resources, show_timing
 from bitlathe.flow.hardware.resources import measured_resources
-from bitlathe.hls.target.config import TARGETS
+from bitlathe.hls.target.config import reference_targets
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "resources.json"
 
@@ -21,7 +21,7 @@ OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "resources.json"
 def main() -> int:
     """Exit status: 1 when an engine does not fit its part."""
     fits = True
-    for target in TARGETS.values():
+    for target in reference_targets().values():
         row = measured_resources(target, OUT)
         show_resources(row)
         show_timing(row, target.clock_mhz)

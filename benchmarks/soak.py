@@ -49,7 +49,7 @@ from bitlathe.hls.program.registers import OFFSETS, START
 from bitlathe.hls.sim import EngineStopped, Response, SimulatedDdr, SimulatedEngine, WriteOrder
 from bitlathe.hls.sim.engine import POISON
 from bitlathe.hls.sim.memory import WRITABLE, RunBuffer
-from bitlathe.hls.target.config import TARGETS, Target, configuration
+from bitlathe.hls.target.config import TARGETS, Target, configuration, reference_targets
 from bitlathe.hls.vitis.csim import Arguments, HlsEngine, aligned
 from bitlathe.model.graph.errors import BitlatheError, CapacityError, FormatError
 from bitlathe.model.graph.fixed_point import IntArray
@@ -65,7 +65,7 @@ ODD_ENGINES = (
     *("8x8x5-5x1024-1024", "16x32x3-5x1024-1024", "16x16x1-5x1024-1024"),
 )
 ENGINES = (
-    *TARGETS.values(),
+    *reference_targets().values(),
     *(
         replace(TARGETS["pynq-z2"], name=each.split("-")[0], engine=configuration(each))
         for each in ODD_ENGINES

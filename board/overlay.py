@@ -179,7 +179,9 @@ def check_board(manifest: Manifest, device: Any) -> None:
     """DeviceError when this is another board than the bundle's."""
     architecture = getattr(device, "arch", None)
     name = _board_name(device)
-    if architecture != manifest.architecture or name not in (None, manifest.board):
+    if architecture != manifest.architecture or not (
+        name is None or _letters(name) == _letters(manifest.board)
+    ):
         raise DeviceError(
             f"this is {name or 'a board'} ({architecture}), the bundle is for {manifest.board} "
             f"({manifest.architecture}); make a bundle for this board"
@@ -195,6 +197,15 @@ def translated(what: str, mend: str = ENVIRONMENT) -> Iterator[None]:
         raise
     except _FOREIGN as error:
         raise DeviceError(f"{what} ({type(error).__name__}: {error}); {mend}") from error
+
+
+def _letters(name: str) -> str:
+    """A board's name without what images and board files write in different ways.
+
+    >>> _letters("ultra96-v2") == _letters("Ultra96v2")
+    True
+    """
+    return "".join(each for each in name.lower() if each.isalnum())
 
 
 def _board_name(device: Any) -> str | None:

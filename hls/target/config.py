@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
-from bitlathe.hls.target.board_files import board_files
+from bitlathe.hls.target.board_files import PACKAGED, board_files
 from bitlathe.model.graph.errors import CapacityError, FormatError
 from bitlathe.model.graph.files.settings import demand
-from bitlathe.model.graph.files.toml_sections import read_toml
+from bitlathe.model.graph.files.toml_sections import TomlDocument, read_toml
 
 PROGRAM_VERSION = 3
 INPUT_CHANNELS = 8, 16  # a cycle, that the engine is written for
@@ -18,8 +19,9 @@ LARGEST_BANK = 1 << 15  # lines, which positions of 16 bits count with their sig
 CODEWORDS, CODEWORD_BYTES = 256, 8  # of the codebook, which product-quantized weights index
 TABLES, TABLE_CODES = 8, 256  # of activations: a code for every byte
 FAMILIES = "xc7", "xcu", "xcup"  # whose primitives the area is counted in
+PARTS = Path(__file__).with_name("parts.toml")  # what a board's file need not say of a known part
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # the pattern of a board's name in a bundle
-_PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,64}")
+_PATTERN = re.compile(r"[A-Za-z0-9_.:*-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ class BoardFacts:
     board_files: str  # pattern of Vivado's name of the board
     clock_pll_mhz: float | None = None  # that the board divides its fabric's clock from; None where unknown
     hls4ml_board: str | None = None  # hls4ml's name of it, where its accelerator backend knows the board
+    reference: bool = False  # one on which tests and benchmarks measure everything
 
     def __post_init__(self) -> None:
         for key in ("lut", "ff", "ddr_latency", "ddr_window_mib"):
@@ -167,18 +170,40 @@ class _Targets(Mapping[str, Target]):
 TARGETS: Mapping[str, Target] = _Targets()
 
 
+def reference_targets() -> dict[str, Target]:
+    """The package's boards on which tests and benchmarks measure everything, by name."""
+    targets = (_read(path) for path in sorted(PACKAGED.glob("*.toml")))
+    return {target.name: target for target in targets if target.reference}
+
+
 def _read(path: Path) -> Target:
     """The target of a board's file; FormatError names the file and the key that is wrong."""
     if not _WORD.fullmatch(path.stem):
         raise FormatError(f"{path}: names no board; use letters, digits, '_', '.' and '-'")
     document = read_toml(path)
     document.check_keys((), ("board", "engine", "simulated"))  # the last is of board/sim
-    facts = document.section(("board",), BoardFacts)
+    part = _known_part(document.table("board").get("part"))
+    usual = part.pop("engine", None)
+    board = {**part, **document.table("board")}
+    facts = replace(document, values={**document.values, "board": board}).section(("board",), BoardFacts)
     return Target(
         name=path.stem,
-        engine=document.section(("engine",), EngineConfiguration),
+        engine=_engine(document, usual),
         **{field.name: getattr(facts, field.name) for field in fields(BoardFacts)},
     )
+
+
+def _known_part(name: object) -> dict[str, Any]:
+    """The entries of parts.toml about a part, whose name begins with the table's; none of one it lacks."""
+    parts = read_toml(PARTS)
+    return next((dict(parts.table(key)) for key in parts.values if str(name).startswith(key)), {})
+
+
+def _engine(document: TomlDocument, usual: str | None) -> EngineConfiguration:
+    """The engine of a board's file, or the part's usual one where the file has no [engine]."""
+    if "engine" in document.values or usual is None:
+        return document.section(("engine",), EngineConfiguration)
+    return configuration(usual)
 
 
 _LABEL = re.compile(r"(\d+)x(\d+)x(\d+)-(\d+)x(\d+)-(\d+)", re.ASCII)

@@ -15,7 +15,7 @@ from bitlathe.hls.checks import fault_of, output_words, residual_words, source_r
 from bitlathe.hls.program import ErrorCode, Exec
 from bitlathe.hls.program.decode import decode_program
 from bitlathe.hls.program.moves import add_positions
-from bitlathe.hls.target.config import TARGETS, EngineConfiguration
+from bitlathe.hls.target.config import EngineConfiguration, reference_targets
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.rtl_tb.execs import led_astray, one_step_outside, random_exec
 
@@ -164,7 +164,7 @@ def test_packed_pixels_come_in_pairs(pp: int, most: int) -> None:
 
 @pytest.mark.parametrize(
     "configuration",
-    [*(target.engine for target in TARGETS.values()), TINY[0], TINY[3]],
+    [*(target.engine for target in reference_targets().values()), TINY[0], TINY[3]],
     ids=lambda configuration: configuration.label,
 )
 def test_every_descriptor_of_a_compiled_network_passes(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bitlathe.hls.target.config import TARGETS, Target, configuration
+from bitlathe.hls.target.config import TARGETS, Target, configuration, reference_targets
 
 
 def _odd(sizes: str) -> Target:
@@ -16,7 +16,7 @@ def _named(*sizes: str) -> dict[str, Target]:
 
 # Several output tiles a pixel, one pixel a cycle, an odd count of pixels, other banks.
 ENGINES = {
-    **TARGETS,
+    **reference_targets(),
     **_named("8x16x3-7x1024-512", "8x8x1-8x1024-512", "8x16x1-3x1024-1024", "8x32x4-11x1024-1024"),
 }
 # 16 input channels a cycle, where a cycle's sums are the largest.

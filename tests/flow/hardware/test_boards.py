@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import needs
@@ -17,7 +18,8 @@ from bitlathe.hls.target.board_files import PACKAGED
 from bitlathe.hls.target.config import TARGETS, find_target
 
 LABEL = "8x8x2-3x2048-1024"
-KNOWN = {"pynq-z2", "zcu104"}
+ZYNQ_7020 = ("pynq-z2", "pynq-z1", "arty-z7-20", "zedboard", "zybo-z7-20")
+KNOWN = {*ZYNQ_7020, "zcu104", "zcu102", "kv260", "ultra96-v2", "aup-zu3"}
 
 
 @pytest.fixture
@@ -48,12 +50,21 @@ def test_no_other_file_lists_the_boards(room: str) -> None:
     assert [path for path in sources if "zcu104" in path.read_text(encoding="utf-8")] == []
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
-def test_a_boards_clock_is_one_that_it_can_make(name: str) -> None:
-    board = TARGETS[name]
-    assert board.clock_pll_mhz is not None
-    divisor = round(board.clock_pll_mhz / board.clock_mhz)
-    assert board.clock_pll_mhz / divisor == pytest.approx(board.clock_mhz, rel=1e-8)
+def test_a_board_of_a_known_part_need_not_state_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (PACKAGED / "zedboard.toml").read_text(encoding="utf-8")
+    monkeypatch.setenv("BITLATHE_BOARDS", str(made_up_folder(tmp_path, text)))
+    same = TARGETS["zedboard"]
+    assert find_target(NAME) == replace(same, name=NAME)
+    assert {TARGETS[name].engine for name in ZYNQ_7020} == {same.engine}
+    own = "[engine]\npi = 8\npo = 8\npp = 2\nbanks = 3\nbank_lines = 2048\nweight_lines = 1024\n"
+    (tmp_path / "boards" / f"{NAME}.toml").write_text(text.replace("[board]", f"{own}[board]\ndsp = 200"))
+    assert (find_target(NAME).engine.label, find_target(NAME).dsp, find_target(NAME).lut) == (
+        LABEL,
+        200,
+        same.lut,
+    )
 
 
 def test_an_added_board_is_a_target(added: Path) -> None:

@@ -15,7 +15,7 @@ from bitlathe.hls.cycles.bounds import array_cycles, bounds, needed_rows
 from bitlathe.hls.cycles.model import DdrModel, exec_cycles, predict
 from bitlathe.hls.explore.search import explore
 from bitlathe.hls.program import Opcode, Program
-from bitlathe.hls.target.config import TARGETS, EngineConfiguration
+from bitlathe.hls.target.config import TARGETS, EngineConfiguration, reference_targets
 from bitlathe.model.graph.errors import CapacityError
 from bitlathe.model.graph.graph import Graph, macs
 from bitlathe.rtl_tb.random_networks.graphs import random_graph
@@ -55,7 +55,9 @@ def test_no_prediction_beats_the_bounds(
 
 @settings(max_examples=15)
 @given(
-    SEEDS, st.sampled_from([target.engine for target in TARGETS.values()] + [*ROOMY, *TINY]), st.booleans()
+    SEEDS,
+    st.sampled_from([target.engine for target in reference_targets().values()] + [*ROOMY, *TINY]),
+    st.booleans(),
 )
 def test_no_program_of_a_random_network_beats_the_bounds(
     seed: int, configuration: EngineConfiguration, product: bool
@@ -69,7 +71,7 @@ def test_no_program_of_a_random_network_beats_the_bounds(
         check_nothing_beats_the_bounds(graph, program, ddr)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", reference_targets())
 @pytest.mark.parametrize("blocks", [3, 9])
 def test_no_resnet_beats_the_bounds(rng: np.random.Generator, blocks: int, target: str) -> None:
     graph = random_resnet(rng, blocks=blocks)
@@ -106,7 +108,7 @@ def test_no_engine_beats_the_bound_that_explore_leaves_engines_out_by(rng: np.ra
     assert all(choice.cycles is not None and choice.bound <= choice.cycles for choice in found.fitting)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", reference_targets())
 def test_rows_of_padding_that_are_left_out_do_not_count(rng: np.random.Generator, target: str) -> None:
     configuration = TARGETS[target].engine
     weight = rng.integers(-9, 9, (128, 128, 3, 3)).astype(np.int8)

@@ -18,7 +18,7 @@ from bitlathe.flow.hardware.hls import Flow, HlsRequest, Synth, keep_report
 from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
 from bitlathe.hls.compile import compile_graph
-from bitlathe.hls.target.config import TARGETS, find_target
+from bitlathe.hls.target.config import TARGETS, find_target, reference_targets
 from bitlathe.hls.tools.find import SETTINGS_VARIABLE
 from bitlathe.hls.tools.reports import read_report
 from bitlathe.hls.vitis.csim import HlsEngine
@@ -181,7 +181,7 @@ def test_a_tool_that_fails_ends_with_3_and_keeps_its_log(tools: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["rtl", "hls", "hls4ml"])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", reference_targets())
 def test_a_bitstreams_project_is_emitted_without_vivado(target: str, engine: str) -> None:
     outcome = run("bitstream", "--target", target, "--engine", engine)
     assert outcome.status == 0
@@ -288,7 +288,7 @@ def test_an_ip_of_other_sources_is_refused(project: Path, changed: str, message:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", reference_targets())
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_network_of_the_zoo_gives_the_references_integers(
     network: str, target: str, data_root: Path
