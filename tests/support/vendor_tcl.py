@@ -24,16 +24,14 @@ TCL = ["tclsh"] if shutil.which("tclsh") else [sys.executable, "-c", BY_PYTHON]
 NUMBER = re.compile(r"-?\d+(\.\d+)?$")
 
 # A stand-in tells its call and answers as a tool that succeeds would; a command without one is Tcl's error.
+PROPERTIES = {"PROGRESS": "100%", "STATS.WNS": "0.25", "STATS.WHS": "0.01", "CONFIG.FREQ_HZ": "142857142"}
 PRELUDE = """
+set properties {PROPERTIES}
 proc answer {name arguments} {
   switch $name {
     get_property {
-      switch [lindex $arguments 0] {
-        PROGRESS {return 100%}
-        STATS.WNS {return 0.25}
-        STATS.WHS {return 0.01}
-        CONFIG.FREQ_HZ {return 142857142}
-      }
+      set asked [lindex $arguments 0]
+      if {[dict exists $::properties $asked]} { return [dict get $::properties $asked] }
     }
     get_bd_addr_segs {return {engine/m/SEG_ps_DDR_LOW engine/m/SEG_ps_OCM}}
     get_board_parts {return {vendor:board:1.0 vendor:board:1.1}}
@@ -43,7 +41,7 @@ proc answer {name arguments} {
 }
 proc exit {args} {}
 rename file _file
-proc file {verb args} { if {$verb eq "copy"} { return } ; _file $verb {*}$args }
+proc file {verb args} { if {$verb eq "copy"} { puts "COPY $args"; return } ; _file $verb {*}$args }
 proc glob {args} { return [lindex $args end] }
 foreach name {KNOWN} {
   proc $name {args} [string map [list NAME $name] {
@@ -67,11 +65,19 @@ class Shell:
         every = COMMANDS[self.tool]["commands"]
         return {name: command for name, command in every.items() if self._has(command)}
 
+    def tried(
+        self, script: str, folder: Path, properties: Mapping[str, str] = PROPERTIES
+    ) -> subprocess.CompletedProcess[str]:
+        """How a script ends where the tool has these properties: files that it copies are told as COPY."""
+        told = " ".join(word for pair in properties.items() for word in pair)
+        stand_ins = PRELUDE.replace("KNOWN", " ".join(self.commands)).replace("PROPERTIES", told)
+        path = folder / "script.tcl"
+        path.write_text(stand_ins + script, encoding="utf-8")
+        return subprocess.run([*TCL, str(path)], capture_output=True, text=True, cwd=folder)
+
     def run(self, script: str, folder: Path) -> list[list[str]]:
         """The words of each call that a script makes, or AssertionError with Tcl's complaint."""
-        path = folder / "script.tcl"
-        path.write_text(PRELUDE.replace("KNOWN", " ".join(self.commands)) + script, encoding="utf-8")
-        done = subprocess.run([*TCL, str(path)], capture_output=True, text=True, cwd=folder)
+        done = self.tried(script, folder)
         assert done.returncode == 0, f"{self.tool} {self.release}: {done.stderr}"
         assert "BITLATHE done" in done.stdout
         lines = [line[5:] for line in done.stdout.splitlines() if line.startswith("CALL ")]
