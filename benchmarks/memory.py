@@ -26,13 +26,13 @@ from bitlathe.flow.files import write_json
 from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.cycles.model import DdrModel, predict
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
-from bitlathe.hls.target.config import TARGETS, Target
+from bitlathe.hls.target.config import TARGETS, Target, reference_targets
 from bitlathe.model.graph.reference import evaluate
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "memory.json"
 NETWORKS = ("lenet5", "resnet8", "resnet20", "resnet56")
 BUSY, LATENCIES = (0.5, 0.75, 1.0), (20, 40, 80, 160)
-BOARDS = ("pynq-z2", "zcu104")
+BOARDS = tuple(reference_targets())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
