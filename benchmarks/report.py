@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from board_tables import NAMES, Cells, boards, everywhere
 from cases import pruned
 from figures import draw
 from kept import AREA, Row, keep, read
@@ -31,29 +32,6 @@ PAGES = (
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
-NAMES = {
-    "lenet5": "LeNet-5",
-    "resnet8": "ResNet-8",
-    "resnet20": "ResNet-20",
-    "resnet32": "ResNet-32",
-    "resnet44": "ResNet-44",
-    "resnet56": "ResNet-56",
-    "resnet110": "ResNet-110",
-    "mobilenet": "MobileNet v1",
-    "vgg16": "VGG-16",
-    "resnet20-fast": "ResNet-20 at 4 bits, found by a search",
-    "mobilenetv2": "MobileNetV2",
-    "mobilenetv3-small": "MobileNetV3-Small",
-    "efficientnet-lite0": "EfficientNet-Lite0",
-    "shufflenetv2": "ShuffleNetV2",
-    "squeezenet": "SqueezeNet",
-    "densenet-bc": "DenseNet-BC",
-    "resnext29": "ResNeXt-29",
-    "unet": "U-Net",
-    "yolov3-tiny": "YOLOv3-tiny",
-    "digit-detector": "Detector, digits on clutter",
-    "digit-segmenter": "U-Net, digits on clutter",
-}
 SOAKED = {"network": "random networks", "program": "damaged programs"}
 HEADLINES = ("lenet5", "resnet8", "resnet20", "resnet56")
 FOUND = "resnet20-fast"  # the search in the headline
@@ -62,8 +40,6 @@ WHOLE = pruned(
     3, (16, 32, 64)
 ).variant  # ResNet-20 with all its channels, of random weights as the pruned ones
 SMALL = "pynq-z2"  # the board that the smaller tables are about
-
-Cells = Sequence[str]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -218,41 +194,6 @@ def area(results: Path) -> Iterator[Cells]:
         used = (f"{row[name]:,.0f} of {row[f'{name}_limit']:,}" for name in AREA)
         fits = "yes" if row["fits"] else "no"
         yield f"{row['target']}, {row['part']}{note}", *used, fits, row["tool"], row["date"]
-
-
-def boards(results: Path) -> Iterator[Cells]:
-    """The engine of each board, and a network on the simulated one."""
-    rows = read(results / "boards.json")
-    ran = f"{NAMES[rows[0]['network']]} on the simulated board: cycles, ms"
-    yield "board", "part", "engine", "LUT", "DSP", "BRAM36", "clock, MHz", ran, "integers that differ"
-    for row in rows:
-        target, about = TARGETS[row["target"]], "" if row["is_measured"] else "about "
-        yield (
-            f"`{row['target']}`",
-            row["part"],
-            row["engine"],
-            f"{about}{row['lut'] / target.lut:.0%}",
-            f"{row['dsp'] / target.dsp:.0%}",
-            f"{row['bram36'] / target.bram36:.0%}",
-            f"{row['clock_read_mhz']:.7g}",
-            _cycles_and_latency(row).removesuffix(" ms"),
-            str(row["mismatches"]),
-        )
-
-
-def everywhere(results: Path) -> Iterator[Cells]:
-    """Milliseconds of each network on each board by the cycle model; equal boards share a column."""
-    columns: dict[tuple[object, ...], list[Row]] = {}
-    for row in read(results / "boards.json"):
-        columns.setdefault((row["clock_mhz"], *row["predicted"].values()), []).append(row)
-    equal = list(columns.values())
-    yield "network", *(", ".join(row["target"] for row in rows) for rows in equal)
-    for network in equal[0][0]["predicted"]:
-        cells = ((row["predicted"][network], row["clock_mhz"]) for row, *_ in equal)
-        yield (
-            NAMES[network],
-            *(f"{cycles / (1000 * mhz):#.3g}" if cycles else "too large" for cycles, mhz in cells),
-        )
 
 
 def papers(results: Path) -> Iterator[Cells]:
