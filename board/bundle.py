@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bitlathe.board.errors import BundleError
@@ -56,6 +57,14 @@ MOST_MANIFEST_BYTES = 8 << 20
 MOST_NAMED = 3  # files in a message
 
 
+class BundleImages(NamedTuple):
+    """Test images of a bundle, and what belongs to them."""
+
+    pictures: NDArray[np.uint8]  # (N, H, W, C)
+    labels: NDArray[np.integer[Any]]  # (N,); -1: the outputs of the network are not classes
+    expected: list[NDArray[np.integer[Any]]]  # (N, C, H, W) codes of each output
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """A bundle whose files have the digests that its manifest names."""
@@ -77,6 +86,22 @@ class Bundle:
         """The arrays that there are one of for each output, such as EXPECTED."""
         count = len(self.manifest.outputs)
         return [self.array(numbered(name, number, count)) for number in range(count)]
+
+    def test_images(self, count: int | None = None) -> BundleImages:
+        """The first `count` test images (None: all); BundleError where there are not so many."""
+        available = self.manifest.vectors
+        wanted = available if count is None else count
+        if not 1 <= wanted <= available:
+            raise BundleError(
+                f"{count} images asked for, the bundle has {available}; ask for 1 to {available}"
+            )
+        pictures, labels = self.array(IMAGES), self.array(LABELS)
+        expected = self.arrays(EXPECTED)
+        shapes = [(available, *entry.shape) for entry in self.manifest.outputs]
+        fits = [codes.shape for codes in expected] == shapes and labels.ndim == 1
+        if not fits or {len(pictures), len(labels)} != {available}:
+            raise BundleError(f"{self.folder}: test images and outputs do not fit each other; make it again")
+        return BundleImages(pictures[:wanted], labels[:wanted], [codes[:wanted] for codes in expected])
 
     @property
     def bit(self) -> Path:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from bitlathe.board import names
 from bitlathe.board.agent import DEFAULT_PORT
 from bitlathe.board.bundle import Bundle
+from bitlathe.board.check_report import CheckReport
 from bitlathe.board.errors import AgentError, AgentLost, BoardError, error_named
 from bitlathe.board.fields import JsonFields
 from bitlathe.board.measurement import Measurement
@@ -81,8 +82,16 @@ class Agent:
 
         Raises what the runner raised there, or AgentError.
         """
+        return Measurement.from_json(self._done(bundle, {"images": images}))
+
+    def check(self, bundle: Bundle, images: int | None = None) -> CheckReport:
+        """Look at the board with a bundle; raises as `measure`."""
+        return CheckReport.from_json(self._done(bundle, {"images": images, "check": True}))
+
+    def _done(self, bundle: Bundle, asked: dict[str, object]) -> JsonFields:
+        """The result of a job on a bundle."""
         identifier = uuid.uuid4().hex
-        job = {"id": identifier, "manifest": json.loads(bundle.manifest.encode()), "images": images}
+        job = {"id": identifier, "manifest": json.loads(bundle.manifest.encode()), **asked}
         deadline = time.monotonic() + self.timeout_seconds
         fields = self._submit(json.dumps(job).encode(), bundle)
         while fields.text("state") not in ("done", "failed"):
@@ -91,7 +100,7 @@ class Agent:
             fields = self._ask("GET", f"/jobs/{identifier}?wait={LONGEST_WAIT:.0f}")[1]
         if fields.text("state") == "failed":
             raise _error(fields)
-        return Measurement.from_json(fields.fields("result"))
+        return fields.fields("result")
 
     def _submit(self, job: bytes, bundle: Bundle) -> JsonFields:
         """Ask for a job and send what the agent lacks for it, again where others took its room meanwhile."""

@@ -60,6 +60,13 @@ class JsonFields:
             raise self._wrong(name, value, "a positive number")
         return float(value)
 
+    def any_number(self, name: str) -> float:
+        """A finite number."""
+        value = self._value(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise self._wrong(name, value, "a number")
+        return value
+
     def flag(self, name: str) -> bool:
         """A boolean."""
         value = self._value(name)

@@ -44,6 +44,7 @@ class MeasureJob:
     identifier: str
     manifest: Manifest
     images: int | None
+    checks: bool = False  # looks at the board instead of measuring
     state: JobState = JobState.QUEUED
     answer: dict[str, object] = field(default_factory=dict)
     finished: threading.Event = field(default_factory=threading.Event)
@@ -116,9 +117,10 @@ class Jobs:
         """Run a job; whatever it raises ends the job and never this thread."""
         try:
             with self._store.folder(job.manifest) as folder:
-                measured = self._worker.measure(folder, job.images)
+                ask = self._worker.check if job.checks else self._worker.measure
+                result = ask(folder, job.images)
             state = JobState.DONE
-            answer: dict[str, object] = {"result": measured.to_json()}
+            answer: dict[str, object] = {"result": result.to_json()}
         except BaseException as error:
             state, answer = JobState.FAILED, {"error": _told(job, error)}
         self._store.let_go(job.manifest)

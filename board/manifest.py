@@ -88,6 +88,7 @@ class DescriptorEntry:
 
     opcode: str
     node: str
+    bytes: int = 0  # that it reads from memory; 0 where it reads none, and in bundles of before it was said
 
     def __post_init__(self) -> None:
         names.OPCODE.check(self.opcode, f"{MANIFEST}: descriptors")
@@ -106,6 +107,14 @@ class OutputEntry:
     def __post_init__(self) -> None:
         names.OUTPUT.check(self.name, MANIFEST)
         _check_shape("output", self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssumedMemory:
+    """The memory that the predicted cycles assume."""
+
+    latency: int  # cycles from an address to its first beat
+    busy: float  # share of the cycles in which a word moves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +137,7 @@ class Manifest:
     predicted_cycles_first: int  # of one input that also loads the weights
     vectors: int  # images with expected outputs
     files: Mapping[str, FileEntry]
+    memory: AssumedMemory | None = None  # None in bundles of before it was said
     images: str = ""  # how a pixel becomes an input code and what the network was trained to see, if known
 
     def __post_init__(self) -> None:
@@ -151,6 +161,9 @@ class Manifest:
         values = {**asdict(self), "overlay": _overlay_values(self.overlay)}
         if not self.images:
             del values["images"]  # bundles that were made before it keep their digest
+        if self.memory is None:
+            del values["memory"]
+        values["descriptors"] = [_descriptor_values(step) for step in self.descriptors]
         if len(self.outputs) == 1:
             del values["outputs"], values["judged"]
         values.update(self._output_values)
@@ -216,7 +229,11 @@ def manifest_of(fields: JsonFields) -> Manifest:
         overlay=_overlay(fields.fields("overlay")),
         engine=_engine(fields.fields("engine")),
         descriptors=tuple(
-            DescriptorEntry(opcode=step.text("opcode"), node=step.text("node"))
+            DescriptorEntry(
+                opcode=step.text("opcode"),
+                node=step.text("node"),
+                bytes=step.integer("bytes") if "bytes" in step.values else 0,
+            )
             for step in fields.items("descriptors")
         ),
         input_shape=fields.integers("input_shape"),
@@ -229,8 +246,18 @@ def manifest_of(fields: JsonFields) -> Manifest:
         predicted_cycles_first=fields.integer("predicted_cycles_first", 1),
         vectors=fields.integer("vectors", 1),
         files=_files(fields.fields("files")),
+        memory=_memory(fields.fields("memory")) if "memory" in fields.values else None,
         images=fields.text("images") if "images" in fields.values else "",
     )
+
+
+def _descriptor_values(step: DescriptorEntry) -> dict[str, object]:
+    values = {"opcode": step.opcode, "node": step.node}
+    return {**values, "bytes": step.bytes} if step.bytes else dict(values)
+
+
+def _memory(fields: JsonFields) -> AssumedMemory:
+    return AssumedMemory(latency=fields.integer("latency", 1), busy=fields.number("busy"))
 
 
 def _output(fields: JsonFields) -> OutputEntry:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bitlathe.board import names
 from bitlathe.board.fields import JsonFields
@@ -36,22 +42,40 @@ class OutputCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """A bundle on a board."""
+class Labels:
+    """Where a result is from, without which its figures mean nothing."""
 
     board: str
     network: str
     bundle: str  # digest
     simulated: bool
     pynq: str  # version
+    clock_mhz: float  # as read back
+    clock_closed_mhz: float  # fastest the design is known to work at
+    image: str = ""  # the system that the board runs; empty from an agent of before it was said, as the next
+    overlay: str = ""  # digest of the .bit
+    clock_asked_mhz: float | None = None  # of pynq, which divides a PLL
+    clock_counted_mhz: float | None = None  # by the engine's counter; None where it has none
+
+    def __post_init__(self) -> None:
+        names.BOARD.check(self.board, _WHERE)
+        names.NETWORK.check(self.network, _WHERE)
+        names.VERSION.check(self.pynq, _WHERE)
+        names.NODE.check(self.image, _WHERE)
+        for digest in (self.bundle, *filter(None, [self.overlay])):
+            names.DIGEST.check(digest, _WHERE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement(Labels):
+    """A bundle on a board."""
+
     images: int
     mismatches: int  # output integers that differ from the bundle's, over all images
     correct: int | None  # images whose largest output is their label's; None where outputs are not classes
     cycles: int  # of one image, start to done: median over images after the first
     cycles_first: int  # of the first image, whose start also loads the weights
     predicted_cycles: int  # by the cycle model, as `cycles`
-    clock_mhz: float  # as read back
-    clock_closed_mhz: float  # fastest the design is known to work at
     latency_ms: float  # cycles / clock_mhz
     wall_ms: (
         float | None
@@ -62,11 +86,8 @@ class Measurement:
     outputs: tuple[OutputCheck, ...] = ()  # in order; none by an agent of before there were several
 
     def __post_init__(self) -> None:
-        names.BOARD.check(self.board, _WHERE)
-        names.NETWORK.check(self.network, _WHERE)
-        names.VERSION.check(self.pynq, _WHERE)
-        for digest in (self.bundle, self.outputs_sha256):
-            names.DIGEST.check(digest, _WHERE)
+        Labels.__post_init__(self)
+        names.DIGEST.check(self.outputs_sha256, _WHERE)
 
     @property
     def milliseconds(self) -> float:
@@ -90,19 +111,13 @@ class Measurement:
         rows = fields.items("layers")
         checks = fields.items("outputs") if "outputs" in fields.values else ()
         return cls(
-            board=fields.text("board"),
-            network=fields.text("network"),
-            bundle=fields.text("bundle"),
-            simulated=fields.flag("simulated"),
-            pynq=fields.text("pynq"),
+            **labels_from(fields),
             images=fields.integer("images"),
             mismatches=fields.integer("mismatches"),
             correct=correct,
             cycles=fields.integer("cycles"),
             cycles_first=fields.integer("cycles_first"),
             predicted_cycles=fields.integer("predicted_cycles"),
-            clock_mhz=fields.number("clock_mhz"),
-            clock_closed_mhz=fields.number("clock_closed_mhz"),
             latency_ms=fields.number("latency_ms"),
             wall_ms=wall_ms,
             layers=tuple(NodeCycles(layer=row.text("layer"), cycles=row.integer("cycles")) for row in rows),
@@ -113,6 +128,30 @@ class Measurement:
                 for check in checks
             ),
         )
+
+
+def labels_from(fields: JsonFields) -> dict[str, Any]:
+    """The fields of Labels that plain values describe; BundleError where they do not."""
+    clocks = ("clock_asked_mhz", "clock_counted_mhz")
+    return {
+        "board": fields.text("board"),
+        "network": fields.text("network"),
+        "bundle": fields.text("bundle"),
+        "simulated": fields.flag("simulated"),
+        "pynq": fields.text("pynq"),
+        "clock_mhz": fields.number("clock_mhz"),
+        "clock_closed_mhz": fields.number("clock_closed_mhz"),
+        **{name: fields.text(name) for name in ("image", "overlay") if name in fields.values},
+        **{name: fields.number(name) for name in clocks if fields.values.get(name) is not None},
+    }
+
+
+def digest_of(outputs: Sequence[NDArray[np.integer[Any]]]) -> str:
+    """SHA-256 of the codes of all outputs."""
+    digest = hashlib.sha256()
+    for codes in outputs:
+        digest.update(np.ascontiguousarray(codes).astype("<i4").tobytes())
+    return digest.hexdigest()
 
 
 def steady_cycles(cycles: tuple[int, ...]) -> int:

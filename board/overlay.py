@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-import time
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +17,19 @@ from typing import Any
 import numpy as np
 
 from bitlathe.board.bundle import Bundle
-from bitlathe.board.clock import check_counted, counted_mhz, settle_clock
+from bitlathe.board.clock import WALL, check_counted, counted_mhz, settle_clock
 from bitlathe.board.errors import BoardError, BundleError, DeviceError
 from bitlathe.board.manifest import Manifest
+from bitlathe.board.measurement import Labels
+from bitlathe.board.text import one_line
 
 _LOG = logging.getLogger(__name__)
 BOARD_FILE = Path("/proc/device-tree/chosen/pynq_board")  # on pynq's images
 BOARD_VARIABLE, UNKNOWN_BOARD = "BOARD", "unknown"  # set by the images' profile
+IMAGE_FILES = (  # that name the system, and where in them: those of pynq's images first
+    (Path("/home/xilinx/REVISION"), re.compile(r"(\S.*)")),
+    (Path("/etc/os-release"), re.compile(r'^PRETTY_NAME="?([^"\n]+)', re.MULTILINE)),
+)
 REGISTER_BYTES = 0x100
 ENVIRONMENT = (
     "on a board become root in pynq's environment: sudo -i, then source /etc/profile.d/pynq_venv.sh and "
@@ -45,22 +51,58 @@ _FOREIGN = (
 class LoadedOverlay:
     """A bundle's overlay in the fabric, its clock settled, proven to hold the bundle's engine."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        """Load it; DeviceError, ClockError or BundleError say why that fails."""
+    def __init__(self, bundle: Bundle, *, checks_clock: bool = True) -> None:
+        """Load it; DeviceError, ClockError or BundleError say why that fails.
+
+        Without `checks_clock` a clock that the engine's counter contradicts is left to the caller.
+        """
         self._pynq = import_pynq()
         self._manifest = bundle.manifest
         check_board(bundle.manifest, active_device(self._pynq))
         self._overlay = self._open(bundle)
         self._check_address(self._overlay)
+        self.clock_asked_mhz = 0.0
         self.clock_mhz = self._program(self._overlay)
         with translated("the engine's registers cannot be mapped"):
             self._mmio = self._pynq.MMIO(bundle.manifest.overlay.address, REGISTER_BYTES)
         self._check_identity()
-        if not bundle.manifest.overlay.is_simulation and self.has(
-            "CYCLE_COUNTER"
-        ):  # time means nothing there
-            counted = counted_mhz(lambda: self.read("CYCLE_COUNTER"), time.sleep, time.monotonic)
-            check_counted(self.clock_mhz, counted)
+        if checks_clock:
+            self.check_clock()
+
+    def count_clock(self) -> float | None:
+        """Clock in MHz by the engine's counter; None where it has none."""
+        if not self.has("CYCLE_COUNTER"):
+            return None
+        timer = getattr(active_device(self._pynq), "timer", WALL)  # a simulated device has time of its own
+        return counted_mhz(lambda: self.read("CYCLE_COUNTER"), timer)
+
+    def check_clock(self) -> float | None:
+        """The counted clock; ClockError where it is not the one read back."""
+        counted = self.count_clock()
+        check_counted(self.clock_mhz, counted)
+        return counted
+
+    def labels(self, manifest: Manifest, counted_mhz: float | None) -> Labels:
+        """Where the results of a bundle on this overlay are from."""
+        return Labels(
+            board=manifest.board,
+            network=manifest.network,
+            bundle=manifest.digest,
+            simulated=manifest.overlay.is_simulation,
+            pynq=str(self._pynq.__version__),
+            clock_mhz=self.clock_mhz,
+            clock_closed_mhz=manifest.overlay.clock_mhz,
+            image=self._image,
+            overlay=manifest.files[manifest.overlay.bit].sha256,
+            clock_asked_mhz=self.clock_asked_mhz,
+            clock_counted_mhz=counted_mhz,
+        )
+
+    def interrupt(self) -> Any | None:
+        """The engine's interrupt as pynq waits for it; None where the overlay has no controller for it."""
+        name = f"{self._manifest.overlay.ip}/"
+        pins = [pin for pin in self._overlay.interrupt_pins if pin.startswith(name)]
+        return self._pynq.Interrupt(pins[0]) if pins else None
 
     def fits(self, bundle: Bundle) -> bool:
         """Whether this is the overlay, and the engine, that a bundle needs."""
@@ -68,9 +110,9 @@ class LoadedOverlay:
         return (wanted.overlay, wanted.engine) == (self._manifest.overlay, self._manifest.engine)
 
     @property
-    def pynq_version(self) -> str:
-        """Version of pynq that loaded it."""
-        return str(self._pynq.__version__)
+    def _image(self) -> str:
+        """The system that the board runs."""
+        return "simulated" if active_device(self._pynq).has_capability("SIMULATED") else image_here()
 
     def has(self, register: str) -> bool:
         """Whether the bundle's engine has a register; cores made by HLS lack some."""
@@ -135,6 +177,7 @@ class LoadedOverlay:
             return settle_clock(closed, self._ask_clock)
 
     def _ask_clock(self, mhz: float) -> float:
+        self.clock_asked_mhz = mhz
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
@@ -221,3 +264,12 @@ def board_here() -> str | None:
         return BOARD_FILE.read_bytes().rstrip(b"\0\n").decode(errors="replace").lower()
     given = os.environ.get(BOARD_VARIABLE, "").lower()
     return None if given in ("", UNKNOWN_BOARD) else given
+
+
+def image_here() -> str:
+    """The system that this runs on: its image and its kernel."""
+    kernel = f"Linux {os.uname().release}"
+    for path, name in IMAGE_FILES:
+        if path.is_file() and (found := name.search(path.read_text(errors="replace"))):
+            return one_line(f"{found[1].strip()}, {kernel}")
+    return kernel

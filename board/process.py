@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from bitlathe.board.check_report import CheckReport
 from bitlathe.board.errors import AgentError, BoardError, EngineHung, error_named
 from bitlathe.board.fields import JsonFields
 from bitlathe.board.measurement import Measurement
@@ -38,10 +39,17 @@ class WorkerProcess:
 
     def measure(self, folder: Path, images: int | None) -> Measurement:
         """Measure a bundle's folder; raises what the runner raised, else EngineHung or AgentError."""
+        return Measurement.from_json(self._ask({"folder": str(folder), "images": images}))
+
+    def check(self, folder: Path, images: int | None) -> CheckReport:
+        """Look at the board with a bundle's folder; raises as `measure`."""
+        return CheckReport.from_json(self._ask({"folder": str(folder), "images": images, "check": True}))
+
+    def _ask(self, request: dict[str, object]) -> JsonFields:
         process = self._started()
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps({"folder": str(folder), "images": images}) + "\n")
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
         except OSError:
             _LOG.info("worker %d is gone before the request", process.pid)
@@ -57,7 +65,7 @@ class WorkerProcess:
                 if stream is not None:
                     _close(stream)
 
-    def _answer(self) -> Measurement:
+    def _answer(self) -> JsonFields:
         while True:
             try:
                 line = self._lines.get(timeout=self._silence_seconds)
@@ -73,7 +81,7 @@ class WorkerProcess:
                 )
             answer = JsonFields.parse(line, "worker")
             if "result" in answer.values:
-                return Measurement.from_json(answer.fields("result"))
+                return answer.fields("result")
             if "error" in answer.values:
                 raise _raised(answer.fields("error"))
 

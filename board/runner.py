@@ -1,24 +1,23 @@
-"""The runner: images through a bundle's engine, on PYNQ-Z2, on ZCU104 and on the simulated device alike.
+"""The runner: images through a bundle's engine, on a board and on the simulated device alike.
 
 It needs Python 3.10, NumPy and pynq 3.1 or 4.0. Every wait has a deadline, in the engine's own cycles.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitlathe.board.bundle import EXPECTED, IMAGES, LABELS, PROGRAM, WEIGHTS, Bundle
+from bitlathe.board.bundle import PROGRAM, WEIGHTS, Bundle
 from bitlathe.board.codes import BundleLayout
 from bitlathe.board.errors import BundleError, EngineFault, EngineHung
 from bitlathe.board.manifest import Manifest
-from bitlathe.board.measurement import Measurement, OutputCheck, layers_of, steady_cycles
+from bitlathe.board.measurement import Labels, Measurement, OutputCheck, digest_of, layers_of, steady_cycles
 from bitlathe.board.overlay import LoadedOverlay
 
 START, IDLE, ABORT, WEIGHTS_RESIDENT = 1, 4, 1 << 16, 1  # bits of CTRL, and of FLAGS
@@ -106,10 +105,18 @@ class Runner:
         """The fabric's clock as read back."""
         return self._overlay.clock_mhz
 
+    def labels(self) -> Labels:
+        """Where results are from; ClockError where the engine's counter contradicts the clock read back."""
+        return self._overlay.labels(self.bundle.manifest, self._overlay.check_clock())
+
+    def packed(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bytes (N, input bytes) that the engine reads of images (N, H, W, C)."""
+        return self._codes.pack(images)
+
     @property
-    def pynq_version(self) -> str:
-        """Version of pynq below."""
-        return self._overlay.pynq_version
+    def output_bytes(self) -> NDArray[np.int64]:
+        """Which bytes of an image's outputs hold codes."""
+        return np.concatenate([places.index for places in self._codes.outputs])
 
     def run(self, images: NDArray[np.uint8], heard: Heard | None = None) -> RunOutcome:
         """Run images (N, H, W, C), one per start; `heard` is called with how many are done.
@@ -122,7 +129,7 @@ class Runner:
         began = time.monotonic()
         outputs, cycles = [], []
         for number, data in enumerate(self._codes.pack(images), 1):
-            outputs.append(self._run_one(data))
+            outputs.append(self.run_packed(data))
             cycles.append(self._pair("CYCLES"))
             if heard is not None:
                 heard(number)
@@ -139,7 +146,7 @@ class Runner:
         profile = self._buffers["PROFILE"]
         self._write_address("PROFILE", profile.physical_address)
         try:
-            self._run_one(self._codes.pack(image[np.newaxis])[0])
+            self.run_packed(self._codes.pack(image[np.newaxis])[0])
         finally:
             self._write_address("PROFILE", 0)
         profile.invalidate()
@@ -190,15 +197,21 @@ class Runner:
 
     # ---- one start
 
-    def _run_one(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Output bytes of one packed input."""
+    def run_packed(self, data: NDArray[np.uint8], before: int = POISON) -> NDArray[np.uint8]:
+        """Output bytes of one packed input, all of which were `before`."""
         output = self._buffers["OUTPUT"]
-        output[:] = POISON
+        output[:] = before
         output.flush()
         self._send("INPUT", data)
         self._start()
         output.invalidate()
         return np.array(output)
+
+    def abort_run(self) -> str | None:
+        """Start, and end the run at once: the engine's error, None where it does not end."""
+        self._resident, self._busy = False, True
+        self._overlay.write("CTRL", START)
+        return self._error() if self._abort() else None
 
     def _start(self) -> None:
         manifest = self.bundle.manifest
@@ -307,7 +320,7 @@ def measure(
 
     Raises what `Runner` and its `run` raise. Differing outputs are counted, not raised.
     """
-    pictures, labels, expected = _vectors(bundle, images)
+    pictures, labels, expected = bundle.test_images(images)
     with Runner(bundle, settings, overlay) as runner:
         outcome = runner.run(_at_least(pictures, LATENCY_RUNS), heard)
         profile = runner.profile(pictures[0])
@@ -316,26 +329,20 @@ def measure(
         cycles = steady_cycles(outcome.cycles)
         manifest = bundle.manifest
         return Measurement(
-            board=manifest.board,
-            network=manifest.network,
-            bundle=manifest.digest,
-            simulated=manifest.overlay.is_simulation,
-            pynq=runner.pynq_version,
+            **asdict(runner.labels()),
             images=len(pictures),
             mismatches=sum(check.mismatches for check in checks),
             correct=_correct(outputs[manifest.judged], labels),
             cycles=cycles,
             cycles_first=outcome.cycles[0],
             predicted_cycles=manifest.predicted_cycles,
-            clock_mhz=runner.clock_mhz,
-            clock_closed_mhz=manifest.overlay.clock_mhz,
             latency_ms=cycles / (1000 * runner.clock_mhz),
             wall_ms=None
             if manifest.overlay.is_simulation
             else 1000 * outcome.wall_seconds / len(outcome.cycles),
             layers=layers_of(manifest, *profile) if profile else (),
             profiled_cycles=profile[1] if profile else 0,
-            outputs_sha256=_digest(outputs),
+            outputs_sha256=digest_of(outputs),
             outputs=checks,
         )
 
@@ -349,32 +356,11 @@ def _checks(
     )
 
 
-def _digest(outputs: Sequence[CodeArray]) -> str:
-    digest = hashlib.sha256()
-    for codes in outputs:
-        digest.update(np.ascontiguousarray(codes).astype("<i4").tobytes())
-    return digest.hexdigest()
-
-
 def _correct(codes: CodeArray, labels: CodeArray) -> int | None:
     """Images whose largest output is their label's; None where they have no label."""
     if (labels < 0).any():
         return None
     return int((codes.reshape(len(codes), -1).argmax(axis=1) == labels).sum())
-
-
-def _vectors(bundle: Bundle, images: int | None) -> tuple[NDArray[np.uint8], CodeArray, list[CodeArray]]:
-    available = bundle.manifest.vectors
-    count = available if images is None else images
-    if not 1 <= count <= available:
-        raise BundleError(f"{images} images asked for, the bundle has {available}; ask for 1 to {available}")
-    pictures, labels = (bundle.array(name) for name in (IMAGES, LABELS))
-    expected = bundle.arrays(EXPECTED)
-    shapes = [(available, *entry.shape) for entry in bundle.manifest.outputs]
-    fits = [codes.shape for codes in expected] == shapes and labels.ndim == 1
-    if not fits or {len(pictures), len(labels)} != {available}:
-        raise BundleError(f"{bundle.folder}: test images and outputs do not fit each other; make it again")
-    return pictures[:count], labels[:count], [codes[:count] for codes in expected]
 
 
 def _at_least(pictures: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

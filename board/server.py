@@ -269,7 +269,8 @@ def _job(body: bytes) -> MeasureJob:
     names.JOB.check(fields.text("id"), "job")
     images = None if fields.values.get("images") is None else fields.integer("images", 1)
     manifest = manifest_of(JsonFields.of(fields.fields("manifest").values, MANIFEST))
-    return MeasureJob(identifier=fields.text("id"), manifest=manifest, images=images)
+    checks = "check" in fields.values and fields.flag("check")
+    return MeasureJob(identifier=fields.text("id"), manifest=manifest, images=images, checks=checks)
 
 
 def _seconds(query: str) -> float:

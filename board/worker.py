@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from bitlathe.board.bundle import Bundle, open_bundle
+from bitlathe.board.check import check_board
 from bitlathe.board.errors import AgentError, BoardError, ClockError, DeviceError, EngineFault, EngineHung
 from bitlathe.board.fields import JsonFields
 from bitlathe.board.overlay import LoadedOverlay
@@ -43,7 +44,8 @@ class Worker:
             request = JsonFields.parse(line, "request")
             bundle = open_bundle(Path(request.text("folder")))
             images = None if request.values.get("images") is None else request.integer("images", 1)
-            self._measure(bundle, images)
+            checks = "check" in request.values and request.flag("check")
+            (self._check if checks else self._measure)(bundle, images)
         except BoardError as error:
             if isinstance(error, _UNSOUND):
                 self._overlay = None
@@ -62,6 +64,13 @@ class Worker:
             bundle, images, overlay=self._overlay, heard=lambda done: self._answer({"alive": done})
         )
         self._answer({"result": measured.to_json()})
+
+    def _check(self, bundle: Bundle, images: int | None) -> None:
+        """A check loads what it looks at itself, and leaves it in no state to be relied on."""
+        self._overlay = None
+        self._answer({"alive": 0})
+        report = check_board(bundle, images, heard=lambda done: self._answer({"alive": done}))
+        self._answer({"result": report.to_json()})
 
     def _answer(self, values: dict[str, object]) -> None:
         self._answers.write(json.dumps(values) + "\n")

@@ -15,6 +15,7 @@ from pynq.pl_server.device import Device
 from pynqmetadata.frontends import Metadata
 from pynqmetadata.views.runtime import RuntimeMetadataParser
 
+from bitlathe.board.clock import Timer
 from bitlathe.board.errors import DeviceError
 from bitlathe.board.sim.boards import BoardModel, board_model
 from bitlathe.board.sim.interrupts import InterruptController, InterruptDevice
@@ -24,7 +25,8 @@ from bitlathe.board.sim.overlay_text import SimulatedOverlay, read_overlay_text
 from bitlathe.board.sim.settings import SimulationSettings
 
 _WORD_BYTES = 4
-_CONTROL, _START = 0x00, 1  # register CTRL and its bit
+_CONTROL, _START, _ABORT = 0x00, 1, 1 << 16  # register CTRL and bits of it
+_COUNT_SECONDS = 3e-5  # over which a clock is counted; thousands of cycles
 
 
 class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
@@ -35,7 +37,7 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
         self.name, self.arch = model.name, model.processor.architecture
         self.capabilities = {"MEMORY_MAPPED": True, "SIMULATED": True}
         memory_bytes = settings.memory_bytes or model.memory_bytes
-        self.default_memory = SimulatedMemory(self, settings.memory_base, memory_bytes)
+        self.default_memory = SimulatedMemory(self, settings.memory_base, memory_bytes, settings.faults)
         self.loads = 0
         self._model = model
         self._settings = settings
@@ -43,7 +45,7 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
         self._engine: EngineModel | None = None
         self._engine_span = range(0)  # addresses of its registers
         self._intc_span = range(0)
-        self._intc = InterruptController(lambda: self._engine is not None and self._engine.interrupt)
+        self._intc = InterruptController(self._line)
         self._overlay: SimulatedOverlay | None = None
 
     # ---- what pynq asks of a device
@@ -64,9 +66,9 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
         if self._overlay.board != self.name:
             raise DeviceError(f"{path.name}: is for a simulated {self._overlay.board}, this is {self.name}")
         memory, faults = self._settings.memory_of(self._overlay.memory), self._settings.faults
-        self._engine = EngineModel(
-            path.with_name(self._overlay.library), self.default_memory.dram, self.default_memory.base, memory
-        )
+        if self._engine is None or not faults.keeps_state:
+            dram, base = self.default_memory.dram, self.default_memory.base
+            self._engine = EngineModel(path.with_name(self._overlay.library), dram, base, memory)
         self.loads += 1
         if self.loads <= faults.hang_loads:
             self._engine.inject(faults, self.default_memory.base)
@@ -120,6 +122,26 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
         self.engine.run(cycles, until_interrupt=True)
 
     @property
+    def timer(self) -> Timer:
+        """Seconds as they pass for this board: its cycles, at the clock that its registers set."""
+        return Timer(now=self._seconds, sleep=self._sleep, seconds=_COUNT_SECONDS)
+
+    def _seconds(self) -> float:
+        return self.engine.counts()[0]["cycles"] / (1e6 * self._true_mhz)
+
+    def _sleep(self, seconds: float) -> None:
+        self.engine.run(round(1e6 * self._true_mhz * seconds))
+
+    @property
+    def _true_mhz(self) -> float:
+        return float(Clocks.fclk0_mhz) * self._settings.faults.crystal
+
+    def _line(self) -> bool:
+        """The interrupt line."""
+        cut = self._settings.faults.no_interrupt
+        return not cut and self._engine is not None and self._engine.interrupt
+
+    @property
     def engine(self) -> EngineModel:
         """The loaded engine; RuntimeError before an overlay is loaded."""
         if self._engine is None:
@@ -135,6 +157,8 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq ships no types
 
     def _write_engine(self, offset: int, value: int) -> None:
         self.engine.run(self._settings.access_cycles)
+        if offset == _CONTROL and self._settings.faults.deaf_to_abort:
+            value &= ~_ABORT
         if offset == _CONTROL and value & _START:
             self.engine.begin()
         self.engine.write(offset, value)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pynq.buffer import PynqBuffer
 
+from bitlathe.board.sim.settings import Faults
+
 PAGE_BYTES = 4096
 SMALLEST_BYTES = 8192  # of a buffer, as the boards' driver has it
 HOST_POISON, DRAM_POISON = 0x3C, 0xC3  # what nobody wrote; different, so that a mix-up shows
@@ -20,8 +22,10 @@ HOST_POISON, DRAM_POISON = 0x3C, 0xC3  # what nobody wrote; different, so that a
 class SimulatedMemory:
     """Buffers for `pynq.allocate`, first fit on page boundaries."""
 
-    def __init__(self, device: Any, base: int, size: int) -> None:
+    def __init__(self, device: Any, base: int, size: int, faults: Faults) -> None:
         self._device = device
+        self._faults = faults
+        self._flushes = self._invalidates = 0
         self.base = base
         self.host = np.full(size, HOST_POISON, np.uint8)
         self.dram = np.full(size, DRAM_POISON, np.uint8)
@@ -52,11 +56,23 @@ class SimulatedMemory:
 
     def flush(self, start: int) -> None:
         """Bring a buffer's bytes to the engine; the whole buffer, as the boards do it."""
+        self._flushes += 1
+        if self._is_lost(self._flushes, self._faults.lost_flushes):
+            return
         self._sync(self.host, self.dram, start)
+        wrong = self._faults.wrong_bit
+        if wrong is not None and start <= wrong < start + self._used[start]:
+            self.dram[wrong] ^= 1
 
     def invalidate(self, start: int) -> None:
         """Bring what the engine wrote to Python."""
-        self._sync(self.dram, self.host, start)
+        self._invalidates += 1
+        if not self._is_lost(self._invalidates, self._faults.lost_invalidates):
+            self._sync(self.dram, self.host, start)
+
+    @staticmethod
+    def _is_lost(number: int, last_kept: int | None) -> bool:
+        return last_kept is not None and number > last_kept
 
     def _sync(self, source: NDArray[np.uint8], target: NDArray[np.uint8], start: int) -> None:
         end = start + self._used[start]

@@ -66,6 +66,13 @@ class Faults:
     refuse_writes: tuple[int, int] | None = None
     clock_stuck: bool = False  # writes to the clock registers have no effect
     identity: int | None = None  # what the register IDENTITY reads
+    crystal: float = 1.0  # share of the crystal that pynq assumes
+    keeps_state: bool = False  # writing the bitstream again resets nothing
+    lost_flushes: int | None = None  # those after so many carry nothing
+    lost_invalidates: int | None = None
+    wrong_bit: int | None = None  # byte of the buffers' memory whose lowest bit arrives wrong
+    no_interrupt: bool = False  # the line to the processor is cut
+    deaf_to_abort: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ import numpy as np
 
 from bitlathe.board.agent import read_token
 from bitlathe.board.bundle import Bundle, find_bundle
+from bitlathe.board.check_report import CheckReport
+from bitlathe.board.fields import JsonFields
 from bitlathe.board.local import agents_at
 from bitlathe.board.measurement import Measurement
 from bitlathe.board.pool import Pool
@@ -83,6 +85,49 @@ def measure_bundles(
         agents = stack.enter_context(agents_at(addresses, _token(token_file)))
         found = [find_bundle(Path(path), Path(folder)) for path in bundles]
         return Pool(agents).measure_all(found, images)
+
+
+def check_board(
+    network: NetworkProgram | IntegerNetwork | str | Path,
+    board: str = f"sim://{TARGET}",
+    images: int | None = None,
+    *,
+    overlay: str | Path | None = None,
+    token_file: str | Path | None = None,
+) -> CheckReport:
+    """Look at a board, line by line: what simulation cannot show of it, by the engine's own counters.
+
+    Args:
+        network: an integer network, its program, or the path of a bundle that is there.
+        board: HOST[:PORT] of an agent, or sim://BOARD.
+        images: of the test split or the bundle, the first ones; as in `measure`.
+        overlay, token_file: as in `measure`.
+
+    Returns:
+        The report; the first of its lines `failed` names what is wrong.
+
+    Raises:
+        UsageError, ToolError: as `measure`; a line that fails is not raised.
+    """
+    refuse_unread([board], overlay=overlay, token_file=token_file)
+    with ExitStack() as stack:
+        stack.enter_context(board_errors())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitlathe-")))
+        agents = stack.enter_context(agents_at([board], _token(token_file)))
+        if isinstance(network, (str, Path)):
+            return agents[0].check(find_bundle(Path(network), folder), images)
+        target = common_target([board], agents)
+        files = overlay_of([board], target, None if overlay is None else Path(overlay))
+        return agents[0].check(_bundle(network, target, files, images, folder), images)
+
+
+def read_report(path: str | Path) -> CheckReport:
+    """The report that `bitlathe board-check --out` wrote; FormatError where it is none."""
+    with board_errors():
+        try:
+            return CheckReport.from_json(JsonFields.parse(Path(path).read_bytes(), str(path)))
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read ({error.strerror}); name a report") from error
 
 
 def deploy(

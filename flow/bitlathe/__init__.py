@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bitlathe.board.average_precision import mean_average_precision
     from bitlathe.board.boxes import Detections, anchor_boxes, cell_boxes, detections, logistic
-    from bitlathe.flow.api.boards import deploy, measure, measure_bundles
+    from bitlathe.flow.api.boards import check_board, deploy, measure, measure_bundles, read_report
     from bitlathe.flow.api.compress import compress, search
     from bitlathe.flow.api.datasets import load_dataset
     from bitlathe.flow.api.hardware import compile, simulate
@@ -52,6 +52,7 @@ __all__ = [
     "UsageError",
     "anchor_boxes",
     "cell_boxes",
+    "check_board",
     "compile",
     "compress",
     "deploy",
@@ -66,6 +67,7 @@ __all__ = [
     "measure",
     "measure_bundles",
     "quantize",
+    "read_report",
     "search",
     "simulate",
 ]
@@ -73,7 +75,7 @@ __all__ = [
 _HOMES = {
     "board.average_precision": ("mean_average_precision",),
     "board.boxes": ("Detections", "anchor_boxes", "cell_boxes", "detections", "logistic"),
-    "flow.api.boards": ("deploy", "measure", "measure_bundles"),
+    "flow.api.boards": ("check_board", "deploy", "measure", "measure_bundles", "read_report"),
     "flow.api.compress": ("compress", "search"),
     "flow.api.datasets": ("load_dataset",),
     "flow.api.hardware": ("compile", "simulate"),

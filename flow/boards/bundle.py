@@ -19,6 +19,7 @@ from bitlathe.board.fields import JsonFields
 from bitlathe.board.manifest import (
     MANIFEST,
     ONLY,
+    AssumedMemory,
     FileEntry,
     Manifest,
     OutputEntry,
@@ -196,6 +197,7 @@ def _manifest(
         predicted_cycles_first=core.predicted_cycles_first,
         vectors=len(vectors.images),
         files={name: FileEntry.of(content) for name, content in files.items()},
+        memory=AssumedMemory(latency=target.ddr_latency, busy=target.ddr_busy),
         images="" if graph.images is None else str(graph.images),
     )
 

@@ -13,10 +13,10 @@ from bitlathe.board import bundle as names
 from bitlathe.board.manifest import DescriptorEntry, Engine
 from bitlathe.hls.compile import InputLayout, OutputLayout
 from bitlathe.hls.compile.compiler import compile_for
-from bitlathe.hls.cycles.model import DdrModel, predict
-from bitlathe.hls.program import ErrorCode
+from bitlathe.hls.cycles.model import DdrModel, move_beats, predict
+from bitlathe.hls.program import Descriptor, ErrorCode, LoadMove, LoadWeights
 from bitlathe.hls.program.registers import HLS_OFFSETS, KERNEL_OFFSETS, OFFSETS
-from bitlathe.hls.target.config import PROGRAM_VERSION, Target
+from bitlathe.hls.target.config import PROGRAM_VERSION, EngineConfiguration, Target
 from bitlathe.hls.tools.scripts import EngineKind
 from bitlathe.model.graph.errors import ToolError, UnsupportedLayer
 from bitlathe.model.graph.files.npy import npy_from_array
@@ -95,7 +95,11 @@ def _engine(graph: Graph, target: Target, registers: Mapping[str, int]) -> Core:
             **output_files(names.OUTPUT_INDEX, [output_index(layout) for layout in compiled.output_layouts]),
         },
         descriptors=tuple(
-            DescriptorEntry(opcode=descriptor.opcode.name, node=descriptor.node)
+            DescriptorEntry(
+                opcode=descriptor.opcode.name,
+                node=descriptor.node,
+                bytes=_bytes_read(descriptor, target.engine),
+            )
             for descriptor in program.descriptors
         ),
         outputs_signed=tuple(layout.signed for layout in compiled.output_layouts),
@@ -105,6 +109,12 @@ def _engine(graph: Graph, target: Target, registers: Mapping[str, int]) -> Core:
         predicted_cycles=predict(program, DdrModel.of(target), weights_resident=True).cycles,
         predicted_cycles_first=compiled.predicted.cycles,
     )
+
+
+def _bytes_read(descriptor: Descriptor, engine: EngineConfiguration) -> int:
+    """Bytes that a descriptor reads from memory."""
+    reads = isinstance(descriptor, LoadMove | LoadWeights)
+    return move_beats(descriptor) * engine.word_bytes if reads else 0
 
 
 def _kernel(graph: Graph, target: Target) -> Core:

@@ -14,8 +14,9 @@ from bitlathe.board.agent import DEFAULT_PORT, LOOPBACK, add_agent_options, run_
 from bitlathe.flow.boards.errors import board_errors
 from bitlathe.flow.cli.options import JsonOption, TargetOption, takes_network
 from bitlathe.flow.cli.output import note, print_json, show
-from bitlathe.flow.cli.tables import show_measurement
+from bitlathe.flow.cli.tables import show_check, show_differences, show_measurement
 from bitlathe.flow.errors import CheckFailed, UsageError
+from bitlathe.flow.files import write_json
 from bitlathe.flow.network.request import SOME_IMAGES, NetworkRequest
 from bitlathe.hls.target.board_files import listed_boards
 from bitlathe.hls.target.config import find_target
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for command in (agent, takes_network(measure), takes_network(deploy)):
         app.command()(command)
+    app.command("board-check")(takes_network(board_check))
 
 
 def agent(
@@ -88,14 +90,18 @@ def measure(
     images: ImagesOption = None,
     token_file: TokenOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the bundles it makes.")] = Path("build/board"),
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Report of board-check to compare the first one with.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run test images on boards, compare every output integer, and print the measured latency."""
     from bitlathe.flow.api.boards import measure as measure_network
-    from bitlathe.flow.api.boards import measure_bundles
+    from bitlathe.flow.api.boards import measure_bundles, read_report
     from bitlathe.flow.network.obtain import obtain
 
     _check_one_source(request, bundle, {"overlay": overlay})
+    report = None if against is None else read_report(against)
     if bundle:
         measured = measure_bundles(bundle, board, images, token_file=token_file)
     else:
@@ -108,8 +114,39 @@ def measure(
     else:
         for each in measured:
             show_measurement(each)
+        if report is not None:
+            show_differences(report, measured[0])
     if wrong := sum(each.mismatches for each in measured):
         raise CheckFailed(f"{wrong} output integers differ from the reference's")
+
+
+def board_check(
+    request: NetworkRequest,
+    board: Annotated[str, typer.Option("--board", help="HOST[:PORT] of an agent, or sim://pynq-z2.")],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Bundle to run; else one is made of the network.")
+    ] = None,
+    overlay: OverlayOption = None,
+    images: ImagesOption = None,
+    token_file: TokenOption = None,
+    out: Annotated[Path, typer.Option("--out", help="File of the report.")] = Path("build/board/check.json"),
+    as_json: JsonOption = False,
+) -> None:
+    """Look at a board, line by line: clock, coherency, memory, reset, interrupt, abort, images."""
+    from bitlathe.flow.api.boards import check_board
+    from bitlathe.flow.network.obtain import obtain
+
+    _check_one_source(request, bundle, {"overlay": overlay})
+    network = bundle or obtain(request, show)
+    report = check_board(network, board, images, overlay=overlay, token_file=token_file)
+    write_json(out, report.to_json())
+    if as_json:
+        print_json(report.to_json())
+    else:
+        show_check(report)
+        note(f"the report is in {out}")
+    if report.failed:
+        raise CheckFailed(f"{report.failed[0].name}: {report.failed[0].says}")
 
 
 def deploy(

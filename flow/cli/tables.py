@@ -15,6 +15,7 @@ from bitlathe.flow.wording import percent
 from bitlathe.model.graph.errors import first_of
 
 if TYPE_CHECKING:
+    from bitlathe.board.check_report import CheckReport
     from bitlathe.board.measurement import Measurement
     from bitlathe.flow.cli.doctor import Check
     from bitlathe.flow.compress.run import Compression
@@ -264,7 +265,8 @@ def show_measurement(measured: Measurement) -> None:
         ("cycles an image", f"{measured.cycles:,}"),
         ("cycles, weights not yet on chip", f"{measured.cycles_first:,}"),
         ("cycles, predicted", f"{measured.predicted_cycles:,}"),
-        ("clock, read back", f"{measured.clock_mhz:g} MHz"),
+        ("clock asked, read back, counted", _clocks(measured)),
+        ("image, overlay", f"{measured.image or '-'}, {measured.overlay[:12] or '-'}"),
         ("latency", f"{measured.latency_ms:.4f} ms"),
         ("images in to outputs back", "-" if measured.wall_ms is None else f"{measured.wall_ms:.4f} ms"),
     ]
@@ -274,6 +276,25 @@ def show_measurement(measured: Measurement) -> None:
         print_table("outputs", ("output", "integers that differ"), each)
     cycles = [(row.layer, f"{row.cycles:,}") for row in measured.layers]
     print_table("cycles by layer", ("layer", "cycles"), cycles)
+
+
+def _clocks(measured: Measurement) -> str:
+    found = (measured.clock_asked_mhz, measured.clock_mhz, measured.clock_counted_mhz)
+    return ", ".join("-" if mhz is None else f"{mhz:.6g}" for mhz in found) + " MHz"
+
+
+def show_check(report: CheckReport) -> None:
+    """Print what was found of a board, line by line."""
+    rows = [(line.name, "passed" if line.passed else "FAILED", line.says) for line in report.lines]
+    labels = report.labels
+    where = f"{labels.board}, {labels.image}, overlay {labels.overlay[:12]}" if labels else "no overlay"
+    print_table(f"{report.bundle}: {where}", ("looked at", "", "found"), rows)
+
+
+def show_differences(report: CheckReport, measured: Measurement) -> None:
+    """Print how a board's report compares with a measurement."""
+    there = f"{'simulated ' if measured.simulated else ''}{measured.board}"
+    print_table("against the report", ("", "report", there, "apart"), list(report.differences(measured)))
 
 
 def show_hls(result: HlsResult) -> None:

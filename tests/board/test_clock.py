@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import pytest
 
-from bitlathe.board.clock import check_counted, counted_mhz, settle_clock
+from bitlathe.board.clock import Timer, check_counted, counted_mhz, settle_clock
 from bitlathe.board.errors import ClockError
+
+
+class FakeClock:
+    """A fabric's counter beside a processor's clock; a reading takes a microsecond, or a pause as well."""
+
+    def __init__(self, mhz: float, started: int = 0, pauses: dict[int, float] | None = None) -> None:
+        self.seconds, self._mhz, self._started, self._pauses = 10.0, mhz, started, pauses or {}
+        self._readings = 0
+        self.timer = Timer(now=lambda: self.seconds, sleep=self.wait, seconds=0.05)
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def read(self) -> int:
+        self.wait(5e-7)
+        value = self._started + round((self.seconds - 10) * self._mhz * 1e6)
+        self.wait(5e-7 + self._pauses.get(self._readings, 0))
+        self._readings += 1
+        return value % (1 << 32)
 
 
 def closest(source_mhz: float, asked: float) -> float:
@@ -36,12 +53,20 @@ def test_a_clock_that_stays_too_fast_is_refused() -> None:
 
 
 def test_cycles_are_counted_across_the_wrap_of_the_counter() -> None:
-    readings, seconds = iter([0xFFFF_FF00, 19_999_744]), count(10.0, 0.2)
-    assert counted_mhz(lambda: next(readings), lambda _: None, lambda: next(seconds)) == pytest.approx(100)
+    clock = FakeClock(mhz=100, started=0xFFFF_FF00)
+    assert counted_mhz(clock.read, clock.timer) == pytest.approx(100)
+
+
+def test_a_process_that_is_interrupted_while_it_reads_counts_the_same_clock() -> None:
+    clock = FakeClock(mhz=100, pauses={0: 0.004, 2: 0.001, 6: 0.010})
+    assert counted_mhz(clock.read, clock.timer) == pytest.approx(100, rel=1e-4)
 
 
 def test_a_clock_that_the_counter_contradicts_is_refused() -> None:
-    check_counted(100, 98)
+    check_counted(100, 99.2)
+    check_counted(100, None)  # an engine without a counter
+    with pytest.raises(ClockError, match="so no latency is given"):
+        check_counted(100, 98.5)
     with pytest.raises(
         ClockError, match=r"reads 100 MHz, but the engine counts 66\.0 million cycles a second"
     ):
