@@ -322,8 +322,13 @@ def stages(area: Area, fault: Fault, tests: Sequence[KnownTest]) -> list[list[Kn
     if not fault.file.endswith(PYTHON):
         return [sorted(tests, key=lambda test: (test.file, test.seconds))]
     ran = [(test, test.lines.get(fault.file, ())) for test in tests]
-    covering = [test for test, lines in ran if fault.line in lines] or [test for test, lines in ran if lines]
-    return [sorted(covering or tests, key=lambda test: (module not in Path(test.file).stem, test.seconds))]
+    covering = [test for test, lines in ran if fault.line in lines]
+    touching = {test.name for test, lines in ran if lines}  # what runs on import may be seen by any test
+    cost = {
+        test.name: (module not in Path(test.file).stem, test.name not in touching, test.seconds)
+        for test in tests
+    }
+    return [sorted(covering or tests, key=lambda test: cost[test.name])]
 
 
 def _bench_cost(test: KnownTest) -> tuple[int, float]:

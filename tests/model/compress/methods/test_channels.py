@@ -28,6 +28,8 @@ from bitlathe.model.compress.release import released, rounded
 from bitlathe.model.compress.state import fresh_state, load
 from bitlathe.model.data import load_dataset
 from bitlathe.model.graph.errors import DataError
+from bitlathe.model.prune.channels.budget import Count
+from bitlathe.model.prune.channels.plug_in import PruneSettings
 from bitlathe.model.prune.errors import BudgetError
 from bitlathe.model.quantize.config import QuantizeConfig
 from bitlathe.model.train import TrainConfig, evaluate
@@ -111,9 +113,11 @@ def test_blocks_meet_a_target_in_the_epochs_they_owe_whatever_the_layers_widths(
     assert method.apply(state, data).removed_channels == before, "a target that is met asks for no more"
 
 
-def test_blocks_of_two_leave_even_widths(data: MethodData) -> None:
-    state = fresh_state(LENET.build(), SETTINGS)
-    state = PruneChannels(channels=40, target=99, lanes=2, criterion="random").apply(state, data)
+@pytest.mark.parametrize("count", [30, 42, 64])
+def test_blocks_of_two_leave_even_widths(count: int, data: MethodData) -> None:
+    at_once = PruneOnce(settings=PruneSettings(budget=Count(channels=count), criterion="l2"), lanes=2)
+    state = at_once.apply(fresh_state(LENET.build(), SETTINGS), data)
+    assert state.removed_channels == count
     assert not any(width(state.model, name) % 2 for name in ("conv1", "conv2", "fc1", "fc2"))
 
 
