@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -55,7 +55,7 @@ class Labels:
     image: str = ""  # the system that the board runs; empty from an agent of before it was said, as the next
     overlay: str = ""  # digest of the .bit
     clock_asked_mhz: float | None = None  # of pynq, which divides a PLL
-    clock_counted_mhz: float | None = None  # by the engine's counter; None where it has none
+    clock_counted_mhz: float | None = field(default=None, compare=False)  # by the engine's counter, if any
 
     def __post_init__(self) -> None:
         names.BOARD.check(self.board, _WHERE)

@@ -113,8 +113,9 @@ def _engine(graph: Graph, target: Target, registers: Mapping[str, int]) -> Core:
 
 def _bytes_read(descriptor: Descriptor, engine: EngineConfiguration) -> int:
     """Bytes that a descriptor reads from memory."""
-    reads = isinstance(descriptor, LoadMove | LoadWeights)
-    return move_beats(descriptor) * engine.word_bytes if reads else 0
+    if isinstance(descriptor, LoadMove | LoadWeights):
+        return move_beats(descriptor) * engine.word_bytes
+    return 0
 
 
 def _kernel(graph: Graph, target: Target) -> Core:

@@ -37,6 +37,7 @@ COMMANDS = (  # in the order in which one works, as they are listed
     "deploy",
     "agent",
     "measure",
+    "board-check",
     "demo",
     "doctor",
 )

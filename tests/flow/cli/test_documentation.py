@@ -70,13 +70,13 @@ def test_there_are_examples_to_run() -> None:
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
-    sections = re.findall(r"^## ([a-z]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    sections = re.findall(r"^## ([a-z-]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(sections) == sorted(COMMANDS)
 
 
 def test_commands_are_listed_in_one_order_in_which_one_works() -> None:
-    listed = re.findall(r"^[^ ]? ?([a-z]+)  ", run("--help").stdout.partition("Commands")[2], re.MULTILINE)
-    sections = re.findall(r"^## ([a-z]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(r"^[^ ]? ?([a-z-]+)  ", run("--help").stdout.partition("Commands")[2], re.MULTILINE)
+    sections = re.findall(r"^## ([a-z-]+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert listed == sections
     order = ("train", "quantize", "compress", "search", "compile", "simulate")
     assert [name for name in listed if name in order] == list(order)
@@ -119,7 +119,7 @@ def test_every_exit_status_is_documented() -> None:
 def test_every_command_that_takes_a_network_is_named() -> None:
     taking = {name for name, command in COMMANDS.items() if "per_channel" in {p.name for p in command.params}}
     sentence, _, _ = section("Naming a network").strip().partition(" take these.")
-    assert set(re.findall(r"`(\w+)`", sentence)) == taking
+    assert set(re.findall(r"`([\w-]+)`", sentence)) == taking
 
 
 def test_every_field_of_an_engine_s_resources_is_documented() -> None:
