@@ -280,7 +280,7 @@ def test_a_real_board_needs_a_token() -> None:
 
 def test_an_unknown_simulated_board_is_named() -> None:
     with (
-        pytest.raises(DeviceError, match="no simulated board 'pynq-z9'; there are .*pynq-z2.*, zcu104"),
+        pytest.raises(DeviceError, match=r"no simulated board 'pynq-z9'; there are .*pynq-z2.*, zcu104"),
         simulated_agent("pynq-z9"),
     ):
         pass
@@ -372,7 +372,7 @@ def test_an_option_that_makes_no_sense_is_a_usage_error(
 
 def test_an_agent_of_an_unknown_board_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="no simulated board 'x'; there are .*pynq-z2.*, zcu104"):
+    with pytest.raises(SystemExit, match=r"no simulated board 'x'; there are .*pynq-z2.*, zcu104"):
         serve(["--folder", "agent", "--token-file", "token", "--simulated", "x"])
     assert list(tmp_path.iterdir()) == []
 
