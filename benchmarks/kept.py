@@ -128,7 +128,6 @@ KEPT = (
         name="mutants",
         key=("file", "mutant"),
         command=lambda row: f"python benchmarks/mutants.py --files {row['file']}",
-        is_wrong=lambda row: not (row["killed_by"] or row["argued"]),
     ),
     Kept(
         name="memory",
