@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import needs
@@ -19,7 +18,6 @@ from bitlathe.board.check_report import CheckReport
 from bitlathe.board.errors import ClockError
 from bitlathe.board.fields import JsonFields
 from bitlathe.board.local import simulated_agent
-from bitlathe.board.overlay import import_pynq
 from bitlathe.board.runner import measure
 from bitlathe.board.sim.settings import Faults, MemoryTiming, SimulationSettings
 
@@ -29,9 +27,12 @@ with warnings.catch_warnings():
     from bitlathe.board.sim.device import activate
     from bitlathe.board.sim.memory import PAGE_BYTES, SMALLEST_BYTES
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Setting frequency to the closest", "ignore::DeprecationWarning", "ignore::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.usefixtures("without_a_device"),
+    pytest.mark.filterwarnings(
+        "ignore:Setting frequency to the closest", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    ),
+]
 WEIGHTS_START = SMALLEST_BYTES + PAGE_BYTES  # of the second buffer, behind a program of a page or two
 FAULTS = {
     "overlay": SimulationSettings(faults=Faults(identity=5)),
@@ -45,16 +46,6 @@ FAULTS = {
     "abort": SimulationSettings(faults=Faults(deaf_to_abort=True)),
     "images": SimulationSettings(faults=Faults(wrong_bit=WEIGHTS_START + 100)),
 }
-
-
-@pytest.fixture(autouse=True)
-def without_a_device() -> Iterator[None]:
-    """What one test makes active is gone for the next."""
-    yield
-    pynq = import_pynq()
-    for name in ("_active_device", "_devices"):
-        if hasattr(pynq.Device, name):
-            delattr(pynq.Device, name)
 
 
 @pytest.fixture

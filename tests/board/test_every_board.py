@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 
 import needs
 import numpy as np
@@ -12,7 +11,7 @@ from board_bundles import BOARDS, bundle_folder
 
 from bitlathe.board.bundle import Bundle, open_bundle
 from bitlathe.board.errors import ClockError, EngineFault, EngineHung
-from bitlathe.board.overlay import LoadedOverlay, import_pynq
+from bitlathe.board.overlay import LoadedOverlay
 from bitlathe.board.runner import RunSettings, measure
 from bitlathe.board.sim.boards import board_model
 from bitlathe.board.sim.settings import Faults, MemoryChannel, SimulationSettings
@@ -30,9 +29,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # that x86 is no Zynq
     from bitlathe.board.sim.device import activate
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Setting frequency to the closest", "ignore::DeprecationWarning", "ignore::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.usefixtures("without_a_device"),
+    pytest.mark.filterwarnings(
+        "ignore:Setting frequency to the closest", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    ),
+]
 ALL = tuple(path.stem for path in sorted(PACKAGED.glob("*.toml")))
 MODEL_ERROR = 0.01  # of the cycle model, relative
 QUICK = RunSettings(deadline_factor=1, deadline_floor=30_000)
@@ -45,16 +47,6 @@ def _shared(name: str) -> bool:
 
 OTHERS = tuple(name for name in ALL if name not in BOARDS and _shared(name))
 DISTINCT = tuple({TARGETS[name].engine: TARGETS[name] for name in ALL if not _shared(name)}.values())
-
-
-@pytest.fixture(autouse=True)
-def without_a_device() -> Iterator[None]:
-    """What one test makes active is gone for the next."""
-    yield
-    pynq = import_pynq()
-    for name in ("_active_device", "_devices"):
-        if hasattr(pynq.Device, name):
-            delattr(pynq.Device, name)
 
 
 def test_the_reference_boards_are_those_of_the_suite() -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +32,12 @@ with warnings.catch_warnings():
 
     from bitlathe.board.sim.device import SimulatedDevice, activate
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Setting frequency to the closest", "ignore::DeprecationWarning", "ignore::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.usefixtures("without_a_device"),
+    pytest.mark.filterwarnings(
+        "ignore:Setting frequency to the closest", "ignore::DeprecationWarning", "ignore::ResourceWarning"
+    ),
+]
 QUICK = RunSettings(deadline_factor=1, deadline_floor=30_000)
 
 
@@ -54,16 +57,6 @@ def bundle(board: str) -> Bundle:
 def z2() -> Bundle:
     """ResNet-8 for the PYNQ-Z2."""
     return open_bundle(bundle_folder("pynq-z2"))
-
-
-@pytest.fixture(autouse=True)
-def without_a_device() -> Iterator[None]:
-    """What one test makes active is gone for the next."""
-    yield
-    pynq = import_pynq()
-    for name in ("_active_device", "_devices"):
-        if hasattr(pynq.Device, name):
-            delattr(pynq.Device, name)
 
 
 def copied(bundle: Bundle, folder: Path) -> Path:
