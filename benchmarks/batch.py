@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from cases import zoo
+from cases import add_targets, zoo
 
 from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
@@ -25,7 +25,7 @@ from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.cycles.bounds import bounds
 from bitlathe.hls.cycles.model import DdrModel, predict
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
-from bitlathe.hls.target.config import TARGETS, Target, reference_targets
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.model.graph.reference import evaluate
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "batch.json"
@@ -100,13 +100,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--networks", nargs="+", default=list(NETWORKS), help=f"default: {' '.join(NETWORKS)}")
-    add(
-        "--targets",
-        nargs="+",
-        choices=list(TARGETS),
-        default=list(reference_targets()),
-        help="the reference boards by default",
-    )
+    add_targets(parser)
     add("--inputs", nargs="+", type=int, default=list(INPUTS), help="inputs a start")
     add("--data", type=Path, help="folder of the data sets; BITLATHE_DATA when not given")
     return parser.parse_args(words)

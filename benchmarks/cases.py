@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from bitlathe.flow.network.obtain import obtain
 from bitlathe.flow.network.request import NetworkRequest
+from bitlathe.hls.target.config import TARGETS, reference_targets
 from bitlathe.model.graph.codebook import Codebook, index_shape, index_type
 from bitlathe.model.graph.files.account import macs_by_layer
 from bitlathe.model.graph.fixed_point import IntArray
@@ -181,3 +183,14 @@ CASES = (
     shared(zoo("vgg16")),
     *map(zoo, OTHER_STYLES),
 )
+
+
+def add_targets(parser: argparse.ArgumentParser) -> None:
+    """The option of a benchmark that names the boards it runs on."""
+    parser.add_argument(
+        "--targets",
+        nargs="+",
+        choices=list(TARGETS),
+        default=list(reference_targets()),
+        help="the reference boards by default",
+    )

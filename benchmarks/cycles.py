@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from cases import CASES, Case, Subject
+from cases import CASES, Case, Subject, add_targets
 
 from bitlathe import hls
 from bitlathe.flow.cli.output import note, print_table
@@ -36,7 +36,7 @@ from bitlathe.hls.program import Exec
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
 from bitlathe.hls.sim.build import HARNESS
 from bitlathe.hls.sim.engine import OutputCodes, RunResult
-from bitlathe.hls.target.config import TARGETS, Target, reference_targets
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.hls.vitis.csim import HlsEngine
 from bitlathe.model.graph.errors import BitlatheError
 from bitlathe.model.graph.fixed_point import IntArray
@@ -258,13 +258,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     names = list(dict.fromkeys(case.network for case in CASES))
     add("--networks", nargs="+", choices=names, help="all by default")
-    add(
-        "--targets",
-        nargs="+",
-        choices=list(TARGETS),
-        default=list(reference_targets()),
-        help="the reference boards by default",
-    )
+    add_targets(parser)
     add("--images", type=int, default=2, help="images a network, at least 2 (default: 2)")
     add("--data", type=Path, help="folder of the data sets; BITLATHE_DATA when not given")
     add("--out", type=Path, default=OUT, help="where the rows go")

@@ -19,20 +19,19 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby, product
 from pathlib import Path
 
-from cases import zoo
+from cases import add_targets, zoo
 
 from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
 from bitlathe.hls.compile.compiler import compile_for
 from bitlathe.hls.cycles.model import DdrModel, predict
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
-from bitlathe.hls.target.config import TARGETS, Target, reference_targets
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.model.graph.reference import evaluate
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench" / "memory.json"
 NETWORKS = ("lenet5", "resnet8", "resnet20", "resnet56")
 BUSY, LATENCIES = (0.5, 0.75, 1.0), (20, 40, 80, 160)
-BOARDS = tuple(reference_targets())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +99,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--networks", nargs="+", default=list(NETWORKS), help=f"default: {' '.join(NETWORKS)}")
-    add(
-        "--targets",
-        nargs="+",
-        choices=list(TARGETS),
-        default=list(BOARDS),
-        help=f"default: {' '.join(BOARDS)}",
-    )
+    add_targets(parser)
     add("--busy", nargs="+", type=float, default=list(BUSY), help="shares of cycles that bring a beat")
     add("--latency", nargs="+", type=int, default=list(LATENCIES), help="cycles to a burst's first beat")
     add("--data", type=Path, help="folder of the data sets; BITLATHE_DATA when not given")

@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """A place for one fault: it, and those that come for it if it is no program."""
+    """A place for one fault, with others to try there if the first does not compile."""
 
     area: Area
     faults: Sequence[Fault]

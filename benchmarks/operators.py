@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from cases import add_targets
 
 from bitlathe.flow.cli.output import print_table
 from bitlathe.flow.files import write_json
@@ -28,7 +29,7 @@ from bitlathe.hls.cycles.bounds import array_cycles
 from bitlathe.hls.cycles.model import DdrModel
 from bitlathe.hls.program import Exec
 from bitlathe.hls.sim import SimulatedDdr, SimulatedEngine
-from bitlathe.hls.target.config import TARGETS, Target, reference_targets
+from bitlathe.hls.target.config import TARGETS, Target
 from bitlathe.model.graph.elementwise import Lookup, Product
 from bitlathe.model.graph.fixed_point import FixedPoint
 from bitlathe.model.graph.graph import Graph
@@ -190,7 +191,7 @@ OVER_WIDE: dict[str, Operator] = {
 def main(words: Sequence[str] | None = None) -> int:
     """Exit status: 1 where a row differs from the reference or misses the bar."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=list(reference_targets()))
+    add_targets(parser)
     parser.add_argument(
         "--operators", nargs="+", choices=[*OPERATORS, *OVER_WIDE], default=[*OPERATORS, *OVER_WIDE]
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from bitlathe.hls.target.config import TARGETS, reference_targets
+from cases import add_targets
 
 BENCH = Path(__file__).resolve().parents[1] / "build" / "bench"
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ def timed(call: Callable[[], Result]) -> tuple[Result, Took]:
 def parse(description: str, rows: str) -> argparse.Namespace:
     """Targets, images, seed, and the file of the rows, called `rows` if not said otherwise."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--targets", nargs="+", choices=sorted(TARGETS), default=list(reference_targets()))
+    add_targets(parser)
     parser.add_argument("--images", type=int, default=8, help="images that are simulated")
     parser.add_argument("--seed", type=int, default=0, help="of weights and images")
     parser.add_argument("--out", type=Path, default=BENCH / rows)

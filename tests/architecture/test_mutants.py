@@ -1,4 +1,4 @@
-"""Faults are made of code alone, stay the same while their file does, and are told when they live."""
+"""Faults change code only, are the same for the same file, and are reported if no test notices them."""
 
 from __future__ import annotations
 

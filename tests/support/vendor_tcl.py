@@ -68,7 +68,7 @@ class Shell:
     def tried(
         self, script: str, folder: Path, properties: Mapping[str, str] = PROPERTIES
     ) -> subprocess.CompletedProcess[str]:
-        """How a script ends where the tool has these properties: files that it copies are told as COPY."""
+        """Run a script in a tool with these properties; it prints COPY for each file that it copies."""
         told = " ".join(word for pair in properties.items() for word in pair)
         stand_ins = PRELUDE.replace("KNOWN", " ".join(self.commands)).replace("PROPERTIES", told)
         path = folder / "script.tcl"
